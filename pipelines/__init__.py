@@ -1,0 +1,1 @@
+"""One file per pipeline: plain classes over the Protocols of `serve_app.core`."""

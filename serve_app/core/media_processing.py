@@ -1,0 +1,40 @@
+"""Cutting and joining media without a model."""
+
+from typing import Protocol
+
+from serve_app.core.media import Blob
+from serve_app.core.message import Message
+
+
+class ExtractAudio(Message):
+    """Take the first audio track out of a video, as 16 kHz mono WAV."""
+
+    video: Blob
+
+
+class PlacedAudio(Message):
+    """A sound and the second at which it starts."""
+
+    audio: Blob
+    start_s: float
+
+
+class ReplaceAudio(Message):
+    """Put `sounds`, mixed at their start times, in place of the video's own sound. The picture is
+    copied without re-encoding where the container allows it; the result is MP4 of equal duration.
+    """
+
+    video: Blob
+    sounds: tuple[PlacedAudio, ...]
+
+
+class MediaProcessor(Protocol):
+    """Media operations that need no model. Raise InvalidRequest for what cannot be decoded."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        """InvalidRequest with `param` `video` when there is no audio track."""
+        ...
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        """The video with the new sound."""
+        ...

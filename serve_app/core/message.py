@@ -1,0 +1,17 @@
+"""What every typed message is: an immutable pydantic model that refuses unknown fields."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Message(BaseModel):
+    """The root of requests, results and stream items; compared by value, safe to share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Progress(Message):
+    """How far a long verb is. `total` is None while it is not known; the unit is the phase's own."""
+
+    phase: str
+    current: int = 0
+    total: int | None = None

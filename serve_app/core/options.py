@@ -1,0 +1,110 @@
+"""The options of every engine: one class per engine, one union, discriminated by `engine`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Task = Literal["chat", "embeddings", "rerank", "speech", "transcription", "media"]
+
+
+class EngineOptions(BaseModel):
+    """What every engine's options share. `task` decides which Protocol the family satisfies.
+
+    `extra` is handed to the engine's library as it is, the one place where nothing is checked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str
+    task: Task
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class FakeOptions(EngineOptions):
+    """The deterministic engine for tests, benchmarks and dry runs; see `deployments/fake.py`.
+
+    `tokens_per_s` paces streams, 0 sends at once. `load_s` delays loading. `fails_with` makes
+    loading fail with that cause.
+    """
+
+    engine: Literal["fake"] = "fake"
+    task: Task
+    tokens_per_s: float = Field(default=0, ge=0)
+    load_s: float = Field(default=0, ge=0)
+    fails_with: str | None = None
+    context_length: int = Field(default=4096, ge=1)
+    accepts_images: bool = False
+
+
+class TransformersOptions(EngineOptions):
+    """Hugging Face transformers: causal and image-text-to-text models, encoders, cross-encoders.
+
+    `device` auto is CUDA where there is one. `threads` is torch's intra-op number on a CPU, None
+    leaves it to torch. `max_batch_tokens` and `cache_blocks` size continuous batching.
+    """
+
+    engine: Literal["transformers"] = "transformers"
+    task: Literal["chat", "embeddings", "rerank"]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    context_length: int | None = Field(default=None, ge=1)
+    max_batch_tokens: int = Field(default=1024, ge=16)
+    cache_blocks: int | None = Field(default=None, ge=1)
+    trust_remote_code: bool = False
+
+
+class VllmOptions(EngineOptions):
+    """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra."""
+
+    engine: Literal["vllm"] = "vllm"
+    task: Literal["chat"] = "chat"
+    context_length: int | None = Field(default=None, ge=1)
+    tensor_parallel: int = Field(default=1, ge=1)
+    pipeline_parallel: int = Field(default=1, ge=1)
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+
+
+class FasterWhisperOptions(EngineOptions):
+    """Whisper through CTranslate2. `threads` as in TransformersOptions."""
+
+    engine: Literal["faster_whisper"] = "faster_whisper"
+    task: Literal["transcription"] = "transcription"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: Literal["default", "int8", "float16", "int8_float16", "float32"] = "default"
+    threads: int | None = Field(default=None, ge=1)
+    vad: bool = True
+
+
+class PocketsphinxOptions(EngineOptions):
+    """English recognition with the model in the pocketsphinx wheel; needs no download."""
+
+    engine: Literal["pocketsphinx"] = "pocketsphinx"
+    task: Literal["transcription"] = "transcription"
+
+
+class EspeakOptions(EngineOptions):
+    """espeak-ng through `espeakng-loader`; needs no download."""
+
+    engine: Literal["espeak"] = "espeak"
+    task: Literal["speech"] = "speech"
+    voice: str = "en-us"
+
+
+class AvOptions(EngineOptions):
+    """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs."""
+
+    engine: Literal["av"] = "av"
+    task: Literal["media"] = "media"
+
+
+AnyEngineOptions = Annotated[
+    FakeOptions
+    | TransformersOptions
+    | VllmOptions
+    | FasterWhisperOptions
+    | PocketsphinxOptions
+    | EspeakOptions
+    | AvOptions,
+    Field(discriminator="engine"),
+]

@@ -1,0 +1,21 @@
+"""What a family says of the models it holds."""
+
+from typing import Literal
+
+from serve_app.core.message import Message
+
+LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
+
+
+class ModelStatus(Message):
+    """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
+    and what would help. `context_length` is in tokens, once known.
+    """
+
+    id: str
+    state: LoadState
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    eta_s: float | None = None
+    cause: str | None = None
+    context_length: int | None = None

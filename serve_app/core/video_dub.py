@@ -1,0 +1,45 @@
+"""The video-dub pipeline's messages."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from serve_app.core.media import Blob
+from serve_app.core.message import Message, Progress
+
+
+class DubVideo(Message):
+    """Speak a video's words in `target_language`. Model fields are canonical ids."""
+
+    video: Blob
+    target_language: str
+    source_language: str | None = None
+    transcription_model: str
+    chat_model: str
+    speech_model: str
+    voice: str | None = None
+
+
+class DubbedSegment(Message):
+    """One utterance, in seconds of the video, before and after translation."""
+
+    start: float
+    end: float
+    source_text: str
+    text: str
+
+
+class DubbedVideo(Message):
+    """An MP4 of the source's duration."""
+
+    video: Blob
+    segments: tuple[DubbedSegment, ...]
+    source_language: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class VideoDubber(Protocol):
+    """Dubs."""
+
+    def dub_video(self, request: DubVideo) -> AsyncIterator[Progress | DubbedVideo]:
+        """Progress per stage, last the result."""
+        ...

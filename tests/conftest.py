@@ -1,0 +1,14 @@
+"""Marks every test by the folder it lies in."""
+
+from pathlib import Path
+
+import pytest
+
+FOLDERS = {"unit", "api", "serve", "engine", "clients"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for part in Path(item.path).relative_to(Path(__file__).parent).parts:
+            if part in FOLDERS:
+                item.add_marker(getattr(pytest.mark, part))
