@@ -217,7 +217,8 @@ class AppConfig(Section):
             if pipeline.media not in media:
                 allowed = ", ".join(map(repr, media)) or "none is configured"
                 raise ValueError(
-                    f"pipelines.{p}.media: no such family {pipeline.media!r}; media families: {allowed}"
+                    f"pipelines.{p}.media: no such family {pipeline.media!r}; "
+                    f"media families: {allowed}"
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""The one error tree. Raised where the fact is known, rendered per dialect in `serve_app.api.errors`.
+"""The one error tree: raised where the fact is known, rendered in `serve_app.api.errors`.
 
     AppError
     ├── InvalidRequest (400)
@@ -76,7 +76,7 @@ class InvalidRequest(AppError):
     status = 400
     default_code = "invalid_request"
     type = "invalid_request_error"
-    kind = "malformed"
+    kind: ClassVar[Kind] = "malformed"
 
 
 class UnsupportedCapability(InvalidRequest):

@@ -52,5 +52,5 @@ class BlobStore(Protocol):
         ...
 
     def local_file(self, blob: Blob) -> AbstractAsyncContextManager[Path]:
-        """The blob as a local file, for libraries that want a path. Read only, gone after the block."""
+        """The blob as a local file, for libraries that want a path; read only, within the block."""
         ...

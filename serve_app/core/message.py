@@ -10,7 +10,7 @@ class Message(BaseModel):
 
 
 class Progress(Message):
-    """How far a long verb is. `total` is None while it is not known; the unit is the phase's own."""
+    """How far a long verb is. `total` is None until known; the unit is the phase's own."""
 
     phase: str
     current: int = 0

@@ -63,6 +63,6 @@ class SpeechModel(Protocol):
         """
         ...
 
-    async def voices(self) -> tuple[Voice, ...]:
+    async def voices(self, model: str) -> tuple[Voice, ...]:
         """The preset voices, default first."""
         ...

@@ -37,9 +37,12 @@ class DubbedVideo(Message):
     warnings: tuple[str, ...] = ()
 
 
+DubVideoEvent = Progress | DubbedVideo
+
+
 class VideoDubber(Protocol):
     """Dubs."""
 
-    def dub_video(self, request: DubVideo) -> AsyncIterator[Progress | DubbedVideo]:
+    def dub_video(self, request: DubVideo) -> AsyncIterator[DubVideoEvent]:
         """Progress per stage, last the result."""
         ...

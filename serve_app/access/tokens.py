@@ -1,0 +1,140 @@
+"""Tokens from the environment, the principals behind them and the rules of who may call what."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from serve_app.core.errors import Forbidden, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+Scope = Literal["inference", "admin"]
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The user a request acts for. `token_id` is a short digest, safe to log."""
+
+    owner: str
+    scopes: frozenset[Scope]
+    token_id: str | None = None
+
+
+ANONYMOUS = Principal("anonymous", frozenset({"inference"}))
+
+
+def generate_token() -> str:
+    """`sk-` and 256 random bits in hex."""
+    return f"sk-{secrets.token_hex(32)}"
+
+
+class Access:
+    """Decides on a request's headers alone.
+
+    `tokens` maps the SHA-256 of a token to its principal. With `required` false any caller is let
+    in for `inference`, but only under a loopback `Host`, so that a web page cannot reach the
+    server by a name of its own.
+    """
+
+    def __init__(self, tokens: Mapping[bytes, Principal], *, required: bool) -> None:
+        self._tokens = dict(tokens)
+        self.required = required
+
+    def authenticate(self, headers: Mapping[str, str]) -> Principal | None:
+        """The principal of the first carrier present, or None without one or for an unknown token.
+
+        A token that is unknown never falls through to the next carrier.
+        """
+        token = presented_token(headers)
+        return self._principal(token) if token else None
+
+    def authorize(self, headers: Mapping[str, str], scope: Scope) -> Principal:
+        """The principal, or Unauthenticated, or Forbidden when the scope is not enough."""
+        principal = self.authenticate(headers)
+        if principal is None and scope == "inference" and not self.required:
+            return ANONYMOUS
+        if principal is None:
+            raise Unauthenticated(
+                "a valid API token is needed; send 'Authorization: Bearer <token>'"
+            )
+        if scope not in principal.scopes:
+            raise Forbidden(f"this credential lacks the scope {scope!r}")
+        return principal
+
+    def check_host(self, host: str) -> None:
+        """Raises Forbidden for a `Host` that is not a loopback name while no token is required."""
+        if not self.required and host_name(host) not in LOOPBACK_NAMES:
+            raise Forbidden(
+                f"host {host[:100]!r} is not allowed while auth.required is false; "
+                "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
+                code="host_not_allowed",
+            )
+
+    def _principal(self, token: str) -> Principal | None:
+        """Compared by digest: a dictionary look-up of a SHA-256 tells nothing of the token by its
+        time, and the digest found is compared in constant time.
+        """
+        digest = token_digest(token)
+        for known, principal in self._tokens.items():
+            if hmac.compare_digest(known, digest):
+                return principal
+        return None
+
+
+def token_digest(token: str) -> bytes:
+    """The SHA-256 that stands for a token at rest."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def access_from_environment(environment: Mapping[str, str], *, required: bool) -> Access:
+    """`API_TOKENS` (comma list, scope inference) and `ADMIN_TOKEN` (scopes admin and inference)."""
+    tokens: dict[bytes, Principal] = {}
+    for token in environment.get("API_TOKENS", "").split(","):
+        if token.strip():
+            _add(tokens, token.strip(), "api", frozenset({"inference"}))
+    admin = environment.get("ADMIN_TOKEN", "").strip()
+    if admin:
+        _add(tokens, admin, "api", frozenset({"inference", "admin"}))
+    if required and not tokens:
+        logger.warning("auth.required is true, but neither API_TOKENS nor ADMIN_TOKEN is set")
+    return Access(tokens, required=required)
+
+
+def _add(tokens: dict[bytes, Principal], token: str, owner: str, scopes: frozenset[Scope]) -> None:
+    digest = token_digest(token)
+    tokens[digest] = Principal(owner, scopes, token_id=digest.hex()[:12])
+
+
+def presented_token(headers: Mapping[str, str]) -> str | None:
+    """The token of the first carrier present: Bearer, X-Api-Key, Coder-Session-Token, Basic."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    for name in ("x-api-key", "coder-session-token"):
+        if headers.get(name, "").strip():
+            return headers[name].strip()
+    if scheme.lower() == "basic":
+        return _basic_password(value.strip())
+    return None
+
+
+def _basic_password(value: str) -> str | None:
+    try:
+        decoded = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        return None
+    return decoded.partition(":")[2] or None
+
+
+def host_name(host: str) -> str:
+    """The name in a `Host` header, without port and brackets, lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()

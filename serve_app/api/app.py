@@ -1,0 +1,84 @@
+"""`create_app`: the whole HTTP surface over the parts it is given. No Ray, no environment."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from serve_app import __version__
+from serve_app.api.context import Context
+from serve_app.api.errors import error_response, from_http_exception, from_validation
+from serve_app.api.middleware import Gate
+from serve_app.api.v1 import router as v1
+from serve_app.core.errors import AppError
+
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "X-Api-Key",
+    "Coder-Session-Token",
+    "X-Request-ID",
+    "Prefer",
+    "Last-Event-ID",
+)
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "X-Ignored-Fields",
+    "X-Job-ID",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+    "x-should-retry",
+    "Location",
+)
+
+
+def create_app(context: Context) -> FastAPI:
+    """The ASGI application; one call, one independent app."""
+    app = FastAPI(
+        title="Polyphony",
+        version=__version__,
+        description="A self-hosted multi-modal AI server.",
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.include_router(v1.router)
+    app.add_exception_handler(AppError, _render_app_error)
+    app.add_exception_handler(RequestValidationError, _render_validation)
+    app.add_exception_handler(HTTPException, _render_http)
+    files_are_open = context.config.server.files_access == "public"
+    app.add_middleware(
+        Gate,
+        access=context.access,
+        is_open=lambda path: files_are_open and path.startswith("/v1/files/"),
+    )
+    if context.config.server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=context.config.server.cors_origins,
+            allow_credentials=True,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=ALLOWED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
+        )
+    return app
+
+
+async def _render_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    return error_response(error, request.url.path)
+
+
+async def _render_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_response(from_validation(error), request.url.path)
+
+
+async def _render_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    response = error_response(from_http_exception(error, method=request.method, path=path), path)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response

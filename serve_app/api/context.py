@@ -1,0 +1,39 @@
+"""What routes are given: the parts of the server, built once and passed in."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serve_app.access.tokens import Access, Principal
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
+from serve_app.models import Models
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a route may need besides its request."""
+
+    config: AppConfig
+    models: Models
+    blobs: FsspecBlobStore
+    intake: MediaIntake
+    access: Access
+
+
+async def get_context(request: Request) -> Context:
+    """The context that `create_app` was given."""
+    context: Context = request.app.state.context
+    return context
+
+
+async def get_principal(request: Request) -> Principal:
+    """Who calls; set by the middleware before any route runs."""
+    principal: Principal = request.scope["state"]["principal"]
+    return principal
+
+
+ContextDep = Annotated[Context, Depends(get_context)]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]

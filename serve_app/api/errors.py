@@ -1,0 +1,144 @@
+"""Errors on the wire: one renderer per path prefix, and what frameworks raise turned into ours."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from serve_app.core.errors import (
+    AppError,
+    BackendUnavailable,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RateLimited,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+Renderer = Callable[[AppError], dict[str, Any]]
+MESSAGE_CHARACTERS = 2000
+
+
+def render_native(error: AppError) -> dict[str, Any]:
+    """OpenAI's shape with `kind` and `provider`; every key is always present."""
+    body: dict[str, Any] = {
+        "message": _displayable(error.message),
+        "type": error.type,
+        "code": error.code,
+        "param": error.param,
+        "kind": error.kind,
+        "provider": error.provider or "polyphony",
+    }
+    if error.job_id is not None:
+        body["job_id"] = error.job_id
+    return {"error": body}
+
+
+def render_chat(error: AppError) -> dict[str, Any]:
+    """The native shape and, for typed AI Server clients that call this route, `responseStatus`."""
+    body = render_native(error)
+    status = {"errorCode": error.code, "message": body["error"]["message"]}
+    return body | {"responseStatus": status}
+
+
+RENDERERS: tuple[tuple[str, Renderer], ...] = (
+    ("/v1/chat/completions", render_chat),
+    ("/", render_native),
+)
+"""The first prefix that matches a request's path decides the shape."""
+
+
+def renderer_for(path: str) -> Renderer:
+    """The renderer of a path; unknown paths are native."""
+    return next((render for prefix, render in RENDERERS if path.startswith(prefix)), render_native)
+
+
+def error_body(error: AppError, path: str) -> dict[str, Any]:
+    """The JSON body for an error on a path; also the last frame of a stream that failed."""
+    return renderer_for(path)(error)
+
+
+def error_response(error: AppError, path: str) -> JSONResponse:
+    """Status, headers and body for an error on a path."""
+    return JSONResponse(error_body(error, path), error.status, headers=error_headers(error))
+
+
+def error_headers(error: AppError) -> dict[str, str]:
+    """What tells a client how to react: `Retry-After`, `x-should-retry`, `WWW-Authenticate`."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif isinstance(error, BackendUnavailable | TimedOut):
+        # OpenAI SDKs repeat every 5xx otherwise, and with it the work.
+        headers["x-should-retry"] = "false"
+    if isinstance(error, TimedOut):
+        headers["x-should-retry"] = "false"
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def from_http_exception(error: HTTPException, *, method: str, path: str) -> AppError:
+    """What Starlette and FastAPI raise by themselves, as ours."""
+    match error.status_code:
+        case 404:
+            return NotFound(f"no such route: {method} {path[:200]}")
+        case 405:
+            return MethodNotAllowed(f"{method} is not allowed on {path[:200]}")
+    kinds: dict[int, type[AppError]] = {
+        401: Unauthenticated,
+        403: Forbidden,
+        409: Conflict,
+        413: PayloadTooLarge,
+        415: UnsupportedMedia,
+        429: RateLimited,
+        503: Unavailable,
+    }
+    kind = kinds.get(error.status_code, InvalidRequest)
+    return kind(str(error.detail).lower()[:MESSAGE_CHARACTERS])
+
+
+def from_validation(error: RequestValidationError) -> InvalidRequest:
+    """The first thing that is wrong with a request, with the path of its field."""
+    first = max(error.errors(), key=lambda item: len(item["loc"])) if error.errors() else {}
+    loc: Sequence[str | int] = first.get("loc", ())
+    where, path = (loc[0], loc[1:]) if loc else ("body", ())
+    if first.get("type") in ("json_invalid", "model_attributes_type"):
+        path = ()
+    param = field_path(path, error.body if where == "body" else None)
+    message = str(first.get("msg", "the request is invalid"))
+    message = message.removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
+
+
+def field_path(loc: Sequence[str | int], body: Any) -> str:
+    """`messages[2].content[0].image_url` from a location of pydantic's, whose names of union
+    branches are left out by walking the body along.
+    """
+    path, value = "", body
+    for position, part in enumerate(loc):
+        is_last = position == len(loc) - 1
+        if isinstance(part, int):
+            path += f"[{part}]"
+            value = value[part] if isinstance(value, list) and part < len(value) else None
+        elif isinstance(value, Mapping) and part in value:
+            path += f".{part}" if path else part
+            value = value[part]
+        elif value is None or (is_last and isinstance(value, Mapping)):
+            path += f".{part}" if path else part
+    return path
+
+
+def _displayable(message: str) -> str:
+    """Bounded, and without the lone surrogates that UTF-8 cannot carry."""
+    return message.encode("utf-8", "replace").decode()[:MESSAGE_CHARACTERS]

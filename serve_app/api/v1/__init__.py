@@ -1,0 +1,1 @@
+"""The native dialect, compatible with OpenAI's."""

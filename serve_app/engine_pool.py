@@ -1,0 +1,182 @@
+"""The engines a replica holds: loaded in threads, within a number, the least used leaves first.
+
+Knows nothing of Ray, so that it is tested as plain asyncio.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from serve_app.core.config import Model
+from serve_app.core.engine import Engine, Report
+from serve_app.core.errors import AppError, BackendUnavailable, ModelNotFound, ModelNotReady
+from serve_app.core.status import ModelStatus
+
+logger = logging.getLogger(__name__)
+
+LoadEngine = Callable[[Model, Report], Engine]
+"""Blocks until the model is in memory; raises BackendUnavailable when it cannot be had."""
+
+RETRY_LOAD_AFTER_S = 20.0
+
+
+@dataclass
+class Slot:
+    """One model's place: its status, the running or finished load, and who uses it."""
+
+    model: Model
+    status: ModelStatus
+    loading: Future[Engine] | None = None
+    engine: Engine | None = None
+    users: int = 0
+    used_at: float = 0.0
+    failed_at: float = 0.0
+    error: AppError | None = None
+
+
+class EnginePool:
+    """At most `max_loaded` engines at a time. One in use is never unloaded."""
+
+    def __init__(
+        self,
+        models: tuple[Model, ...],
+        load: LoadEngine,
+        *,
+        max_loaded: int,
+        idle_unload_s: float,
+        load_wait_s: float,
+    ) -> None:
+        self._load = load
+        self._max_loaded = max_loaded
+        self._idle_unload_s = idle_unload_s
+        self._load_wait_s = load_wait_s
+        self._slots = {m.id: Slot(m, ModelStatus(id=m.id, state="unloaded")) for m in models}
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
+        self._starting = asyncio.Lock()
+        if len(models) == 1:
+            self._begin(self._slots[models[0].id])
+
+    def status(self) -> tuple[ModelStatus, ...]:
+        """Where every model of the family is."""
+        return tuple(slot.status for slot in self._slots.values())
+
+    @asynccontextmanager
+    async def use(self, model_id: str) -> AsyncGenerator[Engine]:
+        """The engine of a model, loaded if need be and kept while the block runs.
+
+        Raises ModelNotReady while it is downloaded or takes longer than `load_wait_s` to load, and
+        what loading raised when it failed.
+        """
+        slot = self._slots.get(model_id)
+        if slot is None:
+            raise ModelNotFound(f"unknown model {model_id!r}", param="model")
+        slot.users += 1
+        try:
+            yield slot.engine or await self._loaded(slot)
+        finally:
+            slot.users -= 1
+            slot.used_at = time.monotonic()
+
+    async def close(self) -> None:
+        """Close every engine and stop loading."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for slot in self._slots.values():
+            await self._unload(slot)
+
+    async def unload_idle(self) -> None:
+        """Unload what a family of several models has not used for `idle_unload_s`."""
+        if len(self._slots) == 1:
+            return
+        limit = time.monotonic() - self._idle_unload_s
+        for slot in self._slots.values():
+            if slot.engine and not slot.users and slot.used_at < limit:
+                await self._unload(slot)
+
+    async def _loaded(self, slot: Slot) -> Engine:
+        if slot.error and time.monotonic() - slot.failed_at < RETRY_LOAD_AFTER_S:
+            raise slot.error
+        if slot.loading is None:
+            await self._make_room()
+            self._begin(slot)
+        await self._wait(slot)
+        async with self._starting:
+            if slot.engine is None:
+                assert slot.loading is not None
+                engine = slot.loading.result()
+                await engine.start()
+                slot.engine = engine
+        return slot.engine
+
+    async def _wait(self, slot: Slot) -> None:
+        """Until the load has ended, well or badly, or it is clear that it takes long."""
+        assert slot.loading is not None
+        loading = asyncio.wrap_future(slot.loading)
+        deadline = time.monotonic() + self._load_wait_s
+        while not loading.done():
+            if slot.status.state == "downloading" or time.monotonic() > deadline:
+                raise ModelNotReady(_progress(slot.status), param="model", retry_after_s=10)
+            await asyncio.wait((loading,), timeout=0.25)
+        error = loading.exception()
+        if error is not None:
+            raise slot.error or error
+
+    def _begin(self, slot: Slot) -> None:
+        slot.error = None
+        slot.status = ModelStatus(id=slot.model.id, state="loading")
+
+        def report(status: ModelStatus) -> None:
+            slot.status = status
+
+        slot.loading = self._threads.submit(self._load_recorded, slot, report)
+
+    def _load_recorded(self, slot: Slot, report: Report) -> Engine:
+        try:
+            engine = self._load(slot.model, report)
+        except Exception as error:
+            slot.error = _loading_error(slot.model, error)
+            slot.failed_at = time.monotonic()
+            slot.loading = None
+            report(ModelStatus(id=slot.model.id, state="failed", cause=slot.error.message))
+            raise slot.error from error
+        report(ModelStatus(id=slot.model.id, state="ready", context_length=engine.context_length))
+        logger.info("model %r is loaded", slot.model.id)
+        return engine
+
+    async def _make_room(self) -> None:
+        loaded = [slot for slot in self._slots.values() if slot.loading]
+        idle = sorted((slot for slot in loaded if not slot.users), key=lambda slot: slot.used_at)
+        if len(loaded) < self._max_loaded:
+            return
+        if not idle:
+            raise ModelNotReady(
+                "every loaded model of this family is in use", param="model", retry_after_s=5
+            )
+        await self._unload(idle[0])
+
+    async def _unload(self, slot: Slot) -> None:
+        engine, slot.engine, slot.loading = slot.engine, None, None
+        slot.status = ModelStatus(id=slot.model.id, state="unloaded")
+        if engine:
+            await engine.close()
+
+
+def _loading_error(model: Model, error: Exception) -> AppError:
+    if isinstance(error, AppError):
+        logger.warning("model %r cannot be loaded: %s", model.id, error.message)
+        return error
+    logger.exception("model %r cannot be loaded", model.id)
+    return BackendUnavailable(
+        f"model {model.id!r} cannot be loaded ({type(error).__name__}); the server's log says why",
+        param="model",
+    )
+
+
+def _progress(status: ModelStatus) -> str:
+    if status.state == "downloading" and status.bytes_total:
+        percent = 100 * (status.bytes_done or 0) // status.bytes_total
+        return f"model {status.id!r} is being downloaded ({percent} %); try again later"
+    return f"model {status.id!r} is {status.state}; try again later"

@@ -1,0 +1,131 @@
+"""`Models`: which model a request means and what runs it. Owns ids, aliases and defaults."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from serve_app.core.chat import ChatModel
+from serve_app.core.config import AppConfig, Family, Model
+from serve_app.core.embeddings import EmbeddingModel
+from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
+from serve_app.core.media_processing import MediaProcessor
+from serve_app.core.options import Task
+from serve_app.core.rerank import RerankModel
+from serve_app.core.speech import SpeechModel
+from serve_app.core.status import ModelStatus
+from serve_app.core.transcription import TranscriptionModel
+from serve_app.core.video_dub import VideoDubber
+
+AnyModel = (
+    ChatModel | EmbeddingModel | RerankModel | SpeechModel | TranscriptionModel | MediaProcessor
+)
+T = TypeVar("T")
+Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
+"""The status of every model that is in memory or on its way; the others are unloaded."""
+
+TASK_NAMES: dict[Task, str] = {
+    "chat": "text",
+    "embeddings": "embedding",
+    "rerank": "rerank",
+    "speech": "speech",
+    "transcription": "transcription",
+    "media": "media",
+}
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """A model of the catalog: its canonical id, its configuration and the object that runs it."""
+
+    model: Model
+    family: Family
+    runs: T
+
+    @property
+    def id(self) -> str:
+        """The canonical id, which is what core messages carry."""
+        return self.model.id
+
+
+class Models:
+    """The catalog over live objects: `runs` maps family names to what satisfies their Protocol."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        runs: Mapping[str, AnyModel],
+        *,
+        statuses: Statuses,
+        video_dub: VideoDubber | None = None,
+    ) -> None:
+        self.config = config
+        self.statuses = statuses
+        self.video_dub = video_dub
+        self._found: dict[str, Found[AnyModel]] = {}
+        for family in config.families:
+            for model in family.models:
+                for name in (model.id, *model.aliases):
+                    self._found[name] = Found(model, family, runs[family.name])
+        self._folded = {name.lower(): found for name, found in reversed(self._found.items())}
+
+    def all(self) -> list[Found[AnyModel]]:
+        """Every model once, in the order of the configuration."""
+        return [found for name, found in self._found.items() if name == found.id]
+
+    def named(self, name: str) -> Found[AnyModel]:
+        """The model with this id or alias, case-sensitive first. Raises ModelNotFound."""
+        found = self._found.get(name) or self._folded.get(name.lower())
+        if found is None:
+            raise ModelNotFound(f"unknown model {name!r}; {self._listing()}", param="model")
+        return found
+
+    def chat(self, name: str | None) -> Found[ChatModel]:
+        """A model that generates text."""
+        return cast("Found[ChatModel]", self._for("chat", name, self.config.defaults.chat))
+
+    def embeddings(self, name: str | None) -> Found[EmbeddingModel]:
+        """A model that embeds."""
+        found = self._for("embeddings", name, self.config.defaults.embeddings)
+        return cast("Found[EmbeddingModel]", found)
+
+    def rerank(self, name: str | None) -> Found[RerankModel]:
+        """A model that reranks."""
+        return cast("Found[RerankModel]", self._for("rerank", name, self.config.defaults.rerank))
+
+    def speech(self, name: str | None) -> Found[SpeechModel]:
+        """A model that speaks."""
+        return cast("Found[SpeechModel]", self._for("speech", name, self.config.defaults.speech))
+
+    def transcription(self, name: str | None) -> Found[TranscriptionModel]:
+        """A model that listens; routing by language and size is the caller's."""
+        found = self._for("transcription", name, self.config.defaults.transcription)
+        return cast("Found[TranscriptionModel]", found)
+
+    def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
+        """Nothing, `auto` and an empty name mean the default."""
+        if name is None or name.strip().lower() in ("", "auto"):
+            return self._default(task, default)
+        found = self.named(name)
+        if found.family.options.task != task:
+            raise UnsupportedCapability(
+                f"model {name!r} is no {TASK_NAMES[task]} model; {self._listing(task)}",
+                param="model",
+            )
+        return found
+
+    def _default(self, task: Task, default: str | None) -> Found[AnyModel]:
+        if default is not None:
+            return self._found[default]
+        for found in self._found.values():
+            if found.family.options.task == task:
+                return found
+        raise BackendUnavailable(
+            f"no {TASK_NAMES[task]} model is configured; add a family for it to the configuration",
+            param="model",
+        )
+
+    def _listing(self, task: Task | None = None) -> str:
+        """What exists, for error messages."""
+        found = [f for f in self.all() if task in (None, f.family.options.task)]
+        names = ", ".join(repr(f.id) for f in found) or "none is configured"
+        return f"{TASK_NAMES[task]} models: {names}" if task else f"models: {names}"

@@ -1,0 +1,147 @@
+"""The core Protocols over Serve handles, so that callers never see Ray."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.rerank import Relevance, Rerank
+from serve_app.core.speech import Speak, SpeechEvent, Voice
+from serve_app.core.status import ModelStatus
+from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.core.video_dub import DubVideo, DubVideoEvent
+
+
+@contextmanager
+def remote_errors(name: str) -> Generator[None]:
+    """Turn what a handle raises into the error tree; an AppError comes back as it was raised."""
+    try:
+        yield
+    except AppError as error:
+        # A RayTaskError twin of the error; the original hangs on it and has no remote traceback.
+        cause = getattr(error, "cause", None)
+        raise (cause if isinstance(cause, AppError) else error) from None
+    except BackPressureError:
+        raise QueueFull(
+            f"too many requests are waiting for {name!r}; try again later", retry_after_s=5
+        ) from None
+    except RayActorError:
+        raise BackendUnavailable(
+            f"the process of {name!r} stopped while it worked on this; try again",
+            provider=name,
+            retry_after_s=2,
+        ) from None
+    except DeploymentUnavailableError:
+        raise BackendUnavailable(
+            f"{name!r} cannot be started; the server's log says why", provider=name
+        ) from None
+    except RayTaskError as error:
+        raise InternalError(
+            f"{name!r} failed unexpectedly; the server's log says why", provider=name
+        ) from error
+
+
+class Remote:
+    """A family or pipeline behind a handle."""
+
+    def __init__(self, name: str, handle: DeploymentHandle[Any]) -> None:
+        self._name = name
+        self._call_handle = handle.options(method_name="call")
+        self._stream_handle = handle.options(method_name="stream", stream=True)
+        self._status_handle = handle.options(method_name="status")
+
+    async def status(self) -> tuple[ModelStatus, ...]:
+        """The models' states in one of the replicas; starts one when there is none."""
+        with remote_errors(self._name):
+            return cast("tuple[ModelStatus, ...]", await self._status_handle.remote())
+
+    async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
+        with remote_errors(self._name):
+            return await self._call_handle.remote(verb, model_id, *arguments)
+
+    async def _stream(self, verb: str, model_id: str, *arguments: object) -> AsyncGenerator[Any]:
+        remote = self._stream_handle.remote(verb, model_id, *arguments)
+        response = cast("DeploymentResponseGenerator[Any]", remote)
+        try:
+            with remote_errors(self._name):
+                async for batch in response:
+                    for item in batch:
+                        yield item
+        finally:
+            response.cancel()  # type: ignore[no-untyped-call]
+
+
+class RemoteChat(Remote):
+    """A ChatModel."""
+
+    def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        """See ChatModel."""
+        return self._stream("chat", request.model, request)
+
+    def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
+        """See ChatModel."""
+        return self._stream("complete", request.model, request)
+
+
+class RemoteEmbeddings(Remote):
+    """An EmbeddingModel."""
+
+    async def embed(self, request: Embed) -> Embeddings:
+        """See EmbeddingModel."""
+        return cast("Embeddings", await self._call("embed", request.model, request))
+
+
+class RemoteRerank(Remote):
+    """A RerankModel."""
+
+    async def rerank(self, request: Rerank) -> Relevance:
+        """See RerankModel."""
+        return cast("Relevance", await self._call("rerank", request.model, request))
+
+
+class RemoteSpeech(Remote):
+    """A SpeechModel."""
+
+    def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        """See SpeechModel."""
+        return self._stream("speak", request.model, request)
+
+    async def voices(self, model: str) -> tuple[Voice, ...]:
+        """See SpeechModel."""
+        return cast("tuple[Voice, ...]", await self._call("voices", model, model))
+
+
+class RemoteTranscription(Remote):
+    """A TranscriptionModel."""
+
+    def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        """See TranscriptionModel."""
+        return self._stream("transcribe", request.model, request)
+
+
+class RemoteMedia(Remote):
+    """A MediaProcessor. Its family has no models; the engine goes by the family's name."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        """See MediaProcessor."""
+        return cast("Blob", await self._call("extract_audio", self._name, request))
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        """See MediaProcessor."""
+        return cast("Blob", await self._call("replace_audio", self._name, request))
+
+
+class RemoteVideoDub(Remote):
+    """A VideoDubber."""
+
+    def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
+        """See VideoDubber."""
+        return self._stream("dub_video", self._name, request)
