@@ -61,6 +61,7 @@ class Models:
         self.config = config
         self.statuses = statuses
         self.video_dub = video_dub
+        self._runs = dict(runs)
         self._found: dict[str, Found[AnyModel]] = {}
         for family in config.families:
             for model in family.models:
@@ -100,6 +101,10 @@ class Models:
         """A model that listens; routing by language and size is the caller's."""
         found = self._for("transcription", name, self.config.defaults.transcription)
         return cast("Found[TranscriptionModel]", found)
+
+    def media(self, family: str) -> MediaProcessor:
+        """A media family by its name; it has no models."""
+        return cast("MediaProcessor", self._runs[family])
 
     def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
         """Nothing, `auto` and an empty name mean the default."""

@@ -53,25 +53,25 @@ class Remote:
     """A family or pipeline behind a handle."""
 
     def __init__(self, name: str, handle: DeploymentHandle[Any]) -> None:
-        self._name = name
+        self.name = name
         self._call_handle = handle.options(method_name="call")
         self._stream_handle = handle.options(method_name="stream", stream=True)
         self._status_handle = handle.options(method_name="status")
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The models' states in one of the replicas; starts one when there is none."""
-        with remote_errors(self._name):
+        with remote_errors(self.name):
             return cast("tuple[ModelStatus, ...]", await self._status_handle.remote())
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
-        with remote_errors(self._name):
+        with remote_errors(self.name):
             return await self._call_handle.remote(verb, model_id, *arguments)
 
     async def _stream(self, verb: str, model_id: str, *arguments: object) -> AsyncGenerator[Any]:
         remote = self._stream_handle.remote(verb, model_id, *arguments)
         response = cast("DeploymentResponseGenerator[Any]", remote)
         try:
-            with remote_errors(self._name):
+            with remote_errors(self.name):
                 async for batch in response:
                     for item in batch:
                         yield item
@@ -132,11 +132,11 @@ class RemoteMedia(Remote):
 
     async def extract_audio(self, request: ExtractAudio) -> Blob:
         """See MediaProcessor."""
-        return cast("Blob", await self._call("extract_audio", self._name, request))
+        return cast("Blob", await self._call("extract_audio", self.name, request))
 
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """See MediaProcessor."""
-        return cast("Blob", await self._call("replace_audio", self._name, request))
+        return cast("Blob", await self._call("replace_audio", self.name, request))
 
 
 class RemoteVideoDub(Remote):
@@ -144,4 +144,4 @@ class RemoteVideoDub(Remote):
 
     def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         """See VideoDubber."""
-        return self._stream("dub_video", self._name, request)
+        return self._stream("dub_video", self.name, request)

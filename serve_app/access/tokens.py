@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import logging
 import secrets
 from collections.abc import Mapping
@@ -68,9 +69,19 @@ class Access:
             raise Forbidden(f"this credential lacks the scope {scope!r}")
         return principal
 
-    def check_host(self, host: str) -> None:
-        """Raises Forbidden for a `Host` that is not a loopback name while no token is required."""
-        if not self.required and host_name(host) not in LOOPBACK_NAMES:
+    def check_origin(self, host: str, peer: str | None) -> None:
+        """Raises Forbidden, while no token is required, for a `Host` that is not a loopback name
+        and for a peer that is not a loopback address: Serve's replicas listen on every interface.
+        """
+        if self.required:
+            return
+        if peer is not None and not is_loopback(peer):
+            raise Forbidden(
+                "only this machine may call while auth.required is false; "
+                "set auth.required and API_TOKENS",
+                code="host_not_allowed",
+            )
+        if host_name(host) not in LOOPBACK_NAMES:
             raise Forbidden(
                 f"host {host[:100]!r} is not allowed while auth.required is false; "
                 "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
@@ -131,6 +142,14 @@ def _basic_password(value: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return decoded.partition(":")[2] or None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address is one of this machine to itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def host_name(host: str) -> str:

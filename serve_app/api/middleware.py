@@ -52,6 +52,8 @@ class Gate:
             await send(message)
 
         try:
+            peer = scope["client"][0] if scope.get("client") else None
+            self._access.check_origin(headers.get("host", ""), peer)
             state["principal"] = self._admit(scope["path"], headers)
             await self._app(scope, receive, send_with_id)
         except Exception as error:
@@ -61,7 +63,6 @@ class Gate:
             await error_response(failure, scope["path"])(scope, receive, send_with_id)
 
     def _admit(self, path: str, headers: Headers) -> object:
-        self._access.check_host(headers.get("host", ""))
         needed = needed_scope(path)
         if needed is None or self._is_open(path):
             return ANONYMOUS

@@ -160,7 +160,7 @@ class Limits(Section):
     fetch_redirects: int = Field(default=5, ge=0)
     fetch_allow: tuple[str, ...] = ()
     file_roots: tuple[Path, ...] = ()
-    max_pending: int = Field(default=100, ge=0)
+    max_pending: int = Field(default=100, ge=1)
     load_wait_s: float = Field(default=30, ge=0)
 
 
@@ -171,6 +171,11 @@ class Storage(Section):
 
     data_dir: Path = Path(".data")
     blobs_url: str | None = None
+
+    @property
+    def blobs_location(self) -> str:
+        """The blob store's fsspec URL or directory."""
+        return self.blobs_url or str(self.data_dir / "blobs")
 
 
 class AppConfig(Section):

@@ -1,0 +1,177 @@
+"""The composition root: the Serve application from its configuration.
+
+The only importer of engines and pipelines, each inside the branch that needs it, so that nothing
+heavy is imported before a replica loads its engine.
+"""
+
+from functools import partial
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+
+from serve_app.core.config import AppConfig, Family, Model, Placement, Storage
+from serve_app.core.engine import Engine, Report
+from serve_app.core.media import BlobStore
+from serve_app.core.options import (
+    AvOptions,
+    EspeakOptions,
+    FakeOptions,
+    FasterWhisperOptions,
+    PocketsphinxOptions,
+    TransformersOptions,
+    VllmOptions,
+)
+from serve_app.ingress import Ingress
+from serve_app.models import Models
+from serve_app.pipeline_replica import PipelineReplica
+from serve_app.registration import with_registration_times
+from serve_app.replica import Replica
+
+STARTER = "builtin:starter"
+
+
+def build(args: AppConfig) -> serve.Application:
+    """One deployment per family and pipeline, and the ingress over them."""
+    config = with_registration_times(args)
+    families = {family.name: _family(config, family) for family in config.families}
+    pipelines = {
+        pipeline.name: _deployment(
+            PipelineReplica, pipeline.name, pipeline.placement, config.limits.max_pending
+        ).bind(config, compose_video_dub, families)
+        for pipeline in config.pipelines
+    }
+    ingress = _deployment(Ingress, "ingress", config.ingress, -1)
+    return ingress.bind(config, families, pipelines)
+
+
+def _family(config: AppConfig, family: Family) -> serve.Application:
+    load = partial(load_engine, family, config.storage)
+    deployment = _deployment(Replica, family.name, family.placement, config.limits.max_pending)
+    return deployment.bind(family, load, load_wait_s=config.limits.load_wait_s)
+
+
+def _deployment(target: type, name: str, placement: Placement, max_queued: int) -> serve.Deployment:
+    return serve.deployment(target).options(
+        name=name,
+        max_ongoing_requests=placement.max_ongoing_requests,
+        max_queued_requests=max_queued,
+        ray_actor_options={"num_cpus": placement.cpus, "num_gpus": placement.gpus},
+        **_scaling(placement),
+    )
+
+
+def _scaling(placement: Placement) -> dict[str, Any]:
+    """A fixed number of replicas, or a range that follows the requests under way."""
+    if placement.min_replicas == placement.max_replicas:
+        return {"num_replicas": placement.min_replicas}
+    scaling = AutoscalingConfig(
+        min_replicas=placement.min_replicas,
+        max_replicas=placement.max_replicas,
+        target_ongoing_requests=max(1.0, 0.7 * placement.max_ongoing_requests),
+        upscale_delay_s=0,
+        downscale_delay_s=placement.idle_unload_s,
+        metrics_interval_s=2,
+        look_back_period_s=5,
+    )
+    return {"autoscaling_config": scaling}
+
+
+def load_engine(family: Family, storage: Storage, model: Model, report: Report) -> Engine:
+    """The engine of one model, loaded. Blocks; runs in a replica.
+
+    One line per engine and task: this match is the whole list of what the server can load.
+    """
+    from serve_app.blobs.store import FsspecBlobStore
+
+    blobs: BlobStore = FsspecBlobStore(storage.blobs_location)
+    path = _model_path(storage, model, report)
+    match family.options:
+        case FakeOptions() as options:
+            return _fake(options, model, blobs)
+        case TransformersOptions(task="chat") as options:
+            from deployments.transformers_chat import TransformersChat
+
+            return TransformersChat(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="embeddings") as options:
+            from deployments.transformers_embeddings import TransformersEmbeddings
+
+            return TransformersEmbeddings(options, model, path=path, blobs=blobs)
+        case TransformersOptions() as options:
+            from deployments.transformers_rerank import TransformersRerank
+
+            return TransformersRerank(options, model, path=path, blobs=blobs)
+        case VllmOptions() as options:
+            from deployments.vllm_chat import VllmChat
+
+            return VllmChat(options, model, path=path, blobs=blobs)
+        case FasterWhisperOptions() as options:
+            from deployments.faster_whisper_transcription import FasterWhisperTranscription
+
+            return FasterWhisperTranscription(options, model, path=path, blobs=blobs)
+        case PocketsphinxOptions() as options:
+            from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+
+            return PocketsphinxTranscription(options, model, path=path, blobs=blobs)
+        case EspeakOptions() as options:
+            from deployments.espeak import EspeakSpeech
+
+            return EspeakSpeech(options, model, path=path, blobs=blobs)
+        case AvOptions() as options:
+            from deployments.av_media import AvMedia
+
+            return AvMedia(options, model, path=path, blobs=blobs)
+
+
+def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
+    from deployments import fake
+
+    match options.task:
+        case "chat":
+            return fake.FakeChat(options, model, blobs=blobs)
+        case "embeddings":
+            return fake.FakeEmbeddings(options, model, blobs=blobs)
+        case "rerank":
+            return fake.FakeRerank(options, model, blobs=blobs)
+        case "speech":
+            return fake.FakeSpeech(options, model, blobs=blobs)
+        case "transcription":
+            return fake.FakeTranscription(options, model, blobs=blobs)
+        case "media":
+            return fake.FakeMedia(options, model, blobs=blobs)
+
+
+def _model_path(storage: Storage, model: Model, report: Report) -> Any:
+    """Where the model's files are; downloads them, or makes the starter, when they are not."""
+    from deployments.starter import ensure_starter
+    from serve_app.model_files import locate
+
+    if model.source is None:
+        return None
+    if model.source == STARTER:
+        return ensure_starter(storage.data_dir / "models" / "starter")
+    return locate(
+        model.source,
+        revision=model.revision,
+        model_id=model.id,
+        data_dir=storage.data_dir,
+        report=report,
+    )
+
+
+def compose_video_dub(config: AppConfig, models: Models) -> object:
+    """The video-dub pipeline over the catalog's models."""
+    from pipelines.video_dub import VideoDub
+    from serve_app.blobs.store import FsspecBlobStore
+    from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
+    from serve_app.core.stages import run_stage
+
+    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
+    return VideoDub(
+        CatalogTranscription(models),
+        CatalogChat(models),
+        CatalogSpeech(models),
+        models.media(pipeline.media),
+        FsspecBlobStore(config.storage.blobs_location),
+        run_stage,
+    )

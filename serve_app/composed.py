@@ -1,0 +1,49 @@
+"""Protocol objects that pick the family by the request's `model`, for pipelines."""
+
+from collections.abc import AsyncIterator
+
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.speech import Speak, SpeechEvent, Voice
+from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.models import Models
+
+
+class CatalogChat:
+    """A ChatModel over every text model of the catalog."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def chat(self, request: Chat) -> AsyncIterator[ChatEvent]:
+        """See ChatModel."""
+        return self._models.chat(request.model).runs.chat(request)
+
+    def complete(self, request: Complete) -> AsyncIterator[ChatEvent]:
+        """See ChatModel."""
+        return self._models.chat(request.model).runs.complete(request)
+
+
+class CatalogSpeech:
+    """A SpeechModel over every speech model of the catalog."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:
+        """See SpeechModel."""
+        return self._models.speech(request.model).runs.speak(request)
+
+    async def voices(self, model: str) -> tuple[Voice, ...]:
+        """See SpeechModel."""
+        return await self._models.speech(model).runs.voices(model)
+
+
+class CatalogTranscription:
+    """A TranscriptionModel over every transcription model of the catalog."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def transcribe(self, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
+        """See TranscriptionModel."""
+        return self._models.transcription(request.model).runs.transcribe(request)

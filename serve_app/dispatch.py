@@ -1,0 +1,45 @@
+"""`execute`: one match from an operation's type to the model that runs it."""
+
+from collections.abc import AsyncIterator, Awaitable
+
+from serve_app.core.chat import Chat, Complete
+from serve_app.core.embeddings import Embed
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.message import Message
+from serve_app.core.rerank import Rerank
+from serve_app.core.speech import Speak
+from serve_app.core.transcription import Transcribe
+from serve_app.core.video_dub import DubVideo
+from serve_app.models import Models
+
+Operation = Chat | Complete | Embed | Rerank | Speak | Transcribe | DubVideo
+
+
+def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
+    """Run any operation; what answers once is a stream of one item, the last item is the result.
+
+    Raises what the look-up of the operation's model raises.
+    """
+    match operation:
+        case Chat():
+            return models.chat(operation.model).runs.chat(operation)
+        case Complete():
+            return models.chat(operation.model).runs.complete(operation)
+        case Embed():
+            return _single(models.embeddings(operation.model).runs.embed(operation))
+        case Rerank():
+            return _single(models.rerank(operation.model).runs.rerank(operation))
+        case Speak():
+            return models.speech(operation.model).runs.speak(operation)
+        case Transcribe():
+            return models.transcription(operation.model).runs.transcribe(operation)
+        case DubVideo():
+            if models.video_dub is None:
+                raise BackendUnavailable(
+                    "the pipeline 'video-dub' is not configured; add it to 'pipelines'"
+                )
+            return models.video_dub.dub_video(operation)
+
+
+async def _single(result: Awaitable[Message]) -> AsyncIterator[Message]:
+    yield await result

@@ -1,0 +1,46 @@
+"""The ingress deployment: builds the ASGI app inside the replica from its constructor arguments."""
+
+import os
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.access.tokens import access_from_environment
+from serve_app.api.app import create_app
+from serve_app.api.context import Context
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
+from serve_app.live_models import Handles, live_models
+from serve_app.remote import RemoteVideoDub
+
+
+@serve.ingress()
+class Ingress:
+    """HTTP in, operations out. Handles arrive live: Serve resolves what was bound."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        families: Handles,
+        pipelines: dict[str, DeploymentHandle[Any]],
+    ) -> None:
+        dub = pipelines.get("video-dub")
+        blobs = FsspecBlobStore(config.storage.blobs_location)
+        self._context = Context(
+            config=config,
+            models=live_models(
+                config,
+                families,
+                video_dub=RemoteVideoDub("video-dub", dub) if dub else None,
+            ),
+            blobs=blobs,
+            intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
+            access=access_from_environment(os.environ, required=config.auth.required),
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Called by Serve once per replica, after the constructor."""
+        return create_app(self._context)
