@@ -1,0 +1,1 @@
+"""Stored bytes and how media gets into the store."""

@@ -1,0 +1,237 @@
+"""A content-addressed blob store over fsspec: a local directory or an object store.
+
+Layout: `<first two hex digits>/<sha256>.<extension>`. A blob is spooled to a local temporary file
+while it is hashed, and then moved into place in one step.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from serve_app.blobs.sniff import HEAD_BYTES, MIME_TYPES, extension_of, sniff
+from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
+from serve_app.core.media import Blob
+
+CHUNK_BYTES = 1024 * 1024
+FILE_NAME = re.compile(r"(?:up-)?([0-9a-f]{64})\.([a-z0-9]{1,8})")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def filename(blob: Blob) -> str:
+    """The public name of a blob: its hash and the extension of its type."""
+    return f"{blob.sha256}.{extension_of(blob.mime)}"
+
+
+class Spool:
+    """Bytes on their way in: a temporary file, the hash so far and the first bytes."""
+
+    def __init__(self, folder: Path | None) -> None:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".spool-", dir=folder)
+        self.path = Path(name)
+        self.file: IO[bytes] = os.fdopen(handle, "wb")
+        self.hash = hashlib.sha256()
+        self.head = b""
+        self.size = 0
+
+    def push(self, chunk: bytes) -> None:
+        """Append. Blocks."""
+        self.file.write(chunk)
+        self.hash.update(chunk)
+        self.size += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
+
+    def finish(self, mime: str | None) -> Blob:
+        """Make it durable and name it. Blocks."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        found = mime or sniff(self.head) or "application/octet-stream"
+        return Blob(sha256=self.hash.hexdigest(), mime=found, size=self.size)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class FsspecBlobStore:
+    """Satisfies BlobStore. Only the URL travels when it is pickled."""
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        filesystem, root = url_to_fs(self.url)
+        self._filesystem: fsspec.AbstractFileSystem = filesystem
+        self._root = cast("str", root).rstrip("/")
+        self._is_local = isinstance(filesystem, LocalFileSystem)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FsspecBlobStore, (self.url,)
+
+    async def write(
+        self,
+        chunks: AsyncIterable[bytes],
+        *,
+        mime: str | None = None,
+        limit: int | None = None,
+    ) -> Blob:
+        """See BlobStore."""
+        spool = await asyncio.to_thread(Spool, self._spool_folder())
+        try:
+            async for chunk in chunks:
+                if limit is not None and spool.size + len(chunk) > limit:
+                    raise PayloadTooLarge(f"more than the allowed {limit} bytes")
+                await asyncio.to_thread(spool.push, chunk)
+            return await asyncio.to_thread(self._keep, spool, mime)
+        except OSError as error:
+            raise _storage_error(error) from error
+        finally:
+            await asyncio.to_thread(spool.discard)
+
+    async def write_file(self, path: Path, *, mime: str | None = None) -> Blob:
+        """See BlobStore."""
+        return await self.write(_file_chunks(path), mime=mime)
+
+    async def read(
+        self, blob: Blob, *, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes]:
+        """See BlobStore."""
+        file = await asyncio.to_thread(self._open, blob)
+        remaining = (blob.size if end is None else min(end, blob.size)) - start
+        try:
+            await asyncio.to_thread(file.seek, start)
+            while remaining > 0:
+                data = await asyncio.to_thread(file.read, min(CHUNK_BYTES, remaining))
+                if not data:
+                    return
+                remaining -= len(data)
+                yield data
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def find(self, sha256: str) -> Blob | None:
+        """See BlobStore."""
+        if not SHA256.fullmatch(sha256):
+            return None
+        return await asyncio.to_thread(self._find, sha256, None)
+
+    async def find_file(self, name: str) -> Blob | None:
+        """The blob behind a public file name, None for an unknown or unsafe one."""
+        match = FILE_NAME.fullmatch(name)
+        if match is None:
+            return None
+        return await asyncio.to_thread(self._find, match[1], match[2])
+
+    async def delete(self, blob: Blob) -> None:
+        """Remove the bytes; it is no error when they are gone."""
+        await asyncio.to_thread(self._delete, blob)
+
+    @asynccontextmanager
+    async def local_file(self, blob: Blob) -> AsyncIterator[Path]:
+        """See BlobStore."""
+        if self._is_local:
+            path = Path(self._path(blob))
+            if not await asyncio.to_thread(path.exists):
+                raise _gone(blob)
+            yield path
+            return
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="blob-"))
+        try:
+            copy = folder / filename(blob)
+            await asyncio.to_thread(self._download, blob, copy)
+            yield copy
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _spool_folder(self) -> Path | None:
+        """On the store's own disk where that is local, so that keeping is a rename."""
+        return Path(self._root) / "spool" if self._is_local else None
+
+    def _path(self, blob: Blob) -> str:
+        return f"{self._root}/{blob.sha256[:2]}/{filename(blob)}"
+
+    def _keep(self, spool: Spool, mime: str | None) -> Blob:
+        blob = spool.finish(mime)
+        target = self._path(blob)
+        if self._filesystem.exists(target):
+            return blob
+        self._filesystem.makedirs(self._filesystem._parent(target), exist_ok=True)
+        if self._is_local:
+            os.replace(spool.path, target)
+            _sync_folder(Path(target).parent)
+        else:
+            # Object stores show an object only when its upload is complete.
+            self._filesystem.put_file(str(spool.path), target)
+        return blob
+
+    def _find(self, sha256: str, extension: str | None) -> Blob | None:
+        folder = f"{self._root}/{sha256[:2]}"
+        try:
+            names = self._filesystem.glob(f"{folder}/{sha256}.{extension or '*'}")
+        except FileNotFoundError:
+            return None
+        if not names:
+            return None
+        path = str(sorted(names)[0])
+        mime = MIME_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
+        return Blob(sha256=sha256, mime=mime, size=int(self._filesystem.size(path)))
+
+    def _open(self, blob: Blob) -> IO[bytes]:
+        try:
+            return cast("IO[bytes]", self._filesystem.open(self._path(blob), "rb"))
+        except FileNotFoundError:
+            raise _gone(blob) from None
+
+    def _download(self, blob: Blob, target: Path) -> None:
+        try:
+            self._filesystem.get_file(self._path(blob), str(target))
+        except FileNotFoundError:
+            raise _gone(blob) from None
+
+    def _delete(self, blob: Blob) -> None:
+        try:
+            self._filesystem.rm_file(self._path(blob))
+        except FileNotFoundError:
+            return
+
+
+async def _file_chunks(path: Path) -> AsyncGenerator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield data
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename survives a power cut only once its folder is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _gone(blob: Blob) -> NotFound:
+    return NotFound(f"the file {filename(blob)!r} is not stored here any more")
+
+
+def _storage_error(error: OSError) -> BackendUnavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BackendUnavailable("the blob store is full; free space or enlarge it")
+    return BackendUnavailable(f"the blob store cannot be written ({type(error).__name__})")
