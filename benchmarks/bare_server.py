@@ -1,0 +1,60 @@
+"""The same routes and the same fake engine in one uvicorn process, without a hop: what the HTTP
+surface itself costs. Started by `overhead.py` as `bare_server.py <config> <port>`.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvicorn
+import yaml
+
+from deployments.fake import FakeChat
+from serve_app.access.tokens import access_from_environment
+from serve_app.api.app import create_app
+from serve_app.api.context import Context
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig, Family
+from serve_app.core.options import FakeOptions
+from serve_app.core.status import ModelStatus
+from serve_app.models import Models
+
+
+def main(config_file: str, port: int) -> None:
+    """Serve until told to stop."""
+    args = yaml.safe_load(Path(config_file).read_text())["applications"][0]["args"]
+    with tempfile.TemporaryDirectory() as blobs:
+        app = create_app(_context(AppConfig.model_validate(args), FsspecBlobStore(blobs)))
+        uvicorn.run(
+            app, port=port, loop="uvloop", http="httptools", log_level="error", access_log=False
+        )
+
+
+def _context(config: AppConfig, blobs: FsspecBlobStore) -> Context:
+    return Context(
+        config=config,
+        models=Models(
+            config,
+            {family.name: _engine(family, blobs) for family in config.families},
+            statuses=_no_statuses,
+        ),
+        blobs=blobs,
+        intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
+        access=access_from_environment(os.environ, required=config.auth.required),
+    )
+
+
+def _engine(family: Family, blobs: FsspecBlobStore) -> FakeChat:
+    assert isinstance(family.options, FakeOptions)
+    return FakeChat(family.options, family.models[0], blobs=blobs)
+
+
+async def _no_statuses() -> Mapping[str, ModelStatus]:
+    return {}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

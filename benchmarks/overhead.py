@@ -1,0 +1,92 @@
+"""What the server costs around an engine: the same fake engine behind (a) one bare uvicorn process,
+(b) Ray Serve as its documentation shows it, with default switches, and (c) this server, started as
+users start it, with access control on. All three run at once; loads go round them in turn.
+
+    python benchmarks/overhead.py [--rounds 3]
+"""
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+from contextlib import ExitStack
+
+import uvloop
+from load_generator import Load, Outcome, run
+from results import as_table, machine, save
+from server_process import ServerProcess, free_port, server, working_folder, write_config
+
+LOADS = (
+    Load("one token, 1 client", "fast", 1, tokens=1, stream=False, duration_s=2, limit=5000),
+    Load("one token, 32 clients", "fast", 32, tokens=1, stream=False, duration_s=3, limit=20000),
+    Load("1 stream", "fast", 1, tokens=200, stream=True, duration_s=2, limit=2000),
+    Load("32 streams", "fast", 32, tokens=200, stream=True, duration_s=3, limit=5000),
+    Load("1 paced stream", "paced", 1, tokens=150, stream=True, duration_s=1, limit=1),
+    Load("32 paced streams", "paced", 32, tokens=150, stream=True, duration_s=1, limit=32),
+)
+PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
+WARM_UP = (
+    Load("warm-up", "fast", 32, tokens=1, stream=False, duration_s=1, limit=1000),
+    Load("warm-up", "fast", 32, tokens=50, stream=True, duration_s=1, limit=1000),
+    Load("warm-up", "paced", 32, tokens=5, stream=True, duration_s=1, limit=1000),
+)
+IDLE_S = 3.0
+OUTCOMES = dict[str, dict[str, list[Outcome]]]
+
+
+def main() -> None:
+    """Start the servers, measure, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with working_folder() as folder, ExitStack() as stack:
+        config = str(write_config(folder))
+        servers = []
+        for name, command in (
+            ("a", ["benchmarks/bare_server.py", config]),
+            ("b", ["benchmarks/plain_serve.py", config]),
+            ("c", ["-m", "serve_app", "--config", config, "--port"]),
+        ):
+            port, token = free_port(), f"sk-{secrets.token_hex(32)}"
+            command = [*command, str(port)]
+            servers.append(
+                stack.enter_context(server(name, command, port=port, token=token, folder=folder))
+            )
+        outcomes, idle = uvloop.run(_measure(servers, arguments.rounds))
+        memory = {process.target.name: process.memory_mib() for process in servers}
+    print(as_table(outcomes))
+    about = machine() | {"rounds": arguments.rounds, "idle_cores": idle, "memory_mib": memory}
+    print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    print(f"written: {save(about, outcomes)}")
+
+
+async def _measure(servers: list[ServerProcess], rounds: int) -> tuple[OUTCOMES, dict[str, float]]:
+    for process in servers:
+        await process.until_it_answers(PROBE)
+        for load in WARM_UP:
+            await run(load, process.target)
+    idle = await _idle_cores(servers)
+    outcomes: OUTCOMES = {load.name: {p.target.name: [] for p in servers} for load in LOADS}
+    for number in range(rounds):
+        for load in LOADS:
+            for process in servers:
+                outcomes[load.name][process.target.name].append(await run(load, process.target))
+            print(f"round {number + 1} of {rounds}: {load.name}", flush=True)
+    return outcomes, idle
+
+
+async def _idle_cores(servers: list[ServerProcess]) -> dict[str, float]:
+    """How many cores each server takes while nobody asks it anything."""
+    before = [process.cpu_s() for process in servers]
+    await asyncio.sleep(IDLE_S)
+    after = [process.cpu_s() for process in servers]
+    return {
+        process.target.name: round((late - early) / IDLE_S, 3)
+        for process, early, late in zip(servers, before, after, strict=True)
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The measured servers as processes: started, awaited, watched, and stopped with all they began."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from load_generator import Load, Target, WrongAnswer, run
+
+HERE = Path(__file__).parent
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 25.0
+
+
+class ServerProcess:
+    """A running server and everything that it started."""
+
+    def __init__(self, target: Target, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self.target = target
+        self.log = log
+        self._popen = popen
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and its descendants."""
+        try:
+            root = psutil.Process(self._popen.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def cpu_s(self) -> float:
+        """User and system seconds that the living tree has used so far."""
+        total = 0.0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def memory_mib(self) -> float:
+        """Proportional set size of the tree, so that shared pages count once."""
+        total = 0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+        return total / 1024**2
+
+    async def until_it_answers(self, probe: Load) -> None:
+        """Wait for the first right answer; raises with the log's end when the process is gone."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                await run(probe, self.target)
+                return
+            except (OSError, WrongAnswer, TimeoutError) as error:
+                if self._popen.poll() is not None or time.monotonic() > deadline:
+                    end = self.log.read_text(errors="replace")[-3000:]
+                    raise SystemExit(
+                        f"{self.target.name} does not answer: {error}\n{end}"
+                    ) from None
+            await asyncio.sleep(0.5)
+
+    def stop(self) -> None:
+        """SIGTERM, and after a while SIGKILL for what is left."""
+        tree = self.tree()
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(STOP_TIMEOUT_S)
+        _, alive = psutil.wait_procs(tree, timeout=5)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@contextmanager
+def server(
+    name: str, command: Sequence[str], *, port: int, token: str, folder: Path
+) -> Generator[ServerProcess]:
+    """Start `command`; it is stopped when the block ends.
+
+    Ray's variables of the caller are left out, so that each server sets its own switches.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {"API_TOKENS": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    log = folder / f"{name}.log"
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            [sys.executable, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=HERE.parent,
+            start_new_session=True,
+        )
+    process = ServerProcess(Target(name, port, token), popen, log)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextmanager
+def working_folder() -> Generator[Path]:
+    """A temporary directory for configuration, logs and data."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def write_config(folder: Path) -> Path:
+    """Two families of the fake engine, one as fast as it can, one paced; access control on.
+
+    JSON is YAML.
+    """
+    families = [
+        {
+            "name": name,
+            "options": {"engine": "fake", "task": "chat", "tokens_per_s": tokens_per_s},
+            "models": [{"id": name}],
+            "placement": {"max_ongoing_requests": 100},
+        }
+        for name, tokens_per_s in (("fast", 0), ("paced", 50))
+    ]
+    args = {
+        "auth": {"required": True},
+        "storage": {"data_dir": str(folder / "data")},
+        "families": families,
+    }
+    application = {
+        "name": "polyphony",
+        "route_prefix": "/",
+        "import_path": "serve_app.build:build",
+        "args": args,
+    }
+    file = folder / "config.yaml"
+    file.write_text(json.dumps({"applications": [application]}))
+    return file
