@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from serve_app.core.chat import ChatDelta
 
 T = TypeVar("T")
-QUEUE_ITEMS = 1024
+MAX_WAITING = 1024
 
 
 async def started(items: AsyncIterator[T]) -> AsyncGenerator[T]:
@@ -35,28 +35,34 @@ async def close(items: AsyncIterator[object]) -> None:
         await items.aclose()
 
 
+@contextlib.asynccontextmanager
+async def closing(items: AsyncIterator[object]) -> AsyncGenerator[None]:
+    """Close the iterator when the block is left: `async for` alone does not."""
+    try:
+        yield
+    finally:
+        await close(items)
+
+
 async def batched(items: AsyncIterator[T], *, window_s: float) -> AsyncGenerator[list[T]]:
     """Group items so that at most one list leaves per `window_s`.
 
     The first item, and every item that comes after a pause of `window_s`, leaves at once; only
-    items that come faster wait, at most `window_s`. An error is raised after the items before it.
+    items that come faster wait, at most `window_s` or until `MAX_WAITING` of them do. An error is
+    raised after the items before it. Closing the result closes `items`.
     """
-    queue: asyncio.Queue[T] = asyncio.Queue(QUEUE_ITEMS)
-    pump = asyncio.create_task(_pump(items, queue))
+    relay = Relay(items)
+    pump = asyncio.create_task(relay.pump())
     loop = asyncio.get_running_loop()
-    sent_at = 0.0
+    next_at = 0.0
     try:
-        while True:
-            batch = await _next_batch(queue, pump)
-            if not batch:
-                return
-            wait = sent_at + window_s - loop.time()
-            if wait > 0 and not pump.done():
-                await asyncio.wait((pump,), timeout=wait)
-            while not queue.empty():
-                batch.append(queue.get_nowait())
-            sent_at = loop.time()
-            yield batch
+        while await relay.has_items():
+            pause = next_at - loop.time()
+            if pause > 0:
+                await relay.gather_more(pause)
+            next_at = loop.time() + window_s
+            yield relay.take()
+        await pump
     finally:
         pump.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -64,51 +70,90 @@ async def batched(items: AsyncIterator[T], *, window_s: float) -> AsyncGenerator
         await close(items)
 
 
-async def _pump(items: AsyncIterator[T], queue: asyncio.Queue[T]) -> None:
-    async for item in items:
-        await queue.put(item)
+class Relay(Generic[T]):
+    """Items between the task that pumps them in and the one that takes them out in lists.
 
+    Made for engines that say a token in microseconds: an item costs an append and a look at a
+    flag; futures and timers are made per list, not per item.
+    """
 
-async def _next_batch(queue: asyncio.Queue[T], pump: asyncio.Task[None]) -> list[T]:
-    """At least one item; none when the stream has ended, and its error when it failed."""
-    if queue.empty():
-        getter = asyncio.ensure_future(queue.get())
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._items = items
+        self._waiting: list[T] = []
+        self._has_ended = False
+        self._arrived = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def pump(self) -> None:
+        """Take in everything, at most `MAX_WAITING` items ahead of the other side."""
         try:
-            await asyncio.wait((getter, pump), return_when=asyncio.FIRST_COMPLETED)
-            if getter.done():
-                return [getter.result()]
+            async for item in self._items:
+                self._waiting.append(item)
+                self._arrived.set()
+                if len(self._waiting) >= MAX_WAITING:
+                    self._enough.set()
+                    self._taken.clear()
+                    await self._taken.wait()
         finally:
-            getter.cancel()
-    if not queue.empty():
-        return [queue.get_nowait()]
-    await pump
-    return []
+            self._has_ended = True
+            self._arrived.set()
+            self._enough.set()
+
+    async def has_items(self) -> bool:
+        """Wait for an item; false when the stream has ended without one."""
+        await self._arrived.wait()
+        return bool(self._waiting)
+
+    async def gather_more(self, pause_s: float) -> None:
+        """Wait that long, or until no more can come."""
+        timer = asyncio.get_running_loop().call_later(pause_s, self._enough.set)
+        await self._enough.wait()
+        timer.cancel()
+
+    def take(self) -> list[T]:
+        """Everything that waits."""
+        items, self._waiting = self._waiting, []
+        self._taken.set()
+        if not self._has_ended:
+            self._arrived.clear()
+            self._enough.clear()
+        return items
 
 
 def joined(items: list[T]) -> list[T]:
     """Neighbouring chat deltas of one choice joined into one; everything else as it is."""
     result: list[T] = []
+    run: list[ChatDelta] = []
     for item in items:
-        last = result[-1] if result else None
-        if isinstance(item, ChatDelta) and isinstance(last, ChatDelta) and _fits(last, item):
-            result[-1] = cast("T", _join(last, item))
+        if run and not _fits(run, item):
+            result.append(cast("T", _join(run)))
+            run = []
+        if isinstance(item, ChatDelta):
+            run.append(item)
         else:
             result.append(item)
+    if run:
+        result.append(cast("T", _join(run)))
     return result
 
 
-def _fits(left: ChatDelta, right: ChatDelta) -> bool:
-    """Whether the order of text, reasoning and calls survives joining."""
-    plain = not (left.tool_calls or right.tool_calls or left.finish_reason)
-    same_kind = not (left.text and right.reasoning) and not (left.reasoning and right.text)
-    return plain and same_kind and left.index == right.index
+def _fits(run: list[ChatDelta], item: object) -> bool:
+    """Whether the order of text, reasoning and calls survives joining: a run says one of them."""
+    if not isinstance(item, ChatDelta) or item.index != run[0].index:
+        return False
+    if item.tool_calls or run[-1].tool_calls or run[-1].finish_reason:
+        return False
+    return not (item.text and not run[0].text) and not (item.reasoning and not run[0].reasoning)
 
 
-def _join(left: ChatDelta, right: ChatDelta) -> ChatDelta:
+def _join(run: list[ChatDelta]) -> ChatDelta:
+    if len(run) == 1:
+        return run[0]
     return ChatDelta(
-        index=left.index,
-        text=left.text + right.text,
-        reasoning=left.reasoning + right.reasoning,
-        logprobs=left.logprobs + right.logprobs,
-        finish_reason=right.finish_reason,
+        index=run[0].index,
+        text="".join([delta.text for delta in run]),
+        reasoning="".join([delta.reasoning for delta in run]),
+        logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
+        finish_reason=run[-1].finish_reason,
     )
