@@ -5,12 +5,13 @@ heavy is imported before a replica loads its engine.
 """
 
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
-from serve_app.core.config import AppConfig, Family, Model, Placement, Storage
+from serve_app.core.config import INGRESS, AppConfig, Family, Model, Placement, Storage
 from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
 from serve_app.core.options import (
@@ -41,7 +42,7 @@ def build(args: AppConfig) -> serve.Application:
         ).bind(config, compose_video_dub, families)
         for pipeline in config.pipelines
     }
-    ingress = _deployment(Ingress, "ingress", config.ingress, -1)
+    ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
     return ingress.bind(config, families, pipelines)
 
 
@@ -52,7 +53,8 @@ def _family(config: AppConfig, family: Family) -> serve.Application:
 
 
 def _deployment(target: type, name: str, placement: Placement, max_queued: int) -> serve.Deployment:
-    return serve.deployment(target).options(
+    deployment = cast("serve.Deployment", serve.deployment(target))
+    return deployment.options(
         name=name,
         max_ongoing_requests=placement.max_ongoing_requests,
         max_queued_requests=max_queued,
@@ -141,15 +143,16 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return fake.FakeMedia(options, model, blobs=blobs)
 
 
-def _model_path(storage: Storage, model: Model, report: Report) -> Any:
+def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
     """Where the model's files are; downloads them, or makes the starter, when they are not."""
-    from deployments.starter import ensure_starter
-    from serve_app.model_files import locate
-
     if model.source is None:
         return None
     if model.source == STARTER:
+        from deployments.starter import ensure_starter
+
         return ensure_starter(storage.data_dir / "models" / "starter")
+    from serve_app.model_files import locate
+
     return locate(
         model.source,
         revision=model.revision,

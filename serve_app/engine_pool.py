@@ -22,6 +22,7 @@ LoadEngine = Callable[[Model, Report], Engine]
 """Blocks until the model is in memory; raises BackendUnavailable when it cannot be had."""
 
 RETRY_LOAD_AFTER_S = 20.0
+POLL_S = 0.2
 
 
 @dataclass
@@ -35,7 +36,11 @@ class Slot:
     users: int = 0
     used_at: float = 0.0
     failed_at: float = 0.0
-    error: AppError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last load has ended badly."""
+        return self.loading is not None and self.loading.done() and bool(self.loading.exception())
 
 
 class EnginePool:
@@ -57,6 +62,7 @@ class EnginePool:
         self._slots = {m.id: Slot(m, ModelStatus(id=m.id, state="unloaded")) for m in models}
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._starting = asyncio.Lock()
+        self._making_room = asyncio.Lock()
         if len(models) == 1:
             self._begin(self._slots[models[0].id])
 
@@ -97,12 +103,15 @@ class EnginePool:
                 await self._unload(slot)
 
     async def _loaded(self, slot: Slot) -> Engine:
-        if slot.error and time.monotonic() - slot.failed_at < RETRY_LOAD_AFTER_S:
-            raise slot.error
+        deadline = time.monotonic() + self._load_wait_s
+        if slot.failed and time.monotonic() - slot.failed_at > RETRY_LOAD_AFTER_S:
+            slot.loading = None
         if slot.loading is None:
-            await self._make_room()
-            self._begin(slot)
-        await self._wait(slot)
+            async with self._making_room:
+                if slot.loading is None:
+                    await self._make_room(deadline)
+                    self._begin(slot)
+        await self._wait(slot, deadline)
         async with self._starting:
             if slot.engine is None:
                 assert slot.loading is not None
@@ -111,21 +120,19 @@ class EnginePool:
                 slot.engine = engine
         return slot.engine
 
-    async def _wait(self, slot: Slot) -> None:
+    async def _wait(self, slot: Slot, deadline: float) -> None:
         """Until the load has ended, well or badly, or it is clear that it takes long."""
         assert slot.loading is not None
         loading = asyncio.wrap_future(slot.loading)
-        deadline = time.monotonic() + self._load_wait_s
         while not loading.done():
             if slot.status.state == "downloading" or time.monotonic() > deadline:
                 raise ModelNotReady(_progress(slot.status), param="model", retry_after_s=10)
-            await asyncio.wait((loading,), timeout=0.25)
+            await asyncio.wait((loading,), timeout=POLL_S)
         error = loading.exception()
         if error is not None:
-            raise slot.error or error
+            raise error
 
     def _begin(self, slot: Slot) -> None:
-        slot.error = None
         slot.status = ModelStatus(id=slot.model.id, state="loading")
 
         def report(status: ModelStatus) -> None:
@@ -137,25 +144,29 @@ class EnginePool:
         try:
             engine = self._load(slot.model, report)
         except Exception as error:
-            slot.error = _loading_error(slot.model, error)
+            failure = _loading_error(slot.model, error)
             slot.failed_at = time.monotonic()
-            slot.loading = None
-            report(ModelStatus(id=slot.model.id, state="failed", cause=slot.error.message))
-            raise slot.error from error
+            report(ModelStatus(id=slot.model.id, state="failed", cause=failure.message))
+            raise failure from error
         report(ModelStatus(id=slot.model.id, state="ready", context_length=engine.context_length))
         logger.info("model %r is loaded", slot.model.id)
         return engine
 
-    async def _make_room(self) -> None:
-        loaded = [slot for slot in self._slots.values() if slot.loading]
-        idle = sorted((slot for slot in loaded if not slot.users), key=lambda slot: slot.used_at)
-        if len(loaded) < self._max_loaded:
-            return
-        if not idle:
-            raise ModelNotReady(
-                "every loaded model of this family is in use", param="model", retry_after_s=5
-            )
-        await self._unload(idle[0])
+    async def _make_room(self, deadline: float) -> None:
+        """Unload the model that was used longest ago; wait for one while all are in use."""
+        while True:
+            loaded = [slot for slot in self._slots.values() if slot.loading and not slot.failed]
+            if len(loaded) < self._max_loaded:
+                return
+            idle = [slot for slot in loaded if slot.engine and not slot.users]
+            if idle:
+                await self._unload(min(idle, key=lambda slot: slot.used_at))
+            elif time.monotonic() > deadline:
+                raise ModelNotReady(
+                    "every loaded model of this family is in use", param="model", retry_after_s=5
+                )
+            else:
+                await asyncio.sleep(POLL_S)
 
     async def _unload(self, slot: Slot) -> None:
         engine, slot.engine, slot.loading = slot.engine, None, None

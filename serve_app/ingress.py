@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
 
 from serve_app.access.tokens import access_from_environment
 from serve_app.api.app import create_app
@@ -13,7 +13,9 @@ from serve_app.api.context import Context
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
+from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids
 from serve_app.live_models import Handles, live_models
+from serve_app.logs import log_to_stderr
 from serve_app.remote import RemoteVideoDub
 
 
@@ -27,6 +29,8 @@ class Ingress:
         families: Handles,
         pipelines: dict[str, DeploymentHandle[Any]],
     ) -> None:
+        log_to_stderr()
+        correct_request_ids()
         dub = pipelines.get("video-dub")
         blobs = FsspecBlobStore(config.storage.blobs_location)
         self._context = Context(
@@ -41,6 +45,6 @@ class Ingress:
             access=access_from_environment(os.environ, required=config.auth.required),
         )
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve once per replica, after the constructor."""
-        return create_app(self._context)
+        return BoundedReadAhead(create_app(self._context))

@@ -48,7 +48,7 @@ def live_models(
         family.name: REMOTES[family.options.task](family.name, families[family.name])
         for family in config.families
     }
-    return Models(config, runs, statuses=LiveStatuses(runs), video_dub=video_dub)
+    return Models(config, runs, statuses=LiveStatuses(config, runs), video_dub=video_dub)
 
 
 class LiveStatuses:
@@ -57,8 +57,9 @@ class LiveStatuses:
     Families without a running replica are not asked, because asking would start one.
     """
 
-    def __init__(self, runs: Mapping[str, AnyModel]) -> None:
+    def __init__(self, config: AppConfig, runs: Mapping[str, AnyModel]) -> None:
         self._remotes = {name: run for name, run in runs.items() if isinstance(run, Remote)}
+        self._models = {f.name: {model.id for model in f.models} for f in config.families}
         self._known: dict[str, ModelStatus] = {}
         self._known_at = 0.0
         self._asking = asyncio.Lock()
@@ -78,12 +79,13 @@ class LiveStatuses:
         return {status.id: status for answer in answers for status in answer}
 
     async def _status(self, remote: Remote) -> tuple[ModelStatus, ...]:
-        """A replica too busy to answer keeps what was known of it."""
+        """A replica too busy to answer keeps what was known of its models."""
         try:
             return await asyncio.wait_for(remote.status(), STATUS_TIMEOUT_S)
         except (TimeoutError, AppError) as error:
             logger.info("no status from %r: %s", remote.name, error)
-            return tuple(self._known.values())
+            own = self._models[remote.name]
+            return tuple(status for status in self._known.values() if status.id in own)
 
 
 def running_deployments() -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from serve_app.core.config import AppConfig
 from serve_app.core.streams import started
 from serve_app.live_models import Handles, live_models
+from serve_app.logs import log_to_stderr
 from serve_app.models import Models
 
 ComposePipeline = Callable[[AppConfig, Models], object]
@@ -16,6 +17,7 @@ class PipelineReplica:
     """Runs the verbs of one pipeline over the families' handles."""
 
     def __init__(self, config: AppConfig, compose: ComposePipeline, families: Handles) -> None:
+        log_to_stderr()
         self._pipeline = compose(config, live_models(config, families))
 
     async def stream(

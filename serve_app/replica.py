@@ -12,6 +12,7 @@ from serve_app.core.config import Family, Model
 from serve_app.core.status import ModelStatus
 from serve_app.core.streams import batched, joined, started
 from serve_app.engine_pool import EnginePool, LoadEngine
+from serve_app.logs import log_to_stderr
 
 STREAM_WINDOW_S = 0.02
 IDLE_CHECK_S = 5.0
@@ -21,6 +22,7 @@ class Replica:
     """Runs the verbs of one family. `model_id` picks the engine of a family with several models."""
 
     def __init__(self, family: Family, load: LoadEngine, *, load_wait_s: float) -> None:
+        log_to_stderr()
         self._pool = EnginePool(
             family.models or (Model(id=family.name),),
             load,

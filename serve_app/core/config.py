@@ -6,9 +6,9 @@ Secrets are not here; they come from the environment (`API_TOKENS`, `ADMIN_TOKEN
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from serve_app.core.options import AnyEngineOptions, Task
+from serve_app.core.options import AnyEngineOptions, Section, Task
 
 ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
 Capability = Literal[
@@ -47,14 +47,11 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "transcription": ("speech_to_text", "subtitle_generation"),
     "media": (),
 }
+INGRESS = "ingress"
+"""The name of the ingress deployment, which no family may have."""
+
 GIB = 1024**3
 MIB = 1024**2
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and a key that does not exist is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Model(Section):
@@ -202,10 +199,21 @@ class AppConfig(Section):
                             f"{here}: model id or alias {name!r} is taken by {seen[name]}"
                         )
                     seen[name] = here
-        names = [family.name for family in self.families]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"families: name {name!r} is used twice")
+        return self
+
+    @model_validator(mode="after")
+    def _deployment_names_are_unique(self) -> Self:
+        taken = {INGRESS: "the ingress"}
+        taken |= {pipeline.name: "a pipeline" for pipeline in self.pipelines}
+        for f, family in enumerate(self.families):
+            if family.name in taken:
+                raise ValueError(
+                    f"families.{f}.name: {family.name!r} is taken by {taken[family.name]}"
+                )
+            taken[family.name] = f"families.{f}"
+        names = [pipeline.name for pipeline in self.pipelines]
+        if len(set(names)) < len(names):
+            raise ValueError("pipelines: each pipeline can be listed once")
         return self
 
     @model_validator(mode="after")

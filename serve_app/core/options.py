@@ -2,18 +2,32 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["chat", "embeddings", "rerank", "speech", "transcription", "media"]
 
 
-class EngineOptions(BaseModel):
+class Section(BaseModel):
+    """A part of the configuration: frozen, and a key that does not exist is an error that names
+    those that do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_exist(cls, content: object) -> object:
+        for key in content if isinstance(content, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"unknown key {key!r}; keys: {', '.join(cls.model_fields)}")
+        return content
+
+
+class EngineOptions(Section):
     """What every engine's options share. `task` decides which Protocol the family satisfies.
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: str
     task: Task

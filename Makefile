@@ -1,0 +1,44 @@
+# Everything runs in .venv; a stamp per set of extras makes a second run install nothing.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= serve_config.local.yaml
+PORT ?=
+BIN := .venv/bin
+LOCAL := .venv/.installed-local
+DEV := .venv/.installed-dev
+
+.PHONY: install lint fix test serve bench
+
+install: $(DEV)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+serve: $(LOCAL)
+	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)')
+
+bench: $(DEV)
+	$(BIN)/python benchmarks/overhead.py
+
+$(BIN)/python:
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	'$(PYTHON)' -m venv .venv
+
+$(LOCAL): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[local]'
+	@touch $@
+
+# What it installs includes everything that LOCAL stands for.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[local,test,dev]'
+	@touch $(LOCAL) $@

@@ -1,0 +1,55 @@
+"""`python -m serve_app`: start the server on this machine from a Serve configuration file."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from serve_app.launch.config_file import ConfigurationError, Plan, read_plan
+from serve_app.launch.environment import load_environment, one_machine, runtime_directory
+from serve_app.launch.ports import port_problem
+
+CONFIGURATION = 2
+ENVIRONMENT_FILE = "serve.env"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 after an orderly stop, 1 when the start failed, 2 for a wrong configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        plan = read_plan(options.config, host=options.host, port=options.port)
+        prepare(plan, directories=(Path(), options.config.parent))
+    except (ConfigurationError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return CONFIGURATION
+    # Ray reads the environment when it is imported.
+    from serve_app.launch.server import run
+
+    return run(plan, dashboard=options.dashboard)
+
+
+def prepare(plan: Plan, *, directories: Sequence[Path]) -> None:
+    """Check the port and complete the environment, from the first directory with a `serve.env`."""
+    http = plan.http
+    problem = port_problem(http.host, http.port)
+    if problem is not None:
+        raise ConfigurationError(problem)
+    files = [directory / ENVIRONMENT_FILE for directory in directories]
+    for file in [file for file in files if file.exists()][:1]:
+        load_environment(file, os.environ)
+    for name, value in one_machine(runtime_directory(http.port)).items():
+        os.environ.setdefault(name, value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serve_app", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="a Serve configuration file")
+    parser.add_argument("--host", help="instead of the file's http_options.host")
+    parser.add_argument("--port", type=int, help="instead of the file's http_options.port")
+    parser.add_argument("--dashboard", action="store_true", help="also start Ray's dashboard")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The environment that Ray Serve must find before it is imported."""
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import ExitStack
+from pathlib import Path
+
+DRAINING_S = 0.5
+HAPROXY_SCRIPT = """#!/bin/sh
+exec '{python}' -m serve_app.launch.haproxy "$@"
+"""
+
+
+def load_environment(file: Path, environment: MutableMapping[str, str]) -> None:
+    """Add the `NAME=value` lines of `serve.env` that are not set already."""
+    for name, value in parse_environment(file.read_text()):
+        environment.setdefault(name, value)
+
+
+def parse_environment(text: str) -> Iterator[tuple[str, str]]:
+    """Names and values; blank lines and comments are skipped."""
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not name.lstrip().startswith("#"):
+            yield name.strip(), value.strip()
+
+
+def one_machine(run: Path) -> Mapping[str, str]:
+    """What keeps two servers on one machine apart and HAProxy's side doors closed.
+
+    `run` comes from `runtime_directory`. Replicas are not kept waiting on their way out for a load
+    balancer of another machine to notice.
+    """
+    stats, metrics, fallback = free_ports(3)
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy_script(run)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{run}/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{run}/admin.sock",
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{run}/metrics.sock",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(run),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{run}/server-state",
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAINING_S),
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(DRAINING_S),
+    }
+
+
+def runtime_directory(port: int) -> Path:
+    """The directory for the sockets of the server on this port, closed to other users.
+
+    It is not below the data directory: a unix socket's path has at most 107 characters, of which
+    Ray takes 70. Raises PermissionError when somebody else has made it.
+    """
+    directory = Path(tempfile.gettempdir()) / f"polyphony-{os.getuid()}-{port}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to another user")
+    return directory
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports that nothing listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _haproxy_script(run: Path) -> Path:
+    """Ray wants one executable file, so the wrapper is started by a script."""
+    script = run / "haproxy"
+    script.write_text(HAPROXY_SCRIPT.format(python=sys.executable))
+    script.chmod(0o700)
+    return script

@@ -1,0 +1,159 @@
+"""Runs one server from a plan until it is told to stop, and leaves no process behind.
+
+Imports Ray: the environment must be complete before this module is loaded.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import ray
+from ray import serve
+
+from serve_app.build import build
+from serve_app.launch.config_file import Plan
+from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
+from serve_app.launch.readiness import base_url, wait_until_ready
+from serve_app.launch.worker_logs import show_replicas_only
+
+logger = logging.getLogger(__name__)
+
+# Only references cross process boundaries, so that Ray's store for objects stays nearly empty.
+OBJECT_STORE_BYTES = 200 * 1024**2
+QUIET = {"log_level": "WARNING"}
+STOP_PATIENCE_S = 8.0
+FORCED = 130
+
+
+class Stopped(BaseException):
+    """A signal asked the server to stop; like KeyboardInterrupt it is no Exception."""
+
+
+class Phases:
+    """Says what is done and how long it took."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Print the name when the block begins and its duration when it has ended."""
+        begun = time.monotonic()
+        yield
+        say(f"  {name}: {time.monotonic() - begun:.1f} s")
+
+    @property
+    def total_s(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._begun
+
+
+def say(line: str) -> None:
+    """Write a line for the user."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def run(plan: Plan, *, dashboard: bool) -> int:
+    """Start, print where the server answers, wait for SIGINT or SIGTERM, stop. An exit status."""
+    adopt_orphans()
+    _stop_on_signals()
+    try:
+        _start(plan, dashboard=dashboard)
+        while True:
+            signal.pause()
+    except Stopped:
+        say("stopping (once more to force)")
+        return 0
+    except RuntimeError as error:
+        say(f"the server cannot start: {str(error).strip().splitlines()[0]}")
+        return 1
+    finally:
+        _stop()
+
+
+def _start(plan: Plan, *, dashboard: bool) -> None:
+    phases = Phases()
+    http = plan.http
+    say(f"starting Polyphony on {http.host}:{http.port}")
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with phases.phase("Ray"):
+        ray.init(
+            address="local",
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=True,
+        )
+    show_replicas_only(say)
+    # Ray sets handlers of its own.
+    _stop_on_signals()
+    with phases.phase("Serve"):
+        serve.start(
+            proxy_location=plan.file.proxy_location,
+            http_options=http.model_dump(exclude_none=True),
+            logging_config=plan.file.logging_config or QUIET,
+        )
+    with phases.phase("families and ingress"):
+        application = plan.application
+        serve.run(
+            build(application.args), name=application.name, route_prefix=application.route_prefix
+        )
+    with phases.phase("first answer"):
+        wait_until_ready(plan)
+    say(banner(plan, phases.total_s))
+
+
+def banner(plan: Plan, total_s: float) -> str:
+    """Where the server answers, and one line to try."""
+    url = base_url(plan.http)
+    token = '-H "Authorization: Bearer $API_TOKENS" ' if plan.application.args.auth.required else ""
+    body = '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
+    return (
+        f"ready after {total_s:.1f} s\n"
+        f"  base URL  {url}/v1\n"
+        f"  docs      {url}/docs\n"
+        f"  try       curl {url}/v1/chat/completions {token}"
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+def _stop_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_once)
+
+
+def _stop_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """The first signal unwinds `run`, the second ends everything at once."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _force)
+    raise Stopped
+
+
+def _force(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    kill_descendants(os.getpid())
+    os._exit(FORCED)
+
+
+def _stop() -> None:
+    """Let requests end, then everything; Serve may hang on a broken cluster, so it gets a limit."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _force)
+    orderly = threading.Thread(target=_shut_down, daemon=True)
+    orderly.start()
+    orderly.join(STOP_PATIENCE_S)
+    end_descendants(os.getpid(), patience_s=1.0)
+
+
+def _shut_down() -> None:
+    if ray.is_initialized():
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()

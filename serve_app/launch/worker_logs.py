@@ -1,0 +1,28 @@
+"""What of the cluster's output the user of a server on one machine sees: our replicas' lines."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray._private.ray_logging import global_worker_stdstream_dispatcher
+
+REPLICA = "ServeReplica:"
+
+
+def show_replicas_only(say: Callable[[str], None]) -> None:
+    """Replace Ray's printer, which also shows what Serve's own actors say when they start."""
+
+    def show(batch: Mapping[str, Any]) -> None:
+        for line in replica_lines(batch):
+            say(line)
+
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    global_worker_stdstream_dispatcher.add_handler("polyphony", show)
+
+
+def replica_lines(batch: Mapping[str, Any]) -> list[str]:
+    """The lines of one batch of Ray's, each with the deployment that wrote it."""
+    actor = str(batch.get("actor_name") or "")
+    if not actor.startswith(REPLICA):
+        return []
+    deployment = actor.rpartition(":")[2]
+    return [f"[{deployment}] {line}" for line in batch["lines"]]
