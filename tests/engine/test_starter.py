@@ -164,8 +164,6 @@ def test_two_at_once_make_one(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(
-        BackendUnavailable, match=r"cannot be written .*storage\.data_dir"
-    ) as caught:
+    with pytest.raises(BackendUnavailable, match=r"cannot be written") as caught:
         ensure_starter(tmp_path / "file" / "starter")
     assert str(tmp_path) not in caught.value.message

@@ -1,0 +1,89 @@
+"""Opening checkpoints with transformers: device, number type, token limit, and what went wrong.
+
+Imported only where torch is.
+"""
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.options import TransformersOptions
+
+UNLIMITED = 10**6
+"""Tokenizers without a limit of their own say 10^30."""
+
+
+def device_of(options: TransformersOptions) -> torch.device:
+    """Where the model goes. BackendUnavailable for cuda where there is none."""
+    if options.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(
+            "no CUDA device is visible here; set placement.gpus, or device to 'auto'"
+        )
+    return torch.device(options.device)
+
+
+def dtype_of(options: TransformersOptions, device: torch.device) -> Any:
+    """`auto` is the checkpoint's own type on a GPU and float32 on a CPU, where halves are slow."""
+    if options.dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    return getattr(torch, options.dtype)
+
+
+def loading_arguments(options: TransformersOptions, device: torch.device) -> dict[str, Any]:
+    """The arguments of `from_pretrained`, `options.extra` last."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return {
+        "dtype": dtype_of(options, device),
+        "trust_remote_code": options.trust_remote_code,
+        "local_files_only": True,
+        **options.extra,
+    }
+
+
+@contextmanager
+def loading(model: Model, path: Path | None) -> Generator[Path]:
+    """The model's directory; what the libraries raise inside becomes BackendUnavailable."""
+    if path is None:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+        )
+    try:
+        yield path
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        reason = str(error).replace(str(path), "its directory").strip().split("\n")[0]
+        raise BackendUnavailable(
+            f"model {model.id!r} cannot be loaded by transformers: {_without_paths(reason)}; "
+            "check that its source is a complete checkpoint of the right kind"
+        ) from error
+
+
+def _without_paths(text: str) -> str:
+    return re.sub(r"(?<![\w.:])/(?:[\w.+-]+/)+[\w.+-]*", "its directory", text)
+
+
+def token_limit(model: Any, tokenizer: Any, options: TransformersOptions) -> int | None:
+    """How many tokens the model can read; None where nothing limits it.
+
+    A padding index in the position table (RoBERTa and kin) means that positions start after it.
+    """
+    if options.context_length is not None:
+        return options.context_length
+    limits = [tokenizer.model_max_length, getattr(tokenizer, "max_seq_length", None)]
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions and positions > 0:
+        table = next(
+            (m for name, m in model.named_modules() if name.endswith("position_embeddings")), None
+        )
+        padding = getattr(table, "padding_idx", None)
+        limits.append(positions - (0 if padding is None else padding + 1))
+    known = [limit for limit in limits if limit and limit < UNLIMITED]
+    return min(known, default=None)
