@@ -167,7 +167,7 @@ class FsspecBlobStore:
     def _keep(self, spool: Spool, mime: str | None) -> Blob:
         blob = spool.finish(mime)
         target = self._path(blob)
-        if self._filesystem.exists(target):
+        if self._exists(target):
             return blob
         self._filesystem.makedirs(self._filesystem._parent(target), exist_ok=True)
         if self._is_local:
@@ -177,6 +177,9 @@ class FsspecBlobStore:
             # Object stores show an object only when its upload is complete.
             self._filesystem.put_file(str(spool.path), target)
         return blob
+
+    def _exists(self, target: str) -> bool:
+        return bool(self._filesystem.exists(target))
 
     def _find(self, sha256: str, extension: str | None) -> Blob | None:
         folder = f"{self._root}/{sha256[:2]}"
@@ -207,6 +210,19 @@ class FsspecBlobStore:
             self._filesystem.rm_file(self._path(blob))
         except FileNotFoundError:
             return
+
+
+class ObservedStore(FsspecBlobStore):
+    """A store that tells whether the last blob written was there before; one per request.
+
+    `existed` stays true while nothing is written, as for a reference to a stored blob.
+    """
+
+    existed = True
+
+    def _exists(self, target: str) -> bool:
+        self.existed = super()._exists(target)
+        return self.existed
 
 
 async def _file_chunks(path: Path) -> AsyncGenerator[bytes]:

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from serve_app.api.v1 import files
+from serve_app.api.v1 import chat, files
 
 router = APIRouter()
-router.include_router(files.router)
+for part in (chat, files):
+    router.include_router(part.router)

@@ -1,0 +1,48 @@
+"""Server-sent events: one write per event, and failures after the first as one last frame."""
+
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from starlette.responses import StreamingResponse
+
+from serve_app.api.errors import error_body
+from serve_app.core.errors import AppError, InternalError
+from serve_app.core.streams import close
+
+logger = logging.getLogger(__name__)
+
+SSE_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+DONE = b"data: [DONE]\n\n"
+
+
+def frame(value: Any) -> bytes:
+    """One event: compact JSON on one line, non-ASCII unescaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
+
+
+def sse_response(
+    frames: AsyncIterator[bytes], *, path: str, headers: dict[str, str] | None = None
+) -> StreamingResponse:
+    """A streamed answer. What `frames` raises becomes a last frame in the path's error shape."""
+    return StreamingResponse(_guarded(frames, path), headers=SSE_HEADERS | (headers or {}))
+
+
+async def _guarded(frames: AsyncIterator[bytes], path: str) -> AsyncGenerator[bytes]:
+    try:
+        async for item in frames:
+            yield item
+    except AppError as error:
+        yield frame(error_body(error, path))
+    except Exception:
+        logger.exception("a stream on %s failed", path)
+        failure = InternalError("the server failed during this answer; its log says why")
+        yield frame(error_body(failure, path))
+    finally:
+        await close(frames)

@@ -1,0 +1,168 @@
+"""The body of a chat request and its way into core."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field
+
+from serve_app.api.v1.chat_parts import (
+    AudioPartBody,
+    FunctionBody,
+    ImagePartBody,
+    MessageBody,
+    NamedFunction,
+    NamedTool,
+    PartBody,
+    ResponseFormatBody,
+    TextPartBody,
+    ToolBody,
+    ToolChoiceBody,
+    tool_choice_to_core,
+)
+from serve_app.api.v1.sampling_body import SamplingBody
+from serve_app.api.v1.wire import Flag, Integer, Text
+from serve_app.blobs.intake import MediaIntake
+from serve_app.core.chat import (
+    Chat,
+    ChatMessage,
+    ChatModel,
+    ImagePart,
+    Part,
+    TextFormat,
+    TextPart,
+    Tool,
+)
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.models import Found, Models
+
+NO_EFFECT = ("user", "metadata", "store", "service_tier", "keep_alive", "refId", "provider", "tag")
+
+
+class ChatBody(SamplingBody):
+    """POST /v1/chat/completions."""
+
+    messages: list[MessageBody] = Field(min_length=1, max_length=10_000)
+    max_completion_tokens: Annotated[Integer, Field(ge=1, le=2**31)] | None = None
+    logprobs: Flag | None = Field(
+        default=None, validation_alias=AliasChoices("logprobs", "logProbs")
+    )
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = Field(
+        default=None, validation_alias=AliasChoices("top_logprobs", "topLogprobs")
+    )
+    tools: list[ToolBody] | None = Field(default=None, max_length=256)
+    tool_choice: ToolChoiceBody | None = Field(
+        default=None, validation_alias=AliasChoices("tool_choice", "toolChoice")
+    )
+    functions: list[FunctionBody] | None = Field(default=None, max_length=256)
+    function_call: Literal["none", "auto"] | NamedFunction | None = None
+    parallel_tool_calls: Flag | None = None
+    response_format: ResponseFormatBody | Literal["text", "json_object"] | None = Field(
+        default=None, validation_alias=AliasChoices("response_format", "responseFormat")
+    )
+    enable_thinking: Flag | None = None
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    keep_alive: Text | Integer | None = None
+    metadata: dict[str, Any] | None = None
+    store: Flag | None = None
+    service_tier: Text | None = None
+    refId: Text | None = None
+    provider: Text | None = None
+    tag: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return [name for name in NO_EFFECT if getattr(self, name) is not None]
+
+    async def to_chat(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> Chat:
+        """The operation, with its media stored."""
+        tools = self._tools()
+        choice = tool_choice_to_core(self._choice(), tools, param="tool_choice")
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
+        reader = MessageReader(found, models, intake)
+        messages = [await reader.read(body, i) for i, body in enumerate(self.messages)]
+        is_thinking = self.reasoning_effort not in (None, "none")
+        return Chat(
+            model=found.id,
+            messages=tuple(messages),
+            sampling=self.sampling(
+                logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+                max_tokens=self.max_completion_tokens or self.max_tokens,
+            ),
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+            response_format=self._format(),
+            thinking=is_thinking if self.enable_thinking is None else self.enable_thinking,
+            reasoning_effort=self.reasoning_effort,
+        )
+
+    def _tools(self) -> tuple[Tool, ...]:
+        functions = [tool.function for tool in self.tools or ()] or self.functions or []
+        return tuple(function.to_core() for function in functions)
+
+    def _choice(self) -> ToolChoiceBody | None:
+        if self.tool_choice is not None or self.function_call is None:
+            return self.tool_choice
+        if isinstance(self.function_call, NamedFunction):
+            return NamedTool(function=self.function_call)
+        return self.function_call
+
+    def _format(self) -> TextFormat:
+        if isinstance(self.response_format, str):
+            return TextFormat(type=self.response_format)
+        return self.response_format.to_core() if self.response_format else TextFormat()
+
+
+class MessageReader:
+    """Turns message bodies into core messages for one model."""
+
+    def __init__(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> None:
+        self._found = found
+        self._models = models
+        self._intake = intake
+
+    async def read(self, body: MessageBody, position: int) -> ChatMessage:
+        """One message; media are stored only when the model can take them."""
+        where = f"messages[{position}]"
+        content = [TextPart(text=body.content)] if isinstance(body.content, str) else []
+        parts: list[Part] = list(content)
+        if isinstance(body.content, list):
+            for i, part in enumerate(body.content):
+                parts.append(await self._part(part, f"{where}.content[{i}]"))
+        for i, image in enumerate(body.images or ()):
+            parts.append(await self._image(image, f"{where}.images[{i}]"))
+        calls = [call.to_core(i) for i, call in enumerate(body.tool_calls or ())]
+        role = {"developer": "system", "function": "tool"}.get(body.role, body.role)
+        return ChatMessage.model_validate(
+            {
+                "role": role,
+                "content": tuple(parts),
+                "name": body.name,
+                "tool_calls": tuple(calls),
+                "tool_call_id": body.tool_call_id,
+            }
+        )
+
+    async def _part(self, part: PartBody, where: str) -> Part:
+        match part:
+            case TextPartBody():
+                return TextPart(text=part.text)
+            case ImagePartBody():
+                value = part.image_url if isinstance(part.image_url, str) else part.image_url.url
+                return await self._image(value, f"{where}.image_url")
+            case AudioPartBody():
+                raise self._unsupported("audio input", (), f"{where}.input_audio")
+
+    async def _image(self, value: str, where: str) -> ImagePart:
+        able = [f.id for f in self._models.all() if "image_to_text" in f.model.capabilities]
+        if self._found.id not in able:
+            raise self._unsupported("images", able, where)
+        return ImagePart(image=await self._intake.take(value, param=where, kind="image"))
+
+    def _unsupported(
+        self, what: str, able: "list[str] | tuple[()]", where: str
+    ) -> UnsupportedCapability:
+        models = ", ".join(map(repr, able)) or "none is configured"
+        return UnsupportedCapability(
+            f"model {self._found.id!r} takes no {what}; models that do: {models}", param=where
+        )

@@ -1,0 +1,157 @@
+"""Stored files: downloads with ranges, uploads by content, look-ups by hash."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from serve_app.api.context import Context, ContextDep
+from serve_app.api.json_body import read_json_object
+from serve_app.api.multipart import read_form
+from serve_app.api.v1.wire import ERRORS
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.sniff import extension_of, kind_of
+from serve_app.blobs.store import SHA256, ObservedStore
+from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
+from serve_app.core.media import Blob
+
+router = APIRouter(tags=["files"], responses=ERRORS)
+UPLOAD_FIELDS = ("file", "upload", "media")
+
+
+@router.head("/v1/files/{filename}", include_in_schema=False)
+@router.get("/v1/files/{filename}", response_class=Response)
+async def download(
+    filename: str,
+    request: Request,
+    context: ContextDep,
+    download: Annotated[bool, Query()] = False,
+) -> Response:
+    """The bytes of a file; `Range` gives a part, `If-None-Match` saves the transfer."""
+    blob = await context.blobs.find_file(filename)
+    if blob is None:
+        raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
+    headers = file_headers(blob)
+    if download:
+        headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    if request.headers.get("if-none-match", "") in (headers["ETag"], "*"):
+        return Response(status_code=304, headers=headers)
+    wanted = requested_range(request, blob, headers["ETag"])
+    if wanted is None:
+        return _bytes(context, blob, request.method, 200, headers, (0, blob.size))
+    start, end = wanted
+    if start >= end:
+        headers["Content-Range"] = f"bytes */{blob.size}"
+        return Response(status_code=416, headers=headers)
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
+    return _bytes(context, blob, request.method, 206, headers, (start, end))
+
+
+@router.post("/v1/files/upload")
+async def upload(request: Request, context: ContextDep) -> JSONResponse:
+    """Store a file: multipart `file`, `upload` or `media`; JSON `{file|data, filename?}`; or the
+    body itself. Equal content is stored once and keeps its id.
+    """
+    store = ObservedStore(context.blobs.url)
+    blob = await _received(request, context.intake.into(store))
+    if kind_of(blob.mime) is None:
+        if not store.existed:
+            await store.delete(blob)
+        raise UnsupportedMedia("file: not an image, a sound or a video", param="file")
+    return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
+
+
+@router.get("/v1/files/blob/{hash}")
+async def find_blob(hash: str, context: ContextDep) -> JSONResponse:
+    """The upload object of a stored hash, with or without `sha256:`."""
+    digest = hash.removeprefix("sha256:").lower()
+    blob = await context.blobs.find(digest) if SHA256.fullmatch(digest) else None
+    if blob is None:
+        raise NotFound(f"no stored file has the hash {hash[:100]!r}", param="hash")
+    return JSONResponse(upload_object(context, blob) | {"existed": True, "exists": True})
+
+
+def upload_object(context: Context, blob: Blob) -> dict[str, Any]:
+    """What an upload answers."""
+    path = f"/v1/files/up-{blob.sha256}.{extension_of(blob.mime)}"
+    return {
+        "id": f"sha256:{blob.sha256}",
+        "url": (context.config.server.public_url or "") + path,
+        "path": path,
+        "bytes": blob.size,
+        "mime": blob.mime,
+        "kind": kind_of(blob.mime),
+    }
+
+
+def file_headers(blob: Blob) -> dict[str, str]:
+    """A stored file never changes, so its hash is a strong validator."""
+    return {
+        "ETag": f'"{blob.sha256}"',
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Type": blob.mime,
+    }
+
+
+def requested_range(request: Request, blob: Blob, etag: str) -> tuple[int, int] | None:
+    """Start and end (exclusive) of a single byte range; None sends the whole file, as for several
+    ranges, other units and a failed `If-Range`. An unsatisfiable range is empty.
+    """
+    unit, _, spec = request.headers.get("range", "").partition("=")
+    if_range = request.headers.get("if-range", etag)
+    first, dash, last = spec.strip().partition("-")
+    if unit.strip().lower() != "bytes" or not dash or "," in spec or if_range != etag:
+        return None
+    if not all(text == "" or (text.isascii() and text.isdigit()) for text in (first, last)):
+        return None
+    if len(first) > 18 or len(last) > 18 or not (first or last):
+        return None
+    if not first:
+        return max(0, blob.size - int(last)), blob.size
+    end = min(int(last) + 1, blob.size) if last else blob.size
+    return int(first), end
+
+
+def _bytes(
+    context: Context,
+    blob: Blob,
+    method: str,
+    status: int,
+    headers: dict[str, str],
+    span: tuple[int, int],
+) -> Response:
+    start, end = span
+    headers["Content-Length"] = str(end - start)
+    if method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    body = context.blobs.read(blob, start=start, end=end)
+    return StreamingResponse(body, status, headers=headers)
+
+
+async def _received(request: Request, intake: MediaIntake) -> Blob:
+    match request.headers.get("content-type", "").partition(";")[0].strip().lower():
+        case "multipart/form-data":
+            form = await read_form(request, intake=intake, file_fields=UPLOAD_FIELDS)
+            blobs = [blob for blobs in form.files.values() for blob in blobs]
+            if not blobs:
+                raise InvalidRequest("the form has no file; send it as 'file'", param="file")
+            return blobs[0]
+        case "application/json":
+            body = await read_json_object(request)
+            value = body.get("file") or body.get("data")
+            if not isinstance(value, str):
+                raise InvalidRequest("'file' or 'data' must hold the media as text", param="file")
+            return await intake.take(value, param="file")
+    return await intake.take_upload(_body(request), param="file")
+
+
+async def _body(request: Request) -> AsyncGenerator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise Cancelled("the client left while it sent the body") from error

@@ -1,0 +1,104 @@
+"""What bodies and answers of the native dialect share."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import Response
+
+from serve_app.core.errors import InvalidRequest
+
+JSON_HEADERS = {"Content-Type": "application/json"}
+HEADER_CHARACTERS = 1000
+INT64 = 2**63
+
+Text = Annotated[str, StringConstraints(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; unused keys are null."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None
+    kind: Literal["malformed", "overflow", "network", "cancelled", "unknown"]
+    provider: str | None
+    job_id: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every failed request."""
+
+    error: ErrorDetail
+
+
+_ERROR = {"model": ErrorResponse}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: _ERROR | {"description": text}
+    for status, text in (
+        (400, "The request is wrong; `param` names the field."),
+        (401, "No valid credential."),
+        (403, "The credential, host or caller may not do this."),
+        (404, "No such model, file or route."),
+        (413, "A body or a medium is over a limit."),
+        (415, "Not a medium."),
+        (500, "The server failed."),
+        (503, "The model is busy, loading or out of service."),
+        (504, "The synchronous limit passed."),
+    )
+}
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are kept, so that they can be reported as ignored.
+
+    `without_effect` names declared fields that this version accepts and does not act on.
+    """
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
+
+    def without_effect(self) -> Iterable[str]:
+        """Declared fields that were sent and have no effect."""
+        return ()
+
+    def ignored(self) -> dict[str, str]:
+        """The `X-Ignored-Fields` header, empty when nothing was ignored."""
+        names = [*(self.model_extra or {}), *self.without_effect()]
+        return ignored_header(names)
+
+    def refuse_async(self, headers: Mapping[str, str]) -> None:
+        """Raises InvalidRequest when an asynchronous answer is asked for."""
+        wants = (self.model_extra or {}).get("async")
+        refuse_async(headers, wants is True)
+
+
+def ignored_header(names: Iterable[str]) -> dict[str, str]:
+    """`X-Ignored-Fields` for these names; a header carries printable ASCII only."""
+    kept = [name for name in names if name.isascii() and name.isprintable() and name != "async"]
+    value = ",".join(dict.fromkeys(kept))[:HEADER_CHARACTERS]
+    return {"X-Ignored-Fields": value} if value else {}
+
+
+def refuse_async(headers: Mapping[str, str], is_asked: bool) -> None:
+    """Asynchronous jobs do not exist yet; doing the work synchronously would surprise."""
+    if is_asked or "respond-async" in headers.get("prefer", "").lower():
+        raise InvalidRequest(
+            "asynchronous answers are not available in this version; "
+            "leave out 'async' and 'Prefer: respond-async'",
+            param="async",
+        )
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON, non-ASCII unescaped."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(dumps(value), headers=JSON_HEADERS | dict(headers or {}))

@@ -1,0 +1,117 @@
+"""Fetching a caller's URL: guarded addresses, checked redirects, bounded time and size."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+import httpcore
+
+from serve_app.blobs.addresses import AllowList, GuardedBackend
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Limits
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.media import Blob
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+CONNECT_TIMEOUT_S = 10.0
+
+
+async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str) -> Blob:
+    """Store what a URL answers with. InvalidRequest, naming `param`, for whatever goes wrong with
+    it; PayloadTooLarge as soon as more than `limits.upload_bytes` have come.
+    """
+    try:
+        async with asyncio.timeout(limits.fetch_timeout_s):
+            async with aclosing(_body(url, limits, param)) as body:
+                return await store.write(body)
+    except TimeoutError:
+        raise InvalidRequest(
+            f"{param}: the URL did not answer whole within {limits.fetch_timeout_s:g} s",
+            param=param,
+        ) from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        raise InvalidRequest(
+            f"{param}: the URL cannot be fetched ({type(error).__name__})", param=param
+        ) from error
+
+
+async def _body(url: str, limits: Limits, param: str) -> AsyncGenerator[bytes]:
+    backend = GuardedBackend(AllowList(limits.fetch_allow), param=param)
+    async with httpcore.AsyncConnectionPool(network_backend=backend) as pool:
+        for _ in range(limits.fetch_redirects + 1):
+            parts = checked_url(url, param)
+            async with pool.stream(
+                "GET",
+                url_bytes(parts),
+                headers=[(b"User-Agent", b"polyphony"), (b"Accept-Encoding", b"identity")],
+                extensions={"timeout": {"connect": CONNECT_TIMEOUT_S}},
+            ) as response:
+                if response.status not in REDIRECTS:
+                    _check(response, limits, param)
+                    async for chunk in _capped(response, limits.upload_bytes, param):
+                        yield chunk
+                    return
+                url = urljoin(url, _header(response, b"location"))
+        raise InvalidRequest(f"{param}: more than {limits.fetch_redirects} redirects", param=param)
+
+
+def checked_url(url: str, param: str) -> SplitResult:
+    """The parts of an http(s) URL without credentials. InvalidRequest for any other."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise InvalidRequest(f"{param}: not a valid URL", param=param) from None
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        raise InvalidRequest(f"{param}: only http and https URLs are fetched", param=param)
+    if "@" in parts.netloc:
+        raise InvalidRequest(f"{param}: a URL with credentials is not fetched", param=param)
+    return parts
+
+
+def url_bytes(parts: SplitResult) -> httpcore.URL:
+    """The URL as httpcore takes it, non-ASCII percent-encoded."""
+    target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    if parts.query:
+        target += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]")
+    host = parts.hostname or ""
+    return httpcore.URL(
+        scheme=parts.scheme.lower(),
+        host=host if host.isascii() else host.encode("idna"),
+        port=parts.port,
+        target=target,
+    )
+
+
+def _check(response: httpcore.Response, limits: Limits, param: str) -> None:
+    if response.status != 200:
+        raise InvalidRequest(
+            f"{param}: the URL answered with status {response.status}", param=param
+        )
+    if _header(response, b"content-encoding") not in ("", "identity"):
+        raise InvalidRequest(
+            f"{param}: the URL answered with a compressed body that was not asked for", param=param
+        )
+    length = _header(response, b"content-length")
+    if length.isdigit() and int(length) > limits.upload_bytes:
+        raise _too_large(limits.upload_bytes, param)
+
+
+async def _capped(response: httpcore.Response, limit: int, param: str) -> AsyncGenerator[bytes]:
+    size = 0
+    async for chunk in response.aiter_stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit, param)
+        yield chunk
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    return next(
+        (value.decode("latin-1") for key, value in response.headers if key.lower() == name), ""
+    )
+
+
+def _too_large(limit: int, param: str) -> PayloadTooLarge:
+    return PayloadTooLarge(f"{param}: the URL's content is over {limit} bytes", param=param)

@@ -1,0 +1,171 @@
+"""`MediaIntake`: every form in which a caller may give a medium, turned into a stored blob."""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncGenerator, AsyncIterable
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from serve_app.blobs.fetch import fetch
+from serve_app.blobs.sniff import kind_of
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Limits
+from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
+from serve_app.core.media import Blob, MediaKind
+
+OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
+STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
+BASE64_TEXT = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
+BASE64_CHUNK = 1024 * 1024
+LONGEST_PATH = 4096
+URL_SAFE = str.maketrans("-_", "+/")
+
+
+class MediaIntake:
+    """Stores what callers send and checks that it is the kind of medium that was asked for."""
+
+    def __init__(
+        self, store: FsspecBlobStore, limits: Limits, *, public_url: str | None = None
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._public_url = public_url
+
+    def into(self, store: FsspecBlobStore) -> Self:
+        """The same intake over another store."""
+        return type(self)(store, self._limits, public_url=self._public_url)
+
+    async def take(self, value: str, *, param: str, kind: MediaKind | None = None) -> Blob:
+        """The blob behind an http(s) URL, a URL of an own file, a data URL, base64,
+        `sha256:<hex>`, or a path below one of `limits.file_roots`.
+
+        Raises InvalidRequest with `param` for what cannot be had or is of another kind, NotFound
+        for an own file that does not exist, PayloadTooLarge over the limits.
+        """
+        blob = await self._taken(value.strip(), param)
+        return checked(blob, param=param, kind=kind)
+
+    async def take_upload(
+        self, chunks: AsyncIterable[bytes], *, param: str, kind: MediaKind | None = None
+    ) -> Blob:
+        """The blob of an uploaded body or part, stored while it comes."""
+        try:
+            blob = await self._store.write(chunks, limit=self._limits.upload_bytes)
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
+        return checked(blob, param=param, kind=kind)
+
+    async def _taken(self, value: str, param: str) -> Blob:
+        if stored := STORED.fullmatch(value):
+            return await self._stored(stored[1].lower(), param)
+        if name := self._own_file(value):
+            return await self._own(name, param)
+        scheme = value[:8].lower()
+        if scheme.startswith(("http://", "https://")):
+            return await fetch(value, self._store, limits=self._limits, param=param)
+        if scheme.startswith("data:"):
+            return await self._data_url(value, param)
+        if scheme.startswith("file:"):
+            return await self._local(unquote(urlsplit(value).path), param)
+        if path := await asyncio.to_thread(_below, value, self._limits.file_roots):
+            return await self._store.write_file(path)
+        return await self._base64(value, param)
+
+    def _own_file(self, value: str) -> str | None:
+        if self._public_url and value.startswith(self._public_url + "/"):
+            value = value[len(self._public_url) :]
+        match = OWN_FILE.fullmatch(value)
+        return unquote(match[1]) if match else None
+
+    async def _stored(self, sha256: str, param: str) -> Blob:
+        blob = await self._store.find(sha256)
+        if blob is None:
+            raise NotFound(f"{param}: no stored file has the hash {sha256!r}", param=param)
+        return blob
+
+    async def _own(self, name: str, param: str) -> Blob:
+        blob = await self._store.find_file(name)
+        if blob is None:
+            raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
+        return blob
+
+    async def _data_url(self, value: str, param: str) -> Blob:
+        header, comma, payload = value.partition(",")
+        if not comma:
+            raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
+        if header.lower().rstrip().endswith(";base64"):
+            return await self._base64(unquote(payload) if "%" in payload else payload, param)
+        return await self._store.write(_once(unquote_to_bytes(payload)))
+
+    async def _base64(self, value: str, param: str) -> Blob:
+        limit = self._limits.base64_bytes
+        if len(value) * 3 // 4 > limit + 1024 + value.count("\n"):
+            raise PayloadTooLarge(f"{param}: base64 of more than {limit} bytes", param=param)
+        if not await asyncio.to_thread(BASE64_TEXT.fullmatch, value):
+            raise InvalidRequest(
+                f"{param}: neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
+            )
+        try:
+            return await self._store.write(_decoded(value), limit=limit)
+        except binascii.Error:
+            raise InvalidRequest(f"{param}: the base64 is incomplete", param=param) from None
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
+
+    async def _local(self, value: str, param: str) -> Blob:
+        """A file below an allowed root, after links are resolved."""
+        path = await asyncio.to_thread(_below, value, self._limits.file_roots)
+        if path is None:
+            raise InvalidRequest(
+                f"{param}: local files are read only below directories that the operator listed "
+                "in limits.file_roots",
+                param=param,
+            )
+        return await self._store.write_file(path)
+
+
+def checked(blob: Blob, *, param: str, kind: MediaKind | None) -> Blob:
+    """The blob, unless it is empty or known to be of another kind than `kind`.
+
+    Sound may come in a video container, so a video passes where sound is asked for.
+    """
+    if blob.size == 0:
+        raise InvalidRequest(f"{param}: the file is empty", param=param)
+    found = kind_of(blob.mime)
+    fits = kind is None or found == kind or (kind == "audio" and found == "video")
+    if not fits:
+        raise InvalidRequest(
+            f"{param}: expected {kind}, found {found or 'data of an unknown type'}", param=param
+        )
+    return blob
+
+
+def _below(value: str, roots: tuple[Path, ...]) -> Path | None:
+    if not roots or len(value) > LONGEST_PATH:
+        return None
+    try:
+        path = Path(value).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        return None
+    inside = any(path.is_relative_to(root.resolve()) for root in roots)
+    return path if inside and path.is_file() else None
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
+
+
+async def _decoded(value: str) -> AsyncGenerator[bytes]:
+    """Base64 decoded piece by piece; missing padding is forgiven."""
+    rest = ""
+    for start in range(0, len(value), BASE64_CHUNK):
+        piece = value[start : start + BASE64_CHUNK].translate(URL_SAFE)
+        rest += "".join(piece.split()).rstrip("=")
+        whole = len(rest) // 4 * 4
+        yield binascii.a2b_base64(rest[:whole])
+        rest = rest[whole:]
+    if rest:
+        yield base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True)
