@@ -1,0 +1,113 @@
+"""POST /v1/embeddings."""
+
+import base64
+import struct
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep
+from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Body, Integer, Text, json_response
+from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.quantization import BITS, Quantization, rounded
+
+router = APIRouter(tags=["text"], responses=ERRORS)
+INPUTS = 2048
+TokenId = Annotated[Integer, Field(ge=0)]
+Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+
+
+class EmbeddingBody(Body):
+    """Texts or token ids, and images where the model takes them."""
+
+    model: Text = Field(min_length=1, max_length=500)
+    input: (
+        Text
+        | Annotated[list[Text], Field(max_length=INPUTS)]
+        | list[TokenId]
+        | Annotated[list[list[TokenId]], Field(max_length=INPUTS)]
+        | None
+    ) = None
+    image: Media | Annotated[list[Media], Field(max_length=INPUTS)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
+    quantization: Quantization | None = None
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+    def texts(self) -> tuple[str | tuple[int, ...], ...]:
+        """The inputs in order. InvalidRequest for an empty one."""
+        value: Any = self.input
+        if value is None:
+            return ()
+        if isinstance(value, str) or (value and isinstance(value[0], int)):
+            value = [value]
+        for i, item in enumerate(value):
+            if len(item) == 0:
+                raise InvalidRequest(f"input[{i}]: must not be empty", param=f"input[{i}]")
+        return tuple(item if isinstance(item, str) else tuple(item) for item in value)
+
+    def images(self) -> list[str]:
+        """The images in order."""
+        return [self.image] if isinstance(self.image, str) else self.image or []
+
+
+@router.post("/v1/embeddings")
+async def embeddings(body: EmbeddingBody, request: Request, context: ContextDep) -> Response:
+    """Vectors for texts, then for images."""
+    body.refuse_async(request.headers)
+    found = context.models.embeddings(body.model)
+    texts, images = body.texts(), body.images()
+    if not texts and not images:
+        raise InvalidRequest("input: nothing to embed", param="input")
+    if images and "image_to_text" not in found.model.capabilities:
+        raise UnsupportedCapability(f"model {found.id!r} embeds text only", param="image")
+    operation = Embed(
+        model=found.id,
+        texts=texts,
+        images=tuple([await _taken(context, image, i) for i, image in enumerate(images)]),
+        dimensions=body.dimensions,
+    )
+    result = await found.runs.embed(operation)
+    return json_response(embedding_list(result, body, found.id), body.ignored())
+
+
+async def _taken(context: Context, image: str, position: int) -> Any:
+    return await context.intake.take(image, param=f"image[{position}]", kind="image")
+
+
+def embedding_list(result: Embeddings, body: EmbeddingBody, model: str) -> dict[str, Any]:
+    """The vectors in the encoding asked for."""
+    bits = BITS[body.quantization] if body.quantization else None
+    answer: dict[str, Any] = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": i, "embedding": _encoded(vector, body, bits)}
+            for i, vector in enumerate(result.vectors)
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens},
+    }
+    if body.quantization:
+        answer["quantization"] = {"mode": body.quantization, "bits": bits}
+    return answer
+
+
+def _encoded(vector: bytes, body: EmbeddingBody, bits: int | None) -> str | list[float]:
+    """Vectors come as little-endian float32, which is what base64 carries."""
+    if bits is None and body.encoding_format == "base64":
+        return base64.b64encode(vector).decode()
+    count = len(vector) // 4
+    values = struct.unpack(f"<{count}f", vector)
+    if bits is not None:
+        values = rounded(values, bits)
+    if body.encoding_format == "base64":
+        return base64.b64encode(struct.pack(f"<{count}f", *values)).decode()
+    return list(values)

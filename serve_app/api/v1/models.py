@@ -1,0 +1,205 @@
+"""The catalog on the wire: /v1/models, health and capabilities."""
+
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+import anyio.to_thread
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from serve_app import __version__
+from serve_app.api.context import Context, ContextDep
+from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.options import Task
+from serve_app.core.status import ModelStatus
+from serve_app.models import AnyModel, Found
+
+router = APIRouter(tags=["models"], responses=ERRORS)
+COARSE: dict[Task, str] = {"chat": "llm", "transcription": "asr", "speech": "tts"}
+TYPES: dict[Task, ModelType] = {
+    "chat": "text",
+    "embeddings": "embedding",
+    "rerank": "rerank",
+    "speech": "tts",
+    "transcription": "audio",
+}
+STREAMING_TASKS: frozenset[Task] = frozenset({"chat", "speech", "transcription"})
+ENDPOINTS: dict[Task, tuple[str, ...]] = {
+    "chat": ("v1/chat/completions", "v1/completions"),
+    "embeddings": ("v1/embeddings",),
+    "rerank": ("v1/rerank",),
+    "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
+    "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
+}
+KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
+
+
+@router.get("/v1/models")
+async def list_models(
+    context: ContextDep,
+    type: Annotated[str | None, Query()] = None,
+    capability: Annotated[str | None, Query()] = None,
+) -> Response:
+    """Every model that can serve; `type` and `capability` filter."""
+    _check_choice("type", type, get_args(ModelType))
+    _check_choice("capability", capability, KNOWN_CAPABILITIES)
+    statuses = await context.models.statuses()
+    entries = [model_object(found, statuses.get(found.id)) for found in context.models.all()]
+    automatic = auto_entry(entries)
+    data = [
+        entry
+        for entry in ([automatic] if automatic else []) + entries
+        if type in (None, entry["type"]) and capability in (None, *entry["capabilities"])
+    ]
+    return json_response({"object": "list", "data": data})
+
+
+@router.get("/v1/models/{id:path}")
+async def get_model(id: str, context: ContextDep) -> Response:
+    """One model by id or alias; ids may contain `/`."""
+    statuses = await context.models.statuses()
+    if id.lower() == "auto":
+        entries = [model_object(found, statuses.get(found.id)) for found in context.models.all()]
+        automatic = auto_entry(entries)
+        if automatic:
+            return json_response(automatic)
+    found = context.models.named(id)
+    return json_response(model_object(found, statuses.get(found.id)))
+
+
+@router.get("/healthz")
+@router.get("/v1/health")
+async def health() -> Response:
+    """Liveness only; open."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+@router.get("/coderai/capabilities")
+async def capabilities(context: ContextDep) -> Response:
+    """What this server can do now and on what hardware."""
+    statuses = await context.models.statuses()
+    hardware = await anyio.to_thread.run_sync(hardware_summary)
+    hostname = socket.gethostname() if context.config.server.expose_hostname else None
+    return json_response(
+        {
+            "server": "polyphony",
+            "version": __version__,
+            "transports": ["http", "sse"],
+            "tunnel_only": False,
+            "openai_compat": {"chat_completions": True, "responses": False, "models": True},
+            "studio": {"supported": True, "endpoints": served_endpoints(context, statuses)},
+            "hardware": {"hostname": hostname} | hardware,
+        }
+    )
+
+
+def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str, Any]:
+    """A catalog entry. `status` is an extension: where the model is on its way to memory."""
+    task, model = found.family.options.task, found.model
+    fine = dict.fromkeys((*TASK_CAPABILITIES[task], *model.capabilities))
+    is_vision = task == "chat" and "image_to_text" in fine
+    entry: dict[str, Any] = {
+        "id": model.id,
+        "object": "model",
+        "created": model.created or 0,
+        "owned_by": model.owned_by,
+        "capabilities": [*filter(None, [COARSE.get(task)]), *fine],
+        "supports_streaming": task in STREAMING_TASKS,
+        "type": "vision" if is_vision else TYPES[task],
+        "loaded": status is not None and status.state == "ready",
+        "backend": found.family.options.engine,
+        "status": status_object(status),
+    }
+    if task == "transcription" and model.languages:
+        entry["languages"] = list(model.languages)
+    if status is not None and status.context_length is not None:
+        entry["context_length"] = status.context_length
+    if model.aliases:
+        entry["alias"] = model.aliases[0]
+        entry["aliases"] = list(model.aliases)
+    return entry
+
+
+def status_object(status: ModelStatus | None) -> dict[str, Any]:
+    """The state, and what is known of a download or a failure."""
+    if status is None:
+        return {"state": "unloaded"}
+    value = status.model_dump(exclude_none=True, exclude={"id", "context_length"})
+    if status.bytes_total:
+        value["percent"] = round(100 * (status.bytes_done or 0) / status.bytes_total, 1)
+    return value
+
+
+def auto_entry(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The routing alias over all speech recognition models, None without one."""
+    listening = [entry for entry in entries if "asr" in entry["capabilities"]]
+    if not listening:
+        return None
+    return {
+        "id": "auto",
+        "object": "model",
+        "created": min(entry["created"] for entry in listening),
+        "owned_by": "polyphony",
+        "capabilities": ["asr", "speech_to_text"],
+        "supports_streaming": all(entry["supports_streaming"] for entry in listening),
+        "type": "audio",
+        "is_routing_alias": True,
+    }
+
+
+def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> list[str]:
+    """Routes for which a model is loaded or can be loaded."""
+    endpoints: dict[str, None] = {}
+    for found in context.models.all():
+        status = statuses.get(found.id)
+        if status is None or status.state != "failed":
+            endpoints |= dict.fromkeys(ENDPOINTS[found.family.options.task])
+    if context.models.video_dub is not None:
+        endpoints["v1/pipelines/video-dub"] = None
+    return list(endpoints)
+
+
+def hardware_summary() -> dict[str, Any]:
+    """Platform and GPUs as the driver's own tool tells them. Blocks."""
+    gpus = _nvidia_gpus()
+    return {
+        "platform": platform.platform(),
+        "gpus": [{key: gpu[key] for key in ("index", "name", "total_vram_mb")} for gpu in gpus],
+        "gpu_count": len(gpus),
+        "total_vram_mb": sum(gpu["total_vram_mb"] for gpu in gpus),
+        "available_vram_mb": sum(gpu["free_vram_mb"] for gpu in gpus),
+    }
+
+
+def _nvidia_gpus() -> list[dict[str, Any]]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    fields = "--query-gpu=index,name,memory.total,memory.free"
+    try:
+        output = subprocess.run(
+            [tool, fields, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line]
+    return [
+        {"index": int(i), "name": name, "total_vram_mb": int(total), "free_vram_mb": int(free)}
+        for i, name, total, free in rows
+    ]
+
+
+def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        listed = ", ".join(allowed)
+        raise InvalidRequest(f"{name}: unknown value {value[:100]!r}; one of {listed}", param=name)

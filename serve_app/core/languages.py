@@ -1,0 +1,45 @@
+"""Language names and codes: ISO 639-1 where it exists, else ISO 639-3, with English names."""
+
+# The languages Whisper and espeak-ng know, code and English name.
+_TABLE = """
+af afrikaans|am amharic|ar arabic|as assamese|az azerbaijani|ba bashkir|be belarusian|bg bulgarian
+bn bengali|bo tibetan|br breton|bs bosnian|ca catalan|cs czech|cy welsh|da danish|de german|el greek
+en english|eo esperanto|es spanish|et estonian|eu basque|fa persian|fi finnish|fo faroese|fr french
+ga irish|gd gaelic|gl galician|gn guarani|gu gujarati|ha hausa|he hebrew|hi hindi|hr croatian
+ht haitian|hu hungarian|hy armenian|ia interlingua|id indonesian|is icelandic|it italian|ja japanese
+jv javanese|ka georgian|kk kazakh|km khmer|kn kannada|ko korean|ku kurdish|ky kyrgyz|la latin
+lb luxembourgish|ln lingala|lo lao|lt lithuanian|lv latvian|mg malagasy|mi maori|mk macedonian
+ml malayalam|mn mongolian|mr marathi|ms malay|mt maltese|my myanmar|ne nepali|nl dutch|nn nynorsk
+no norwegian|oc occitan|or oriya|pa punjabi|pl polish|ps pashto|pt portuguese|qu quechua|ro romanian
+ru russian|sa sanskrit|sd sindhi|si sinhala|sk slovak|sl slovenian|sn shona|so somali|sq albanian
+sr serbian|su sundanese|sv swedish|sw swahili|ta tamil|te telugu|tg tajik|th thai|tk turkmen
+tl tagalog|tn setswana|tr turkish|tt tatar|uk ukrainian|ur urdu|uz uzbek|vi vietnamese|yi yiddish
+yo yoruba|yue cantonese|zh chinese|cmn mandarin|haw hawaiian|chr cherokee|grc ancient greek
+"""
+NAMES: dict[str, str] = dict(
+    entry.split(" ", 1) for entry in _TABLE.strip().replace("\n", "|").split("|")
+)
+_CODES = {name: code for code, name in NAMES.items()} | {
+    "castilian": "es",
+    "flemish": "nl",
+    "burmese": "my",
+    "farsi": "fa",
+    "mandarin chinese": "zh",
+    "valencian": "ca",
+}
+
+
+def language_code(text: str) -> str | None:
+    """The lower-case code for a code, a locale (`en-US`, `pt_BR`) or an English name; the region
+    is dropped. None for an unknown language.
+    """
+    folded = text.strip().lower().replace("_", "-")
+    code = folded.partition("-")[0]
+    if code in NAMES:
+        return code
+    return _CODES.get(folded)
+
+
+def language_name(code: str) -> str:
+    """The English name of a code, the code itself when it has none here."""
+    return NAMES.get(code, code).title()
