@@ -1,0 +1,196 @@
+"""Core requests as the fields of vLLM's OpenAI requests. Pure: knows vLLM's names, not vLLM.
+
+Every sampling field is sent, because what is left out vLLM fills from the checkpoint's
+generation_config.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from serve_app.core.chat import (
+    AudioPart,
+    Chat,
+    ChatMessage,
+    Complete,
+    ImagePart,
+    Part,
+    Sampling,
+    TextFormat,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.media import Blob
+
+AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/flac": "flac", "audio/ogg": "ogg"}
+
+
+def media_of(request: Chat) -> list[Blob]:
+    """The blobs whose base64 text `chat_fields` needs."""
+    parts = [part for message in request.messages for part in message.content]
+    images = [part.image for part in parts if isinstance(part, ImagePart)]
+    return images + [part.audio for part in parts if isinstance(part, AudioPart)]
+
+
+def chat_fields(request: Chat, media: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a ChatCompletionRequest. `media` maps a blob's sha256 to its base64 text."""
+    sampling = request.sampling
+    fields = {
+        "model": request.model,
+        "messages": [_message(message, media) for message in request.messages],
+        **_sampling(sampling),
+        "max_completion_tokens": sampling.max_tokens,
+        "response_format": _response_format(request.response_format),
+        # Templates differ in the name; one that they do not know they ignore.
+        "chat_template_kwargs": {
+            "enable_thinking": request.thinking,
+            "thinking": request.thinking,
+        },
+    }
+    if sampling.logprobs is not None:
+        fields |= {"logprobs": True, "top_logprobs": sampling.logprobs}
+    if request.reasoning_effort not in (None, "none"):
+        fields["reasoning_effort"] = request.reasoning_effort
+    if request.tools and request.tool_choice.mode != "none":
+        fields["tools"] = [_tool(tool) for tool in request.tools]
+        fields["tool_choice"] = _tool_choice(request.tool_choice)
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
+
+
+def complete_fields(request: Complete) -> dict[str, Any]:
+    """The fields of a CompletionRequest.
+
+    Raises UnsupportedCapability for `suffix` and for a `best_of` above `n`, which vLLM has not.
+    """
+    if request.suffix:
+        raise UnsupportedCapability("vLLM cannot fill in before a suffix", param="suffix")
+    if request.best_of is not None and request.best_of > request.sampling.n:
+        raise UnsupportedCapability(
+            f"vLLM returns every candidate it draws; set best_of to n, {request.sampling.n}",
+            param="best_of",
+        )
+    return {
+        "model": request.model,
+        "prompt": _prompts(request.prompts),
+        **_sampling(request.sampling),
+        "max_tokens": request.sampling.max_tokens,
+        "logprobs": request.sampling.logprobs,
+        "echo": request.echo,
+    }
+
+
+def tool_parser_of(template: str) -> str | None:
+    """The vLLM tool parser for the way in which a chat template writes calls, if it is known."""
+    for mark, parser in (
+        ("<tool_call>\n<function=", "qwen3_coder"),
+        ("<tool_call>", "hermes"),
+        ("[TOOL_CALLS]", "mistral"),
+        ("<|python_tag|>", "llama3_json"),
+    ):
+        if mark in template.replace("\\n", "\n"):
+            return parser
+    return None
+
+
+def reasoning_parser_of(template: str) -> str | None:
+    """The vLLM reasoning parser for a chat template that knows `<think>`."""
+    if "<think>" not in template:
+        return None
+    return "qwen3" if "enable_thinking" in template else "deepseek_r1"
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k or 0,
+        "min_p": sampling.min_p or 0.0,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repeat_penalty,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop),
+        "n": sampling.n,
+    }
+    if sampling.logit_bias:
+        fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias.items()}
+    if sampling.logprobs is not None:
+        fields["return_token_ids"] = True
+    return fields
+
+
+def _message(message: ChatMessage, media: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"role": message.role, "content": _content(message, media)}
+    if message.name is not None:
+        fields["name"] = message.name
+    if message.tool_calls:
+        fields["tool_calls"] = [_call(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        fields["tool_call_id"] = message.tool_call_id
+    return fields
+
+
+def _content(message: ChatMessage, media: Mapping[str, str]) -> Any:
+    """Plain text where it is only that, because some templates take no parts."""
+    if message.tool_calls and not message.content:
+        return None
+    if all(isinstance(part, TextPart) for part in message.content):
+        return message.text
+    return [_part(part, media) for part in message.content]
+
+
+def _part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart(image=image):
+            url = f"data:{image.mime};base64,{media[image.sha256]}"
+            return {"type": "image_url", "image_url": {"url": url}}
+        case AudioPart(audio=audio):
+            sound = {
+                "data": media[audio.sha256],
+                "format": AUDIO_FORMATS.get(audio.mime, "wav"),
+            }
+            return {"type": "input_audio", "input_audio": sound}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice) -> Any:
+    if choice.mode == "function":
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice.mode
+
+
+def _response_format(text: TextFormat) -> dict[str, Any]:
+    if text.type != "json_schema":
+        return {"type": text.type}
+    schema = {"name": "answer", "schema": text.json_schema or {}, "strict": True}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _prompts(prompts: tuple[str | tuple[int, ...], ...]) -> Any:
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    tokens = [list(prompt) for prompt in prompts if not isinstance(prompt, str)]
+    if texts and tokens:
+        raise InvalidRequest("prompts are all text or all token ids, not both", param="prompt")
+    return texts or tokens
