@@ -1,0 +1,1 @@
+"""The parts of the transformers text engine; imported only where torch is."""

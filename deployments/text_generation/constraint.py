@@ -1,0 +1,73 @@
+"""Constrained decoding: llguidance masks the tokens that a JSON schema does not allow next."""
+
+import json
+from typing import Any
+
+import llguidance
+import llguidance.hf
+import llguidance.torch
+import torch
+
+from serve_app.core.errors import InvalidRequest
+
+# Free white space lets a weak model spend all its tokens on blanks.
+COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+
+
+class Constraints:
+    """Makes constraints for one tokenizer; wrapping the tokenizer is done once, when needed."""
+
+    def __init__(self, tokenizer: Any, *, vocabulary: int, eos_ids: list[int]) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._eos_ids = eos_ids
+        self._wrapped: llguidance.LLTokenizer | None = None
+
+    def json(self, schema: dict[str, Any], *, param: str) -> "Constraint":
+        """A constraint to JSON of this schema. InvalidRequest when llguidance cannot follow it."""
+        if self._wrapped is None:
+            self._wrapped = llguidance.hf.from_tokenizer(
+                self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos_ids or None
+            )
+        try:
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(
+                json.dumps(schema), overrides=COMPACT
+            )
+            problem = llguidance.LLMatcher.validate_grammar(grammar, self._wrapped)
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            raise InvalidRequest(
+                f"{param}: the schema cannot be followed: {problem.strip()[:300]}", param=param
+            )
+        return Constraint(llguidance.LLMatcher(self._wrapped, grammar), self._vocabulary)
+
+
+class Constraint:
+    """Where one choice is in its grammar."""
+
+    def __init__(self, matcher: llguidance.LLMatcher, vocabulary: int) -> None:
+        self._matcher = matcher
+        self._mask = llguidance.torch.allocate_token_bitmask(1, vocabulary)
+
+    def copy(self) -> "Constraint":
+        """An independent constraint at the same place."""
+        return Constraint(self._matcher.deep_copy(), self._mask.shape[1] * 32)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits with every token that may not come next at minus infinity."""
+        llguidance.torch.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        words = self._mask[0]
+        bits = (words.unsqueeze(-1) >> torch.arange(32, dtype=torch.int32)) & 1
+        allowed = bits.flatten()[: logits.numel()].bool().to(logits.device)
+        return logits.masked_fill(~allowed, -torch.inf)
+
+    def consume(self, token: int) -> None:
+        """Move on by one chosen token."""
+        self._matcher.consume_token(token)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the text is complete and nothing may follow."""
+        return bool(self._matcher.is_stopped())

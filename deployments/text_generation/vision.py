@@ -1,0 +1,65 @@
+"""Pictures for image-text-to-text checkpoints, through the checkpoint's own processor."""
+
+import asyncio
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from deployments.text_generation.checkpoint import Checkpoint
+from serve_app.core.chat import Chat, ImagePart
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+
+
+def refuse_unseen(request: Chat) -> None:
+    """UnsupportedCapability for the first part that is no text."""
+    for m, message in enumerate(request.messages):
+        for p, part in enumerate(message.content):
+            if part.type != "text":
+                raise UnsupportedCapability(
+                    f"model {request.model!r} takes no {part.type} input",
+                    param=f"messages[{m}].content[{p}]",
+                )
+
+
+class VisionInputs:
+    """Turns a conversation with pictures into the inputs of the first pass."""
+
+    def __init__(self, checkpoint: Checkpoint, blobs: BlobStore) -> None:
+        self._checkpoint = checkpoint
+        self._blobs = blobs
+
+    async def read(self, request: Chat, text: str) -> tuple[list[int], dict[str, Any]]:
+        """Token ids with the pictures' places in them, and the pictures' tensors."""
+        images = []
+        for m, message in enumerate(request.messages):
+            for p, part in enumerate(message.content):
+                if isinstance(part, ImagePart):
+                    images.append(await self._open(part, f"messages[{m}].content[{p}]"))
+        return await asyncio.to_thread(self._process, text, images)
+
+    async def _open(self, part: ImagePart, where: str) -> Image.Image:
+        async with self._blobs.local_file(part.image) as path:
+            try:
+                return await asyncio.to_thread(_upright, path)
+            except (UnidentifiedImageError, OSError, ValueError) as error:
+                raise InvalidRequest(
+                    f"{where}: the image cannot be decoded", param=where
+                ) from error
+            except Image.DecompressionBombError as error:
+                raise InvalidRequest(f"{where}: the image is too large", param=where) from error
+
+    def _process(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict[str, Any]]:
+        processor = self._checkpoint.processor
+        assert processor is not None
+        inputs = processor(text=[text], images=images, return_tensors="pt")
+        inputs = inputs.to(self._checkpoint.model.device)
+        ids = inputs.pop("input_ids")[0].tolist()
+        inputs.pop("attention_mask", None)
+        return ids, dict(inputs)
+
+
+def _upright(path: Any) -> Image.Image:
+    """Decoded, turned as its EXIF data says, without transparency."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
