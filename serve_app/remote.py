@@ -54,6 +54,9 @@ class Remote:
 
     def __init__(self, name: str, handle: DeploymentHandle[Any]) -> None:
         self.name = name
+        # Requests are messages of importable classes, which plain pickle writes at a third of the
+        # cost; answers may be errors of any class.
+        handle = handle.options(request_serialization="pickle")
         self._call_handle = handle.options(method_name="call")
         self._stream_handle = handle.options(method_name="stream", stream=True)
         self._status_handle = handle.options(method_name="status")

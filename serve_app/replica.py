@@ -10,7 +10,7 @@ from typing import Any
 
 from serve_app.core.config import Family, Model
 from serve_app.core.status import ModelStatus
-from serve_app.core.streams import batched, joined, started
+from serve_app.core.streams import batched, joined
 from serve_app.engine_pool import EnginePool, LoadEngine
 from serve_app.logs import log_to_stderr
 
@@ -42,7 +42,7 @@ class Replica:
         """Run a verb that streams; its items come in lists."""
         self._sweep()
         async with self._pool.use(model_id) as engine:
-            items = await started(getattr(engine, verb)(*arguments))
+            items = getattr(engine, verb)(*arguments)
             async for batch in batched(items, window_s=STREAM_WINDOW_S):
                 yield joined(batch)
 

@@ -44,6 +44,12 @@ async def closing(items: AsyncIterator[object]) -> AsyncGenerator[None]:
         await close(items)
 
 
+async def gathered(items: AsyncIterator[T]) -> list[T]:
+    """All items, for callers that need no part before the end; `items` is closed whatever comes."""
+    async with closing(items):
+        return [item async for item in items]
+
+
 async def batched(items: AsyncIterator[T], *, window_s: float) -> AsyncGenerator[list[T]]:
     """Group items so that at most one list leaves per `window_s`.
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from serve_app.core.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
-from serve_app.core.streams import MAX_WAITING, batched, joined, started
+from serve_app.core.streams import MAX_WAITING, batched, gathered, joined, started
 
 HOUR_S = 3600.0
 
@@ -208,3 +208,17 @@ def test_tool_calls_are_not_joined() -> None:
     call = ChatDelta(tool_calls=(ToolCallDelta(index=0, arguments="{"),))
     items = [ChatDelta(text="a"), call, call, ChatDelta(text="b")]
     assert joined(items) == items
+
+
+async def test_gathering_takes_everything_in_order() -> None:
+    assert await gathered(counted(3)) == [0, 1, 2]
+
+
+async def test_cancelled_gathering_closes_the_source() -> None:
+    script = Script()
+    gathering = asyncio.create_task(gathered(script.items()))
+    await settle()
+    gathering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gathering
+    assert script.is_closed
