@@ -73,8 +73,7 @@ def _scaling(placement: Placement) -> dict[str, Any]:
         target_ongoing_requests=max(1.0, 0.7 * placement.max_ongoing_requests),
         upscale_delay_s=0,
         downscale_delay_s=placement.idle_unload_s,
-        metrics_interval_s=2,
-        look_back_period_s=5,
+        look_back_period_s=12,
     )
     return {"autoscaling_config": scaling}
 

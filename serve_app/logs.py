@@ -1,4 +1,7 @@
-"""Our own log lines in a replica: Ray shows what a replica writes to its standard error."""
+"""Our own log lines in a replica: Ray shows what a replica writes to its standard error.
+
+Serve points `sys.stderr` to a file of its own that is written in blocks of 1000 lines.
+"""
 
 import logging
 import sys
@@ -14,6 +17,6 @@ def log_to_stderr() -> None:
         logger.setLevel(logging.INFO)
         logger.propagate = False
         if not logger.handlers:
-            handler = logging.StreamHandler(sys.stderr)
+            handler = logging.StreamHandler(sys.__stderr__)
             handler.setFormatter(logging.Formatter(FORMAT))
             logger.addHandler(handler)

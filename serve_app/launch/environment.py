@@ -21,10 +21,10 @@ def load_environment(file: Path, environment: MutableMapping[str, str]) -> None:
 
 
 def parse_environment(text: str) -> Iterator[tuple[str, str]]:
-    """Names and values; blank lines and comments are skipped."""
+    """Names and values; blank lines, comments and what only a shell can tell are skipped."""
     for line in text.splitlines():
         name, equals, value = line.partition("=")
-        if equals and not name.lstrip().startswith("#"):
+        if equals and not name.lstrip().startswith("#") and not value.startswith("$("):
             yield name.strip(), value.strip()
 
 

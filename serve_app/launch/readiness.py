@@ -55,7 +55,7 @@ def _get(url: str) -> httpcore.Response:
     return httpcore.request("GET", url, headers=_credential(os.environ), extensions=TIMEOUTS)
 
 
-def _credential(environment: Mapping[str, str]) -> dict[str, str]:
+def _credential(environment: Mapping[str, str]) -> dict[bytes | str, bytes | str]:
     token = environment.get("API_TOKENS", "").split(",")[0].strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
 

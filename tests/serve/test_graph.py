@@ -1,0 +1,101 @@
+"""Requests find their family through the real proxy, ingress and handles."""
+
+import asyncio
+import json
+
+import httpx
+
+from tests.serve.conftest import CAUSE, LOAD_WAIT_S, said
+
+
+async def test_every_modality_answers_and_scaled_down_families_start(
+    http: httpx.AsyncClient,
+) -> None:
+    chat, vectors, order, sound = await asyncio.gather(
+        http.post("/v1/chat/completions", json=said("hello there")),
+        http.post("/v1/embeddings", json={"model": "vectors", "input": ["a", "b", "a"]}),
+        http.post(
+            "/v1/rerank",
+            json={"model": "order", "query": "red", "documents": ["blue", "red"]},
+        ),
+        http.post("/v1/audio/speech", json={"model": "voice", "input": "hum"}),
+    )
+    assert chat.json()["choices"][0]["message"]["content"] == "hello there"
+    data = vectors.json()["data"]
+    assert data[0]["embedding"] == data[2]["embedding"] != data[1]["embedding"]
+    assert [result["index"] for result in order.json()["results"]] == [1, 0]
+    assert sound.status_code == 200
+    assert sound.headers["content-type"].startswith("audio/mpeg")
+
+
+async def test_stream_has_the_same_text_as_the_whole_answer(http: httpx.AsyncClient) -> None:
+    text = " ".join(f"word{number}" for number in range(50))
+    streamed, frames = "", []
+    async with http.stream(
+        "POST", "/v1/chat/completions", json=said(text, stream=True)
+    ) as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        async for line in response.aiter_lines():
+            if line:
+                frames.append(line.removeprefix("data: "))
+    assert frames.pop() == "[DONE]"
+    for frame in frames:
+        for choice in json.loads(frame)["choices"]:
+            streamed += choice["delta"].get("content") or ""
+    assert streamed == text
+
+
+async def test_two_ingress_replicas_answer_alike(http: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(*(http.get("/v1/models") for _ in range(16)))
+    listings = {json.dumps([m["id"] for m in answer.json()["data"]]) for answer in answers}
+    assert len(listings) == 1
+
+
+async def test_a_model_that_is_missing_is_listed_with_its_cause(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/chat/completions", json=said("hi", "broken"))
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+    assert answer.json()["error"]["message"] == CAUSE
+    assert answer.headers["x-should-retry"] == "false"
+    listed = (await http.get("/v1/models/broken")).json()
+    assert listed["loaded"] is False
+
+
+async def test_a_slow_load_is_said_and_then_works(http: httpx.AsyncClient) -> None:
+    early = await http.post("/v1/chat/completions", json=said("hi", "lazy"))
+    assert early.status_code == 503
+    assert early.json()["error"]["code"] == "model_not_ready"
+    assert int(early.headers["retry-after"]) >= 1
+    for _ in range(20):
+        answer = await http.post("/v1/chat/completions", json=said("hi", "lazy"))
+        if answer.status_code == 200:
+            break
+        await asyncio.sleep(LOAD_WAIT_S / 3)
+    assert answer.json()["choices"][0]["message"]["content"] == "hi"
+
+
+async def test_a_family_of_several_models_loads_what_is_asked_for(
+    http: httpx.AsyncClient,
+) -> None:
+    for name in ("one", "two", "three", "one"):
+        answer = await http.post("/v1/chat/completions", json=said("hi", name))
+        assert answer.json()["model"] == name
+    states = {m["id"]: m.get("loaded") for m in (await http.get("/v1/models")).json()["data"]}
+    assert states["three"]
+    assert states["one"]
+    assert not states["two"]
+
+
+async def test_an_idle_family_scales_to_zero_and_starts_again(http: httpx.AsyncClient) -> None:
+    from tests.serve.conftest import replica_pids
+
+    body = {"model": "vectors", "input": "x"}
+    first = await http.post("/v1/embeddings", json=body)
+    for _ in range(300):
+        if not replica_pids("vectors"):
+            break
+        await asyncio.sleep(0.2)
+    assert not replica_pids("vectors")
+    assert (await http.get("/v1/models/vectors")).json()["loaded"] is False
+    again = await http.post("/v1/embeddings", json=body)
+    assert again.json()["data"] == first.json()["data"]

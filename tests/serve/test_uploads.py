@@ -1,0 +1,45 @@
+"""A large upload passes through the real proxy without filling the ingress's memory."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+
+from tests.serve.conftest import replica_pids
+
+MIB = 1024**2
+SIZE_MIB = 224
+WAV_HEADER = (
+    b"RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
+    b"\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff"
+)
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory a process has had resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no VmHWM for {pid}")
+
+
+async def test_a_large_upload_stays_out_of_memory(http: httpx.AsyncClient) -> None:
+    digest = hashlib.sha256()
+
+    async def body() -> AsyncIterator[bytes]:
+        for number in range(SIZE_MIB):
+            block = bytes([number]) * MIB if number else WAV_HEADER.ljust(MIB, b"\0")
+            digest.update(block)
+            yield block
+
+    pids = replica_pids("ingress")
+    before = {pid: peak_bytes(pid) for pid in pids}
+    answer = await http.post(
+        "/v1/files/upload", content=body(), headers={"Content-Type": "application/octet-stream"}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["bytes"] == SIZE_MIB * MIB
+    assert answer.json()["id"] == f"sha256:{digest.hexdigest()}"
+    for pid in pids:
+        assert peak_bytes(pid) - before[pid] < 64 * MIB
