@@ -31,6 +31,9 @@ WARM_UP = (
     Load("warm-up", "fast", 32, tokens=50, stream=True, duration_s=1, limit=1000),
     Load("warm-up", "paced", 32, tokens=5, stream=True, duration_s=1, limit=1000),
 )
+SETTLE_S = 3.0
+"""Serve reloads HAProxy when replicas come up, which closes connections that were just opened."""
+
 IDLE_S = 3.0
 OUTCOMES = dict[str, dict[str, list[Outcome]]]
 
@@ -65,6 +68,8 @@ def main() -> None:
 async def _measure(servers: list[ServerProcess], rounds: int) -> tuple[OUTCOMES, dict[str, float]]:
     for process in servers:
         await process.until_it_answers(PROBE)
+    await asyncio.sleep(SETTLE_S)
+    for process in servers:
         for load in WARM_UP:
             await run(load, process.target)
     idle = await _idle_cores(servers)
