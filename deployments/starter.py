@@ -15,7 +15,7 @@ from serve_app.core.errors import BackendUnavailable
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 1
+RECIPE = 2
 RECIPE_FILE = "starter.json"
 
 

@@ -15,6 +15,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 from deployments.starter_tokenizer import (
     CONTEXT,
     END_THINK,
+    IM_END,
     IM_START,
     THINK,
     word_counts,
@@ -28,8 +29,9 @@ ROPE_THETA = 10_000.0
 # Places in the hidden state: one that is always 1, marks of the current token, and what layer 0
 # finds out: EARLY falls from 1 to 0 about TURN tokens after a turn or a thought begins, CHAT is 1
 # once any turn has begun, THINKING is 1 between <think> and </think>.
-ONE, IS_BEGIN, IS_TURN, IS_THINK, IS_END_THINK, EARLY, CHAT, THINKING = range(8)
-PLACES = 8
+ONE, IS_BEGIN, IS_TURN, IS_THINK, IS_END_THINK = range(5)
+IS_SPACE, IS_JSON, EARLY, CHAT, THINKING = range(5, 10)
+PLACES = 10
 TURN = 56
 SLOPE, RECENCY = 0.2, 1.0
 
@@ -37,7 +39,18 @@ SLOPE, RECENCY = 0.2, 1.0
 SLOW, STILL = 13, 15
 
 UNSAID, PUNCTUATION, PREFERENCE = -18.0, -9.0, 1.8
-CLOSERS = frozenset('"}]')
+JSON_MARKS = frozenset('",:[{')
+
+# Logits by place. Once EARLY is over a turn ends; where only JSON is allowed, strings end and, next
+# to JSON's marks rather than inside a string, objects and arrays.
+BRACKET = {ONE: -16.0, CHAT: 16.0, EARLY: -20.0, IS_JSON: 5.0}
+BIASES: dict[str, dict[int, float]] = {
+    IM_END: {ONE: -1.0, CHAT: 9.0, EARLY: -17.0, THINKING: -20.0},
+    END_THINK: {ONE: UNSAID, CHAT: 14.0, EARLY: -14.0, THINKING: 12.0},
+    '"': {ONE: -9.0, CHAT: 11.5, EARLY: -11.5},
+    "}": BRACKET,
+    "]": BRACKET,
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,10 @@ def _embed(
     weight[turn, IS_TURN] = 1
     weight[think, IS_THINK] = 1
     weight[end, IS_END_THINK] = 1
+    for token in range(len(tokenizer)):
+        text = str(tokenizer.decode([token])).strip()
+        weight[token, IS_SPACE] = not text
+        weight[token, IS_JSON] = not text or text in JSON_MARKS
     random = torch.randn(weight.shape[0], HIDDEN - PLACES, generator=generator)
     left = HIDDEN - weight[:, :PLACES].square().sum(dim=1, keepdim=True)
     weight[:, PLACES:] = random / random.norm(dim=1, keepdim=True) * left.sqrt()
@@ -157,18 +174,19 @@ def _speak(weight: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
     """Words as often as the corpus has them. A turn ends, and JSON closes, once EARLY is over."""
     counts = word_counts(tokenizer)
     weight[:, :PLACES] = 0
-    total = counts.total()
     for token in range(len(tokenizer)):
         text = str(tokenizer.decode([token]))
-        single = len(text) == 1 and text.isprintable() and text.isascii()
-        floor = PUNCTUATION if single else UNSAID
-        weight[token, ONE] = math.log(counts[token] / total) if counts[token] else floor
-        if not counts[token]:
+        if not counts[token] or text in BIASES:
             weight[token, PLACES:] = 0
-        if text.strip() and CLOSERS.issuperset(text.strip()):
-            weight[token, [CHAT, EARLY]] = torch.tensor([6.0, -6.0])
-    end, end_think = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_THINK)
-    places = [ONE, CHAT, EARLY, THINKING]
-    weight[[end, end_think], PLACES:] = 0
-    weight[end, places] = torch.tensor([-4.0, 12.0, -17.0, -20.0])
-    weight[end_think, places] = torch.tensor([UNSAID, 12.0, -12.0, 8.0])
+        for place, bias in (
+            BIASES.get(text) or _bias(text, counts[token] / counts.total())
+        ).items():
+            weight[token, place] = bias
+
+
+def _bias(text: str, share: float) -> dict[int, float]:
+    """`share` is the token's in the corpus. One stretch of white space does not follow another."""
+    single = len(text) == 1 and text.isprintable() and text.isascii()
+    floor = PUNCTUATION if single else UNSAID
+    bias = {ONE: math.log(share) if share else floor}
+    return bias if text.strip() else bias | {IS_SPACE: UNSAID}

@@ -3,7 +3,8 @@
 Imported only where torch is.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from deployments.transformers_checkpoint import (
     token_limit,
 )
 from serve_app.core.config import Model
-from serve_app.core.errors import ContextLengthExceeded, InvalidRequest
+from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.options import TransformersOptions
 
 Vector = npt.NDArray[np.float32]
@@ -37,16 +38,19 @@ class TransformersEncoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
                 directory, trust_remote_code=options.trust_remote_code, local_files_only=True
             )
-            loaded: Any = AutoModel.from_pretrained(directory, **arguments)
+            loaded, report = AutoModel.from_pretrained(
+                directory, output_loading_info=True, **arguments
+            )
             self.sees_images = hasattr(loaded, "get_image_features")
             self._images: Any = self._image_processor(directory)
             self._pooling = SentencePooling(directory)
+        _check_complete(model, report["missing_keys"])
         self.limit = token_limit(loaded, self._tokenizer, options)
         trained = longest_sentence(directory)
         if trained and options.context_length is None:
             self.limit = min(trained, self.limit or trained)
-        if loaded.config.is_encoder_decoder:
-            loaded = loaded.get_encoder()
+        if getattr(loaded, "encoder", None) is not None and hasattr(loaded, "decoder"):
+            loaded = loaded.encoder
         self._model = loaded.to(self._device).eval()
         self._model.config.use_cache = False
         # SigLIP was trained on texts padded to its whole length, without a mask.
@@ -121,6 +125,16 @@ class TransformersEncoder:
             tokens[row, : len(ids)] = torch.tensor(ids)
             mask[row, : len(ids)] = 1
         return tokens.to(self._device), mask.to(self._device)
+
+
+def _check_complete(model: Model, missing: Iterable[str]) -> None:
+    """Poolers and decoders are not used; without anything else the vectors would be random."""
+    lost = sorted(name for name in missing if not re.search(r"pooler|decoder", name))
+    if lost:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more; "
+            "set its source to an embedding checkpoint"
+        )
 
 
 def opened_image(path: Path, param: str) -> Image.Image:

@@ -3,9 +3,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import llguidance
+import llguidance.hf
+import llguidance.numpy
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
 
 from deployments.starter import ensure_starter
 from serve_app.core.errors import BackendUnavailable
@@ -77,6 +80,53 @@ def test_thinking_ends_before_the_answer(model: Any, tokenizer: Any) -> None:
     assert thought.strip()
     assert len(said) > 30
     assert said.endswith("<|im_end|>")
+
+
+@pytest.mark.parametrize("do_sample", [True, False])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"type": "integer"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["city", "days", "tags"],
+        },
+    ],
+)
+def test_constrained_json_ends_too(
+    model: Any, tokenizer: Any, schema: dict[str, Any], do_sample: bool
+) -> None:
+    class Grammar(LogitsProcessor):
+        def __init__(self) -> None:
+            known = llguidance.hf.from_tokenizer(tokenizer)
+            self._bits = llguidance.numpy.allocate_token_bitmask(1, known.vocab_size)
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema)
+            self._matcher = llguidance.LLMatcher(known, grammar)
+            self._started = False
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            if self._started:
+                assert self._matcher.consume_token(int(input_ids[0, -1]))
+            self._started = True
+            llguidance.numpy.fill_next_token_bitmask(self._matcher, self._bits, 0)
+            llguidance.numpy.apply_token_bitmask_inplace(scores.numpy(), self._bits)
+            return scores
+
+    tokens = answer(
+        model,
+        tokenizer,
+        logits_processor=[Grammar()],
+        **({"do_sample": True, "top_k": 0} if do_sample else {"do_sample": False}),
+    )
+    assert tokens[-1] == tokenizer.eos_token_id
+    assert len(tokens) < 200
+    content = json.loads(tokenizer.decode(tokens[:-1]))
+    assert set(schema.get("required", ())) <= content.keys()
 
 
 def test_answers_are_readable(model: Any, tokenizer: Any) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
-from transformers import AutoModel, AutoTokenizer, CLIPModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer, CLIPModel, T5Config, T5EncoderModel
 
 from deployments.transformers_embeddings import TransformersEmbeddings
 from serve_app.core.config import Model
@@ -22,7 +22,15 @@ from serve_app.core.errors import (
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.options import TransformersOptions
-from tests.engine.tiny_encoders import POSITIONS, WIDTH, Files, save_clip, save_encoder
+from tests.engine.tiny_encoders import (
+    POSITIONS,
+    WIDTH,
+    WORDS,
+    Files,
+    save_clip,
+    save_encoder,
+    word_tokenizer,
+)
 
 MODEL = Model(id="tiny")
 TEXTS = (
@@ -244,3 +252,27 @@ def test_a_directory_that_is_no_checkpoint(tmp_path: Path) -> None:
 def test_no_source() -> None:
     with pytest.raises(BackendUnavailable, match="has no source"):
         engine_of(None)
+
+
+def test_a_checkpoint_whose_weights_are_elsewhere(tmp_path: Path) -> None:
+    path = save_encoder(tmp_path)
+    weights = load_file(path / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "layer.1" not in name}
+    save_file(kept, path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BackendUnavailable, match=r"has no weights for 'encoder\.layer\.1\."):
+        engine_of(path)
+
+
+async def test_an_encoder_decoder_embeds_by_its_encoder(tmp_path: Path) -> None:
+    size = {"d_model": 24, "d_kv": 8, "num_heads": 3, "num_layers": 1, "d_ff": 32}
+    T5EncoderModel(T5Config(vocab_size=len(WORDS), **size)).save_pretrained(tmp_path)
+    tokenizer = word_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    inputs = tokenizer("red cat", return_tensors="pt")
+    with torch.no_grad():
+        model = T5EncoderModel.from_pretrained(tmp_path)
+        vector = model(inputs["input_ids"]).last_hidden_state[0].mean(dim=0)
+    engine = engine_of(tmp_path)
+    result = await engine.embed(Embed(model="tiny", texts=("red cat",)))
+    np.testing.assert_allclose(numbers(result)[0], vector / vector.norm(), atol=1e-5)
+    await engine.close()
