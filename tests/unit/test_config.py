@@ -1,0 +1,107 @@
+"""Wrong configurations say where and what is allowed."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from serve_app.core.config import AppConfig
+from serve_app.launch.config_file import error_lines
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A small valid configuration, with top-level keys replaced."""
+    return {
+        "families": [
+            {
+                "name": "text",
+                "options": {"engine": "fake", "task": "chat"},
+                "models": [{"id": "Echo", "aliases": ["parrot"]}],
+            },
+            {"name": "media", "options": {"engine": "fake", "task": "media"}},
+        ]
+    } | changes
+
+
+def family(**changes: Any) -> dict[str, Any]:
+    base = {"name": "other", "options": {"engine": "fake", "task": "chat"}}
+    return base | {"models": [{"id": "other"}]} | changes
+
+
+def lines_of(value: object) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        AppConfig.model_validate(value)
+    return list(error_lines(caught.value))
+
+
+def with_family(**changes: Any) -> dict[str, Any]:
+    return content(families=[*content()["families"], family(**changes)])
+
+
+def test_the_small_configuration_is_valid() -> None:
+    config = AppConfig.model_validate(content(defaults={"chat": "parrot"}))
+    assert config.names_for("chat") == ["Echo", "parrot"]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (
+            with_family(models=[{"id": "parrot"}]),
+            "families.2.models.0: model id or alias 'parrot' is taken by families.0.models.0",
+        ),
+        (
+            content(defaults={"chat": "gpt"}),
+            "defaults.chat: no such model 'gpt'; chat models: 'Echo', 'parrot'",
+        ),
+        (
+            content(defaults={"speech": "x"}),
+            "defaults.speech: no such model 'x'; speech models: none is configured",
+        ),
+        (with_family(name="text"), "families.2.name: 'text' is taken by families.0"),
+        (with_family(name="ingress"), "families.2.name: 'ingress' is taken by the ingress"),
+        (
+            content(pipelines=[{"name": "video-dub", "media": "cinema"}]),
+            "pipelines.0.media: no such family 'cinema'; media families: 'media'",
+        ),
+        (
+            with_family(placement={"gpu": 1}),
+            "families.2.placement: unknown key 'gpu'; keys: gpus, cpus, min_replicas, "
+            "max_replicas, max_ongoing_requests, max_loaded_models, idle_unload_s",
+        ),
+        (
+            content(family=[]),
+            "unknown key 'family'; keys: server, auth, limits, storage, defaults, ingress, "
+            "families, pipelines",
+        ),
+        (
+            with_family(placement={"gpus": -0.5}),
+            "families.2.placement.gpus: input should be greater than or equal to 0",
+        ),
+        (
+            with_family(placement={"min_replicas": 3, "max_replicas": 2}),
+            "families.2.placement: max_replicas 2 is below min_replicas 3",
+        ),
+        (
+            with_family(options={"engine": "espeak", "task": "chat"}),
+            "families.2.options.task: input should be 'speech'",
+        ),
+        (
+            with_family(models=[]),
+            "families.2: family 'other' (chat) needs at least one model",
+        ),
+        (
+            with_family(models=[{"id": "white space"}]),
+            "families.2.models.0.id: string should match pattern '^[^\\s?#%]+$'",
+        ),
+    ],
+)
+def test_wrong_configurations(value: object, line: str) -> None:
+    assert lines_of(value) == [line]
+
+
+def test_an_unknown_engine_lists_the_known_ones() -> None:
+    (line,) = lines_of(with_family(options={"engine": "tgi"}))
+    assert line.startswith("families.2.options: input tag 'tgi'")
+    for name in ("fake", "transformers", "vllm", "faster_whisper", "pocketsphinx", "espeak", "av"):
+        assert f"'{name}'" in line

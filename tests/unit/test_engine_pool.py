@@ -1,0 +1,191 @@
+"""Loading, waiting, eviction and failure, without Ray."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from serve_app import engine_pool
+from serve_app.core.config import Model
+from serve_app.core.engine import Report
+from serve_app.core.errors import BackendUnavailable, ModelNotFound, ModelNotReady
+from serve_app.core.status import ModelStatus
+from serve_app.engine_pool import EnginePool
+
+
+class Loaded:
+    """An engine that counts what is done to it."""
+
+    context_length: int | None = 7
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.started = 0
+        self.closed = 0
+
+    async def start(self) -> None:
+        self.started += 1
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def pool_of(
+    *names: str,
+    load: Callable[[Model, Report], Loaded] = lambda model, _: Loaded(model),
+    max_loaded: int = 1,
+    idle_unload_s: float = 600,
+    load_wait_s: float = 10,
+) -> EnginePool:
+    return EnginePool(
+        tuple(Model(id=name) for name in names),
+        load,
+        max_loaded=max_loaded,
+        idle_unload_s=idle_unload_s,
+        load_wait_s=load_wait_s,
+    )
+
+
+def states(pool: EnginePool) -> dict[str, str]:
+    return {status.id: status.state for status in pool.status()}
+
+
+async def test_an_engine_is_loaded_and_started_once() -> None:
+    pool = pool_of("a")
+
+    async def use() -> object:
+        async with pool.use("a") as engine:
+            return engine
+
+    engines = await asyncio.gather(*(use() for _ in range(5)))
+    (engine,) = set(engines)
+    assert isinstance(engine, Loaded)
+    assert engine.started == 1
+    assert pool.status()[0] == ModelStatus(id="a", state="ready", context_length=7)
+    await pool.close()
+    assert engine.closed == 1
+
+
+async def test_the_model_used_longest_ago_leaves() -> None:
+    pool = pool_of("a", "b", "c", max_loaded=2)
+    for name in ("a", "b", "a", "c"):
+        async with pool.use(name):
+            pass
+    assert states(pool) == {"a": "ready", "b": "unloaded", "c": "ready"}
+    await pool.close()
+
+
+async def test_a_model_in_use_is_never_unloaded() -> None:
+    pool = pool_of("a", "b", load_wait_s=0.3)
+    async with pool.use("a") as engine:
+        with pytest.raises(ModelNotReady) as caught:
+            async with pool.use("b"):
+                pass
+        assert caught.value.retry_after_s
+        assert isinstance(engine, Loaded)
+        assert not engine.closed
+    async with pool.use("b"):
+        assert engine.closed == 1
+    await pool.close()
+
+
+async def test_room_is_waited_for() -> None:
+    pool = pool_of("a", "b")
+    async with pool.use("a"):
+        other = asyncio.create_task(_used(pool, "b"))
+        await asyncio.sleep(0.05)
+        assert not other.done()
+    assert await other == "b"
+    await pool.close()
+
+
+async def test_a_slow_load_is_told_and_goes_on() -> None:
+    gate = threading.Event()
+
+    def load(model: Model, report: Report) -> Loaded:
+        gate.wait(20)
+        return Loaded(model)
+
+    pool = pool_of("a", load=load, load_wait_s=0.1)
+    with pytest.raises(ModelNotReady, match="'a' is loading"):
+        await _used(pool, "a")
+    gate.set()
+    while states(pool)["a"] != "ready":
+        await asyncio.sleep(0.01)
+    assert await _used(pool, "a") == "a"
+    await pool.close()
+
+
+async def test_a_download_is_told_at_once_with_its_percentage() -> None:
+    gate = threading.Event()
+
+    def load(model: Model, report: Report) -> Loaded:
+        report(ModelStatus(id=model.id, state="downloading", bytes_done=25, bytes_total=100))
+        gate.wait(20)
+        return Loaded(model)
+
+    pool = pool_of("a", load=load, load_wait_s=1000)
+    with pytest.raises(ModelNotReady, match="25 %"):
+        await _used(pool, "a")
+    gate.set()
+    await pool.close()
+
+
+async def test_a_failed_load_keeps_its_cause_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = []
+
+    def load(model: Model, report: Report) -> Loaded:
+        attempts.append(model.id)
+        if len(attempts) == 1:
+            raise BackendUnavailable("no weights; set source", param="model")
+        return Loaded(model)
+
+    pool = pool_of("a", load=load)
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="no weights; set source"):
+            await _used(pool, "a")
+    assert attempts == ["a"]
+    assert pool.status()[0].cause == "no weights; set source"
+    monkeypatch.setattr(engine_pool, "RETRY_LOAD_AFTER_S", 0.0)
+    assert await _used(pool, "a") == "a"
+    await pool.close()
+
+
+async def test_an_unforeseen_failure_leaks_nothing() -> None:
+    def load(model: Model, report: Report) -> Loaded:
+        raise RuntimeError("/secret/path")
+
+    pool = pool_of("a", load=load)
+    with pytest.raises(BackendUnavailable) as caught:
+        await _used(pool, "a")
+    assert "/secret" not in caught.value.message
+    assert "RuntimeError" in caught.value.message
+    await pool.close()
+
+
+async def test_idle_models_leave_where_there_are_several() -> None:
+    several, single = pool_of("a", "b", idle_unload_s=0), pool_of("c", idle_unload_s=0)
+    await _used(several, "a")
+    await _used(single, "c")
+    await several.unload_idle()
+    await single.unload_idle()
+    assert states(several)["a"] == "unloaded"
+    assert states(single)["c"] == "ready"
+    await several.close()
+    await single.close()
+
+
+async def test_an_unknown_model() -> None:
+    pool = pool_of("a")
+    with pytest.raises(ModelNotFound):
+        await _used(pool, "b")
+    await pool.close()
+
+
+async def _used(pool: EnginePool, name: str) -> str:
+    async with pool.use(name) as engine:
+        assert isinstance(engine, Loaded)
+        return engine.model.id

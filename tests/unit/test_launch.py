@@ -1,0 +1,208 @@
+"""What happens before anything is started: the file, the port, the environment."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from serve_app.__main__ import CONFIGURATION, main
+from serve_app.launch.config_file import ConfigurationError, read_plan
+from serve_app.launch.environment import (
+    free_ports,
+    load_environment,
+    one_machine,
+    parse_environment,
+    runtime_directory,
+)
+from serve_app.launch.haproxy import corrected, error_answer
+from serve_app.launch.ports import holder_of, port_problem
+from serve_app.launch.processes import descendants, end_descendants
+
+ROOT = Path(__file__).parents[2]
+VALID = """
+http_options: {host: 127.0.0.1, port: 8123}
+applications:
+- import_path: serve_app.build:build
+  args:
+    auth: {required: false}
+    families: [{name: text, options: {engine: fake, task: chat}, models: [{id: echo}]}]
+"""
+SLEEPER = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+
+
+def plan_of(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def error_of(file: Path) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read_plan(file)
+    return str(caught.value).replace(str(file), "FILE")
+
+
+@pytest.mark.parametrize("name", ["serve_config.yaml", "serve_config.local.yaml"])
+def test_the_shipped_configurations_are_valid(name: str) -> None:
+    plan = read_plan(ROOT / name)
+    assert plan.application.args.names_for("chat")
+
+
+def test_the_cluster_configuration_needs_credentials_and_shares_gpus() -> None:
+    config = read_plan(ROOT / "serve_config.yaml").application.args
+    assert config.auth.required
+    shares = [family.placement.gpus for family in config.families]
+    assert any(0 < share < 1 for share in shares)
+
+
+def test_the_local_configuration_needs_no_download_to_answer() -> None:
+    config = read_plan(ROOT / "serve_config.local.yaml").application.args
+    hub = [f for f in config.families for m in f.models if m.source and "builtin" not in m.source]
+    assert hub
+    assert all(family.placement.min_replicas == 0 for family in hub)
+    assert config.defaults.chat == "starter"
+    assert all(family.placement.cpus == 0 for family in config.families)
+
+
+def test_host_and_port_can_be_replaced(tmp_path: Path) -> None:
+    plan = read_plan(plan_of(tmp_path, VALID), port=9999)
+    assert (plan.http.host, plan.http.port) == ("127.0.0.1", 9999)
+    assert plan.application.route_prefix == "/"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fake, task: chat}", "fake, task: chat", "FILE: line 7, column 86: expected ',' or '}'"),
+        ("127.0.0.1", "0.0.0.0", "http_options.host: '0.0.0.0' is not a loopback address"),
+        ("8123", "80000", "FILE: http_options.port: input should be less than or equal to 65535"),
+        ("serve_app.build:build", "x:y", "FILE: applications.0.import_path: input should be"),
+        ("engine: fake", "engine: fakes", "FILE: applications.0.args.families.0.options: "),
+        ("auth:", "auths:", "FILE: applications.0.args: unknown key 'auths'; keys: server, auth"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert error_of(plan_of(tmp_path, VALID.replace(old, new, 1))).startswith(message)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert error_of(tmp_path / "nothing.yaml") == "FILE: No such file or directory"
+
+
+def test_a_wrong_file_ends_with_its_status_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = plan_of(tmp_path, VALID.replace("echo", "no good"))
+    assert main(["--config", str(file)]) == CONFIGURATION
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_taken_port_names_its_holder() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        problem = port_problem("127.0.0.1", port)
+        assert problem is not None
+        assert f"(pid {os.getpid()})" in problem
+        assert "make serve PORT=" in problem
+        holder = holder_of(port)
+        assert holder is not None
+        assert holder.pid == os.getpid()
+    assert port_problem("127.0.0.1", port) is None
+
+
+def test_an_orphaned_haproxy_is_recognised(tmp_path: Path) -> None:
+    """The name is that of the program, as the kernel tells it."""
+    program = tmp_path / "haproxy"
+    program.symlink_to(sys.executable)
+    (port,) = free_ports(1)
+    code = (
+        "import socket; s = socket.socket(); "
+        f"s.bind(('127.0.0.1', {port})); s.listen(); print('up', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [program, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as orphan:
+        assert orphan.stdout is not None
+        assert orphan.stdout.readline() == b"up\n"
+        problem = port_problem("127.0.0.1", port)
+        orphan.kill()
+    assert problem == (
+        f"port {port} is held by an HAProxy (pid {orphan.pid}) that a killed server left behind; "
+        f"end it with: kill {orphan.pid}"
+    )
+
+
+def test_the_environment_file_is_read_by_shells_and_by_us() -> None:
+    file = ROOT / "serve.env"
+    ours = dict(parse_environment(file.read_text()))
+    assert ours["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert ours["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    script = "set -a; . ./serve.env; set +a; env"
+    shell = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert {f"{name}={value}" for name, value in ours.items()} <= set(shell.stdout.splitlines())
+
+
+def test_what_is_set_already_wins(tmp_path: Path) -> None:
+    file = tmp_path / "serve.env"
+    file.write_text("# comment=1\nA=file\nB=file\nC=$(command)\n")
+    environment = {"A": "outside"}
+    load_environment(file, environment)
+    assert environment == {"A": "outside", "B": "file"}
+
+
+def test_servers_on_two_ports_share_nothing() -> None:
+    first, second = (one_machine(runtime_directory(port)) for port in free_ports(2))
+    own = {name for name in first if "DRAINING" not in name}
+    assert all(first[name] != second[name] for name in own)
+    directory = Path(first["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"])
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    # Ray puts a directory of 56 hex digits between; HAProxy allows 97 characters.
+    assert len(first["RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"]) + 57 <= 97
+    assert os.access(first["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
+
+
+def test_haproxy_listens_on_loopback_and_answers_in_our_shape() -> None:
+    config = (
+        "defaults\n    option splice-request\n    option abortonclose\n"
+        "frontend prometheus\n    bind :9101\n"
+        "frontend http_frontend\n    bind *:8000\n"
+        "backend default_backend\n    http-request return status 404 content-type text/plain\n"
+        "listen stats\n  bind *:8404\n"
+    )
+    assert corrected(config, error_file="/run/500.http") == (
+        "defaults\n    option abortonclose\n"
+        "frontend prometheus\n    bind 127.0.0.1:9101\n"
+        "frontend http_frontend\n    bind *:8000\n"
+        "backend default_backend\n    http-request return status 503 errorfile /run/500.http\n"
+        "listen stats\n  bind 127.0.0.1:8404\n"
+    )
+
+
+def test_haproxys_own_answer_is_an_error_of_the_contract() -> None:
+    head, _, body = error_answer().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 503 ")
+    assert f"Content-Length: {len(body)}" in head
+    assert "Retry-After: " in head
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "code", "param", "kind", "provider"}
+
+
+def test_descendants_are_found_and_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 20
+        while len(descendants(child.pid)) < 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (grandchild,) = descendants(child.pid)
+        end_descendants(child.pid, patience_s=5)
+        assert grandchild not in descendants(os.getpid())
+        child.kill()
