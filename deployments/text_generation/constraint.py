@@ -11,7 +11,7 @@ import torch
 from serve_app.core.errors import InvalidRequest
 
 # Free white space lets a weak model spend all its tokens on blanks.
-COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 

@@ -17,11 +17,11 @@ from deployments.text_generation.prompt import Prompts
 from deployments.text_generation.text import Detokenizer, StopStrings
 from deployments.text_generation.tool_format import ToolFormat
 from deployments.text_generation.vision import VisionInputs, refuse_unseen
-from deployments.text_generation.worker import in_thread
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Tool, Usage
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options import TransformersOptions
+from serve_app.core.threads import in_thread
 
 PARALLEL_LOOPS = 2
 
@@ -90,7 +90,7 @@ class TextGenerator:
         if is_plain and self._batcher.knows(decoding.sampling) and self._batcher.fits(length):
             deltas = self._batched(decoding, choices)
         else:
-            deltas = in_thread(self._threads, lambda stop: self._looped(decoding, choices, stop))
+            deltas = in_thread(lambda stop: self._looped(decoding, choices, stop), self._threads)
         try:
             async for delta in deltas:
                 yield delta

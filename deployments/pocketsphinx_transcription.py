@@ -1,0 +1,149 @@
+"""English speech recognition with the model inside the pocketsphinx wheel: no download, modest
+quality on clear speech, bounded memory on long files.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from deployments.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.languages import language_code
+from serve_app.core.media import BlobStore
+from serve_app.core.options import PocketsphinxOptions
+from serve_app.core.threads import in_thread
+from serve_app.core.transcription import (
+    Segment,
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    Word,
+)
+
+LONGEST_UTTERANCE_S = 30.0
+FRAMES_PER_S = 100
+
+
+class PocketsphinxTranscription:
+    """A TranscriptionModel."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: PocketsphinxOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import pocketsphinx
+        except ImportError as error:
+            raise BackendUnavailable(
+                "pocketsphinx is not installed; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider="pocketsphinx",
+            ) from error
+        arguments = {"lm": str(path)} if path else {}
+        self._library = pocketsphinx
+        self._arguments = {"loglevel": "FATAL", **arguments, **options.extra}
+        self._model = model
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        """See TranscriptionModel."""
+        if request.task == "translate":
+            raise UnsupportedCapability(
+                f"model {self._model.id!r} does not translate", param="task_type"
+            )
+        if request.language is not None and language_code(request.language) != "en":
+            raise InvalidRequest(
+                f"model {self._model.id!r} understands English ('en') only", param="language"
+            )
+        async with self._blobs.local_file(request.audio) as path:
+            events = in_thread(lambda stop: self._heard(path, stop))
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                await events.aclose()
+
+    def _heard(self, path: Path, stop: Callable[[], bool]) -> Iterator[TranscriptionEvent]:
+        decoder = self._library.Decoder(samprate=SPEECH_RATE, **self._arguments)
+        segments: list[Segment] = []
+        splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
+        for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
+            segment = _segment(decoder, len(segments), start_s, sound)
+            if segment is not None:
+                segments.append(segment)
+                yield segment
+        yield Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language="en",
+            duration_s=splitter.duration_s,
+            segments=tuple(segments),
+        )
+
+
+class Utterances:
+    """Cuts a sound at its pauses by the library's voice activity endpointer."""
+
+    def __init__(self, endpointer: Any) -> None:
+        self._endpointer = endpointer
+        self.duration_s = 0.0
+
+    def split(
+        self, blocks: Iterator[bytes], stop: Callable[[], bool]
+    ) -> Iterator[tuple[float, bytes]]:
+        """Start in seconds and samples of every utterance, at most 30 s long."""
+        size = int(self._endpointer.frame_bytes)
+        held, speech = b"", bytearray()
+        start_s = 0.0
+        for block in blocks:
+            if stop():
+                return
+            held += block
+            self.duration_s += len(block) / BYTES_PER_SECOND
+            while len(held) > size:
+                frame, held = held[:size], held[size:]
+                if heard := self._endpointer.process(frame):
+                    start_s = start_s if speech else float(self._endpointer.speech_start)
+                    speech += heard
+                has_ended = bool(speech) and not self._endpointer.in_speech
+                if has_ended or len(speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND:
+                    yield start_s, bytes(speech)
+                    start_s += len(speech) / BYTES_PER_SECOND
+                    speech.clear()
+        if held and (heard := self._endpointer.end_stream(held)):
+            start_s = start_s if speech else float(self._endpointer.speech_start)
+            speech += heard
+        if speech:
+            yield start_s, bytes(speech)
+
+
+def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:
+    """One utterance recognised; None when nothing was understood."""
+    decoder.start_utt()
+    decoder.process_raw(sound, no_search=False, full_utt=True)
+    decoder.end_utt()
+    words = tuple(
+        Word(
+            word=piece.word.partition("(")[0],
+            start=round(start_s + piece.start_frame / FRAMES_PER_S, 3),
+            end=round(start_s + (piece.end_frame + 1) / FRAMES_PER_S, 3),
+        )
+        for piece in decoder.seg() or ()
+        if not piece.word.startswith(("<", "["))
+    )
+    if not words:
+        return None
+    text = " ".join(word.word for word in words)
+    return Segment(id=number, start=words[0].start, end=words[-1].end, text=text, words=words)

@@ -1,0 +1,92 @@
+"""Blocking work of an engine as an async stream, and libraries that call back as an iterator."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Executor
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+_END = object()
+
+
+async def in_thread(
+    produce: Callable[[Callable[[], bool]], Iterator[T]], executor: Executor | None = None
+) -> AsyncGenerator[T]:
+    """The items of an iterator that blocks, made in a thread of `executor` or of the loop's own.
+
+    `produce` is given a function that says whether to stop. Closing the generator makes it true
+    and waits for the thread, so that whatever it holds is free afterwards.
+    """
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue[object] = asyncio.Queue()
+    stop = threading.Event()
+
+    def run() -> None:
+        iterator: Iterator[T] = iter(())
+        try:
+            if not stop.is_set():
+                iterator = produce(stop.is_set)
+            for item in iterator:
+                loop.call_soon_threadsafe(items.put_nowait, item)
+                if stop.is_set():
+                    return
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+            loop.call_soon_threadsafe(items.put_nowait, _END)
+
+    running = loop.run_in_executor(executor, run)
+    try:
+        while (item := await items.get()) is not _END:
+            yield cast("T", item)
+        await running
+    finally:
+        stop.set()
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            # An error that nobody waits for any more must not be reported as lost.
+            running.exception()
+
+
+def called_back(
+    work: Callable[[Callable[[bytes], bool]], None], stop: Callable[[], bool]
+) -> Iterator[bytes]:
+    """What `work` gives to its callback, as an iterator. The callback answers whether to go on."""
+    chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=64)
+    is_left = threading.Event()
+
+    def take(chunk: bytes) -> bool:
+        while not (stop() or is_left.is_set()):
+            try:
+                chunks.put(chunk, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def run() -> None:
+        end: BaseException | None = None
+        try:
+            work(take)
+        except Exception as error:
+            end = error
+        while not is_left.is_set():
+            try:
+                chunks.put(end, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while isinstance(chunk := chunks.get(), bytes):
+            yield chunk
+        if isinstance(chunk, BaseException):
+            raise chunk
+    finally:
+        is_left.set()
+        thread.join()
