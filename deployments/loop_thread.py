@@ -16,6 +16,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._stopping = False
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def run(self, work: Awaitable[T]) -> T:
@@ -56,7 +57,8 @@ class LoopThread:
 
     def stop(self) -> None:
         """Cancel what runs and end the thread, without waiting for it. May be called twice."""
-        if self._loop.is_running():
+        if not self._stopping:
+            self._stopping = True
             asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
 
     def _run(self) -> None:

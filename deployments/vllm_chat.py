@@ -16,12 +16,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from deployments.best_of import best_of
 from deployments.loop_thread import LoopThread
 from deployments.vllm_stream import PROVIDER, StreamReader
 from deployments.vllm_wire import (
     chat_fields,
     complete_fields,
     media_of,
+    ranks,
     reasoning_parser_of,
     tool_parser_of,
 )
@@ -104,7 +106,7 @@ class VllmChat:
         backend = self._running()
         wire = _checked(backend.completion_request, complete_fields(request))
         async with aclosing(self._events(backend.server.completions, wire, "prompt")) as events:
-            async for event in events:
+            async for event in best_of(events, request) if ranks(request) else events:
                 yield event
 
     async def _events(

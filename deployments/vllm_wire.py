@@ -63,23 +63,28 @@ def chat_fields(request: Chat, media: Mapping[str, str]) -> dict[str, Any]:
 def complete_fields(request: Complete) -> dict[str, Any]:
     """The fields of a CompletionRequest.
 
-    Raises UnsupportedCapability for `suffix` and for a `best_of` above `n`, which vLLM has not.
+    A `best_of` above `n` asks for that many choices, with the logprobs to rank them by. Raises
+    UnsupportedCapability for `suffix`, which vLLM has not.
     """
     if request.suffix:
         raise UnsupportedCapability("vLLM cannot fill in before a suffix", param="suffix")
-    if request.best_of is not None and request.best_of > request.sampling.n:
-        raise UnsupportedCapability(
-            f"vLLM returns every candidate it draws; set best_of to n, {request.sampling.n}",
-            param="best_of",
-        )
+    sampling = request.sampling
+    if ranks(request):
+        more = {"n": request.best_of, "logprobs": sampling.logprobs or 0}
+        sampling = sampling.model_copy(update=more)
     return {
         "model": request.model,
         "prompt": _prompts(request.prompts),
-        **_sampling(request.sampling),
-        "max_tokens": request.sampling.max_tokens,
-        "logprobs": request.sampling.logprobs,
+        **_sampling(sampling),
+        "max_tokens": sampling.max_tokens,
+        "logprobs": sampling.logprobs,
         "echo": request.echo,
     }
+
+
+def ranks(request: Complete) -> bool:
+    """Whether more candidates are drawn than returned."""
+    return request.best_of is not None and request.best_of > request.sampling.n
 
 
 def tool_parser_of(template: str) -> str | None:

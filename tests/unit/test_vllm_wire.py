@@ -224,11 +224,17 @@ def test_completions(prompts: Any, wire: Any) -> None:
     assert fields["stream_options"] == {"include_usage": True}
 
 
+def test_best_of_draws_more_with_their_logprobs() -> None:
+    fields = complete_fields(Complete(model="m", prompts=("a",), best_of=3))
+    assert (fields["n"], fields["logprobs"]) == (3, 0)
+    plain = complete_fields(Complete(model="m", prompts=("a",), best_of=1))
+    assert (plain["n"], plain["logprobs"]) == (1, None)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "param"),
     [
         ({"suffix": "end"}, UnsupportedCapability, "suffix"),
-        ({"best_of": 3, "sampling": Sampling(n=2)}, UnsupportedCapability, "best_of"),
         ({"prompts": ("a", (1,))}, InvalidRequest, "prompt"),
     ],
 )
