@@ -11,6 +11,7 @@ from serve_app.core.chat import (
     ChatDelta,
     ChatEvent,
     Complete,
+    FinishReason,
     ImagePart,
     Sampling,
     TokenLogprob,
@@ -113,7 +114,7 @@ class FakeReplies:
                 due = begun + number / self._options.tokens_per_s
                 await asyncio.sleep(max(0.0, due - loop.time()))
             yield ChatDelta(index=index, text=token, logprobs=_logprobs(token, sampling))
-        reason = "length" if limit < len(tokens) else "stop"
+        reason: FinishReason = "length" if limit < len(tokens) else "stop"
         yield ChatDelta(index=index, finish_reason=reason)
 
 

@@ -108,13 +108,20 @@ def from_http_exception(error: HTTPException, *, method: str, path: str) -> AppE
 
 
 def from_validation(error: RequestValidationError) -> InvalidRequest:
-    """The first thing that is wrong with a request, with the path of its field."""
-    first = max(error.errors(), key=lambda item: len(item["loc"])) if error.errors() else {}
-    loc: Sequence[str | int] = first.get("loc", ())
-    where, path = (loc[0], loc[1:]) if loc else ("body", ())
-    if first.get("type") in ("json_invalid", "model_attributes_type"):
-        path = ()
-    param = field_path(path, error.body if where == "body" else None)
+    """What is wrong with a request, with the path of the field."""
+    errors = [dict(item) for item in error.errors()]
+    where = errors[0]["loc"][0] if errors and errors[0]["loc"] else "body"
+    for item in errors:
+        item["loc"] = item["loc"][1:]
+        if item["type"] in ("json_invalid", "model_attributes_type"):
+            item["loc"] = ()
+    return from_validation_errors(errors, error.body if where == "body" else None)
+
+
+def from_validation_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> InvalidRequest:
+    """The deepest of pydantic's complaints: of a union's branches the one that came furthest."""
+    first = max(errors, key=lambda item: len(item["loc"])) if errors else {}
+    param = field_path(first.get("loc", ()), body)
     message = str(first.get("msg", "the request is invalid"))
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]

@@ -11,7 +11,7 @@ CUE_CHARACTERS = 70
 CUE_LONGEST_S = 7.0
 CUE_SHORTEST_S = 1.0
 SENTENCE_LONGEST_S = 30.0
-SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*$")
+SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f\u2026][\"'\u201d\u2019)\]]*$")
 
 
 def cues(segments: Iterable[Segment], granularity: Granularity) -> tuple[Segment, ...]:

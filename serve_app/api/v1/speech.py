@@ -1,0 +1,144 @@
+"""POST /v1/audio/speech, /stream and /batch."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import ValidationError
+
+from serve_app.api.context import Context, ContextDep
+from serve_app.api.errors import error_body, from_validation_errors
+from serve_app.api.sse import frame, sse_response
+from serve_app.api.v1.media_answer import envelope, media_item
+from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
+from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.streams import closing, started
+from serve_app.core.wav import sized
+
+router = APIRouter(tags=["audio"], responses=ERRORS)
+PARALLEL_ITEMS = 4
+
+
+@router.post("/v1/audio/speech", response_class=Response)
+async def speech(body: SpeechBody, request: Request, context: ContextDep) -> Response:
+    """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
+    body.refuse_async(request.headers)
+    found = body.found(context.models)
+    operation = body.to_speak(found)
+    events = await started(found.runs.speak(operation))
+    if body.stream_format == "sse":
+        frames = speech_frames(events)
+        return sse_response(frames, path=request.url.path, headers=body.ignored())
+    if body.response_format in ENVELOPES:
+        answer = await spoken_envelope(context, events, body)
+        return json_response(answer, body.ignored())
+    return audio_response(events, operation, body.ignored())
+
+
+@router.post("/v1/audio/speech/stream", response_class=Response)
+async def speech_stream(body: SpeechBody, request: Request, context: ContextDep) -> Response:
+    """Speak a text, always as raw bytes while they are produced."""
+    body.refuse_async(request.headers)
+    if body.response_format not in (None, "pcm", "wav"):
+        raise InvalidRequest(
+            "response_format: this route streams 'pcm' or 'wav'", param="response_format"
+        )
+    found = body.found(context.models)
+    operation = body.to_speak(found, default="pcm")
+    events = await started(found.runs.speak(operation))
+    return audio_response(events, operation, body.ignored())
+
+
+@router.post("/v1/audio/speech/batch")
+async def speech_batch(body: SpeechBatchBody, request: Request, context: ContextDep) -> Response:
+    """Speak up to 64 texts; one that fails has an `error` and the others are not affected."""
+    body.refuse_async(request.headers)
+    if body.response_format not in (None, "url", "b64_wav", "b64_mp3"):
+        raise InvalidRequest(
+            "response_format: one of url, b64_wav, b64_mp3", param="response_format"
+        )
+    shared = body.model_dump(exclude_none=True, exclude={"items"})
+    turns = asyncio.Semaphore(PARALLEL_ITEMS)
+
+    async def spoken(index: int, item: dict[str, object]) -> dict[str, Any]:
+        async with turns:
+            return {"index": index} | await _batch_item(context, shared | item, request.url.path)
+
+    items = await asyncio.gather(*(spoken(i, item) for i, item in enumerate(body.items)))
+    return json_response(envelope(list(items)), body.ignored())
+
+
+async def _batch_item(context: Context, fields: dict[str, Any], path: str) -> dict[str, Any]:
+    """One item's envelope or its error: the one place where a failure is part of an answer."""
+    try:
+        body = SpeechBody.model_validate({"response_format": "b64_wav"} | fields)
+        if body.response_format not in ("url", "b64_wav", "b64_mp3"):
+            raise InvalidRequest(
+                "response_format: one of url, b64_wav, b64_mp3", param="response_format"
+            )
+        found = body.found(context.models)
+        events = found.runs.speak(body.to_speak(found))
+        answer = await spoken_envelope(context, events, body)
+    except ValidationError as error:
+        return error_body(from_validation_errors(error.errors(), fields), path)
+    except AppError as error:
+        return error_body(error, path)
+    item: dict[str, Any] = answer["data"][0]
+    return item
+
+
+def audio_response(
+    events: AsyncIterator[SpeechEvent], operation: Speak, headers: dict[str, str]
+) -> StreamingResponse:
+    """Raw bytes with the right type."""
+    mime = AUDIO_MIME[operation.format]
+    return StreamingResponse(audio_chunks(events), headers={"Content-Type": mime} | headers)
+
+
+async def audio_chunks(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[bytes]:
+    """The encoded sound."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, AudioChunk):
+                yield event.data
+
+
+async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[bytes]:
+    """`speech.audio.delta` with base64 sound, last `speech.audio.done`."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, AudioChunk):
+                audio = base64.b64encode(event.data).decode()
+                yield frame({"type": "speech.audio.delta", "audio": audio})
+            elif isinstance(event, Spoken):
+                yield frame({"type": "speech.audio.done", "usage": spoken_usage(event)})
+
+
+def spoken_usage(spoken: Spoken) -> dict[str, Any]:
+    """Speech engines count characters in and seconds out; there are no tokens."""
+    return {
+        "type": "duration",
+        "seconds": round(spoken.duration_s, 3),
+        "input_characters": spoken.characters,
+    }
+
+
+async def spoken_envelope(
+    context: Context, events: AsyncIterator[SpeechEvent], body: SpeechBody
+) -> dict[str, Any]:
+    """The whole sound, stored or inline."""
+    data = sized(b"".join([chunk async for chunk in audio_chunks(events)]))
+    if body.response_format == "json":
+        return {"audio": base64.b64encode(data).decode(), "format": "mp3"}
+    key = body.response_format or "url"
+    blob = await context.blobs.write(_once(data), mime=AUDIO_MIME[body.format()])
+    return envelope([await media_item(context, blob, key)])
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
