@@ -1,0 +1,85 @@
+"""The local default, started by its own command in an empty directory without a model hub."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import openai
+import pytest
+
+from serve_app.launch.environment import free_ports
+from serve_app.launch.processes import descendants
+
+ROOT = Path(__file__).parents[2]
+START_LINES = 200
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it answers and what it printed until it was ready."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    printed: str
+
+
+def start(directory: Path) -> Server:
+    """Start as `make serve` does; returns when the server says that it is ready."""
+    (port,) = free_ports(1)
+    command = (sys.executable, "-m", "serve_app", "--config", str(ROOT / "serve_config.local.yaml"))
+    process = subprocess.Popen(
+        (*command, "--port", str(port)),
+        cwd=directory,
+        env=environment(directory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("  try"):
+            return Server(process, f"http://127.0.0.1:{port}", "".join(lines))
+    raise AssertionError(f"the server ended with {process.wait()}:\n{''.join(lines)}")
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """This process's environment without what other tests or a caller told Ray."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RAY_", "API_TOKENS", "ADMIN_TOKEN"))
+    }
+    return own | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(directory / "hub"), "PYTHONPATH": str(ROOT)}
+
+
+def stop(server: Server) -> tuple[int, list[int]]:
+    """SIGTERM; the exit status and which of its processes are still there afterwards."""
+    family = descendants(server.process.pid)
+    assert family
+    server.process.send_signal(signal.SIGTERM)
+    server.process.communicate(timeout=60)
+    left = [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    return server.process.returncode, left
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the folder; its end is a check as well."""
+    running = start(tmp_path_factory.mktemp("local"))
+    yield running
+    status, left = stop(running)
+    assert status == 0
+    assert left == []
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    """The official client, with the key that nobody asks for."""
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=90) as client:
+        yield client

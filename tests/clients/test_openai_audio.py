@@ -1,0 +1,159 @@
+"""Speech out and speech in through the official client: what is spoken is understood."""
+
+import io
+import wave
+from pathlib import Path
+from typing import Literal
+
+import av
+import httpx
+import openai
+import pytest
+
+from tests.clients.conftest import Server
+
+SENTENCE = "go forward ten meters"
+FORMATS: tuple[Literal["mp3", "opus", "aac", "flac", "wav"], ...] = (
+    "mp3",
+    "opus",
+    "aac",
+    "flac",
+    "wav",
+)
+
+
+def speak(client: openai.OpenAI, text: str = SENTENCE) -> bytes:
+    return client.audio.speech.create(
+        model="tts-1", voice="alloy", input=text, response_format="wav"
+    ).content
+
+
+def seconds(sound: bytes) -> float:
+    """The length of encoded sound, by decoding it."""
+    with av.open(io.BytesIO(sound)) as container:
+        frames = [(frame.samples, frame.sample_rate) for frame in container.decode(audio=0)]
+    return sum(samples / rate for samples, rate in frames)
+
+
+def test_every_format_has_the_same_length(client: openai.OpenAI) -> None:
+    pcm = client.audio.speech.create(
+        model="tts-1", voice="alloy", input=SENTENCE, response_format="pcm"
+    ).content
+    expected = len(pcm) / 2 / 24_000
+    assert 0.8 < expected < 6
+    for name in FORMATS:
+        sound = client.audio.speech.create(
+            model="tts-1", voice="alloy", input=SENTENCE, response_format=name
+        )
+        assert seconds(sound.content) == pytest.approx(expected, abs=0.15), name
+
+
+def test_speech_arrives_in_parts(client: openai.OpenAI) -> None:
+    text = "This is a sentence that takes a while to say. " * 12
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input=text, response_format="pcm"
+    ) as response:
+        parts = list(response.iter_bytes())
+    assert len(parts) > 1
+    assert sum(map(len, parts)) > 20 * 2 * 24_000
+
+
+def test_an_unknown_voice_lists_the_voices(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.speech.create(model="tts-1", voice="nobody-at-all", input="x")
+    assert caught.value.param == "voice"
+
+
+def test_what_is_spoken_is_understood(client: openai.OpenAI) -> None:
+    answer = client.audio.transcriptions.create(
+        model="pocketsphinx-en", file=("speech.wav", speak(client))
+    )
+    words = set(answer.text.lower().split())
+    assert len(words & set(SENTENCE.split())) >= 3, answer.text
+
+
+def test_verbose_transcripts_have_times_within_the_sound(client: openai.OpenAI) -> None:
+    sound = speak(client)
+    with wave.open(io.BytesIO(sound)) as file:
+        length = file.getnframes() / file.getframerate()
+    answer = client.audio.transcriptions.create(
+        model="pocketsphinx-en",
+        file=("speech.wav", sound),
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+    )
+    assert float(answer.duration) == pytest.approx(length, abs=0.1)
+    assert answer.words
+    assert all(0 <= word.start <= word.end <= length + 0.1 for word in answer.words)
+
+
+@pytest.mark.parametrize(("name", "sign"), [("srt", " --> "), ("vtt", "WEBVTT"), ("text", "ten")])
+def test_subtitle_and_text_formats(
+    client: openai.OpenAI, name: Literal["srt", "vtt", "text"], sign: str
+) -> None:
+    answer: object = client.audio.transcriptions.create(
+        model="pocketsphinx-en", file=("speech.wav", speak(client)), response_format=name
+    )
+    assert sign in str(answer)
+
+
+def test_streamed_transcripts_join_to_the_whole(client: openai.OpenAI) -> None:
+    text, done = "", None
+    for event in client.audio.transcriptions.create(
+        model="pocketsphinx-en", file=("speech.wav", speak(client)), stream=True
+    ):
+        if event.type == "transcript.text.delta":
+            text += event.delta
+        elif event.type == "transcript.text.done":
+            done = event.text
+    assert done == text
+
+
+def test_translation_needs_a_model_that_translates(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.translations.create(model="pocketsphinx-en", file=("a.wav", speak(client)))
+    assert caught.value.code == "unsupported_capability"
+
+
+def test_sound_that_is_none(client: openai.OpenAI) -> None:
+    with pytest.raises((openai.BadRequestError, openai.APIStatusError)) as caught:
+        client.audio.transcriptions.create(model="pocketsphinx-en", file=("a.wav", b"no sound"))
+    assert caught.value.status_code in (400, 415)
+
+
+def clip(path: Path, sound: bytes) -> Path:
+    """A short film: grey pictures and the given WAV sound."""
+    with av.open(io.BytesIO(sound)) as source, av.open(str(path), "w") as film:
+        picture = film.add_stream("mpeg4", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        track = film.add_stream("aac", rate=24_000)
+        for _ in range(int(10 * seconds(sound)) + 1):
+            film.mux(picture.encode(av.VideoFrame(64, 48, "yuv420p")))
+        film.mux(picture.encode(None))
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=24_000)
+        for frame in source.decode(audio=0):
+            for piece in resampler.resample(frame):
+                film.mux(track.encode(piece))
+        film.mux(track.encode(None))
+    return path
+
+
+def test_a_clip_is_dubbed(client: openai.OpenAI, server: Server, tmp_path: Path) -> None:
+    film = clip(tmp_path / "clip.mp4", speak(client))
+    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as http:
+        upload = http.post("/v1/files/upload", files={"file": ("clip.mp4", film.read_bytes())})
+        answer = http.post(
+            "/v1/pipelines/video-dub",
+            json={
+                "video": upload.json()["url"],
+                "source_lang": "en",
+                "target_lang": "en",
+                "burn_subtitles": False,
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        dubbed = http.get(answer.json()["data"][0]["url"]).content
+    with av.open(io.BytesIO(dubbed)) as container:
+        assert container.streams.video
+        assert container.streams.audio
+    assert seconds(dubbed) > 0.5

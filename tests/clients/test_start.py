@@ -1,0 +1,45 @@
+"""What the start prints is true."""
+
+import re
+import subprocess
+import sys
+
+import httpx
+
+from tests.clients.conftest import ROOT, Server, environment
+
+
+def test_the_printed_lines_work_as_printed(server: Server) -> None:
+    assert f"base URL  {server.url}/v1\n" in server.printed
+    docs = re.search(r"docs +(\S+)", server.printed)
+    assert docs is not None
+    assert httpx.get(docs[1], trust_env=False).status_code == 200
+    line = re.search(r"try +(curl .+)", server.printed)
+    assert line is not None
+    answer = subprocess.run(
+        line[1], shell=True, capture_output=True, text=True, check=True, timeout=90
+    )
+    assert '"object":"chat.completion"' in answer.stdout
+
+
+def test_a_second_server_says_who_has_the_port(server: Server, tmp_path_factory: object) -> None:
+    port = server.url.rpartition(":")[2]
+    config = str(ROOT / "serve_config.local.yaml")
+    second = subprocess.run(
+        (sys.executable, "-m", "serve_app", "--config", config, "--port", port),
+        capture_output=True,
+        text=True,
+        env=environment(ROOT),
+        check=False,
+        timeout=60,
+    )
+    assert second.returncode == 2
+    assert second.stdout == ""
+    assert second.stderr.count("\n") == 1
+    assert f"port {port} is taken by 'haproxy' (pid " in second.stderr
+
+
+def test_only_this_machine_by_its_own_name(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/v1/models", headers={"Host": "evil.example"}, trust_env=False)
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "host_not_allowed"
