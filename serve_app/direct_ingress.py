@@ -39,6 +39,9 @@ class BoundedReadAhead:
         """Handle one ASGI scope."""
         if isinstance(receive, ASGIDIReceiveProxy):
             bound(receive.queue)
+            # Serve cancels the request when the client leaves. Told of ASGI 2.3 (uvicorn's),
+            # Starlette would watch for that too, with a task group per stream.
+            scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         await self._app(scope, receive, send)
 
 
