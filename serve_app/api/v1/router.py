@@ -2,8 +2,29 @@
 
 from fastapi import APIRouter
 
-from serve_app.api.v1 import chat, completions, embeddings, files, models, rerank
+from serve_app.api.v1 import (
+    chat,
+    completions,
+    embeddings,
+    files,
+    models,
+    pipelines,
+    rerank,
+    speech,
+    transcriptions,
+)
 
 router = APIRouter()
-for part in (models, chat, completions, embeddings, rerank, files):
+PARTS = (
+    models,
+    chat,
+    completions,
+    embeddings,
+    rerank,
+    speech,
+    transcriptions,
+    pipelines,
+    files,
+)
+for part in PARTS:
     router.include_router(part.router)

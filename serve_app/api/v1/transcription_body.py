@@ -1,0 +1,137 @@
+"""The fields of a transcription request, from a form or from JSON."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from starlette.requests import Request
+
+from serve_app.api.context import Context
+from serve_app.api.errors import from_validation_errors
+from serve_app.api.json_body import read_json_object
+from serve_app.api.multipart import Form, read_form
+from serve_app.api.v1.wire import Body, Integer, Number, Text
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.media import Blob
+from serve_app.core.subtitles import Granularity
+
+Format = Literal["json", "text", "verbose_json", "srt", "vtt", "diarized_json"]
+LISTS = frozenset(
+    {"timestamp_granularities", "include", "known_speaker_names", "known_speaker_references"}
+)
+NO_EFFECT = (
+    "include",
+    "chunking_strategy",
+    "known_speaker_names",
+    "known_speaker_references",
+    "num_speakers",
+)
+TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
+
+
+def _flag(value: Any) -> Any:
+    """A form has text only."""
+    if isinstance(value, str) and value.lower() in TRUE | FALSE:
+        return value.lower() in TRUE
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Numbers of a form, without accepting booleans."""
+    if isinstance(value, str):
+        try:
+            return int(value) if value.strip().lstrip("-").isdigit() else float(value)
+        except ValueError:
+            return value
+    return value
+
+
+FormFlag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
+
+
+class TranscriptionBody(Body):
+    """POST /v1/audio/transcriptions and /v1/audio/translations."""
+
+    model: Text | None = Field(default=None, max_length=500)
+    language: Text | None = Field(default=None, max_length=100)
+    prompt: Text | None = None
+    response_format: Format | None = None
+    temperature: (
+        Annotated[Number, BeforeValidator(_number), Field(strict=True, ge=0, le=1)] | None
+    ) = None
+    translate: FormFlag | None = None
+    target_language: Text | None = None
+    task_type: Text | None = None
+    stream: FormFlag | None = None
+    segment_granularity: Granularity | None = None
+    diarize: FormFlag | None = None
+    num_speakers: Annotated[Integer, BeforeValidator(_number), Field(ge=1, le=100)] | None = None
+    timestamp_granularities: list[Literal["word", "segment"]] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("timestamp_granularities", "timestamp_granularities[]"),
+    )
+    include: list[Text] | None = None
+    chunking_strategy: Any = None
+    known_speaker_names: list[Text] | None = None
+    known_speaker_references: list[Text] | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility; word times are always there."""
+        return [name for name in NO_EFFECT if getattr(self, name) is not None]
+
+    @property
+    def wants_translation(self) -> bool:
+        """Translation into English, by any of its names."""
+        return bool(self.translate) or (self.task_type or "").lower() == "translate"
+
+    def refuse_unavailable(self) -> None:
+        """UnsupportedCapability for what no engine of this version does."""
+        if self.diarize or self.response_format == "diarized_json":
+            name = "diarize" if self.diarize else "response_format"
+            raise UnsupportedCapability(
+                f"{name}: no configured model tells speakers apart", param=name
+            )
+        if self.target_language is not None:
+            raise UnsupportedCapability(
+                "target_language: no configured model translates speech to other languages than "
+                "English; use 'translate'",
+                param="target_language",
+            )
+
+
+async def read_transcription(request: Request, context: Context) -> tuple[TranscriptionBody, Blob]:
+    """The fields and the stored sound of a multipart form or a JSON body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        form = await read_form(request, intake=context.intake, file_fields=("file",), kind="audio")
+        body = validated(form_values(form))
+        if form.files.get("file"):
+            return body, form.files["file"][0]
+        media: Any = next(iter(form.fields.get("file", ())), None)
+    elif kind in ("application/json", ""):
+        values = await read_json_object(request)
+        media = values.pop("file", None)
+        body = validated(values)
+    else:
+        raise InvalidRequest("the body must be multipart/form-data or JSON")
+    if not isinstance(media, str) or not media:
+        raise InvalidRequest("file: is required", param="file")
+    return body, await context.intake.take(media, param="file", kind="audio")
+
+
+def form_values(form: Form) -> dict[str, Any]:
+    """Fields as a JSON body would have them: lists by name, with or without `[]`."""
+    values: dict[str, Any] = {}
+    for name, texts in form.fields.items():
+        plain = name.removesuffix("[]")
+        if plain == "file":
+            continue
+        values[plain] = texts if plain in LISTS else texts[-1]
+    return {name: value for name, value in values.items() if value != ""}
+
+
+def validated(values: dict[str, Any]) -> TranscriptionBody:
+    """The body. InvalidRequest with the path of the field."""
+    try:
+        return TranscriptionBody.model_validate(values)
+    except ValidationError as error:
+        raise from_validation_errors(error.errors(), values) from None
