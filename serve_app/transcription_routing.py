@@ -30,9 +30,8 @@ SIZES = (
 )
 SENSEVOICE_LANGUAGES = frozenset({"zh", "yue", "ja", "ko"})
 PARAKEET_LANGUAGES = frozenset(
-    ("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it", "lv", "lt")
-    + ("mt", "pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk")
-)
+    ("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it")
+) | {"lv", "lt", "mt", "pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk"}
 
 Asr = Found[TranscriptionModel]
 
@@ -105,9 +104,11 @@ def _routed(models: Models, installed: list[Asr], language: str | None) -> Asr:
         raise BackendUnavailable(
             "no speech recognition model is configured; add a family for it", param="model"
         )
-    if models.config.defaults.transcription is not None:
-        return models.transcription(None)
     code = language_code(language or "")
+    if models.config.defaults.transcription is not None:
+        default = models.transcription(None)
+        if code is None or not default.model.languages or code in default.model.languages:
+            return default
     preferred: list[str] = []
     if code in SENSEVOICE_LANGUAGES:
         preferred.append("sensevoice")
