@@ -68,3 +68,26 @@ async def test_a_stream_that_dies_ends_in_one_error_frame(http: httpx.AsyncClien
                 lines.append(line)
     assert '"backend_unavailable"' in lines[-1]
     assert "[DONE]" not in lines[-1]
+
+
+async def test_who_waits_outlives_the_replica(http: httpx.AsyncClient) -> None:
+    under_way = asyncio.create_task(http.post("/v1/chat/completions", json=said(LONG, "narrow")))
+    await asyncio.sleep(0.5)
+    waiting = asyncio.create_task(http.post("/v1/chat/completions", json=said("next", "narrow")))
+    await asyncio.sleep(0.5)
+    kill_replicas("narrow")
+    assert (await under_way).status_code == 503
+    answer = await waiting
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"] == "next"
+
+
+async def test_the_ingress_itself_comes_back(http: httpx.AsyncClient) -> None:
+    """Until then requests wait, or are refused in the server's own shape."""
+    kill_replicas("ingress")
+    async with asyncio.timeout(60):
+        while (answer := await http.get("/v1/health")).status_code != 200:
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "backend_unavailable"
+            await asyncio.sleep(0.1)
+    assert answer.json()["status"] == "ok"
