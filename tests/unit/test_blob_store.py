@@ -1,0 +1,151 @@
+"""The blob store: content-addressed, atomic, the same on a directory and in memory."""
+
+import errno
+import pickle
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from serve_app.blobs.store import FsspecBlobStore, ObservedStore, Spool, filename
+from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
+from serve_app.core.media import Blob
+
+WAV = b"RIFF\x24\0\0\0WAVEfmt "
+
+
+async def chunks(*parts: bytes) -> AsyncGenerator[bytes]:
+    for part in parts:
+        yield part
+
+
+@pytest.fixture(params=["directory", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FsspecBlobStore:
+    where = tmp_path / "blobs" if request.param == "directory" else f"memory://{tmp_path.name}"
+    return FsspecBlobStore(where)
+
+
+async def read_all(store: FsspecBlobStore, blob: Blob, **span: int) -> bytes:
+    return b"".join([chunk async for chunk in store.read(blob, **span)])
+
+
+async def test_equal_content_is_one_blob(store: FsspecBlobStore) -> None:
+    one = await store.write(chunks(WAV, b"abc"))
+    two = await store.write(chunks(WAV + b"a", b"bc"))
+    assert one == two
+    assert one.mime == "audio/wav"
+    assert one.size == len(WAV) + 3
+    assert await read_all(store, one) == WAV + b"abc"
+
+
+async def test_ranges(store: FsspecBlobStore) -> None:
+    blob = await store.write(chunks(b"0123456789"), mime="text/plain")
+    assert await read_all(store, blob, start=2, end=5) == b"234"
+    assert await read_all(store, blob, start=8) == b"89"
+    assert await read_all(store, blob, start=8, end=100) == b"89"
+
+
+async def test_found_by_hash_and_by_name(store: FsspecBlobStore) -> None:
+    blob = await store.write(chunks(WAV))
+    assert await store.find(blob.sha256) == blob
+    assert await store.find_file(filename(blob)) == blob
+    assert await store.find_file(f"up-{filename(blob)}") == blob
+    assert await store.find("0" * 64) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "..",
+        "../../etc/passwd",
+        "x" * 10_000,
+        "a\0b",
+        "ｆile.wav",  # noqa: RUF001 - a look-alike
+        "0" * 64,
+        "0" * 64 + ".wav/..",
+        "0" * 63 + "*.wav",
+        "[0-9]" * 64 + ".wav",
+    ],
+)
+async def test_unsafe_names_find_nothing(store: FsspecBlobStore, name: str) -> None:
+    await store.write(chunks(WAV))
+    assert await store.find_file(name) is None
+    assert await store.find(name) is None
+
+
+async def test_a_limit_stops_the_stream_and_leaves_nothing(tmp_path: Path) -> None:
+    store = FsspecBlobStore(tmp_path)
+    taken = 0
+
+    async def endless() -> AsyncGenerator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"x" * 1000
+
+    with pytest.raises(PayloadTooLarge):
+        await store.write(endless(), limit=10_000)
+    assert taken == 11
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_sender_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    store = FsspecBlobStore(tmp_path)
+
+    async def breaks() -> AsyncGenerator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    with pytest.raises(BackendUnavailable):
+        await store.write(breaks())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FsspecBlobStore(tmp_path)
+
+    def full(self: Spool, chunk: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Spool, "push", full)
+    with pytest.raises(BackendUnavailable, match="full"):
+        await store.write(chunks(b"abc"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_deleted_blobs_are_gone(store: FsspecBlobStore) -> None:
+    blob = await store.write(chunks(WAV))
+    await store.delete(blob)
+    await store.delete(blob)
+    assert await store.find(blob.sha256) is None
+    with pytest.raises(NotFound):
+        await read_all(store, blob)
+    with pytest.raises(NotFound):
+        async with store.local_file(blob):
+            pass
+
+
+async def test_local_files(store: FsspecBlobStore, tmp_path: Path) -> None:
+    source = tmp_path / "in.bin"
+    source.write_bytes(WAV * 10)
+    blob = await store.write_file(source)
+    async with store.local_file(blob) as path:
+        assert path.read_bytes() == WAV * 10
+    assert source.exists()
+
+
+async def test_only_the_url_is_pickled(tmp_path: Path) -> None:
+    store = FsspecBlobStore(tmp_path)
+    blob = await store.write(chunks(WAV))
+    copy = pickle.loads(pickle.dumps(store))
+    assert await copy.find(blob.sha256) == blob
+
+
+async def test_an_observed_store_tells_what_was_there(tmp_path: Path) -> None:
+    first, second = ObservedStore(tmp_path), ObservedStore(tmp_path)
+    await first.write(chunks(WAV))
+    await second.write(chunks(WAV))
+    assert (first.existed, second.existed) == (False, True)
