@@ -14,6 +14,7 @@ from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids
+from serve_app.garbage import collect_rarely
 from serve_app.live_models import Handles, live_models
 from serve_app.logs import log_to_stderr
 from serve_app.remote import RemoteVideoDub
@@ -30,6 +31,7 @@ class Ingress:
         pipelines: dict[str, DeploymentHandle[Any]],
     ) -> None:
         log_to_stderr()
+        collect_rarely()
         correct_request_ids()
         dub = pipelines.get("video-dub")
         blobs = FsspecBlobStore(config.storage.blobs_location)

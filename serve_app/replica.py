@@ -12,6 +12,7 @@ from serve_app.core.config import Family, Model
 from serve_app.core.status import ModelStatus
 from serve_app.core.streams import batched, joined
 from serve_app.engine_pool import EnginePool, LoadEngine
+from serve_app.garbage import collect_rarely
 from serve_app.logs import log_to_stderr
 
 STREAM_WINDOW_S = 0.02
@@ -23,6 +24,7 @@ class Replica:
 
     def __init__(self, family: Family, load: LoadEngine, *, load_wait_s: float) -> None:
         log_to_stderr()
+        collect_rarely()
         self._pool = EnginePool(
             family.models or (Model(id=family.name),),
             load,

@@ -87,28 +87,31 @@ async def chat_completion(
 async def chat_chunks(
     events: AsyncIterator[ChatEvent], *, model: str, n: int, wants_usage: bool
 ) -> AsyncGenerator[bytes]:
-    """SSE frames: the role of every choice first, then deltas, usage when asked, `[DONE]`."""
+    """SSE frames: deltas, of which a choice's first has the role, usage when asked, `[DONE]`.
+
+    The role has no frame of its own: that would be one more write before the first token.
+    """
     head: dict[str, Any] = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": model,
     }
-    for index in range(n):
-        yield frame(head | _choice(index, {"role": "assistant", "content": ""}))
+    silent = set(range(n))
     async with closing(events):
         async for event in events:
             if isinstance(event, ChatDelta):
-                for choice in _delta_choices(event):
+                for choice in _delta_choices(event, is_first=event.index in silent):
                     yield frame(head | choice)
+                silent.discard(event.index)
             elif wants_usage:
                 yield frame(head | {"choices": [], "usage": usage_object(event)})
     yield DONE
 
 
-def _delta_choices(event: ChatDelta) -> list[dict[str, Any]]:
+def _delta_choices(event: ChatDelta, *, is_first: bool) -> list[dict[str, Any]]:
     """The content and, apart from it, the end of a choice."""
-    delta: dict[str, Any] = {}
+    delta: dict[str, Any] = {"role": "assistant", "content": ""} if is_first else {}
     if event.text:
         delta["content"] = event.text
     if event.reasoning:
