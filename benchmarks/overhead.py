@@ -18,12 +18,30 @@ from results import as_table, machine, save
 from server_process import ServerProcess, free_port, server, working_folder, write_config
 
 LOADS = (
-    Load("one token, 1 client", "fast", 1, tokens=1, stream=False, duration_s=2, limit=5000),
-    Load("one token, 32 clients", "fast", 32, tokens=1, stream=False, duration_s=3, limit=20000),
-    Load("1 stream", "fast", 1, tokens=200, stream=True, duration_s=2, limit=2000),
-    Load("32 streams", "fast", 32, tokens=200, stream=True, duration_s=3, limit=5000),
-    Load("1 paced stream", "paced", 1, tokens=150, stream=True, duration_s=1, limit=1),
-    Load("32 paced streams", "paced", 32, tokens=150, stream=True, duration_s=1, limit=32),
+    Load("one token, 1 client", "fast", 1, tokens=1, stream=False, duration_s=1.5, limit=5000),
+    Load("one token, 32 clients", "fast", 32, tokens=1, stream=False, duration_s=2.5, limit=20000),
+    Load("1 stream", "fast", 1, tokens=200, stream=True, duration_s=1.5, limit=2000),
+    Load("32 streams", "fast", 32, tokens=200, stream=True, duration_s=2.5, limit=5000),
+    Load("1 paced stream", "paced", 1, tokens=50, stream=True, duration_s=5, limit=2),
+    Load(
+        "32 paced streams",
+        "paced",
+        32,
+        tokens=75,
+        stream=True,
+        duration_s=5,
+        limit=64,
+        spread_s=1.5,
+    ),
+    Load(
+        "32 paced streams begun at once",
+        "paced",
+        32,
+        tokens=25,
+        stream=True,
+        duration_s=5,
+        limit=96,
+    ),
 )
 PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 WARM_UP = (
@@ -33,6 +51,9 @@ WARM_UP = (
 )
 SETTLE_S = 3.0
 """Serve reloads HAProxy when replicas come up, which closes connections that were just opened."""
+
+REST_S = 0.5
+"""Between loads, so that what one server tidies up afterwards does not slow the next one down."""
 
 IDLE_S = 3.0
 OUTCOMES = dict[str, dict[str, list[Outcome]]]
@@ -77,6 +98,7 @@ async def _measure(servers: list[ServerProcess], rounds: int) -> tuple[OUTCOMES,
     for number in range(rounds):
         for load in LOADS:
             for process in servers:
+                await asyncio.sleep(REST_S)
                 outcomes[load.name][process.target.name].append(await run(load, process.target))
             print(f"round {number + 1} of {rounds}: {load.name}", flush=True)
     return outcomes, idle
