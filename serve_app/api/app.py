@@ -51,7 +51,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(
         Gate,
         access=context.access,
-        is_open=lambda path: files_are_open and path.startswith("/v1/files/"),
+        is_open=lambda method, path: files_are_open and is_download(method, path),
     )
     if context.config.server.cors_origins:
         app.add_middleware(
@@ -63,6 +63,12 @@ def create_app(context: Context) -> FastAPI:
             expose_headers=EXPOSED_HEADERS,
         )
     return app
+
+
+def is_download(method: str, path: str) -> bool:
+    """Whether a request reads one file by its name."""
+    folder, _, name = path.rpartition("/")
+    return method in ("GET", "HEAD") and folder == "/v1/files" and name != ""
 
 
 async def _render_app_error(request: Request, error: Exception) -> Response:

@@ -27,7 +27,11 @@ class Gate:
     """Gives every request an id and a principal, or refuses it, before any route sees it."""
 
     def __init__(
-        self, app: ASGIApp, *, access: Access, is_open: Callable[[str], bool] = lambda _: False
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        is_open: Callable[[str, str], bool] = lambda _method, _path: False,
     ) -> None:
         self._app = app
         self._access = access
@@ -54,7 +58,7 @@ class Gate:
         try:
             peer = scope["client"][0] if scope.get("client") else None
             self._access.check_origin(headers.get("host", ""), peer)
-            state["principal"] = self._admit(scope["path"], headers)
+            state["principal"] = self._admit(scope["method"], scope["path"], headers)
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             if has_started:
@@ -62,9 +66,9 @@ class Gate:
             failure = _as_app_error(error, request_id)
             await error_response(failure, scope["path"])(scope, receive, send_with_id)
 
-    def _admit(self, path: str, headers: Headers) -> object:
+    def _admit(self, method: str, path: str, headers: Headers) -> object:
         needed = needed_scope(path)
-        if needed is None or self._is_open(path):
+        if needed is None or self._is_open(method, path):
             return ANONYMOUS
         return self._access.authorize(headers, needed)
 

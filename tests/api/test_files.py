@@ -1,0 +1,208 @@
+"""Uploads, downloads with ranges, look-ups by hash."""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from tests.api.conftest import MakeContext, client_of
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
+DIGEST = hashlib.sha256(PNG).hexdigest()
+NAME = f"up-{DIGEST}.png"
+
+
+@pytest.fixture
+async def stored(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    answer = await client.post("/v1/files/upload", files={"file": ("a.png", PNG)})
+    assert answer.status_code == 200
+    return client
+
+
+def expected(*, existed: bool) -> dict[str, object]:
+    return {
+        "id": f"sha256:{DIGEST}",
+        "url": f"/v1/files/{NAME}",
+        "path": f"/v1/files/{NAME}",
+        "bytes": len(PNG),
+        "mime": "image/png",
+        "kind": "image",
+        "existed": existed,
+    }
+
+
+@pytest.mark.parametrize("field", ["file", "upload", "media"])
+async def test_multipart_upload(client: httpx.AsyncClient, field: str) -> None:
+    first = await client.post("/v1/files/upload", files={field: ("x", PNG)}, data={"a": "b"})
+    again = await client.post("/v1/files/upload", files={field: ("x", PNG)})
+    assert first.json() == expected(existed=False)
+    assert again.json() == expected(existed=True)
+
+
+@pytest.mark.parametrize("field", ["file", "data"])
+async def test_json_upload(client: httpx.AsyncClient, field: str) -> None:
+    value = base64.b64encode(PNG).decode()
+    first = await client.post("/v1/files/upload", json={field: value, "filename": "../x"})
+    again = await client.post("/v1/files/upload", json={field: f"sha256:{DIGEST}"})
+    assert first.json() == expected(existed=False)
+    assert again.json() == expected(existed=True)
+
+
+async def test_raw_upload(client: httpx.AsyncClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for byte in PNG:
+            yield bytes([byte])
+
+    answer = await client.post("/v1/files/upload", content=body())
+    assert answer.json() == expected(existed=False)
+
+
+async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeContext) -> None:
+    async with client_of(make_context(server={"public_url": "https://ai.example"})) as client:
+        answer = (await client.post("/v1/files/upload", content=PNG)).json()
+    assert answer["url"] == f"https://ai.example/v1/files/{NAME}"
+    assert answer["path"] == f"/v1/files/{NAME}"
+
+
+async def test_download(stored: httpx.AsyncClient) -> None:
+    answer = await stored.get(f"/v1/files/{NAME}")
+    assert answer.content == PNG
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["etag"] == f'"{DIGEST}"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "content-disposition" not in answer.headers
+    head = await stored.head(f"/v1/files/{NAME}")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(PNG))
+    attached = await stored.get(f"/v1/files/{NAME}?download=true")
+    assert attached.headers["content-disposition"] == f'attachment; filename="{NAME}"'
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body", "content_range"),
+    [
+        ("bytes=0-3", 206, PNG[:4], f"bytes 0-3/{len(PNG)}"),
+        ("bytes=200-", 206, PNG[200:], f"bytes 200-{len(PNG) - 1}/{len(PNG)}"),
+        ("bytes=-5", 206, PNG[-5:], f"bytes {len(PNG) - 5}-{len(PNG) - 1}/{len(PNG)}"),
+        ("bytes=5-99999", 206, PNG[5:], f"bytes 5-{len(PNG) - 1}/{len(PNG)}"),
+        ("bytes=99999-", 416, b"", f"bytes */{len(PNG)}"),
+        ("bytes=-0", 416, b"", f"bytes */{len(PNG)}"),
+        ("bytes=0-1,4-5", 200, PNG, None),
+        ("lines=0-1", 200, PNG, None),
+        ("bytes=a-b", 200, PNG, None),
+        ("bytes=", 200, PNG, None),
+        ("bytes=-", 200, PNG, None),
+        ("bytes=9" + "9" * 400 + "-", 200, PNG, None),
+    ],
+)
+async def test_ranges(
+    stored: httpx.AsyncClient, asked: str, status: int, body: bytes, content_range: str | None
+) -> None:
+    answer = await stored.get(f"/v1/files/{NAME}", headers={"Range": asked})
+    assert answer.status_code == status
+    assert answer.content == body
+    assert answer.headers.get("content-range") == content_range
+
+
+async def test_validators(stored: httpx.AsyncClient) -> None:
+    path, etag = f"/v1/files/{NAME}", f'"{DIGEST}"'
+    fresh = await stored.get(path, headers={"If-None-Match": etag})
+    assert (fresh.status_code, fresh.content) == (304, b"")
+    stale = await stored.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'})
+    assert (stale.status_code, stale.content) == (200, PNG)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nope.png",
+        f"{'0' * 64}.png",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e",
+        "a%00b",
+        "%F0%9F%92%A9",
+        "x" * 10_000,
+        "file-abc123",
+        f"{DIGEST}.*",
+        DIGEST,
+    ],
+)
+async def test_unknown_and_unsafe_names(stored: httpx.AsyncClient, name: str) -> None:
+    answer = await stored.get(f"/v1/files/{name}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+async def test_look_up_by_hash(stored: httpx.AsyncClient) -> None:
+    for name in (DIGEST, f"sha256:{DIGEST}", DIGEST.upper()):
+        answer = await stored.get(f"/v1/files/blob/{name}")
+        assert answer.json() == expected(existed=True) | {"exists": True}
+    for name in ("0" * 64, "zz", "sha256:"):
+        assert (await stored.get(f"/v1/files/blob/{name}")).status_code == 404
+
+
+async def test_what_is_no_medium_is_not_kept(client: httpx.AsyncClient) -> None:
+    page = b"<!DOCTYPE html><script>alert(1)</script>"
+    answer = await client.post("/v1/files/upload", files={"file": ("a.png", page)})
+    assert answer.status_code == 415
+    assert answer.json()["error"]["code"] == "unsupported_media_type"
+    digest = hashlib.sha256(page).hexdigest()
+    assert (await client.get(f"/v1/files/blob/{digest}")).status_code == 404
+
+
+@pytest.mark.parametrize("form", ["raw", "multipart"])
+async def test_uploads_over_the_limit(make_context: MakeContext, form: str) -> None:
+    context = make_context(limits={"upload_bytes": 100})
+    async with client_of(context) as client:
+        if form == "raw":
+            answer = await client.post("/v1/files/upload", content=PNG)
+        else:
+            answer = await client.post("/v1/files/upload", files={"file": ("a", PNG)})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "payload_too_large"
+    assert answer.json()["error"]["param"] == "file"
+
+
+BOUNDARY = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+
+
+def bad_bodies() -> Iterator[tuple[str, bytes]]:
+    yield "multipart/form-data", b""
+    yield BOUNDARY, b""
+    yield BOUNDARY, b"garbage"
+    yield BOUNDARY, PART + PNG
+    yield BOUNDARY, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"
+    yield BOUNDARY, PART.replace(b"file", b"other", 1) + PNG + b"\r\n--b--\r\n"
+    yield BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+    yield BOUNDARY, PART + b"\r\n--b--\r\n"
+    yield "application/json", b""
+    yield "application/json", b"[1]"
+    yield "application/json", b'{"file": 5}'
+    yield "application/json", b"{}"
+    yield "application/json", b"[" * 100_000
+    yield "application/json", b'{"file": "\\ud800"}'
+    yield "text/plain", b""
+
+
+@pytest.mark.parametrize(("content_type", "body"), list(bad_bodies()))
+async def test_bad_uploads(client: httpx.AsyncClient, content_type: str, body: bytes) -> None:
+    headers = {"Content-Type": content_type}
+    answer = await client.post("/v1/files/upload", content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["code"] == "invalid_request"
+
+
+async def test_files_need_a_token_unless_they_are_public(make_context: MakeContext) -> None:
+    environment = {"API_TOKENS": "secret"}
+    context = make_context(auth={"required": True}, environment=environment)
+    async with client_of(context) as client:
+        assert (await client.get(f"/v1/files/{NAME}")).status_code == 401
+    context = make_context(
+        auth={"required": True}, environment=environment, server={"files_access": "public"}
+    )
+    async with client_of(context) as client:
+        assert (await client.get(f"/v1/files/{NAME}")).status_code == 404
+        assert (await client.post("/v1/files/upload", content=PNG)).status_code == 401
