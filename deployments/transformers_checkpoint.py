@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -56,6 +57,8 @@ def loading(model: Model, path: Path | None) -> Generator[Path]:
         raise BackendUnavailable(
             f"model {model.id!r} has no source; set it to a hub id or a local directory"
         )
+    # Bars are for terminals; a replica's log has one line per model.
+    transformers.utils.logging.disable_progress_bar()
     try:
         yield path
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:

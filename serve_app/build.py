@@ -49,7 +49,24 @@ def build(args: AppConfig) -> serve.Application:
 def _family(config: AppConfig, family: Family) -> serve.Application:
     load = partial(load_engine, family, config.storage)
     deployment = _deployment(Replica, family.name, family.placement, config.limits.max_pending)
+    deployment = deployment.options(**resources(family))
     return deployment.bind(family, load, load_wait_s=config.limits.load_wait_s)
+
+
+def resources(family: Family) -> dict[str, Any]:
+    """What a replica takes of the cluster. vLLM runs its workers in actors of their own, so its
+    GPUs are bundles of a placement group, one per worker, and the replica itself holds none.
+    """
+    placement, options = family.placement, family.options
+    if not isinstance(options, VllmOptions):
+        return {"ray_actor_options": {"num_cpus": placement.cpus, "num_gpus": placement.gpus}}
+    workers = options.tensor_parallel * options.pipeline_parallel
+    first = {"CPU": max(placement.cpus, 1.0), "GPU": placement.gpus}
+    return {
+        "ray_actor_options": {"num_cpus": max(placement.cpus, 1.0), "num_gpus": 0},
+        "placement_group_bundles": [first, *[{"GPU": placement.gpus}] * (workers - 1)],
+        "placement_group_strategy": "PACK",
+    }
 
 
 def _deployment(target: type, name: str, placement: Placement, max_queued: int) -> serve.Deployment:
