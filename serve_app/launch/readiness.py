@@ -48,7 +48,7 @@ def _is_settled(answer: httpcore.Response) -> bool:
     if answer.status != 200:
         return answer.status in (401, 403)
     content = json.loads(answer.content)
-    return bool(content.get("loaded")) or content.get("state") == "failed"
+    return bool(content["loaded"]) or content["status"]["state"] == "failed"
 
 
 def _get(url: str) -> httpcore.Response:

@@ -68,7 +68,7 @@ def stop(server: Server) -> tuple[int, list[int]]:
     return server.process.returncode, left
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the folder; its end is a check as well."""
     running = start(tmp_path_factory.mktemp("local"))
@@ -78,7 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert left == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(server: Server) -> Iterator[openai.OpenAI]:
     """The official client, with the key that nobody asks for."""
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=90) as client:

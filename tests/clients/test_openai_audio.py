@@ -1,7 +1,6 @@
 """Speech out and speech in through the official client: what is spoken is understood."""
 
 import io
-import wave
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.clients.conftest import Server
 
-SENTENCE = "go forward ten meters"
+SENTENCE = "one two three four five six seven"
 FORMATS: tuple[Literal["mp3", "opus", "aac", "flac", "wav"], ...] = (
     "mp3",
     "opus",
@@ -69,13 +68,12 @@ def test_what_is_spoken_is_understood(client: openai.OpenAI) -> None:
         model="pocketsphinx-en", file=("speech.wav", speak(client))
     )
     words = set(answer.text.lower().split())
-    assert len(words & set(SENTENCE.split())) >= 3, answer.text
+    assert len(words & set(SENTENCE.split())) >= 5, answer.text
 
 
 def test_verbose_transcripts_have_times_within_the_sound(client: openai.OpenAI) -> None:
     sound = speak(client)
-    with wave.open(io.BytesIO(sound)) as file:
-        length = file.getnframes() / file.getframerate()
+    length = seconds(sound)
     answer = client.audio.transcriptions.create(
         model="pocketsphinx-en",
         file=("speech.wav", sound),
@@ -87,7 +85,7 @@ def test_verbose_transcripts_have_times_within_the_sound(client: openai.OpenAI) 
     assert all(0 <= word.start <= word.end <= length + 0.1 for word in answer.words)
 
 
-@pytest.mark.parametrize(("name", "sign"), [("srt", " --> "), ("vtt", "WEBVTT"), ("text", "ten")])
+@pytest.mark.parametrize(("name", "sign"), [("srt", " --> "), ("vtt", "WEBVTT"), ("text", "three")])
 def test_subtitle_and_text_formats(
     client: openai.OpenAI, name: Literal["srt", "vtt", "text"], sign: str
 ) -> None:
@@ -109,6 +107,7 @@ def test_streamed_transcripts_join_to_the_whole(client: openai.OpenAI) -> None:
     assert done == text
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def test_translation_needs_a_model_that_translates(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.audio.translations.create(model="pocketsphinx-en", file=("a.wav", speak(client)))

@@ -72,7 +72,7 @@ def app_config(data_dir: Path) -> AppConfig:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running server. Ray's environment must be set before Ray is imported."""
     (port,) = free_ports(1)

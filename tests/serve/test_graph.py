@@ -59,6 +59,7 @@ async def test_a_model_that_is_missing_is_listed_with_its_cause(http: httpx.Asyn
     assert answer.headers["x-should-retry"] == "false"
     listed = (await http.get("/v1/models/broken")).json()
     assert listed["loaded"] is False
+    assert listed["status"] == {"state": "failed", "cause": CAUSE}
 
 
 async def test_a_slow_load_is_said_and_then_works(http: httpx.AsyncClient) -> None:
@@ -99,3 +100,21 @@ async def test_an_idle_family_scales_to_zero_and_starts_again(http: httpx.AsyncC
     assert (await http.get("/v1/models/vectors")).json()["loaded"] is False
     again = await http.post("/v1/embeddings", json=body)
     assert again.json()["data"] == first.json()["data"]
+
+
+async def test_a_pipeline_of_four_families(http: httpx.AsyncClient) -> None:
+    """The fake media family hands the video back, the fake ears always hear the same words."""
+    clip = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(100)
+    upload = await http.post(
+        "/v1/files/upload", content=clip, headers={"Content-Type": "application/octet-stream"}
+    )
+    answer = await http.post(
+        "/v1/pipelines/video-dub",
+        json={"video": upload.json()["id"], "source_lang": "en", "target_lang": "en"},
+    )
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["pipeline"] == "video-dub"
+    heard = " ".join(segment["source_text"] for segment in body["steps"][0]["segments"])
+    assert heard == "the quick brown fox jumps over the lazy dog"
+    assert (await http.get(body["data"][0]["url"])).content == clip
