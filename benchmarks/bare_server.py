@@ -20,20 +20,25 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig, Family
 from serve_app.core.options import FakeOptions
 from serve_app.core.status import ModelStatus
+from serve_app.database.connection import Database
+from serve_app.database.migrate import migrate
 from serve_app.models import Models
 
 
 def main(config_file: str, port: int) -> None:
     """Serve until told to stop."""
     args = yaml.safe_load(Path(config_file).read_text())["applications"][0]["args"]
-    with tempfile.TemporaryDirectory() as blobs:
-        app = create_app(_context(AppConfig.model_validate(args), FsspecBlobStore(blobs)))
+    with tempfile.TemporaryDirectory() as data:
+        database = Database(f"sqlite:///{data}/polyphony.sqlite")
+        migrate(database)
+        blobs = FsspecBlobStore(f"{data}/blobs")
+        app = create_app(_context(AppConfig.model_validate(args), blobs, database))
         uvicorn.run(
             app, port=port, loop="uvloop", http="httptools", log_level="error", access_log=False
         )
 
 
-def _context(config: AppConfig, blobs: FsspecBlobStore) -> Context:
+def _context(config: AppConfig, blobs: FsspecBlobStore, database: Database) -> Context:
     return Context(
         config=config,
         models=Models(
@@ -44,6 +49,7 @@ def _context(config: AppConfig, blobs: FsspecBlobStore) -> Context:
         blobs=blobs,
         intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
         access=access_from_environment(os.environ, required=config.auth.required),
+        database=database,
     )
 
 

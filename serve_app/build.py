@@ -11,7 +11,7 @@ from typing import Any, cast
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
-from serve_app.core.config import INGRESS, AppConfig, Family, Model, Placement, Storage
+from serve_app.core.config import INGRESS, AppConfig, Family, Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
 from serve_app.core.options import (
@@ -23,6 +23,9 @@ from serve_app.core.options import (
     TransformersOptions,
     VllmOptions,
 )
+from serve_app.core.settings import Placement, Storage
+from serve_app.database.connection import Database
+from serve_app.database.migrate import migrate
 from serve_app.ingress import Ingress
 from serve_app.models import Models
 from serve_app.pipeline_replica import PipelineReplica
@@ -35,6 +38,7 @@ STARTER = "builtin:starter"
 def build(args: AppConfig) -> serve.Application:
     """One deployment per family and pipeline, and the ingress over them."""
     config = with_registration_times(args)
+    _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}
     pipelines = {
         pipeline.name: _deployment(
@@ -44,6 +48,14 @@ def build(args: AppConfig) -> serve.Application:
     }
     ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
     return ingress.bind(config, families, pipelines)
+
+
+def _prepare_database(storage: Storage) -> None:
+    database = Database(storage.database_location)
+    try:
+        migrate(database)
+    finally:
+        database.close()
 
 
 def _family(config: AppConfig, family: Family) -> serve.Application:

@@ -13,6 +13,7 @@ from serve_app.api.context import Context
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
+from serve_app.database.connection import Database
 from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids
 from serve_app.garbage import collect_rarely
 from serve_app.live_models import Handles, live_models
@@ -45,6 +46,7 @@ class Ingress:
             blobs=blobs,
             intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
             access=access_from_environment(os.environ, required=config.auth.required),
+            database=Database(config.storage.database_location),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

@@ -9,6 +9,7 @@ from serve_app.access.tokens import Access, Principal
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
+from serve_app.database.connection import Database
 from serve_app.models import Models
 
 
@@ -21,6 +22,7 @@ class Context:
     blobs: FsspecBlobStore
     intake: MediaIntake
     access: Access
+    database: Database
 
 
 async def get_context(request: Request) -> Context:

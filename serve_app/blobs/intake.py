@@ -12,9 +12,9 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from serve_app.blobs.fetch import fetch
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import Limits
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
+from serve_app.core.settings import Limits
 
 OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")

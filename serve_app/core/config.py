@@ -3,12 +3,12 @@
 Secrets are not here; they come from the environment (`API_TOKENS`, `ADMIN_TOKEN`).
 """
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from serve_app.core.options import AnyEngineOptions, Section, Task
+from serve_app.core.settings import Archive, Auth, Jobs, Limits, Placement, Server, Storage
 
 ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
 Capability = Literal[
@@ -48,10 +48,8 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "media": (),
 }
 INGRESS = "ingress"
-"""The name of the ingress deployment, which no family may have."""
-
-GIB = 1024**3
-MIB = 1024**2
+JOBS = "jobs"
+"""The names of the server's own deployments, which no family may have."""
 
 
 class Model(Section):
@@ -70,29 +68,6 @@ class Model(Section):
     can_translate: bool = False
     owned_by: str = "polyphony"
     created: int | None = Field(default=None, ge=0)
-
-
-class Placement(Section):
-    """Where and how often a family runs. `gpus` and `cpus` are per replica and may be fractions;
-    `min_replicas` 0 starts the family with its first request and stops it when idle for
-    `idle_unload_s`. `max_ongoing_requests` is a replica's concurrency.
-    """
-
-    gpus: float = Field(default=0, ge=0)
-    cpus: float = Field(default=0, ge=0)
-    min_replicas: int = Field(default=1, ge=0)
-    max_replicas: int = Field(default=1, ge=1)
-    max_ongoing_requests: int = Field(default=16, ge=1)
-    max_loaded_models: int = Field(default=1, ge=1)
-    idle_unload_s: float = Field(default=600, ge=1)
-
-    @model_validator(mode="after")
-    def _replicas_are_a_range(self) -> Self:
-        if self.max_replicas < self.min_replicas:
-            raise ValueError(
-                f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}"
-            )
-        return self
 
 
 class Family(Section):
@@ -129,52 +104,6 @@ class Defaults(Section):
     transcription: str | None = None
 
 
-class Server(Section):
-    """`public_url` makes file URLs absolute. `files_access` public opens `/v1/files` to all."""
-
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*[^/\s])?$")
-    cors_origins: tuple[str, ...] = ()
-    expose_hostname: bool = False
-    files_access: Literal["token", "public"] = "token"
-
-
-class Auth(Section):
-    """With `required` false anybody on this machine may use `inference` routes."""
-
-    required: bool = True
-
-
-class Limits(Section):
-    """Sizes in bytes unless named otherwise; a request over one is refused with 413, or with 503
-    for `max_pending` (requests waiting for one model). `load_wait_s` is how long a request waits
-    for its model to load before it is told to come back.
-    """
-
-    upload_bytes: int = Field(default=2 * GIB, ge=1)
-    base64_bytes: int = Field(default=256 * MIB, ge=1)
-    image_pixels: int = Field(default=64_000_000, ge=1)
-    fetch_timeout_s: float = Field(default=60, gt=0)
-    fetch_redirects: int = Field(default=5, ge=0)
-    fetch_allow: tuple[str, ...] = ()
-    file_roots: tuple[Path, ...] = ()
-    max_pending: int = Field(default=100, ge=1)
-    load_wait_s: float = Field(default=30, ge=0)
-
-
-class Storage(Section):
-    """`data_dir` holds everything that must outlive a restart. `blobs_url` is any fsspec URL;
-    None is `data_dir`/blobs.
-    """
-
-    data_dir: Path = Path(".data")
-    blobs_url: str | None = None
-
-    @property
-    def blobs_location(self) -> str:
-        """The blob store's fsspec URL or directory."""
-        return self.blobs_url or str(self.data_dir / "blobs")
-
-
 class AppConfig(Section):
     """The whole server."""
 
@@ -182,6 +111,8 @@ class AppConfig(Section):
     auth: Auth = Auth()
     limits: Limits = Limits()
     storage: Storage = Storage()
+    jobs: Jobs = Jobs()
+    archive: Archive = Archive()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()
@@ -203,7 +134,7 @@ class AppConfig(Section):
 
     @model_validator(mode="after")
     def _deployment_names_are_unique(self) -> Self:
-        taken = {INGRESS: "the ingress"}
+        taken = {INGRESS: "the ingress", JOBS: "the jobs"}
         taken |= {pipeline.name: "a pipeline" for pipeline in self.pipelines}
         for f, family in enumerate(self.families):
             if family.name in taken:

@@ -1,6 +1,6 @@
 """The app over fake engines, without a server and without Ray."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.status import ModelStatus
+from serve_app.database.connection import Database
+from serve_app.database.migrate import migrate
 from serve_app.models import Models
 
 FAMILIES: list[dict[str, Any]] = [
@@ -70,8 +72,9 @@ MakeContext = Callable[..., Context]
 
 
 @pytest.fixture
-def make_context(tmp_path: Path) -> MakeContext:
+def make_context(tmp_path: Path) -> Iterator[MakeContext]:
     """A context over fakes; keyword arguments replace sections of the configuration."""
+    databases: list[Database] = []
 
     def make(
         *,
@@ -93,6 +96,9 @@ def make_context(tmp_path: Path) -> MakeContext:
         async def all_statuses() -> Mapping[str, ModelStatus]:
             return statuses or {}
 
+        database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
+        migrate(database)
+        databases.append(database)
         return Context(
             config=config,
             models=Models(
@@ -101,9 +107,12 @@ def make_context(tmp_path: Path) -> MakeContext:
             blobs=blobs,
             intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
             access=access_from_environment(environment or {}, required=config.auth.required),
+            database=database,
         )
 
-    return make
+    yield make
+    for database in databases:
+        database.close()
 
 
 def client_of(context: Context) -> httpx.AsyncClient:

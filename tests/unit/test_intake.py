@@ -12,8 +12,8 @@ from serve_app.blobs.addresses import AllowList, is_public
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.sniff import kind_of, sniff
 from serve_app.blobs.store import FsspecBlobStore, filename
-from serve_app.core.config import Limits
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
+from serve_app.core.settings import Limits
 from tests.unit.http_origin import PNG, origin
 
 URL_SAFE = base64.urlsafe_b64encode(b"\x89PNG\r\n\x1a\n\xfb\xff\xfe").decode()

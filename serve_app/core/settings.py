@@ -1,0 +1,161 @@
+"""What is configured of the server itself: access, limits, storage, jobs, archive."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, IPvAnyNetwork, model_validator
+
+from serve_app.core.options import Section
+
+GIB = 1024**3
+MIB = 1024**2
+Retention = Literal["1h", "1d", "2d", "1w", "1m", "3m", "6m", "1y", "never"]
+DAY_S = 86_400.0
+RETENTION_S: dict[Retention, float | None] = {
+    "1h": 3600.0,
+    "1d": DAY_S,
+    "2d": 2 * DAY_S,
+    "1w": 7 * DAY_S,
+    "1m": 30 * DAY_S,
+    "3m": 91 * DAY_S,
+    "6m": 182 * DAY_S,
+    "1y": 365 * DAY_S,
+    "never": None,
+}
+
+
+class Placement(Section):
+    """Where and how often a family runs. `gpus` and `cpus` are per replica and may be fractions;
+    `min_replicas` 0 starts the family with its first request and stops it when idle for
+    `idle_unload_s`. `max_ongoing_requests` is a replica's concurrency.
+    """
+
+    gpus: float = Field(default=0, ge=0)
+    cpus: float = Field(default=0, ge=0)
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    max_ongoing_requests: int = Field(default=16, ge=1)
+    max_loaded_models: int = Field(default=1, ge=1)
+    idle_unload_s: float = Field(default=600, ge=1)
+
+    @model_validator(mode="after")
+    def _replicas_are_a_range(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}"
+            )
+        return self
+
+
+class Server(Section):
+    """`public_url` makes file URLs absolute. `files_access` public opens `/v1/files` to all.
+    `trusted_proxies` are addresses or networks whose forwarding headers are believed.
+    """
+
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*[^/\s])?$")
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    expose_hostname: bool = False
+    files_access: Literal["token", "public"] = "token"
+
+
+class Auth(Section):
+    """With `required` false anybody on this machine may use `inference` routes."""
+
+    required: bool = True
+
+
+class Rate(Section):
+    """What one token may do: requests begun in a minute, and requests under way at once."""
+
+    requests_per_minute: int = Field(default=60, ge=1)
+    concurrent: int = Field(default=10, ge=1)
+
+
+class Rates(Section):
+    """The rates by class of route; `read` is polling and downloads."""
+
+    default: Rate = Rate()
+    embeddings: Rate = Rate(requests_per_minute=1200)
+    read: Rate = Rate(requests_per_minute=600)
+
+
+class ScopedRates(Section):
+    """The rates by scope of the credential."""
+
+    inference: Rates = Rates()
+    admin: Rates = Rates()
+
+
+class Limits(Section):
+    """Sizes in bytes unless named otherwise; a request over one is refused with 413, or with 503
+    for `max_pending` (requests waiting for one model). `load_wait_s` is how long a request waits
+    for its model to load before it is told to come back. `storage_url` is where rates are counted:
+    None is the ingress's memory, which allows one ingress replica; `redis://…` any number.
+    """
+
+    upload_bytes: int = Field(default=2 * GIB, ge=1)
+    base64_bytes: int = Field(default=256 * MIB, ge=1)
+    image_pixels: int = Field(default=64_000_000, ge=1)
+    fetch_timeout_s: float = Field(default=60, gt=0)
+    fetch_redirects: int = Field(default=5, ge=0)
+    fetch_allow: tuple[str, ...] = ()
+    file_roots: tuple[Path, ...] = ()
+    max_pending: int = Field(default=100, ge=1)
+    load_wait_s: float = Field(default=30, ge=0)
+    rates: ScopedRates = ScopedRates()
+    storage_url: str | None = Field(default=None, pattern=r"^rediss?(\+\w+)?://\S+$")
+
+
+class Storage(Section):
+    """`data_dir` holds everything that must outlive a restart. `blobs_url` is any fsspec URL;
+    None is `data_dir`/blobs. `database_url` is SQLAlchemy's, for SQLite or Postgres; None is
+    `data_dir`/polyphony.sqlite.
+    """
+
+    data_dir: Path = Path(".data")
+    blobs_url: str | None = None
+    database_url: str | None = Field(
+        default=None, pattern=r"^(sqlite|postgres(ql)?(\+psycopg)?)://"
+    )
+
+    @property
+    def blobs_location(self) -> str:
+        """The blob store's fsspec URL or directory."""
+        return self.blobs_url or str(self.data_dir / "blobs")
+
+    @property
+    def database_location(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'polyphony.sqlite'}"
+
+
+class SyncTimeouts(Section):
+    """How long a synchronous call of a dialect waits for its job, in seconds."""
+
+    v1: float = Field(default=600, gt=0)
+    api: float = Field(default=60, gt=0)
+    sdapi: float = Field(default=600, gt=0)
+    velesio: float = Field(default=600, gt=0)
+
+
+class Jobs(Section):
+    """Durable runs. Finished ones are kept for `retention`. With `on_disconnect` continue a job
+    outlives the client that waited for it. `stage_attempts` is how often a stage is begun whose
+    process dies under it.
+    """
+
+    placement: Placement = Placement(max_ongoing_requests=1000)
+    sync_timeout_s: SyncTimeouts = SyncTimeouts()
+    retention: Retention = "1w"
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    stage_attempts: int = Field(default=5, ge=1)
+    callback_attempts: int = Field(default=5, ge=1)
+    callback_pause_s: float = Field(default=2, gt=0)
+
+
+class Archive(Section):
+    """The record of every generated file; `retention` is how long files are kept."""
+
+    enabled: bool = True
+    retention: Retention = "never"

@@ -1,0 +1,131 @@
+"""`Database`: transactions on SQLite or Postgres, off the event loop, repeated when they can be."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from serve_app.core.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+THREADS = 4
+BUSY_MS = 2_000
+PATIENCE_S = 20.0
+PAUSES_S = (0.05, 0.5)
+
+
+class Database:
+    """Where the tables are. `url` is SQLAlchemy's; `postgresql://` means psycopg 3.
+
+    Every method runs a whole transaction, so that it can be repeated: a locked or unreachable
+    database is tried again for `patience_s`, then Unavailable is raised.
+    """
+
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
+        self.url = with_driver(url)
+        self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
+        self.engine = _engine(self.url, is_sqlite=self.is_sqlite)
+        self._patience_s = patience_s
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns, committed. It may run several times; only one run stays."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(self.write_now, work))
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns. On SQLite it waits for no writer."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(self.read_now, work))
+
+    def write_now(self, work: Callable[[Session], T]) -> T:
+        """`write` in the caller's thread. Blocks."""
+        return self._repeated(partial(self._transaction, work, is_writing=True))
+
+    def read_now(self, work: Callable[[Session], T]) -> T:
+        """`read` in the caller's thread. Blocks."""
+        return self._repeated(partial(self._transaction, work, is_writing=False))
+
+    def close(self) -> None:
+        """Give the connections back. May be called twice."""
+        self._threads.shutdown(wait=False)
+        self.engine.dispose()
+
+    def _transaction(self, work: Callable[[Session], T], *, is_writing: bool) -> T:
+        options = {"writes": is_writing}
+        with (
+            self.engine.connect().execution_options(**options) as connection,
+            Session(connection, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            return work(session)
+
+    def _repeated(self, transaction: Callable[[], T]) -> T:
+        begun = time.monotonic()
+        while True:
+            try:
+                return transaction()
+            except DBAPIError as error:
+                if not _may_pass(error):
+                    raise
+                if time.monotonic() - begun > self._patience_s:
+                    raise Unavailable(
+                        "the database does not answer; nothing was changed", retry_after_s=5
+                    ) from error
+                logger.warning("the database does not answer (%s); trying again", error.orig)
+            time.sleep(random.uniform(*PAUSES_S))
+
+
+def with_driver(url: str) -> str:
+    """The URL with the driver that is installed."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed.render_as_string(hide_password=False)
+
+
+def _engine(url: str, *, is_sqlite: bool) -> Engine:
+    if not is_sqlite:
+        return create_engine(
+            url, pool_size=THREADS, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+        )
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin transactions by itself, too late for the statement that reads first.
+    connection.isolation_level = None
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes the lock at once: one that read first could not wait for it later."""
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether the same transaction can succeed later: locks, lost connections, conflicts."""
+    if isinstance(error, IntegrityError):
+        return False
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return code[:2] in ("08", "40", "53", "55", "57")
+    text = str(error.orig).lower()
+    return any(sign in text for sign in ("locked", "busy", "connection", "unable to open"))
