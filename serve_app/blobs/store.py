@@ -167,7 +167,7 @@ class FsspecBlobStore:
     def _keep(self, spool: Spool, mime: str | None) -> Blob:
         blob = spool.finish(mime)
         target = self._path(blob)
-        if self._exists(target):
+        if self._exists(target) and self._is_refreshed(target):
             return blob
         self._filesystem.makedirs(self._filesystem._parent(target), exist_ok=True)
         if self._is_local:
@@ -180,6 +180,18 @@ class FsspecBlobStore:
 
     def _exists(self, target: str) -> bool:
         return bool(self._filesystem.exists(target))
+
+    def _is_refreshed(self, target: str) -> bool:
+        """Whether the stored bytes now count as just written, so that nobody removes them who
+        found them unneeded before. An object store has to be given them again.
+        """
+        if not self._is_local:
+            return False
+        try:
+            os.utime(target)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _find(self, sha256: str, extension: str | None) -> Blob | None:
         folder = f"{self._root}/{sha256[:2]}"

@@ -166,7 +166,7 @@ class ArchiveRow(Table):
 
 class BlobReferenceRow(Table):
     """Who still needs a blob: `holder` is `archive:<file>`, `job:<id>`, `profile:<id>` or `upload`.
-    Bytes that nobody holds are deleted.
+    Bytes that nobody holds are deleted, unless they were written again after `since`.
     """
 
     __tablename__ = "blob_references"
@@ -175,6 +175,7 @@ class BlobReferenceRow(Table):
     holder: Mapped[str] = mapped_column(primary_key=True, index=True)
     mime: Mapped[str]
     size: Mapped[int] = mapped_column(Number)
+    since: Mapped[float]
 
 
 class ProfileRow(Table):
@@ -197,7 +198,9 @@ class ProfileRow(Table):
 
 
 class ProfileItemRow(Table):
-    """A reference image or clip of a profile; `text` is its label or its transcript."""
+    """A file of a profile: `role` is `image`, `audio` (a voice's own sound) or `clip`; `text` is
+    its label or its transcript.
+    """
 
     __tablename__ = "profile_items"
 
@@ -205,6 +208,7 @@ class ProfileItemRow(Table):
         ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str]
     text: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))
     mime: Mapped[str]

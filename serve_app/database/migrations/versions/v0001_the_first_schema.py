@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("mime", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("sha256", "holder"),
     )
     with op.batch_alter_table("blob_references", schema=None) as batch_op:
@@ -175,6 +176,7 @@ def upgrade() -> None:
             "profile_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("mime", sa.Text(), nullable=False),
