@@ -4,11 +4,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Route
 
 from serve_app import __version__
 from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
-from serve_app.api.middleware import Gate
+from serve_app.api.middleware import Gate, RequestIds
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
@@ -62,6 +63,7 @@ def create_app(context: Context) -> FastAPI:
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
+    app.add_middleware(RequestIds)
     return app
 
 
@@ -87,4 +89,13 @@ async def _render_http(request: Request, error: Exception) -> Response:
     response = error_response(from_http_exception(error, method=request.method, path=path), path)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(allowed_methods(request))
     return response
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of every route on the request's path; Starlette names the first route's only."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    there = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in there for method in route.methods or ()})

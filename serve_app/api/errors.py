@@ -15,8 +15,10 @@ from serve_app.core.errors import (
     Forbidden,
     InvalidRequest,
     MethodNotAllowed,
+    ModelNotReady,
     NotFound,
     PayloadTooLarge,
+    QueueFull,
     RateLimited,
     TimedOut,
     Unauthenticated,
@@ -26,6 +28,8 @@ from serve_app.core.errors import (
 
 Renderer = Callable[[AppError], dict[str, Any]]
 MESSAGE_CHARACTERS = 2000
+UNKNOWN_WAIT_S = 5
+"""`Retry-After` of what passes by itself, when nobody knows how soon."""
 
 
 def render_native(error: AppError) -> dict[str, Any]:
@@ -75,8 +79,11 @@ def error_response(error: AppError, path: str) -> JSONResponse:
 def error_headers(error: AppError) -> dict[str, str]:
     """What tells a client how to react: `Retry-After`, `x-should-retry`, `WWW-Authenticate`."""
     headers: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    wait_s = error.retry_after_s
+    if wait_s is None and isinstance(error, QueueFull | ModelNotReady | RateLimited):
+        wait_s = UNKNOWN_WAIT_S
+    if wait_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
     elif isinstance(error, BackendUnavailable | TimedOut):
         # OpenAI SDKs repeat every 5xx otherwise, and with it the work.
         headers["x-should-retry"] = "false"

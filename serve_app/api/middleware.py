@@ -23,8 +23,30 @@ OPEN_PREFIXES = ("/docs/", "/artifacts/")
 ADMIN_PREFIXES = ("/admin", "/metrics", "/api/v2/ai")
 
 
+class RequestIds:
+    """Gives every request an id, and every response the id of its request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
 class Gate:
-    """Gives every request an id and a principal, or refuses it, before any route sees it."""
+    """Gives every request a principal, or refuses it, before any route sees it."""
 
     def __init__(
         self,
@@ -38,33 +60,28 @@ class Gate:
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI scope."""
+        """Handle one ASGI scope, to which RequestIds gave its id."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = accepted_request_id(headers.get("x-request-id"))
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
         has_started = False
 
-        async def send_with_id(message: Message) -> None:
+        async def observed_send(message: Message) -> None:
             nonlocal has_started
-            if message["type"] == "http.response.start":
-                has_started = True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            has_started = True
             await send(message)
 
         try:
             peer = scope["client"][0] if scope.get("client") else None
             self._access.check_origin(headers.get("host", ""), peer)
-            state["principal"] = self._admit(scope["method"], scope["path"], headers)
-            await self._app(scope, receive, send_with_id)
+            scope["state"]["principal"] = self._admit(scope["method"], scope["path"], headers)
+            await self._app(scope, receive, observed_send)
         except Exception as error:
             if has_started:
                 raise
-            failure = _as_app_error(error, request_id)
-            await error_response(failure, scope["path"])(scope, receive, send_with_id)
+            failure = _as_app_error(error, scope["state"]["request_id"])
+            await error_response(failure, scope["path"])(scope, receive, send)
 
     def _admit(self, method: str, path: str, headers: Headers) -> object:
         needed = needed_scope(path)

@@ -1,0 +1,198 @@
+"""Every failure of the contract as it looks on the wire."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.core import errors
+from serve_app.core.chat import Chat, ChatEvent
+from serve_app.core.errors import AppError
+from tests.api.conftest import MakeContext, client_of
+
+ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
+COMPLETE = {"model": "echo", "prompt": "hello"}
+TABLE = {
+    "InvalidRequest": (400, "invalid_request", "invalid_request_error", "malformed"),
+    "UnsupportedCapability": (400, "unsupported_capability", "invalid_request_error", "malformed"),
+    "ContextLengthExceeded": (400, "context_length_exceeded", "invalid_request_error", "overflow"),
+    "Unauthenticated": (401, "invalid_api_key", "invalid_request_error", "malformed"),
+    "Forbidden": (403, "insufficient_scope", "permission_error", "malformed"),
+    "NotFound": (404, "not_found", "invalid_request_error", "malformed"),
+    "ModelNotFound": (404, "model_not_found", "invalid_request_error", "malformed"),
+    "MethodNotAllowed": (405, "method_not_allowed", "invalid_request_error", "malformed"),
+    "Conflict": (409, "conflict", "invalid_request_error", "malformed"),
+    "PayloadTooLarge": (413, "payload_too_large", "invalid_request_error", "overflow"),
+    "UnsupportedMedia": (415, "unsupported_media_type", "invalid_request_error", "malformed"),
+    "RateLimited": (429, "rate_limit_exceeded", "rate_limit_error", "network"),
+    "Cancelled": (499, "cancelled", "cancelled", "cancelled"),
+    "InternalError": (500, "internal_error", "server_error", "unknown"),
+    "UpstreamError": (502, "upstream_error", "server_error", "unknown"),
+    "QueueFull": (503, "queue_full", "server_error", "network"),
+    "ModelNotReady": (503, "model_not_ready", "server_error", "network"),
+    "BackendUnavailable": (503, "backend_unavailable", "server_error", "network"),
+    "TimedOut": (504, "timeout", "server_error", "network"),
+}
+KEYS = {"message", "type", "code", "param", "kind", "provider"}
+
+
+class Failing:
+    """A text model that fails before its first word."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        raise self._error
+        yield
+
+    complete = chat
+
+
+async def answer_to(
+    make_context: MakeContext, error: Exception, *, path: str = "/v1/completions", **extra: Any
+) -> httpx.Response:
+    body = (ECHO if "chat" in path else COMPLETE) | extra
+    async with client_of(make_context(runs={"chat": Failing(error)})) as client:
+        return await client.post(path, json=body)
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_status_code_type_and_kind(
+    make_context: MakeContext, name: str, stream: bool
+) -> None:
+    error: AppError = getattr(errors, name)("it is so", param="prompt", provider="echo")
+    answer = await answer_to(make_context, error, stream=stream)
+    status, code, kind_of_error, kind = TABLE[name]
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {
+        "error": {
+            "message": "it is so",
+            "type": kind_of_error,
+            "code": code,
+            "param": "prompt",
+            "kind": kind,
+            "provider": "echo",
+        }
+    }
+
+
+async def test_unused_keys_are_null_and_the_server_names_itself(make_context: MakeContext) -> None:
+    answer = await answer_to(make_context, errors.InvalidRequest("no"))
+    assert answer.json()["error"].keys() == KEYS
+    assert answer.json()["error"]["param"] is None
+    assert answer.json()["error"]["provider"] == "polyphony"
+
+
+async def test_an_unforeseen_error_tells_nothing_of_the_server(make_context: MakeContext) -> None:
+    answer = await answer_to(make_context, RuntimeError("/srv/secret.py line 3"))
+    assert answer.status_code == 500
+    assert answer.json()["error"].keys() == KEYS
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "x-request-id" in answer.headers
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_after", "should_retry"),
+    [
+        (errors.RateLimited("m", retry_after_s=12.2), "13", None),
+        (errors.QueueFull("m", retry_after_s=0.1), "1", None),
+        (errors.QueueFull("m"), "5", None),
+        (errors.ModelNotReady("m", retry_after_s=30), "30", None),
+        (errors.ModelNotReady("m"), "5", None),
+        (errors.BackendUnavailable("m"), None, "false"),
+        (errors.BackendUnavailable("m", retry_after_s=2), "2", None),
+        (errors.TimedOut("m", job_id="job-1"), None, "false"),
+        (errors.InvalidRequest("m"), None, None),
+    ],
+)
+async def test_what_may_be_tried_again_says_when(
+    make_context: MakeContext, error: AppError, retry_after: str | None, should_retry: str | None
+) -> None:
+    answer = await answer_to(make_context, error)
+    assert answer.headers.get("retry-after") == retry_after
+    assert answer.headers.get("x-should-retry") == should_retry
+
+
+async def test_a_timeout_names_the_job_that_runs_on(make_context: MakeContext) -> None:
+    answer = await answer_to(make_context, errors.TimedOut("m", job_id="job-1"))
+    assert answer.json()["error"]["job_id"] == "job-1"
+
+
+async def test_only_a_missing_credential_is_answered_with_a_challenge(
+    make_context: MakeContext,
+) -> None:
+    answer = await answer_to(make_context, errors.Unauthenticated("m"))
+    assert answer.headers["www-authenticate"] == "Bearer"
+    answer = await answer_to(make_context, errors.Forbidden("m"))
+    assert "www-authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_chat_errors_also_carry_a_response_status(
+    make_context: MakeContext, stream: bool
+) -> None:
+    error = errors.QueueFull("busy", retry_after_s=1)
+    answer = await answer_to(make_context, error, path="/v1/chat/completions", stream=stream)
+    assert answer.status_code == 503
+    assert answer.json()["error"].keys() == KEYS
+    assert answer.json()["responseStatus"] == {"errorCode": "queue_full", "message": "busy"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings"])
+async def test_a_body_that_is_no_object_is_400(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post(path, content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["code"] == "invalid_request"
+    assert ("responseStatus" in answer.json()) == ("chat" in path)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1/responses", "/v1/completions/"])
+async def test_an_unknown_route_is_404_in_the_native_shape(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == 404
+    error = answer.json()["error"]
+    assert error.keys() == KEYS
+    assert (error["code"], error["kind"]) == ("not_found", "malformed")
+    assert error["message"] == f"no such route: {method} {path}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/chat/completions", {"POST"}),
+        ("DELETE", "/v1/embeddings", {"POST"}),
+        ("POST", "/v1/models", {"GET"}),
+        ("PUT", "/v1/models/org/eye", {"GET"}),
+        ("POST", "/v1/health", {"GET"}),
+        ("OPTIONS", "/v1/completions", {"POST"}),
+        ("DELETE", "/v1/files/x.png", {"GET", "HEAD"}),
+        ("DELETE", "/v1/files/upload", {"GET", "HEAD", "POST"}),
+    ],
+)
+async def test_a_wrong_method_is_405_and_names_the_right_ones(
+    client: httpx.AsyncClient, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+    assert answer.json()["error"].keys() == KEYS
+
+
+async def test_messages_are_bounded_and_always_valid_text(make_context: MakeContext) -> None:
+    answer = await answer_to(make_context, errors.InvalidRequest("\ud800" + "x" * 10_000))
+    message = answer.json()["error"]["message"]
+    assert message.startswith("?xxx")
+    assert len(message) == 2000
