@@ -1,0 +1,132 @@
+"""Cues and subtitle files."""
+
+import itertools
+
+import pytest
+
+from serve_app.core.subtitles import cues, srt, vtt
+from serve_app.core.transcription import Segment, Word
+
+HELLO = Segment(id=0, start=0.0, end=1.5, text="Hello, <b>you</b> & me")
+LATE = Segment(id=1, start=3661.0005, end=3662.25, text="two\n\nlines --> here", speaker="SPK_1")
+
+
+def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> Segment:
+    """A segment whose words last equally long."""
+    words = tuple(
+        Word(word=f" {word}", start=start + k * word_s, end=start + (k + 1) * word_s)
+        for k, word in enumerate(text.split())
+    )
+    return Segment(id=0, start=start, end=words[-1].end, text=text, words=words)
+
+
+def texts(segments: tuple[Segment, ...]) -> list[str]:
+    return [segment.text for segment in segments]
+
+
+def test_subrip() -> None:
+    assert srt([HELLO, LATE]) == (
+        "1\n00:00:00,000 --> 00:00:01,500\nHello, <b>you</b> & me\n"
+        "\n"
+        "2\n01:01:01,000 --> 01:01:02,250\n[SPK_1] two lines --> here\n"
+    )
+
+
+def test_webvtt() -> None:
+    assert vtt([HELLO, LATE]) == (
+        "WEBVTT\n"
+        "\n"
+        "00:00:00.000 --> 00:00:01.500\nHello, &lt;b&gt;you&lt;/b&gt; &amp; me\n"
+        "\n"
+        "01:01:01.000 --> 01:01:02.250\n[SPK_1] two lines --&gt; here\n"
+    )
+
+
+def test_files_without_a_cue() -> None:
+    assert srt([]) == ""
+    assert vtt([]) == "WEBVTT\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.0004, "00:00:00,000"),
+        (0.0006, "00:00:00,001"),
+        (59.9996, "00:01:00,000"),
+        (3599.9999, "01:00:00,000"),
+        (360_000.0, "100:00:00,000"),
+        (-1.0, "00:00:00,000"),
+    ],
+)
+def test_times_are_rounded_to_the_millisecond(seconds: float, written: str) -> None:
+    cue = Segment(id=0, start=seconds, end=seconds, text="x")
+    assert srt([cue]) == f"1\n{written} --> {written}\nx\n"
+
+
+def test_a_cue_has_at_most_seventy_characters_and_ends_between_words() -> None:
+    words = "incomprehensibilities and other long words make many cues".split() * 5
+    made = cues([spoken(" ".join(words), word_s=0.1)], "subtitle")
+    assert all(len(text) <= 70 for text in texts(made))
+    assert " ".join(texts(made)).split() == words
+    assert [cue.id for cue in made] == list(range(len(made)))
+    for one, other in itertools.pairwise(made):
+        assert len(one.text) + 1 + len(other.text.split()[0]) > 70
+
+
+def test_a_cue_lasts_at_most_seven_seconds() -> None:
+    made = cues([spoken("a b c d e f", word_s=3.0)], "subtitle")
+    assert [(cue.start, cue.end, cue.text) for cue in made] == [
+        (0.0, 6.0, "a b"),
+        (6.0, 12.0, "c d"),
+        (12.0, 18.0, "e f"),
+    ]
+
+
+def test_a_short_cue_stays_for_a_second_but_not_into_the_next() -> None:
+    made = cues(
+        [spoken("yes", word_s=0.2), spoken("no", start=0.5, word_s=0.2), spoken("so", start=9.0)],
+        "subtitle",
+    )
+    assert [(cue.start, cue.end) for cue in made] == [(0.0, 0.5), (0.5, 1.5), (9.0, 10.0)]
+
+
+def test_sentences_end_with_their_marks() -> None:
+    said = 'He said "no." Then (really?) 3.5 times! And so'
+    assert texts(cues([spoken(said)], "sentence")) == [
+        'He said "no."',
+        "Then (really?)",
+        "3.5 times!",
+        "And so",
+    ]
+
+
+def test_a_sentence_lasts_at_most_thirty_seconds() -> None:
+    made = cues([spoken("a b c d e f g", word_s=10.0)], "sentence")
+    assert [(cue.start, cue.end) for cue in made] == [(0.0, 30.0), (30.0, 60.0), (60.0, 70.0)]
+
+
+def test_words_without_times_share_the_segment_by_their_length() -> None:
+    segment = Segment(id=7, start=10.0, end=20.0, text="abcd. efgh.")
+    made = cues([segment], "sentence")
+    assert [(cue.id, cue.start, cue.end, cue.text) for cue in made] == [
+        (0, 10.0, 15.0, "abcd."),
+        (1, 15.0, 20.0, "efgh."),
+    ]
+    assert all(cue.words == () for cue in made)
+
+
+def test_what_is_known_of_a_segment_stays_with_its_cues() -> None:
+    segment = spoken("One. Two.").model_copy(update={"speaker": "A", "avg_logprob": -0.5})
+    made = cues([segment], "sentence")
+    assert [(cue.speaker, cue.avg_logprob) for cue in made] == [("A", -0.5)] * 2
+    assert [[word.word for word in cue.words] for cue in made] == [[" One."], [" Two."]]
+
+
+def test_a_segment_without_words_gives_no_cue() -> None:
+    assert cues([Segment(id=0, start=0.0, end=1.0, text="  ")], "subtitle") == ()
+    assert cues([], "sentence") == ()
+
+
+def test_a_word_longer_than_a_cue_stands_alone() -> None:
+    word = "x" * 100
+    assert texts(cues([spoken(f"a {word} b")], "subtitle")) == ["a", word, "b"]
