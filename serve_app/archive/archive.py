@@ -1,0 +1,214 @@
+"""`Archive`: one record of every generated file, over the database and the blob store."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
+
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from serve_app.archive.entries import (
+    FILE_NAME,
+    ArchiveQuery,
+    ArchiveSettings,
+    Entry,
+    Origin,
+    entry_of,
+    new_filename,
+)
+from serve_app.archive.previews import Look, look
+from serve_app.blobs.references import Unheld, discard, hold, release
+from serve_app.blobs.sniff import kind_of
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.errors import InternalError, NotFound
+from serve_app.core.media import Blob, MediaKind
+from serve_app.core.settings import Archive as ArchiveDefaults
+from serve_app.database.connection import Database
+from serve_app.database.schema import ArchiveRow, SettingRow
+from serve_app.database.text import storable, storable_json
+
+logger = logging.getLogger(__name__)
+
+SETTING = "archive"
+TEXTS = ("prompt", "negative_prompt", "model", "operation", "owner", "tag", "job_id")
+EXACT = ("type", "model", "operation", "owner", "tag")
+Row = ArchiveRow
+
+
+class Archive:
+    """Entries are seen by their owner; `owner` None sees all. To others an entry is NotFound.
+
+    `defaults` hold until an admin changes the settings, which the database keeps.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: FsspecBlobStore,
+        defaults: ArchiveDefaults,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._defaults = defaults
+        self._clock = clock
+
+    async def record(self, blob: Blob, origin: Origin, *, position: int = 0) -> Entry | None:
+        """Enter a generated file, the `position`th of its request; None while the archive is off.
+
+        Entering the same output of the same job again gives the entry that is there.
+        """
+        kind = kind_of(blob.mime)
+        if kind is None:
+            raise InternalError(f"a file of type {blob.mime!r} is no generated medium")
+        if not (await self.settings()).enabled:
+            return None
+        filename = new_filename(blob, origin.job_id, position)
+        if found := await self._database.read(lambda session: session.get(Row, filename)):
+            return entry_of(found)
+        seen, preview = await self._looked(blob, kind)
+        row = _row(filename, blob, kind, origin, seen, self._clock())
+        row["preview"] = preview.sha256 if preview else None
+        blobs = [blob, preview] if preview else [blob]
+        try:
+            return await self._database.write(partial(_entered, values=row, blobs=blobs))
+        except IntegrityError:
+            # Another run of the same job was faster.
+            return await self.entry(filename, owner=None)
+
+    async def entries(self, query: ArchiveQuery) -> tuple[list[Entry], int]:
+        """The entries asked for, and how many the filters let through in all."""
+        chosen = _filtered(query)
+        newest = Row.created.desc() if query.order == "desc" else Row.created.asc()
+
+        def work(session: Session) -> tuple[list[Entry], int]:
+            total = session.scalar(select(func.count()).select_from(chosen.subquery()))
+            page = chosen.order_by(newest, Row.filename).limit(query.limit).offset(query.offset)
+            return [entry_of(row) for row in session.scalars(page)], total or 0
+
+        return await self._database.read(work)
+
+    async def entry(self, filename: str, *, owner: str | None) -> Entry:
+        """NotFound for a name that is unknown, or another's."""
+        found = await self._find(filename)
+        if found is None or owner not in (None, found.owner):
+            raise _unknown(filename)
+        return found
+
+    async def find_file(self, filename: str) -> Blob | None:
+        """The bytes behind a name, whoever asks: names cannot be guessed."""
+        found = await self._find(filename)
+        return found.blob if found else None
+
+    async def delete(self, filename: str, *, owner: str | None) -> None:
+        """Remove record, preview and bytes. NotFound as for `entry`; of two that delete at once
+        one gets it.
+        """
+        if not FILE_NAME.fullmatch(filename):
+            raise _unknown(filename)
+        unheld = await self._database.write(
+            partial(_deleted, filenames=[filename], owner=owner, must_exist=True)
+        )
+        await discard(self._database, self._blobs.url, unheld)
+
+    async def delete_before(self, created: float, *, group: int = 200) -> int:
+        """Remove all entries created before then; how many."""
+        due = select(Row.filename).where(Row.created < created).limit(group)
+        removed = 0
+        while names := await self._database.read(lambda session: session.scalars(due).all()):
+            unheld = await self._database.write(partial(_deleted, filenames=names))
+            await discard(self._database, self._blobs.url, unheld)
+            removed += len(names)
+        return removed
+
+    async def settings(self) -> ArchiveSettings:
+        """As they are now."""
+        row = await self._database.read(lambda session: session.get(SettingRow, SETTING))
+        return ArchiveSettings.model_validate(
+            self._defaults.model_dump() | (row.value if row else {})
+        )
+
+    async def change_settings(self, settings: ArchiveSettings) -> None:
+        """Set them for all replicas, now and after a restart."""
+        row = SettingRow(name=SETTING, value=settings.model_dump())
+        await self._database.write(lambda session: session.merge(row))
+
+    async def _find(self, filename: str) -> Entry | None:
+        if not FILE_NAME.fullmatch(filename):
+            return None
+        row = await self._database.read(lambda session: session.get(Row, filename))
+        return entry_of(row) if row else None
+
+    async def _looked(self, blob: Blob, kind: MediaKind) -> tuple[Look, Blob | None]:
+        async with self._blobs.local_file(blob) as path:
+            seen = await asyncio.to_thread(look, path, kind)
+        if seen.preview is None:
+            return seen, None
+        return seen, await self._blobs.write(_once(seen.preview), mime="image/webp")
+
+
+def _row(
+    filename: str, blob: Blob, kind: MediaKind, origin: Origin, seen: Look, created: float
+) -> dict[str, object]:
+    values = origin.model_dump()
+    for name in TEXTS:
+        values[name] = None if values[name] is None else storable(values[name])
+    for name in ("width", "height", "duration"):
+        values[name] = getattr(seen, name) if values[name] is None else values[name]
+    values["parameters"] = storable_json(values["parameters"])
+    return values | {"filename": filename, "type": kind, "created": created} | blob.model_dump()
+
+
+def _entered(session: Session, *, values: dict[str, object], blobs: Sequence[Blob]) -> Entry:
+    row = session.get(Row, values["filename"])
+    if row is None:
+        row = Row(**values)
+        session.add(row)
+        hold(session, f"archive:{row.filename}", blobs)
+    return entry_of(row)
+
+
+def _deleted(
+    session: Session,
+    *,
+    filenames: Sequence[str],
+    owner: str | None = None,
+    must_exist: bool = False,
+) -> list[Unheld]:
+    unheld: list[Unheld] = []
+    for filename in filenames:
+        doomed = delete(Row).where(Row.filename == filename)
+        if owner is not None:
+            doomed = doomed.where(Row.owner == owner)
+        if session.scalar(doomed.returning(Row.filename)):
+            unheld += release(session, f"archive:{filename}")
+        elif must_exist:
+            raise _unknown(filename)
+    return unheld
+
+
+def _filtered(query: ArchiveQuery) -> Select[Row]:
+    chosen = select(Row)
+    for name in EXACT:
+        wanted = getattr(query, name)
+        if wanted is not None:
+            chosen = chosen.where(getattr(Row, name) == storable(wanted))
+    if query.q:
+        chosen = chosen.where(Row.prompt.icontains(storable(query.q), autoescape=True))
+    if query.created_after is not None:
+        chosen = chosen.where(Row.created > query.created_after)
+    if query.created_before is not None:
+        chosen = chosen.where(Row.created < query.created_before)
+    return chosen
+
+
+def _unknown(filename: str) -> NotFound:
+    return NotFound(f"no archived file is named {filename[:100]!r}", param="filename")
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

@@ -1,0 +1,75 @@
+"""What a file looks like: its size, its length, and a small picture of it.
+
+Nothing here fails: a file that cannot be looked into has no preview.
+"""
+
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve_app.core.media import MediaKind
+
+logger = logging.getLogger(__name__)
+
+LONG_EDGE_PX = 512
+QUALITY = 80
+PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """`width` and `height` in pixels, upright; `duration` in seconds; `preview` is webp."""
+
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    preview: bytes | None = None
+
+
+def look(path: Path, kind: MediaKind) -> Look:
+    """Look into a file. Blocks."""
+    try:
+        return _picture(path) if kind == "image" else _recording(path, kind)
+    except ImportError:
+        logger.info("no look into %s files: PyAV is not installed", kind)
+    except Exception as error:  # Decoders raise classes of their own for what they cannot read.
+        logger.warning("no preview of a file of kind %s: %s", kind, error)
+    return Look()
+
+
+def _picture(path: Path) -> Look:
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        if image.width * image.height > PIXELS:
+            return Look(width=image.width, height=image.height)
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        size = image.size[::-1] if turned else image.size
+        image.draft("RGB", (2 * LONG_EDGE_PX, 2 * LONG_EDGE_PX))
+        preview = webp(ImageOps.exif_transpose(image))
+    return Look(width=size[0], height=size[1], preview=preview)
+
+
+def _recording(path: Path, kind: MediaKind) -> Look:
+    import av
+
+    with av.open(str(path)) as container:
+        duration = container.duration / av.time_base if container.duration else None
+        if kind == "audio" or not container.streams.video:
+            return Look(duration=duration)
+        for frame in container.decode(container.streams.video[0]):
+            preview = webp(frame.to_image())  # type: ignore[no-untyped-call]
+            return Look(frame.width, frame.height, duration, preview)
+        return Look(duration=duration)
+
+
+def webp(image: Any, *, long_edge_px: int = LONG_EDGE_PX) -> bytes:
+    """A Pillow image as webp, no side longer than `long_edge_px`."""
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "La") or "transparency" in image.info
+    small = image.convert("RGBA" if has_alpha else "RGB")
+    small.thumbnail((long_edge_px, long_edge_px))
+    target = io.BytesIO()
+    small.save(target, "WEBP", quality=QUALITY)
+    return target.getvalue()
