@@ -64,8 +64,9 @@ def test_times_are_rounded_to_the_millisecond(seconds: float, written: str) -> N
 
 
 def test_a_cue_has_at_most_seventy_characters_and_ends_between_words() -> None:
-    words = "incomprehensibilities and other long words make many cues".split() * 5
-    made = cues([spoken(" ".join(words), word_s=0.1)], "subtitle")
+    said = "incomprehensibilities and other long words make many cues " * 5
+    words = said.split()
+    made = cues([spoken(said, word_s=0.1)], "subtitle")
     assert all(len(text) <= 70 for text in texts(made))
     assert " ".join(texts(made)).split() == words
     assert [cue.id for cue in made] == list(range(len(made)))
