@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from serve_app.access.tokens import access_from_environment
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
+from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
@@ -36,6 +37,8 @@ class Ingress:
         correct_request_ids()
         dub = pipelines.get("video-dub")
         blobs = FsspecBlobStore(config.storage.blobs_location)
+        database = Database(config.storage.database_location)
+        archive = Archive(database, blobs, config.archive)
         self._context = Context(
             config=config,
             models=live_models(
@@ -44,9 +47,15 @@ class Ingress:
                 video_dub=RemoteVideoDub("video-dub", dub) if dub else None,
             ),
             blobs=blobs,
-            intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
+            intake=MediaIntake(
+                blobs,
+                config.limits,
+                public_url=config.server.public_url,
+                find_archived=archive.find_file,
+            ),
             access=access_from_environment(os.environ, required=config.auth.required),
-            database=Database(config.storage.database_location),
+            database=database,
+            archive=archive,
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

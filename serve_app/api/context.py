@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from serve_app.access.tokens import Access, Principal
+from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
@@ -23,6 +24,7 @@ class Context:
     intake: MediaIntake
     access: Access
     database: Database
+    archive: Archive
 
 
 async def get_context(request: Request) -> Context:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -21,6 +21,8 @@ STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 BASE64_TEXT = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
 BASE64_CHUNK = 1024 * 1024
 LONGEST_PATH = 4096
+FindArchived = Callable[[str], Awaitable[Blob | None]]
+"""The blob behind the name of a generated file."""
 URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -28,15 +30,23 @@ class MediaIntake:
     """Stores what callers send and checks that it is the kind of medium that was asked for."""
 
     def __init__(
-        self, store: FsspecBlobStore, limits: Limits, *, public_url: str | None = None
+        self,
+        store: FsspecBlobStore,
+        limits: Limits,
+        *,
+        public_url: str | None = None,
+        find_archived: FindArchived | None = None,
     ) -> None:
         self._store = store
+        self._find_archived = find_archived
         self._limits = limits
         self._public_url = public_url
 
     def into(self, store: FsspecBlobStore) -> Self:
         """The same intake over another store."""
-        return type(self)(store, self._limits, public_url=self._public_url)
+        return type(self)(
+            store, self._limits, public_url=self._public_url, find_archived=self._find_archived
+        )
 
     async def take(self, value: str, *, param: str, kind: MediaKind | None = None) -> Blob:
         """The blob behind an http(s) URL, a URL of an own file, a data URL, base64,
@@ -88,6 +98,8 @@ class MediaIntake:
 
     async def _own(self, name: str, param: str) -> Blob:
         blob = await self._store.find_file(name)
+        if blob is None and self._find_archived is not None:
+            blob = await self._find_archived(name)
         if blob is None:
             raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
         return blob

@@ -11,6 +11,7 @@ from deployments import fake
 from serve_app.access.tokens import access_from_environment
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
+from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
@@ -99,15 +100,22 @@ def make_context(tmp_path: Path) -> Iterator[MakeContext]:
         database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
         migrate(database)
         databases.append(database)
+        archive = Archive(database, blobs, config.archive)
         return Context(
             config=config,
             models=Models(
                 config, made | dict(runs or {}), statuses=all_statuses, video_dub=video_dub
             ),
             blobs=blobs,
-            intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
+            intake=MediaIntake(
+                blobs,
+                config.limits,
+                public_url=config.server.public_url,
+                find_archived=archive.find_file,
+            ),
             access=access_from_environment(environment or {}, required=config.auth.required),
             database=database,
+            archive=archive,
         )
 
     yield make

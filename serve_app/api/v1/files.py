@@ -1,6 +1,7 @@
 """Stored files: downloads with ranges, uploads by content, look-ups by hash."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -12,6 +13,7 @@ from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
 from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.references import hold
 from serve_app.blobs.sniff import extension_of, kind_of
 from serve_app.blobs.store import SHA256, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
@@ -30,7 +32,7 @@ async def download(
     download: Annotated[bool, Query()] = False,
 ) -> Response:
     """The bytes of a file; `Range` gives a part, `If-None-Match` saves the transfer."""
-    blob = await context.blobs.find_file(filename)
+    blob = await context.blobs.find_file(filename) or await context.archive.find_file(filename)
     if blob is None:
         raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
     headers = file_headers(blob)
@@ -60,6 +62,7 @@ async def upload(request: Request, context: ContextDep) -> JSONResponse:
         if not store.existed:
             await store.delete(blob)
         raise UnsupportedMedia("file: not an image, a sound or a video", param="file")
+    await context.database.write(partial(hold, holder="upload", blobs=[blob]))
     return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
 
 
