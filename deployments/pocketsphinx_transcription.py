@@ -98,6 +98,9 @@ class Utterances:
 
     def __init__(self, endpointer: Any) -> None:
         self._endpointer = endpointer
+        self._speech = bytearray()
+        self._region_s: float | None = None
+        self._start_s = 0.0
         self.duration_s = 0.0
 
     def split(
@@ -105,8 +108,7 @@ class Utterances:
     ) -> Iterator[tuple[float, bytes]]:
         """Start in seconds and samples of every utterance, at most 30 s long."""
         size = int(self._endpointer.frame_bytes)
-        held, speech = b"", bytearray()
-        start_s = 0.0
+        held = b""
         for block in blocks:
             if stop():
                 return
@@ -114,19 +116,32 @@ class Utterances:
             self.duration_s += len(block) / BYTES_PER_SECOND
             while len(held) > size:
                 frame, held = held[:size], held[size:]
-                if heard := self._endpointer.process(frame):
-                    start_s = start_s if speech else float(self._endpointer.speech_start)
-                    speech += heard
-                has_ended = bool(speech) and not self._endpointer.in_speech
-                if has_ended or len(speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND:
-                    yield start_s, bytes(speech)
-                    start_s += len(speech) / BYTES_PER_SECOND
-                    speech.clear()
-        if held and (heard := self._endpointer.end_stream(held)):
-            start_s = start_s if speech else float(self._endpointer.speech_start)
-            speech += heard
-        if speech:
-            yield start_s, bytes(speech)
+                self._hear(self._endpointer.process(frame))
+                if self._is_complete():
+                    yield self._cut()
+        if held:
+            self._hear(self._endpointer.end_stream(held))
+        if self._speech:
+            yield self._cut()
+
+    def _hear(self, speech: bytes | None) -> None:
+        if not speech:
+            return
+        region_s = float(self._endpointer.speech_start)
+        # Speech that was cut for its length goes on without a start of its own.
+        if region_s != self._region_s:
+            self._region_s = self._start_s = region_s
+        self._speech += speech
+
+    def _is_complete(self) -> bool:
+        has_ended = bool(self._speech) and not self._endpointer.in_speech
+        return has_ended or len(self._speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND
+
+    def _cut(self) -> tuple[float, bytes]:
+        cut = self._start_s, bytes(self._speech)
+        self._start_s += len(self._speech) / BYTES_PER_SECOND
+        self._speech.clear()
+        return cut
 
 
 def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:

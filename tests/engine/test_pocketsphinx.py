@@ -1,0 +1,217 @@
+"""English recognition by pocketsphinx on sentences spoken by espeak-ng."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.options import PocketsphinxOptions
+from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from tests.material import COUNTING, clip, counting, decoded, silence, stored, tone, wav
+
+PAUSE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A WAV file of `COUNTING`."""
+    return asyncio.run(counting(tmp_path_factory.mktemp("espeak")))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+async def engine(blobs: FsspecBlobStore) -> AsyncGenerator[PocketsphinxTranscription]:
+    engine = PocketsphinxTranscription(
+        PocketsphinxOptions(), Model(id="pocketsphinx-en"), path=None, blobs=blobs
+    )
+    await engine.start()
+    yield engine
+    await engine.close()
+    await engine.close()
+
+
+async def heard(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, data: bytes, **wanted: object
+) -> list[TranscriptionEvent]:
+    request = {"model": "pocketsphinx-en", "audio": await stored(blobs, data), **wanted}
+    return [e async for e in engine.transcribe(Transcribe.model_validate(request))]
+
+
+def transcript(events: list[TranscriptionEvent]) -> Transcript:
+    assert isinstance(events[-1], Transcript)
+    return events[-1]
+
+
+def understood(text: str) -> int:
+    return len(set(text.split()) & set(COUNTING.split()))
+
+
+def samples_16_khz(data: bytes) -> bytes:
+    """WAV of any rate as 16 kHz samples."""
+    from deployments.audio_encoding import Frames, resampler
+
+    sound = decoded(data)
+    pcm = (sound.samples * 32_767).astype("<i2").tobytes()
+    convert = resampler("s16", 16_000)
+    frames = [*convert.resample(Frames(sound.sample_rate).frame(pcm)), *convert.resample(None)]
+    return b"".join(frame.to_ndarray().tobytes() for frame in frames)
+
+
+async def test_a_spoken_sentence_is_understood(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
+) -> None:
+    result = transcript(await heard(engine, blobs, spoken))
+    assert understood(result.text) >= 5, result.text
+    assert result.language == "en"
+    assert result.duration_s == pytest.approx(decoded(spoken).duration_s, abs=0.05)
+
+
+async def test_word_times_increase_inside_the_sound(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
+) -> None:
+    result = transcript(await heard(engine, blobs, spoken))
+    words = [word for segment in result.segments for word in segment.words]
+    assert words
+    assert all(word.start < word.end for word in words)
+    assert all(one.end <= other.start + 1e-6 for one, other in itertools.pairwise(words))
+    assert words[0].start > 0
+    assert words[-1].end <= result.duration_s + 0.05
+    for segment in result.segments:
+        assert segment.text == " ".join(word.word for word in segment.words)
+        assert (segment.start, segment.end) == (segment.words[0].start, segment.words[-1].end)
+
+
+async def test_segments_come_first_and_join_to_the_text(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
+) -> None:
+    pcm = samples_16_khz(spoken)
+    events = await heard(engine, blobs, wav(pcm + silence(PAUSE_S) + pcm))
+    *segments, last = events
+    assert isinstance(last, Transcript)
+    assert all(isinstance(segment, Segment) for segment in segments)
+    assert last.segments == tuple(segments)
+    assert last.text == " ".join(segment.text for segment in last.segments)
+    assert [segment.id for segment in last.segments] == list(range(len(last.segments)))
+    # The second time begins where the silence has ended.
+    second_s = len(pcm) / 32_000 + PAUSE_S
+    assert any(abs(segment.start - second_s) < 0.5 for segment in last.segments)
+    after = [segment.text for segment in last.segments if segment.start > second_s - 0.5]
+    assert understood(" ".join(after)) >= 5
+
+
+async def test_the_sound_of_a_video_is_understood(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes, tmp_path: Path
+) -> None:
+    pcm = samples_16_khz(spoken)
+    film = clip(tmp_path / "film.mp4", len(pcm) / 32_000, sound=pcm)
+    result = transcript(await heard(engine, blobs, film.read_bytes()))
+    assert understood(result.text) >= 5, result.text
+
+
+@pytest.mark.parametrize("sound", [silence(2.0), silence(0.01), tone(0.001)])
+async def test_silence_is_an_empty_text(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, sound: bytes
+) -> None:
+    (result,) = await heard(engine, blobs, wav(sound))
+    assert isinstance(result, Transcript)
+    assert (result.text, result.segments) == ("", ())
+    assert result.duration_s == pytest.approx(len(sound) / 32_000, abs=0.001)
+
+
+@pytest.mark.parametrize("language", ["en", "en-US", "English"])
+async def test_english_may_be_named(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, language: str
+) -> None:
+    events = await heard(engine, blobs, wav(silence(0.5)), language=language)
+    assert transcript(events).language == "en"
+
+
+@pytest.mark.parametrize("language", ["de", "klingon"])
+async def test_another_language_is_refused(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, language: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"understands English \('en'\) only") as caught:
+        await heard(engine, blobs, wav(silence(0.5)), language=language)
+    assert caught.value.param == "language"
+
+
+async def test_translation_is_refused(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore
+) -> None:
+    with pytest.raises(UnsupportedCapability, match="'pocketsphinx-en' does not translate"):
+        await heard(engine, blobs, wav(silence(0.5)), task="translate")
+
+
+@pytest.mark.parametrize("data", [b"no sound at all", wav(b"")])
+async def test_what_cannot_be_decoded_names_the_file(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, data: bytes
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"^file: no sound can be decoded") as caught:
+        await heard(engine, blobs, data)
+    assert caught.value.param == "file"
+
+
+async def test_leaving_after_the_first_segment_ends_the_work(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
+) -> None:
+    pcm = samples_16_khz(spoken) + silence(PAUSE_S)
+    audio = await stored(blobs, wav(pcm * 20))
+    stream = engine.transcribe(Transcribe(model="pocketsphinx-en", audio=audio))
+    assert isinstance(await anext(stream), Segment)
+    await stream.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert understood(transcript(await heard(engine, blobs, spoken)).text) >= 5
+
+
+async def test_two_at_once_are_both_understood(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
+) -> None:
+    alone = await heard(engine, blobs, spoken)
+    together = await asyncio.gather(*(heard(engine, blobs, spoken) for _ in range(2)))
+    assert together == [alone, alone]
+
+
+def test_cutting_stops_when_it_is_told_to() -> None:
+    import pocketsphinx
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield silence(0.1)
+
+    cuts = Utterances(pocketsphinx.Endpointer(sample_rate=16_000))
+    looks = iter([False] * 10)
+    assert list(cuts.split(endless(), lambda: next(looks, True))) == []
+    assert cuts.duration_s == pytest.approx(1.0)
+
+
+class AlwaysSpeaking:
+    """An endpointer that hears nothing but speech."""
+
+    frame_bytes = 960
+    in_speech = True
+    speech_start = 0.0
+
+    def process(self, frame: bytes) -> bytes:
+        return frame
+
+    def end_stream(self, frame: bytes) -> bytes:
+        return frame
+
+
+def test_an_utterance_that_never_ends_is_cut_every_thirty_seconds() -> None:
+    blocks = [tone(1.0)] * 70
+    cuts = list(Utterances(AlwaysSpeaking()).split(iter(blocks), lambda: False))
+    assert [round(len(sound) / 32_000) for _, sound in cuts] == [30, 30, 10]
+    assert [start_s for start_s, _ in cuts] == pytest.approx([0.0, 30.0, 60.0], abs=0.1)
+    assert b"".join(sound for _, sound in cuts) == b"".join(blocks)
