@@ -1,4 +1,4 @@
-"""Tokens from the environment, the principals behind them and the rules of who may call what."""
+"""Credentials as they arrive and the principals behind them. Knows no database."""
 
 import base64
 import binascii
@@ -14,26 +14,103 @@ from typing import Literal
 from serve_app.core.errors import Forbidden, Unauthenticated
 
 logger = logging.getLogger(__name__)
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Scope = Literal["inference", "admin"]
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+Role = Literal["user", "admin"]
+ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
+    "user": frozenset({"inference"}),
+    "admin": frozenset({"inference", "admin"}),
+}
+API_OWNER = "api"
+ANONYMOUS_OWNER = "anonymous"
+MASKED_FROM = 16
+"""A shorter token's masked form would show most of it."""
+
+
+@dataclass(frozen=True)
+class WebSession:
+    """A signed-in browser. Times are unix seconds; `digest` names it in the database."""
+
+    digest: str
+    user_id: int
+    username: str
+    role: Role
+    must_change_password: bool
+    csrf_token: str
+    created_at: float
+    seen_at: float
+    expires_at: float
+
+    def has_csrf_token(self, presented: str) -> bool:
+        """Whether the page was given this token; compared in constant time."""
+        return hmac.compare_digest(
+            self.csrf_token.encode(), presented.encode("utf-8", "surrogateescape")
+        )
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The user a request acts for. `token_id` is a short digest, safe to log."""
+    """The user a request acts for. `token_id` is a short digest, safe to log. `session` is set
+    when the credential was the cookie.
+    """
 
     owner: str
     scopes: frozenset[Scope]
     token_id: str | None = None
+    session: WebSession | None = None
+    expires_at: float | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """Whose rate is counted: a token's or a signed-in user's; None for anonymous calls."""
+        if self.session is not None:
+            return f"user-{self.session.user_id}"
+        return self.token_id
 
 
-ANONYMOUS = Principal("anonymous", frozenset({"inference"}))
+ANONYMOUS = Principal(ANONYMOUS_OWNER, frozenset({"inference"}))
 
 
 def generate_token() -> str:
     """`sk-` and 256 random bits in hex."""
     return f"sk-{secrets.token_hex(32)}"
+
+
+def token_digest(token: str) -> bytes:
+    """The SHA-256 that stands for a token at rest."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def shown_prefix(token: str) -> str:
+    """What of a token may be shown: enough to recognise it."""
+    return token[:7] if len(token) >= MASKED_FROM else ""
+
+
+def masked(token: str) -> str:
+    """`sk-1a2b…9f0e`."""
+    return f"{token[:7]}…{token[-4:]}" if len(token) >= MASKED_FROM else "…"
+
+
+def presented_token(headers: Mapping[str, str]) -> str | None:
+    """The token of the first carrier present: Bearer, X-Api-Key, Coder-Session-Token, Basic."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    for name in ("x-api-key", "coder-session-token"):
+        if headers.get(name, "").strip():
+            return headers[name].strip()
+    if scheme.lower() == "basic":
+        return _basic_password(value.strip())
+    return None
+
+
+def _basic_password(value: str) -> str | None:
+    try:
+        decoded = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        return None
+    return decoded.partition(":")[2] or None
 
 
 class Access:
@@ -99,11 +176,6 @@ class Access:
         return None
 
 
-def token_digest(token: str) -> bytes:
-    """The SHA-256 that stands for a token at rest."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
 def access_from_environment(environment: Mapping[str, str], *, required: bool) -> Access:
     """`API_TOKENS` (comma list, scope inference) and `ADMIN_TOKEN` (scopes admin and inference)."""
     tokens: dict[bytes, Principal] = {}
@@ -121,27 +193,6 @@ def access_from_environment(environment: Mapping[str, str], *, required: bool) -
 def _add(tokens: dict[bytes, Principal], token: str, owner: str, scopes: frozenset[Scope]) -> None:
     digest = token_digest(token)
     tokens[digest] = Principal(owner, scopes, token_id=digest.hex()[:12])
-
-
-def presented_token(headers: Mapping[str, str]) -> str | None:
-    """The token of the first carrier present: Bearer, X-Api-Key, Coder-Session-Token, Basic."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
-    for name in ("x-api-key", "coder-session-token"):
-        if headers.get(name, "").strip():
-            return headers[name].strip()
-    if scheme.lower() == "basic":
-        return _basic_password(value.strip())
-    return None
-
-
-def _basic_password(value: str) -> str | None:
-    try:
-        decoded = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape")
-    except (binascii.Error, ValueError):
-        return None
-    return decoded.partition(":")[2] or None
 
 
 def is_loopback(address: str) -> bool:

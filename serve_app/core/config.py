@@ -166,6 +166,22 @@ class AppConfig(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _rates_are_counted_once(self) -> Self:
+        if self.auth.required and not self.counts_rates and self.limits.rates is not None:
+            raise ValueError(
+                "limits.storage_url: a redis:// URL is needed while ingress.max_replicas is "
+                f"{self.ingress.max_replicas}, because every ingress replica would count rates for "
+                "itself; or set ingress.max_replicas to 1, or limits.rates to null for no limits"
+            )
+        return self
+
+    @property
+    def counts_rates(self) -> bool:
+        """Whether a rate can be counted right: in one memory, or in a storage that all share."""
+        is_shared = self.limits.storage_url is not None or self.ingress.max_replicas == 1
+        return is_shared and self.limits.rates is not None
+
     def names_for(self, task: str) -> list[str]:
         """Every id and alias of the models that do `task`, in the order of the configuration."""
         return [

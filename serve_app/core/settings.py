@@ -60,7 +60,9 @@ class Server(Section):
 
 
 class Auth(Section):
-    """With `required` false anybody on this machine may use `inference` routes."""
+    """With `required` false anybody on this machine may use `inference` routes, and nobody's rate
+    is counted where several ingress replicas share no storage.
+    """
 
     required: bool = True
 
@@ -90,8 +92,9 @@ class ScopedRates(Section):
 class Limits(Section):
     """Sizes in bytes unless named otherwise; a request over one is refused with 413, or with 503
     for `max_pending` (requests waiting for one model). `load_wait_s` is how long a request waits
-    for its model to load before it is told to come back. `storage_url` is where rates are counted:
-    None is the ingress's memory, which allows one ingress replica; `redis://…` any number.
+    for its model to load before it is told to come back. `rates` None limits nobody. `storage_url`
+    is where rates are counted: None is the ingress's memory, which allows one ingress replica;
+    `redis://…` any number.
     """
 
     upload_bytes: int = Field(default=2 * GIB, ge=1)
@@ -103,7 +106,7 @@ class Limits(Section):
     file_roots: tuple[Path, ...] = ()
     max_pending: int = Field(default=100, ge=1)
     load_wait_s: float = Field(default=30, ge=0)
-    rates: ScopedRates = ScopedRates()
+    rates: ScopedRates | None = ScopedRates()
     storage_url: str | None = Field(default=None, pattern=r"^rediss?(\+\w+)?://\S+$")
 
 

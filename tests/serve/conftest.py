@@ -51,7 +51,7 @@ def app_config(data_dir: Path) -> AppConfig:
     return AppConfig.model_validate(
         {
             "storage": {"data_dir": data_dir},
-            "limits": {"max_pending": MAX_PENDING, "load_wait_s": LOAD_WAIT_S},
+            "limits": {"max_pending": MAX_PENDING, "load_wait_s": LOAD_WAIT_S, "rates": None},
             "ingress": {"min_replicas": 2, "max_replicas": 2},
             "defaults": {"chat": "echo"},
             "families": [

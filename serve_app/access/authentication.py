@@ -1,0 +1,109 @@
+"""`Access`: who calls, and whether they may."""
+
+from collections.abc import Mapping
+
+from serve_app.access.callers import LOOPBACK_NAMES, Caller, Proxies, host_name, is_loopback
+from serve_app.access.known import KnownCredentials
+from serve_app.access.tokens import ROLE_SCOPES, Principal, Scope, WebSession, presented_token
+from serve_app.access.web_sessions import cookie_name
+from serve_app.core.errors import Forbidden, Unauthenticated
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Access:
+    """Decides on a request's headers alone, from what this replica knows of the database.
+
+    With `required` false any caller is let in for `inference`, but only under a loopback `Host`,
+    so that a web page cannot reach the server by a name of its own.
+    """
+
+    def __init__(
+        self, known: KnownCredentials, *, required: bool, proxies: Proxies | None = None
+    ) -> None:
+        self.known = known
+        self.required = required
+        self._proxies = proxies or Proxies()
+
+    def caller(self, headers: Mapping[str, str], peer: str | None, *, scheme: str) -> Caller:
+        """Where the request comes from."""
+        return self._proxies.caller(headers, peer, scheme=scheme)
+
+    async def authenticate(self, headers: Mapping[str, str], caller: Caller) -> Principal | None:
+        """The principal of the first carrier present, or None without one or for one that is
+        unknown, which never falls through to the next carrier. The cookie is the last carrier.
+        """
+        token = presented_token(headers)
+        if token is not None:
+            return await self.known.token(token)
+        web = await self.web_session(headers, caller)
+        if web is None:
+            return None
+        return Principal(
+            web.username, ROLE_SCOPES[web.role], session=web, expires_at=web.expires_at
+        )
+
+    async def web_session(self, headers: Mapping[str, str], caller: Caller) -> WebSession | None:
+        """The web session of the request's cookie, whatever other carriers there are."""
+        value = _cookie(headers.get("cookie", ""), cookie_name(caller.port))
+        return await self.known.session(value) if value else None
+
+    def check_origin(self, host: str, peer: str | None) -> None:
+        """Raises Forbidden, while no token is required, for a `Host` that is not a loopback name
+        and for a peer that is not a loopback address: Serve's replicas listen on every interface.
+        """
+        if self.required:
+            return
+        if peer is not None and not is_loopback(peer):
+            raise Forbidden(
+                "only this machine may call while auth.required is false; "
+                "set auth.required and API_TOKENS",
+                code="host_not_allowed",
+            )
+        if host_name(host) not in LOOPBACK_NAMES:
+            raise Forbidden(
+                f"host {host[:100]!r} is not allowed while auth.required is false; "
+                "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
+                code="host_not_allowed",
+            )
+
+
+def unauthenticated() -> Unauthenticated:
+    """What a request without a valid credential is told."""
+    return Unauthenticated("a valid API token is needed; send 'Authorization: Bearer <token>'")
+
+
+def check_scope(principal: Principal, scope: Scope) -> None:
+    """Raises Forbidden when the credential does not carry the scope."""
+    if scope not in principal.scopes:
+        raise Forbidden(f"this credential lacks the scope {scope!r}")
+
+
+def check_csrf(web: WebSession, method: str, headers: Mapping[str, str], caller: Caller) -> None:
+    """Raises Forbidden for a request with a cookie that changes something and that no page of this
+    server has sent.
+    """
+    if method in SAFE_METHODS:
+        return
+    if caller.is_origin(headers.get("origin", "")):
+        return
+    if headers.get("sec-fetch-site", "") == "same-origin":
+        return
+    if web.has_csrf_token(headers.get("x-csrf-token", "")):
+        return
+    raise Forbidden(
+        "a request with a cookie needs a same-origin 'Origin', or 'X-CSRF-Token' with the "
+        "csrf_token of /admin/api/session",
+        code="csrf_failed",
+    )
+
+
+def _cookie(header: str, name: str) -> str | None:
+    """The value of one cookie. Of several with its name the first counts, as browsers send the
+    most specific first.
+    """
+    for part in header.split(";"):
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return value.strip()
+    return None

@@ -1,0 +1,106 @@
+"""Where a request comes from: address, scheme and host, seen through the proxies in front."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+Network = IPv4Network | IPv6Network
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK: tuple[Network, ...] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who speaks, as its user sees it. `host` is the `Host` that the browser asked for."""
+
+    address: str
+    scheme: str
+    host: str
+
+    @property
+    def port(self) -> int:
+        """The port in the browser's address bar."""
+        port = self.host.rpartition(":")[2]
+        if port.isascii() and port.isdecimal() and len(port) <= 5:
+            return int(port)
+        return DEFAULT_PORTS.get(self.scheme, 80)
+
+    def is_origin(self, origin: str) -> bool:
+        """Whether an `Origin` header names this server."""
+        scheme, separator, host = origin.lower().partition("://")
+        return bool(separator) and scheme == self.scheme and self._same_host(host)
+
+    def _same_host(self, host: str) -> bool:
+        default = f":{DEFAULT_PORTS.get(self.scheme, 80)}"
+        return host.removesuffix(default) == self.host.lower().removesuffix(default)
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """What stands in front. `own` are the addresses of Serve's HAProxy, which appends the peer to
+    `X-Forwarded-For` and passes on everything else unread; `trusted` are the listed proxies, whose
+    forwarding headers are believed.
+    """
+
+    own: tuple[Network, ...] = ()
+    trusted: tuple[Network, ...] = ()
+
+    def caller(self, headers: Mapping[str, str], peer: str | None, *, scheme: str) -> Caller:
+        """Who is behind the connection of `peer`."""
+        hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+        address = peer or "unknown"
+        host = headers.get("host", "")
+        if hops and _within(address, self.own):
+            address = hops.pop()
+        if not _within(address, self.trusted):
+            return Caller(address, scheme, host)
+        forwarded = headers.get("x-forwarded-proto", "").strip().lower()
+        return Caller(
+            self._client(hops, address),
+            forwarded if forwarded in DEFAULT_PORTS else scheme,
+            headers.get("x-forwarded-host", "").strip() or host,
+        )
+
+    def _client(self, hops: Sequence[str], nearest: str) -> str:
+        """The hop next to our proxies: what lies before it may be invented."""
+        for hop in reversed(hops):
+            if not _is_address(hop):
+                break
+            nearest = hop
+            if not _within(hop, self.trusted):
+                break
+        return nearest
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address is one of this machine to itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """The name in a `Host` header, without port and brackets, lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(address: str, networks: Sequence[Network]) -> bool:
+    return _is_address(address) and any(
+        ipaddress.ip_address(address) in network for network in networks
+    )

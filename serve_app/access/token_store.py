@@ -1,0 +1,124 @@
+"""The tokens of the database: made, listed, revoked, and mirrored from the environment.
+
+Every function runs inside one transaction of its caller and may be repeated with it.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from serve_app.access.tokens import API_OWNER, Scope, masked, shown_prefix, token_digest
+from serve_app.core.errors import Conflict, NotFound
+from serve_app.database.schema import SettingRow, TokenRow
+
+ENVIRONMENT = "environment"
+STORE = "store"
+REVISION = "access_revision"
+USED_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """What a token is to be; times are unix seconds."""
+
+    token: str
+    name: str
+    scopes: Sequence[Scope]
+    owner: str
+    provider: str = "openai"
+    expires_at: float | None = None
+    source: str = STORE
+
+
+def announce(session: Session) -> None:
+    """Tell every replica that credentials were revoked or added."""
+    value = secrets.token_hex(8)
+    changed = session.execute(
+        update(SettingRow).where(SettingRow.name == REVISION).values(value=value)
+    )
+    if changed.rowcount == 0:  # type: ignore[attr-defined]
+        session.add(SettingRow(name=REVISION, value=value))
+
+
+def add_token(session: Session, new: NewToken, *, now: float) -> TokenRow:
+    """The row of a token that did not exist yet."""
+    row = TokenRow(
+        name=new.name,
+        provider=new.provider,
+        digest=token_digest(new.token).hex(),
+        masked=masked(new.token),
+        prefix=shown_prefix(new.token),
+        scopes=list(new.scopes),
+        owner=new.owner,
+        source=new.source,
+        created_at=now,
+        last_used=None,
+        expires_at=new.expires_at,
+    )
+    session.add(row)
+    session.flush()
+    announce(session)
+    return row
+
+
+def all_tokens(session: Session) -> list[TokenRow]:
+    """Every token by id."""
+    return list(session.scalars(select(TokenRow).order_by(TokenRow.id)))
+
+
+def revoke_token(session: Session, token_id: int) -> None:
+    """NotFound for an unknown id, Conflict for a token of the environment."""
+    row = session.get(TokenRow, token_id)
+    if row is None:
+        raise NotFound(f"no such token: {token_id}")
+    if row.source == ENVIRONMENT:
+        raise Conflict(
+            f"token {token_id} comes from the environment; "
+            "remove it from API_TOKENS or ADMIN_TOKEN and start the server again"
+        )
+    session.delete(row)
+    announce(session)
+
+
+def revoke_tokens_of(session: Session, owner: str) -> None:
+    """End every stored token of a user."""
+    session.execute(delete(TokenRow).where(TokenRow.owner == owner, TokenRow.source == STORE))
+    announce(session)
+
+
+def record_use(session: Session, token_id: int, *, now: float) -> None:
+    """Set `last_used`, unless another replica did so within the minute."""
+    is_due = or_(TokenRow.last_used.is_(None), TokenRow.last_used <= now - USED_EVERY_S)
+    session.execute(update(TokenRow).where(TokenRow.id == token_id, is_due).values(last_used=now))
+
+
+def mirror_environment(session: Session, environment: Mapping[str, str], *, now: float) -> None:
+    """Make the tokens of source environment those that `API_TOKENS` (a comma list, scope
+    inference) and `ADMIN_TOKEN` (scopes inference and admin) name now.
+    """
+    wanted = {token_digest(new.token).hex(): new for new in tokens_in(environment)}
+    for row in session.scalars(select(TokenRow)):
+        new = wanted.pop(row.digest, None)
+        if new is not None:
+            row.name, row.scopes, row.owner = new.name, list(new.scopes), new.owner
+            row.source, row.expires_at = ENVIRONMENT, None
+        elif row.source == ENVIRONMENT:
+            session.delete(row)
+    for new in wanted.values():
+        add_token(session, new, now=now)
+    announce(session)
+
+
+def tokens_in(environment: Mapping[str, str]) -> list[NewToken]:
+    """The tokens that the environment names; of one named twice, the last has the say."""
+
+    def new(token: str, name: str, *scopes: Scope) -> NewToken:
+        return NewToken(token.strip(), name, scopes, API_OWNER, source=ENVIRONMENT)
+
+    listed = environment.get("API_TOKENS", "").split(",")
+    found = [new(token, "API_TOKENS", "inference") for token in listed]
+    found.append(new(environment.get("ADMIN_TOKEN", ""), "ADMIN_TOKEN", "inference", "admin"))
+    return [each for each in found if each.token]
