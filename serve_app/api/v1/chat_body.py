@@ -131,15 +131,14 @@ class MessageReader:
                 parts.append(await self._part(part, f"{where}.content[{i}]"))
         for i, image in enumerate(body.images or ()):
             parts.append(await self._image(image, f"{where}.images[{i}]"))
-        calls = [call.to_core(i) for i, call in enumerate(body.tool_calls or ())]
         role = {"developer": "system", "function": "tool"}.get(body.role, body.role)
         return ChatMessage.model_validate(
             {
                 "role": role,
                 "content": tuple(parts),
                 "name": body.name,
-                "tool_calls": tuple(calls),
-                "tool_call_id": body.tool_call_id,
+                "tool_calls": tuple(body.calls()),
+                "tool_call_id": body.answered_call(),
             }
         )
 

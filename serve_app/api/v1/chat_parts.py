@@ -97,6 +97,19 @@ class MessageBody(Piece):
             raise ValueError("content must be given for this role")
         return self
 
+    def calls(self) -> list[ToolCall]:
+        """The calls of an assistant's turn. The old spelling has one and no id, so the function's
+        name pairs it with its result.
+        """
+        if self.tool_calls is None and self.function_call is not None:
+            return [ToolCall(id=f"call_{self.function_call.name}", **dict(self.function_call))]
+        return [call.to_core(i) for i, call in enumerate(self.tool_calls or ())]
+
+    def answered_call(self) -> str | None:
+        """The id of the call whose result this turn is."""
+        is_old = self.role == "function" and self.tool_call_id is None
+        return f"call_{self.name}" if is_old else self.tool_call_id
+
 
 class FunctionBody(Piece):
     """A function the model may call; `parameters` is a JSON Schema."""
