@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from serve_app import __version__
+from serve_app.api.admin import archive as admin_archive
 from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.middleware import Gate, RequestIds
@@ -45,6 +46,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.include_router(v1.router)
+    app.include_router(admin_archive.router)
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)

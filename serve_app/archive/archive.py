@@ -70,7 +70,8 @@ class Archive:
         filename = new_filename(blob, origin.job_id, position)
         if found := await self._database.read(lambda session: session.get(Row, filename)):
             return entry_of(found)
-        seen, preview = await self._looked(blob, kind)
+        is_known = kind == "audio" and origin.duration is not None
+        seen, preview = (Look(), None) if is_known else await self._looked(blob, kind)
         row = _row(filename, blob, kind, origin, seen, self._clock())
         row["preview"] = preview.sha256 if preview else None
         blobs = [blob, preview] if preview else [blob]

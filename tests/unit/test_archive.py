@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from serve_app.core.settings import Archive as ArchiveDefaults
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import ArchiveRow, BlobReferenceRow
+from tests.pictures import chunks, png
 
 ORIGIN = Origin(owner="ann", operation="image.generate", model="painter", prompt="A red FOX_50%")
 DAY_S = 86_400.0
@@ -56,16 +57,6 @@ def clock() -> Clock:
 @pytest.fixture
 def archive(database: Database, blobs: FsspecBlobStore, clock: Clock) -> Archive:
     return Archive(database, blobs, ArchiveDefaults(), clock=clock)
-
-
-def png(color: str = "red", size: tuple[int, int] = (800, 400), **options: Any) -> bytes:
-    target = io.BytesIO()
-    Image.new("RGB", size, color).save(target, "PNG", **options)
-    return target.getvalue()
-
-
-async def chunks(data: bytes) -> AsyncGenerator[bytes]:
-    yield data
 
 
 async def entered(

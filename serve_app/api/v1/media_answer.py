@@ -5,6 +5,7 @@ import time
 from typing import Any, Literal
 
 from serve_app.api.context import Context
+from serve_app.archive.entries import Entry
 from serve_app.blobs.store import filename
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
@@ -29,15 +30,19 @@ def output_key(response_format: str | None, medium: Medium, allowed: tuple[str, 
     return wanted
 
 
-def file_url(context: Context, blob: Blob) -> str:
+def file_url(context: Context, name: str) -> str:
     """Absolute when the server knows its public address, else from its root."""
-    return f"{context.config.server.public_url or ''}/v1/files/{filename(blob)}"
+    return f"{context.config.server.public_url or ''}/v1/files/{name}"
 
 
-async def media_item(context: Context, blob: Blob, key: str) -> dict[str, Any]:
-    """One item of an envelope, with exactly one of `url` and a base64 key."""
+async def media_item(
+    context: Context, blob: Blob, key: str, *, entry: Entry | None = None
+) -> dict[str, Any]:
+    """One item of an envelope, with exactly one of `url` and a base64 key. The URL is that of the
+    archive's entry, so that deleting the entry ends it; without one, that of the bytes.
+    """
     if key == "url":
-        return {"url": file_url(context, blob)}
+        return {"url": file_url(context, entry.filename if entry else filename(blob))}
     data = b"".join([chunk async for chunk in context.blobs.read(blob)])
     return {key: base64.b64encode(data).decode()}
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from serve_app.api.v1 import (
+    archive,
     chat,
     completions,
     embeddings,
@@ -25,6 +26,7 @@ PARTS = (
     transcriptions,
     pipelines,
     files,
+    archive,
 )
 for part in PARTS:
     router.include_router(part.router)

@@ -8,12 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
+from starlette.background import BackgroundTask
 
-from serve_app.api.context import Context, ContextDep
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_body, from_validation_errors
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.media_answer import envelope, media_item
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
+from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS, json_response
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
@@ -25,23 +27,32 @@ PARALLEL_ITEMS = 4
 
 
 @router.post("/v1/audio/speech", response_class=Response)
-async def speech(body: SpeechBody, request: Request, context: ContextDep) -> Response:
+async def speech(
+    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
     body.refuse_async(request.headers)
     found = body.found(context.models)
     operation = body.to_speak(found)
     events = await started(found.runs.speak(operation))
+    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+    heard = recording.listen(events)
     if body.stream_format == "sse":
-        frames = speech_frames(events)
-        return sse_response(frames, path=request.url.path, headers=body.ignored())
-    if body.response_format in ENVELOPES:
-        answer = await spoken_envelope(context, events, body)
+        frames = speech_frames(heard)
+        response = sse_response(frames, path=request.url.path, headers=body.ignored())
+    elif body.response_format in ENVELOPES:
+        answer = await spoken_envelope(context, heard, body, recording)
         return json_response(answer, body.ignored())
-    return audio_response(events, operation, body.ignored())
+    else:
+        response = audio_response(heard, operation, body.ignored())
+    response.background = BackgroundTask(recording.keep_quietly)
+    return response
 
 
 @router.post("/v1/audio/speech/stream", response_class=Response)
-async def speech_stream(body: SpeechBody, request: Request, context: ContextDep) -> Response:
+async def speech_stream(
+    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Speak a text, always as raw bytes while they are produced."""
     body.refuse_async(request.headers)
     if body.response_format not in (None, "pcm", "wav"):
@@ -51,11 +62,16 @@ async def speech_stream(body: SpeechBody, request: Request, context: ContextDep)
     found = body.found(context.models)
     operation = body.to_speak(found, default="pcm")
     events = await started(found.runs.speak(operation))
-    return audio_response(events, operation, body.ignored())
+    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+    response = audio_response(recording.listen(events), operation, body.ignored())
+    response.background = BackgroundTask(recording.keep_quietly)
+    return response
 
 
 @router.post("/v1/audio/speech/batch")
-async def speech_batch(body: SpeechBatchBody, request: Request, context: ContextDep) -> Response:
+async def speech_batch(
+    body: SpeechBatchBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Speak up to 64 texts; one that fails has an `error` and the others are not affected."""
     body.refuse_async(request.headers)
     if body.response_format not in (None, "url", "b64_wav", "b64_mp3"):
@@ -67,13 +83,18 @@ async def speech_batch(body: SpeechBatchBody, request: Request, context: Context
 
     async def spoken(index: int, item: dict[str, object]) -> dict[str, Any]:
         async with turns:
-            return {"index": index} | await _batch_item(context, shared | item, request.url.path)
+            fields = shared | item
+            return {"index": index} | await _batch_item(
+                context, fields, request.url.path, principal.owner
+            )
 
     items = await asyncio.gather(*(spoken(i, item) for i, item in enumerate(body.items)))
     return json_response(envelope(list(items)), body.ignored())
 
 
-async def _batch_item(context: Context, fields: dict[str, Any], path: str) -> dict[str, Any]:
+async def _batch_item(
+    context: Context, fields: dict[str, Any], path: str, owner: str
+) -> dict[str, Any]:
     """One item's envelope or its error: the one place where a failure is part of an answer."""
     try:
         body = SpeechBody.model_validate({"response_format": "b64_wav"} | fields)
@@ -82,8 +103,10 @@ async def _batch_item(context: Context, fields: dict[str, Any], path: str) -> di
                 "response_format: one of url, b64_wav, b64_mp3", param="response_format"
             )
         found = body.found(context.models)
-        events = found.runs.speak(body.to_speak(found))
-        answer = await spoken_envelope(context, events, body)
+        operation = body.to_speak(found)
+        recording = SpeechRecording(context, operation, owner, body.tag)
+        events = recording.listen(found.runs.speak(operation))
+        answer = await spoken_envelope(context, events, body, recording)
     except ValidationError as error:
         return error_body(from_validation_errors(error.errors(), fields), path)
     except AppError as error:
@@ -129,16 +152,15 @@ def spoken_usage(spoken: Spoken) -> dict[str, Any]:
 
 
 async def spoken_envelope(
-    context: Context, events: AsyncIterator[SpeechEvent], body: SpeechBody
+    context: Context,
+    events: AsyncIterator[SpeechEvent],
+    body: SpeechBody,
+    recording: SpeechRecording,
 ) -> dict[str, Any]:
     """The whole sound, stored or inline."""
     data = sized(b"".join([chunk async for chunk in audio_chunks(events)]))
+    blob, entry = await recording.keep(data)
     if body.response_format == "json":
         return {"audio": base64.b64encode(data).decode(), "format": "mp3"}
     key = body.response_format or "url"
-    blob = await context.blobs.write(_once(data), mime=AUDIO_MIME[body.format()])
-    return envelope([await media_item(context, blob, key)])
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data
+    return envelope([await media_item(context, blob, key, entry=entry)])

@@ -50,6 +50,7 @@ class SpeechShared(Body):
     ref_text: Text | None = None
     x_vector_only_mode: Flag | None = None
     max_new_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    tag: Text | None = Field(default=None, max_length=200)
     user: Text | None = None
 
     def without_effect(self) -> list[str]:

@@ -1,0 +1,1 @@
+"""The administration: tokens, users, files and profiles of everybody."""
