@@ -126,8 +126,10 @@ def from_validation(error: RequestValidationError) -> InvalidRequest:
 
 
 def from_validation_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> InvalidRequest:
-    """The deepest of pydantic's complaints: of a union's branches the one that came furthest."""
-    first = max(errors, key=lambda item: len(item["loc"])) if errors else {}
+    """One of pydantic's complaints: of a union's branches that of the one whose type fits, else of
+    the one that came furthest.
+    """
+    first = max(errors, key=_how_telling) if errors else {}
     param = field_path(first.get("loc", ()), body)
     message = str(first.get("msg", "the request is invalid"))
     message = message.removeprefix("Value error, ")
@@ -151,6 +153,10 @@ def field_path(loc: Sequence[str | int], body: Any) -> str:
         elif value is None or (is_last and isinstance(value, Mapping)):
             path += f".{part}" if path else part
     return path
+
+
+def _how_telling(error: Mapping[str, Any]) -> tuple[bool, int]:
+    return not str(error["type"]).endswith("_type"), len(error["loc"])
 
 
 def _displayable(message: str) -> str:

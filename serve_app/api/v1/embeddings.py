@@ -47,6 +47,8 @@ class EmbeddingBody(Body):
         value: Any = self.input
         if value is None:
             return ()
+        if value == "":
+            raise InvalidRequest("input: must not be empty", param="input")
         if isinstance(value, str) or (value and isinstance(value[0], int)):
             value = [value]
         for i, item in enumerate(value):
@@ -67,6 +69,8 @@ async def embeddings(body: EmbeddingBody, request: Request, context: ContextDep)
     texts, images = body.texts(), body.images()
     if not texts and not images:
         raise InvalidRequest("input: nothing to embed", param="input")
+    if len(texts) + len(images) > INPUTS:
+        raise InvalidRequest(f"input: more than {INPUTS} inputs", param="input")
     if images and "image_to_text" not in found.model.capabilities:
         raise UnsupportedCapability(f"model {found.id!r} embeds text only", param="image")
     operation = Embed(
