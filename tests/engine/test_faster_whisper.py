@@ -1,0 +1,221 @@
+"""Whisper through faster-whisper on a tiny checkpoint that recites a known text."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.faster_whisper_transcription import FasterWhisperTranscription
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.options import FasterWhisperOptions
+from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from tests.engine.tiny_whisper import ENGLISH, LANGUAGE, ORIGINAL, Recited, save_whisper
+from tests.material import clip, counting, silence, stored, tone, wav
+
+SOUND_S = 3.0
+WINDOW_S = 30.0
+
+
+def text_of(recited: Recited) -> str:
+    return " ".join(word for _, words in recited for word in words)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+class CountedTranscription(FasterWhisperTranscription):
+    """Knows how much was heard, also of what nobody waited for."""
+
+    heard = 0
+
+    def _heard(
+        self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
+    ) -> Iterator[TranscriptionEvent]:
+        for event in super()._heard(path, request, language, stop):
+            self.heard += 1
+            yield event
+
+
+def loaded(path: Path | None, blobs: FsspecBlobStore, *, vad: bool = False) -> CountedTranscription:
+    options = FasterWhisperOptions(device="cpu", threads=1, vad=vad)
+    return CountedTranscription(options, Model(id="whisper-tiny"), path=path, blobs=blobs)
+
+
+@pytest.fixture
+def engine(checkpoint: Path, blobs: FsspecBlobStore) -> CountedTranscription:
+    return loaded(checkpoint, blobs)
+
+
+async def heard(
+    engine: CountedTranscription, blobs: FsspecBlobStore, data: bytes, **wanted: object
+) -> list[TranscriptionEvent]:
+    request = {"model": "whisper-tiny", "audio": await stored(blobs, data), **wanted}
+    return [e async for e in engine.transcribe(Transcribe.model_validate(request))]
+
+
+def transcript(events: list[TranscriptionEvent]) -> Transcript:
+    assert isinstance(events[-1], Transcript)
+    return events[-1]
+
+
+async def test_segments_come_first_and_join_to_the_text(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    *segments, last = await heard(engine, blobs, wav(tone(SOUND_S)))
+    assert isinstance(last, Transcript)
+    assert all(isinstance(segment, Segment) for segment in segments)
+    assert last.segments == tuple(segments)
+    assert [segment.text for segment in last.segments] == ["Der rote Hund.", "Er sitzt."]
+    assert last.text == text_of(ORIGINAL)
+    assert last.duration_s == SOUND_S
+
+
+async def test_segments_say_how_sure_the_model_is(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S))))
+    assert [segment.id for segment in result.segments] == [0, 1]
+    for segment in result.segments:
+        assert segment.avg_logprob == pytest.approx(0.0, abs=0.01)
+        assert segment.no_speech_prob == pytest.approx(0.0, abs=0.01)
+        assert segment.temperature == 0.0
+        assert 0 < (segment.compression_ratio or 0) < 2.4
+
+
+async def test_words_have_times_that_increase_inside_the_sound(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S))))
+    words = [word for segment in result.segments for word in segment.words]
+    assert " ".join(word.word for word in words) == text_of(ORIGINAL)
+    assert all(type(word.start) is float and type(word.end) is float for word in words)
+    assert all(0 <= word.start <= word.end <= SOUND_S for word in words)
+    assert all(one.end <= other.start for one, other in itertools.pairwise(words))
+    json.loads(result.model_dump_json())
+
+
+async def test_the_language_is_detected_or_taken_as_named(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    sound = wav(tone(SOUND_S))
+    assert transcript(await heard(engine, blobs, sound)).language == LANGUAGE
+    for name in ("fr", "fr-CA", "French"):
+        assert transcript(await heard(engine, blobs, sound, language=name)).language == "fr"
+
+
+@pytest.mark.parametrize("language", ["klingon", "ia"])
+async def test_an_unknown_language_lists_the_known_ones(
+    engine: CountedTranscription, blobs: FsspecBlobStore, language: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"does not understand '{language}'") as caught:
+        await heard(engine, blobs, wav(tone(SOUND_S)), language=language)
+    assert caught.value.param == "language"
+    assert "'whisper-tiny'" in caught.value.message
+    assert "cs, cy, da, de" in caught.value.message
+
+
+async def test_translation_gives_english(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    events = await heard(engine, blobs, wav(tone(SOUND_S)), task="translate")
+    assert transcript(events).text == text_of(ENGLISH)
+    assert transcript(events).language == LANGUAGE
+
+
+@pytest.mark.parametrize("wanted", [{"temperature": 0.7}, {"prompt": "Der Hund Ümläut 🐕"}])
+async def test_temperature_and_prompt_are_taken(
+    engine: CountedTranscription, blobs: FsspecBlobStore, wanted: dict[str, object]
+) -> None:
+    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S)), **wanted))
+    assert result.text == text_of(ORIGINAL)
+    assert result.segments[0].temperature == wanted.get("temperature", 0.0)
+
+
+async def test_long_sound_is_heard_to_its_end(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    result = transcript(await heard(engine, blobs, wav(tone(2 * WINDOW_S))))
+    assert result.text == f"{text_of(ORIGINAL)} {text_of(ORIGINAL)}"
+    assert [segment.start >= WINDOW_S for segment in result.segments] == [False] * 2 + [True] * 2
+    assert result.duration_s == 2 * WINDOW_S
+
+
+async def test_leaving_after_the_first_segment_ends_the_work(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    audio = await stored(blobs, wav(tone(10 * WINDOW_S)))
+    stream = engine.transcribe(Transcribe(model="whisper-tiny", audio=audio))
+    assert isinstance(await anext(stream), Segment)
+    await stream.aclose()
+    assert engine.heard < 2 * 10
+    assert transcript(await heard(engine, blobs, wav(tone(SOUND_S)))).text == text_of(ORIGINAL)
+
+
+async def test_the_sound_of_a_video_is_heard(
+    engine: CountedTranscription, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    film = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0))
+    result = transcript(await heard(engine, blobs, film.read_bytes()))
+    assert result.text == text_of(ORIGINAL)
+    assert result.duration_s == pytest.approx(2.0, abs=0.1)
+
+
+async def test_pauses_are_left_out_where_voices_are_looked_for(
+    checkpoint: Path, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    engine = loaded(checkpoint, blobs, vad=True)
+    assert transcript(await heard(engine, blobs, await counting(tmp_path))).text
+    result = transcript(await heard(engine, blobs, wav(silence(SOUND_S)), language="de"))
+    assert (result.text, result.segments, result.language) == ("", (), "de")
+    assert result.duration_s == SOUND_S
+    assert transcript(await heard(engine, blobs, wav(silence(SOUND_S)))).text == ""
+
+
+async def test_the_shortest_sound_is_no_error(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    result = transcript(await heard(engine, blobs, wav(tone(0.001))))
+    assert result.duration_s == 0.001
+
+
+@pytest.mark.parametrize("data", [b"no sound at all", wav(b""), b"\x1aE\xdf\xa3" + bytes(100)])
+async def test_what_cannot_be_decoded_names_the_file(
+    engine: CountedTranscription, blobs: FsspecBlobStore, data: bytes
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"^file: no sound can be decoded") as caught:
+        await heard(engine, blobs, data)
+    assert caught.value.param == "file"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights"])
+def test_a_folder_without_a_checkpoint_cannot_be_loaded(
+    content: bytes | None, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "model.bin").write_bytes(content)
+    with pytest.raises(BackendUnavailable, match="'whisper-tiny' cannot be loaded") as caught:
+        loaded(tmp_path, blobs)
+    assert "CTranslate2" in caught.value.message
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_model_needs_a_source(blobs: FsspecBlobStore) -> None:
+    with pytest.raises(BackendUnavailable, match="'whisper-tiny' has no source"):
+        loaded(None, blobs)
+
+
+async def test_closing_twice_is_no_error(engine: CountedTranscription) -> None:
+    await engine.start()
+    await engine.close()
+    await engine.close()
