@@ -70,6 +70,11 @@ def release(session: Session, holder: str, sha256s: Collection[str] | None = Non
     return [one for one in released if one.sha256 not in held]
 
 
+def held_by(session: Session, holder: str) -> set[str]:
+    """The hashes of what `holder` holds."""
+    return set(session.scalars(select(Row.sha256).where(Row.holder == holder)))
+
+
 def held_among(session: Session, sha256s: Collection[str]) -> set[str]:
     """Those of the hashes that somebody holds."""
     return set(session.scalars(select(Row.sha256).where(Row.sha256.in_(sha256s)).distinct()))
