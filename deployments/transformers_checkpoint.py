@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -61,7 +62,7 @@ def loading(model: Model, path: Path | None) -> Generator[Path]:
     transformers.utils.logging.disable_progress_bar()
     try:
         yield path
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).replace(str(path), "its directory").strip().split("\n")[0]
         raise BackendUnavailable(
             f"model {model.id!r} cannot be loaded by transformers: {_without_paths(reason)}; "

@@ -1,10 +1,12 @@
 """Plain sampling for many requests at once: transformers' continuous batching, kept alive."""
 
 import asyncio
+import copy
 import logging
 import math
 import threading
 from collections.abc import AsyncGenerator
+from itertools import chain
 from typing import Any
 
 from transformers import ContinuousBatchingConfig, GenerationConfig
@@ -36,7 +38,7 @@ class ContinuousBatcher:
         pages: int | None,
         max_batch_tokens: int,
     ) -> None:
-        self._model = model
+        self._model = twin_of(model)
         self._vocabulary = vocabulary
         self._eos_ids = eos_ids
         self._pages = pages or DEFAULT_PAGES
@@ -156,6 +158,16 @@ class ContinuousBatcher:
             except TimeoutError:
                 if not manager.is_running() and outputs.empty():
                     raise _stopped() from None
+
+
+def twin_of(model: Any) -> Any:
+    """The same weights in modules, and under a configuration, of their own.
+
+    The library writes `is_causal: false` into the configuration while it computes a batch, its mask
+    being another one; a decode loop in another thread would look ahead, and never stop doing so.
+    """
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    return copy.deepcopy(model, shared)
 
 
 def _stopped() -> BackendUnavailable:

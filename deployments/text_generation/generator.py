@@ -18,7 +18,7 @@ from deployments.text_generation.text import Detokenizer, StopStrings
 from deployments.text_generation.tool_format import ToolFormat
 from deployments.text_generation.vision import VisionInputs, refuse_unseen
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Tool, Usage
-from serve_app.core.errors import ContextLengthExceeded, InvalidRequest
+from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options import TransformersOptions
 from serve_app.core.threads import in_thread
@@ -53,6 +53,7 @@ class TextGenerator:
             eos_ids=sorted(checkpoint.eos_ids),
         )
         self.loop = DecodeLoop(checkpoint.model)
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(PARALLEL_LOOPS, thread_name_prefix="decode")
         self._batcher = ContinuousBatcher(
             checkpoint.model,
@@ -64,6 +65,7 @@ class TextGenerator:
 
     async def close(self) -> None:
         """Stop the threads; what runs ends at its next step."""
+        self._is_closed = True
         await asyncio.to_thread(self._batcher.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -130,6 +132,8 @@ class TextGenerator:
     ) -> Iterator[ChatDelta]:
         is_open = [True] * len(choices)
         for step in self.loop.steps(decoding, stop, is_open):
+            if self._is_closed:
+                raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
             choice = choices[step.index]
             yield from choice.push(step)
             is_open[step.index] = not choice.is_finished

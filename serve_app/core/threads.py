@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 from typing import TypeVar, cast
 
+from serve_app.core.errors import BackendUnavailable
+
 T = TypeVar("T")
 _END = object()
 
@@ -17,7 +19,8 @@ async def in_thread(
     """The items of an iterator that blocks, made in a thread of `executor` or of the loop's own.
 
     `produce` is given a function that says whether to stop. Closing the generator makes it true
-    and waits for the thread, so that whatever it holds is free afterwards.
+    and waits for the thread, so that whatever it holds is free afterwards. BackendUnavailable when
+    the executor is shut down before the thread's turn.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[object] = asyncio.Queue()
@@ -36,12 +39,14 @@ async def in_thread(
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-            loop.call_soon_threadsafe(items.put_nowait, _END)
 
     running = loop.run_in_executor(executor, run)
+    running.add_done_callback(lambda _: items.put_nowait(_END))
     try:
         while (item := await items.get()) is not _END:
             yield cast("T", item)
+        if running.cancelled():
+            raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
         await running
     finally:
         stop.set()
