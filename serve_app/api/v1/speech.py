@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -17,10 +18,12 @@ from serve_app.api.v1.media_answer import envelope, media_item
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
 from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS, json_response
-from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
 from serve_app.core.streams import closing, started
 from serve_app.core.wav import sized
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
 PARALLEL_ITEMS = 4
@@ -111,6 +114,9 @@ async def _batch_item(
         return error_body(from_validation_errors(error.errors(), fields), path)
     except AppError as error:
         return error_body(error, path)
+    except Exception:
+        logger.exception("an item of a batch on %s failed", path)
+        return error_body(InternalError("the server failed on this item; its log says why"), path)
     item: dict[str, Any] = answer["data"][0]
     return item
 

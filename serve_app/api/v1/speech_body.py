@@ -1,8 +1,8 @@
 """The body of a speech request and its way into core."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from serve_app.api.v1.chat_parts import Piece
 from serve_app.api.v1.wire import Body, Flag, Integer, Number, Text
@@ -13,6 +13,7 @@ from serve_app.models import Found, Models
 
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
 CLONE_TASKS = frozenset({"voiceclone", "clone", "base"})
+TASKS = CLONE_TASKS | {"", "customvoice", "voicedesign"}
 ENVELOPES: dict[str, AudioFormat] = {
     "url": "mp3",
     "b64_wav": "wav",
@@ -21,8 +22,16 @@ ENVELOPES: dict[str, AudioFormat] = {
 }
 INPUT_CHARACTERS = 16_384
 STYLE_FIELDS = ("instructions", "emotion", "style")
-ResponseFormat = Literal[
-    "mp3", "wav", "opus", "flac", "aac", "pcm", "url", "b64_wav", "b64_mp3", "json"
+
+
+def _first_base64(value: Any) -> Any:
+    """The aliases of the medium's first base64 form."""
+    return "b64_wav" if value in ("base64", "b64") else value
+
+
+ResponseFormat = Annotated[
+    Literal["mp3", "wav", "opus", "flac", "aac", "pcm", "url", "b64_wav", "b64_mp3", "json"],
+    BeforeValidator(_first_base64),
 ]
 
 
@@ -91,6 +100,11 @@ class SpeechBody(SpeechShared):
 
     def _refuse_references(self, found: Found[SpeechModel]) -> None:
         task = (self.task_type or "").lower().replace("_", "").replace("-", "")
+        if task not in TASKS:
+            raise InvalidRequest(
+                f"task_type: {task[:50]!r} is not one of CustomVoice, VoiceDesign, VoiceClone",
+                param="task_type",
+            )
         if self.voice_profile is not None:
             raise NotFound(
                 f"voice_profile: no saved voice is named {self.voice_profile[:100]!r}",
