@@ -12,9 +12,11 @@ import uvicorn
 import yaml
 
 from deployments.fake import FakeChat
-from serve_app.access.tokens import access_from_environment
+from serve_app.access.authentication import access_over
+from serve_app.access.bootstrap import prepare_access
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
+from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig, Family
@@ -31,6 +33,7 @@ def main(config_file: str, port: int) -> None:
     with tempfile.TemporaryDirectory() as data:
         database = Database(f"sqlite:///{data}/polyphony.sqlite")
         migrate(database)
+        prepare_access(database, os.environ)
         blobs = FsspecBlobStore(f"{data}/blobs")
         app = create_app(_context(AppConfig.model_validate(args), blobs, database))
         uvicorn.run(
@@ -39,6 +42,7 @@ def main(config_file: str, port: int) -> None:
 
 
 def _context(config: AppConfig, blobs: FsspecBlobStore, database: Database) -> Context:
+    archive = Archive(database, blobs, config.archive)
     return Context(
         config=config,
         models=Models(
@@ -48,8 +52,9 @@ def _context(config: AppConfig, blobs: FsspecBlobStore, database: Database) -> C
         ),
         blobs=blobs,
         intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
-        access=access_from_environment(os.environ, required=config.auth.required),
+        access=access_over(database, config),
         database=database,
+        archive=archive,
     )
 
 

@@ -4,6 +4,8 @@ The only importer of engines and pipelines, each inside the branch that needs it
 heavy is imported before a replica loads its engine.
 """
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +13,7 @@ from typing import Any, cast
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
+from serve_app.access.bootstrap import announcement, prepare_access
 from serve_app.core.config import INGRESS, AppConfig, Family, Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
@@ -54,8 +57,12 @@ def _prepare_database(storage: Storage) -> None:
     database = Database(storage.database_location)
     try:
         migrate(database)
+        made = prepare_access(database, os.environ)
     finally:
         database.close()
+    if made is not None:
+        # Not through a log handler, which might drop it or keep it.
+        sys.stderr.write(announcement(made))
 
 
 def _family(config: AppConfig, family: Family) -> serve.Application:

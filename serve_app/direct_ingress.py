@@ -1,12 +1,16 @@
 """Corrections to Serve's direct ingress (Ray 2.60), for what it has no settings for."""
 
 import asyncio
+import ipaddress
+from collections.abc import Mapping
 
+import ray.util
 from ray.serve._private import http_util
 from ray.serve._private.direct_ingress_http_util import ASGIDIReceiveProxy
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.access.callers import LOOPBACK, Network
 from serve_app.api.middleware import accepted_request_id
 
 READ_AHEAD_MESSAGES = 16
@@ -48,6 +52,16 @@ class BoundedReadAhead:
 def bound(queue: "asyncio.Queue[object]") -> None:
     """Limit a queue that exists already; `put` reads the limit anew each time."""
     queue._maxsize = READ_AHEAD_MESSAGES  # type: ignore[attr-defined]
+
+
+def own_proxies(environment: Mapping[str, str]) -> tuple[Network, ...]:
+    """Where the HAProxy of this node connects from, nowhere without it. HAProxies of other nodes
+    are to be listed in `server.trusted_proxies`.
+    """
+    if environment.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
+        return ()
+    here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return (*LOOPBACK, ipaddress.ip_network(here))
 
 
 def correct_request_ids() -> None:

@@ -7,7 +7,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
-from serve_app.access.tokens import access_from_environment
+from serve_app.access.authentication import access_over
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
@@ -15,7 +15,7 @@ from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
-from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids
+from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids, own_proxies
 from serve_app.garbage import collect_rarely
 from serve_app.live_models import Handles, live_models
 from serve_app.logs import log_to_stderr
@@ -53,7 +53,7 @@ class Ingress:
                 public_url=config.server.public_url,
                 find_archived=archive.find_file,
             ),
-            access=access_from_environment(os.environ, required=config.auth.required),
+            access=access_over(database, config, own_proxies=own_proxies(os.environ)),
             database=database,
             archive=archive,
         )

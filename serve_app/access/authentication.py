@@ -2,11 +2,23 @@
 
 from collections.abc import Mapping
 
-from serve_app.access.callers import LOOPBACK_NAMES, Caller, Proxies, host_name, is_loopback
+from serve_app.access.callers import (
+    LOOPBACK_NAMES,
+    Caller,
+    Network,
+    Proxies,
+    host_name,
+    is_loopback,
+)
 from serve_app.access.known import KnownCredentials
+from serve_app.access.passwords import Passwords
+from serve_app.access.rate_limits import RateLimits, rate_limits
+from serve_app.access.sign_in import SignIn
 from serve_app.access.tokens import ROLE_SCOPES, Principal, Scope, WebSession, presented_token
 from serve_app.access.web_sessions import cookie_name
+from serve_app.core.config import AppConfig
 from serve_app.core.errors import Forbidden, Unauthenticated
+from serve_app.database.connection import Database
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -19,24 +31,36 @@ class Access:
     """
 
     def __init__(
-        self, known: KnownCredentials, *, required: bool, proxies: Proxies | None = None
+        self,
+        known: KnownCredentials,
+        sign_in: SignIn,
+        *,
+        required: bool,
+        proxies: Proxies,
+        rates: RateLimits | None,
     ) -> None:
         self.known = known
+        self.sign_in = sign_in
         self.required = required
-        self._proxies = proxies or Proxies()
+        self.rates = rates
+        self._proxies = proxies
 
     def caller(self, headers: Mapping[str, str], peer: str | None, *, scheme: str) -> Caller:
         """Where the request comes from."""
         return self._proxies.caller(headers, peer, scheme=scheme)
 
-    async def authenticate(self, headers: Mapping[str, str], caller: Caller) -> Principal | None:
+    async def authenticate(
+        self, headers: Mapping[str, str], peer: str | None, *, scheme: str
+    ) -> Principal | None:
         """The principal of the first carrier present, or None without one or for one that is
         unknown, which never falls through to the next carrier. The cookie is the last carrier.
         """
         token = presented_token(headers)
         if token is not None:
             return await self.known.token(token)
-        web = await self.web_session(headers, caller)
+        if "cookie" not in headers:
+            return None
+        web = await self.web_session(headers, self.caller(headers, peer, scheme=scheme))
         if web is None:
             return None
         return Principal(
@@ -66,6 +90,23 @@ class Access:
                 "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
                 code="host_not_allowed",
             )
+
+
+def access_over(
+    database: Database,
+    config: AppConfig,
+    *,
+    own_proxies: tuple[Network, ...] = (),
+    passwords: Passwords | None = None,
+) -> Access:
+    """Access control over the credentials of a database. `own_proxies` are Serve's HAProxy."""
+    return Access(
+        KnownCredentials(database),
+        SignIn(database, passwords or Passwords()),
+        required=config.auth.required,
+        proxies=Proxies(own_proxies, config.server.trusted_proxies),
+        rates=rate_limits(config.limits) if config.counts_rates else None,
+    )
 
 
 def unauthenticated() -> Unauthenticated:

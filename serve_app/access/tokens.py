@@ -4,17 +4,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
-import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-
-from serve_app.core.errors import Forbidden, Unauthenticated
-
-logger = logging.getLogger(__name__)
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Scope = Literal["inference", "admin"]
 Role = Literal["user", "admin"]
@@ -111,100 +104,3 @@ def _basic_password(value: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return decoded.partition(":")[2] or None
-
-
-class Access:
-    """Decides on a request's headers alone.
-
-    `tokens` maps the SHA-256 of a token to its principal. With `required` false any caller is let
-    in for `inference`, but only under a loopback `Host`, so that a web page cannot reach the
-    server by a name of its own.
-    """
-
-    def __init__(self, tokens: Mapping[bytes, Principal], *, required: bool) -> None:
-        self._tokens = dict(tokens)
-        self.required = required
-
-    def authenticate(self, headers: Mapping[str, str]) -> Principal | None:
-        """The principal of the first carrier present, or None without one or for an unknown token.
-
-        A token that is unknown never falls through to the next carrier.
-        """
-        token = presented_token(headers)
-        return self._principal(token) if token else None
-
-    def authorize(self, headers: Mapping[str, str], scope: Scope) -> Principal:
-        """The principal, or Unauthenticated, or Forbidden when the scope is not enough."""
-        principal = self.authenticate(headers)
-        if principal is None and scope == "inference" and not self.required:
-            return ANONYMOUS
-        if principal is None:
-            raise Unauthenticated(
-                "a valid API token is needed; send 'Authorization: Bearer <token>'"
-            )
-        if scope not in principal.scopes:
-            raise Forbidden(f"this credential lacks the scope {scope!r}")
-        return principal
-
-    def check_origin(self, host: str, peer: str | None) -> None:
-        """Raises Forbidden, while no token is required, for a `Host` that is not a loopback name
-        and for a peer that is not a loopback address: Serve's replicas listen on every interface.
-        """
-        if self.required:
-            return
-        if peer is not None and not is_loopback(peer):
-            raise Forbidden(
-                "only this machine may call while auth.required is false; "
-                "set auth.required and API_TOKENS",
-                code="host_not_allowed",
-            )
-        if host_name(host) not in LOOPBACK_NAMES:
-            raise Forbidden(
-                f"host {host[:100]!r} is not allowed while auth.required is false; "
-                "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
-                code="host_not_allowed",
-            )
-
-    def _principal(self, token: str) -> Principal | None:
-        """Compared by digest: a dictionary look-up of a SHA-256 tells nothing of the token by its
-        time, and the digest found is compared in constant time.
-        """
-        digest = token_digest(token)
-        for known, principal in self._tokens.items():
-            if hmac.compare_digest(known, digest):
-                return principal
-        return None
-
-
-def access_from_environment(environment: Mapping[str, str], *, required: bool) -> Access:
-    """`API_TOKENS` (comma list, scope inference) and `ADMIN_TOKEN` (scopes admin and inference)."""
-    tokens: dict[bytes, Principal] = {}
-    for token in environment.get("API_TOKENS", "").split(","):
-        if token.strip():
-            _add(tokens, token.strip(), "api", frozenset({"inference"}))
-    admin = environment.get("ADMIN_TOKEN", "").strip()
-    if admin:
-        _add(tokens, admin, "api", frozenset({"inference", "admin"}))
-    if required and not tokens:
-        logger.warning("auth.required is true, but neither API_TOKENS nor ADMIN_TOKEN is set")
-    return Access(tokens, required=required)
-
-
-def _add(tokens: dict[bytes, Principal], token: str, owner: str, scopes: frozenset[Scope]) -> None:
-    digest = token_digest(token)
-    tokens[digest] = Principal(owner, scopes, token_id=digest.hex()[:12])
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an IP address is one of this machine to itself."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def host_name(host: str) -> str:
-    """The name in a `Host` header, without port and brackets, lower case."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()

@@ -7,10 +7,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from serve_app import __version__
-from serve_app.api.admin import archive as admin_archive
+from serve_app.api.admin import router as admin
 from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
-from serve_app.api.middleware import Gate, RequestIds
+from serve_app.api.gate import Gate
+from serve_app.api.middleware import RequestIds
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
@@ -46,7 +47,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.include_router(v1.router)
-    app.include_router(admin_archive.router)
+    app.include_router(admin.router)
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)

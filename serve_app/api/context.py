@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from serve_app.access.tokens import Access, Principal
+from serve_app.access.authentication import Access
+from serve_app.access.tokens import Principal
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from serve_app.access.tokens import is_loopback
+from serve_app.access.callers import is_loopback
 from serve_app.core.config import AppConfig
 from serve_app.core.options import Section
 

@@ -2,9 +2,9 @@
 
 Ray writes HAProxy's configuration and starts it at every change. This program stands in for the
 binary (`RAY_SERVE_HAPROXY_BINARY_PATH`), corrects the configuration and becomes HAProxy: it
-notices clients that leave, its statistics listen on this machine only, its own errors have the
-server's shape, and it ends with the process that started it, so that a killed server leaves no
-HAProxy holding the port.
+notices clients that leave, says whom it speaks for, its statistics listen on this machine only, its
+own errors have the server's shape, and it ends with the process that started it, so that a killed
+server leaves no HAProxy holding the port.
 """
 
 import ctypes
@@ -49,6 +49,8 @@ def corrected(config: str, *, error_file: str) -> str:
                 r"^(\s*http-request return) .*", rf"\g<1> status 503 errorfile {error_file}", line
             )
         lines.append(line)
+        if section == "defaults" and line.strip() == "mode http":
+            lines.append("    option forwardfor")
     return "\n".join(lines) + "\n"
 
 

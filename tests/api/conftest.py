@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from deployments import fake
-from serve_app.access.tokens import access_from_environment
+from serve_app.access.authentication import access_over
+from serve_app.access.bootstrap import prepare_access
+from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
@@ -69,6 +72,7 @@ ENGINES = {
     "transcription": fake.FakeTranscription,
     "media": fake.FakeMedia,
 }
+CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MakeContext = Callable[..., Context]
 
 
@@ -100,6 +104,7 @@ def make_context(tmp_path: Path) -> Iterator[MakeContext]:
         database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
         migrate(database)
         databases.append(database)
+        prepare_access(database, environment or {}, passwords=CHEAP)
         archive = Archive(database, blobs, config.archive)
         return Context(
             config=config,
@@ -113,7 +118,7 @@ def make_context(tmp_path: Path) -> Iterator[MakeContext]:
                 public_url=config.server.public_url,
                 find_archived=archive.find_file,
             ),
-            access=access_from_environment(environment or {}, required=config.auth.required),
+            access=access_over(database, config, passwords=CHEAP),
             database=database,
             archive=archive,
         )

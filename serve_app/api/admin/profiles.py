@@ -1,0 +1,77 @@
+"""/admin/api/{characters,environments,voices}: saved profiles of everybody."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.profile_objects import (
+    LIST_KEYS,
+    ProfilesDep,
+    detail,
+    summary,
+    thumbnail,
+    voice_object,
+)
+from serve_app.core.errors import Forbidden
+from serve_app.profiles.profile import Kind
+
+router = APIRouter(tags=["admin"])
+KINDS: dict[str, Kind] = {key: kind for kind, key in LIST_KEYS.items()}
+
+
+async def profile_kind(request: Request) -> Kind:
+    """Which of the three a route is for, by its path."""
+    return KINDS[request.url.path.split("/")[3]]
+
+
+KindDep = Annotated[Kind, Depends(profile_kind)]
+
+
+@router.get("/admin/api/characters")
+@router.get("/admin/api/environments")
+@router.get("/admin/api/voices")
+async def list_profiles(kind: KindDep, context: ContextDep, profiles: ProfilesDep) -> JSONResponse:
+    """Everybody's, oldest first."""
+    found = await profiles.all(kind)
+    objects = [voice_object(context, p) if kind == "voice" else summary(p) for p in found]
+    return JSONResponse({LIST_KEYS[kind]: objects})
+
+
+@router.get("/admin/api/characters/{name:path}/thumbnail")
+@router.get("/admin/api/environments/{name:path}/thumbnail")
+@router.get("/admin/api/voices/{name:path}/thumbnail")
+async def read_thumbnail(
+    name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
+) -> Response:
+    """The first reference image; voices have none."""
+    data, mime = await thumbnail(context, await profiles.get(kind, name))
+    return Response(data, media_type=mime, headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/admin/api/characters/{name:path}")
+@router.get("/admin/api/environments/{name:path}")
+@router.get("/admin/api/voices/{name:path}")
+async def read_profile(
+    name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
+) -> JSONResponse:
+    """One profile; images as data URLs."""
+    profile = await profiles.get(kind, name)
+    if kind == "voice":
+        return JSONResponse({"voice": voice_object(context, profile)})
+    return JSONResponse(await detail(context, profile))
+
+
+@router.delete("/admin/api/characters/{name:path}")
+@router.delete("/admin/api/environments/{name:path}")
+@router.delete("/admin/api/voices/{name:path}")
+async def delete_profile(
+    name: str, kind: KindDep, profiles: ProfilesDep, principal: PrincipalDep
+) -> JSONResponse:
+    """Remove anybody's profile."""
+    if "admin" not in principal.scopes:
+        raise Forbidden("this credential lacks the scope 'admin'")
+    await profiles.delete(kind, name, by=principal)
+    answer = {"deleted": True, "success": True} if kind == "voice" else {"ok": True}
+    return JSONResponse(answer | {"name": name})

@@ -1,0 +1,10 @@
+"""Every route of the administration, in one list."""
+
+from fastapi import APIRouter
+
+from serve_app.api.admin import archive, pages, password, sign_in, tokens, users
+
+router = APIRouter()
+PARTS = (archive, sign_in, password, tokens, users, pages)
+for part in PARTS:
+    router.include_router(part.router)

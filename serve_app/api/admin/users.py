@@ -1,0 +1,101 @@
+"""/admin/api/users."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from serve_app.access.passwords import check_password
+from serve_app.access.tokens import Role
+from serve_app.access.users import (
+    UserChange,
+    add_user,
+    all_users,
+    change_user,
+    check_username,
+    remove_user,
+)
+from serve_app.api.admin.fields import SUCCESS, AdminBody, RowId, Secret
+from serve_app.api.admin.times import rfc3339
+from serve_app.api.context import ContextDep
+from serve_app.api.v1.wire import Flag, Text
+from serve_app.database.schema import UserRow
+
+router = APIRouter(tags=["admin"])
+
+
+class UserBody(AdminBody):
+    """A user to be made."""
+
+    username: Text
+    password: Secret
+    role: Role = "user"
+    must_change_password: Flag = True
+
+
+class UserChangeBody(AdminBody):
+    """What is absent stays as it is."""
+
+    role: Role | None = None
+    password: Secret | None = None
+    must_change_password: Flag | None = None
+
+
+@router.get("/admin/api/users")
+async def list_users(context: ContextDep) -> JSONResponse:
+    """Every user."""
+    rows = await context.database.read(all_users)
+    return JSONResponse({"users": [user_object(row) for row in rows]})
+
+
+@router.post("/admin/api/users")
+async def create_user(body: UserBody, context: ContextDep) -> JSONResponse:
+    """Make a user."""
+    check_username(body.username)
+    check_password(body.password, param="password")
+    hashed = await context.access.sign_in.passwords.hash(body.password)
+    row = await context.database.write(
+        lambda session: add_user(
+            session,
+            body.username,
+            hashed,
+            role=body.role,
+            must_change_password=body.must_change_password,
+            now=time.time(),
+        )
+    )
+    return JSONResponse(SUCCESS | {"id": row.id})
+
+
+@router.patch("/admin/api/users/{id}")
+async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> JSONResponse:
+    """Change a user; their web sessions end."""
+    hashed = None
+    if body.password is not None:
+        check_password(body.password, param="password")
+        hashed = await context.access.sign_in.passwords.hash(body.password)
+    change = UserChange(body.role, hashed, body.must_change_password)
+    await context.database.write(lambda session: change_user(session, id, change, now=time.time()))
+    await context.access.known.look()
+    return JSONResponse(SUCCESS)
+
+
+@router.delete("/admin/api/users/{id}")
+async def delete_user(id: RowId, context: ContextDep) -> JSONResponse:
+    """Remove a user with their web sessions and tokens."""
+    await context.database.write(lambda session: remove_user(session, id))
+    await context.access.known.look()
+    return JSONResponse(SUCCESS)
+
+
+def user_object(row: UserRow) -> dict[str, Any]:
+    """A user on the wire."""
+    return {
+        "id": row.id,
+        "username": row.username,
+        "role": row.role,
+        "created_at": rfc3339(row.created_at),
+        "must_change_password": row.must_change_password,
+        "last_changed_at": rfc3339(row.last_changed_at),
+    }

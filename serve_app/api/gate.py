@@ -1,0 +1,148 @@
+"""Who may pass: credentials, scopes, rates, and errors that nobody else rendered."""
+
+import logging
+from collections.abc import Callable
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.access.authentication import Access, check_csrf, check_scope, unauthenticated
+from serve_app.access.rate_limits import Admission
+from serve_app.access.tokens import ANONYMOUS, Principal
+from serve_app.access.tokens import Scope as AccessScope
+from serve_app.api.errors import error_response
+from serve_app.core.errors import AppError, Forbidden, InternalError, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset(
+    {
+        "/health",
+        "/healthz",
+        "/v1/health",
+        "/up",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/login",
+        "/logout",
+        "/admin/api/login",
+    }
+)
+OPEN_PREFIXES = ("/docs/", "/artifacts/")
+ADMIN_PREFIXES = ("/admin", "/metrics", "/api/v2/ai")
+CHANGE_PASSWORD = "/admin/change-password"
+OWN_PATHS = frozenset({CHANGE_PASSWORD, "/admin/api/session"})
+"""Of the signed-in user alone: no scope is needed, but a credential is."""
+
+
+class Visit:
+    """One request on its way: whether its answer has begun, and what its credential has left."""
+
+    def __init__(self, send: Send) -> None:
+        self.has_started = False
+        self.admission: Admission | None = None
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send on, with the rate's headers."""
+        self.has_started = True
+        if self.admission is not None and message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in self.admission.window.headers().items():
+                headers[name] = value
+        await self._send(message)
+
+    def leave(self) -> None:
+        """The request has ended."""
+        if self.admission is not None:
+            self.admission.leave()
+
+
+class Gate:
+    """Gives every request a principal, or refuses it, before any route sees it."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        is_open: Callable[[str, str], bool] = lambda _method, _path: False,
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._is_open = is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope, to which RequestIds gave its id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        visit = Visit(send)
+        try:
+            scope["state"]["principal"] = await self._admit(scope, headers, visit)
+            await self._app(scope, receive, visit.send)
+        except Exception as error:
+            if visit.has_started:
+                raise
+            failure = _as_app_error(error, scope["state"]["request_id"])
+            await refusal(failure, scope, headers)(scope, receive, visit.send)
+        finally:
+            visit.leave()
+
+    async def _admit(self, scope: Scope, headers: Headers, visit: Visit) -> Principal:
+        method, path = scope["method"], scope["path"]
+        peer = scope["client"][0] if scope.get("client") else None
+        access = self._access
+        access.check_origin(headers.get("host", ""), peer)
+        needed = needed_scope(path)
+        if needed is None or self._is_open(method, path):
+            return ANONYMOUS
+        principal = await access.authenticate(headers, peer, scheme=scope["scheme"])
+        if principal is None:
+            if access.required or needed == "admin" or path in OWN_PATHS:
+                raise unauthenticated()
+            return ANONYMOUS
+        if access.rates is not None:
+            visit.admission = await access.rates.admit(principal, path)
+            if visit.admission is not None and visit.admission.refusal is not None:
+                raise visit.admission.refusal
+        check_scope(principal, needed)
+        if principal.session is not None:
+            caller = access.caller(headers, peer, scheme=scope["scheme"])
+            check_csrf(principal.session, method, headers, caller)
+            if principal.session.must_change_password and path != CHANGE_PASSWORD:
+                raise Forbidden(f"the password must be changed first, at {CHANGE_PASSWORD}")
+        return principal
+
+
+def needed_scope(path: str) -> AccessScope | None:
+    """The scope a path asks for, None for open ones."""
+    if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+        return None
+    if path in OWN_PATHS:
+        return "inference"
+    is_admin = any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES)
+    return "admin" if is_admin else "inference"
+
+
+def refusal(error: AppError, scope: Scope, headers: Headers) -> Response:
+    """The error's answer; who has yet to sign in is sent from a page to the form."""
+    path: str = scope["path"]
+    is_page = path == "/admin" or path.startswith("/admin/")
+    if path.startswith("/admin/api/") or scope["method"] not in ("GET", "HEAD"):
+        is_page = False
+    wants_html = "text/html" in headers.get("accept", "")
+    if isinstance(error, Unauthenticated) and is_page and wants_html:
+        return RedirectResponse(f"/login?next={quote(path, safe='/')}", 302)
+    return error_response(error, path)
+
+
+def _as_app_error(error: Exception, request_id: str) -> AppError:
+    if isinstance(error, AppError):
+        return error
+    logger.error("request %s failed", request_id, exc_info=error)
+    return InternalError("the server failed on this request; its log says why")
