@@ -13,6 +13,8 @@ from serve_app.core.errors import Cancelled, InvalidRequest
 SOUND_RATE = 48_000
 BLOCK = 1024
 COPIED_CODECS = frozenset({"h264", "hevc", "av1"})
+# Their packets say nothing of when a frame is shown, only of the order.
+UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 PARAM = "video"
 
 
@@ -21,11 +23,13 @@ class Remux:
 
     def __init__(self, source: Path, sounds: list[tuple[float, Path]], target: Path) -> None:
         self._source = source
-        self._sounds = sorted(sounds, key=lambda sound: sound[0])
+        self._sounds = sounds
         self._target = target
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Blocks. InvalidRequest when the source is no video that can be decoded."""
+        """Blocks. InvalidRequest when the source is no video that can be decoded, or a sound is
+        none; `param` says which.
+        """
         try:
             with av.open(str(self._source), metadata_errors="ignore") as source:
                 if not source.streams.video:
@@ -40,14 +44,15 @@ class Remux:
     def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
         """Picture and sound interleaved by time, so that neither is held in memory."""
         video = source.streams.video[0]
-        is_copied = video.codec_context.name in COPIED_CODECS
+        is_copied = _can_be_copied(source, video)
         picture = output.add_stream_from_template(video) if is_copied else _encoder(output, video)
         sound = output.add_stream("aac", rate=SOUND_RATE)
         sound.layout = "mono"
         frames = Frames(SOUND_RATE)
         mixed = Mix(self._sounds)
         end_s = 0.0
-        for packet, packet_end_s in _packets(source, video, picture, is_copied=is_copied):
+        packets = (_copied if is_copied else _encoded)(source, video, picture)
+        for packet, packet_end_s in packets:
             if stop():
                 raise Cancelled("the work was cancelled")
             output.mux(packet)
@@ -63,7 +68,9 @@ class Mix:
     """The placed sounds added up, read block by block from the start."""
 
     def __init__(self, sounds: list[tuple[float, Path]]) -> None:
-        self._waiting = [(round(start * SOUND_RATE), path) for start, path in sounds]
+        placed = enumerate(sounds)
+        tracks = [(round(start * SOUND_RATE), path, f"sounds[{i}]") for i, (start, path) in placed]
+        self._waiting = sorted(tracks)
         self._playing: list[Track] = []
         self._position = 0
 
@@ -78,8 +85,8 @@ class Mix:
         block = np.zeros(count, dtype=np.float32)
         end = self._position + count
         while self._waiting and self._waiting[0][0] < end:
-            start, path = self._waiting.pop(0)
-            self._playing.append(Track(path, max(0, start - self._position)))
+            start, path, param = self._waiting.pop(0)
+            self._playing.append(Track(path, max(0, start - self._position), param=param))
         for track in self._playing:
             block += track.read(count)
         self._playing = [track for track in self._playing if not track.has_ended]
@@ -93,8 +100,8 @@ class Mix:
 class Track:
     """One sound, decoded as it is needed, after `delay` samples of silence."""
 
-    def __init__(self, path: Path, delay: int) -> None:
-        self._blocks = _sound(path)
+    def __init__(self, path: Path, delay: int, *, param: str) -> None:
+        self._blocks = _sound(path, param)
         self._held = np.zeros(delay, dtype=np.float32)
         self.has_ended = False
 
@@ -113,15 +120,20 @@ class Track:
         return part
 
 
-def _sound(path: Path) -> Iterator["np.ndarray[Any, np.dtype[np.float32]]"]:
+def _sound(path: Path, param: str) -> Iterator["np.ndarray[Any, np.dtype[np.float32]]"]:
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
-    with av.open(str(path), metadata_errors="ignore") as container:
-        for frame in container.decode(audio=0):
-            frame.pts = None
-            for block in resampler.resample(frame):
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+            for frame in container.decode(audio=0):
+                frame.pts = None
+                for block in resampler.resample(frame):
+                    yield _flat(block)
+            for block in resampler.resample(None):
                 yield _flat(block)
-        for block in resampler.resample(None):
-            yield _flat(block)
+    except av.FFmpegError as error:
+        raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
 
 
 def _flat(frame: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
@@ -129,32 +141,62 @@ def _flat(frame: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
     return samples
 
 
-def _packets(
-    source: Any, video: Any, picture: Any, *, is_copied: bool
-) -> Iterator[tuple[Any, float]]:
+def _can_be_copied(source: Any, video: Any) -> bool:
+    return _is_timed(source) and video.codec_context.name in COPIED_CODECS
+
+
+def _is_timed(source: Any) -> bool:
+    return source.format.name not in UNTIMED_FORMATS
+
+
+def _copied(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
     """The picture's packets and the second at which each one's frame ends."""
     rate = float(video.average_rate or 25)
     begin: float | None = None
-    for packet in source.demux(video):
-        if is_copied:
-            if packet.dts is None or packet.pts is None:
-                continue
-            at_s = float(packet.pts * packet.time_base)
-            lasts_s = float((packet.duration or 0) * packet.time_base) or 1 / rate
-            begin = at_s if begin is None else begin
-            packet.stream = picture
-            yield packet, at_s - begin + lasts_s
+    for packet in _timed(source.demux(video), round(1 / (rate * video.time_base))):
+        at_s = float(packet.pts * packet.time_base)
+        lasts_s = float((packet.duration or 0) * packet.time_base) or 1 / rate
+        begin = at_s if begin is None else begin
+        packet.stream = picture
+        yield packet, at_s - begin + lasts_s
+
+
+def _timed(packets: Iterator[Any], frame_ticks: int) -> Iterator[Any]:
+    """Packets with decoding times. Matroska leaves out those of the first ones where frames are
+    reordered; they are counted back from the first that is known.
+    """
+    held: list[Any] = []
+    for packet in packets:
+        if packet.pts is None:
             continue
-        for frame in packet.decode():
-            at_s = frame.time or 0.0
-            begin = at_s if begin is None else begin
-            end_s = at_s - begin + 1 / rate
-            even = frame.reformat(width=picture.width, height=picture.height, format="yuv420p")
-            for encoded in picture.encode(even):
-                yield encoded, end_s
-    if not is_copied:
-        for encoded in picture.encode(None):
-            yield encoded, 0.0
+        held.append(packet)
+        if packet.dts is not None:
+            yield from _counted_back(held, packet.dts, frame_ticks)
+            held = []
+    if held:
+        yield from _counted_back(held, min(packet.pts for packet in held), frame_ticks)
+
+
+def _counted_back(packets: list[Any], last_dts: int, frame_ticks: int) -> Iterator[Any]:
+    for place, packet in enumerate(reversed(packets)):
+        packet.dts = last_dts - place * frame_ticks
+    yield from packets
+
+
+def _encoded(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
+    """As `_copied`, of frames decoded and encoded again."""
+    rate = float(video.average_rate or 25)
+    begin: float | None = None
+    for number, frame in enumerate(source.decode(video)):
+        even = frame.reformat(width=picture.width, height=picture.height, format="yuv420p")
+        if not _is_timed(source):
+            even.pts = round(number / (rate * video.time_base))
+        at_s = even.time or 0.0
+        begin = at_s if begin is None else begin
+        for packet in picture.encode(even):
+            yield packet, at_s - begin + 1 / rate
+    for packet in picture.encode(None):
+        yield packet, 0.0
 
 
 def _encoder(output: Any, video: Any) -> Any:

@@ -1,0 +1,310 @@
+"""Sound out of a video and new sound into it, on clips whose content is known."""
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from deployments.audio_encoding import encode
+from deployments.av_media import AvMedia, in_cancellable_thread
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import ExtractAudio, PlacedAudio, ReplaceAudio
+from serve_app.core.options import AvOptions
+from tests.material import HEIGHT, WIDTH, clip, content, decoded, silence, stored, tone, wav
+
+FILM_S = 2.0
+FRAME_S = 0.1
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+def media(blobs: FsspecBlobStore) -> AvMedia:
+    return AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
+
+
+async def film(
+    blobs: FsspecBlobStore,
+    folder: Path,
+    *,
+    name: str = "film.mp4",
+    codec: str = "libx264",
+    sound: bytes | None = None,
+) -> Blob:
+    path = clip(folder / name, FILM_S, codec=codec, sound=sound)
+    return await blobs.write_file(path, mime="video/mp4")
+
+
+async def placed(blobs: FsspecBlobStore, pcm: bytes, *, start_s: float = 0.0) -> PlacedAudio:
+    return PlacedAudio(audio=await stored(blobs, wav(pcm)), start_s=start_s)
+
+
+def packets(data: bytes) -> list[bytes]:
+    """The picture's packets in their order in the file."""
+    with av.open(io.BytesIO(data), "r") as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def picture(data: bytes) -> tuple[str, str | None, int, int, list[float]]:
+    """Codec, pixel format, size and the second of every frame."""
+    with av.open(io.BytesIO(data), "r") as container:
+        context = container.streams.video[0].codec_context
+        times = [round(frame.time or 0.0, 3) for frame in container.decode(video=0)]
+        return context.name, context.pix_fmt, context.width, context.height, times
+
+
+def duration_s(data: bytes) -> float:
+    with av.open(io.BytesIO(data), "r") as container:
+        return (container.duration or 0) / av.time_base
+
+
+async def test_the_sound_comes_out_as_16_khz_wav(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path, sound=tone(FILM_S))
+    blob = await media.extract_audio(ExtractAudio(video=video))
+    assert blob.mime == "audio/wav"
+    sound = decoded(await content(blobs, blob))
+    assert (sound.codec, sound.sample_rate, sound.channels) == ("pcm_s16le", 16_000, 1)
+    assert sound.duration_s == pytest.approx(FILM_S, abs=0.13)
+    assert sound.pitch_hz() == pytest.approx(440.0, abs=2)
+
+
+async def test_a_video_without_sound_is_named(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path)
+    with pytest.raises(InvalidRequest, match="video: there is no sound in this file") as caught:
+        await media.extract_audio(ExtractAudio(video=video))
+    assert caught.value.param == "video"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+async def test_the_picture_is_copied_unchanged(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, codec: str
+) -> None:
+    video = await film(blobs, tmp_path, codec=codec, sound=tone(FILM_S))
+    sounds = (await placed(blobs, tone(FILM_S, hz=880.0)),)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    assert result.mime == "video/mp4"
+    before, after = await content(blobs, video), await content(blobs, result)
+    assert packets(after) == packets(before)
+    assert picture(after) == picture(before)
+    assert duration_s(after) == pytest.approx(duration_s(before), abs=0.03)
+    sound = decoded(after)
+    assert (sound.codec, sound.sample_rate) == ("aac", 48_000)
+    assert sound.pitch_hz() == pytest.approx(880.0, abs=2)
+    assert sound.duration_s == pytest.approx(FILM_S, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("film.webm", "libvpx"),
+        ("film.avi", "mpeg4"),
+        ("film.avi", "libx264"),
+        ("film.mkv", "libx264"),
+    ],
+)
+async def test_other_containers_become_mp4(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, name: str, codec: str
+) -> None:
+    video = await film(blobs, tmp_path, name=name, codec=codec)
+    sounds = (await placed(blobs, tone(1.0)),)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    *kind, times = picture(await content(blobs, result))
+    assert kind == ["h264", "yuv420p", WIDTH, HEIGHT]
+    assert times == pytest.approx([k * FRAME_S for k in range(20)], abs=0.002)
+    assert duration_s(await content(blobs, result)) == pytest.approx(FILM_S, abs=0.05)
+
+
+async def test_the_index_comes_before_the_media(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path)
+    assert is_index_last(await content(blobs, video))
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    assert not is_index_last(await content(blobs, result))
+
+
+def is_index_last(mp4: bytes) -> bool:
+    return mp4.index(b"moov") > mp4.index(b"mdat")
+
+
+async def test_sounds_begin_at_their_seconds_and_are_mixed(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path, sound=tone(FILM_S, hz=200.0))
+    sounds = (
+        await placed(blobs, tone(0.4), start_s=1.2),
+        await placed(blobs, tone(0.4), start_s=0.3),
+        await placed(blobs, tone(0.1), start_s=0.4),
+    )
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    sound = decoded(await content(blobs, result))
+    loud = 11_000 / 32_768 / 2**0.5
+    spans = {(0.0, 0.25): 0.0, (0.42, 0.48): 2 * loud, (0.52, 0.68): loud}
+    spans |= {(0.75, 1.15): 0.0, (1.22, 1.58): loud, (1.65, 1.95): 0.0}
+    for span, expected in spans.items():
+        assert sound.loudness(*span) == pytest.approx(expected, rel=0.1, abs=0.01), span
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1.5])
+async def test_sound_longer_than_the_video_is_cut(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, start_s: float
+) -> None:
+    video = await film(blobs, tmp_path)
+    sounds = (await placed(blobs, tone(5.0), start_s=start_s),)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    data = await content(blobs, result)
+    assert duration_s(data) == pytest.approx(FILM_S, abs=0.03)
+    assert decoded(data).duration_s == pytest.approx(FILM_S, abs=0.05)
+
+
+async def test_no_new_sound_is_silence(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path, sound=tone(FILM_S))
+    sounds = (await placed(blobs, tone(1.0), start_s=FILM_S + 1),)
+    for given in ((), sounds):
+        result = await media.replace_audio(ReplaceAudio(video=video, sounds=given))
+        sound = decoded(await content(blobs, result))
+        assert sound.loudness(0.0, FILM_S) == pytest.approx(0.0, abs=0.001)
+        assert sound.duration_s == pytest.approx(FILM_S, abs=0.05)
+
+
+async def test_sound_of_any_format_is_taken(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    encoder = encode("opus", 22_050)
+    opus = encoder.push(tone(FILM_S, sample_rate=22_050)) + encoder.finish()
+    sounds = (PlacedAudio(audio=await stored(blobs, opus, mime="audio/ogg"), start_s=0.0),)
+    video = await film(blobs, tmp_path)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    assert decoded(await content(blobs, result)).pitch_hz() == pytest.approx(440.0, abs=2)
+
+
+async def test_a_speech_stream_without_a_length_is_taken_whole(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    encoder = encode("wav", 22_050)
+    streamed = encoder.push(tone(FILM_S, sample_rate=22_050)) + encoder.finish()
+    sounds = (PlacedAudio(audio=await stored(blobs, streamed), start_s=0.0),)
+    video = await film(blobs, tmp_path)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    sound = decoded(await content(blobs, result))
+    assert sound.loudness(1.5, 1.95) == pytest.approx(11_000 / 32_768 / 2**0.5, rel=0.1)
+
+
+async def film_with_index_first(media: AvMedia, blobs: FsspecBlobStore, folder: Path) -> bytes:
+    video = await film(blobs, folder)
+    sounds = (await placed(blobs, tone(FILM_S)),)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    return await content(blobs, result)
+
+
+@pytest.mark.parametrize(
+    "kind", ["empty", "text", "header only", "without its index", "without its media"]
+)
+async def test_a_broken_film_is_named(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, kind: str
+) -> None:
+    whole = await film_with_index_first(media, blobs, tmp_path)
+    data = {
+        "empty": b"",
+        "text": b"no film at all",
+        "header only": whole[: whole.index(b"moov")],
+        "without its index": whole[whole.index(b"mdat") - 4 :],
+        "without its media": whole[: whole.index(b"mdat") + 4],
+    }[kind]
+    video = await stored(blobs, data, mime="video/mp4")
+    sounds = (await placed(blobs, tone(1.0)),)
+    for work in (
+        media.extract_audio(ExtractAudio(video=video)),
+        media.replace_audio(ReplaceAudio(video=video, sounds=sounds)),
+    ):
+        with pytest.raises(InvalidRequest, match=r"^video: ") as caught:
+            await work
+        assert caught.value.param == "video"
+        assert str(tmp_path) not in caught.value.message
+
+
+async def test_a_film_that_breaks_off_is_used_as_far_as_it_goes(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    whole = await film_with_index_first(media, blobs, tmp_path)
+    middle = (whole.index(b"mdat") + len(whole)) // 2
+    video = await stored(blobs, whole[:middle], mime="video/mp4")
+    sound = decoded(await content(blobs, await media.extract_audio(ExtractAudio(video=video))))
+    assert 0.3 < sound.duration_s < FILM_S - 0.3
+    sounds = (await placed(blobs, tone(FILM_S)),)
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    data = await content(blobs, result)
+    assert 0.3 < duration_s(data) < FILM_S - 0.3
+    assert decoded(data).duration_s == pytest.approx(duration_s(data), abs=0.1)
+
+
+async def test_sound_alone_is_no_film(media: AvMedia, blobs: FsspecBlobStore) -> None:
+    sound = await stored(blobs, wav(tone(1.0)))
+    with pytest.raises(InvalidRequest, match="video: there is no picture in this file"):
+        await media.replace_audio(ReplaceAudio(video=sound, sounds=()))
+
+
+@pytest.mark.parametrize("data", [b"", b"no sound", wav(b"")[:30]])
+async def test_a_broken_sound_is_not_blamed_on_the_film(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, data: bytes
+) -> None:
+    video = await film(blobs, tmp_path)
+    good = await placed(blobs, silence(0.1))
+    bad = PlacedAudio(audio=await stored(blobs, data), start_s=1.0)
+    with pytest.raises(InvalidRequest, match=r"^sounds\[1\]: no sound can be decoded") as caught:
+        await media.replace_audio(ReplaceAudio(video=video, sounds=(good, bad)))
+    assert caught.value.param == "sounds[1]"
+
+
+async def test_a_film_without_sound_is_no_sound(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path)
+    sounds = (PlacedAudio(audio=video, start_s=0.0),)
+    with pytest.raises(InvalidRequest, match=r"^sounds\[0\]: there is no sound in this file"):
+        await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+
+
+async def test_a_sound_without_samples_is_silence(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    video = await film(blobs, tmp_path)
+    sounds = (await placed(blobs, b""), await placed(blobs, tone(0.5), start_s=1.0))
+    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    sound = decoded(await content(blobs, result))
+    assert sound.loudness(0.0, 0.9) == pytest.approx(0.0, abs=0.001)
+    assert sound.loudness(1.1, 1.4) > 0.2
+
+
+async def test_cancelling_waits_until_the_work_has_stopped() -> None:
+    has_begun, has_stopped = threading.Event(), threading.Event()
+
+    def work(stop: Callable[[], bool]) -> None:
+        has_begun.set()
+        while not stop():
+            pass
+        has_stopped.set()
+        raise InvalidRequest("nobody waits for this")
+
+    running = asyncio.create_task(in_cancellable_thread(work))
+    await asyncio.to_thread(has_begun.wait)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert has_stopped.is_set()
