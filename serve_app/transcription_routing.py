@@ -136,12 +136,19 @@ def _of_family(installed: list[Asr], family: str) -> Asr | None:
 
 
 def _of_size(installed: list[Asr], size: str) -> Asr | None:
-    """By the end of an id or alias: `Systran/faster-whisper-base` is `base`."""
+    """By the end of an id or alias: `Systran/faster-whisper-base` is `base`, and
+    `Systran/faster-distil-whisper-large-v3` is `distil-large-v3`.
+    """
     for found in installed:
-        names = (found.id, *found.model.aliases)
-        if any(name.lower().endswith(f"whisper-{size}") for name in names):
+        if size in map(_size_of, (found.id, *found.model.aliases)):
             return found
     return None
+
+
+def _size_of(name: str) -> str:
+    """`base` of `…/faster-whisper-base`; a name without `whisper-` may be a size itself."""
+    before, mark, size = name.lower().rpartition("/")[2].rpartition("whisper-")
+    return f"distil-{size}" if mark and before.endswith("distil-") else size
 
 
 def _names(installed: list[Asr]) -> str:
