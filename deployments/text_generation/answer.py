@@ -1,6 +1,7 @@
 """One choice's answer taken apart while it is written: reasoning, text and tool calls."""
 
 import secrets
+import string
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -27,6 +28,8 @@ class AnswerParser:
     is_reasoning: bool = field(init=False, default=False)
     _mode: Mode = field(init=False, default="start")
     _held: str = field(init=False, default="")
+    _dropped: str = field(init=False, default="")
+    """Characters that are no text where they come next, as line ends after a mark."""
 
     def __post_init__(self) -> None:
         if self.is_thinking:
@@ -65,6 +68,10 @@ class AnswerParser:
 
     def _advance(self, deltas: list[ChatDelta], *, is_end: bool) -> bool:
         """Take one step; whether another one may be possible."""
+        self._held = "" if self.is_done else self._held.lstrip(self._dropped)
+        if not self._held:
+            return False
+        self._dropped = ""
         match self._mode:
             case "start":
                 return self._start(is_end)
@@ -79,7 +86,7 @@ class AnswerParser:
         """What the answer begins with decides what it is."""
         seen = self._held.lstrip()
         if seen.startswith(THINK):
-            self._held = seen[len(THINK) :].lstrip("\n")
+            self._held, self._dropped = seen[len(THINK) :], "\n"
             self._mode, self.is_reasoning = "reasoning", True
             return True
         if not is_end and (not seen or THINK.startswith(seen)):
@@ -105,7 +112,7 @@ class AnswerParser:
             self._emit(deltas, place)
             self._held = self._held[len(mark) :]
             if self._mode == "reasoning":
-                self._held = self._held.lstrip("\n")
+                self._dropped = "\n"
                 self.is_reasoning = False
             self._mode = then
             return True
@@ -126,7 +133,7 @@ class AnswerParser:
             text = self.format.opening + inside + (closing or "" if place >= 0 else "")
             deltas.append(ChatDelta(index=self.index, text=text))
         else:
-            self._held = rest.lstrip()
+            self._dropped = string.whitespace
             self._emit_calls(deltas, calls)
         return bool(self._held)
 
@@ -145,7 +152,6 @@ class AnswerParser:
         text, self._held = self._held[:count], self._held[count:]
         if text and self._mode == "reasoning":
             deltas.append(ChatDelta(index=self.index, reasoning=text))
-        elif text and not (self.calls and not text.strip()):
-            # White space between calls says nothing.
+        elif text:
             deltas.append(ChatDelta(index=self.index, text=text))
         return False

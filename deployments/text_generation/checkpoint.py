@@ -16,6 +16,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from deployments.text_generation.text import token_bytes
 from deployments.transformers_checkpoint import device_of, loading, loading_arguments
 from serve_app.core.chat import TokenLogprob
 from serve_app.core.config import Model
@@ -67,9 +68,8 @@ class Checkpoint:
     def describe(self, token: int, value: float | None) -> TokenLogprob:
         """A token for a client: its text, its id, its bytes."""
         text = self.tokenizer.decode([token], skip_special_tokens=False)
-        return TokenLogprob(
-            token=text, token_id=token, logprob=value, token_bytes=text.encode("utf-8", "replace")
-        )
+        content = token_bytes(self.tokenizer, token)
+        return TokenLogprob(token=text, token_id=token, logprob=value, token_bytes=content)
 
 
 def load_checkpoint(options: TransformersOptions, model: Model, path: Path | None) -> Checkpoint:

@@ -1,8 +1,34 @@
 """From tokens to text: incremental decoding, and stop strings that never show."""
 
+import re
+from functools import cache
 from typing import Any
 
 REPLACEMENT = "\ufffd"
+BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def token_bytes(tokenizer: Any, token: int) -> bytes:
+    """A token's bytes, also where they are only part of a character: byte-level tokenizers have a
+    letter for every byte, those with byte fallback write it in hexadecimal digits.
+    """
+    text = str(tokenizer.decode([token], skip_special_tokens=False))
+    piece = tokenizer.convert_ids_to_tokens(token)
+    if REPLACEMENT not in text or not isinstance(piece, str):
+        return text.encode("utf-8", "replace")
+    if match := BYTE_PIECE.fullmatch(piece):
+        return bytes.fromhex(match[1])
+    letters = _letters()
+    if all(letter in letters for letter in piece):
+        return bytes(letters[letter] for letter in piece)
+    return text.encode("utf-8", "replace")
+
+
+@cache
+def _letters() -> dict[str, int]:
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
 class Detokenizer:

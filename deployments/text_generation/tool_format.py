@@ -103,7 +103,10 @@ def _several(text: str) -> list[Any]:
 
 
 def _call(value: Any, names: set[str]) -> tuple[str, str] | None:
-    if not isinstance(value, dict) or value.get("name") not in names:
+    if not isinstance(value, dict):
+        return None
+    name = value.get("name")
+    if not isinstance(name, str) or name not in names:
         return None
     arguments = value.get("arguments", value.get("parameters", {}))
     if isinstance(arguments, str):
@@ -113,4 +116,4 @@ def _call(value: Any, names: set[str]) -> tuple[str, str] | None:
             return None
     if not isinstance(arguments, dict):
         return None
-    return value["name"], json.dumps(arguments, ensure_ascii=False)
+    return name, json.dumps(arguments, ensure_ascii=False)
