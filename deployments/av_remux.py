@@ -150,15 +150,16 @@ def _is_timed(source: Any) -> bool:
 
 
 def _copied(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
-    """The picture's packets and the second at which each one's frame ends."""
+    """The picture's packets, from second 0 on, and the second at which each one's frame ends."""
     rate = float(video.average_rate or 25)
-    begin: float | None = None
+    begin: int | None = None
     for packet in _timed(source.demux(video), round(1 / (rate * video.time_base))):
-        at_s = float(packet.pts * packet.time_base)
-        lasts_s = float((packet.duration or 0) * packet.time_base) or 1 / rate
-        begin = at_s if begin is None else begin
+        begin = packet.pts if begin is None else begin
+        packet.pts -= begin
+        packet.dts -= begin
         packet.stream = picture
-        yield packet, at_s - begin + lasts_s
+        lasts_s = float((packet.duration or 0) * video.time_base) or 1 / rate
+        yield packet, float(packet.pts * video.time_base) + lasts_s
 
 
 def _timed(packets: Iterator[Any], frame_ticks: int) -> Iterator[Any]:
@@ -186,15 +187,16 @@ def _counted_back(packets: list[Any], last_dts: int, frame_ticks: int) -> Iterat
 def _encoded(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
     """As `_copied`, of frames decoded and encoded again."""
     rate = float(video.average_rate or 25)
-    begin: float | None = None
+    begin: int | None = None
     for number, frame in enumerate(source.decode(video)):
         even = frame.reformat(width=picture.width, height=picture.height, format="yuv420p")
-        if not _is_timed(source):
+        if even.pts is None or not _is_timed(source):
             even.pts = round(number / (rate * video.time_base))
-        at_s = even.time or 0.0
-        begin = at_s if begin is None else begin
+        begin = even.pts if begin is None else begin
+        even.pts -= begin
+        at_s = float(even.pts * video.time_base)
         for packet in picture.encode(even):
-            yield packet, at_s - begin + 1 / rate
+            yield packet, at_s + 1 / rate
     for packet in picture.encode(None):
         yield packet, 0.0
 

@@ -114,6 +114,8 @@ async def test_the_picture_is_copied_unchanged(
         ("film.avi", "mpeg4"),
         ("film.avi", "libx264"),
         ("film.mkv", "libx264"),
+        ("film.ts", "libx264"),
+        ("film.ts", "mpeg2video"),
     ],
 )
 async def test_other_containers_become_mp4(
