@@ -5,7 +5,6 @@ surface itself costs. Started by `overhead.py` as `bare_server.py <config> <port
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
@@ -15,16 +14,12 @@ from deployments.fake import FakeChat
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.api.app import create_app
-from serve_app.api.context import Context
-from serve_app.archive.archive import Archive
-from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig, Family
 from serve_app.core.options import FakeOptions
-from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
-from serve_app.models import Models
+from serve_app.one_process import one_process
 
 
 def main(config_file: str, port: int) -> None:
@@ -35,36 +30,23 @@ def main(config_file: str, port: int) -> None:
         migrate(database)
         prepare_access(database, os.environ)
         blobs = FsspecBlobStore(f"{data}/blobs")
-        app = create_app(_context(AppConfig.model_validate(args), blobs, database))
+        config = AppConfig.model_validate(args)
+        context = one_process(
+            config,
+            {family.name: _engine(family, blobs) for family in config.families},
+            database=database,
+            blobs=blobs,
+            access=access_over(database, config),
+        )
+        app = create_app(context)
         uvicorn.run(
             app, port=port, loop="uvloop", http="httptools", log_level="error", access_log=False
         )
 
 
-def _context(config: AppConfig, blobs: FsspecBlobStore, database: Database) -> Context:
-    archive = Archive(database, blobs, config.archive)
-    return Context(
-        config=config,
-        models=Models(
-            config,
-            {family.name: _engine(family, blobs) for family in config.families},
-            statuses=_no_statuses,
-        ),
-        blobs=blobs,
-        intake=MediaIntake(blobs, config.limits, public_url=config.server.public_url),
-        access=access_over(database, config),
-        database=database,
-        archive=archive,
-    )
-
-
 def _engine(family: Family, blobs: FsspecBlobStore) -> FakeChat:
     assert isinstance(family.options, FakeOptions)
     return FakeChat(family.options, family.models[0], blobs=blobs)
-
-
-async def _no_statuses() -> Mapping[str, ModelStatus]:
-    return {}
 
 
 if __name__ == "__main__":

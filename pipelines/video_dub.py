@@ -22,14 +22,18 @@ from serve_app.core.media_processing import (
     PlacedAudio,
     ReplaceAudio,
 )
-from serve_app.core.message import Progress
 from serve_app.core.speech import AudioChunk, Speak, SpeechModel
 from serve_app.core.stages import Stage
 from serve_app.core.streams import closing
 from serve_app.core.transcription import Transcribe, Transcript, TranscriptionModel
-from serve_app.core.video_dub import DubbedSegment, DubbedVideo, DubVideo, DubVideoEvent
+from serve_app.core.video_dub import (
+    DUB_STAGES,
+    DubbedSegment,
+    DubbedVideo,
+    DubVideo,
+    DubVideoEvent,
+)
 
-STAGES = ("extract-audio", "transcribe", "translate", "speak", "replace-audio")
 TRANSLATION_TOKENS = 400
 TRANSLATED: dict[str, Any] = {
     "type": "object",
@@ -60,22 +64,17 @@ class VideoDub:
 
     async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         """See VideoDubber. A stage that fails is named in its error."""
-        yield _progress(0)
         sound = await self._stage(
-            STAGES[0], lambda: self._media.extract_audio(ExtractAudio(video=request.video))
+            DUB_STAGES[0], lambda: self._media.extract_audio(ExtractAudio(video=request.video))
         )
-        yield _progress(1)
-        transcript = await self._stage(STAGES[1], lambda: self._heard(request, sound))
-        yield _progress(2)
+        transcript = await self._stage(DUB_STAGES[1], lambda: self._heard(request, sound))
         source = transcript.language or request.source_language
         texts, warnings = await self._stage(
-            STAGES[2], lambda: self._translated(request, source, transcript)
+            DUB_STAGES[2], lambda: self._translated(request, source, transcript)
         )
-        yield _progress(3)
-        placed = await self._stage(STAGES[3], lambda: self._spoken(request, transcript, texts))
-        yield _progress(4)
+        placed = await self._stage(DUB_STAGES[3], lambda: self._spoken(request, transcript, texts))
         video = await self._stage(
-            STAGES[4],
+            DUB_STAGES[4],
             lambda: self._media.replace_audio(ReplaceAudio(video=request.video, sounds=placed)),
         )
         yield DubbedVideo(
@@ -170,7 +169,3 @@ class VideoDub:
             async for event in events:
                 if isinstance(event, AudioChunk):
                     yield event.data
-
-
-def _progress(done: int) -> Progress:
-    return Progress(phase=STAGES[done], current=done, total=len(STAGES))

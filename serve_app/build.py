@@ -14,7 +14,8 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 
 from serve_app.access.bootstrap import announcement, prepare_access
-from serve_app.core.config import INGRESS, AppConfig, Family, Model
+from serve_app.api.v1.job_rendering import JobRendering
+from serve_app.core.config import INGRESS, JOBS, AppConfig, Family, Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
 from serve_app.core.options import (
@@ -27,11 +28,13 @@ from serve_app.core.options import (
     VllmOptions,
 )
 from serve_app.core.settings import Placement, Storage
+from serve_app.core.stages import Stage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.ingress import Ingress
+from serve_app.jobs.assembly import ComposePipeline
+from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.models import Models
-from serve_app.pipeline_replica import PipelineReplica
 from serve_app.registration import with_registration_times
 from serve_app.replica import Replica
 
@@ -44,13 +47,16 @@ def build(args: AppConfig) -> serve.Application:
     _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}
     pipelines = {
-        pipeline.name: _deployment(
-            PipelineReplica, pipeline.name, pipeline.placement, config.limits.max_pending
-        ).bind(config, compose_video_dub, families)
+        pipeline.name: _deployment(JobsReplica, pipeline.name, pipeline.placement, -1).bind(
+            config, pipeline.name, families, compose=PIPELINES
+        )
         for pipeline in config.pipelines
     }
+    jobs = _deployment(MainJobsReplica, JOBS, config.jobs.placement, -1).bind(
+        config, JOBS, families, pipelines=pipelines, render=JobRendering
+    )
     ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
-    return ingress.bind(config, families, pipelines)
+    return ingress.bind(config, families, {JOBS: jobs, **pipelines})
 
 
 def _prepare_database(storage: Storage) -> None:
@@ -197,19 +203,23 @@ def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
     )
 
 
-def compose_video_dub(config: AppConfig, models: Models) -> object:
-    """The video-dub pipeline over the catalog's models."""
+def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models:
+    """The catalog with the video-dub pipeline over it."""
     from pipelines.video_dub import VideoDub
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
-    from serve_app.core.stages import run_stage
 
     pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
-    return VideoDub(
+    dubber = VideoDub(
         CatalogTranscription(models),
         CatalogChat(models),
         CatalogSpeech(models),
         models.media(pipeline.media),
         FsspecBlobStore(config.storage.blobs_location),
-        run_stage,
+        stage,
     )
+    return models.with_video_dub(dubber)
+
+
+PIPELINES: dict[str, ComposePipeline] = {"pipeline.video-dub": compose_video_dub}
+"""By the name of the operation that they do."""

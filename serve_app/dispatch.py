@@ -6,13 +6,12 @@ from serve_app.core.chat import Chat, Complete
 from serve_app.core.embeddings import Embed
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Message
+from serve_app.core.operations import Operation
 from serve_app.core.rerank import Rerank
 from serve_app.core.speech import Speak
 from serve_app.core.transcription import Transcribe
 from serve_app.core.video_dub import DubVideo
 from serve_app.models import Models
-
-Operation = Chat | Complete | Embed | Rerank | Speak | Transcribe | DubVideo
 
 
 def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:

@@ -16,10 +16,12 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
 from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids, own_proxies
+from serve_app.direct_jobs import DirectJobs
 from serve_app.garbage import collect_rarely
+from serve_app.jobs.store import JobStore
 from serve_app.live_models import Handles, live_models
 from serve_app.logs import log_to_stderr
-from serve_app.remote import RemoteVideoDub
+from serve_app.remote_jobs import RemoteJobs
 
 
 @serve.ingress()
@@ -30,22 +32,19 @@ class Ingress:
         self,
         config: AppConfig,
         families: Handles,
-        pipelines: dict[str, DeploymentHandle[Any]],
+        jobs: dict[str, DeploymentHandle[Any]],
     ) -> None:
         log_to_stderr()
         collect_rarely()
         correct_request_ids()
-        dub = pipelines.get("video-dub")
         blobs = FsspecBlobStore(config.storage.blobs_location)
         database = Database(config.storage.database_location)
         archive = Archive(database, blobs, config.archive)
+        store = JobStore(database, blobs.url)
+        runner = RemoteJobs(config, store, jobs)
         self._context = Context(
             config=config,
-            models=live_models(
-                config,
-                families,
-                video_dub=RemoteVideoDub("video-dub", dub) if dub else None,
-            ),
+            models=live_models(config, families),
             blobs=blobs,
             intake=MediaIntake(
                 blobs,
@@ -56,6 +55,9 @@ class Ingress:
             access=access_over(database, config, own_proxies=own_proxies(os.environ)),
             database=database,
             archive=archive,
+            jobs=runner,
+            job_reader=store,
+            direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

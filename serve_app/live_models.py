@@ -13,7 +13,6 @@ from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
-from serve_app.core.video_dub import VideoDubber
 from serve_app.models import AnyModel, Models
 from serve_app.remote import (
     Remote,
@@ -40,15 +39,13 @@ STATUS_AGE_S = 1.0
 STATUS_TIMEOUT_S = 1.0
 
 
-def live_models(
-    config: AppConfig, families: Handles, *, video_dub: VideoDubber | None = None
-) -> Models:
+def live_models(config: AppConfig, families: Handles) -> Models:
     """Models whose objects are the remote twins of each family's Protocol."""
     runs = {
         family.name: REMOTES[family.options.task](family.name, families[family.name])
         for family in config.families
     }
-    return Models(config, runs, statuses=LiveStatuses(config, runs), video_dub=video_dub)
+    return Models(config, runs, statuses=LiveStatuses(config, runs))
 
 
 class LiveStatuses:

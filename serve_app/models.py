@@ -1,6 +1,7 @@
 """`Models`: which model a request means and what runs it. Owns ids, aliases and defaults."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -56,11 +57,10 @@ class Models:
         runs: Mapping[str, AnyModel],
         *,
         statuses: Statuses,
-        video_dub: VideoDubber | None = None,
     ) -> None:
         self.config = config
         self.statuses = statuses
-        self.video_dub = video_dub
+        self.video_dub: VideoDubber | None = None
         self._runs = dict(runs)
         self._found: dict[str, Found[AnyModel]] = {}
         for family in config.families:
@@ -68,6 +68,12 @@ class Models:
                 for name in (model.id, *model.aliases):
                     self._found[name] = Found(model, family, runs[family.name])
         self._folded = {name.lower(): found for name, found in reversed(self._found.items())}
+
+    def with_video_dub(self, dubber: VideoDubber) -> "Models":
+        """The same catalog with a pipeline in it."""
+        composed = copy(self)
+        composed.video_dub = dubber
+        return composed
 
     def all(self) -> list[Found[AnyModel]]:
         """Every model once, in the order of the configuration."""

@@ -17,7 +17,6 @@ from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.speech import Speak, SpeechEvent, Voice
 from serve_app.core.status import ModelStatus
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
-from serve_app.core.video_dub import DubVideo, DubVideoEvent
 
 
 @contextmanager
@@ -140,11 +139,3 @@ class RemoteMedia(Remote):
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """See MediaProcessor."""
         return cast("Blob", await self._call("replace_audio", self.name, request))
-
-
-class RemoteVideoDub(Remote):
-    """A VideoDubber."""
-
-    def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
-        """See VideoDubber."""
-        return self._stream("dub_video", self.name, request)

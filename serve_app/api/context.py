@@ -11,7 +11,10 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
+from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
+from serve_app.direct_jobs import DirectJobs
+from serve_app.jobs.reader import JobReader
 from serve_app.models import Models
 
 
@@ -26,6 +29,9 @@ class Context:
     access: Access
     database: Database
     archive: Archive
+    jobs: JobRunner
+    job_reader: JobReader
+    direct_jobs: DirectJobs
 
 
 async def get_context(request: Request) -> Context:

@@ -70,7 +70,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """See httpcore. Every address of the name must be allowed; they are tried in order."""
         error: Exception | None = None
-        for address in await self._vetted(host, port):
+        for address in await self.vetted(host, port):
             try:
                 return await self._inner.connect_tcp(
                     str(address),
@@ -87,7 +87,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """See httpcore."""
         await self._inner.sleep(seconds)
 
-    async def _vetted(self, host: str, port: int) -> list[Address]:
+    async def vetted(self, host: str, port: int) -> list[Address]:
+        """The addresses of a host, all of them allowed. InvalidRequest when one is not."""
         addresses = await resolve(host, port)
         for address in addresses:
             if not is_public(address) and not self._allowed.has(host, port, address):

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict
 class Message(BaseModel):
     """The root of requests, results and stream items; compared by value, safe to share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+    )
 
 
 class Progress(Message):

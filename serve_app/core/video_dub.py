@@ -6,6 +6,8 @@ from typing import Protocol
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 
+DUB_STAGES = ("extract-audio", "transcribe", "translate", "speak", "replace-audio")
+
 
 class DubVideo(Message):
     """Speak a video's words in `target_language`. Model fields are canonical ids."""
@@ -44,5 +46,5 @@ class VideoDubber(Protocol):
     """Dubs."""
 
     def dub_video(self, request: DubVideo) -> AsyncIterator[DubVideoEvent]:
-        """Progress per stage, last the result."""
+        """Last the result; where it is, the runner of its stages knows."""
         ...

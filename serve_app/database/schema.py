@@ -121,6 +121,7 @@ class JobRow(Table):
     stages: Mapped[list[Any]]
     warnings: Mapped[list[Any]]
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    files: Mapped[dict[str, Any]]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     callback_url: Mapped[str | None]
     callback_tries: Mapped[int]

@@ -1,6 +1,7 @@
 """The app over fake engines, without a server and without Ray."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,21 @@ import pytest
 from argon2 import PasswordHasher
 
 from deployments import fake
+from pipelines.video_dub import VideoDub
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
-from serve_app.archive.archive import Archive
-from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
 from serve_app.core.config import AppConfig
+from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.models import Models
+from serve_app.one_process import one_process
 
 FAMILIES: list[dict[str, Any]] = [
     {
@@ -98,34 +101,45 @@ def make_context(tmp_path: Path) -> Iterator[MakeContext]:
             engine = ENGINES[family.options.task]
             made[family.name] = engine(family.options, model, blobs=blobs)  # type: ignore[arg-type]
 
-        async def all_statuses() -> Mapping[str, ModelStatus]:
-            return statuses or {}
-
         database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
         migrate(database)
         databases.append(database)
         prepare_access(database, environment or {}, passwords=CHEAP)
-        archive = Archive(database, blobs, config.archive)
-        return Context(
-            config=config,
-            models=Models(
-                config, made | dict(runs or {}), statuses=all_statuses, video_dub=video_dub
-            ),
-            blobs=blobs,
-            intake=MediaIntake(
-                blobs,
-                config.limits,
-                public_url=config.server.public_url,
-                find_archived=archive.find_file,
-            ),
-            access=access_over(database, config, passwords=CHEAP),
+        return one_process(
+            config,
+            made | dict(runs or {}),
             database=database,
-            archive=archive,
+            blobs=blobs,
+            access=access_over(database, config, passwords=CHEAP),
+            statuses=statuses,
+            compose={"pipeline.video-dub": partial(composed, video_dub, blobs)},
         )
 
     yield make
     for database in databases:
         database.close()
+
+
+def composed(
+    dubber: Any,
+    blobs: FsspecBlobStore,
+    _config: AppConfig,
+    models: Models,
+    stage: Stage,
+) -> Models:
+    """The catalog with a test's dubber, or with the real pipeline over its fakes."""
+    if dubber is not None:
+        return models.with_video_dub(dubber)
+    return models.with_video_dub(
+        VideoDub(
+            CatalogTranscription(models),
+            CatalogChat(models),
+            CatalogSpeech(models),
+            models.media("media"),
+            blobs,
+            stage,
+        )
+    )
 
 
 def client_of(context: Context) -> httpx.AsyncClient:

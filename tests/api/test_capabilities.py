@@ -62,6 +62,6 @@ async def test_endpoints_are_those_a_model_can_serve(
 
 
 async def test_a_pipeline_that_runs_is_listed(make_context: MakeContext) -> None:
-    async with client_of(make_context(video_dub=object())) as client:
+    async with client_of(make_context(pipelines=[{"name": "video-dub"}])) as client:
         endpoints = (await capabilities(client))["studio"]["endpoints"]
     assert "v1/pipelines/video-dub" in endpoints

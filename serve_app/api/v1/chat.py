@@ -3,29 +3,38 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve_app.api.context import ContextDep
+from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.chat_body import ChatBody
 from serve_app.api.v1.chat_response import chat_chunks, chat_completion
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.v1.job_calls import waited
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.streams import started
 
 router = APIRouter(tags=["text"], responses=ERRORS)
 
 
 @router.post("/v1/chat/completions")
-async def chat_completions(body: ChatBody, request: Request, context: ContextDep) -> Response:
+async def chat_completions(
+    body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Answer a conversation, whole or as server-sent events."""
-    body.refuse_async(request.headers)
     found = context.models.chat(body.model)
     operation = await body.to_chat(found, context.models, context.intake)
-    events = found.runs.chat(operation)
     n = operation.sampling.n
     if body.stream:
-        opened = await started(events)
+        body.refuse_job(request.headers)
+        opened = await started(found.runs.chat(operation))
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
         return sse_response(frames, path=request.url.path, headers=body.ignored())
-    answer = await chat_completion(
-        events, model=found.id, n=n, has_logprobs=operation.sampling.logprobs is not None
+    has_logprobs = operation.sampling.logprobs is not None
+    return await waited(
+        body,
+        operation,
+        request,
+        context,
+        principal,
+        lambda: chat_completion(
+            found.runs.chat(operation), model=found.id, n=n, has_logprobs=has_logprobs
+        ),
     )
-    return json_response(answer, body.ignored())

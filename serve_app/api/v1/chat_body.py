@@ -34,7 +34,7 @@ from serve_app.core.chat import (
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.models import Found, Models
 
-NO_EFFECT = ("user", "metadata", "store", "service_tier", "keep_alive", "refId", "provider", "tag")
+NO_EFFECT = ("user", "metadata", "store", "service_tier", "keep_alive", "provider")
 
 
 class ChatBody(SamplingBody):
@@ -64,9 +64,7 @@ class ChatBody(SamplingBody):
     metadata: dict[str, Any] | None = None
     store: Flag | None = None
     service_tier: Text | None = None
-    refId: Text | None = None
     provider: Text | None = None
-    tag: Text | None = None
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""

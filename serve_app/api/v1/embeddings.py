@@ -1,19 +1,20 @@
 """POST /v1/embeddings."""
 
-import base64
-import struct
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.context import Context, ContextDep
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Body, Integer, Text, json_response
-from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.api.v1.embedding_response import embedding_list
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.job_calls import waited
+from serve_app.api.v1.wire import ERRORS, Integer, Text
+from serve_app.core.embeddings import Embed
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.quantization import BITS, Quantization, rounded
+from serve_app.core.quantization import Quantization
 
 router = APIRouter(tags=["text"], responses=ERRORS)
 INPUTS = 2048
@@ -21,7 +22,7 @@ TokenId = Annotated[Integer, Field(ge=0)]
 Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 
 
-class EmbeddingBody(Body):
+class EmbeddingBody(JobBody):
     """Texts or token ids, and images where the model takes them."""
 
     model: Text = Field(min_length=1, max_length=500)
@@ -62,9 +63,10 @@ class EmbeddingBody(Body):
 
 
 @router.post("/v1/embeddings")
-async def embeddings(body: EmbeddingBody, request: Request, context: ContextDep) -> Response:
+async def embeddings(
+    body: EmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Vectors for texts, then for images."""
-    body.refuse_async(request.headers)
     found = context.models.embeddings(body.model)
     texts, images = body.texts(), body.images()
     if not texts and not images:
@@ -79,39 +81,16 @@ async def embeddings(body: EmbeddingBody, request: Request, context: ContextDep)
         images=tuple([await _taken(context, image, i) for i, image in enumerate(images)]),
         dimensions=body.dimensions,
     )
-    result = await found.runs.embed(operation)
-    return json_response(embedding_list(result, body, found.id), body.ignored())
+    output: dict[str, Any] = {
+        "encoding_format": body.encoding_format,
+        "quantization": body.quantization,
+    }
+
+    async def answer() -> dict[str, Any]:
+        return embedding_list(await found.runs.embed(operation), found.id, **output)
+
+    return await waited(body, operation, request, context, principal, answer, output=output)
 
 
 async def _taken(context: Context, image: str, position: int) -> Any:
     return await context.intake.take(image, param=f"image[{position}]", kind="image")
-
-
-def embedding_list(result: Embeddings, body: EmbeddingBody, model: str) -> dict[str, Any]:
-    """The vectors in the encoding asked for."""
-    bits = BITS[body.quantization] if body.quantization else None
-    answer: dict[str, Any] = {
-        "object": "list",
-        "data": [
-            {"object": "embedding", "index": i, "embedding": _encoded(vector, body, bits)}
-            for i, vector in enumerate(result.vectors)
-        ],
-        "model": model,
-        "usage": {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens},
-    }
-    if body.quantization:
-        answer["quantization"] = {"mode": body.quantization, "bits": bits}
-    return answer
-
-
-def _encoded(vector: bytes, body: EmbeddingBody, bits: int | None) -> str | list[float]:
-    """Vectors come as little-endian float32, which is what base64 carries."""
-    if bits is None and body.encoding_format == "base64":
-        return base64.b64encode(vector).decode()
-    count = len(vector) // 4
-    values = struct.unpack(f"<{count}f", vector)
-    if bits is not None:
-        values = rounded(values, bits)
-    if body.encoding_format == "base64":
-        return base64.b64encode(struct.pack(f"<{count}f", *values)).decode()
-    return list(values)

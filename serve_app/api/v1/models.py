@@ -160,8 +160,8 @@ def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> l
         status = statuses.get(found.id)
         if status is None or status.state != "failed":
             endpoints |= dict.fromkeys(ENDPOINTS[found.family.options.task])
-    if context.models.video_dub is not None:
-        endpoints["v1/pipelines/video-dub"] = None
+    for pipeline in context.config.pipelines:
+        endpoints[f"v1/pipelines/{pipeline.name}"] = None
     return list(endpoints)
 
 

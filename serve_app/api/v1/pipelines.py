@@ -6,26 +6,26 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.context import Context, ContextDep
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.media_answer import envelope, media_item, output_key
-from serve_app.api.v1.wire import ERRORS, Body, Flag, Text, json_response
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.job_calls import called
+from serve_app.api.v1.media_answer import output_key
+from serve_app.api.v1.wire import ERRORS, Flag, Text
 from serve_app.core.errors import (
     BackendUnavailable,
     InvalidRequest,
     UnsupportedCapability,
-    UpstreamError,
 )
 from serve_app.core.languages import language_code
-from serve_app.core.streams import closing
-from serve_app.core.video_dub import DubbedVideo, DubVideo, VideoDubber
+from serve_app.core.video_dub import DubVideo
 from serve_app.models import Models
 from serve_app.transcription_routing import select
 
 router = APIRouter(tags=["pipelines"], responses=ERRORS)
 
 
-class VideoDubBody(Body):
+class VideoDubBody(JobBody):
     """A video and the language it is to speak. `model` is a transcription or a text model; the
     other one is the default.
     """
@@ -37,15 +37,11 @@ class VideoDubBody(Body):
     voice_clone: Flag | None = None
     burn_subtitles: Flag | None = None
     response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
-    callback_url: Text | None = None
-    ref_id: Text | None = None
-    tag: Text | None = None
     user: Text | None = None
 
     def without_effect(self) -> list[str]:
-        """What belongs to jobs, which this version does not keep."""
-        names = ("callback_url", "ref_id", "tag", "user")
-        return [name for name in names if getattr(self, name) is not None]
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
 
     async def to_dub(self, context: Context) -> DubVideo:
         """The operation, with the video stored."""
@@ -73,46 +69,26 @@ class VideoDubBody(Body):
 
 
 @router.post("/v1/pipelines/video-dub")
-async def video_dub(body: VideoDubBody, request: Request, context: ContextDep) -> Response:
+async def video_dub(
+    body: VideoDubBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Dub a video: transcribe, translate when the languages differ, speak, put the sound back."""
-    body.refuse_async(request.headers)
-    dubber = _dubber(context.models)
+    _check_configured(context)
     operation = await body.to_dub(context)
-    dubbed = await _finished(dubber, operation)
-    key = output_key(body.response_format, "video", ("b64_mp4",))
-    item = await media_item(context, dubbed.video, key)
-    warnings = list(dubbed.warnings)
+    output: dict[str, Any] = {
+        "response_format": output_key(body.response_format, "video", ("b64_mp4",))
+    }
     if body.burn_subtitles is not False:
-        warnings.append("burn_subtitles: not available in this version; the video has none")
-    answer: dict[str, Any] = envelope([item], tuple(warnings))
-    answer["pipeline"] = "video-dub"
-    answer["steps"] = [
-        {
-            "step": "transcribe",
-            "language": dubbed.source_language,
-            "segments": [segment.model_dump() for segment in dubbed.segments],
-        },
-        {"step": "dub"} | item,
-    ]
-    return json_response(answer, body.ignored())
+        output["warnings"] = ["burn_subtitles: not available in this version; the video has none"]
+    return await called(body, operation, request, context, principal, output)
 
 
-def _dubber(models: Models) -> VideoDubber:
-    if models.video_dub is None:
+def _check_configured(context: Context) -> None:
+    if all(pipeline.name != "video-dub" for pipeline in context.config.pipelines):
         raise BackendUnavailable(
             "the pipeline 'video-dub' is not configured; add it to 'pipelines'",
             provider="video-dub",
         )
-    return models.video_dub
-
-
-async def _finished(dubber: VideoDubber, operation: DubVideo) -> DubbedVideo:
-    events = dubber.dub_video(operation)
-    async with closing(events):
-        async for event in events:
-            if isinstance(event, DubbedVideo):
-                return event
-    raise UpstreamError("video-dub ended without a result", provider="video-dub")
 
 
 def _is_chat(models: Models, name: str) -> bool:

@@ -6,10 +6,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.context import ContextDep
+from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import Piece
-from serve_app.api.v1.wire import ERRORS, Body, Flag, Integer, Text, json_response
-from serve_app.core.rerank import Relevance, Rerank
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.job_calls import waited
+from serve_app.api.v1.rerank_response import rerank_result
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.core.rerank import Rerank
 
 router = APIRouter(tags=["text"], responses=ERRORS)
 
@@ -20,7 +23,7 @@ class DocumentBody(Piece):
     text: Text
 
 
-class RerankBody(Body):
+class RerankBody(JobBody):
     """A query and what to order by it."""
 
     model: Text = Field(min_length=1, max_length=500)
@@ -36,33 +39,17 @@ class RerankBody(Body):
 
 
 @router.post("/v1/rerank")
-async def rerank(body: RerankBody, request: Request, context: ContextDep) -> Response:
+async def rerank(
+    body: RerankBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Documents ordered by their relevance to the query, best first."""
-    body.refuse_async(request.headers)
     found = context.models.rerank(body.model)
-    texts = body.texts()
     operation = Rerank(
-        model=found.id, query=body.query, documents=texts, max_length=body.max_length
+        model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length
     )
-    relevance = await found.runs.rerank(operation)
-    return json_response(rerank_result(relevance, texts, body, found.id), body.ignored())
+    output: dict[str, Any] = {"top_n": body.top_n, "return_documents": body.return_documents}
 
+    async def answer() -> dict[str, Any]:
+        return rerank_result(await found.runs.rerank(operation), operation, **output)
 
-def rerank_result(
-    relevance: Relevance, texts: tuple[str, ...], body: RerankBody, model: str
-) -> dict[str, Any]:
-    """Equal scores keep the order of the request."""
-    order = sorted(range(len(texts)), key=lambda i: -relevance.scores[i])
-    results: list[dict[str, Any]] = []
-    for i in order[: body.top_n]:
-        result: dict[str, Any] = {"index": i, "relevance_score": relevance.scores[i]}
-        if body.return_documents:
-            result["document"] = {"text": texts[i]}
-        results.append(result)
-    tokens = relevance.prompt_tokens
-    return {
-        "object": "rerank.result",
-        "model": model,
-        "results": results,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }
+    return await waited(body, operation, request, context, principal, answer, output=output)

@@ -10,9 +10,11 @@ from serve_app.api.v1 import (
     files,
     models,
     pipelines,
+    profiles,
     rerank,
     speech,
     transcriptions,
+    voices,
 )
 
 router = APIRouter()
@@ -27,6 +29,8 @@ PARTS = (
     pipelines,
     files,
     archive,
+    profiles,
+    voices,
 )
 for part in PARTS:
     router.include_router(part.router)

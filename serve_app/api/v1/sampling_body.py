@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field, field_validator
 
+from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.wire import Body, Flag, Integer, Number, Text
 from serve_app.core.chat import Sampling
 
@@ -18,7 +19,7 @@ class StreamOptions(Body):
     include_queue: Flag | None = None
 
 
-class SamplingBody(Body):
+class SamplingBody(JobBody):
     """How tokens are chosen. Ranges are OpenAI's; `top_k`, `min_p` and `repeat_penalty` are
     extensions. null is the default.
     """

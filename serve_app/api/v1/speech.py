@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_body, from_validation_errors
 from serve_app.api.sse import frame, sse_response
+from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import envelope, media_item
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
 from serve_app.api.v1.speech_recording import SpeechRecording
@@ -34,18 +35,19 @@ async def speech(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
-    body.refuse_async(request.headers)
     found = body.found(context.models)
     operation = body.to_speak(found)
+    is_streamed = body.stream_format == "sse" or body.response_format not in ENVELOPES
+    if not is_streamed or body.is_async(request.headers):
+        output = {"response_format": body.response_format}
+        return await called(body, operation, request, context, principal, output)
+    body.refuse_job(request.headers)
     events = await started(found.runs.speak(operation))
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     heard = recording.listen(events)
     if body.stream_format == "sse":
         frames = speech_frames(heard)
         response = sse_response(frames, path=request.url.path, headers=body.ignored())
-    elif body.response_format in ENVELOPES:
-        answer = await spoken_envelope(context, heard, body, recording)
-        return json_response(answer, body.ignored())
     else:
         response = audio_response(heard, operation, body.ignored())
     response.background = BackgroundTask(recording.keep_quietly)
@@ -57,7 +59,7 @@ async def speech_stream(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak a text, always as raw bytes while they are produced."""
-    body.refuse_async(request.headers)
+    body.refuse_job(request.headers)
     if body.response_format not in (None, "pcm", "wav"):
         raise InvalidRequest(
             "response_format: this route streams 'pcm' or 'wav'", param="response_format"
@@ -76,7 +78,7 @@ async def speech_batch(
     body: SpeechBatchBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak up to 64 texts; one that fails has an `error` and the others are not affected."""
-    body.refuse_async(request.headers)
+    body.refuse_job(request.headers)
     if body.response_format not in (None, "url", "b64_wav", "b64_mp3"):
         raise InvalidRequest(
             "response_format: one of url, b64_wav, b64_mp3", param="response_format"

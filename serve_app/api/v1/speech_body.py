@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field
 
 from serve_app.api.v1.chat_parts import Piece
-from serve_app.api.v1.wire import Body, Flag, Integer, Number, Text
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.wire import Flag, Integer, Number, Text
 from serve_app.core.errors import InvalidRequest, NotFound, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.speech import AudioFormat, Speak, SpeechModel
@@ -41,7 +42,7 @@ class VoiceBody(Piece):
     id: Text = Field(min_length=1, max_length=200)
 
 
-class SpeechShared(Body):
+class SpeechShared(JobBody):
     """The fields that a batch can share between its items."""
 
     model: Text | None = Field(default=None, max_length=500)
@@ -59,7 +60,6 @@ class SpeechShared(Body):
     ref_text: Text | None = None
     x_vector_only_mode: Flag | None = None
     max_new_tokens: Annotated[Integer, Field(ge=1)] | None = None
-    tag: Text | None = Field(default=None, max_length=200)
     user: Text | None = None
 
     def without_effect(self) -> list[str]:

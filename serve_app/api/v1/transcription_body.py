@@ -9,7 +9,8 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, read_form
-from serve_app.api.v1.wire import Body, Integer, Number, Text
+from serve_app.api.v1.job_body import PRIORITY, JobBody
+from serve_app.api.v1.wire import Integer, Number, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob
 from serve_app.core.subtitles import Granularity
@@ -48,7 +49,7 @@ def _number(value: Any) -> Any:
 FormFlag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 
 
-class TranscriptionBody(Body):
+class TranscriptionBody(JobBody):
     """POST /v1/audio/transcriptions and /v1/audio/translations."""
 
     model: Text | None = Field(default=None, max_length=500)
@@ -73,6 +74,10 @@ class TranscriptionBody(Body):
     chunking_strategy: Any = None
     known_speaker_names: list[Text] | None = None
     known_speaker_references: list[Text] | None = None
+    wants_async: FormFlag | None = Field(default=None, validation_alias="async")
+    priority: (
+        Annotated[Integer, BeforeValidator(_number), Field(ge=-PRIORITY, le=PRIORITY)] | None
+    ) = None
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility; word times are always there."""

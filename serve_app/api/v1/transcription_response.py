@@ -3,40 +3,32 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from starlette.responses import Response
-
 from serve_app.api.sse import frame
-from serve_app.api.v1.wire import json_response
 from serve_app.core.streams import closing
 from serve_app.core.subtitles import Granularity, cues, srt, vtt
 from serve_app.core.transcription import Segment, Transcript, TranscriptionEvent
 
 
-def transcription_response(
-    transcript: Transcript,
-    *,
-    response_format: str,
-    task: str,
-    granularity: Granularity | None,
-    headers: dict[str, str],
-) -> Response:
-    """The whole transcript in the form asked for."""
+def transcript_body(
+    transcript: Transcript, *, response_format: str, task: str, granularity: Granularity | None
+) -> dict[str, Any] | str:
+    """JSON, or the text of the forms that are text."""
     is_subtitle = response_format in ("srt", "vtt")
     segments = cues(transcript.segments, granularity or ("subtitle" if is_subtitle else "sentence"))
     match response_format:
         case "text":
-            return _text(transcript.text + "\n", "text/plain", headers)
+            return transcript.text + "\n"
         case "srt":
-            return _text(srt(segments), "text/plain", headers)
+            return srt(segments)
         case "vtt":
-            return _text(vtt(segments), "text/vtt", headers)
+            return vtt(segments)
         case "verbose_json":
             body = verbose(transcript, segments, task)
         case _:
             body = {"text": transcript.text, "usage": usage(transcript)}
     if transcript.warnings:
         body["warnings"] = list(transcript.warnings)
-    return json_response(body, headers)
+    return body
 
 
 def verbose(transcript: Transcript, segments: tuple[Segment, ...], task: str) -> dict[str, Any]:
@@ -106,7 +98,3 @@ def _segment(segment: Segment) -> dict[str, Any]:
 
 def _word(word: Any) -> dict[str, Any]:
     return {"word": word.word, "start": word.start, "end": word.end}
-
-
-def _text(text: str, mime: str, headers: dict[str, str]) -> Response:
-    return Response(text, headers={"Content-Type": f"{mime}; charset=utf-8"} | headers)

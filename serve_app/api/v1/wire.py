@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from serve_app.core.errors import InvalidRequest
-
 JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
@@ -71,27 +69,12 @@ class Body(BaseModel):
         names = [*(self.model_extra or {}), *self.without_effect()]
         return ignored_header(names)
 
-    def refuse_async(self, headers: Mapping[str, str]) -> None:
-        """Raises InvalidRequest when an asynchronous answer is asked for."""
-        wants = (self.model_extra or {}).get("async")
-        refuse_async(headers, wants is True)
-
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
     """`X-Ignored-Fields` for these names; a header carries printable ASCII only."""
     kept = [name for name in names if name.isascii() and name.isprintable() and name != "async"]
     value = ",".join(dict.fromkeys(kept))[:HEADER_CHARACTERS]
     return {"X-Ignored-Fields": value} if value else {}
-
-
-def refuse_async(headers: Mapping[str, str], is_asked: bool) -> None:
-    """Asynchronous jobs do not exist yet; doing the work synchronously would surprise."""
-    if is_asked or "respond-async" in headers.get("prefer", "").lower():
-        raise InvalidRequest(
-            "asynchronous answers are not available in this version; "
-            "leave out 'async' and 'Prefer: respond-async'",
-            param="async",
-        )
 
 
 def dumps(value: Any) -> bytes:

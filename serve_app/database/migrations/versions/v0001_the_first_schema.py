@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("callback_url", sa.Text(), nullable=True),
         sa.Column("callback_tries", sa.Integer(), nullable=False),
         sa.Column("callback_due_at", sa.Float(), nullable=True),

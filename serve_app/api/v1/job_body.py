@@ -1,0 +1,47 @@
+"""The fields that make a job of a request."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+
+from serve_app.api.v1.wire import Body, Flag, Integer, Text
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.jobs import REF_ID
+
+PRIORITY = 100
+
+
+class JobBody(Body):
+    """What any operation can be asked for besides its fields. Higher `priority` starts first."""
+
+    wants_async: Flag | None = Field(default=None, validation_alias="async")
+    callback_url: Text | None = Field(default=None, min_length=1, max_length=4096)
+    ref_id: Text | None = Field(
+        default=None, pattern=REF_ID, validation_alias=AliasChoices("ref_id", "refId")
+    )
+    tag: Text | None = Field(default=None, max_length=200)
+    priority: Annotated[Integer, Field(ge=-PRIORITY, le=PRIORITY)] | None = None
+
+    def is_async(self, headers: Mapping[str, str]) -> bool:
+        """Whether the caller does not wait."""
+        return bool(self.wants_async) or prefers_async(headers)
+
+    def needs_job(self, headers: Mapping[str, str]) -> bool:
+        """Whether a text operation, which is bound to its connection, has to be durable."""
+        return self.is_async(headers) or bool(self.ref_id or self.callback_url)
+
+    def refuse_job(self, headers: Mapping[str, str]) -> None:
+        """InvalidRequest when an answer that streams is asked to be a job as well."""
+        if self.needs_job(headers):
+            raise InvalidRequest(
+                "an answer that streams is bound to its connection and cannot be a job; "
+                "leave out 'async', 'Prefer: respond-async', 'ref_id' and 'callback_url'",
+                param="async",
+            )
+
+
+def prefers_async(headers: Mapping[str, str]) -> bool:
+    """`Prefer: respond-async`, among other preferences."""
+    wishes = headers.get("prefer", "").lower().split(",")
+    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)

@@ -1,0 +1,101 @@
+"""Requests that are jobs: waited for, or answered at once with where the job is."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context
+from serve_app.api.v1.job_body import JobBody, prefers_async
+from serve_app.api.v1.job_rendering import rendering
+from serve_app.api.v1.wire import json_response
+from serve_app.core.errors import Cancelled, InternalError
+from serve_app.core.jobs import Job, Submission
+from serve_app.core.operations import Operation, Result
+from serve_app.direct_jobs import new_job_id
+from serve_app.jobs.callbacks import check_callback
+
+
+async def waited(
+    body: JobBody,
+    operation: Operation,
+    request: Request,
+    context: Context,
+    principal: Principal,
+    answer: Callable[[], Awaitable[dict[str, Any]]],
+    *,
+    output: Mapping[str, Any] = MappingProxyType({}),
+) -> Response:
+    """A text operation: straight from its family, unless something asks for a durable job."""
+    if body.needs_job(request.headers):
+        return await called(body, operation, request, context, principal, output)
+    submission = await submission_of(body, operation, context, principal, output)
+    content = await context.direct_jobs.run(submission, answer)
+    return json_response(content, {"X-Job-ID": submission.id} | body.ignored())
+
+
+async def submission_of(
+    body: JobBody,
+    operation: Operation,
+    context: Context,
+    principal: Principal,
+    output: Mapping[str, Any],
+) -> Submission:
+    """The job. InvalidRequest for a callback that would be refused."""
+    if body.callback_url is not None:
+        await check_callback(body.callback_url, context.config.limits)
+    return Submission(
+        id=new_job_id(),
+        operation=operation,
+        owner=principal.owner,
+        ref_id=body.ref_id,
+        tag=body.tag,
+        priority=body.priority or 0,
+        callback_url=body.callback_url,
+        output={name: value for name, value in output.items() if value is not None},
+    )
+
+
+async def called(
+    body: JobBody,
+    operation: Operation,
+    request: Request,
+    context: Context,
+    principal: Principal,
+    output: Mapping[str, Any],
+) -> Response:
+    """The finished job's body, or 202 at once for a caller who does not wait."""
+    submission = await submission_of(body, operation, context, principal, output)
+    headers = {"X-Job-ID": submission.id} | body.ignored()
+    if body.is_async(request.headers):
+        job = await context.jobs.submit(submission)
+        return accepted(job, context, headers, prefers=prefers_async(request.headers))
+    timeout_s = context.config.jobs.sync_timeout_s.v1
+    job = await context.jobs.run(submission, timeout_s=timeout_s)
+    return await rendering(context).response(job, finished_result(job), headers)
+
+
+def accepted(job: Job, context: Context, headers: dict[str, str], *, prefers: bool) -> Response:
+    """202: where the job is."""
+    url = rendering(context).job_url(job.id)
+    headers = headers | {"Location": url}
+    if prefers:
+        headers["Preference-Applied"] = "respond-async"
+    body = {"id": job.id, "status": job.status, "url": url}
+    response = json_response(body, headers)
+    response.status_code = 202
+    return response
+
+
+def finished_result(job: Job) -> Result:
+    """The result of a job that ended well; else its error, which names the job."""
+    if job.result is not None:
+        return job.result
+    error = job.failure.error() if job.failure else InternalError("the job has no result")
+    if job.status == "cancelled" and not isinstance(error, Cancelled):
+        error = Cancelled("the job was cancelled")
+    error.job_id = job.id
+    raise error

@@ -1,0 +1,154 @@
+"""/v1/jobs, and the progress of a medium's newest job."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.job_events import job_events
+from serve_app.api.v1.job_rendering import JobRendering, progress_object, rendering
+from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.core.jobs import Job, JobStatus
+from serve_app.jobs.reader import JobQuery
+
+router = APIRouter(tags=["jobs"], responses=ERRORS)
+FILTER = 200
+
+
+def seen_by(principal: Principal) -> str | None:
+    """Whose jobs a caller sees: their own; an admin everybody's."""
+    return None if "admin" in principal.scopes else principal.owner
+
+
+@router.get("/v1/jobs")
+async def list_jobs(
+    context: ContextDep,
+    principal: PrincipalDep,
+    status: Annotated[JobStatus | None, Query()] = None,
+    operation: Annotated[str | None, Query(max_length=FILTER)] = None,
+    tag: Annotated[str | None, Query(max_length=FILTER)] = None,
+    ref_id: Annotated[str | None, Query(max_length=FILTER)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+) -> Response:
+    """The caller's jobs, newest first; results name files by URL, whatever form was asked for.
+
+    Text operations under way, which are kept in memory, come first and on the first page only.
+    """
+    owner = seen_by(principal)
+    query = JobQuery(
+        owner=owner,
+        status=status,
+        operation=operation,
+        tag=tag,
+        ref_id=ref_id,
+        limit=limit,
+        offset=offset,
+    )
+    found, total = await context.job_reader.jobs(query)
+    direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
+    listed = [*direct, *found][:limit] if offset == 0 else list(found)
+    render = rendering(context)
+    data = await asyncio.gather(*(render(_by_url(job)) for job in listed))
+    answer = {
+        "object": "list",
+        "data": data,
+        "total": total + len(direct),
+        "limit": limit,
+        "offset": offset,
+    }
+    return json_response(answer)
+
+
+@router.get("/v1/jobs/{id}")
+async def get_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+    """A job by its id, its number or the `ref_id` that the caller gave it."""
+    return json_response(await rendering(context)(await _found(context, principal, id)))
+
+
+@router.post("/v1/jobs/{id}/cancel")
+async def cancel_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Stop a job at its next step."""
+    job = await _found(context, principal, id)
+    if context.direct_jobs.find(job.id, owner=None) is not None:
+        return json_response(await rendering(context)(context.direct_jobs.cancel(job.id)))
+    return json_response(await rendering(context)(await context.jobs.cancel(job.id)))
+
+
+@router.get("/v1/jobs/{id}/events", response_class=Response)
+async def watch_job(
+    id: str, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """`status`, `progress` and `warning` events as they come, last `done` with the whole job."""
+    job = await _found(context, principal, id)
+    seen = request.headers.get("last-event-id", "").strip()
+    frames = job_events(
+        job,
+        since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
+        look=lambda: _found(context, principal, job.id),
+        render=rendering(context),
+    )
+    return sse_response(frames, path=request.url.path)
+
+
+@router.get("/v1/{medium}/progress")
+async def medium_progress(
+    medium: Literal["images", "video", "audio"], context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Where the caller's newest active job of a medium is; zeros when there is none."""
+    singular = "image" if medium == "images" else medium
+    job = await context.job_reader.newest_active(singular, owner=principal.owner)
+    return json_response(_progress(job))
+
+
+def _progress(job: Job | None) -> dict[str, Any]:
+    if job is None:
+        return {
+            "current": 0,
+            "total": 0,
+            "active": False,
+            "phase": None,
+            "model": None,
+            "pct": 0.0,
+            "it_per_s": 0.0,
+            "elapsed": 0.0,
+            "job_id": None,
+        }
+    progress = progress_object(job)
+    return {
+        "current": progress["current"],
+        "total": progress["total"] or 0,
+        "active": True,
+        "phase": progress["phase"] or job.status,
+        "model": job.model,
+        "pct": progress["percent"] or 0.0,
+        "it_per_s": progress["it_per_s"] or 0.0,
+        "elapsed": round(JobRendering.elapsed_s(job), 3),
+        "job_id": job.id,
+    }
+
+
+async def _found(context: Context, principal: Principal, name: str) -> Job:
+    owner = seen_by(principal)
+    direct = context.direct_jobs.find(name, owner=owner)
+    return direct or await context.job_reader.get(name, owner=owner)
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    return (
+        query.status in (None, job.status)
+        and query.operation in (None, job.operation_name)
+        and query.tag in (None, job.tag)
+        and query.ref_id in (None, job.ref_id)
+    )
+
+
+def _by_url(job: Job) -> Job:
+    wanted = str(job.output.get("response_format", ""))
+    if wanted == "json" or wanted.startswith("b64"):
+        return job.model_copy(update={"output": job.output | {"response_format": "url"}})
+    return job

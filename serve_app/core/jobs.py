@@ -1,0 +1,175 @@
+"""Durable runs of operations: what a caller hands in, what a job is, and who runs them."""
+
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from serve_app.core.errors import (
+    AppError,
+    BackendUnavailable,
+    Cancelled,
+    Conflict,
+    ContextLengthExceeded,
+    InternalError,
+    InvalidRequest,
+    ModelNotFound,
+    ModelNotReady,
+    NotFound,
+    PayloadTooLarge,
+    QueueFull,
+    TimedOut,
+    Unavailable,
+    UnsupportedCapability,
+    UnsupportedMedia,
+    UpstreamError,
+)
+from serve_app.core.message import Message
+from serve_app.core.operations import Operation, Result
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
+REF_ID = r"^[A-Za-z0-9._:-]{1,128}$"
+FAILURES: dict[str, type[AppError]] = {
+    kind.__name__: kind
+    for kind in (
+        InvalidRequest,
+        UnsupportedCapability,
+        ContextLengthExceeded,
+        NotFound,
+        ModelNotFound,
+        Conflict,
+        PayloadTooLarge,
+        UnsupportedMedia,
+        Cancelled,
+        InternalError,
+        UpstreamError,
+        Unavailable,
+        QueueFull,
+        ModelNotReady,
+        BackendUnavailable,
+        TimedOut,
+    )
+}
+
+
+class Failure(Message):
+    """An AppError at rest: the name of its class and what it says."""
+
+    kind: str
+    message: str
+    code: str
+    param: str | None = None
+    provider: str | None = None
+
+    def error(self) -> AppError:
+        """The error, to be raised again. It will not pass by itself."""
+        return FAILURES.get(self.kind, InternalError)(
+            self.message, param=self.param, provider=self.provider, code=self.code
+        )
+
+
+def failure_of(error: AppError) -> Failure:
+    """The failure that `Failure.error` turns back; of a class made on the fly, its nearest kin."""
+    kind = next((c.__name__ for c in type(error).__mro__ if c.__name__ in FAILURES), "AppError")
+    return Failure(
+        kind=kind,
+        message=error.message,
+        code=error.code,
+        param=error.param,
+        provider=error.provider,
+    )
+
+
+class StageState(Message):
+    """Where a stage of a job is; `seconds` is how long a finished one took."""
+
+    name: str
+    status: Literal["pending", "running", "succeeded", "failed"] = "pending"
+    seconds: float | None = None
+
+
+class JobProgress(Message):
+    """How far a job is, in the units of its phase; `percent` is over all stages."""
+
+    current: int = 0
+    total: int | None = None
+    percent: float | None = None
+    phase: str | None = None
+    per_second: float | None = None
+    eta_s: float | None = None
+
+
+class JobWarning(Message):
+    """A soft failure and the revision of the job that brought it."""
+
+    text: str
+    revision: int
+
+
+class Submission(Message):
+    """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
+    `output` is what the dialect needs to write the result, and of no concern to the job.
+    """
+
+    id: str
+    operation: Operation
+    owner: str
+    ref_id: str | None = Field(default=None, pattern=REF_ID)
+    tag: str | None = None
+    priority: int = 0
+    callback_url: str | None = None
+    output: dict[str, Any] = Field(default_factory=dict)
+
+
+class Job(Message):
+    """A job as it is now. Times are unix seconds. `position` counts from 1 while it is queued.
+    `files` maps hashes of the result's blobs to the names under which they are archived.
+    """
+
+    id: str
+    number: int
+    operation_name: str
+    operation: Operation
+    output: dict[str, Any]
+    owner: str
+    ref_id: str | None
+    tag: str | None
+    model: str | None
+    status: JobStatus
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    revision: int
+    position: int | None
+    progress: JobProgress
+    stages: tuple[StageState, ...]
+    warnings: tuple[JobWarning, ...]
+    result: Result | None
+    files: dict[str, str]
+    failure: Failure | None
+    callback_url: str | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in FINAL
+
+
+class JobRunner(Protocol):
+    """Runs jobs to their end, whatever process dies meanwhile."""
+
+    async def submit(self, submission: Submission) -> Job:
+        """Accept the job and return at once. Conflict for a `ref_id` that the owner has used,
+        QueueFull when too many wait.
+        """
+        ...
+
+    async def run(self, submission: Submission, *, timeout_s: float) -> Job:
+        """Submit and wait for the end. TimedOut, with the job's id, when it takes longer; the job
+        goes on.
+        """
+        ...
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop the job at its next step. Conflict when it is finished, NotFound when unknown."""
+        ...

@@ -1,0 +1,83 @@
+"""Every operation, its name and its result, and both as JSON for what must outlive a process."""
+
+import json
+from typing import Any
+
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.media import Blob
+from serve_app.core.message import Message
+from serve_app.core.rerank import Relevance, Rerank
+from serve_app.core.speech import Speak
+from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.core.video_dub import DubbedVideo, DubVideo
+
+Operation = Chat | Complete | Embed | Rerank | Speak | Transcribe | DubVideo
+
+
+class SaidText(Message):
+    """All that a text model said, as it came."""
+
+    events: tuple[ChatEvent, ...]
+
+
+class SpokenSound(Message):
+    """A spoken text, stored."""
+
+    audio: Blob
+    duration_s: float
+    warnings: tuple[str, ...] = ()
+
+
+Result = SaidText | Embeddings | Relevance | SpokenSound | Transcript | DubbedVideo
+
+OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
+    "chat": (Chat, SaidText),
+    "complete": (Complete, SaidText),
+    "embed": (Embed, Embeddings),
+    "rerank": (Rerank, Relevance),
+    "audio.speech": (Speak, SpokenSound),
+    "audio.transcription": (Transcribe, Transcript),
+    "pipeline.video-dub": (DubVideo, DubbedVideo),
+}
+"""By public name: the part before the dot is the operation's medium, where it has one."""
+
+_NAMES = {operation: name for name, (operation, _) in OPERATIONS.items()}
+
+
+def operation_name(operation: Operation) -> str:
+    """The public name."""
+    return _NAMES[type(operation)]
+
+
+def read_operation(name: str, content: dict[str, Any]) -> Operation:
+    """The operation that `to_json` wrote."""
+    return OPERATIONS[name][0].model_validate_json(_text(content))
+
+
+def read_result(name: str, content: dict[str, Any]) -> Result:
+    """The result that `to_json` wrote."""
+    return OPERATIONS[name][1].model_validate_json(_text(content))
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """A message as JSON; bytes are base64."""
+    return message.model_dump(mode="json")
+
+
+def blobs_of(value: object) -> list[Blob]:
+    """Every blob that a message refers to, at any depth."""
+    if isinstance(value, Blob):
+        return [value]
+    if isinstance(value, Message):
+        return [
+            blob for name in type(value).model_fields for blob in blobs_of(getattr(value, name))
+        ]
+    if isinstance(value, tuple | list):
+        return [blob for item in value for blob in blobs_of(item)]
+    return []
+
+
+def _text(content: dict[str, Any]) -> str:
+    # Only in JSON does pydantic read lists as tuples and base64 as bytes under strict types.
+    return json.dumps(content)

@@ -1,0 +1,133 @@
+"""Telling a caller's server that a job has ended: at least once, signed, with patience."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpcore
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from serve_app.blobs.addresses import AllowList, GuardedBackend
+from serve_app.blobs.fetch import checked_url, url_bytes
+from serve_app.core.errors import InvalidRequest, NotFound
+from serve_app.core.jobs import Job
+from serve_app.core.settings import Jobs, Limits
+from serve_app.database.connection import Database
+from serve_app.database.schema import JobRow
+from serve_app.jobs.reader import JobReader
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 15.0
+AT_ONCE = 8
+FIELD = "callback_url"
+Render = Callable[[Job], Awaitable[dict[str, Any]]]
+
+
+class Callbacks:
+    """Posts finished jobs. `secret` signs them; without one there is no signature."""
+
+    def __init__(
+        self,
+        database: Database,
+        render: Render,
+        *,
+        settings: Jobs,
+        limits: Limits,
+        secret: str | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._reader = JobReader(database)
+        self._render = render
+        self._settings = settings
+        self._limits = limits
+        self._secret = secret
+        self._clock = clock
+
+    async def deliver_due(self) -> None:
+        """Post what is due now. A try that fails is due again after a pause that doubles."""
+        due = await self._database.read(self._due)
+        await asyncio.gather(*(self._deliver(job_id) for job_id in due))
+
+    def _due(self, session: Session) -> list[str]:
+        due = select(JobRow.id).where(JobRow.callback_due_at <= self._clock())
+        return list(session.scalars(due.order_by(JobRow.callback_due_at).limit(AT_ONCE)))
+
+    async def _deliver(self, job_id: str) -> None:
+        if not await self._database.write(lambda session: self._claim(session, job_id)):
+            return
+        try:
+            job = await self._reader.get(job_id)
+            await self._post(job)
+        except NotFound:
+            return
+        except (InvalidRequest, TimeoutError, *_NETWORK) as error:
+            logger.warning("the callback of job %s failed: %s", job_id, error)
+            await self._database.write(lambda session: self._put_off(session, job_id))
+            return
+        await self._database.write(lambda session: _settle(session, job_id))
+
+    def _claim(self, session: Session, job_id: str) -> bool:
+        """Whether this process is to post: it counts as a try, and nobody else posts meanwhile."""
+        row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        now = self._clock()
+        if row is None or row.callback_due_at is None or row.callback_due_at > now:
+            return False
+        if row.callback_tries >= self._settings.callback_attempts:
+            row.callback_due_at = None
+            return False
+        # If this process dies while it posts, somebody posts again later.
+        row.callback_due_at = now + 2 * TIMEOUT_S
+        row.callback_tries += 1
+        return True
+
+    def _put_off(self, session: Session, job_id: str) -> None:
+        row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        if row is not None:
+            is_last = row.callback_tries >= self._settings.callback_attempts
+            pause = self._settings.callback_pause_s * 2 ** (row.callback_tries - 1)
+            row.callback_due_at = None if is_last else self._clock() + pause
+
+    async def _post(self, job: Job) -> None:
+        assert job.callback_url is not None
+        parts = checked_url(job.callback_url, FIELD)
+        body = json.dumps(await self._render(job), ensure_ascii=False).encode("utf-8", "replace")
+        headers = [(b"Content-Type", b"application/json"), (b"User-Agent", b"polyphony")]
+        if self._secret:
+            digest = hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()
+            headers.append((b"X-Signature", f"sha256={digest}".encode()))
+        backend = GuardedBackend(AllowList(self._limits.fetch_allow), param=FIELD)
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            httpcore.AsyncConnectionPool(network_backend=backend) as pool,
+        ):
+            answer = await pool.request("POST", url_bytes(parts), headers=headers, content=body)
+        if not 200 <= answer.status < 300:
+            raise InvalidRequest(f"the receiver answered with status {answer.status}")
+
+
+async def check_callback(url: str, limits: Limits) -> None:
+    """InvalidRequest for a URL that would be refused when the time comes."""
+    parts = checked_url(url, FIELD)
+    backend = GuardedBackend(AllowList(limits.fetch_allow), param=FIELD)
+    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    try:
+        await backend.vetted(parts.hostname or "", port)
+    except httpcore.ConnectError:
+        raise InvalidRequest(f"{FIELD}: its host cannot be resolved", param=FIELD) from None
+
+
+_NETWORK = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+
+
+def _settle(session: Session, job_id: str) -> None:
+    row = session.scalar(select(JobRow).where(JobRow.id == job_id))
+    if row is not None:
+        row.callback_due_at = None

@@ -1,0 +1,291 @@
+"""`JobExecutor`: a JobRunner over the table of jobs.
+
+It knows neither Ray nor how steps are recorded.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from serve_app.core.errors import (
+    AppError,
+    Cancelled,
+    InternalError,
+    ModelNotReady,
+    QueueFull,
+    TimedOut,
+    Unavailable,
+)
+from serve_app.core.jobs import Job, Submission, failure_of
+from serve_app.core.message import Progress
+from serve_app.core.operations import Operation, Result
+from serve_app.core.stages import Stage
+from serve_app.jobs.leases import Leases
+from serve_app.jobs.store import Account, JobStore
+from serve_app.jobs.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+LOOK_S = 0.5
+"""How often an executor looks at the table for what others have changed."""
+
+
+class Steps(Protocol):
+    """Durable workflows: the part that a library does."""
+
+    async def start(self, job_id: str) -> None:
+        """Begin the job's workflow, or let it go on after its last recorded step."""
+        ...
+
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The recorded result of the step, or that of doing its work now."""
+        ...
+
+
+@dataclass
+class Run:
+    """A job that this process works on."""
+
+    tracker: Tracker
+    working: set["asyncio.Task[object]"] = field(default_factory=set)
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Stop the steps under way; none begins any more."""
+        self.is_cancelled = True
+        for task in self.working:
+            task.cancel()
+
+    async def doing(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result, or Cancelled."""
+        if self.is_cancelled:
+            raise Cancelled("the job was cancelled")
+        task: asyncio.Task[T] = asyncio.ensure_future(_awaited(work))
+        self.working.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self.is_cancelled:
+                task.cancel()
+                raise
+            raise Cancelled("the job was cancelled") from None
+        finally:
+            self.working.discard(task)
+
+
+Perform = Callable[[Operation, Stage, Callable[[Progress], None]], Awaitable[Result]]
+"""Does an operation, telling its progress; `stage` records the steps it has."""
+Record = Callable[[Job, Result], Awaitable[dict[str, str]]]
+"""Enters a result's files where they are kept; their public names by hash."""
+
+
+class JobExecutor:
+    """Runs the jobs of some queues; `queues` maps their names to how many may run at once."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        leases: Leases,
+        *,
+        queues: Mapping[str, int],
+        queue_of: Callable[[Operation], str],
+        stages_of: Callable[[Operation], tuple[str, ...]],
+        perform: Perform,
+        record: Record,
+        max_pending: int,
+        stage_attempts: int,
+        cancels_on_disconnect: bool,
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._queues = queues
+        self._queue_of = queue_of
+        self._stages_of = stages_of
+        self._do = perform
+        self._record = record
+        self._max_pending = max_pending
+        self._stage_attempts = stage_attempts
+        self._cancels_on_disconnect = cancels_on_disconnect
+        self._steps: Steps | None = None
+        self._runs: dict[str, Run] = {}
+        self._waiting: dict[str, asyncio.Future[Job]] = {}
+
+    def use(self, steps: Steps) -> None:
+        """Complete the construction: workflows are registered with `perform` before they start."""
+        self._steps = steps
+
+    async def submit(self, submission: Submission) -> Job:
+        """See JobRunner."""
+        queue = self._queue_of(submission.operation)
+        job, starts = await self._store.add(
+            submission,
+            queue=queue,
+            capacity=self._queues[queue],
+            max_pending=self._max_pending,
+            executor=self._leases.executor,
+        )
+        if starts:
+            await self._started.start(job.id)
+        return job
+
+    async def run(self, submission: Submission, *, timeout_s: float) -> Job:
+        """See JobRunner. When the caller leaves, the job is cancelled or not as configured."""
+        waiting = self._waiting.setdefault(
+            submission.id, asyncio.get_running_loop().create_future()
+        )
+        try:
+            await self.submit(submission)
+            async with asyncio.timeout(timeout_s):
+                return await self._ended(submission.id, waiting)
+        except TimeoutError:
+            raise TimedOut(
+                f"job {submission.id!r} takes longer than {timeout_s:g} s; it goes on",
+                job_id=submission.id,
+            ) from None
+        except asyncio.CancelledError:
+            if self._cancels_on_disconnect:
+                await asyncio.shield(self._left(submission.id))
+            raise
+        finally:
+            self._waiting.pop(submission.id, None)
+
+    async def cancel(self, job_id: str) -> Job:
+        """See JobRunner."""
+        job = await self._store.request_cancel(job_id)
+        if job_id in self._runs:
+            self._runs[job_id].cancel()
+        return job
+
+    async def perform(self, job_id: str) -> None:
+        """The body of a job's workflow: everything from taking the job to its recorded end."""
+        job = await self._store.take(job_id, self._leases.executor)
+        if job is None:
+            return
+        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id))
+        run = self._runs[job_id] = Run(tracker)
+        writing = asyncio.create_task(tracker.keep_writing())
+        try:
+            await self._finish(job, run)
+        finally:
+            writing.cancel()
+            del self._runs[job_id]
+        await self.claim(self._queue_of(job.operation))
+
+    async def look_after(self) -> None:
+        """Every `LOOK_S`: take over what a dead process left, stop what is cancelled, start what
+        waits.
+        """
+        for executor in await self._leases.dead():
+            released = await self._store.release(executor)
+            await self._leases.forget(executor)
+            if released:
+                logger.warning("took over %d jobs of a process that died", released)
+        seen = await self._store.look(self._leases.executor)
+        for job_id in seen.cancelled:
+            if job_id in self._runs:
+                self._runs[job_id].cancel()
+        for queue in seen.queues & self._queues.keys():
+            await self.claim(queue)
+
+    async def claim(self, queue: str) -> None:
+        """Start the jobs that there is room for."""
+        ids = await self._store.claim(
+            queue, capacity=self._queues[queue], executor=self._leases.executor
+        )
+        for job_id in ids:
+            await self._started.start(job_id)
+
+    @property
+    def _started(self) -> Steps:
+        assert self._steps is not None, "use() comes first"
+        return self._steps
+
+    async def _finish(self, job: Job, run: Run) -> None:
+        """Do the job and record its end, whatever it is; only the end of this process is none."""
+        result: Result | None = None
+        files: dict[str, str] = {}
+        error: AppError | None = None
+        try:
+            result = await self._do(job.operation, self._stage(run), run.tracker.advance)
+            run.tracker.warn(getattr(result, "warnings", ()))
+            files = await self._record(job, result)
+        except AppError as failure:
+            error = failure
+        except Exception:
+            logger.exception("job %s failed", job.id)
+            error = InternalError(f"job {job.id!r} failed unexpectedly; the server's log says why")
+        is_cancelled = isinstance(error, Cancelled) or (run.is_cancelled and error is not None)
+        ended = await self._store.finish(
+            job.id,
+            self._leases.executor,
+            "cancelled" if is_cancelled else "failed" if error else "succeeded",
+            account=run.tracker.account(is_done=error is None),
+            result=None if error else result,
+            files=files,
+            failure=failure_of(error) if error else None,
+        )
+        waiting = self._waiting.get(job.id)
+        if ended is not None and waiting is not None and not waiting.done():
+            waiting.set_result(ended)
+
+    def _stage(self, run: Run) -> Stage:
+        async def stage(name: str, work: Callable[[], Awaitable[T]]) -> T:
+            run.tracker.begin(name)
+            try:
+                result = await self._started.step(name, lambda: self._tried(run, work))
+            except AppError as error:
+                run.tracker.end(name, failed=True)
+                if not error.message.startswith("stage "):
+                    error.message = f"stage {name!r}: {error.message}"
+                raise
+            run.tracker.end(name)
+            return result
+
+        return stage
+
+    async def _tried(self, run: Run, work: Callable[[], Awaitable[T]]) -> T:
+        """Work again on what may pass. A process that dies under it is suspected of dying of it,
+        so that is tried a few times; loading models and full queues are waited for.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await run.doing(work)
+            except Unavailable as error:
+                if error.retry_after_s is None or attempt >= self._stage_attempts:
+                    raise
+                logger.warning("trying a stage again: %s", error.message)
+                attempt += not isinstance(error, ModelNotReady | QueueFull)
+                await run.doing(_pause(error.retry_after_s))
+
+    def _writer(self, job_id: str) -> Callable[[Account], Awaitable[None]]:
+        async def write(account: Account) -> None:
+            await self._store.report(job_id, self._leases.executor, account)
+
+        return write
+
+    async def _ended(self, job_id: str, waiting: "asyncio.Future[Job]") -> Job:
+        """The finished job: told by this process, or seen in the table when another one ran it."""
+        while True:
+            done, _ = await asyncio.wait((waiting,), timeout=LOOK_S)
+            if done:
+                return waiting.result()
+            job = await self._store.get(job_id)
+            if job.is_final:
+                return job
+
+    async def _left(self, job_id: str) -> None:
+        with suppress(AppError):
+            await self.cancel(job_id)
+
+
+def _pause(seconds: float) -> Callable[[], Awaitable[None]]:
+    return lambda: asyncio.sleep(seconds)
+
+
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()

@@ -1,0 +1,58 @@
+"""The one result of an operation, whatever its engine streams on the way."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import cast
+
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.errors import UpstreamError
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Message, Progress
+from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenSound
+from serve_app.core.operations import operation_name as name_of
+from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.streams import closing, gathered
+from serve_app.core.wav import sized
+
+
+async def outcome(
+    operation: Operation,
+    events: AsyncIterator[Message],
+    *,
+    blobs: BlobStore,
+    report: Callable[[Progress], None],
+) -> Result:
+    """Run the stream to its end and close it. UpstreamError when it ends without a result."""
+    if isinstance(operation, Chat | Complete):
+        said = cast("list[ChatEvent]", await gathered(events))
+        return SaidText(events=tuple(said))
+    if isinstance(operation, Speak):
+        return await _spoken(operation, cast("AsyncIterator[SpeechEvent]", events), blobs)
+    kind = OPERATIONS[name_of(operation)][1]
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, Progress):
+                report(event)
+            elif isinstance(event, kind):
+                return event
+    raise UpstreamError(f"{name_of(operation)!r} ended without a result")
+
+
+async def _spoken(
+    operation: Speak, events: AsyncIterator[SpeechEvent], blobs: BlobStore
+) -> SpokenSound:
+    data = bytearray()
+    end: Spoken | None = None
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, AudioChunk):
+                data += event.data
+            else:
+                end = event
+    if end is None:
+        raise UpstreamError(f"model {operation.model!r} stopped before the end of the text")
+    audio = await blobs.write(_once(sized(bytes(data))), mime=AUDIO_MIME[operation.format])
+    return SpokenSound(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

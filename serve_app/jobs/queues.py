@@ -1,0 +1,43 @@
+"""In which line an operation waits, how long the line's counter is, and which stages it has."""
+
+from collections.abc import Mapping
+
+from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.operations import Operation, operation_name
+from serve_app.core.settings import Placement
+from serve_app.core.video_dub import DUB_STAGES, DubVideo
+
+PIPELINE = "pipeline."
+
+
+class Queues:
+    """One queue per family and per pipeline, as wide as all its replicas together."""
+
+    def __init__(self, config: AppConfig) -> None:
+        self._families = {f.name: _width(f.placement) for f in config.families}
+        self._pipelines: dict[str, int] = {p.name: _width(p.placement) for p in config.pipelines}
+        self._family_of = {m.id: f.name for f in config.families for m in f.models}
+
+    def of(self, deployment: str) -> Mapping[str, int]:
+        """The queues that a deployment works on, and how many jobs of each run at once."""
+        if deployment == JOBS:
+            return self._families
+        return {deployment: self._pipelines[deployment]}
+
+    def queue_of(self, operation: Operation) -> str:
+        """The family of the operation's model, or the pipeline."""
+        if isinstance(operation, DubVideo):
+            return operation_name(operation).removeprefix(PIPELINE)
+        return self._family_of[operation.model]
+
+    def deployment_of(self, operation: Operation) -> str:
+        """Which deployment runs it."""
+        return self.queue_of(operation) if isinstance(operation, DubVideo) else JOBS
+
+    def stages_of(self, operation: Operation) -> tuple[str, ...]:
+        """The names of its stages in their order."""
+        return DUB_STAGES if isinstance(operation, DubVideo) else (operation_name(operation),)
+
+
+def _width(placement: Placement) -> int:
+    return placement.max_replicas * placement.max_ongoing_requests

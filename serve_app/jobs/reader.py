@@ -1,0 +1,128 @@
+"""Looking at jobs: one by any of its names, or many by filters. Changes nothing."""
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from serve_app.core.errors import AppError, NotFound
+from serve_app.core.jobs import Job, JobStatus
+from serve_app.core.message import Message
+from serve_app.database.connection import Database
+from serve_app.database.schema import JobRow
+from serve_app.jobs.records import to_job, to_jobs
+
+NUMBER_DIGITS = 18
+
+
+class JobQuery(Message):
+    """Which jobs, newest first; filters are joined by and. `owner` None sees all."""
+
+    owner: str | None = None
+    status: JobStatus | None = None
+    operation: str | None = None
+    tag: str | None = None
+    ref_id: str | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+class Look(Message):
+    """What an executor has to do: jobs to stop, and queues in which somebody waits or was lost."""
+
+    cancelled: tuple[str, ...]
+    queues: frozenset[str]
+
+
+class JobReader:
+    """The table of jobs, read."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def get(self, name: str, *, owner: str | None = None) -> Job:
+        """By id, number or `ref_id`. NotFound when unknown or another owner's; None sees all."""
+
+        def work(session: Session) -> Job:
+            row = _named(session, name, owner)
+            if row is None or owner not in (None, row.owner):
+                raise unknown(name)
+            return to_job(session, row)
+
+        return await self.database.read(work)
+
+    async def jobs(self, query: JobQuery) -> tuple[tuple[Job, ...], int]:
+        """A page, and how many there are in all."""
+
+        def work(session: Session) -> tuple[tuple[Job, ...], int]:
+            chosen = _filtered(query)
+            total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+            newest = chosen.order_by(JobRow.number.desc())
+            page = session.scalars(newest.limit(query.limit).offset(query.offset))
+            return to_jobs(session, page), total
+
+        return await self.database.read(work)
+
+    async def newest_active(self, medium: str, *, owner: str) -> Job | None:
+        """The owner's running, else waiting, job whose operation is of a medium."""
+
+        def work(session: Session) -> Job | None:
+            active = select(JobRow).where(
+                JobRow.owner == owner,
+                JobRow.operation.startswith(f"{medium}.", autoescape=True),
+                JobRow.status.in_(("running", "queued")),
+            )
+            order = active.order_by((JobRow.status == "running").desc(), JobRow.number.desc())
+            row = session.scalars(order).first()
+            return None if row is None else to_job(session, row)
+
+        return await self.database.read(work)
+
+    async def unfinished(self, queue: str, *, limit: int) -> tuple[str, ...]:
+        """The ids of a queue's running and waiting jobs, oldest first."""
+
+        def work(session: Session) -> tuple[str, ...]:
+            ids = select(JobRow.id).where(
+                JobRow.queue == queue, JobRow.status.in_(("running", "queued"))
+            )
+            return tuple(session.scalars(ids.order_by(JobRow.number).limit(limit)))
+
+        return await self.database.read(work)
+
+    async def look(self, executor: str) -> Look:
+        """What others have changed for an executor."""
+
+        def work(session: Session) -> Look:
+            stop = select(JobRow.id).where(
+                JobRow.executor == executor, JobRow.status == "running", JobRow.cancel_requested
+            )
+            lost = (JobRow.status == "running") & JobRow.executor.is_(None)
+            queues = select(JobRow.queue).where((JobRow.status == "queued") | lost).distinct()
+            return Look(
+                cancelled=tuple(session.scalars(stop)), queues=frozenset(session.scalars(queues))
+            )
+
+        return await self.database.read(work)
+
+
+def unknown(name: str) -> AppError:
+    """What a caller hears of a job that does not exist, or is not theirs."""
+    return NotFound(f"no job {name[:128]!r}", param="id")
+
+
+def _named(session: Session, name: str, owner: str | None) -> JobRow | None:
+    row = session.scalar(select(JobRow).where(JobRow.id == name))
+    if row is None:
+        by_ref = select(JobRow).where(JobRow.ref_id == name)
+        own = by_ref if owner is None else by_ref.where(JobRow.owner == owner)
+        row = session.scalars(own.order_by(JobRow.number.desc())).first()
+    if row is None and name.isascii() and name.isdigit() and len(name) <= NUMBER_DIGITS:
+        row = session.get(JobRow, int(name))
+    return row
+
+
+def _filtered(query: JobQuery) -> Select[JobRow]:
+    chosen = select(JobRow)
+    for name in ("owner", "status", "operation", "tag", "ref_id"):
+        value = getattr(query, name)
+        if value is not None:
+            chosen = chosen.where(getattr(JobRow, name) == value)
+    return chosen

@@ -1,0 +1,108 @@
+"""A row of the table of jobs as a Job, and a Submission as a row."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from serve_app.core.jobs import (
+    FINAL,
+    Failure,
+    Job,
+    JobProgress,
+    JobStatus,
+    JobWarning,
+    StageState,
+    Submission,
+)
+from serve_app.core.operations import operation_name, read_operation, read_result, to_json
+from serve_app.database.schema import JobRow
+
+
+def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
+    """A queued job."""
+    operation = submission.operation
+    return JobRow(
+        id=submission.id,
+        operation=operation_name(operation),
+        request=to_json(operation),
+        output=submission.output,
+        owner=submission.owner,
+        tag=submission.tag,
+        ref_id=submission.ref_id,
+        model=getattr(operation, "model", None),
+        queue=queue,
+        priority=submission.priority,
+        status="queued",
+        executor=None,
+        cancel_requested=False,
+        attempts=0,
+        revision=1,
+        created_at=now,
+        started_at=None,
+        finished_at=None,
+        progress={},
+        stages=[],
+        warnings=[],
+        result=None,
+        files={},
+        error=None,
+        callback_url=submission.callback_url,
+        callback_tries=0,
+        callback_due_at=None,
+    )
+
+
+def to_job(session: Session, row: JobRow) -> Job:
+    """The job as it is in this transaction."""
+    return Job(
+        id=row.id,
+        number=row.number,
+        operation_name=row.operation,
+        operation=read_operation(row.operation, row.request),
+        output=row.output,
+        owner=row.owner,
+        ref_id=row.ref_id,
+        tag=row.tag,
+        model=row.model,
+        status=status_of(row),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        revision=row.revision,
+        position=_position(session, row) if row.status == "queued" else None,
+        progress=JobProgress.model_validate(row.progress),
+        stages=tuple(StageState.model_validate(stage) for stage in row.stages),
+        warnings=tuple(JobWarning.model_validate(warning) for warning in row.warnings),
+        result=None if row.result is None else read_result(row.operation, row.result),
+        files=row.files,
+        failure=None if row.error is None else Failure.model_validate(row.error),
+        callback_url=row.callback_url,
+    )
+
+
+def to_jobs(session: Session, rows: Iterable[JobRow]) -> tuple[Job, ...]:
+    """Several."""
+    return tuple(to_job(session, row) for row in rows)
+
+
+def status_of(row: JobRow) -> JobStatus:
+    """The row's status, which only this package writes."""
+    status: JobStatus = row.status  # type: ignore[assignment]
+    return status
+
+
+def is_final(row: JobRow) -> bool:
+    """Whether the job has ended."""
+    return status_of(row) in FINAL
+
+
+def _position(session: Session, row: JobRow) -> int:
+    """1 for the job that starts next: higher priorities first, then first come, first served."""
+    before = select(func.count()).where(
+        JobRow.queue == row.queue,
+        JobRow.status == "queued",
+        (JobRow.priority > row.priority)
+        | ((JobRow.priority == row.priority) & (JobRow.number < row.number)),
+    )
+    return 1 + (session.scalar(before) or 0)

@@ -1,0 +1,139 @@
+"""The deployment class of everything that runs jobs: `jobs` itself, and every pipeline.
+
+A pipeline's deployment runs that pipeline's jobs over the families' handles; `jobs` runs those of
+the families and does what concerns all jobs: it keeps pipelines that have work awake, calls back
+and cleans up.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.archive.archive import Archive
+from serve_app.archive.sweep import INTERVAL_S, ArchiveSweep
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
+from serve_app.core.jobs import Job, Submission
+from serve_app.database.connection import Database
+from serve_app.garbage import collect_rarely
+from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
+from serve_app.jobs.callbacks import Callbacks, Render
+from serve_app.jobs.chores import Attention, Chore, JobRetention, repeat
+from serve_app.jobs.executor import LOOK_S
+from serve_app.jobs.leases import Leases
+from serve_app.jobs.store import JobStore
+from serve_app.jobs.workflows import Workflows
+from serve_app.live_models import Handles, live_models
+from serve_app.logs import log_to_stderr
+
+RENEW_S = 5.0
+CALLBACKS_S = 0.5
+
+
+class JobsReplica:
+    """Runs the jobs of one deployment. Exactly one replica's worth of DBOS lives in a process."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        name: str,
+        families: Handles,
+        *,
+        compose: dict[str, ComposePipeline] | None = None,
+    ) -> None:
+        log_to_stderr()
+        collect_rarely()
+        self.blobs = FsspecBlobStore(config.storage.blobs_location)
+        self.database = Database(config.storage.database_location)
+        self.store = JobStore(self.database, self.blobs.url)
+        self._leases = Leases(self.database, f"{name}-{secrets.token_hex(6)}")
+        self._executor = job_executor(
+            config,
+            (name,),
+            store=self.store,
+            leases=self._leases,
+            database=self.database,
+            blobs=self.blobs,
+            perform=Performer(config, live_models(config, families), self.blobs, compose or {}),
+        )
+        self.workflows = Workflows(
+            self.database.url,
+            application=f"polyphony-{name}",
+            executor=self._leases.executor,
+            perform=self._executor.perform,
+        )
+        self._executor.use(self.workflows)
+        # Serve calls constructors on the replica's event loop.
+        self._starting = asyncio.get_running_loop().create_task(self._start())
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def submit(self, submission: Submission) -> Job:
+        """See JobRunner."""
+        await self._starting
+        return await self._executor.submit(submission)
+
+    async def run(self, submission: Submission, timeout_s: float) -> Job:
+        """See JobRunner."""
+        await self._starting
+        return await self._executor.run(submission, timeout_s=timeout_s)
+
+    async def attend(self, job_id: str) -> None:
+        """Returns when the job has ended, whoever runs it; see Attention."""
+        while not (await self.store.get(job_id)).is_final:
+            await asyncio.sleep(LOOK_S)
+
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a replica whose start has failed."""
+        if self._starting.done():
+            self._starting.result()
+
+    def chores(self) -> list[tuple[Chore, float]]:
+        """What this replica does again and again, and every how many seconds."""
+        return [(self._leases.renew, RENEW_S), (self._executor.look_after, LOOK_S)]
+
+    async def _start(self) -> None:
+        await self._leases.renew()
+        await self.workflows.launch()
+        self._chores = [
+            asyncio.create_task(repeat(chore, every_s=every_s)) for chore, every_s in self.chores()
+        ]
+
+
+class MainJobsReplica(JobsReplica):
+    """The `jobs` deployment. `render` writes a job for callbacks."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        name: str,
+        families: Handles,
+        *,
+        pipelines: Mapping[str, DeploymentHandle[Any]],
+        render: Callable[[AppConfig, FsspecBlobStore], Render],
+    ) -> None:
+        super().__init__(config, name, families)
+        self._attention = Attention(self.store, pipelines)
+        self._retention = JobRetention(self.store, self.workflows, config.jobs)
+        self._callbacks = Callbacks(
+            self.database,
+            render(config, self.blobs),
+            settings=config.jobs,
+            limits=config.limits,
+            secret=os.environ.get("CALLBACK_SECRET"),
+        )
+        archive = Archive(self.database, self.blobs, config.archive)
+        self._sweep = ArchiveSweep(archive, self.database, self.blobs)
+
+    def chores(self) -> list[tuple[Chore, float]]:
+        """Those of every replica, and those of the whole server."""
+        return [
+            *super().chores(),
+            (self._attention.look, LOOK_S),
+            (self._callbacks.deliver_due, CALLBACKS_S),
+            (self._retention.sweep, INTERVAL_S),
+            (self._sweep.sweep_once, INTERVAL_S),
+        ]

@@ -1,0 +1,275 @@
+"""`JobStore`: every change of a job's state is one transaction with one outcome.
+
+`queued → running → succeeded | failed | cancelled`; a change that comes too late changes nothing.
+A running job without an executor has lost its process and is the first to be claimed again.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from serve_app.blobs.references import Unheld, discard, hold, release
+from serve_app.core.errors import Conflict, QueueFull
+from serve_app.core.jobs import (
+    Failure,
+    Job,
+    JobProgress,
+    JobStatus,
+    StageState,
+    Submission,
+)
+from serve_app.core.operations import Result, blobs_of, to_json
+from serve_app.database.connection import Database
+from serve_app.database.schema import JobRow
+from serve_app.jobs.reader import JobReader, unknown
+from serve_app.jobs.records import is_final, new_row, to_job
+
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True)
+class Account:
+    """What an executor knows of a running job; `warnings` are all of them, oldest first."""
+
+    progress: JobProgress
+    stages: tuple[StageState, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class JobStore(JobReader):
+    """The table of jobs. `clock` gives unix seconds."""
+
+    def __init__(
+        self, database: Database, blobs_url: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(database)
+        self._blobs_url = blobs_url
+        self._clock = clock
+
+    async def add(
+        self,
+        submission: Submission,
+        *,
+        queue: str,
+        capacity: int,
+        max_pending: int,
+        executor: str,
+    ) -> tuple[Job, bool]:
+        """The new job, and whether `executor` is to run it at once: when the queue has room.
+
+        Adding the same id again gives the job that is there.
+        """
+
+        def work(session: Session) -> tuple[Job, bool]:
+            known = session.scalar(select(JobRow).where(JobRow.id == submission.id))
+            if known is not None:
+                return to_job(session, known), False
+            _line_up(session, queue)
+            _check_ref_id(session, submission)
+            running, waiting = _load(session, queue)
+            row = new_row(submission, queue=queue, now=self._clock())
+            starts = running < capacity and waiting == 0
+            if starts:
+                self._start(row, executor)
+            elif waiting >= max_pending:
+                raise QueueFull(
+                    f"{waiting} jobs wait for {queue!r} already; try again later",
+                    retry_after_s=RETRY_AFTER_S,
+                )
+            session.add(row)
+            session.flush()
+            hold(session, holder(row.id), blobs_of(submission.operation))
+            return to_job(session, row), starts
+
+        try:
+            return await self.database.write(work)
+        except IntegrityError:
+            # Another process added the same id or ref_id in the same instant.
+            return await self.database.write(work)
+
+    async def claim(self, queue: str, *, capacity: int, executor: str) -> tuple[str, ...]:
+        """The ids that `executor` is to run now: lost ones first, then those waiting, in order, as
+        far as there is room.
+        """
+
+        def work(session: Session) -> tuple[str, ...]:
+            _line_up(session, queue)
+            mine = [JobRow.queue == queue]
+            lost = session.scalars(
+                select(JobRow)
+                .where(*mine, JobRow.status == "running", JobRow.executor.is_(None))
+                .order_by(JobRow.number)
+            ).all()
+            running, _ = _load(session, queue)
+            waiting = session.scalars(
+                select(JobRow)
+                .where(*mine, JobRow.status == "queued")
+                .order_by(JobRow.priority.desc(), JobRow.number)
+                .limit(max(0, capacity - running))
+            ).all()
+            for row in (*lost, *waiting):
+                self._start(row, executor)
+            return tuple(row.id for row in (*lost, *waiting))
+
+        return await self.database.write(work)
+
+    async def take(self, job_id: str, executor: str) -> Job | None:
+        """The job, now `executor`'s; None when it is not running any more."""
+
+        def work(session: Session) -> Job | None:
+            row = _locked(session, job_id)
+            if row is None or row.status != "running":
+                return None
+            row.executor = executor
+            return to_job(session, row)
+
+        return await self.database.write(work)
+
+    async def finish(
+        self,
+        job_id: str,
+        executor: str | None,
+        status: JobStatus,
+        *,
+        account: Account,
+        result: Result | None = None,
+        files: Mapping[str, str] | None = None,
+        failure: Failure | None = None,
+    ) -> Job | None:
+        """End a job that `executor` runs; None, and no change, when somebody else has ended or
+        taken it. `files` are the public names of the result's blobs, by hash.
+        """
+
+        def work(session: Session) -> Job | None:
+            row = _locked(session, job_id)
+            if row is None or is_final(row) or row.executor != executor:
+                return None
+            self._end(row, status)
+            row.result = None if result is None else to_json(result)
+            row.files = dict(files or {})
+            row.error = None if failure is None else to_json(failure)
+            hold(session, holder(row.id), blobs_of(result))
+            _write_account(row, account)
+            session.flush()
+            return to_job(session, row)
+
+        return await self.database.write(work)
+
+    async def request_cancel(self, job_id: str) -> Job:
+        """End a queued job; ask the executor of a running one to stop. Conflict when finished."""
+
+        def work(session: Session) -> Job:
+            row = _locked(session, job_id)
+            if row is None:
+                raise unknown(job_id)
+            if is_final(row):
+                raise Conflict(f"job {row.id!r} is {row.status}; nothing is left to cancel")
+            if row.status == "queued" or row.executor is None:
+                self._end(row, "cancelled")
+            else:
+                row.cancel_requested = True
+            session.flush()
+            return to_job(session, row)
+
+        return await self.database.write(work)
+
+    async def report(self, job_id: str, executor: str, account: Account) -> None:
+        """What the executor knows of a running job; what comes too late is dropped."""
+
+        def work(session: Session) -> None:
+            row = _locked(session, job_id)
+            if row is None or row.status != "running" or row.executor != executor:
+                return
+            row.revision += 1
+            _write_account(row, account)
+
+        await self.database.write(work)
+
+    async def release(self, executor: str) -> int:
+        """Take a dead executor's jobs from it, so that they are claimed again; their number."""
+
+        def work(session: Session) -> int:
+            lost = update(JobRow).where(JobRow.executor == executor, JobRow.status == "running")
+            return int(session.execute(lost.values(executor=None)).rowcount)  # type: ignore[attr-defined]
+
+        return await self.database.write(work)
+
+    async def forget_finished(self, before: float, *, limit: int = 100) -> tuple[str, ...]:
+        """Delete jobs that finished before then; their ids. What only they held goes with them."""
+
+        def work(session: Session) -> tuple[tuple[str, ...], list[Unheld]]:
+            # A callback that is still due keeps its job.
+            old = select(JobRow).where(
+                JobRow.finished_at < before, JobRow.callback_due_at.is_(None)
+            )
+            rows = session.scalars(old.limit(limit)).all()
+            unheld = [one for row in rows for one in release(session, holder(row.id))]
+            for row in rows:
+                session.delete(row)
+            return tuple(row.id for row in rows), unheld
+
+        ids, unheld = await self.database.write(work)
+        await discard(self.database, self._blobs_url, unheld)
+        return ids
+
+    def _start(self, row: JobRow, executor: str) -> None:
+        row.status = "running"
+        row.executor = executor
+        row.attempts += 1
+        row.revision = row.revision + 1
+        row.started_at = row.started_at or self._clock()
+
+    def _end(self, row: JobRow, status: JobStatus) -> None:
+        row.status = status
+        row.executor = None
+        row.finished_at = self._clock()
+        row.revision += 1
+        row.callback_due_at = row.finished_at if row.callback_url else None
+
+
+def holder(job_id: str) -> str:
+    """By which name a job holds its blobs."""
+    return f"job:{job_id}"
+
+
+def _write_account(row: JobRow, account: Account) -> None:
+    row.progress = to_json(account.progress)
+    row.stages = [to_json(stage) for stage in account.stages]
+    new = account.warnings[len(row.warnings) :]
+    added = [{"text": text, "revision": row.revision} for text in new]
+    row.warnings = [*row.warnings, *added]
+
+
+def _locked(session: Session, job_id: str) -> JobRow | None:
+    return session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+
+
+def _line_up(session: Session, queue: str) -> None:
+    """One process at a time decides who of a queue starts. SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"jobs:{queue}"))))
+
+
+def _load(session: Session, queue: str) -> tuple[int, int]:
+    """How many jobs of a queue run and wait."""
+    counts = session.execute(
+        select(JobRow.status, func.count())
+        .where(JobRow.queue == queue, or_(JobRow.status == "running", JobRow.status == "queued"))
+        .group_by(JobRow.status)
+    )
+    found = {str(status): int(count) for status, count in counts}
+    return found.get("running", 0), found.get("queued", 0)
+
+
+def _check_ref_id(session: Session, submission: Submission) -> None:
+    if submission.ref_id is None:
+        return
+    taken = select(JobRow.id).where(
+        JobRow.owner == submission.owner, JobRow.ref_id == submission.ref_id
+    )
+    if session.scalar(taken) is not None:
+        raise Conflict(f"ref_id {submission.ref_id!r} names a job already", param="ref_id")

@@ -1,0 +1,102 @@
+"""The steps of jobs as durable workflows on DBOS, in the same database as the jobs.
+
+A job's workflow has the job's id. DBOS is one per process: so is `Workflows`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+
+from serve_app.core.errors import AppError
+from serve_app.core.jobs import Failure, failure_of
+
+T = TypeVar("T")
+VERSION = "1"
+"""Fixed, so that a new release goes on with the jobs of the one before; to be raised when the
+steps of a pipeline change their meaning."""
+
+
+class StepFailed(Exception):
+    """A failure as it is recorded: by value, so that it can be read by any later version."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+    def __reduce__(self) -> tuple[type["StepFailed"], tuple[Failure]]:
+        return StepFailed, (self.failure,)
+
+
+class Workflows:
+    """Satisfies Steps. `application` names the deployment: each resumes its own workflows only.
+    `perform` is the body of every workflow.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        application: str,
+        executor: str,
+        perform: Callable[[str], Awaitable[None]],
+    ) -> None:
+        logging.getLogger("dbos").setLevel(logging.ERROR)
+        config: DBOSConfig = {
+            "name": application,
+            "system_database_url": database_url,
+            "executor_id": executor,
+            "application_version": VERSION,
+            "log_level": "ERROR",
+            "sys_db_pool_size": 5,
+        }
+        DBOS(config=config)
+
+        async def run_job(job_id: str) -> None:
+            await perform(job_id)
+
+        self._run_job = DBOS.workflow(name="run_job")(run_job)
+
+    async def launch(self) -> None:
+        """Make DBOS's tables and start its threads. They belong to the running event loop."""
+        await asyncio.to_thread(DBOS.launch)
+
+    async def start(self, job_id: str) -> None:
+        """See Steps. A workflow that another process began is handed to whoever lives, which takes
+        about a second.
+        """
+        with SetWorkflowID(job_id):
+            handle = await DBOS.start_workflow_async(self._run_job, job_id)
+        if not _runs_here(handle):
+            await DBOS.resume_workflow_async(job_id)
+
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Steps."""
+
+        async def recorded() -> T:
+            try:
+                return await work()
+            except AppError as error:
+                raise StepFailed(failure_of(error)) from None
+
+        try:
+            return await DBOS.run_step_async({"name": name}, recorded)
+        except StepFailed as failed:
+            raise failed.failure.error() from None
+
+    async def forget(self, job_ids: Iterable[str]) -> None:
+        """Delete the records of finished jobs."""
+        ids = list(job_ids)
+        if ids:
+            await DBOS.delete_workflows_async(ids)
+
+    def close(self) -> None:
+        """Stop the threads; running workflows go on elsewhere."""
+        DBOS.destroy()
+
+
+def _runs_here(handle: WorkflowHandleAsync[None]) -> bool:
+    """DBOS answers a start of a known workflow with a handle that only looks at the database."""
+    return "Polling" not in type(handle).__name__

@@ -1,0 +1,68 @@
+"""Everything in one process, without Ray: for tests and for measuring what the hop costs.
+
+Jobs are kept in the table but not resumed, because their steps are not recorded.
+"""
+
+from collections.abc import Mapping
+
+from serve_app.access.authentication import Access
+from serve_app.api.context import Context
+from serve_app.archive.archive import Archive
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.status import ModelStatus
+from serve_app.database.connection import Database
+from serve_app.direct_jobs import DirectJobs
+from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
+from serve_app.jobs.leases import Leases
+from serve_app.jobs.plain_steps import PlainSteps
+from serve_app.jobs.store import JobStore
+from serve_app.models import AnyModel, Models
+
+
+def one_process(
+    config: AppConfig,
+    runs: Mapping[str, AnyModel],
+    *,
+    database: Database,
+    blobs: FsspecBlobStore,
+    access: Access,
+    statuses: Mapping[str, ModelStatus] | None = None,
+    compose: Mapping[str, ComposePipeline] | None = None,
+) -> Context:
+    """The context of an app whose families are these objects."""
+
+    async def all_statuses() -> Mapping[str, ModelStatus]:
+        return statuses or {}
+
+    models = Models(config, runs, statuses=all_statuses)
+    store = JobStore(database, blobs.url)
+    archive = Archive(database, blobs, config.archive)
+    executor = job_executor(
+        config,
+        (JOBS, *(pipeline.name for pipeline in config.pipelines)),
+        store=store,
+        leases=Leases(database, "one-process"),
+        database=database,
+        blobs=blobs,
+        perform=Performer(config, models, blobs, compose or {}),
+    )
+    executor.use(PlainSteps(executor.perform))
+    return Context(
+        config=config,
+        models=models,
+        blobs=blobs,
+        intake=MediaIntake(
+            blobs,
+            config.limits,
+            public_url=config.server.public_url,
+            find_archived=archive.find_file,
+        ),
+        access=access,
+        database=database,
+        archive=archive,
+        jobs=executor,
+        job_reader=store,
+        direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),
+    )
