@@ -1,0 +1,163 @@
+"""POST /v1/pipelines/video-dub over a dubber whose answer is known."""
+
+import base64
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.message import Progress
+from serve_app.core.video_dub import DubbedSegment, DubbedVideo, DubVideo, DubVideoEvent
+from tests.api.conftest import FAMILIES, MakeContext, client_of
+
+URL = "/v1/pipelines/video-dub"
+MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(100)
+VIDEO = base64.b64encode(MP4).decode()
+PIPELINES = [{"name": "video-dub"}]
+
+
+class Dubbing:
+    """Hands the video back and remembers what it was asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.seen: list[DubVideo] = []
+        self._error = error
+
+    async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
+        self.seen.append(request)
+        yield Progress(phase="transcribe", current=1, total=5)
+        if self._error is not None:
+            raise self._error
+        segment = DubbedSegment(start=0, end=1.5, source_text="hello", text="hallo")
+        yield DubbedVideo(
+            video=request.video,
+            segments=(segment,),
+            source_language="en",
+            warnings=("a voice was missing",),
+        )
+
+
+async def dub(make_context: MakeContext, dubber: Dubbing, **fields: Any) -> httpx.Response:
+    context = make_context(video_dub=dubber, pipelines=PIPELINES)
+    async with client_of(context) as client:
+        return await client.post(URL, json={"video": VIDEO, "target_lang": "de"} | fields)
+
+
+async def test_the_whole_answer(make_context: MakeContext) -> None:
+    dubber = Dubbing()
+    context = make_context(video_dub=dubber, pipelines=PIPELINES)
+    async with client_of(context) as client:
+        answer = await client.post(URL, json={"video": VIDEO, "target_lang": "de"})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert body.keys() == {"created", "data", "warnings", "pipeline", "steps"}
+        assert body["pipeline"] == "video-dub"
+        assert isinstance(body["created"], int)
+        [item] = body["data"]
+        assert item.keys() == {"url"}
+        assert (await client.get(item["url"])).content == MP4
+    transcribe, dub_step = body["steps"]
+    assert transcribe == {
+        "step": "transcribe",
+        "language": "en",
+        "segments": [{"start": 0.0, "end": 1.5, "source_text": "hello", "text": "hallo"}],
+    }
+    assert dub_step == {"step": "dub"} | item
+    assert body["warnings"][0] == "a voice was missing"
+    assert [text for text in body["warnings"] if text.startswith("burn_subtitles")]
+
+
+async def test_subtitles_that_are_not_wanted_are_not_missed(make_context: MakeContext) -> None:
+    answer = await dub(make_context, Dubbing(), burn_subtitles=False)
+    assert answer.json()["warnings"] == ["a voice was missing"]
+
+
+@pytest.mark.parametrize("form", ["b64_mp4", "base64", "b64"])
+async def test_the_video_inside_the_answer(make_context: MakeContext, form: str) -> None:
+    answer = await dub(make_context, Dubbing(), response_format=form)
+    [item] = answer.json()["data"]
+    assert item == {"b64_mp4": VIDEO}
+
+
+async def test_the_request_reaches_the_pipeline(make_context: MakeContext) -> None:
+    dubber = Dubbing()
+    await dub(make_context, dubber, target_lang="German", source_lang="en-US")
+    [seen] = dubber.seen
+    assert (seen.source_language, seen.target_language) == ("en", "de")
+    assert (seen.video.mime, seen.video.size) == ("video/mp4", len(MP4))
+    assert seen.transcription_model == "whisper-base"
+    assert (seen.chat_model, seen.speech_model) == ("echo", "hum")
+
+
+@pytest.mark.parametrize(
+    ("model", "transcription", "chat"),
+    [
+        (None, "whisper-base", "echo"),
+        ("auto", "whisper-base", "echo"),
+        ("org/eye", "whisper-base", "org/eye"),
+        ("whisper-1", "whisper-base", "echo"),
+        ("base", "whisper-base", "echo"),
+    ],
+)
+async def test_a_model_takes_the_place_it_fits(
+    make_context: MakeContext, model: str | None, transcription: str, chat: str
+) -> None:
+    dubber = Dubbing()
+    await dub(make_context, dubber, model=model)
+    assert dubber.seen[0].transcription_model == transcription
+    assert dubber.seen[0].chat_model == chat
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "param"),
+    [
+        ({"video": None}, 400, "invalid_request", "video"),
+        ({"video": ""}, 400, "invalid_request", "video"),
+        ({"video": "iVBORw0KGgo="}, 400, "invalid_request", "video"),
+        ({"video": "http://127.0.0.1/x.mp4"}, 400, "invalid_request", "video"),
+        ({"video": "file:///etc/passwd"}, 400, "invalid_request", "video"),
+        ({"video": "/v1/files/nothing.mp4"}, 404, "not_found", "video"),
+        ({"target_lang": None}, 400, "invalid_request", "target_lang"),
+        ({"target_lang": "klingon"}, 400, "invalid_request", "target_lang"),
+        ({"source_lang": "klingon"}, 400, "invalid_request", "source_lang"),
+        ({"response_format": "b64_json"}, 400, "invalid_request", "response_format"),
+        ({"voice_clone": True}, 400, "unsupported_capability", "voice_clone"),
+        ({"voice_clone": "yes"}, 400, "invalid_request", "voice_clone"),
+        ({"burn_subtitles": 1}, 400, "invalid_request", "burn_subtitles"),
+        ({"model": "no-such-model"}, 404, "model_not_found", "model"),
+    ],
+)
+async def test_bad_requests(
+    make_context: MakeContext, fields: dict[str, Any], status: int, code: str, param: str
+) -> None:
+    dubber = Dubbing()
+    answer = await dub(make_context, dubber, **fields)
+    assert answer.status_code == status, answer.text
+    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (code, param)
+    assert dubber.seen == []
+
+
+async def test_a_stage_that_fails_is_the_answer(make_context: MakeContext) -> None:
+    error = BackendUnavailable("stage 'speak': the voice is gone", provider="hum")
+    answer = await dub(make_context, Dubbing(error))
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+    assert answer.json()["error"]["message"] == "stage 'speak': the voice is gone"
+    assert answer.json()["error"]["provider"] == "hum"
+
+
+async def test_without_the_pipeline_it_is_out_of_service(client: httpx.AsyncClient) -> None:
+    answer = await client.post(URL, json={"video": VIDEO, "target_lang": "de"})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+
+
+async def test_without_a_voice_it_is_out_of_service(make_context: MakeContext) -> None:
+    families = [family for family in FAMILIES if family["name"] != "speech"]
+    context = make_context(video_dub=Dubbing(), pipelines=PIPELINES, families=families)
+    async with client_of(context) as client:
+        answer = await client.post(URL, json={"video": VIDEO, "target_lang": "de"})
+    assert answer.status_code == 503
+    assert "speech" in answer.json()["error"]["message"]
