@@ -35,6 +35,8 @@ from serve_app.core.video_dub import (
 )
 
 TRANSLATION_TOKENS = 400
+MOST_STRETCH = 0.25
+UNHEARD_STRETCH = 0.03
 TRANSLATED: dict[str, Any] = {
     "type": "object",
     "properties": {"translation": {"type": "string"}},
@@ -152,20 +154,48 @@ class VideoDub:
     ) -> tuple[PlacedAudio, ...]:
         placed = []
         for segment, text in zip(transcript.segments, texts, strict=True):
-            sound = await self._blobs.write(self._speech_bytes(request, text), mime="audio/wav")
+            sound = await self._fitted(request, text, segment.end - segment.start)
             placed.append(PlacedAudio(audio=sound, start_s=segment.start))
         return tuple(placed)
 
-    async def _speech_bytes(self, request: DubVideo, text: str) -> AsyncGenerator[bytes]:
+    async def _fitted(self, request: DubVideo, text: str, slot_s: float) -> Blob:
+        """Spoken as it comes, and where that does not fill its slot again at another speed, so
+        that it lasts at most a quarter longer or shorter than of itself.
+        """
+        sound, duration_s = await self._said(request, text)
+        if duration_s == 0:
+            return sound
+        stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / duration_s))
+        if abs(stretch - 1) < UNHEARD_STRETCH:
+            return sound
+        sound, _ = await self._said(request, text, speed=1 / stretch)
+        return sound
+
+    async def _said(
+        self, request: DubVideo, text: str, *, speed: float = 1.0
+    ) -> tuple[Blob, float]:
+        """The stored sound and its seconds."""
         operation = Speak(
             model=request.speech_model,
             text=text,
             voice=request.voice,
             language=request.target_language,
+            speed=speed,
             format="wav",
         )
-        events = self._speech.speak(operation)
-        async with closing(events):
-            async for event in events:
-                if isinstance(event, AudioChunk):
-                    yield event.data
+        duration_s = 0.0
+
+        async def data() -> AsyncGenerator[bytes]:
+            nonlocal duration_s
+            events = self._speech.speak(operation)
+            async with closing(events):
+                async for event in events:
+                    if isinstance(event, AudioChunk):
+                        yield event.data
+                    else:
+                        duration_s = event.duration_s
+
+        chunks = data()
+        async with closing(chunks):
+            sound = await self._blobs.write(chunks, mime="audio/wav")
+        return sound, duration_s

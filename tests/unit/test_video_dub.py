@@ -1,0 +1,354 @@
+"""The video-dub pipeline over the shipped fakes: its stages, translation, fitting and failing."""
+
+import asyncio
+import io
+import json
+import wave
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from deployments.fake import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from pipelines.video_dub import VideoDub
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.core.config import Model
+from serve_app.core.errors import AppError, InvalidRequest, Unavailable
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.options import FakeOptions
+from serve_app.core.speech import AudioChunk, Speak, SpeechEvent
+from serve_app.core.stages import run_stage
+from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.video_dub import DubbedVideo, DubVideo
+from serve_app.core.wav import sized
+
+T = TypeVar("T")
+STAGES = ["extract-audio", "transcribe", "translate", "speak", "replace-audio"]
+VIDEO = Blob(sha256="0" * 64, mime="video/mp4", size=4)
+SAID = ["the quick brown", "fox jumps over", "the lazy dog"]
+
+
+class Script(FakeChat):
+    """Answers what it is told to and keeps the requests."""
+
+    def __init__(self, blobs: FsspecBlobStore, answers: Sequence[str | AppError]) -> None:
+        super().__init__(FakeOptions(task="chat"), Model(id="chat"), blobs=blobs)
+        self.answers = list(answers)
+        self.asked: list[Chat] = []
+
+    async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, AppError):
+            raise answer
+        for position in range(0, len(answer), 5):
+            yield ChatDelta(text=answer[position : position + 5])
+        yield Usage(prompt_tokens=1, completion_tokens=1)
+
+
+class Transcription(FakeTranscription):
+    """Hears the given segments, or what the shipped fake hears."""
+
+    segments: Sequence[Segment] | None = None
+    language: str | None = "en"
+    warnings: tuple[str, ...] = ()
+    asked: Transcribe | None = None
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        self.asked = request
+        async for event in super().transcribe(request):
+            if isinstance(event, Transcript):
+                segments = event.segments if self.segments is None else tuple(self.segments)
+                changes = {"segments": segments, "language": self.language}
+                yield event.model_copy(update={**changes, "warnings": self.warnings})
+            else:
+                yield event
+
+
+class Speech(FakeSpeech):
+    """Keeps the requests."""
+
+    def __init__(self, options: FakeOptions, model: Model, *, blobs: FsspecBlobStore) -> None:
+        super().__init__(options, model, blobs=blobs)
+        self.asked: list[Speak] = []
+
+    async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        self.asked.append(request)
+        async for event in super().speak(request):
+            yield event
+
+
+class Media(FakeMedia):
+    """Keeps the request, or fails."""
+
+    def __init__(self, options: FakeOptions, model: Model, *, blobs: FsspecBlobStore) -> None:
+        super().__init__(options, model, blobs=blobs)
+        self.asked: ReplaceAudio | None = None
+        self.fails_with: dict[str, AppError] = {}
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        if error := self.fails_with.get("extract-audio"):
+            raise error
+        return await super().extract_audio(request)
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        if error := self.fails_with.get("replace-audio"):
+            raise error
+        self.asked = request
+        return await super().replace_audio(request)
+
+
+class Graph:
+    """The pipeline, its parts and the stages that it ran."""
+
+    def __init__(self, folder: Path) -> None:
+        self.blobs = FsspecBlobStore(folder)
+        model = Model(id="fake")
+        self.transcription = Transcription(
+            FakeOptions(task="transcription"), model, blobs=self.blobs
+        )
+        self.chat = Script(self.blobs, [])
+        self.speech: Speech = Speech(FakeOptions(task="speech"), model, blobs=self.blobs)
+        self.media = Media(FakeOptions(task="media"), model, blobs=self.blobs)
+        self.replaced: dict[str, Any] = {}
+        self.stages: list[str] = []
+
+    async def stage(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        self.stages.append(name)
+        return await run_stage(name, work)
+
+    async def dub(self, target: str = "en", **wanted: Any) -> DubbedVideo:
+        """Translations are given to `self.chat` before."""
+        parts = {
+            "transcription": self.transcription,
+            "chat": self.chat,
+            "speech": self.speech,
+            "media": self.media,
+            **self.replaced,
+        }
+        pipeline = VideoDub(**parts, blobs=self.blobs, stage=self.stage)
+        request = DubVideo(
+            video=VIDEO,
+            target_language=target,
+            transcription_model="ear",
+            chat_model="brain",
+            speech_model="mouth",
+            **wanted,
+        )
+        *_, last = [event async for event in pipeline.dub_video(request)]
+        assert isinstance(last, DubbedVideo)
+        return last
+
+    async def placed_s(self) -> list[tuple[float, float]]:
+        """Start and length of the sounds that were put into the video."""
+        assert self.media.asked is not None
+        return [(s.start_s, await self._length_s(s.audio)) for s in self.media.asked.sounds]
+
+    async def _length_s(self, blob: Blob) -> float:
+        data = sized(b"".join([chunk async for chunk in self.blobs.read(blob)]))
+        with wave.open(io.BytesIO(data)) as file:
+            return float(file.getnframes() / file.getframerate())
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Graph:
+    return Graph(tmp_path)
+
+
+def translations(*texts: str) -> list[str | AppError]:
+    return [json.dumps({"translation": text}) for text in texts]
+
+
+async def test_the_stages_run_in_their_order(graph: Graph) -> None:
+    graph.chat.answers = translations("eins", "zwei", "drei")
+    result = await graph.dub("de")
+    assert graph.stages == STAGES
+    assert result.video == VIDEO
+    assert result.source_language == "en"
+    assert result.warnings == ()
+    assert [(s.start, s.end, s.source_text, s.text) for s in result.segments] == [
+        (0.0, 1.0, "the quick brown", "eins"),
+        (1.0, 2.0, "fox jumps over", "zwei"),
+        (2.0, 3.0, "the lazy dog", "drei"),
+    ]
+
+
+async def test_every_model_is_asked_by_its_name(graph: Graph) -> None:
+    graph.chat.answers = translations("eins", "zwei", "drei")
+    await graph.dub("de", voice="hum", source_language="en")
+    assert graph.transcription.asked == Transcribe(model="ear", audio=VIDEO, language="en")
+    assert {request.model for request in graph.chat.asked} == {"brain"}
+    spoken = {(s.model, s.voice, s.language, s.format) for s in graph.speech.asked}
+    assert spoken == {("mouth", "hum", "de", "wav")}
+
+
+async def test_translations_are_asked_for_by_the_languages_names(graph: Graph) -> None:
+    graph.chat.answers = translations("eins", "zwei", "drei")
+    await graph.dub("de-AT")
+    assert [request.messages[-1].text for request in graph.chat.asked] == SAID
+    for request in graph.chat.asked:
+        assert "from English to German" in request.messages[0].text
+        assert request.response_format.type == "json_schema"
+        assert request.sampling.temperature == 0
+
+
+@pytest.mark.parametrize("target", ["en", "en-GB", "English", "EN_us"])
+async def test_the_same_language_is_not_translated(graph: Graph, target: str) -> None:
+    result = await graph.dub(target)
+    assert graph.chat.asked == []
+    assert [segment.text for segment in result.segments] == SAID
+    assert [speak.text for speak in graph.speech.asked[::2]] == SAID
+    assert result.warnings == ()
+
+
+async def test_an_unknown_source_language_is_translated(graph: Graph) -> None:
+    graph.transcription.language = None
+    graph.chat.answers = translations("one", "two", "three")
+    result = await graph.dub("en")
+    assert [segment.text for segment in result.segments] == ["one", "two", "three"]
+    assert " from " not in graph.chat.asked[0].messages[0].text
+    assert result.source_language is None
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "eins", '{"translation": ""}', '{"text": "eins"}', '["eins"]', '{"transl']
+)
+async def test_a_segment_that_is_not_translated_stays_and_is_said(
+    graph: Graph, answer: str
+) -> None:
+    graph.transcription.warnings = ("heard badly",)
+    graph.chat.answers = [*translations("eins"), answer, *translations("drei")]
+    result = await graph.dub("de")
+    assert [segment.text for segment in result.segments] == ["eins", SAID[1], "drei"]
+    assert result.warnings == (
+        "heard badly",
+        "'brain' did not translate segment 1; the original words are spoken there",
+    )
+
+
+async def test_the_shipped_fakes_make_a_whole_graph(graph: Graph) -> None:
+    options = FakeOptions(task="chat")
+    graph.replaced["chat"] = FakeChat(options, Model(id="fake"), blobs=graph.blobs)
+    result = await graph.dub("de")
+    assert [segment.text for segment in result.segments] == SAID
+    assert len(result.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("characters", "slot_s", "expected_s"),
+    [
+        (20, 1.0, 1.0),
+        (20, 1.2, 1.2),
+        (20, 0.8, 0.8),
+        (20, 2.0, 1.25),
+        (20, 0.1, 0.75),
+        (20, 0.0, 0.75),
+    ],
+)
+async def test_speech_is_fitted_to_its_slot_by_at_most_a_quarter(
+    graph: Graph, characters: int, slot_s: float, expected_s: float
+) -> None:
+    """The fake speaks twenty characters in a second."""
+    graph.transcription.segments = [
+        Segment(id=0, start=0.5, end=0.5 + slot_s, text="x" * characters)
+    ]
+    await graph.dub()
+    ((start_s, length_s),) = await graph.placed_s()
+    assert start_s == 0.5
+    assert length_s == pytest.approx(expected_s, abs=0.001)
+
+
+async def test_every_segment_starts_where_it_was_heard(graph: Graph) -> None:
+    await graph.dub()
+    placed = await graph.placed_s()
+    assert [start_s for start_s, _ in placed] == [0.0, 1.0, 2.0]
+    natural = [len(text) / 20 for text in SAID]
+    assert [length_s for _, length_s in placed] == pytest.approx([n * 1.25 for n in natural])
+
+
+async def test_speech_that_fits_is_spoken_once(graph: Graph) -> None:
+    graph.transcription.segments = [Segment(id=0, start=0, end=1.01, text="x" * 20)]
+    await graph.dub()
+    assert [speak.speed for speak in graph.speech.asked] == [1.0]
+
+
+async def test_a_video_in_which_nobody_speaks(graph: Graph) -> None:
+    graph.transcription.segments = []
+    with pytest.raises(InvalidRequest) as caught:
+        await graph.dub()
+    assert caught.value.message == "stage 'transcribe': video: nobody speaks in it"
+    assert caught.value.param == "video"
+    assert graph.stages == STAGES[:2]
+
+
+@pytest.mark.parametrize("stage", ["extract-audio", "replace-audio"])
+async def test_an_error_of_media_names_its_stage(graph: Graph, stage: str) -> None:
+    graph.media.fails_with = {stage: InvalidRequest("video: is broken", param="video")}
+    with pytest.raises(InvalidRequest) as caught:
+        await graph.dub()
+    assert caught.value.message == f"stage '{stage}': video: is broken"
+    assert caught.value.param == "video"
+    assert graph.stages[-1] == stage
+
+
+async def test_an_error_of_the_translator_names_its_stage(graph: Graph) -> None:
+    graph.chat.answers = [*translations("eins"), Unavailable("gone", retry_after_s=3)]
+    with pytest.raises(Unavailable) as caught:
+        await graph.dub("de")
+    assert caught.value.message == "stage 'translate': gone"
+    assert caught.value.retry_after_s == 3
+    assert graph.stages == STAGES[:3]
+
+
+async def test_an_error_of_the_voice_names_its_stage(graph: Graph) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await graph.dub(voice="nobody")
+    assert caught.value.message.startswith("stage 'speak': unknown voice 'nobody'")
+    assert caught.value.param == "voice"
+    assert graph.stages == STAGES[:4]
+
+
+class Endless:
+    """Streams of every kind that go on until they are closed."""
+
+    def __init__(self) -> None:
+        self.has_begun = asyncio.Event()
+        self.is_closed = False
+
+    async def items(self, item: T) -> AsyncGenerator[T]:
+        try:
+            while True:
+                yield item
+                self.has_begun.set()
+                await asyncio.sleep(0)
+        finally:
+            self.is_closed = True
+
+    def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        return self.items(Segment(id=0, start=0, end=1, text="x"))
+
+    def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        return self.items(ChatDelta(text=" "))
+
+    def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        return self.items(AudioChunk(data=b"RIFF"))
+
+
+@pytest.mark.parametrize(
+    ("part", "stage"),
+    [("transcription", "transcribe"), ("chat", "translate"), ("speech", "speak")],
+)
+async def test_cancelling_closes_the_stage_that_runs(graph: Graph, part: str, stage: str) -> None:
+    endless = Endless()
+    graph.chat.answers = translations("eins", "zwei", "drei")
+    graph.replaced[part] = endless
+    dubbing = asyncio.create_task(graph.dub("de"))
+    await endless.has_begun.wait()
+    dubbing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dubbing
+    assert endless.is_closed
+    assert graph.stages[-1] == stage
