@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -219,3 +221,39 @@ async def test_closing_twice_is_no_error(engine: CountedTranscription) -> None:
     await engine.start()
     await engine.close()
     await engine.close()
+
+
+TORCH_FREE = """
+import sys
+from pathlib import Path
+
+from deployments.av_media import AvMedia
+from deployments.av_remux import Remux
+from deployments.espeak import EspeakSpeech
+from deployments.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.options import (
+    AvOptions, EspeakOptions, FasterWhisperOptions, PocketsphinxOptions
+)
+
+checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
+shared = {"model": Model(id="m"), "blobs": FsspecBlobStore(folder)}
+AvMedia(AvOptions(), path=None, **shared)
+EspeakSpeech(EspeakOptions(), path=None, **shared)
+PocketsphinxTranscription(PocketsphinxOptions(), path=None, **shared)
+FasterWhisperTranscription(FasterWhisperOptions(device="cpu"), path=checkpoint, **shared)
+heavy = ("torch", "transformers", "diffusers", "vllm", "tensorflow")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_engines_of_sound_and_media_never_import_torch(checkpoint: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", TORCH_FREE, str(checkpoint), str(tmp_path)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert result.stdout.strip() == "[]"
