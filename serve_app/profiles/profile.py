@@ -95,11 +95,11 @@ def changed_items(profile: Profile, change: Change) -> list[NewItem]:
             "or delete the profile",
             param=change.remove_param,
         )
-    check_count(items)
+    check_count(len(items))
     return items
 
 
-def check_count(items: list[NewItem]) -> None:
+def check_count(files: int) -> None:
     """InvalidRequest for more than `ITEMS`."""
-    if len(items) > ITEMS:
-        raise InvalidRequest(f"a profile holds at most {ITEMS} files, not {len(items)}")
+    if files > ITEMS:
+        raise InvalidRequest(f"a profile holds at most {ITEMS} files, not {files}")

@@ -54,6 +54,12 @@ class Profiles:
             raise _unknown(kind, name, param)
         return profile
 
+    async def owned(self, kind: Kind, name: str, *, by: Principal) -> Profile:
+        """One profile that `by` may change. Forbidden otherwise."""
+        profile = await self.get(kind, name)
+        _check_owner(profile, by)
+        return profile
+
     async def save(
         self,
         kind: Kind,
@@ -66,7 +72,7 @@ class Profiles:
     ) -> Profile:
         """Create a profile, or replace all that it holds. Forbidden when it is another's."""
         checked_name(name, kind)
-        check_count(list(items))
+        check_count(len(items))
         texts = {"description": description, "transcript": transcript}
         made = {"kind": kind, "name": name, "owner": by.owner, "created_at": self._clock()}
 
@@ -154,7 +160,7 @@ def _owned(session: Session, kind: Kind, name: str, by: Principal) -> Row:
     return row
 
 
-def _check_owner(row: Row, by: Principal) -> None:
+def _check_owner(row: Row | Profile, by: Principal) -> None:
     if row.owner != by.owner and "admin" not in by.scopes:
         raise Forbidden(
             f"the {row.kind} {row.name!r} is another user's; only its owner and admins change it",

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from serve_app.api.admin import archive, pages, password, sign_in, tokens, users
+from serve_app.api.admin import archive, pages, password, profiles, sign_in, tokens, users
 
 router = APIRouter()
-PARTS = (archive, sign_in, password, tokens, users, pages)
+PARTS = (archive, profiles, sign_in, password, tokens, users, pages)
 for part in PARTS:
     router.include_router(part.router)

@@ -1,0 +1,84 @@
+"""Profiles on the wire, for the native routes and the administration."""
+
+import base64
+from typing import Annotated, Any
+
+from fastapi import Depends
+
+from serve_app.api.context import Context, ContextDep
+from serve_app.blobs.sniff import extension_of
+from serve_app.blobs.store import filename
+from serve_app.core.errors import NotFound
+from serve_app.core.media import Blob
+from serve_app.profiles.profile import Kind, Profile
+from serve_app.profiles.profiles import Profiles
+
+LIST_KEYS: dict[Kind, str] = {
+    "character": "characters",
+    "environment": "environments",
+    "voice": "voices",
+}
+
+
+async def get_profiles(context: ContextDep) -> Profiles:
+    """The saved profiles."""
+    return Profiles(context.database, context.blobs.url)
+
+
+ProfilesDep = Annotated[Profiles, Depends(get_profiles)]
+
+
+def summary(profile: Profile) -> dict[str, Any]:
+    """A character or an environment in a list."""
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "image_count": len(profile.items),
+        "created_at": int(profile.created_at),
+    }
+
+
+async def detail(context: Context, profile: Profile) -> dict[str, Any]:
+    """A character or an environment with its images."""
+    images = [
+        {"label": item.text, "data": await data_url(context, item.blob)} for item in profile.items
+    ]
+    return summary(profile) | {"images": images}
+
+
+def voice_object(context: Context, profile: Profile) -> dict[str, Any]:
+    """A saved voice."""
+    sound = profile.of("audio")[0].blob
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "transcript": profile.transcript,
+        "audio_url": blob_url(context, sound),
+        "audio_file": filename(sound),
+        "audio_ext": extension_of(sound.mime),
+        "clips": [
+            {"url": blob_url(context, clip.blob), "transcript": clip.text}
+            for clip in profile.of("clip")
+        ],
+        "created_at": int(profile.created_at),
+    }
+
+
+def blob_url(context: Context, blob: Blob) -> str:
+    """Where the bytes are downloaded."""
+    return f"{context.config.server.public_url or ''}/v1/files/{filename(blob)}"
+
+
+async def data_url(context: Context, blob: Blob) -> str:
+    """The bytes themselves."""
+    data = b"".join([chunk async for chunk in context.blobs.read(blob)])
+    return f"data:{blob.mime};base64,{base64.b64encode(data).decode()}"
+
+
+async def thumbnail(context: Context, profile: Profile) -> tuple[bytes, str]:
+    """The first reference image and its type. NotFound for a voice."""
+    images = profile.of("image")
+    if not images:
+        raise NotFound(f"the {profile.kind} {profile.name!r} has no image", param="name")
+    blob = images[0].blob
+    return b"".join([chunk async for chunk in context.blobs.read(blob)]), blob.mime

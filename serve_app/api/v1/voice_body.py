@@ -1,0 +1,126 @@
+"""The bodies of the voice routes, from a form or from JSON, and their way to stored sound."""
+
+from typing import Any
+
+from pydantic import AliasChoices, Field, ValidationError
+from starlette.requests import Request
+
+from serve_app.api.context import Context
+from serve_app.api.errors import from_validation_errors
+from serve_app.api.json_body import read_json_object
+from serve_app.api.multipart import read_form
+from serve_app.api.v1.profile_body import LongText, Media, NullableBody
+from serve_app.api.v1.wire import Integer, Text
+from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import ExtractAudio, MediaProcessor
+from serve_app.models import Models
+from serve_app.profiles.profile import NewItem
+
+AUDIO_FIELDS = ("audio", "audio_sample")
+
+
+class VoiceBody(NullableBody):
+    """POST /v1/audio/voices without its sound. The name is checked where it is used."""
+
+    name: Text
+    transcript: LongText = Field(
+        default="", validation_alias=AliasChoices("transcript", "ref_text")
+    )
+    description: LongText = Field(
+        default="", validation_alias=AliasChoices("description", "speaker_description")
+    )
+    consent: Any = None
+
+    def without_effect(self) -> list[str]:
+        """Consent is the caller's to have."""
+        return ["consent"] if self.consent is not None else []
+
+
+class ClipBody(NullableBody):
+    """One more recording of a voice."""
+
+    audio: Media
+    transcript: LongText = ""
+
+
+class VoicePatch(NullableBody):
+    """PATCH /v1/audio/voices/{name}: clips are removed before others are added."""
+
+    description: LongText | None = None
+    transcript: LongText | None = None
+    audio: Media | None = None
+    add_clips: list[ClipBody] = Field(default_factory=list)
+    remove_clips: list[Integer] = Field(default_factory=list)
+
+
+class VoiceExtractBody(NullableBody):
+    """POST /v1/audio/voices/extract: a voice out of a recording or a film."""
+
+    name: Text
+    description: LongText = ""
+    transcript: LongText = ""
+    audio: Media | None = None
+    video: Media | None = None
+
+
+async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blob]:
+    """The fields and the stored sound of a multipart form or a JSON body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        form = await read_form(
+            request, intake=context.intake, file_fields=AUDIO_FIELDS, kind="audio"
+        )
+        values: dict[str, Any] = {name: texts[-1] for name, texts in form.fields.items()}
+        uploads = [blob for field in AUDIO_FIELDS for blob in form.files.get(field, ())]
+    elif kind in ("application/json", ""):
+        values, uploads = await read_json_object(request), []
+    else:
+        raise InvalidRequest("the body must be multipart/form-data or JSON")
+    media = [values.pop(field, None) for field in AUDIO_FIELDS]
+    body = _validated(values)
+    if uploads:
+        return body, uploads[0]
+    given = next((value for value in media if isinstance(value, str) and value), None)
+    if given is None:
+        raise InvalidRequest("audio: is required", param="audio")
+    return body, await context.intake.take(given, param="audio", kind="audio")
+
+
+async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewItem]:
+    """The clips, stored as they were sent."""
+    items: list[NewItem] = []
+    for position, clip in enumerate(clips):
+        param = f"add_clips[{position}].audio"
+        blob = await context.intake.take(clip.audio, param=param, kind="audio")
+        items.append(NewItem(role="clip", text=clip.transcript, blob=blob))
+    return items
+
+
+async def extracted_sound(context: Context, body: VoiceExtractBody) -> Blob:
+    """The sound of `audio`, or of `video` as the media family takes it out."""
+    if body.audio is not None:
+        blob = await context.intake.take(body.audio, param="audio", kind="audio")
+        if not blob.mime.startswith("video/"):
+            return blob
+    elif body.video is not None:
+        blob = await context.intake.take(body.video, param="video", kind="video")
+    else:
+        raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
+    return await _media(context.models).extract_audio(ExtractAudio(video=blob))
+
+
+def _media(models: Models) -> MediaProcessor:
+    for family in models.config.families:
+        if family.options.task == "media":
+            return models.media(family.name)
+    raise BackendUnavailable(
+        "no media family is configured, which takes sound out of films; add one, or send 'audio'"
+    )
+
+
+def _validated(values: dict[str, Any]) -> VoiceBody:
+    try:
+        return VoiceBody.model_validate(values)
+    except ValidationError as error:
+        raise from_validation_errors(error.errors(), values) from None

@@ -1,0 +1,302 @@
+"""/v1/characters and their twins for administrators; /v1/environments answers alike."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.api.context import Context
+from tests.api.conftest import MakeContext, client_of
+from tests.pictures import png
+
+API = {"Authorization": "Bearer secret"}
+ADMIN = {"Authorization": "Bearer root"}
+PLURALS = ["characters", "environments"]
+BAD_NAMES = [
+    ".",
+    "..",
+    "-x",
+    " x",
+    "a/b",
+    "a//b",
+    "../../etc/passwd",
+    "a\\b",
+    "a\0b",
+    "a\tb",
+    "x" * 65,
+    "x" * 10_000,
+    "\u0430lice",
+    "\uff41lice",
+    "alice\u200b",
+    "'; DROP TABLE profiles; --",
+    "a%2fb",
+]
+
+
+def escaped(name: str) -> str:
+    """Every byte percent-encoded, so that no client normalises dots and slashes away."""
+    return "".join(f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass"))
+
+
+def image(color: str = "red", **fields: Any) -> dict[str, Any]:
+    return {"data": base64.b64encode(png(color, (40, 20))).decode()} | fields
+
+
+def data_url(color: str = "red") -> str:
+    return "data:image/png;base64," + image(color)["data"]
+
+
+@pytest.fixture
+def context(make_context: MakeContext) -> Context:
+    return make_context(environment={"API_TOKENS": "secret", "ADMIN_TOKEN": "root"})
+
+
+@pytest.fixture
+async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(context) as client:
+        yield client
+
+
+@pytest.fixture(params=PLURALS)
+def path(request: pytest.FixtureRequest) -> str:
+    return f"/v1/{request.param}"
+
+
+async def saved(client: httpx.AsyncClient, path: str, name: str = "ann", *colors: str) -> None:
+    images = [image(color, label=color) for color in colors or ("red",)]
+    answer = await client.post(path, json={"name": name, "images": images})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_create_list_read(client: httpx.AsyncClient, path: str) -> None:
+    images = [image("red", label="front"), image("blue")]
+    body = {"name": "Ann B.", "description": "tall", "images": images}
+    answer = await client.post(path, json=body)
+    assert answer.json() == {"ok": True, "name": "Ann B.", "image_count": 2}
+    await saved(client, path, "bob")
+    listed = (await client.get(path)).json()[path.rpartition("/")[2]]
+    assert [entry["name"] for entry in listed] == ["Ann B.", "bob"]
+    first = listed[0]
+    assert isinstance(first.pop("created_at"), int)
+    assert first == {"name": "Ann B.", "description": "tall", "image_count": 2}
+    read = (await client.get(f"{path}/Ann B.")).json()
+    assert read.pop("images") == [
+        {"label": "front", "data": data_url("red")},
+        {"label": "", "data": data_url("blue")},
+    ]
+    assert read == listed[0] | {"created_at": read["created_at"]}
+
+
+async def test_saving_again_replaces(client: httpx.AsyncClient, path: str) -> None:
+    await saved(client, path, "ann", "red", "blue")
+    await saved(client, path, "ann", "green")
+    read = (await client.get(f"{path}/ann")).json()
+    assert [entry["data"] for entry in read["images"]] == [data_url("green")]
+
+
+async def test_removing_before_adding(client: httpx.AsyncClient, path: str) -> None:
+    await saved(client, path, "ann", "red", "blue", "green")
+    patch = {"remove_indices": [0, 2], "add_images": [image("white", label="w")]}
+    answer = await client.patch(f"{path}/ann", json=patch | {"description": "new"})
+    assert answer.json() == {"ok": True, "name": "ann", "image_count": 2}
+    read = (await client.get(f"{path}/ann")).json()
+    assert [entry["label"] for entry in read["images"]] == ["blue", "w"]
+    assert read["description"] == "new"
+    answer = await client.patch(f"{path}/ann", json={"description": None})
+    assert (await client.get(f"{path}/ann")).json()["description"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("patch", "param"),
+    [
+        ({"remove_indices": [0, 1]}, "remove_indices"),
+        ({"remove_indices": [2]}, "remove_indices"),
+        ({"remove_indices": [-1]}, "remove_indices"),
+        ({"remove_indices": [10**30]}, "remove_indices[0]"),
+        ({"remove_indices": "x"}, "remove_indices"),
+        ({"add_images": [{"data": "!"}]}, "add_images[0].data"),
+        ({"add_images": [{}]}, "add_images[0].data"),
+        ({"add_images": [image()] * 101}, None),
+        ({"description": "x" * 10_001}, "description"),
+        ({"description": "a\0b"}, "description"),
+    ],
+)
+async def test_bad_patches_change_nothing(
+    client: httpx.AsyncClient, path: str, patch: dict[str, Any], param: str | None
+) -> None:
+    await saved(client, path, "ann", "red", "blue")
+    before = (await client.get(f"{path}/ann")).json()
+    answer = await client.patch(f"{path}/ann", json=patch)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert (await client.get(f"{path}/ann")).json() == before
+
+
+async def test_deleting(client: httpx.AsyncClient, context: Context, path: str) -> None:
+    await saved(client, path)
+    assert (await client.delete(f"{path}/ann")).json() == {"ok": True, "name": "ann"}
+    for method in ("GET", "DELETE", "PATCH"):
+        answer = await client.request(method, f"{path}/ann", json={})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "not_found"
+    assert (await client.get(path)).json() == {path.rpartition("/")[2]: []}
+
+
+async def test_an_image_that_is_shared_outlives_one_of_its_profiles(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    await saved(client, path, "ann")
+    await saved(client, path, "eve")
+    await client.delete(f"{path}/ann")
+    assert (await client.get(f"{path}/eve")).json()["images"][0]["data"] == data_url("red")
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+async def test_bad_names_are_refused_by_every_verb(
+    client: httpx.AsyncClient, path: str, name: str
+) -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = await client.request(method, f"{path}/{escaped(name)}", json={})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "name"), method
+    body = {"name": name, "images": [image()], "prompt": "x"}
+    for verb in ("", "/generate", "/extract"):
+        answer = await client.post(f"{path}{verb}", json=body | {"images": [image()["data"]]})
+        assert answer.status_code == 400, answer.text
+        answer = await client.post(f"{path}{verb}", json=body)
+        assert answer.status_code == 400
+
+
+async def test_half_a_surrogate_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    for field in ("name", "description"):
+        body = {"name": "a", "images": [image()], field: "\ud800"}
+        content = json.dumps(body)
+        answer = await client.post(
+            path, content=content, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == field
+
+
+@pytest.mark.parametrize(
+    ("images", "param"),
+    [
+        ([], "images"),
+        (None, "images"),
+        ("x", "images"),
+        ([{}], "images[0].data"),
+        ([image(), {"data": ""}], "images[1].data"),
+        ([image(), {"data": "not base64!"}], "images[1].data"),
+        ([{"data": base64.b64encode(b"RIFF\0\0\0\0WAVEfmt ").decode()}], "images[0].data"),
+        ([{"data": base64.b64encode(png()[:-40]).decode()}], "images[0].data"),
+        ([{"data": "http://127.0.0.1/x.png"}], "images[0].data"),
+        ([{"data": "/etc/passwd"}], "images[0].data"),
+        ([image(label="x" * 201)], "images[0].label"),
+        ([image(label="a\0")], "images[0].label"),
+    ],
+)
+async def test_bad_images(client: httpx.AsyncClient, path: str, images: Any, param: str) -> None:
+    answer = await client.post(path, json={"name": "ann", "images": images})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert (await client.get(f"{path}/ann")).status_code == 404
+
+
+async def test_an_image_with_too_many_pixels(make_context: MakeContext) -> None:
+    async with client_of(make_context(limits={"image_pixels": 100})) as client:
+        answer = await client.post("/v1/characters", json={"name": "a", "images": [image()]})
+    assert answer.status_code == 400
+    assert "40x20 is more than the allowed 100 pixels" in answer.json()["error"]["message"]
+
+
+async def test_images_in_every_form(client: httpx.AsyncClient, path: str) -> None:
+    upload = (await client.post("/v1/files/upload", content=png("red", (40, 20)))).json()
+    images = [{"data": upload["id"]}, {"data": upload["url"]}, {"data": data_url()}]
+    await client.post(path, json={"name": "ann", "images": images})
+    read = (await client.get(f"{path}/ann")).json()
+    assert [entry["data"] for entry in read["images"]] == [data_url()] * 3
+
+
+async def test_read_by_all_and_changed_by_owner_and_admin(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    await saved(client, path)
+    assert (await client.get(f"{path}/ann", headers=API)).status_code == 200
+    body = {"name": "ann", "images": [image("blue")]}
+    for answer in (
+        await client.post(path, json=body, headers=API),
+        await client.patch(f"{path}/ann", json={"description": "x"}, headers=API),
+        await client.delete(f"{path}/ann", headers=API),
+    ):
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "not_owner"
+    assert (await client.get(f"{path}/ann")).json()["images"][0]["data"] == data_url("red")
+    patch = {"description": "by an admin"}
+    assert (await client.patch(f"{path}/ann", json=patch, headers=ADMIN)).status_code == 200
+    assert (await client.patch(f"{path}/ann", json={"description": "mine"})).status_code == 200
+    assert (await client.delete(f"{path}/ann", headers=ADMIN)).status_code == 200
+
+
+async def test_patches_at_once_are_all_kept(client: httpx.AsyncClient, path: str) -> None:
+    await saved(client, path)
+    colors = ["blue", "green", "white", "black"]
+    answers = await asyncio.gather(
+        *(client.patch(f"{path}/ann", json={"add_images": [image(c)]}) for c in colors)
+    )
+    assert [answer.status_code for answer in answers] == [200] * 4
+    read = (await client.get(f"{path}/ann")).json()
+    assert {entry["data"] for entry in read["images"]} == {data_url(c) for c in ["red", *colors]}
+
+
+async def test_generating_needs_an_image_model(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.post(f"{path}/generate", json={"name": "ann", "prompt": "a hero"})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+    assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"prompt": ""}, {"n": 9}, {"n": 0}, {"width": 63}, {"steps": "x"}, {"prompt": None}]
+)
+async def test_bad_generations(
+    client: httpx.AsyncClient, path: str, fields: dict[str, Any]
+) -> None:
+    body = {"name": "ann", "prompt": "x"} | fields
+    answer = await client.post(f"{path}/generate", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(fields))
+
+
+async def test_extracting_characters_needs_an_engine_that_finds_faces(
+    client: httpx.AsyncClient,
+) -> None:
+    body = {"name": "ann", "images": [image()["data"]]}
+    answer = await client.post("/v1/characters/extract", json=body)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+async def test_the_administration(client: httpx.AsyncClient, plural: str) -> None:
+    await saved(client, f"/v1/{plural}", "ann", "red", "blue")
+    admin = f"/admin/api/{plural}"
+    own = (await client.get(f"/v1/{plural}")).json()
+    assert (await client.get(admin, headers=ADMIN)).json() == own
+    read = (await client.get(f"{admin}/ann", headers=ADMIN)).json()
+    assert read == (await client.get(f"/v1/{plural}/ann")).json()
+    thumbnail = await client.get(f"{admin}/ann/thumbnail", headers=ADMIN)
+    assert thumbnail.content == png("red", (40, 20))
+    assert thumbnail.headers["content-type"] == "image/png"
+    for name in ("..%2fx", "x" * 10_000, "%00"):
+        assert (await client.get(f"{admin}/{name}", headers=ADMIN)).status_code == 400
+        bad = await client.get(f"{admin}/{name}/thumbnail", headers=ADMIN)
+        assert bad.status_code == 400
+    assert (await client.get(f"{admin}/eve/thumbnail", headers=ADMIN)).status_code == 404
+    assert (await client.delete(f"{admin}/ann")).status_code in (401, 403)
+    assert (await client.delete(f"{admin}/ann", headers=API)).status_code == 403
+    deleted = await client.delete(f"{admin}/ann", headers=ADMIN)
+    assert deleted.json() == {"ok": True, "name": "ann"}
+    assert (await client.delete(f"{admin}/ann", headers=ADMIN)).status_code == 404

@@ -1,0 +1,112 @@
+"""/v1/environments/extract: whole frames of pictures and films. The rest is in test_characters."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image, ImageFilter
+
+from serve_app.profiles.pictures import sharpest_frames
+from tests.pictures import png
+
+PATH = "/v1/environments"
+COLORS = ["red", "lime", "blue", "white"]
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def film_of(path: Path, frames: list[Image.Image]) -> bytes:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *frames[0].size, "yuv420p"
+        stream.bit_rate, stream.gop_size = 4_000_000, 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> bytes:
+    """Four seconds, each of one colour."""
+    frames = [Image.new("RGB", (64, 32), color) for color in COLORS for _ in range(10)]
+    return film_of(tmp_path / "film.mp4", frames)
+
+
+async def images_of(client: httpx.AsyncClient, name: str) -> list[Image.Image]:
+    read = (await client.get(f"{PATH}/{name}")).json()
+    found = [base64.b64decode(image["data"].partition(",")[2]) for image in read["images"]]
+    return [Image.open(io.BytesIO(data)).convert("RGB") for data in found]
+
+
+async def extracted(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post(f"{PATH}/extract", json={"name": "room"} | fields)
+
+
+async def test_pictures_are_kept_whole(client: httpx.AsyncClient) -> None:
+    pictures = [base64_of(png("red", (3000, 1500))), base64_of(png("blue", (30, 60)))]
+    answer = await extracted(client, images=pictures, description="d")
+    assert answer.json() == {"ok": True, "name": "room", "image_count": 2}
+    assert [image.size for image in await images_of(client, "room")] == [(1024, 512), (30, 60)]
+
+
+async def test_frames_are_spread_over_a_film(client: httpx.AsyncClient, film: bytes) -> None:
+    answer = await extracted(client, videos=[base64_of(film)], max_images=4)
+    assert answer.json()["image_count"] == 4, answer.text
+    found = [image.getpixel((32, 16)) for image in await images_of(client, "room")]
+    expected = [Image.new("RGB", (1, 1), color).getpixel((0, 0)) for color in COLORS]
+    for pixel, wanted in zip(found, expected, strict=True):
+        assert isinstance(pixel, tuple)
+        assert isinstance(wanted, tuple)
+        assert max(abs(a - b) for a, b in zip(pixel, wanted, strict=True)) < 40
+
+
+async def test_pictures_come_before_films(client: httpx.AsyncClient, film: bytes) -> None:
+    answer = await extracted(
+        client, images=[base64_of(png("red", (10, 10)))] * 2, videos=[base64_of(film)], max_images=3
+    )
+    assert answer.json()["image_count"] == 3
+    sizes = [image.size for image in await images_of(client, "room")]
+    assert sizes == [(10, 10), (10, 10), (64, 32)]
+
+
+def test_the_sharpest_frame_is_taken(tmp_path: Path) -> None:
+    sharp = Image.new("RGB", (64, 64), "black")
+    for x in range(0, 64, 8):
+        sharp.paste("white", (x, 0, x + 4, 64))
+    blurred = sharp.filter(ImageFilter.GaussianBlur(6))
+    path = tmp_path / "film.mp4"
+    film_of(path, [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
+    (frame,) = sharpest_frames(path, 1, param="videos[0]")
+    grey = Image.open(io.BytesIO(frame)).convert("L")
+    values = grey.getextrema()
+    assert isinstance(values[0], int | float)
+    assert values[0] < 40, "blurred stripes are grey"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({}, "images"),
+        ({"images": None, "videos": []}, "images"),
+        ({"images": ["!"]}, "images[0]"),
+        ({"images": [base64_of(b"\x89PNG\r\n\x1a\n" + bytes(60))]}, "images[0]"),
+        ({"videos": [base64_of(b"\0\0\0\x18ftypisom" + bytes(60))]}, "videos[0]"),
+        ({"videos": [base64_of(png())]}, "videos[0]"),
+        ({"max_images": 33, "images": ["AA=="]}, "max_images"),
+        ({"max_images": 0, "images": ["AA=="]}, "max_images"),
+    ],
+)
+async def test_nothing_usable(
+    client: httpx.AsyncClient, fields: dict[str, Any], param: str
+) -> None:
+    answer = await extracted(client, **fields)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert (await client.get(f"{PATH}/room")).status_code == 404
