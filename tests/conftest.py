@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.servers",)
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 
 

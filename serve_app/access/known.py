@@ -137,6 +137,10 @@ class KnownCredentials:
         if table is not None:
             self._apply(table)
 
+    async def finish(self) -> None:
+        """Wait for everything that is being noted; nothing of it fails here."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+
     async def _stay_fresh(self) -> None:
         age = self._ticks() - self._looked_at
         if age < LOOK_EVERY_S:

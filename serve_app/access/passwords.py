@@ -43,7 +43,7 @@ class Passwords:
             self._hasher.verify(stored or self._nobodys, _bytes(password[:LONGEST]))
         except (VerificationError, InvalidHashError):
             return False
-        return stored is not None
+        return bool(stored)
 
     @cached_property
     def _nobodys(self) -> str:

@@ -36,6 +36,7 @@ class Database:
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
         self.engine = _engine(self.url, is_sqlite=self.is_sqlite)
         self._patience_s = patience_s
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
     async def write(self, work: Callable[[Session], T]) -> T:
@@ -57,7 +58,8 @@ class Database:
         return self._repeated(partial(self._transaction, work, is_writing=False))
 
     def close(self) -> None:
-        """Give the connections back. May be called twice."""
+        """Give the connections back; nothing is tried again any more. May be called twice."""
+        self._is_closed = True
         self._threads.shutdown(wait=False)
         self.engine.dispose()
 
@@ -76,7 +78,7 @@ class Database:
             try:
                 return transaction()
             except DBAPIError as error:
-                if not _may_pass(error):
+                if self._is_closed or not _may_pass(error):
                     raise
                 if time.monotonic() - begun > self._patience_s:
                     raise Unavailable(

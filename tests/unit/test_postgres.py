@@ -1,0 +1,155 @@
+"""The database on a real Postgres: the same transactions, and what only a server can do wrong."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from serve_app.access.bootstrap import prepare_access
+from serve_app.access.known import KnownCredentials
+from serve_app.access.token_store import NewToken, add_token, revoke_token
+from serve_app.core.errors import Unavailable
+from serve_app.database.connection import Database
+from serve_app.database.migrate import migrate
+from serve_app.database.schema import SettingRow, Table, TokenRow
+from tests.servers import DatabaseServer
+
+
+@pytest.fixture
+def url(postgres: DatabaseServer) -> str:
+    return postgres.new_database("unit")
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    database = Database(url)
+    migrate(database)
+    yield database
+    database.close()
+
+
+def count_up(session: Session) -> int:
+    row = session.get(SettingRow, "count", with_for_update=True)
+    if row is None:
+        row = SettingRow(name="count", value=0)
+        session.add(row)
+    row.value = int(row.value) + 1
+    return int(row.value)
+
+
+def test_migrations_make_exactly_the_tables_of_the_schema(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+
+
+def test_several_processes_may_migrate_at_once(url: str) -> None:
+    databases = [Database(url) for _ in range(4)]
+    threads = [threading.Thread(target=migrate, args=(each,)) for each in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert databases[0].write_now(count_up) == 1
+    for each in databases:
+        each.close()
+
+
+async def test_what_was_written_is_read(database: Database) -> None:
+    value = {"text": "ü 漢", "list": [1, None, {"deep": 0.5}]}
+    await database.write(lambda session: session.add(SettingRow(name="json", value=value)))
+    row = await database.read(lambda session: session.get(SettingRow, "json"))
+    assert row is not None
+    assert row.value == value
+
+
+def test_a_second_row_of_one_key_is_refused_and_not_tried_again(database: Database) -> None:
+    database.write_now(lambda session: session.add(SettingRow(name="once", value=1)))
+    tries = []
+
+    def again(session: Session) -> None:
+        tries.append(1)
+        session.add(SettingRow(name="once", value=2))
+
+    with pytest.raises(IntegrityError):
+        database.write_now(again)
+    assert tries == [1]
+
+
+def test_writers_of_many_threads_lose_no_update(database: Database) -> None:
+    database.write_now(count_up)
+    threads = [
+        threading.Thread(target=lambda: [database.write_now(count_up) for _ in range(25)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert database.write_now(count_up) == 102
+
+
+def test_connections_that_were_cut_are_made_anew(
+    database: Database, postgres: DatabaseServer
+) -> None:
+    assert database.write_now(count_up) == 1
+    postgres.disconnect_all()
+    assert database.write_now(count_up) == 2
+
+
+def test_a_transaction_that_is_cut_off_is_begun_again(
+    database: Database, postgres: DatabaseServer
+) -> None:
+    cuts = [postgres.disconnect_all]
+
+    def work(session: Session) -> int:
+        counted = count_up(session)
+        session.flush()
+        if cuts:
+            cuts.pop()()
+        return counted
+
+    assert database.write_now(work) == 1
+    assert database.read_now(lambda session: session.scalars(select(SettingRow.value)).all()) == [1]
+
+
+def test_a_server_that_stands_still_is_waited_for(
+    database: Database, postgres: DatabaseServer
+) -> None:
+    assert database.write_now(count_up) == 1
+    postgres.signal_all(signal.SIGSTOP)
+    go_on = threading.Timer(3, postgres.signal_all, (signal.SIGCONT,))
+    go_on.start()
+    assert database.write_now(count_up) == 2
+    go_on.join()
+
+
+def test_a_server_that_is_gone_is_a_clean_failure() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/none", patience_s=0)
+    with pytest.raises(Unavailable, match="nothing was changed"):
+        database.write_now(count_up)
+    database.close()
+
+
+async def test_tokens_and_their_revocation_cross_replicas(database: Database) -> None:
+    """As on SQLite; ids are never reused either."""
+    assert await asyncio.to_thread(prepare_access, database, {"ADMIN_TOKEN": "sk-boss"}) is None
+    known = KnownCredentials(database)
+    assert await known.token("sk-boss") is not None
+    new = NewToken("sk-made", "made", ("inference",), "api")
+    first = await database.write(lambda session: add_token(session, new, now=1.0))
+    await known.look()
+    assert await known.token("sk-made") is not None
+    await database.write(lambda session: revoke_token(session, first.id))
+    await known.look()
+    assert await known.token("sk-made") is None
+    await known.finish()
+    second = await database.write(lambda session: add_token(session, new, now=2.0))
+    assert second.id > first.id
+    assert await database.read(lambda session: session.get(TokenRow, first.id)) is None
