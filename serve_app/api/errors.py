@@ -120,7 +120,7 @@ def from_validation(error: RequestValidationError) -> InvalidRequest:
     where = errors[0]["loc"][0] if errors and errors[0]["loc"] else "body"
     for item in errors:
         item["loc"] = item["loc"][1:]
-        if item["type"] in ("json_invalid", "model_attributes_type"):
+        if item["type"] == "json_invalid":
             item["loc"] = ()
     return from_validation_errors(errors, error.body if where == "body" else None)
 

@@ -73,7 +73,9 @@ class ChatBody(SamplingBody):
     async def to_chat(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""
         tools = self._tools()
-        choice = tool_choice_to_core(self._choice(), tools, param="tool_choice")
+        is_old = self.tool_choice is None and self.function_call is not None
+        choice_field = "function_call" if is_old else "tool_choice"
+        choice = tool_choice_to_core(self._choice(), tools, param=choice_field)
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
         reader = MessageReader(found, models, intake)

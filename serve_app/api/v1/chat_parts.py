@@ -1,10 +1,10 @@
 """The pieces of a chat body: messages, tools and formats, in OpenAI's spellings."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from serve_app.api.v1.wire import Flag, Text
+from serve_app.api.v1.wire import Flag, JsonObject, Text
 from serve_app.core.chat import TextFormat, Tool, ToolCall, ToolChoice
 from serve_app.core.errors import InvalidRequest
 
@@ -116,7 +116,7 @@ class FunctionBody(Piece):
 
     name: Text = Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")
     description: Text | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     strict: Flag | None = None
 
     def to_core(self) -> Tool:
@@ -157,7 +157,7 @@ class JsonSchemaBody(Piece):
 
     name: Text = "response"
     description: Text | None = None
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: JsonObject | None = Field(default=None, alias="schema")
     strict: Flag | None = None
 
 

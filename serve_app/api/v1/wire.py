@@ -4,14 +4,34 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
 
-Text = Annotated[str, StringConstraints(strict=True)]
+
+def _is_unicode(text: str) -> str:
+    """JSON can spell lone surrogates, which UTF-8 and tokenizers cannot carry."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("the text holds a lone surrogate, which is no character") from None
+    return text
+
+
+def _is_plain_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _is_unicode(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        raise ValueError("the object is nested too deeply") from None
+    return value
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_is_unicode)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_is_plain_json)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
