@@ -48,7 +48,8 @@ class Workflows:
             "name": application,
             "system_database_url": database_url,
             "executor_id": executor,
-            "application_version": VERSION,
+            # DBOS wants versions that differ between the applications of one database.
+            "application_version": f"{application}-{VERSION}",
             "log_level": "ERROR",
             "sys_db_pool_size": 5,
         }

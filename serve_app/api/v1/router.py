@@ -8,6 +8,7 @@ from serve_app.api.v1 import (
     completions,
     embeddings,
     files,
+    jobs,
     models,
     pipelines,
     profiles,
@@ -19,6 +20,7 @@ from serve_app.api.v1 import (
 
 router = APIRouter()
 PARTS = (
+    jobs,
     models,
     chat,
     completions,
