@@ -336,3 +336,45 @@ async def test_nothing_to_extract(
     answer = await client.post(f"{PATH}/extract", json={"name": "ann"} | fields)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+SPEECH = "/v1/audio/speech"
+
+
+@pytest.mark.parametrize("path", [SPEECH, f"{SPEECH}/stream"])
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "param"),
+    [
+        ({"voice_profile": "nobody"}, 404, "not_found", "voice_profile"),
+        ({"voice_profile": "../ann"}, 400, "invalid_request", "voice_profile"),
+        ({"voice_profile": "x" * 10_000}, 400, "invalid_request", "voice_profile"),
+        ({"voice_profile": "ann"}, 400, "unsupported_capability", "voice_profile"),
+        ({"voice": "ann"}, 400, "unsupported_capability", "voice"),
+        ({"voice": {"id": "ann"}}, 400, "unsupported_capability", "voice"),
+        ({"voice": "nobody"}, 400, "invalid_request", "voice"),
+    ],
+)
+async def test_speaking_with_a_saved_voice(
+    client: httpx.AsyncClient, path: str, fields: dict[str, Any], status: int, code: str, param: str
+) -> None:
+    await saved(client)
+    answer = await client.post(path, json={"input": "hi"} | fields)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+
+
+async def test_jobs_and_batches_tell_the_same_of_saved_voices(client: httpx.AsyncClient) -> None:
+    await saved(client)
+    body = {"input": "hi", "voice": "ann"}
+    answer = await client.post(SPEECH, json=body | {"response_format": "url"})
+    assert answer.json()["error"]["code"] == "unsupported_capability"
+    answer = await client.post(f"{SPEECH}/batch", json={"items": [body, {"input": "hi"}]})
+    first, second = answer.json()["data"]
+    assert first["error"]["code"] == "unsupported_capability"
+    assert "error" not in second
+
+
+async def test_a_saved_voice_hides_no_preset(client: httpx.AsyncClient) -> None:
+    await saved(client, "hum")
+    answer = await client.post(SPEECH, json={"input": "hi", "voice": "hum"})
+    assert answer.status_code == 200

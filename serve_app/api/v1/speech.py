@@ -16,6 +16,7 @@ from serve_app.api.errors import error_body, from_validation_errors
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import envelope, media_item
+from serve_app.api.v1.saved_voices import check_voice_profile, voices_explained
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
 from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS, json_response
@@ -35,14 +36,17 @@ async def speech(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
+    await check_voice_profile(context, body.voice_profile)
     found = body.found(context.models)
     operation = body.to_speak(found)
     is_streamed = body.stream_format == "sse" or body.response_format not in ENVELOPES
     if not is_streamed or body.is_async(request.headers):
         output = {"response_format": body.response_format}
-        return await called(body, operation, request, context, principal, output)
+        async with voices_explained(context, operation):
+            return await called(body, operation, request, context, principal, output)
     body.refuse_job(request.headers)
-    events = await started(found.runs.speak(operation))
+    async with voices_explained(context, operation):
+        events = await started(found.runs.speak(operation))
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     heard = recording.listen(events)
     if body.stream_format == "sse":
@@ -64,9 +68,11 @@ async def speech_stream(
         raise InvalidRequest(
             "response_format: this route streams 'pcm' or 'wav'", param="response_format"
         )
+    await check_voice_profile(context, body.voice_profile)
     found = body.found(context.models)
     operation = body.to_speak(found, default="pcm")
-    events = await started(found.runs.speak(operation))
+    async with voices_explained(context, operation):
+        events = await started(found.runs.speak(operation))
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     response = audio_response(recording.listen(events), operation, body.ignored())
     response.background = BackgroundTask(recording.keep_quietly)
@@ -107,11 +113,13 @@ async def _batch_item(
             raise InvalidRequest(
                 "response_format: one of url, b64_wav, b64_mp3", param="response_format"
             )
+        await check_voice_profile(context, body.voice_profile)
         found = body.found(context.models)
         operation = body.to_speak(found)
         recording = SpeechRecording(context, operation, owner, body.tag)
         events = recording.listen(found.runs.speak(operation))
-        answer = await spoken_envelope(context, events, body, recording)
+        async with voices_explained(context, operation):
+            answer = await spoken_envelope(context, events, body, recording)
     except ValidationError as error:
         return error_body(from_validation_errors(error.errors(), fields), path)
     except AppError as error:

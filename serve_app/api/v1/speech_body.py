@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from serve_app.api.v1.chat_parts import Piece
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.wire import Flag, Integer, Number, Text
-from serve_app.core.errors import InvalidRequest, NotFound, UnsupportedCapability
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.speech import AudioFormat, Speak, SpeechModel
 from serve_app.models import Found, Models
@@ -105,12 +105,8 @@ class SpeechBody(SpeechShared):
                 f"task_type: {task[:50]!r} is not one of CustomVoice, VoiceDesign, VoiceClone",
                 param="task_type",
             )
-        if self.voice_profile is not None:
-            raise NotFound(
-                f"voice_profile: no saved voice is named {self.voice_profile[:100]!r}",
-                param="voice_profile",
-            )
         for name, is_asked in (
+            ("voice_profile", self.voice_profile is not None),
             ("ref_audio", self.ref_audio is not None),
             ("task_type", task in CLONE_TASKS or task == "voicedesign"),
         ):
