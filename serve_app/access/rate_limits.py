@@ -11,6 +11,8 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.errors import StorageError
 from limits.storage import storage_from_string
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from serve_app.access.slots import MemorySlots, RedisSlots, Slots
@@ -143,12 +145,14 @@ def rate_limits(limits: Limits) -> RateLimits | None:
         return None
     if limits.storage_url is None:
         return RateLimits(limits.rates, MemoryStorage(), MemorySlots())
-    storage = storage_from_string(
-        f"async+{limits.storage_url}",
-        implementation="redispy",
-        socket_timeout=REDIS_PATIENCE_S,
-        socket_connect_timeout=REDIS_PATIENCE_S,
-    )
+    options: dict[str, Any] = {
+        "implementation": "redispy",
+        "socket_timeout": REDIS_PATIENCE_S,
+        "socket_connect_timeout": REDIS_PATIENCE_S,
+        # Once more at once: the connection may be one from before a restart.
+        "retry": Retry(NoBackoff(), 1),
+    }
+    storage = storage_from_string(f"async+{limits.storage_url}", **options)
     assert isinstance(storage, RedisStorage)
     client = cast(Any, storage.bridge).get_connection()
     return RateLimits(limits.rates, storage, RedisSlots(client))
