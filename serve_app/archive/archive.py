@@ -185,10 +185,15 @@ def _deleted(
         doomed = delete(Row).where(Row.filename == filename)
         if owner is not None:
             doomed = doomed.where(Row.owner == owner)
-        if session.scalar(doomed.returning(Row.filename)):
-            unheld += release(session, f"archive:{filename}")
-        elif must_exist:
-            raise _unknown(filename)
+        gone = session.execute(doomed.returning(Row.job_id, Row.sha256)).one_or_none()
+        if gone is None:
+            if must_exist:
+                raise _unknown(filename)
+            continue
+        unheld += release(session, f"archive:{filename}")
+        if gone.job_id is not None:
+            # The job is kept longer than its files, but must not keep what its owner deleted.
+            unheld += release(session, f"job:{gone.job_id}", [gone.sha256])
     return unheld
 
 

@@ -212,6 +212,20 @@ async def test_speech_enters_the_archive_whatever_its_form(
         assert base64.b64decode(answer.json()["data"][0][form]) == stored
 
 
+@pytest.mark.parametrize("form", ["url", "b64_wav", "json"])
+async def test_what_is_deleted_is_not_kept_by_its_job(client: httpx.AsyncClient, form: str) -> None:
+    answer = await client.post("/v1/audio/speech", json=SPEECH | {"response_format": form})
+    job = f"/v1/jobs/{answer.headers['x-job-id']}"
+    (entry,) = (await client.get("/v1/archive")).json()["files"]
+    assert (await client.get(job)).json()["result"] == answer.json()
+    assert entry["job_id"] == answer.headers["x-job-id"]
+    await client.delete(f"/v1/archive/{entry['filename']}")
+    assert (await client.get(f"/v1/files/blob/{entry['sha256']}")).status_code == 404
+    after = await client.get(job)
+    assert (after.status_code, after.json()["status"]) == (200, "succeeded")
+    assert (await client.get("/v1/jobs")).json()["total"] == 1
+
+
 async def test_each_item_of_a_batch_is_an_entry(client: httpx.AsyncClient) -> None:
     items = [{"input": "one"}, {"input": ""}, {"input": "two"}]
     await client.post("/v1/audio/speech/batch", json={"model": "hum", "items": items})

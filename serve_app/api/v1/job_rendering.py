@@ -19,6 +19,7 @@ from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.chat import Chat, Complete
 from serve_app.core.config import AppConfig
 from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.errors import NotFound
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
 from serve_app.core.operations import Result, SaidText, SpokenSound
@@ -143,8 +144,12 @@ class JobRendering:
         name = job.files.get(blob.sha256) or filename(blob)
         return {"url": f"{self._root}/v1/files/{name}"}
 
-    async def _base64(self, blob: Blob) -> str:
-        data = b"".join([chunk async for chunk in self._blobs.read(blob)])
+    async def _base64(self, blob: Blob) -> str | None:
+        """None for a file that was deleted from the archive, which the job outlives."""
+        try:
+            data = b"".join([chunk async for chunk in self._blobs.read(blob)])
+        except NotFound:
+            return None
         return base64.b64encode(data).decode()
 
 
