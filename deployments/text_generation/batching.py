@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import AsyncGenerator
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 from transformers import ContinuousBatchingConfig, GenerationConfig
@@ -45,6 +45,7 @@ class ContinuousBatcher:
         self._max_batch_tokens = max_batch_tokens
         self._manager: Any = None
         self._lock = threading.Lock()
+        self._numbers = count()
 
     def fits(self, tokens: int) -> bool:
         """Whether a sequence of that many tokens, prompt and answer, fits into the cache."""
@@ -70,15 +71,13 @@ class ContinuousBatcher:
         """The tokens of one choice as they come. Closing frees its place in the batch."""
         manager = await asyncio.to_thread(self._running)
         outputs: asyncio.Queue[Any] = asyncio.Queue()
-        name = f"{id(outputs)}-{index}"
+        name = f"choice-{next(self._numbers)}"
         manager.register_result_handler(name, outputs.put_nowait)
         is_over = False
         seen = 0
         try:
-            accepted = await asyncio.to_thread(
-                self._add, manager, prompt, sampling, name=name, limit=limit
-            )
-            if not accepted:
+            # Not in a thread: it would add the request even after its cancellation.
+            if not self._add(manager, prompt, sampling, name=name, limit=limit):
                 raise _stopped()
             while not is_over:
                 output = await self._next(manager, outputs)

@@ -61,6 +61,11 @@ class Checkpoint:
         kept = {self.tokenizer.convert_tokens_to_ids(mark) for mark in marks}
         return frozenset(self.tokenizer.all_special_ids) - kept
 
+    def token_of(self, text: str) -> int | None:
+        """The id of a text that is one token, as marks are."""
+        token = self.tokenizer.get_vocab().get(text)
+        return None if token is None else int(token)
+
     def encode(self, text: str, *, has_specials: bool) -> list[int]:
         """Token ids; a rendered chat prompt has its special tokens already."""
         return list(self.tokenizer.encode(text, add_special_tokens=not has_specials))

@@ -24,8 +24,10 @@ class Constraints:
         self._eos_ids = eos_ids
         self._wrapped: llguidance.LLTokenizer | None = None
 
-    def json(self, schema: dict[str, Any], *, param: str) -> "Constraint":
-        """A constraint to JSON of this schema. InvalidRequest when llguidance cannot follow it."""
+    def json(self, schema: dict[str, Any], *, param: str, after: int | None = None) -> "Constraint":
+        """A constraint to JSON of this schema, that begins behind the token `after`. InvalidRequest
+        when llguidance cannot follow the schema.
+        """
         if self._wrapped is None:
             self._wrapped = llguidance.hf.from_tokenizer(
                 self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos_ids or None
@@ -41,22 +43,38 @@ class Constraints:
             raise InvalidRequest(
                 f"{param}: the schema cannot be followed: {problem.strip()[:300]}", param=param
             )
-        return Constraint(llguidance.LLMatcher(self._wrapped, grammar), self._vocabulary)
+        matcher = llguidance.LLMatcher(self._wrapped, grammar)
+        return Constraint(matcher, self._vocabulary, eos_ids=self._eos_ids, after=after)
 
 
 class Constraint:
-    """Where one choice is in its grammar."""
+    """Where one choice is in its grammar. Before the token `after`, all but the end is free."""
 
-    def __init__(self, matcher: llguidance.LLMatcher, vocabulary: int) -> None:
+    def __init__(
+        self,
+        matcher: llguidance.LLMatcher,
+        vocabulary: int,
+        *,
+        eos_ids: list[int],
+        after: int | None,
+    ) -> None:
         self._matcher = matcher
+        self._vocabulary = vocabulary
+        self._eos_ids = eos_ids
+        self._after = after
         self._mask = llguidance.torch.allocate_token_bitmask(1, vocabulary)
 
     def copy(self) -> "Constraint":
         """An independent constraint at the same place."""
-        return Constraint(self._matcher.deep_copy(), self._mask.shape[1] * 32)
+        return Constraint(
+            self._matcher.deep_copy(), self._vocabulary, eos_ids=self._eos_ids, after=self._after
+        )
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits with every token that may not come next at minus infinity."""
+        if self._after is not None:
+            ends = torch.tensor(self._eos_ids, dtype=torch.long, device=logits.device)
+            return logits.index_fill(-1, ends, -torch.inf)
         llguidance.torch.fill_next_token_bitmask(self._matcher, self._mask, 0)
         words = self._mask[0]
         bits = (words.unsqueeze(-1) >> torch.arange(32, dtype=torch.int32)) & 1
@@ -65,9 +83,7 @@ class Constraint:
 
     def consume(self, token: int) -> None:
         """Move on by one chosen token."""
-        self._matcher.consume_token(token)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the text is complete and nothing may follow."""
-        return bool(self._matcher.is_stopped())
+        if self._after is None:
+            self._matcher.consume_token(token)
+        elif token == self._after:
+            self._after = None

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deployments.text_generation.answer import AnswerParser
+from deployments.text_generation.answer import THINK_END, AnswerParser
 from deployments.text_generation.batching import ContinuousBatcher
 from deployments.text_generation.checkpoint import Checkpoint
 from deployments.text_generation.choice import Choice
@@ -178,9 +178,12 @@ class TextGenerator:
         self.check_bias(request.sampling)
         text, is_thinking = rendered.text, rendered.is_thinking
         call = self._forced(request, tools)
+        thought_end = self.checkpoint.token_of(THINK_END) if is_thinking else None
+        constraint = call or self._formatted(request, after=thought_end)
+        if is_thinking and constraint is not None and (call or thought_end is None):
+            text, is_thinking = f"{text}{THINK_END}\n", False
         if call is not None:
-            text += "</think>\n" if is_thinking else ""
-            text, is_thinking = text + self._prompts.format.opening, False
+            text += self._prompts.format.opening
         prompt, inputs = await self._inputs(request, text)
         decoding = Decoding(
             prompt,
@@ -188,7 +191,7 @@ class TextGenerator:
             request.sampling.n,
             self.limit(prompt, request.sampling, param="messages"),
             self.checkpoint.eos_ids,
-            call or self._formatted(request),
+            constraint,
             inputs,
         )
         several = request.parallel_tool_calls and call is None
@@ -216,13 +219,15 @@ class TextGenerator:
         schema = self._prompts.format.schema(wanted)
         return self._constraints.json(schema, param=f"tools[{position}].function.parameters")
 
-    def _formatted(self, request: Chat) -> Constraint | None:
+    def _formatted(self, request: Chat, *, after: int | None) -> Constraint | None:
         match request.response_format.type:
             case "json_object":
-                return self._constraints.json(ANY_OBJECT, param="response_format")
+                return self._constraints.json(ANY_OBJECT, param="response_format", after=after)
             case "json_schema":
                 schema = request.response_format.json_schema or {}
-                return self._constraints.json(schema, param="response_format.json_schema")
+                return self._constraints.json(
+                    schema, param="response_format.json_schema", after=after
+                )
         return None
 
     def _choice(self, decoding: Decoding, parser: AnswerParser) -> Choice:

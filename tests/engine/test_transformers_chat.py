@@ -24,6 +24,7 @@ from tests.engine.tiny_chat import (
     save_reciter,
 )
 
+LONG = "sea " * (POSITIONS - 50)
 SAID = "Hello, 世界 🙂! One two three."
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 # A seed is what continuous batching does not know; greedy, it changes nothing else.
@@ -165,10 +166,10 @@ async def test_the_token_limit_ends_the_answer(
 async def test_without_a_limit_the_context_ends_the_answer(
     engine: TransformersChat, direct: Direct, sampling: Sampling
 ) -> None:
-    prompt = direct.prompt("sea " * 460)
+    prompt = direct.prompt(LONG)
     expected = direct.continued(prompt, POSITIONS - len(prompt))
     wanted = sampling.model_copy(update={"max_tokens": None})
-    answer = await read(engine.chat(ask("sea " * 460, sampling=wanted)))
+    answer = await read(engine.chat(ask(LONG, sampling=wanted)))
     assert answer.text() == direct.text(expected)
     assert answer.usage.prompt_tokens + answer.usage.completion_tokens == POSITIONS
     assert answer.finish() == "length"
@@ -194,8 +195,8 @@ async def test_the_fingerprint_tells_checkpoints_apart(
 
 async def test_a_prompt_longer_than_the_context_is_refused(engine: TransformersChat) -> None:
     assert engine.context_length == POSITIONS
-    with pytest.raises(ContextLengthExceeded, match=r"holds 512") as caught:
-        await read(engine.chat(ask("sea " * 600)))
+    with pytest.raises(ContextLengthExceeded, match=r"holds 1024") as caught:
+        await read(engine.chat(ask("sea " * 1100)))
     assert caught.value.param == "messages"
     assert caught.value.code == "context_length_exceeded"
 

@@ -34,7 +34,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.options import TransformersOptions
 from tests.engine.tiny_encoders import Files
 
-POSITIONS = 512
+POSITIONS = 1024
 SIZE: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -81,7 +81,7 @@ def save_reciter(path: Path, text: str, *, template_mark: str = "", opened: str 
     """
     tokenizer = AutoTokenizer.from_pretrained(bytes_tokenizer_files(path))
     tokenizer.chat_template = (
-        f"{{# {template_mark} #}}Q: {{{{ messages[-1].content }}}}\nA: {opened}"
+        f"{{# {template_mark} #}}Q: {{{{ messages[-1].content }}}}\nA: {{{{ {opened!r} }}}}"
     )
     start = len(tokenizer.encode(RECITED_PROMPT + opened)) - 1
     said = [*tokenizer.encode(text), tokenizer.eos_token_id]
