@@ -4,7 +4,6 @@ import asyncio
 import io
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from serve_app.core.errors import AppError, InternalError, NotFound
 from serve_app.core.media import Blob
 from serve_app.core.settings import Archive as ArchiveDefaults
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.database.schema import ArchiveRow, BlobReferenceRow
+from tests.databases import on_both
 from tests.pictures import chunks, png
 
 ORIGIN = Origin(owner="ann", operation="image.generate", model="painter", prompt="A red FOX_50%")
@@ -34,14 +33,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -78,6 +69,7 @@ async def holders(database: Database) -> set[str]:
     )
 
 
+@on_both
 async def test_an_entry_knows_its_file(
     archive: Archive, blobs: FsspecBlobStore, clock: Clock
 ) -> None:
@@ -145,6 +137,7 @@ def test_a_film_is_seen_by_its_first_frame(tmp_path: Path) -> None:
     assert (red > 200, blue < 60) == (True, True)
 
 
+@on_both
 async def test_a_resumed_job_records_nothing_twice(
     archive: Archive, blobs: FsspecBlobStore
 ) -> None:
@@ -160,6 +153,7 @@ async def test_a_resumed_job_records_nothing_twice(
     assert set(await names(archive)) == found
 
 
+@on_both
 async def test_two_runs_of_a_job_that_record_at_once_make_one_entry(
     archive: Archive, blobs: FsspecBlobStore
 ) -> None:
@@ -168,6 +162,7 @@ async def test_two_runs_of_a_job_that_record_at_once_make_one_entry(
     assert len(await names(archive)) == 1
 
 
+@on_both
 async def test_nothing_is_recorded_while_the_archive_is_off(
     archive: Archive, blobs: FsspecBlobStore
 ) -> None:
@@ -185,6 +180,7 @@ async def test_what_is_no_medium_is_no_entry(archive: Archive, blobs: FsspecBlob
         await archive.record(blob, ORIGIN)
 
 
+@on_both
 async def test_shared_bytes_go_with_the_last_entry(
     archive: Archive, blobs: FsspecBlobStore, database: Database
 ) -> None:
@@ -198,6 +194,7 @@ async def test_shared_bytes_go_with_the_last_entry(
     assert await holders(database) == set()
 
 
+@on_both
 async def test_of_many_that_delete_at_once_one_gets_it(
     archive: Archive, blobs: FsspecBlobStore
 ) -> None:
@@ -276,6 +273,16 @@ async def test_filters_paging_and_order(
         assert total == 4
 
 
+@on_both
+async def test_a_search_takes_its_words_literally(archive: Archive, blobs: FsspecBlobStore) -> None:
+    entry = await entered(archive, blobs, prompt="A red FOX_50%\\")
+    for words in ("red fox", "x_5", "50%", "%\\", "X_50"):
+        assert await names(archive, q=words) == [entry.filename], words
+    for words in ("x__", "r%d", "\\\\", "' OR 1=1 --", "\0", "\ud800"):
+        assert await names(archive, q=words) == [], words
+
+
+@on_both
 async def test_texts_that_no_database_keeps_are_mended(
     archive: Archive, blobs: FsspecBlobStore
 ) -> None:
@@ -298,6 +305,7 @@ async def test_unsafe_names_are_unknown(archive: Archive, name: str) -> None:
         assert caught.value.status == 404
 
 
+@on_both
 async def test_retention(
     archive: Archive, blobs: FsspecBlobStore, database: Database, clock: Clock
 ) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
@@ -13,17 +13,9 @@ from serve_app.blobs.removal import BlobRemoval
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.media import Blob
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
+from tests.databases import on_both
 
 LONG_AGO = time.time() - 1_000_000
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -63,6 +55,7 @@ def age(folder: Path, blob: Blob) -> None:
     os.utime(path_of(folder, blob), (LONG_AGO, LONG_AGO))
 
 
+@on_both
 async def test_bytes_stay_until_the_last_holder_goes(
     store: FsspecBlobStore, database: Database
 ) -> None:
@@ -73,6 +66,7 @@ async def test_bytes_stay_until_the_last_holder_goes(
     assert await store.find(blob.sha256) is None
 
 
+@on_both
 async def test_holding_twice_is_holding_once(store: FsspecBlobStore, database: Database) -> None:
     blob = await held(store, database, b"twice", "upload", "upload")
     await let_go(store, database, "upload")
@@ -111,6 +105,7 @@ async def test_bytes_held_again_after_the_release_stay(
     assert await store.find(blob.sha256) == blob
 
 
+@on_both
 async def test_a_sweep_repairs_a_kill_between_commit_and_removal(
     store: FsspecBlobStore, database: Database, folder: Path
 ) -> None:

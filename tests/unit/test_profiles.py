@@ -1,7 +1,6 @@
 """Saved profiles: names, owners, numbering, and the files they hold."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import Forbidden, InvalidRequest, NotFound
 from serve_app.core.media import Blob
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.profiles.profile import Change, Kind, NewItem, Profile, checked_name
 from serve_app.profiles.profiles import Profiles
+from tests.databases import on_both
 from tests.pictures import chunks
 
 ANN = Principal("ann", frozenset({"inference"}))
@@ -42,14 +41,6 @@ BAD_NAMES = [
     "'; DROP TABLE profiles; --",
     "a%2fb",
 ]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -127,6 +118,7 @@ async def test_the_same_name_is_free_for_each_kind(
         await profiles.get("environment", "ann")
 
 
+@on_both
 async def test_listed_oldest_first(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     for name in ("c", "a", "b"):
         await saved(profiles, blobs, name, "x")
@@ -136,6 +128,7 @@ async def test_listed_oldest_first(profiles: Profiles, blobs: FsspecBlobStore) -
     assert await profiles.all("voice") == []
 
 
+@on_both
 async def test_replacing_lets_go_of_the_former_files(
     profiles: Profiles, blobs: FsspecBlobStore
 ) -> None:
@@ -148,6 +141,7 @@ async def test_replacing_lets_go_of_the_former_files(
         assert await blobs.find(kept.blob.sha256) is not None
 
 
+@on_both
 async def test_removing_comes_before_adding(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a", "b", "c")
     change = Change(remove=(0, 2, 0), add=(await item(blobs, "d"),))
@@ -211,6 +205,7 @@ async def test_only_the_owner_and_admins_change(profiles: Profiles, blobs: Fsspe
     await profiles.delete("character", "ann", by=ROOT)
 
 
+@on_both
 async def test_deleting_removes_the_files_that_nobody_else_holds(
     profiles: Profiles, blobs: FsspecBlobStore
 ) -> None:
@@ -245,6 +240,7 @@ async def test_a_new_sound_takes_the_place_of_the_old(
     assert changed.transcript == "hi"
 
 
+@on_both
 async def test_changes_at_once_are_all_kept(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a")
     changes = [Change(add=(await item(blobs, f"n{number}"),)) for number in range(8)]
@@ -254,6 +250,7 @@ async def test_changes_at_once_are_all_kept(profiles: Profiles, blobs: FsspecBlo
     assert len({item.number for item in profile.items}) == 9
 
 
+@on_both
 async def test_of_many_that_delete_at_once_one_gets_it(
     profiles: Profiles, blobs: FsspecBlobStore
 ) -> None:
