@@ -65,9 +65,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (404, "No such model, file or route."),
         (413, "A body or a medium is over a limit."),
         (415, "Not a medium."),
+        (429, "The token's rate or concurrency limit is reached."),
         (500, "The server failed."),
         (503, "The model is busy, loading or out of service."),
         (504, "The synchronous limit passed."),
+        # Without it FastAPI would list a 422, which this server never answers.
+        ("default", "Any other failure."),
     )
 }
 
