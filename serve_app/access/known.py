@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from serve_app.access.token_store import REVISION, USED_EVERY_S, all_tokens, record_use
-from serve_app.access.tokens import Principal, WebSession, token_digest
+from serve_app.access.tokens import Principal, WebSession, scopes_of, token_digest
 from serve_app.access.web_sessions import (
     SEEN_EVERY_S,
     digest_of,
@@ -241,7 +241,7 @@ def _known(row: TokenRow) -> KnownToken:
         digest=digest,
         principal=Principal(
             row.owner,
-            frozenset(row.scopes),
+            scopes_of(row.scopes),
             token_id=row.digest[:12],
             expires_at=row.expires_at,
         ),

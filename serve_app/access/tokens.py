@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +63,12 @@ class Principal:
 
 
 ANONYMOUS = Principal(ANONYMOUS_OWNER, frozenset({"inference"}))
+
+
+def scopes_of(named: Iterable[Scope]) -> frozenset[Scope]:
+    """What a credential with these scopes may do: admin includes inference."""
+    scopes = frozenset(named)
+    return scopes | {"inference"} if "admin" in scopes else scopes
 
 
 def generate_token() -> str:
