@@ -36,6 +36,7 @@ ADMIN_PREFIXES = ("/admin", "/metrics", "/api/v2/ai")
 CHANGE_PASSWORD = "/admin/change-password"
 OWN_PATHS = frozenset({CHANGE_PASSWORD, "/admin/api/session"})
 """Of the signed-in user alone: no scope is needed, but a credential is."""
+PROFILES = frozenset({"characters", "environments", "voices"})
 
 
 class Visit:
@@ -98,12 +99,12 @@ class Gate:
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
         access.check_origin(headers.get("host", ""), peer)
-        needed = needed_scope(path)
+        needed = needed_scope(method, path)
         if needed is None or self._is_open(method, path):
             return ANONYMOUS
         principal = await access.authenticate(headers, peer, scheme=scope["scheme"])
         if principal is None:
-            if access.required or needed == "admin" or path in OWN_PATHS:
+            if access.required or needed == "admin" or is_own(method, path):
                 raise unauthenticated()
             return ANONYMOUS
         if access.rates is not None:
@@ -119,11 +120,22 @@ class Gate:
         return principal
 
 
-def needed_scope(path: str) -> AccessScope | None:
-    """The scope a path asks for, None for open ones."""
+def is_own(method: str, path: str) -> bool:
+    """Whether a route below `/admin` is for every signed-in user: what is one's own, and reading
+    the saved profiles, which are everybody's.
+    """
+    if path in OWN_PATHS:
+        return True
+    parts = path.split("/")
+    is_profile = parts[1:3] == ["admin", "api"] and len(parts) > 3 and parts[3] in PROFILES
+    return is_profile and method in ("GET", "HEAD")
+
+
+def needed_scope(method: str, path: str) -> AccessScope | None:
+    """The scope a request asks for, None for open ones."""
     if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
         return None
-    if path in OWN_PATHS:
+    if is_own(method, path):
         return "inference"
     is_admin = any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES)
     return "admin" if is_admin else "inference"

@@ -295,7 +295,10 @@ async def test_the_administration(client: httpx.AsyncClient, plural: str) -> Non
         bad = await client.get(f"{admin}/{name}/thumbnail", headers=ADMIN)
         assert bad.status_code == 400
     assert (await client.get(f"{admin}/eve/thumbnail", headers=ADMIN)).status_code == 404
-    assert (await client.delete(f"{admin}/ann")).status_code in (401, 403)
+    assert (await client.get(admin, headers=API)).json() == own, "read by every user"
+    assert (await client.get(f"{admin}/ann/thumbnail", headers=API)).status_code == 200
+    for method, route in (("GET", admin), ("GET", f"{admin}/ann"), ("DELETE", f"{admin}/ann")):
+        assert (await client.request(method, route)).status_code == 401
     assert (await client.delete(f"{admin}/ann", headers=API)).status_code == 403
     deleted = await client.delete(f"{admin}/ann", headers=ADMIN)
     assert deleted.json() == {"ok": True, "name": "ann"}
