@@ -4,11 +4,13 @@ They ship with the product so that an installation, a client or a whole graph ca
 measured without a model; the test suite runs on them.
 """
 
+import asyncio
 import hashlib
 import math
 import struct
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deployments.fake_text import FakeReplies, tokens_of
@@ -59,6 +61,21 @@ class FakeEngine:
 
     async def close(self) -> None:
         """Nothing to free."""
+
+    @asynccontextmanager
+    async def working(self, verb: str, subject: str) -> AsyncIterator[None]:
+        """Take as long as the options say, and note it. A line is one write, so that processes
+        can share the file.
+        """
+        self._note(f"{verb} begins {subject}")
+        await asyncio.sleep(self.options.delay_s)
+        yield
+        self._note(f"{verb} ends {subject}")
+
+    def _note(self, line: str) -> None:
+        if self.options.diary is not None:
+            with self.options.diary.open("ab", buffering=0) as diary:
+                diary.write(f"{line}\n".encode())
 
 
 class FakeChat(FakeEngine):
@@ -126,9 +143,10 @@ class FakeSpeech(FakeEngine):
             )
         encoder = encode(request.format, SAMPLE_RATE)
         duration_s = len(request.text) * SECONDS_PER_CHARACTER / request.speed
-        for data in (encoder.push(_tone(duration_s)), encoder.finish()):
-            if data:
-                yield AudioChunk(data=data)
+        async with self.working("speak", request.text):
+            for data in (encoder.push(_tone(duration_s)), encoder.finish()):
+                if data:
+                    yield AudioChunk(data=data)
         yield Spoken(duration_s=duration_s, characters=len(request.text))
 
     async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
@@ -141,22 +159,15 @@ class FakeTranscription(FakeEngine):
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """Three segments of one second."""
-        segments = []
-        for number in range(3):
-            words = tuple(
-                Word(word=word, start=number + k / 3, end=number + (k + 1) / 3)
-                for k, word in enumerate(WORDS[3 * number : 3 * number + 3])
-            )
-            text = " ".join(word.word for word in words)
-            segments.append(
-                Segment(id=number, start=number, end=number + 1, text=text, words=words)
-            )
-            yield segments[-1]
+        segments = tuple(map(_segment, range(3)))
+        async with self.working("transcribe", request.audio.sha256):
+            for segment in segments:
+                yield segment
         yield Transcript(
             text=" ".join(WORDS),
             language=request.language or "en",
             duration_s=3.0,
-            segments=tuple(segments),
+            segments=segments,
         )
 
 
@@ -165,11 +176,23 @@ class FakeMedia(FakeEngine):
 
     async def extract_audio(self, request: ExtractAudio) -> Blob:
         """The video itself."""
-        return request.video
+        async with self.working("extract_audio", request.video.sha256):
+            return request.video
 
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """The video itself."""
-        return request.video
+        async with self.working("replace_audio", request.video.sha256):
+            return request.video
+
+
+def _segment(number: int) -> Segment:
+    """The `number`th second: three words."""
+    words = tuple(
+        Word(word=word, start=number + k / 3, end=number + (k + 1) / 3)
+        for k, word in enumerate(WORDS[3 * number : 3 * number + 3])
+    )
+    text = " ".join(word.word for word in words)
+    return Segment(id=number, start=number, end=number + 1, text=text, words=words)
 
 
 def _vector(text: str, size: int) -> bytes:

@@ -1,5 +1,6 @@
 """The options of every engine: one class per engine, one union, discriminated by `engine`."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -38,7 +39,8 @@ class FakeOptions(EngineOptions):
     """The deterministic engine for tests, benchmarks and dry runs; see `deployments/fake.py`.
 
     `tokens_per_s` paces streams, 0 sends at once. `load_s` delays loading. `fails_with` makes
-    loading fail with that cause.
+    loading fail with that cause. `delay_s` is how long speech, transcription and media calls take;
+    each adds a line to the file `diary` when it begins and one when it has ended.
     """
 
     engine: Literal["fake"] = "fake"
@@ -48,6 +50,8 @@ class FakeOptions(EngineOptions):
     fails_with: str | None = None
     context_length: int = Field(default=4096, ge=1)
     accepts_images: bool = False
+    delay_s: float = Field(default=0, ge=0)
+    diary: Path | None = None
 
 
 class TransformersOptions(EngineOptions):

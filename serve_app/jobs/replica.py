@@ -97,7 +97,7 @@ class JobsReplica:
 
     async def _start(self) -> None:
         await self._leases.renew()
-        await self.workflows.launch()
+        self.workflows.launch()
         self._chores = [
             asyncio.create_task(repeat(chore, every_s=every_s)) for chore, every_s in self.chores()
         ]

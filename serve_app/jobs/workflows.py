@@ -3,7 +3,6 @@
 A job's workflow has the job's id. DBOS is one per process: so is `Workflows`.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -60,9 +59,11 @@ class Workflows:
 
         self._run_job = DBOS.workflow(name="run_job")(run_job)
 
-    async def launch(self) -> None:
-        """Make DBOS's tables and start its threads. They belong to the running event loop."""
-        await asyncio.to_thread(DBOS.launch)
+    def launch(self) -> None:
+        """Make DBOS's tables and start its threads. Blocks for some hundredths of a second, and has
+        to be called on the event loop that is to run the workflows: DBOS resumes them there.
+        """
+        DBOS.launch()
 
     async def start(self, job_id: str) -> None:
         """See Steps. A workflow that another process began is handed to whoever lives, which takes
