@@ -90,7 +90,7 @@ class FsspecBlobStore:
         limit: int | None = None,
     ) -> Blob:
         """See BlobStore."""
-        spool = await asyncio.to_thread(Spool, self._spool_folder())
+        spool = await self._new_spool()
         try:
             async for chunk in chunks:
                 if limit is not None and spool.size + len(chunk) > limit:
@@ -156,6 +156,15 @@ class FsspecBlobStore:
             yield copy
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _new_spool(self) -> Spool:
+        """A thread cannot be cancelled: a spool that is opened for nobody is discarded."""
+        opening = asyncio.ensure_future(asyncio.to_thread(Spool, self._spool_folder()))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            (await opening).discard()
+            raise
 
     def _spool_folder(self) -> Path | None:
         """On the store's own disk where that is local, so that keeping is a rename."""

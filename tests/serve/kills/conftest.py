@@ -1,4 +1,4 @@
-"""A server in its own processes, with slow fakes that keep a diary, to be killed in parts and whole."""
+"""A server in its own processes, with slow fakes that keep a diary, to be killed."""
 
 import os
 import signal
