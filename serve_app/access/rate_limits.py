@@ -95,6 +95,10 @@ class RateLimits:
                 retry_after_s=REDIS_PATIENCE_S,
             ) from error
 
+    async def close(self) -> None:
+        """End the connections to the storage."""
+        await self._slots.close()
+
     async def _admit(self, key: str, rate: Rate) -> Admission:
         window, count = await self._count(key, rate.requests_per_minute)
         if count > rate.requests_per_minute:

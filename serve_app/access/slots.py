@@ -41,6 +41,9 @@ class Slots(Protocol):
     def free(self, key: str, slot: str) -> None:
         """Give a slot back. Never waits."""
 
+    async def close(self) -> None:
+        """Let what was freed arrive and end connections."""
+
 
 class MemorySlots:
     """Slots of this process."""
@@ -60,6 +63,9 @@ class MemorySlots:
         self._taken[key] -= 1
         if self._taken[key] <= 0:
             del self._taken[key]
+
+    async def close(self) -> None:
+        """See Slots."""
 
 
 class RedisSlots:
@@ -102,6 +108,13 @@ class RedisSlots:
         if not held:
             self._held.pop(key, None)
         self._start(self._remove(key, slot))
+
+    async def close(self) -> None:
+        """See Slots."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._client.aclose()
 
     def _start(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

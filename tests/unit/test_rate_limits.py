@@ -60,17 +60,7 @@ async def make_limits(request: pytest.FixtureRequest) -> AsyncIterator[MakeLimit
 
     yield make
     for limits in made:
-        await closed(limits)
-
-
-async def closed(limits: RateLimits) -> None:
-    """Let what was freed arrive, then end the connections."""
-    slots: Any = limits._slots
-    if isinstance(slots, RedisSlots):
-        if slots._renewing is not None:
-            slots._renewing.cancel()
-        await asyncio.gather(*slots._background, return_exceptions=True)
-        await slots._client.aclose()
+        await limits.close()
 
 
 async def test_so_many_requests_may_begin_in_a_window(make_limits: MakeLimits) -> None:
@@ -184,7 +174,7 @@ async def test_replicas_share_what_a_redis_counts(redis_url: str) -> None:
         admission.leave()
     for each in replicas:
         assert each is not None
-        await closed(each)
+        await each.close()
 
 
 async def test_the_slots_of_a_killed_replica_come_back(redis_url: str) -> None:
@@ -212,7 +202,7 @@ async def test_a_storage_that_does_not_answer_is_said_and_not_taken_for_zero() -
     assert limits is not None
     with pytest.raises(Unavailable, match=r"limits\.storage_url"):
         await limits.admit(principal(), CHAT)
-    await closed(limits)
+    await limits.close()
 
 
 def test_without_rates_there_are_no_limits() -> None:
