@@ -42,9 +42,10 @@ class TextGenerator:
     ) -> None:
         self.checkpoint = checkpoint
         self._prompts = Prompts(
-            checkpoint.processor or checkpoint.tokenizer,
+            checkpoint.tokenizer,
             checkpoint.chat_template,
             model_id=checkpoint.model_id,
+            takes_parts=checkpoint.processor is not None,
         )
         self._vision = VisionInputs(checkpoint, blobs) if checkpoint.processor else None
         self._constraints = Constraints(
@@ -71,8 +72,7 @@ class TextGenerator:
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        if self._vision is None:
-            refuse_unseen(request)
+        refuse_unseen(request, sees=self._vision is not None)
         plan = await self._plan(request)
         async for event in self.events(plan.decoding, plan.parser):
             yield event

@@ -12,7 +12,7 @@ from deployments.text_generation.tool_format import (
     format_of,
     instructions,
 )
-from serve_app.core.chat import Chat, ChatMessage, Tool
+from serve_app.core.chat import Chat, ChatMessage, TextPart, Tool
 from serve_app.core.errors import InvalidRequest
 
 
@@ -25,12 +25,17 @@ class Rendered:
 
 
 class Prompts:
-    """Renders conversations for one tokenizer or processor."""
+    """Renders conversations with one tokenizer. `takes_parts` where the template is that of a model
+    that sees, which reads lists of parts and may silently skip a content that is a string.
+    """
 
-    def __init__(self, renderer: Any, chat_template: str | None, *, model_id: str) -> None:
-        self._renderer = renderer
+    def __init__(
+        self, tokenizer: Any, chat_template: str | None, *, model_id: str, takes_parts: bool
+    ) -> None:
+        self._tokenizer = tokenizer
         self._template = chat_template
         self._model_id = model_id
+        self._takes_parts = takes_parts
         self.format: ToolFormat = format_of(chat_template or "")
 
     def render(self, request: Chat, tools: tuple[Tool, ...]) -> Rendered:
@@ -42,22 +47,25 @@ class Prompts:
                 f"model {self._model_id!r} has no chat template; use /v1/completions",
                 param="messages",
             )
-        messages = [_message(message) for message in request.messages]
+        messages = request.messages
         arguments: dict[str, Any] = {"enable_thinking": request.thinking}
+        if self._takes_parts:
+            # The processor's own; the tokenizer may lack it.
+            arguments["chat_template"] = self._template
         if request.reasoning_effort is not None:
             arguments["reasoning_effort"] = request.reasoning_effort
         if tools and "tools" in self._template:
             arguments["tools"] = [declaration(tool) for tool in tools]
         elif tools:
             messages = _instructed(messages, instructions(tools))
-        text = self._apply(messages, arguments)
+        text = self._apply([_message(m, self._takes_parts) for m in messages], arguments)
         tail = text.rstrip()
         return Rendered(text, is_thinking=tail.endswith("<think>"))
 
     def _apply(self, messages: list[dict[str, Any]], arguments: dict[str, Any]) -> str:
         try:
             return str(
-                self._renderer.apply_chat_template(
+                self._tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=True, **arguments
                 )
             )
@@ -69,17 +77,13 @@ class Prompts:
             ) from error
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
-    """Templates take text as a string; a list of parts only where there are images."""
-    has_images = any(part.type == "image" for part in message.content)
+def _message(message: ChatMessage, takes_parts: bool) -> dict[str, Any]:
+    parts = [
+        {"type": "text", "text": part.text} if part.type == "text" else {"type": part.type}
+        for part in message.content
+    ]
     value: dict[str, Any] = {"role": message.role}
-    if has_images:
-        value["content"] = [
-            {"type": "text", "text": part.text} if part.type == "text" else {"type": "image"}
-            for part in message.content
-        ]
-    else:
-        value["content"] = message.text
+    value["content"] = parts if takes_parts else message.text
     if message.name:
         value["name"] = message.name
     if message.tool_call_id:
@@ -104,8 +108,8 @@ def _arguments(text: str) -> Any:
         return text
 
 
-def _instructed(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    if messages and messages[0]["role"] == "system":
-        first = messages[0] | {"content": f"{messages[0]['content']}\n\n{text}"}
-        return [first, *messages[1:]]
-    return [{"role": "system", "content": text}, *messages]
+def _instructed(messages: tuple[ChatMessage, ...], text: str) -> tuple[ChatMessage, ...]:
+    if messages and messages[0].role == "system":
+        content = (*messages[0].content, TextPart(text=f"\n\n{text}"))
+        return (messages[0].model_copy(update={"content": content}), *messages[1:])
+    return (ChatMessage(role="system", content=(TextPart(text=text),)), *messages)

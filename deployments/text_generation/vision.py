@@ -11,11 +11,14 @@ from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
 
 
-def refuse_unseen(request: Chat) -> None:
-    """UnsupportedCapability for the first part that is no text."""
+def refuse_unseen(request: Chat, *, sees: bool) -> None:
+    """UnsupportedCapability for the first part that is neither text nor, if the model `sees`, a
+    picture.
+    """
+    taken = {"text", "image"} if sees else {"text"}
     for m, message in enumerate(request.messages):
         for p, part in enumerate(message.content):
-            if part.type != "text":
+            if part.type not in taken:
                 raise UnsupportedCapability(
                     f"model {request.model!r} takes no {part.type} input",
                     param=f"messages[{m}].content[{p}]",

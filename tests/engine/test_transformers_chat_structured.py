@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from deployments.starter import ensure_starter
+from deployments.starter_tokenizer import trained_tokenizer
+from deployments.text_generation.prompt import Prompts
+from deployments.text_generation.tool_format import instructions
 from deployments.transformers_chat import TransformersChat
-from serve_app.core.chat import Sampling, TextFormat, Tool, ToolChoice
+from serve_app.core.chat import ChatMessage, Sampling, TextFormat, TextPart, Tool, ToolChoice
 from serve_app.core.errors import InvalidRequest
 from tests.engine.tiny_chat import (
     RECITED_PROMPT,
@@ -54,7 +57,7 @@ TEMPLATES = {
     "hermes": "{% if tools %}<tool_call>{% endif %}Q: {{ messages[-1].content }}\nA: ",
     "mistral": "{% if tools %}[TOOL_CALLS]{% endif %}Q: {{ messages[-1].content }}\nA: ",
     "llama": "{% if tools %}<|python_tag|>{% endif %}Q: {{ messages[-1].content }}\nA: ",
-    "without tools": "{% for m in messages %}{{ m.content }}\n{% endfor %}A: ",
+    "without tools": "{% for m in messages %}{{ m.content + '\\n' }}{% endfor %}A: ",
 }
 
 
@@ -220,6 +223,19 @@ async def test_a_forced_call_that_was_cut_off_is_no_call(engine: TransformersCha
     answer = await read(engine.chat(request))
     assert answer.calls() == []
     assert answer.finish() == "length"
+
+
+def test_a_template_without_tools_is_told_of_them_in_the_system_message() -> None:
+    tokenizer = trained_tokenizer()
+    tokenizer.chat_template = TEMPLATES["without tools"]
+    prompts = Prompts(tokenizer, TEMPLATES["without tools"], model_id="tiny", takes_parts=False)
+    system = ChatMessage(role="system", content=(TextPart(text="Be brief."),))
+    request = ask("Rome?")
+    told = instructions((CLOCK,))
+    assert prompts.render(request, (CLOCK,)).text == f"{told}\nRome?\nA: "
+    both = request.model_copy(update={"messages": (system, *request.messages)})
+    assert prompts.render(both, (CLOCK,)).text == f"Be brief.\n\n{told}\nRome?\nA: "
+    assert prompts.render(both, ()).text == "Be brief.\nRome?\nA: "
 
 
 ROME = '{"name": "clock", "arguments": {"city": "Rome"}}'

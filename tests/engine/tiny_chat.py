@@ -1,6 +1,6 @@
 """Tiny chat checkpoints as files on disk: one with random weights, one that recites a text."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -9,11 +9,16 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
     PreTrainedTokenizerFast,
 )
 
@@ -187,11 +192,6 @@ async def read(events: AsyncIterator[ChatEvent]) -> Answer:
     return Answer([event async for event in events])
 
 
-async def first_of(events: AsyncGenerator[ChatEvent]) -> ChatEvent:
-    """The first item; the stream is left open."""
-    return await anext(events)
-
-
 class Direct:
     """The same checkpoint without the engine: what it must say."""
 
@@ -227,3 +227,57 @@ class Direct:
         """What a client sees of them: control tokens are no text."""
         hidden = set(self.tokenizer.all_special_ids)
         return str(self.tokenizer.decode([token for token in tokens if token not in hidden]))
+
+
+IMAGE_MARK = "<image>"
+# As that of LLaVA: of a content that is a string, nothing would be left.
+VISION_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% for part in message['content'] | selectattr('type', 'in', ['text', 'image']) %}"
+    "{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}"
+    "{{ '\\n' }}{% endfor %}A: "
+)
+
+
+def save_vision(path: Path) -> Path:
+    """LLaVA: pictures of 16 by 16 pixels become four tokens each."""
+    tokenizer = trained_tokenizer()
+    tokenizer.add_tokens([IMAGE_MARK], special_tokens=True)
+    torch.manual_seed(1)
+    text = LlamaConfig(
+        **SIZE,
+        vocab_size=len(tokenizer),
+        initializer_range=0.4,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=16,
+        initializer_range=0.4,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_MARK),
+        image_seq_length=4,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(path)
+    images = CLIPImageProcessorPil(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    )
+    LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        chat_template=VISION_TEMPLATE,
+        image_token=IMAGE_MARK,
+        num_additional_image_tokens=1,
+    ).save_pretrained(path)
+    return path
