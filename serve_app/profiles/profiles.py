@@ -4,6 +4,7 @@ All callers read them; their owner and admins change them.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -174,12 +175,19 @@ def _found(session: Session, *, kind: Kind, name: str) -> Profile | None:
 
 
 def _listed(session: Session, *, kind: Kind) -> list[Profile]:
-    rows = session.scalars(select(Row).where(Row.kind == kind).order_by(Row.created_at, Row.id))
-    return [_profile(session, row) for row in rows.all()]
+    mine = select(Row).where(Row.kind == kind).order_by(Row.created_at, Row.id)
+    items: dict[int, list[ProfileItemRow]] = defaultdict(list)
+    for item in session.scalars(select(ProfileItemRow).join(Row).where(Row.kind == kind)):
+        items[item.profile_id].append(item)
+    return [_joined(row, items[row.id]) for row in session.scalars(mine)]
 
 
 def _profile(session: Session, row: Row) -> Profile:
-    rows = select(ProfileItemRow).where(ProfileItemRow.profile_id == row.id)
+    mine = select(ProfileItemRow).where(ProfileItemRow.profile_id == row.id)
+    return _joined(row, session.scalars(mine).all())
+
+
+def _joined(row: Row, rows: Sequence[ProfileItemRow]) -> Profile:
     items = [
         Item(
             role=item.role,  # type: ignore[arg-type]
@@ -187,7 +195,7 @@ def _profile(session: Session, row: Row) -> Profile:
             blob=Blob(sha256=item.sha256, mime=item.mime, size=item.size),
             number=item.number,
         )
-        for item in session.scalars(rows.order_by(ProfileItemRow.number))
+        for item in sorted(rows, key=lambda item: item.number)
     ]
     names = set(Profile.model_fields) - {"items"}
     return Profile.model_validate({name: getattr(row, name) for name in names} | {"items": items})

@@ -10,6 +10,7 @@ import pytest
 
 from serve_app.api.context import Context
 from serve_app.archive.entries import Origin
+from serve_app.blobs.references import sweep
 from tests.api.conftest import MakeContext, client_of
 from tests.pictures import chunks, png
 
@@ -140,6 +141,18 @@ async def test_bytes_that_were_uploaded_too_outlive_the_entry(
     name = await made(context)
     assert (await client.delete(f"/v1/archive/{name}")).status_code == 200
     assert (await client.get(upload["url"])).content == png()
+
+
+async def test_a_sweep_takes_what_nobody_holds_and_leaves_uploads(
+    client: httpx.AsyncClient, context: Context
+) -> None:
+    upload = (await client.post("/v1/files/upload", content=png("blue"))).json()
+    name = await made(context)
+    loose = await context.blobs.write(chunks(png("green")))
+    assert await sweep(context.database, context.blobs.url, grace_s=-1) == 1
+    assert await context.blobs.find(loose.sha256) is None
+    assert (await client.get(upload["url"])).status_code == 200
+    assert (await client.get(f"/v1/files/{name}")).status_code == 200
 
 
 async def test_of_many_deletions_at_once_one_succeeds(

@@ -125,6 +125,7 @@ async def test_listed_oldest_first(profiles: Profiles, blobs: FsspecBlobStore) -
     replaced = await saved(profiles, blobs, "a", "y")
     assert [profile.name for profile in await profiles.all("character")] == ["c", "a", "b"]
     assert replaced.created_at == 1001.0
+    assert await profiles.get("character", "a") == (await profiles.all("character"))[1]
     assert await profiles.all("voice") == []
 
 

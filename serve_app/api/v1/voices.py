@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.profile_objects import ProfilesDep, voice_object
 from serve_app.api.v1.voice_body import (
+    VoiceBody,
     VoiceExtractBody,
     VoicePatch,
     extracted_sound,
@@ -25,6 +26,22 @@ from serve_app.profiles.profile import Change, NewItem, Profile, check_count, ch
 from serve_app.transcription_routing import select
 
 router = APIRouter(tags=["profiles"], responses=ERRORS)
+SOUND = {"type": "string", "format": "binary"}
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "audio"],
+                    "properties": {"audio": SOUND}
+                    | VoiceBody.model_json_schema(by_alias=False)["properties"],
+                }
+            }
+        },
+    }
+}
 
 
 @router.get("/v1/audio/voices")
@@ -39,7 +56,7 @@ async def list_voices(context: ContextDep, profiles: ProfilesDep) -> Response:
     return json_response(answer)
 
 
-@router.post("/v1/audio/voices")
+@router.post("/v1/audio/voices", openapi_extra=FORM)
 async def save_voice(
     request: Request, context: ContextDep, profiles: ProfilesDep, principal: PrincipalDep
 ) -> Response:
