@@ -163,7 +163,7 @@ class FsspecBlobStore:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            (await opening).discard()
+            opening.add_done_callback(lambda opened: opened.result().discard())
             raise
 
     def _spool_folder(self) -> Path | None:

@@ -55,7 +55,11 @@ class Run:
     is_cancelled: bool = False
 
     def cancel(self) -> None:
-        """Stop the steps under way; none begins any more."""
+        """Stop the steps under way; none begins any more. Once is enough: a step that is stopping
+        must not be disturbed at it.
+        """
+        if self.is_cancelled:
+            return
         self.is_cancelled = True
         for task in self.working:
             task.cancel()
