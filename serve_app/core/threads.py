@@ -29,8 +29,7 @@ async def in_thread(
     def run() -> None:
         iterator: Iterator[T] = iter(())
         try:
-            if not stop.is_set():
-                iterator = produce(stop.is_set)
+            iterator = iterator if stop.is_set() else produce(stop.is_set)
             for item in iterator:
                 loop.call_soon_threadsafe(items.put_nowait, item)
                 if stop.is_set():
