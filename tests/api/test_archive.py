@@ -82,21 +82,20 @@ async def test_a_listing(client: httpx.AsyncClient, context: Context) -> None:
     assert (answer["total"], answer["limit"], answer["offset"]) == (3, 1, 1)
 
 
-@pytest.mark.parametrize("value", INJECTIONS)
 @pytest.mark.parametrize("field", ["q", "model", "operation", "owner", "tag"])
 async def test_strings_that_mean_something_elsewhere_find_nothing(
-    client: httpx.AsyncClient, context: Context, field: str, value: str
+    client: httpx.AsyncClient, context: Context, field: str
 ) -> None:
     await made(context)
-    answer = await client.get(f"/v1/archive?{field}={value}")
-    assert answer.status_code == 200
-    assert answer.json()["files"] == []
+    for value in INJECTIONS:
+        answer = await client.get(f"/v1/archive?{field}={value}")
+        assert answer.status_code == 200, value
+        assert answer.json()["files"] == [], value
     assert (await client.get("/v1/archive")).json()["total"] == 1
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_bad_queries(client: httpx.AsyncClient) -> None:
+    for query in (
         "limit=0",
         "limit=1001",
         "limit=x",
@@ -108,13 +107,11 @@ async def test_strings_that_mean_something_elsewhere_find_nothing(
         "created_before=inf",
         "created_before=x",
         "q=" + "x" * 1001,
-    ],
-)
-async def test_bad_queries(client: httpx.AsyncClient, query: str) -> None:
-    answer = await client.get(f"/v1/archive?{query}")
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "invalid_request"
-    assert answer.json()["error"]["param"] == query.partition("=")[0]
+    ):
+        answer = await client.get(f"/v1/archive?{query}")
+        assert answer.status_code == 400, query
+        assert answer.json()["error"]["code"] == "invalid_request"
+        assert answer.json()["error"]["param"] == query.partition("=")[0]
 
 
 async def test_deleting_removes_file_preview_and_record(
@@ -189,12 +186,11 @@ async def test_an_admin_sees_everything(client: httpx.AsyncClient, context: Cont
     assert (await client.delete(f"/v1/archive/{mine}", headers=ADMIN)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "name", ["nope", "..%2f..%2fx", "%00", "x" * 10_000, f"{'A' * 32}.png", "%F0%9F%92%A9", "';--"]
-)
-async def test_unsafe_names_are_not_found(client: httpx.AsyncClient, name: str) -> None:
-    for method in ("GET", "DELETE"):
-        assert (await client.request(method, f"/v1/archive/{name}")).status_code == 404
+async def test_unsafe_names_are_not_found(client: httpx.AsyncClient) -> None:
+    upper = f"{'A' * 32}.png"
+    for name in ("nope", "..%2f..%2fx", "%00", "x" * 10_000, upper, "%F0%9F%92%A9", "';--"):
+        for method in ("GET", "DELETE"):
+            assert (await client.request(method, f"/v1/archive/{name}")).status_code == 404, name
 
 
 async def test_an_archived_file_is_an_input(client: httpx.AsyncClient, context: Context) -> None:

@@ -238,17 +238,18 @@ async def test_deleting_removes_the_sounds(client: httpx.AsyncClient) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("name", [*BAD_NAMES, "a b", "a.b"])
-async def test_bad_names_are_refused_by_every_verb(client: httpx.AsyncClient, name: str) -> None:
-    for method in ("GET", "PATCH", "DELETE"):
-        answer = await client.request(method, f"{PATH}/{escaped(name)}", json={})
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "name"), method
-    answers = [
-        await client.post(PATH, data={"name": name}, files={"audio": ("a", wav())}),
-        await client.post(f"{PATH}/extract", json={"name": name, "audio": b64(wav())}),
-    ]
-    for answer in answers:
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "name")
+async def test_bad_names_are_refused_by_every_verb(client: httpx.AsyncClient) -> None:
+    for name in (*BAD_NAMES, "a b", "a.b"):
+        answers = [
+            await client.request(method, f"{PATH}/{escaped(name)}", json={})
+            for method in ("GET", "PATCH", "DELETE")
+        ]
+        answers += [
+            await client.post(PATH, data={"name": name}, files={"audio": ("a", wav())}),
+            await client.post(f"{PATH}/extract", json={"name": name, "audio": b64(wav())}),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "name"), name
     assert (await client.get(PATH)).json()["voices"] == []
 
 
