@@ -12,23 +12,21 @@ ORIGIN = "https://studio.example"
 PATHS = ["/v1/models", "/v1/health", "/nothing", "/openapi.json", "/admin"]
 
 
-@pytest.mark.parametrize("given", ["a", "A-b_c:d.e", "x" * 128, "..a", "0", "-"])
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, path: str, given: str) -> None:
-    answer = await client.get(path, headers={"X-Request-ID": given})
-    assert answer.headers.get_list("x-request-id") == [given]
+async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, path: str) -> None:
+    for given in ("a", "A-b_c:d.e", "x" * 128, "..a", "0", "-"):
+        answer = await client.get(path, headers={"X-Request-ID": given})
+        assert answer.headers.get_list("x-request-id") == [given]
 
 
-@pytest.mark.parametrize(
-    "given", [None, "", ".", "...", "a b", "x" * 129, "a/b", "<script>", "a\tb", b"\xc3\xa9", "a,b"]
-)
 @pytest.mark.parametrize("path", PATHS)
-async def test_any_other_is_replaced_by_a_fresh_one(
-    client: httpx.AsyncClient, path: str, given: str | bytes | None
-) -> None:
-    headers = {} if given is None else {"X-Request-ID": given}
-    seen = {(await client.get(path, headers=headers)).headers["x-request-id"] for _ in range(2)}
-    assert len(seen) == 2
+async def test_any_other_is_replaced_by_a_fresh_one(client: httpx.AsyncClient, path: str) -> None:
+    strange = ("", ".", "...", "a b", "x" * 129, "a/b", "<script>", "a\tb", b"\xc3\xa9", "a,b")
+    seen = [(await client.get(path)).headers["x-request-id"]]
+    for given in strange:
+        answer = await client.get(path, headers={"X-Request-ID": given})
+        seen += answer.headers.get_list("x-request-id")
+    assert len(set(seen)) == len(seen) == 1 + len(strange)
     assert all(FRESH.fullmatch(value) for value in seen)
 
 
