@@ -8,6 +8,7 @@ from starlette.routing import Match, Route
 
 from serve_app import __version__
 from serve_app.api.admin import router as admin
+from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
@@ -15,6 +16,8 @@ from serve_app.api.middleware import RequestIds
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
+JSON_BYTES = 16 * 1024 * 1024
+"""What a JSON body may have besides one medium in base64."""
 ALLOWED_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -51,6 +54,8 @@ def create_app(context: Context) -> FastAPI:
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)
+    base64_bytes = context.config.limits.base64_bytes
+    app.add_middleware(BodyLimit, limit=base64_bytes * 4 // 3 + JSON_BYTES)
     files_are_open = context.config.server.files_access == "public"
     app.add_middleware(
         Gate,

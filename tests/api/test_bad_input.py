@@ -6,10 +6,13 @@ The answer is always the contract's, names the field, and tells nothing of the s
 import base64
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.api.conftest import MakeContext, client_of
 
 CHAT, COMPLETE = "/v1/chat/completions", "/v1/completions"
 EMBED, RERANK = "/v1/embeddings", "/v1/rerank"
@@ -350,3 +353,20 @@ async def test_fields_of_a_form_are_checked(
     sound = base64.b64decode(WAV)
     answer = await client.post(WRITE, files={"file": ("a.wav", sound)}, data=fields)
     check_refusal(answer, param=param, sent=str(fields)[:200])
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+async def test_a_json_body_over_the_limit(make_context: MakeContext, is_announced: bool) -> None:
+    content = json.dumps(GOOD[CHAT] | {"user": "x" * 17 * 1024 * 1024}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 2**20):
+            yield content[start : start + 2**20]
+
+    async with client_of(make_context(limits={"base64_bytes": 1000})) as client:
+        body = content if is_announced else pieces()
+        answer = await client.post(CHAT, content=body, headers=JSON)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "payload_too_large"
+        assert answer.json()["error"]["kind"] == "overflow"
+        assert (await client.post(CHAT, json=GOOD[CHAT])).status_code == 200
