@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
@@ -37,12 +38,14 @@ from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.models import Models
 from serve_app.registration import with_registration_times
 from serve_app.replica import Replica
+from serve_app.storage_check import check_storage
 
 STARTER = "builtin:starter"
 
 
 def build(args: AppConfig) -> serve.Application:
     """One deployment per family and pipeline, and the ingress over them."""
+    check_storage(args.storage, nodes=_nodes())
     config = with_registration_times(args)
     _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}
@@ -57,6 +60,13 @@ def build(args: AppConfig) -> serve.Application:
     )
     ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
     return ingress.bind(config, families, {JOBS: jobs, **pipelines})
+
+
+def _nodes() -> int:
+    """How many machines the cluster has now; one that joins later is not seen."""
+    if not ray.is_initialized():
+        return 1
+    return sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def _prepare_database(storage: Storage) -> None:

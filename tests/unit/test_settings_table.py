@@ -1,0 +1,22 @@
+"""The README's table of settings is what the configuration's classes say."""
+
+from pathlib import Path
+
+from serve_app.settings_table import BEGIN, END, replaced, settings_table
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_has_todays_settings() -> None:
+    text = README.read_text()
+    assert BEGIN in text
+    assert END in text
+    assert replaced(text) == text, "run: python -m serve_app.settings_table README.md"
+
+
+def test_the_table_has_values_and_defaults() -> None:
+    lines = settings_table().splitlines()
+    assert "| `auth.required` | true, false | `true` |" in lines
+    assert "| `jobs.sync_timeout_s.api` | number > 0 | `60` |" in lines
+    assert any(line.startswith("| `archive.retention` | `1h`, `1d`,") for line in lines)
+    assert "| `storage.database_url` | text or null | `null` |" in lines
