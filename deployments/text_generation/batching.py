@@ -102,7 +102,7 @@ class ContinuousBatcher:
 
     def _running(self) -> Any:
         with self._lock:
-            if self._manager is not None and self._manager.is_running():
+            if self._manager is not None and _takes_requests(self._manager):
                 return self._manager
             if self._manager is not None:
                 logger.warning("the continuous batching thread died; starting a new one")
@@ -167,6 +167,11 @@ def twin_of(model: Any) -> Any:
     """
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, shared)
+
+
+def _takes_requests(manager: Any) -> bool:
+    """A thread that failed is alive for a moment longer, and takes nothing more."""
+    return manager.is_running() and not manager.background_thread_status.can_accept_new_requests()
 
 
 def _stopped() -> BackendUnavailable:
