@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 import ray.util
 from ray.serve._private import http_util
@@ -52,6 +52,13 @@ class BoundedReadAhead:
 def bound(queue: "asyncio.Queue[object]") -> None:
     """Limit a queue that exists already; `put` reads the limit anew each time."""
     queue._maxsize = READ_AHEAD_MESSAGES  # type: ignore[attr-defined]
+
+
+def keep_peers(environment: MutableMapping[str, str]) -> None:
+    """To be called in a replica before Serve starts its HTTP server there: uvicorn would take
+    the address and the scheme of a request from headers that its client may have invented.
+    """
+    environment["FORWARDED_ALLOW_IPS"] = ""
 
 
 def own_proxies(environment: Mapping[str, str]) -> tuple[Network, ...]:

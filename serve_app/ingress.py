@@ -15,7 +15,12 @@ from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
-from serve_app.direct_ingress import BoundedReadAhead, correct_request_ids, own_proxies
+from serve_app.direct_ingress import (
+    BoundedReadAhead,
+    correct_request_ids,
+    keep_peers,
+    own_proxies,
+)
 from serve_app.direct_jobs import DirectJobs
 from serve_app.garbage import collect_rarely
 from serve_app.jobs.store import JobStore
@@ -37,6 +42,7 @@ class Ingress:
         log_to_stderr()
         collect_rarely()
         correct_request_ids()
+        keep_peers(os.environ)
         blobs = FsspecBlobStore(config.storage.blobs_location)
         database = Database(config.storage.database_location)
         archive = Archive(database, blobs, config.archive)

@@ -1,6 +1,6 @@
 """`Access`: who calls, and whether they may."""
 
-from collections.abc import Mapping
+from starlette.datastructures import Headers
 
 from serve_app.access.callers import (
     LOOPBACK_NAMES,
@@ -45,12 +45,12 @@ class Access:
         self.rates = rates
         self._proxies = proxies
 
-    def caller(self, headers: Mapping[str, str], peer: str | None, *, scheme: str) -> Caller:
+    def caller(self, headers: Headers, peer: str | None, *, scheme: str) -> Caller:
         """Where the request comes from."""
         return self._proxies.caller(headers, peer, scheme=scheme)
 
     async def authenticate(
-        self, headers: Mapping[str, str], peer: str | None, *, scheme: str
+        self, headers: Headers, peer: str | None, *, scheme: str
     ) -> Principal | None:
         """The principal of the first carrier present, or None without one or for one that is
         unknown, which never falls through to the next carrier. The cookie is the last carrier.
@@ -67,7 +67,7 @@ class Access:
             web.username, ROLE_SCOPES[web.role], session=web, expires_at=web.expires_at
         )
 
-    async def web_session(self, headers: Mapping[str, str], caller: Caller) -> WebSession | None:
+    async def web_session(self, headers: Headers, caller: Caller) -> WebSession | None:
         """The web session of the request's cookie, whatever other carriers there are."""
         value = _cookie(headers.get("cookie", ""), cookie_name(caller.port))
         return await self.known.session(value) if value else None
@@ -120,7 +120,7 @@ def check_scope(principal: Principal, scope: Scope) -> None:
         raise Forbidden(f"this credential lacks the scope {scope!r}")
 
 
-def check_csrf(web: WebSession, method: str, headers: Mapping[str, str], caller: Caller) -> None:
+def check_csrf(web: WebSession, method: str, headers: Headers, caller: Caller) -> None:
     """Raises Forbidden for a request with a cookie that changes something and that no page of this
     server has sent.
     """

@@ -1,9 +1,11 @@
 """Where a request comes from: address, scheme and host, seen through the proxies in front."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+
+from starlette.datastructures import Headers
 
 Network = IPv4Network | IPv6Network
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -50,20 +52,22 @@ class Proxies:
     own: tuple[Network, ...] = ()
     trusted: tuple[Network, ...] = ()
 
-    def caller(self, headers: Mapping[str, str], peer: str | None, *, scheme: str) -> Caller:
+    def caller(self, headers: Headers, peer: str | None, *, scheme: str) -> Caller:
         """Who is behind the connection of `peer`."""
-        hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+        # A proxy may append a line of its own instead of extending the one it got.
+        listed = ",".join(headers.getlist("x-forwarded-for")).split(",")
+        hops = [hop.strip() for hop in listed if hop.strip()]
         address = peer or "unknown"
         host = headers.get("host", "")
         if hops and _within(address, self.own):
             address = hops.pop()
         if not _within(address, self.trusted):
             return Caller(address, scheme, host)
-        forwarded = headers.get("x-forwarded-proto", "").strip().lower()
+        forwarded = _last(headers, "x-forwarded-proto").lower()
         return Caller(
             self._client(hops, address),
             forwarded if forwarded in DEFAULT_PORTS else scheme,
-            headers.get("x-forwarded-host", "").strip() or host,
+            _last(headers, "x-forwarded-host") or host,
         )
 
     def _client(self, hops: Sequence[str], nearest: str) -> str:
@@ -90,6 +94,12 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
+
+
+def _last(headers: Headers, name: str) -> str:
+    """What the nearest proxy says, empty when it says nothing."""
+    values = headers.getlist(name)
+    return values[-1].strip() if values else ""
 
 
 def _is_address(text: str) -> bool:

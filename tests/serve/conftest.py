@@ -18,6 +18,7 @@ from serve_app.launch.environment import (
 from serve_app.launch.processes import adopt_orphans, descendants, kill_descendants
 
 TOKEN = "sk-serve-tests"
+ADMIN_TOKEN = "sk-serve-tests-admin"
 MAX_PENDING = 2
 LOAD_WAIT_S = 1.5
 LOAD_S = 4
@@ -77,7 +78,8 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running server. Ray's environment must be set before Ray is imported."""
     (port,) = free_ports(1)
     load_environment(Path(__file__).parents[2] / "serve.env", os.environ)
-    os.environ |= {**one_machine(runtime_directory(port)), "API_TOKENS": TOKEN}
+    os.environ |= one_machine(runtime_directory(port))
+    os.environ |= {"API_TOKENS": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
     import ray
     from ray import serve
 

@@ -3,6 +3,7 @@
 import ipaddress
 
 import pytest
+from starlette.datastructures import Headers
 
 from serve_app.access.callers import LOOPBACK, Caller, Proxies
 
@@ -11,7 +12,7 @@ LISTED = (ipaddress.ip_network("10.0.0.0/8"),)
 
 def caller(peer: str | None, proxies: Proxies, scheme: str = "http", **headers: str) -> Caller:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return proxies.caller({"host": "own:8000"} | named, peer, scheme=scheme)
+    return proxies.caller(Headers({"host": "own:8000"} | named), peer, scheme=scheme)
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.5", "127.0.0.1", "unix", ""])
@@ -59,6 +60,14 @@ def test_serves_own_proxy_tells_the_address_and_nothing_else() -> None:
         "127.0.0.1", proxies, x_forwarded_for="1.1.1.1, 203.0.113.5", x_forwarded_proto="https"
     )
     assert found == Caller("203.0.113.5", "http", "own:8000")
+
+
+def test_a_line_that_a_proxy_appends_counts_like_an_extended_one() -> None:
+    """HAProxy leaves the client's line as it is and adds another."""
+    lines = (b"203.0.113.1, 10.3.3.3", b"203.0.113.5")
+    headers = Headers(raw=[(b"x-forwarded-for", line) for line in lines])
+    found = Proxies(own=LOOPBACK, trusted=LISTED).caller(headers, "127.0.0.1", scheme="http")
+    assert found.address == "203.0.113.5"
 
 
 def test_a_listed_proxy_before_serves_own() -> None:

@@ -173,14 +173,14 @@ def test_servers_on_two_ports_share_nothing() -> None:
 
 def test_haproxy_listens_on_loopback_and_answers_in_our_shape() -> None:
     config = (
-        "defaults\n    option splice-request\n    option abortonclose\n"
+        "defaults\n    mode http\n    option splice-request\n    option abortonclose\n"
         "frontend prometheus\n    bind :9101\n"
         "frontend http_frontend\n    bind *:8000\n"
         "backend default_backend\n    http-request return status 404 content-type text/plain\n"
         "listen stats\n  bind *:8404\n"
     )
     assert corrected(config, error_file="/run/500.http") == (
-        "defaults\n    option abortonclose\n"
+        "defaults\n    mode http\n    option forwardfor\n    option abortonclose\n"
         "frontend prometheus\n    bind 127.0.0.1:9101\n"
         "frontend http_frontend\n    bind *:8000\n"
         "backend default_backend\n    http-request return status 503 errorfile /run/500.http\n"

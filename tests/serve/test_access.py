@@ -1,0 +1,51 @@
+"""Credentials over two ingress replicas behind Serve's proxy."""
+
+import asyncio
+
+import httpx
+
+from tests.serve.conftest import ADMIN_TOKEN
+
+BOSS = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+REQUESTS = 16
+"""So many on connections of their own reach both replicas."""
+
+
+async def statuses(base_url: str, token: str) -> set[int]:
+    async def ask() -> int:
+        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+            return (await client.get("/v1/models", headers={"X-Api-Key": token})).status_code
+
+    return {await ask() for _ in range(REQUESTS)}
+
+
+async def test_a_token_begins_and_ends_on_every_replica(
+    http: httpx.AsyncClient, base_url: str
+) -> None:
+    made = (await http.post("/admin/api/tokens", json={"name": "x"}, headers=BOSS)).json()
+    await asyncio.sleep(1)
+    assert await statuses(base_url, made["token"]) == {200}
+    await http.delete(f"/admin/api/tokens/{made['id']}", headers=BOSS)
+    async with asyncio.timeout(5):
+        while await statuses(base_url, made["token"]) != {401}:
+            await asyncio.sleep(0.2)
+
+
+async def test_the_environments_tokens_are_in_the_one_store(http: httpx.AsyncClient) -> None:
+    listed = (await http.get("/admin/api/tokens", headers=BOSS)).json()
+    assert {each["source"] for each in listed if each["owner"] == "api"} >= {"environment"}
+    assert (await http.get("/admin/api/tokens")).status_code == 403
+
+
+async def test_invented_addresses_do_not_escape_the_throttle(base_url: str) -> None:
+    """Serve's proxy says whom it speaks for; what the client says of itself does not count."""
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+        answers = [
+            await client.post(
+                "/admin/api/login",
+                json={"username": f"guess-{i}", "password": "no"},
+                headers={"X-Forwarded-For": f"203.0.113.{i}"},
+            )
+            for i in range(6)
+        ]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
