@@ -126,7 +126,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def write_config(folder: Path) -> Path:
+def write_config(folder: Path, *, more_families: Sequence[dict[str, object]] = ()) -> Path:
     """Two families of the fake engine, one as fast as it can, one paced; access control on.
 
     JSON is YAML.
@@ -145,7 +145,7 @@ def write_config(folder: Path) -> Path:
         "storage": {"data_dir": str(folder / "data")},
         # Counted as always, never reached.
         "limits": {"rates": {"inference": {"default": UNREACHED}}},
-        "families": families,
+        "families": [*families, *more_families],
     }
     application = {
         "name": "polyphony",
