@@ -39,8 +39,9 @@ class Passwords:
         return self._hasher.hash(_bytes(password))
 
     def _are_equal(self, stored: str | None, password: str) -> bool:
+        nobodys = self._nobodys
         try:
-            self._hasher.verify(stored or self._nobodys, _bytes(password[:LONGEST]))
+            self._hasher.verify(stored or nobodys, _bytes(password[:LONGEST]))
         except (VerificationError, InvalidHashError):
             return False
         return bool(stored)

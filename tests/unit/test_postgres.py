@@ -14,12 +14,15 @@ from sqlalchemy.orm import Session
 
 from serve_app.access.bootstrap import prepare_access
 from serve_app.access.known import KnownCredentials
+from serve_app.access.sign_in import SignIn
 from serve_app.access.token_store import NewToken, add_token, revoke_token
-from serve_app.core.errors import Unavailable
+from serve_app.access.users import add_user, remove_user
+from serve_app.core.errors import InvalidRequest, RateLimited, Unauthenticated, Unavailable
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
-from serve_app.database.schema import SettingRow, Table, TokenRow
+from serve_app.database.schema import SettingRow, Table, TokenRow, UserRow
 from tests.servers import DatabaseServer
+from tests.unit.test_passwords import CHEAP
 
 
 @pytest.fixture
@@ -153,3 +156,32 @@ async def test_tokens_and_their_revocation_cross_replicas(database: Database) ->
     second = await database.write(lambda session: add_token(session, new, now=2.0))
     assert second.id > first.id
     assert await database.read(lambda session: session.get(TokenRow, first.id)) is None
+
+
+async def test_signing_in_and_users(database: Database) -> None:
+    """Sessions end with their user, the last admin stays, and failures are counted."""
+    environment = {"ADMIN_PASSWORD": "correct horse", "ADMIN_USERNAME": "ada"}
+    await asyncio.to_thread(prepare_access, database, environment, passwords=CHEAP)
+    sign_in, known = SignIn(database, CHEAP), KnownCredentials(database)
+    opened = await sign_in.sign_in("ada", "correct horse", address="192.0.2.1")
+    assert await known.session(opened.cookie) is not None
+    user_id = opened.session.user_id
+    with pytest.raises(InvalidRequest, match="last admin"):
+        await database.write(lambda session: remove_user(session, user_id))
+    hashed = CHEAP.hash_now("correct horse")
+
+    def add_eve(session: Session) -> UserRow:
+        return add_user(session, "eve", hashed, role="admin", must_change_password=False, now=1.0)
+
+    await database.write(add_eve)
+    with pytest.raises(InvalidRequest, match="taken"):
+        await database.write(add_eve)
+    await database.write(lambda session: remove_user(session, user_id))
+    await known.look()
+    assert await known.session(opened.cookie) is None
+    for name in ("ada", "' OR 1=1 --", "zero\0byte", "half \ud800", "ada"):
+        with pytest.raises(Unauthenticated):
+            await sign_in.sign_in(name, "wrong", address="192.0.2.1")
+    with pytest.raises(RateLimited):
+        await sign_in.sign_in("eve", "correct horse", address="192.0.2.1")
+    await known.finish()

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.core.errors import NotFound
 
@@ -27,6 +27,8 @@ Label = Annotated[
     StringConstraints(strict=True, min_length=1, max_length=100),
     AfterValidator(_no_control_characters),
 ]
+Text = Annotated[str, StringConstraints(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Secret = Annotated[str, StringConstraints(strict=True, max_length=1024)]
 
 

@@ -4,12 +4,12 @@ from html import escape
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app.access.authentication import check_csrf
 from serve_app.access.tokens import Principal, WebSession
 from serve_app.access.web_sessions import close_session
+from serve_app.api.admin.fields import AdminBody, Text
 from serve_app.api.admin.html import error_line, page, read_form
 from serve_app.api.admin.signed_in import (
     CallerDep,
@@ -22,14 +22,13 @@ from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_headers
 from serve_app.api.gate import CHANGE_PASSWORD
-from serve_app.api.v1.wire import Text
 from serve_app.core.errors import AppError, RateLimited, Unauthenticated
 
 router = APIRouter(tags=["admin"])
 HOME = "/admin"
 
 
-class LoginBody(BaseModel):
+class LoginBody(AdminBody):
     """Who signs in."""
 
     username: Text

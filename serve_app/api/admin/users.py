@@ -16,10 +16,9 @@ from serve_app.access.users import (
     check_username,
     remove_user,
 )
-from serve_app.api.admin.fields import SUCCESS, AdminBody, RowId, Secret
+from serve_app.api.admin.fields import SUCCESS, AdminBody, Flag, RowId, Secret, Text
 from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import ContextDep
-from serve_app.api.v1.wire import Flag, Text
 from serve_app.database.schema import UserRow
 
 router = APIRouter(tags=["admin"])
