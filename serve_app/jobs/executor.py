@@ -116,6 +116,7 @@ class JobExecutor:
         self._cancels_on_disconnect = cancels_on_disconnect
         self._steps: Steps | None = None
         self._runs: dict[str, Run] = {}
+        self._fresh: dict[str, Job] = {}
         self._waiting: dict[str, asyncio.Future[Job]] = {}
 
     def use(self, steps: Steps) -> None:
@@ -133,6 +134,7 @@ class JobExecutor:
             executor=self._leases.executor,
         )
         if starts:
+            self._fresh[job.id] = job
             await self._started.start(job.id)
         return job
 
@@ -166,7 +168,8 @@ class JobExecutor:
 
     async def perform(self, job_id: str) -> None:
         """The body of a job's workflow: everything from taking the job to its recorded end."""
-        job = await self._store.take(job_id, self._leases.executor)
+        job = self._fresh.pop(job_id, None)
+        job = job or await self._store.take(job_id, self._leases.executor)
         if job is None:
             return
         tracker = Tracker(self._stages_of(job.operation), self._writer(job_id))
@@ -177,7 +180,9 @@ class JobExecutor:
         finally:
             writing.cancel()
             del self._runs[job_id]
-        await self.claim(self._queue_of(job.operation))
+        queue = self._queue_of(job.operation)
+        if await self._store.has_waiting(queue):
+            await self.claim(queue)
 
     async def look_after(self) -> None:
         """Every `LOOK_S`: take over what a dead process left, stop what is cancelled, start what

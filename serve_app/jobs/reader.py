@@ -87,6 +87,11 @@ class JobReader:
 
         return await self.database.read(work)
 
+    async def has_waiting(self, queue: str) -> bool:
+        """Whether somebody waits in a queue. It takes no lock, as claiming does."""
+        waiting = select(JobRow.id).where(JobRow.queue == queue, JobRow.status == "queued").limit(1)
+        return await self.database.read(lambda session: session.scalar(waiting) is not None)
+
     async def look(self, executor: str) -> Look:
         """What others have changed for an executor."""
 

@@ -1,4 +1,4 @@
-"""What is known of a running job, written to its row as it changes, at most twice a second."""
+"""What is known of a running job, written to its row as it changes, some times a second at most."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from serve_app.core.jobs import JobProgress, StageState
 from serve_app.core.message import Progress
 from serve_app.jobs.store import Account
 
-PAUSE_S = 0.5
+PAUSE_S = 0.3
 
 
 class Tracker:
@@ -67,12 +67,12 @@ class Tracker:
         return Account(progress, tuple(self._stages.values()), tuple(self._warnings))
 
     async def keep_writing(self) -> None:
-        """Write what changes until cancelled."""
+        """Write what changes until cancelled; a short job only has its end to write."""
         while True:
             await self._changed.wait()
+            await asyncio.sleep(PAUSE_S)
             self._changed.clear()
             await self._write(self.account())
-            await asyncio.sleep(PAUSE_S)
 
     def _percent(self, progress: Progress) -> float:
         """Stages weigh the same; what a stage says of itself moves within its share."""

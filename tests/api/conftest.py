@@ -1,5 +1,6 @@
 """The app over fake engines, without a server and without Ray."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -79,8 +80,18 @@ CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MakeContext = Callable[..., Context]
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of today's schema, to be copied: migrating takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "polyphony.sqlite"
+    database = Database(f"sqlite:///{file}")
+    migrate(database)
+    database.close()
+    return file
+
+
 @pytest.fixture
-def make_context(tmp_path: Path) -> Iterator[MakeContext]:
+def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
     """A context over fakes; keyword arguments replace sections of the configuration."""
     databases: list[Database] = []
 
@@ -101,8 +112,10 @@ def make_context(tmp_path: Path) -> Iterator[MakeContext]:
             engine = ENGINES[family.options.task]
             made[family.name] = engine(family.options, model, blobs=blobs)  # type: ignore[arg-type]
 
-        database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-        migrate(database)
+        file = tmp_path / "polyphony.sqlite"
+        if not file.exists():
+            shutil.copyfile(migrated, file)
+        database = Database(f"sqlite:///{file}")
         databases.append(database)
         prepare_access(database, environment or {}, passwords=CHEAP)
         return one_process(
