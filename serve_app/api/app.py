@@ -49,8 +49,8 @@ def create_app(context: Context) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    app.include_router(v1.router)
-    app.include_router(admin.router)
+    # Not `include_router`, which makes every route anew: they are the same for every app.
+    app.router.routes += [*v1.routes, *admin.routes]
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)

@@ -1,10 +1,8 @@
 """Every route of the administration, in one list."""
 
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from serve_app.api.admin import archive, pages, password, profiles, sign_in, tokens, users
 
-router = APIRouter()
 PARTS = (archive, profiles, sign_in, password, tokens, users, pages)
-for part in PARTS:
-    router.include_router(part.router)
+routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]

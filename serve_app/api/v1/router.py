@@ -1,6 +1,6 @@
 """Every route of the native dialect, in one list."""
 
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from serve_app.api.v1 import (
     archive,
@@ -18,7 +18,6 @@ from serve_app.api.v1 import (
     voices,
 )
 
-router = APIRouter()
 PARTS = (
     jobs,
     models,
@@ -34,5 +33,4 @@ PARTS = (
     profiles,
     voices,
 )
-for part in PARTS:
-    router.include_router(part.router)
+routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]
