@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("tests.databases", "tests.servers")
+pytest_plugins = ("tests.databases", "tests.disks", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 
 

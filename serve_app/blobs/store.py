@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -65,7 +65,9 @@ class Spool:
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        self.file.close()
+        # On a full disk closing fails at the last flush, and closes all the same.
+        with suppress(OSError):
+            self.file.close()
         self.path.unlink(missing_ok=True)
 
 

@@ -206,7 +206,8 @@ class JobStore(JobReader):
             old = select(JobRow).where(
                 JobRow.finished_at < before, JobRow.callback_due_at.is_(None)
             )
-            rows = session.scalars(old.limit(limit)).all()
+            mine = old.limit(limit).with_for_update(skip_locked=True)
+            rows = session.scalars(mine).all()
             unheld = [one for row in rows for one in release(session, holder(row.id))]
             for row in rows:
                 session.delete(row)

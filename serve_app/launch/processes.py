@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,10 +39,10 @@ def end_descendants(pid: int, *, patience_s: float) -> None:
     kill_descendants(pid)
 
 
-def kill_descendants(pid: int) -> None:
-    """SIGKILL until none is left; a killed parent's children appear as ours."""
+def kill_descendants(pid: int, *, spare: Collection[int] = ()) -> None:
+    """SIGKILL until none is left but those spared; a killed parent's children appear as ours."""
     for _ in range(20):
-        left = descendants(pid)
+        left = [child for child in descendants(pid) if child not in spare]
         if not left:
             return
         send(left, signal.SIGKILL)

@@ -394,3 +394,28 @@ async def test_a_callback_goes_to_public_addresses_only(
     answer = await client.post(URL, json=speech(callback_url=url))
     refused(answer, 400, "invalid_request", "callback_url")
     assert (await client.get("/v1/jobs")).json()["total"] == 0
+
+
+@pytest.mark.usefixtures("small_disk")
+async def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(
+    make_context: MakeContext,
+) -> None:
+    """Two minutes of uncompressed sound are 5 MiB; the disk has two."""
+    async with client_of(make_context()) as client:
+        before = await client.post(URL, json=speech("short"))
+        long = speech("word " * 480, response_format="b64_wav", ref_id="long")
+        answer = await client.post(URL, json=long)
+        assert "full" in refused(answer, 503, "backend_unavailable", None)
+        assert answer.headers["x-should-retry"] == "false"
+        job = await job_of(client, "long")
+        assert (job["status"], job["result"]) == ("failed", None)
+        assert "full" in job["error"]["message"]
+        upload = {"content": b"RIFF\x24\0\0\0WAVEfmt " + bytes(4 * 1024**2)}
+        refused(
+            await client.post("/v1/files/upload", **upload),  # type: ignore[arg-type]
+            *(503, "backend_unavailable", None),
+        )
+        after = await client.post(URL, json=speech("short again"))
+        for made in (before, after):
+            assert made.status_code == 200, made.text
+            assert (await client.get(made.json()["data"][0]["url"])).status_code == 200

@@ -86,13 +86,14 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from serve_app.build import build
 
     adopt_orphans()
+    others = descendants(os.getpid())
     ray.init(address="local", include_dashboard=False, log_to_driver=False, num_cpus=2)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build(app_config(tmp_path_factory.mktemp("data"))), route_prefix="/")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
     ray.shutdown()
-    kill_descendants(os.getpid())
+    kill_descendants(os.getpid(), spare=others)
 
 
 @pytest.fixture

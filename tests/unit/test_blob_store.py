@@ -1,16 +1,16 @@
 """The blob store: content-addressed, atomic, the same on a directory and in memory."""
 
-import errno
 import pickle
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from serve_app.blobs.store import FsspecBlobStore, ObservedStore, Spool, filename
+from serve_app.blobs.store import FsspecBlobStore, ObservedStore, filename
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 
+MIB = 1024**2
 WAV = b"RIFF\x24\0\0\0WAVEfmt "
 
 
@@ -102,18 +102,16 @@ async def test_a_sender_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-async def test_a_full_disk_is_said_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = FsspecBlobStore(tmp_path)
-
-    def full(self: Spool, chunk: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Spool, "push", full)
-    with pytest.raises(BackendUnavailable, match="full"):
-        await store.write(chunks(b"abc"))
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+async def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
+    store = FsspecBlobStore(small_disk)
+    kept = await store.write(chunks(WAV))
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable, match="full"):
+            await store.write(chunks(*[bytes(MIB)] * 4))
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == [
+        small_disk / kept.sha256[:2] / filename(kept)
+    ]
+    assert await read_all(store, await store.write(chunks(bytes(MIB)))) == bytes(MIB)
 
 
 async def test_deleted_blobs_are_gone(store: FsspecBlobStore) -> None:

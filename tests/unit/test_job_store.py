@@ -15,6 +15,7 @@ from serve_app.core.media import Blob
 from serve_app.core.operations import SpokenSound
 from serve_app.core.speech import Speak
 from serve_app.core.transcription import Transcribe
+from serve_app.database.__main__ import main
 from serve_app.database.connection import Database
 from serve_app.database.copy import TargetNotEmpty, copy
 from serve_app.database.migrate import migrate
@@ -241,6 +242,8 @@ async def test_everything_moves_from_sqlite_to_postgres(
         assert (await new.get("job-9")).number == 5
         with pytest.raises(TargetNotEmpty, match="'jobs'"):
             copy(source, target)
+        assert main(["copy", source.url, target.url]) == 1
+        assert main(["copy", source.url, postgres.new_database("by_command")]) == 0
     finally:
         source.close()
         target.close()

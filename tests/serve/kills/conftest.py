@@ -37,12 +37,14 @@ class Server:
         self.url = f"http://127.0.0.1:{self._port}"
         self.data = directory / "data"
         self.diary = directory / "diary"
+        self._others: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._write_config()
 
     def start(self) -> None:
         """Returns when the server says that it is ready."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        self._others = descendants(os.getpid())
         log = self._directory / "log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -62,7 +64,7 @@ class Server:
         for pid in (self._process.pid, *descendants(self._process.pid)):
             _kill(pid)
         self._process.wait()
-        kill_descendants(os.getpid())
+        kill_descendants(os.getpid(), spare=self._others)
 
     def kill_replicas(self, deployment: str, *, only: int | None = None) -> None:
         """SIGKILL to a deployment's replicas, or to the first `only` of them."""

@@ -110,6 +110,23 @@ async def test_who_waits_for_a_job_outlives_its_replica(
     assert answer.json()["data"][0]["url"].startswith("/v1/files/")
 
 
+async def test_who_leaves_cancels_the_job_that_they_wait_for(
+    server: Server, http: httpx.AsyncClient
+) -> None:
+    upload = await http.post(
+        "/v1/files/upload", content=CLIP, headers={"Content-Type": "application/octet-stream"}
+    )
+    body = {"video": upload.json()["id"], "source_lang": "en", "target_lang": "en", "tag": "left"}
+    calling = asyncio.create_task(http.post("/v1/pipelines/video-dub", json=body))
+    await asyncio.to_thread(server.wait_for, "transcribe begins")
+    calling.cancel()
+    (job,) = (await http.get("/v1/jobs", params={"tag": "left"})).json()["data"]
+    assert (await ended(http, job["id"]))["status"] == "cancelled"
+    await asyncio.sleep(2)
+    assert server.noted("transcribe ends") == 0
+    assert server.noted("speak begins") == 0
+
+
 async def test_the_ingress_dies_and_jobs_do_not_notice(
     server: Server, http: httpx.AsyncClient
 ) -> None:
