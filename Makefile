@@ -28,6 +28,7 @@ serve: $(LOCAL)
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/jobs.py
 
 $(BIN)/python:
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,16 +6,18 @@ One that outlives its caller's limit becomes a durable job of the same id.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from serve_app.core.errors import Cancelled, Conflict, TimedOut
 from serve_app.core.jobs import Job, JobProgress, JobRunner, Submission
 from serve_app.core.operations import operation_name
+from serve_app.core.streams import closing
 
 T = TypeVar("T")
+_END = object()
 
 
 def new_job_id() -> str:
@@ -56,8 +58,27 @@ class DirectJobs:
                 ) from None
             except asyncio.CancelledError:
                 if run.is_cancelled:
-                    raise Cancelled("the job was cancelled", job_id=submission.id) from None
+                    raise _cancelled(submission.id) from None
                 raise
+
+    async def watched(self, submission: Submission, items: AsyncIterator[T]) -> AsyncGenerator[T]:
+        """The items of a stream, which is a job while it lasts. Closing the result closes them."""
+        async with closing(items), self._running(submission) as run:
+            while True:
+                run.task = asyncio.current_task()
+                try:
+                    item = await anext(items, _END)
+                except asyncio.CancelledError:
+                    if run.is_cancelled:
+                        raise _cancelled(submission.id) from None
+                    raise
+                finally:
+                    run.task = None
+                if run.is_cancelled:
+                    raise _cancelled(submission.id)
+                if item is _END:
+                    return
+                yield cast("T", item)
 
     def find(self, job_id: str, *, owner: str | None) -> Job | None:
         """A run as a job; None when it is not here or another owner's."""
@@ -74,10 +95,12 @@ class DirectJobs:
     def cancel(self, job_id: str) -> Job:
         """Stop it. Conflict when it has just ended."""
         run = self._runs.get(job_id)
-        if run is None or run.task is None or run.task.done():
+        if run is None:
             raise Conflict(f"job {job_id!r} is finished; nothing is left to cancel")
         run.is_cancelled = True
-        run.task.cancel()
+        # A stream whose client reads slowly has no task now; it notices when it goes on.
+        if run.task is not None:
+            run.task.cancel()
         return _job(run).model_copy(update={"status": "cancelled"})
 
     @asynccontextmanager
@@ -88,6 +111,10 @@ class DirectJobs:
             yield run
         finally:
             del self._runs[submission.id]
+
+
+def _cancelled(job_id: str) -> Cancelled:
+    return Cancelled("the job was cancelled", job_id=job_id)
 
 
 def _job(run: DirectRun) -> Job:

@@ -265,6 +265,26 @@ async def test_text_under_way_is_listed_and_can_be_cancelled(make_context: MakeC
         refused(await client.get(f"/v1/jobs/{listed['id']}"), 404, "not_found", "id")
 
 
+async def test_a_stream_is_a_job_while_it_lasts(make_context: MakeContext) -> None:
+    slow = [
+        family | {"options": {"engine": "fake", "task": "chat", "tokens_per_s": 20}}
+        if family["name"] == "chat"
+        else family
+        for family in FAMILIES
+    ]
+    body = {"messages": [{"role": "user", "content": "word " * 60}], "tag": "slow", "stream": True}
+    async with client_of(make_context(families=slow)) as client:
+        calling = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+        await asyncio.sleep(0.5)
+        (listed,) = (await client.get("/v1/jobs", params={"tag": "slow"})).json()["data"]
+        assert (await client.post(f"/v1/jobs/{listed['id']}/cancel")).status_code == 200
+        answer = await calling
+        assert answer.headers["x-job-id"] == listed["id"]
+        last = answer.text.strip().split("\n\n")[-1]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "cancelled"
+        assert (await client.get("/v1/jobs", params={"tag": "slow"})).json()["total"] == 0
+
+
 async def test_a_failed_job_says_why_and_is_not_tried_again(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json=speech(voice="nobody", ref_id="bad"))
     message = refused(answer, 400, "invalid_request", "voice")

@@ -7,9 +7,8 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.chat_body import ChatBody
 from serve_app.api.v1.chat_response import chat_chunks, chat_completion
-from serve_app.api.v1.job_calls import waited
+from serve_app.api.v1.job_calls import streamed, waited
 from serve_app.api.v1.wire import ERRORS
-from serve_app.core.streams import started
 
 router = APIRouter(tags=["text"], responses=ERRORS)
 
@@ -23,10 +22,10 @@ async def chat_completions(
     operation = await body.to_chat(found, context.models, context.intake)
     n = operation.sampling.n
     if body.stream:
-        body.refuse_job(request.headers)
-        opened = await started(found.runs.chat(operation))
+        events = found.runs.chat(operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
-        return sse_response(frames, path=request.url.path, headers=body.ignored())
+        return sse_response(frames, path=request.url.path, headers=headers)
     has_logprobs = operation.sampling.logprobs is not None
     return await waited(
         body,

@@ -9,12 +9,12 @@ from pydantic import Field
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.completion_response import completion_chunks, text_completion
-from serve_app.api.v1.job_calls import waited
+from serve_app.api.v1.job_calls import streamed, waited
 from serve_app.api.v1.sampling_body import SamplingBody
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.chat import Complete
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.streams import gathered, started
+from serve_app.core.streams import gathered
 
 router = APIRouter(tags=["text"], responses=ERRORS)
 TokenId = Annotated[Integer, Field(ge=0)]
@@ -73,10 +73,10 @@ async def completions(
     found = context.models.chat(body.model)
     operation = body.to_complete(found.id)
     if body.stream:
-        body.refuse_job(request.headers)
-        events = await started(found.runs.complete(operation))
-        frames = completion_chunks(events, model=found.id, wants_usage=body.wants_usage)
-        return sse_response(frames, path=request.url.path, headers=body.ignored())
+        events = found.runs.complete(operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
+        frames = completion_chunks(opened, model=found.id, wants_usage=body.wants_usage)
+        return sse_response(frames, path=request.url.path, headers=headers)
     count = len(operation.prompts) * operation.sampling.n
 
     async def answer() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Requests that are jobs: waited for, or answered at once with where the job is."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.responses import Response
 from starlette.requests import Request
@@ -15,8 +15,11 @@ from serve_app.api.v1.wire import json_response
 from serve_app.core.errors import Cancelled, InternalError
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.operations import Operation, Result
+from serve_app.core.streams import started
 from serve_app.direct_jobs import new_job_id
 from serve_app.jobs.callbacks import check_callback
+
+T = TypeVar("T")
 
 
 async def waited(
@@ -35,6 +38,23 @@ async def waited(
     submission = await submission_of(body, operation, context, principal, output)
     content = await context.direct_jobs.run(submission, answer)
     return json_response(content, {"X-Job-ID": submission.id} | body.ignored())
+
+
+async def streamed(
+    body: JobBody,
+    operation: Operation,
+    request: Request,
+    context: Context,
+    principal: Principal,
+    events: AsyncIterator[T],
+) -> tuple[AsyncGenerator[T], dict[str, str]]:
+    """The events of a stream, seen as a job while it lasts, and the headers of its answer. What
+    is known to be wrong is raised here, before any byte is sent.
+    """
+    body.refuse_job(request.headers)
+    submission = await submission_of(body, operation, context, principal, {})
+    watched = context.direct_jobs.watched(submission, events)
+    return await started(watched), {"X-Job-ID": submission.id} | body.ignored()
 
 
 async def submission_of(

@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_body, from_validation_errors
 from serve_app.api.sse import frame, sse_response
-from serve_app.api.v1.job_calls import called
+from serve_app.api.v1.job_calls import called, streamed
 from serve_app.api.v1.media_answer import envelope, media_item
 from serve_app.api.v1.saved_voices import check_voice_profile, voices_explained
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
@@ -22,7 +22,7 @@ from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS, json_response
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
-from serve_app.core.streams import closing, started
+from serve_app.core.streams import closing
 from serve_app.core.wav import sized
 
 logger = logging.getLogger(__name__)
@@ -44,16 +44,15 @@ async def speech(
         output = {"response_format": body.response_format}
         async with voices_explained(context, operation):
             return await called(body, operation, request, context, principal, output)
-    body.refuse_job(request.headers)
+    said = found.runs.speak(operation)
     async with voices_explained(context, operation):
-        events = await started(found.runs.speak(operation))
+        events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     heard = recording.listen(events)
     if body.stream_format == "sse":
-        frames = speech_frames(heard)
-        response = sse_response(frames, path=request.url.path, headers=body.ignored())
+        response = sse_response(speech_frames(heard), path=request.url.path, headers=headers)
     else:
-        response = audio_response(heard, operation, body.ignored())
+        response = audio_response(heard, operation, headers)
     response.background = BackgroundTask(recording.keep_quietly)
     return response
 
@@ -63,7 +62,6 @@ async def speech_stream(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak a text, always as raw bytes while they are produced."""
-    body.refuse_job(request.headers)
     if body.response_format not in (None, "pcm", "wav"):
         raise InvalidRequest(
             "response_format: this route streams 'pcm' or 'wav'", param="response_format"
@@ -71,10 +69,11 @@ async def speech_stream(
     await check_voice_profile(context, body.voice_profile)
     found = body.found(context.models)
     operation = body.to_speak(found, default="pcm")
+    said = found.runs.speak(operation)
     async with voices_explained(context, operation):
-        events = await started(found.runs.speak(operation))
+        events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
-    response = audio_response(recording.listen(events), operation, body.ignored())
+    response = audio_response(recording.listen(events), operation, headers)
     response.background = BackgroundTask(recording.keep_quietly)
     return response
 

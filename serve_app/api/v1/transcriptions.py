@@ -6,12 +6,11 @@ from fastapi.responses import Response
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.sse import sse_response
-from serve_app.api.v1.job_calls import called
+from serve_app.api.v1.job_calls import called, streamed
 from serve_app.api.v1.transcription_body import TranscriptionBody, read_transcription
 from serve_app.api.v1.transcription_response import transcription_frames
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.media import Blob
-from serve_app.core.streams import started
 from serve_app.core.transcription import Transcribe
 from serve_app.transcription_routing import check_translation, request_language, select
 
@@ -78,10 +77,9 @@ async def _answered(
 ) -> Response:
     """Segments while they are heard, or the whole transcript of a job."""
     if body.stream:
-        body.refuse_job(request.headers)
-        runs = context.models.transcription(operation.model).runs
-        frames = transcription_frames(await started(runs.transcribe(operation)))
-        return sse_response(frames, path=request.url.path, headers=body.ignored())
+        events = context.models.transcription(operation.model).runs.transcribe(operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
+        return sse_response(transcription_frames(opened), path=request.url.path, headers=headers)
     output = {
         "response_format": body.response_format,
         "segment_granularity": body.segment_granularity,
