@@ -195,6 +195,14 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
 
 
 def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
+        case "images":
+            from deployments.fake_images import FakeImages
+
+            return FakeImages(options, model, blobs=blobs)
+        case "stems":
+            from deployments.fake_stems import FakeStems
+
+            return FakeStems(options, model, blobs=blobs)
     """Where the model's files are; downloads them, or makes the starter, when they are not."""
     if model.source is None:
         return None

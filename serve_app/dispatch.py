@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from serve_app.core.chat import Chat, Complete
 from serve_app.core.embeddings import Embed
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.images import TextToImage
 from serve_app.core.message import Message
 from serve_app.core.operations import Operation
 from serve_app.core.rerank import Rerank
@@ -33,6 +34,10 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
         case Transcribe():
             return models.transcription(operation.model).runs.transcribe(operation)
         case DubVideo():
+        case TextToImage():
+            return models.images(operation.model).runs.text_to_image(operation)
+        case SeparateStems():
+            return models.stems(operation.model).runs.separate_stems(operation)
             if models.video_dub is None:
                 raise BackendUnavailable(
                     "the pipeline 'video-dub' is not configured; add it to 'pipelines'"

@@ -18,6 +18,7 @@ from serve_app.remote import (
     Remote,
     RemoteChat,
     RemoteEmbeddings,
+    RemoteImages,
     RemoteMedia,
     RemoteRerank,
     RemoteSpeech,
@@ -34,6 +35,8 @@ REMOTES: Mapping[Task, Callable[[str, DeploymentHandle[Any]], AnyModel]] = {
     "speech": RemoteSpeech,
     "transcription": RemoteTranscription,
     "media": RemoteMedia,
+    "images": RemoteImages,
+    "stems": RemoteStems,
 }
 STATUS_AGE_S = 1.0
 STATUS_TIMEOUT_S = 1.0

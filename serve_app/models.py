@@ -9,6 +9,7 @@ from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
 from serve_app.core.embeddings import EmbeddingModel
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
+from serve_app.core.images import ImageModel
 from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.options import Task
 from serve_app.core.rerank import RerankModel
@@ -18,7 +19,14 @@ from serve_app.core.transcription import TranscriptionModel
 from serve_app.core.video_dub import VideoDubber
 
 AnyModel = (
-    ChatModel | EmbeddingModel | RerankModel | SpeechModel | TranscriptionModel | MediaProcessor
+    ChatModel
+    | EmbeddingModel
+    | RerankModel
+    | SpeechModel
+    | TranscriptionModel
+    | ImageModel
+    | StemSeparator
+    | MediaProcessor
 )
 T = TypeVar("T")
 Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
@@ -31,6 +39,8 @@ TASK_NAMES: dict[Task, str] = {
     "speech": "speech",
     "transcription": "transcription",
     "media": "media",
+    "images": "image",
+    "stems": "stem separation",
 }
 
 
@@ -109,6 +119,19 @@ class Models:
         return cast("Found[TranscriptionModel]", found)
 
     def media(self, family: str) -> MediaProcessor:
+    def images(self, name: str | None) -> Found[ImageModel]:
+        """A model that draws."""
+        return cast("Found[ImageModel]", self._for("images", name, self.config.defaults.images))
+
+    def stems(self, name: str | None) -> Found[StemSeparator]:
+        """A model that takes mixes apart."""
+        return cast("Found[StemSeparator]", self._for("stems", name, None))
+
+    def every_stems(self) -> list[Found[StemSeparator]]:
+        """All models that take mixes apart."""
+        found = [found for found in self.all() if found.family.options.task == "stems"]
+        return cast("list[Found[StemSeparator]]", found)
+
         """A media family by its name; it has no models."""
         return cast("MediaProcessor", self._runs[family])
 

@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
+from serve_app.core.images import ImageEvent, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.rerank import Relevance, Rerank
@@ -139,3 +140,19 @@ class RemoteMedia(Remote):
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """See MediaProcessor."""
         return cast("Blob", await self._call("replace_audio", self.name, request))
+class RemoteImages(Remote):
+    """An ImageModel."""
+
+    def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel."""
+        return self._stream("text_to_image", request.model, request)
+
+
+class RemoteStems(Remote):
+    """A StemSeparator."""
+
+    def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
+        """See StemSeparator."""
+        return self._stream("separate_stems", request.model, request)
+
+

@@ -45,6 +45,8 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "rerank": ("rerank",),
     "speech": ("text_to_speech",),
     "transcription": ("speech_to_text", "subtitle_generation"),
+    "images": ("image_generation",),
+    "stems": ("audio_to_audio",),
     "media": (),
 }
 INGRESS = "ingress"
@@ -102,6 +104,7 @@ class Defaults(Section):
     rerank: str | None = None
     speech: str | None = None
     transcription: str | None = None
+    images: str | None = None
 
 
 class AppConfig(Section):

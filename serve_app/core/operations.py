@@ -5,6 +5,7 @@ from typing import Any
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.images import Images, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
@@ -12,7 +13,9 @@ from serve_app.core.speech import Speak
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 
-Operation = Chat | Complete | Embed | Rerank | Speak | Transcribe | DubVideo
+Operation = (
+    Chat | Complete | Embed | Rerank | Speak | Transcribe | TextToImage | SeparateStems | DubVideo
+)
 
 
 class SaidText(Message):
@@ -29,7 +32,7 @@ class SpokenSound(Message):
     warnings: tuple[str, ...] = ()
 
 
-Result = SaidText | Embeddings | Relevance | SpokenSound | Transcript | DubbedVideo
+Result = SaidText | Embeddings | Relevance | SpokenSound | Transcript | Images | Stems | DubbedVideo
 
 OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "chat": (Chat, SaidText),
@@ -39,6 +42,8 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "audio.speech": (Speak, SpokenSound),
     "audio.transcription": (Transcribe, Transcript),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
+    "image.generation": (TextToImage, Images),
+    "audio.stems": (SeparateStems, Stems),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""
 

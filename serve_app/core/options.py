@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal["chat", "embeddings", "rerank", "speech", "transcription", "media"]
+Task = Literal[
+    "chat", "embeddings", "rerank", "speech", "transcription", "images", "stems", "media"
+]
 
 
 class Section(BaseModel):
@@ -39,8 +41,8 @@ class FakeOptions(EngineOptions):
     """The deterministic engine for tests, benchmarks and dry runs; see `deployments/fake.py`.
 
     `tokens_per_s` paces streams, 0 sends at once. `load_s` delays loading. `fails_with` makes
-    loading fail with that cause. `delay_s` is how long speech, transcription and media calls take;
-    each adds a line to the file `diary` when it begins and one when it has ended.
+    loading fail with that cause. `delay_s` is how long speech, transcription, image and media calls
+    take; each adds a line to the file `diary` when it begins and one when it has ended.
     """
 
     engine: Literal["fake"] = "fake"

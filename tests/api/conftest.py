@@ -11,6 +11,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from deployments import fake
+from deployments.fake_images import FakeImages
+from deployments.fake_stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
@@ -66,6 +68,11 @@ FAMILIES: list[dict[str, Any]] = [
             }
         ],
     },
+    {
+        "name": "images",
+        "options": {"engine": "fake", "task": "images"},
+        "models": [{"id": "squares", "created": 1}],
+    },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
 ENGINES = {
@@ -74,6 +81,8 @@ ENGINES = {
     "rerank": fake.FakeRerank,
     "speech": fake.FakeSpeech,
     "transcription": fake.FakeTranscription,
+    "images": FakeImages,
+    "stems": FakeStems,
     "media": fake.FakeMedia,
 }
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

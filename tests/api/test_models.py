@@ -33,7 +33,7 @@ AUTO = {
     "type": "audio",
     "is_routing_alias": True,
 }
-ALL = ["auto", "echo", "org/eye", "digest", "overlap", "hum", "whisper-base"]
+ALL = ["auto", "echo", "org/eye", "digest", "overlap", "hum", "whisper-base", "squares"]
 
 
 async def listed(client: httpx.AsyncClient, query: str = "") -> list[dict[str, Any]]:
@@ -65,6 +65,7 @@ async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncCli
         "overlap": "rerank",
         "hum": "tts",
         "whisper-base": "audio",
+        "squares": "image",
     }
     for entry in await listed(client):
         assert entry["capabilities"]
@@ -170,7 +171,7 @@ async def test_without_a_listening_model_there_is_no_routing_alias(
 ) -> None:
     families = [family for family in FAMILIES if family["name"] != "transcription"]
     async with client_of(make_context(families=families)) as client:
-        assert await ids(client, "") == ALL[1:-1]
+        assert await ids(client, "") == [name for name in ALL[1:] if name != "whisper-base"]
         assert (await client.get("/v1/models/auto")).status_code == 404
 
 

@@ -37,6 +37,7 @@ ROUTES = {
     "/v1/audio/speech/batch": {"post"},
     "/v1/audio/transcriptions": {"post"},
     "/v1/audio/translations": {"post"},
+    "/v1/images/generations": {"post"},
     "/v1/pipelines/video-dub": {"post"},
 }
 

@@ -20,6 +20,7 @@ from serve_app.core.chat import Chat, Complete
 from serve_app.core.config import AppConfig
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import NotFound
+from serve_app.core.images import Images
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
 from serve_app.core.operations import Result, SaidText, SpokenSound
@@ -114,6 +115,10 @@ class JobRendering:
             case _, SpokenSound():
                 return await self._spoken(job, result)
             case _, DubbedVideo():
+            case _, Images():
+                return await self._drawn(job, result)
+            case _, Stems():
+                return await self._separated(job, result)
                 return await self._dubbed(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
 
@@ -125,6 +130,34 @@ class JobRendering:
         return _envelope(job, [item], sound.warnings)
 
     async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
+    async def _drawn(self, job: Job, images: Images) -> dict[str, Any]:
+        key = job.output.get("response_format", "url")
+        items = [
+            await self._item(job, made.image, key) | {"seed": made.seed} for made in images.images
+        ]
+        return _envelope(job, items, images.warnings) | {
+            "prompt_cache_hit": images.prompt_cache_hit
+        }
+
+    async def _separated(self, job: Job, stems: Stems) -> dict[str, Any]:
+        key, trained = job.output.get("response_format", "url"), job.output.get("trained_engine")
+        items = [
+            await self._item(job, stem.audio, key) | {"name": stem.name, "role": stem.role}
+            for stem in stems.stems
+        ]
+        return _envelope(job, items, stems.warnings) | {
+            "stem_mode": stems.stem_mode,
+            "backend": {
+                "engine": stems.engine,
+                "model": stems.model,
+                "quality": stems.quality,
+                "dependency": stems.dependency,
+                "ml_backend_available": trained is not None,
+                "preferred_engine": trained,
+            },
+            "limitations": list(stems.limitations),
+        }
+
         item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))
         warnings = (*dubbed.warnings, *job.output.get("warnings", ()))
         heard = {

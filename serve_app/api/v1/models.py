@@ -27,6 +27,8 @@ TYPES: dict[Task, ModelType] = {
     "embeddings": "embedding",
     "rerank": "rerank",
     "speech": "tts",
+    "stems": "audio",
+    "images": "image",
     "transcription": "audio",
 }
 STREAMING_TASKS: frozenset[Task] = frozenset({"chat", "speech", "transcription"})
@@ -35,6 +37,8 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "embeddings": ("v1/embeddings",),
     "rerank": ("v1/rerank",),
     "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
+    "stems": ("v1/audio/stems",),
+    "images": ("v1/images/generations",),
     "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
 }
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))

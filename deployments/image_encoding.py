@@ -1,0 +1,64 @@
+"""Pictures to bytes, with what they were made from written into them; and the rule for sizes."""
+
+import io
+from typing import Any
+
+from serve_app.core.images import ImageFormat, Size, TextToImage
+
+EXIF_IFD = 0x8769
+USER_COMMENT = 0x9286
+PNG_EFFORT = 4
+"""zlib's level: a third of the time of the default 6 for a few per cent more bytes."""
+
+
+def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: str) -> bytes:
+    """A Pillow image in RGB as a file. The parameters are the text chunk `parameters` of a PNG and
+    the Exif user comment of a JPEG or WebP, where the tools for such pictures look for them.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    target = io.BytesIO()
+    if format == "png":
+        info = PngInfo()
+        info.add_itxt("parameters", parameters)
+        image.save(target, "PNG", pnginfo=info, compress_level=PNG_EFFORT)
+    else:
+        image.save(target, format.upper(), quality=compression, exif=_exif(parameters))
+    return target.getvalue()
+
+
+def parameters_text(
+    request: TextToImage,
+    *,
+    seed: int,
+    size: Size,
+    steps: int,
+    guidance_scale: float | None = None,
+    scheduler: str | None = None,
+) -> str:
+    """The parameters of one picture in the widespread form: the prompt, the negative prompt, and a
+    line of pairs.
+    """
+    pairs = {
+        "Steps": steps,
+        "Sampler": scheduler or request.scheduler,
+        "CFG scale": request.guidance_scale if guidance_scale is None else guidance_scale,
+        "Seed": seed,
+        "Size": f"{size.width}x{size.height}",
+        "Model": request.model,
+    }
+    lines = [request.prompt]
+    if request.negative_prompt:
+        lines.append(f"Negative prompt: {request.negative_prompt}")
+    lines.append(
+        ", ".join(f"{name}: {value}" for name, value in pairs.items() if value is not None)
+    )
+    return "\n".join(lines)
+
+
+def _exif(parameters: str) -> Any:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = b"UNICODE\0" + parameters.encode("utf-16-be")
+    return exif

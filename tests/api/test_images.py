@@ -1,0 +1,202 @@
+"""POST /v1/images/generations over the fake engine, whose pictures follow from prompt and seed."""
+
+import asyncio
+import base64
+import io
+from typing import Any
+
+import httpx
+import pytest
+from openai import AsyncOpenAI
+from PIL import Image
+
+from serve_app.api.app import create_app
+from tests.api.conftest import FAMILIES, MakeContext, client_of
+
+URL = "/v1/images/generations"
+SMALL = {"prompt": "a red boat", "size": "64x64", "seed": 7}
+
+
+async def drawn(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    answer = await client.post(URL, json=SMALL | fields)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def pictures(client: httpx.AsyncClient, **fields: Any) -> list[Image.Image]:
+    body = await drawn(client, response_format="b64_json", **fields)
+    return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in body["data"]]
+
+
+async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
+    body = await drawn(client)
+    assert body.keys() == {"created", "data", "prompt_cache_hit"}
+    assert isinstance(body["created"], int)
+    assert body["prompt_cache_hit"] is False
+    [item] = body["data"]
+    assert item.keys() == {"url", "seed"}
+    assert item["seed"] == 7
+    file = await client.get(item["url"])
+    assert file.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(file.content)).size == (64, 64)
+
+
+async def test_image_i_is_drawn_from_the_seed_plus_i(client: httpx.AsyncClient) -> None:
+    body = await drawn(client, n=3, response_format="b64_json")
+    assert [item["seed"] for item in body["data"]] == [7, 8, 9]
+    [second] = (await drawn(client, seed=8, response_format="b64_json"))["data"]
+    assert body["data"][1] == second
+    assert len({item["b64_json"] for item in body["data"]}) == 3
+
+
+async def test_without_a_seed_the_answer_says_which_was_drawn(client: httpx.AsyncClient) -> None:
+    [first], [second] = [(await drawn(client, seed=None))["data"] for _ in range(2)]
+    assert first["seed"] != second["seed"]
+
+
+@pytest.mark.parametrize("form", ["b64_json", "base64", "b64"])
+async def test_the_picture_inside_the_answer(client: httpx.AsyncClient, form: str) -> None:
+    [item] = (await drawn(client, response_format=form))["data"]
+    assert item.keys() == {"b64_json", "seed"}
+    assert base64.b64decode(item["b64_json"]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg", "webp"])
+async def test_every_format_and_what_is_written_into_it(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    [picture] = await pictures(client, output_format=name, negative_prompt="grün")
+    assert picture.format == name.upper()
+    if name == "png":
+        text = picture.info["parameters"]
+    else:
+        comment = picture.getexif().get_ifd(0x8769)[0x9286]
+        text = comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
+    first, second, pairs = text.split("\n")
+    assert (first, second) == ("a red boat", "Negative prompt: grün")
+    assert pairs == "Steps: 4, Seed: 7, Size: 64x64, Model: squares"
+
+
+async def test_more_compression_is_a_smaller_file(client: httpx.AsyncClient) -> None:
+    sizes = []
+    for quality in (5, 95):
+        fields = {"output_format": "jpeg", "output_compression": quality, "size": "128x128"}
+        [item] = (await drawn(client, response_format="b64_json", **fields))["data"]
+        sizes.append(len(item["b64_json"]))
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [("auto", (512, 512)), (None, (1024, 1024)), ("128x64", (128, 64)), ("64X72", (64, 72))],
+)
+async def test_sizes(client: httpx.AsyncClient, asked: str | None, size: tuple[int, int]) -> None:
+    body = await drawn(client, size=asked)
+    assert "warnings" not in body
+    [picture] = await pictures(client, size=asked)
+    assert picture.size == size
+
+
+async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
+    client: httpx.AsyncClient,
+) -> None:
+    body = await drawn(client, size="101x99")
+    assert body["warnings"] == ["size: rounded to 104x96, a multiple of 8"]
+    [picture] = await pictures(client, size="101x99")
+    assert picture.size == (104, 96)
+
+
+async def test_every_image_is_in_the_archive(client: httpx.AsyncClient) -> None:
+    body = await drawn(client, n=2, negative_prompt="rain", tag="boats", response_format="b64_json")
+    files = (await client.get("/v1/archive?tag=boats")).json()["files"]
+    assert len(files) == len(body["data"]) == 2
+    for file in files:
+        assert (file["type"], file["mime"]) == ("image", "image/png")
+        assert (file["prompt"], file["negative_prompt"]) == ("a red boat", "rain")
+        assert (file["width"], file["height"]) == (64, 64)
+        assert (file["model"], file["operation"]) == ("squares", "image.generation")
+        assert file["preview_url"]
+    assert {file["seed"] for file in files} == {7, 8}
+
+
+async def test_a_job_that_nobody_waits_for(client: httpx.AsyncClient) -> None:
+    fields = SMALL | {"async": True, "ref_id": "boat-1", "n": 2, "priority": 3}
+    answer = await client.post(URL, json=fields)
+    assert answer.status_code == 202, answer.text
+    async with asyncio.timeout(20):
+        while (job := (await client.get(answer.json()["url"])).json())["finished_at"] is None:
+            await asyncio.sleep(0.02)
+    assert (job["status"], job["operation"]) == ("succeeded", "image.generation")
+    assert (job["ref_id"], job["model"]) == ("boat-1", "squares")
+    assert [item["seed"] for item in job["result"]["data"]] == [7, 8]
+    assert job["progress"]["percent"] == 100
+    again = await client.post(URL, json=fields)
+    assert again.status_code == 409
+
+
+async def test_what_has_no_effect_is_named(client: httpx.AsyncClient) -> None:
+    fields = {"style": "vivid", "background": "auto", "moderation": "low", "user": "me", "x": 1}
+    fields |= {"character_strength": 0.5, "quality": "hd", "disable_safety_checker": True}
+    answer = await client.post(URL, json=SMALL | fields)
+    assert answer.status_code == 200
+    ignored = answer.headers["x-ignored-fields"].split(",")
+    assert {*ignored} == {"style", "background", "moderation", "user", "x", "character_strength"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "param"),
+    [
+        ({"prompt": None}, 400, "invalid_request", "prompt"),
+        ({"prompt": "  "}, 400, "invalid_request", "prompt"),
+        ({"n": 0}, 400, "invalid_request", "n"),
+        ({"n": 11}, 400, "invalid_request", "n"),
+        ({"size": "big"}, 400, "invalid_request", "size"),
+        ({"size": "63x64"}, 400, "invalid_request", "size"),
+        ({"size": "64x4097"}, 400, "invalid_request", "size"),
+        ({"steps": 0}, 400, "invalid_request", "steps"),
+        ({"steps": 151}, 400, "invalid_request", "steps"),
+        ({"guidance_scale": 31}, 400, "invalid_request", "guidance_scale"),
+        ({"quality": "best"}, 400, "invalid_request", "quality"),
+        ({"seed": 2**63 - 1}, 400, "invalid_request", "seed"),
+        ({"output_format": "gif"}, 400, "invalid_request", "output_format"),
+        ({"output_compression": 101}, 400, "invalid_request", "output_compression"),
+        ({"response_format": "b64_wav"}, 400, "invalid_request", "response_format"),
+        ({"scheduler": "magic"}, 400, "invalid_request", "scheduler"),
+        ({"loras": [{"id": "name:x"}]}, 400, "unsupported_capability", "loras"),
+        ({"vae_model": "x"}, 400, "unsupported_capability", "vae_model"),
+        ({"character_profiles": ["anna"]}, 404, "not_found", "character_profiles"),
+        ({"environment_profiles": ["sea"]}, 404, "not_found", "environment_profiles"),
+        ({"character_references": ["x"]}, 400, "unsupported_capability", "character_references"),
+        ({"model": "nothing"}, 404, "model_not_found", "model"),
+        ({"model": "echo"}, 400, "unsupported_capability", "model"),
+    ],
+)
+async def test_bad_requests(
+    client: httpx.AsyncClient, fields: dict[str, Any], status: int, code: str, param: str
+) -> None:
+    answer = await client.post(URL, json=SMALL | fields)
+    assert answer.status_code == status, answer.text
+    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (code, param)
+
+
+async def test_without_an_image_model_it_is_out_of_service(make_context: MakeContext) -> None:
+    families = [family for family in FAMILIES if family["name"] != "images"]
+    async with client_of(make_context(families=families)) as client:
+        answer = await client.post(URL, json=SMALL)
+    assert answer.status_code == 503
+    assert "image" in answer.json()["error"]["message"]
+
+
+async def test_the_openai_package(make_context: MakeContext) -> None:
+    transport = httpx.ASGITransport(create_app(make_context()))
+    async with httpx.AsyncClient(transport=transport) as http:
+        openai = AsyncOpenAI(api_key="-", base_url="http://127.0.0.1:8000/v1", http_client=http)
+        answer = await openai.images.generate(
+            prompt="a red boat", n=2, size="256x256", quality="low", response_format="b64_json"
+        )
+    assert answer.data is not None
+    for item in answer.data:
+        assert item.b64_json is not None
+        picture = Image.open(io.BytesIO(base64.b64decode(item.b64_json)))
+        assert picture.size == (256, 256)
