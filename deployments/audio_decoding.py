@@ -22,15 +22,16 @@ def speech_blocks(path: Path, *, param: str) -> Iterator[bytes]:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            yield from _decoded(container, param)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE)
+            yield from map(_bytes, decoded_frames(container, resampler, param))
     except av.FFmpegError as error:
-        raise _undecodable(param) from error
+        raise undecodable(param) from error
 
 
-def _decoded(container: Any, param: str) -> Iterator[bytes]:
+def decoded_frames(container: Any, resampler: Any, param: str) -> Iterator[Any]:
+    """The resampled frames of the first audio track. InvalidRequest when there is none."""
     import av
 
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE)
     frames = 0
     for packet in container.demux(container.streams.audio[0]):
         try:
@@ -41,19 +42,18 @@ def _decoded(container: Any, param: str) -> Iterator[bytes]:
             frames += 1
             # Timestamps of broken files would make the resampler fill gaps for hours.
             frame.pts = None
-            for block in resampler.resample(frame):
-                yield _bytes(block)
+            yield from resampler.resample(frame)
     if frames == 0:
-        raise _undecodable(param)
-    for block in resampler.resample(None):
-        yield _bytes(block)
+        raise undecodable(param)
+    yield from resampler.resample(None)
 
 
 def _bytes(frame: Any) -> bytes:
     return bytes(frame.to_ndarray().astype("<i2").tobytes())
 
 
-def _undecodable(param: str) -> InvalidRequest:
+def undecodable(param: str) -> InvalidRequest:
+    """The error of a file that holds nothing to hear."""
     return InvalidRequest(
         f"{param}: no sound can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
         "or a video with sound",

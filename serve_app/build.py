@@ -24,6 +24,7 @@ from serve_app.core.options import (
     EspeakOptions,
     FakeOptions,
     FasterWhisperOptions,
+    HpssOptions,
     PocketsphinxOptions,
     TransformersOptions,
     VllmOptions,
@@ -170,6 +171,10 @@ def load_engine(family: Family, storage: Storage, model: Model, report: Report) 
             from deployments.espeak import EspeakSpeech
 
             return EspeakSpeech(options, model, path=path, blobs=blobs)
+        case HpssOptions() as options:
+            from deployments.hpss_stems import HpssStems
+
+            return HpssStems(options, model, path=path, blobs=blobs)
         case AvOptions() as options:
             from deployments.av_media import AvMedia
 
@@ -190,11 +195,6 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return fake.FakeSpeech(options, model, blobs=blobs)
         case "transcription":
             return fake.FakeTranscription(options, model, blobs=blobs)
-        case "media":
-            return fake.FakeMedia(options, model, blobs=blobs)
-
-
-def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
         case "images":
             from deployments.fake_images import FakeImages
 
@@ -203,6 +203,11 @@ def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
             from deployments.fake_stems import FakeStems
 
             return FakeStems(options, model, blobs=blobs)
+        case "media":
+            return fake.FakeMedia(options, model, blobs=blobs)
+
+
+def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
     """Where the model's files are; downloads them, or makes the starter, when they are not."""
     if model.source is None:
         return None

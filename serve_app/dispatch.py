@@ -10,6 +10,7 @@ from serve_app.core.message import Message
 from serve_app.core.operations import Operation
 from serve_app.core.rerank import Rerank
 from serve_app.core.speech import Speak
+from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
 from serve_app.core.video_dub import DubVideo
 from serve_app.models import Models
@@ -33,11 +34,11 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
             return models.speech(operation.model).runs.speak(operation)
         case Transcribe():
             return models.transcription(operation.model).runs.transcribe(operation)
-        case DubVideo():
         case TextToImage():
             return models.images(operation.model).runs.text_to_image(operation)
         case SeparateStems():
             return models.stems(operation.model).runs.separate_stems(operation)
+        case DubVideo():
             if models.video_dub is None:
                 raise BackendUnavailable(
                     "the pipeline 'video-dub' is not configured; add it to 'pipelines'"

@@ -22,6 +22,7 @@ from serve_app.remote import (
     RemoteMedia,
     RemoteRerank,
     RemoteSpeech,
+    RemoteStems,
     RemoteTranscription,
 )
 
@@ -34,9 +35,9 @@ REMOTES: Mapping[Task, Callable[[str, DeploymentHandle[Any]], AnyModel]] = {
     "rerank": RemoteRerank,
     "speech": RemoteSpeech,
     "transcription": RemoteTranscription,
-    "media": RemoteMedia,
     "images": RemoteImages,
     "stems": RemoteStems,
+    "media": RemoteMedia,
 }
 STATUS_AGE_S = 1.0
 STATUS_TIMEOUT_S = 1.0

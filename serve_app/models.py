@@ -15,6 +15,7 @@ from serve_app.core.options import Task
 from serve_app.core.rerank import RerankModel
 from serve_app.core.speech import SpeechModel
 from serve_app.core.status import ModelStatus
+from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
 from serve_app.core.video_dub import VideoDubber
 
@@ -38,9 +39,9 @@ TASK_NAMES: dict[Task, str] = {
     "rerank": "rerank",
     "speech": "speech",
     "transcription": "transcription",
-    "media": "media",
     "images": "image",
     "stems": "stem separation",
+    "media": "media",
 }
 
 
@@ -118,7 +119,6 @@ class Models:
         found = self._for("transcription", name, self.config.defaults.transcription)
         return cast("Found[TranscriptionModel]", found)
 
-    def media(self, family: str) -> MediaProcessor:
     def images(self, name: str | None) -> Found[ImageModel]:
         """A model that draws."""
         return cast("Found[ImageModel]", self._for("images", name, self.config.defaults.images))
@@ -132,6 +132,7 @@ class Models:
         found = [found for found in self.all() if found.family.options.task == "stems"]
         return cast("list[Found[StemSeparator]]", found)
 
+    def media(self, family: str) -> MediaProcessor:
         """A media family by its name; it has no models."""
         return cast("MediaProcessor", self._runs[family])
 

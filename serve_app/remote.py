@@ -17,6 +17,7 @@ from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.speech import Speak, SpeechEvent, Voice
 from serve_app.core.status import ModelStatus
+from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
 
 
@@ -130,16 +131,6 @@ class RemoteTranscription(Remote):
         return self._stream("transcribe", request.model, request)
 
 
-class RemoteMedia(Remote):
-    """A MediaProcessor. Its family has no models; the engine goes by the family's name."""
-
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
-        """See MediaProcessor."""
-        return cast("Blob", await self._call("extract_audio", self.name, request))
-
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
-        """See MediaProcessor."""
-        return cast("Blob", await self._call("replace_audio", self.name, request))
 class RemoteImages(Remote):
     """An ImageModel."""
 
@@ -156,3 +147,13 @@ class RemoteStems(Remote):
         return self._stream("separate_stems", request.model, request)
 
 
+class RemoteMedia(Remote):
+    """A MediaProcessor. Its family has no models; the engine goes by the family's name."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        """See MediaProcessor."""
+        return cast("Blob", await self._call("extract_audio", self.name, request))
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        """See MediaProcessor."""
+        return cast("Blob", await self._call("replace_audio", self.name, request))

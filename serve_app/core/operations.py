@@ -10,6 +10,7 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.speech import Speak
+from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 
@@ -41,9 +42,9 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "rerank": (Rerank, Relevance),
     "audio.speech": (Speak, SpokenSound),
     "audio.transcription": (Transcribe, Transcript),
-    "pipeline.video-dub": (DubVideo, DubbedVideo),
     "image.generation": (TextToImage, Images),
     "audio.stems": (SeparateStems, Stems),
+    "pipeline.video-dub": (DubVideo, DubbedVideo),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""
 

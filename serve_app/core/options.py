@@ -1,7 +1,7 @@
 """The options of every engine: one class per engine, one union, discriminated by `engine`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,7 +30,10 @@ class EngineOptions(Section):
     """What every engine's options share. `task` decides which Protocol the family satisfies.
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
+    `is_fallback` marks engines that stand in for a trained model where callers allow that.
     """
+
+    is_fallback: ClassVar[bool] = False
 
     engine: str
     task: Task
@@ -111,6 +114,15 @@ class EspeakOptions(EngineOptions):
     voice: str = "en-us"
 
 
+class HpssOptions(EngineOptions):
+    """Stems by signal processing with numpy; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["hpss"] = "hpss"
+    task: Literal["stems"] = "stems"
+
+
 class AvOptions(EngineOptions):
     """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs."""
 
@@ -125,6 +137,7 @@ AnyEngineOptions = Annotated[
     | FasterWhisperOptions
     | PocketsphinxOptions
     | EspeakOptions
+    | HpssOptions
     | AvOptions,
     Field(discriminator="engine"),
 ]

@@ -8,6 +8,7 @@ from serve_app.core.images import Images, TextToImage
 from serve_app.core.jobs import Job
 from serve_app.core.operations import Operation, Result, SpokenSound, blobs_of, to_json
 from serve_app.core.speech import Speak
+from serve_app.core.stems import Stems
 from serve_app.core.video_dub import DubbedVideo
 from serve_app.database.connection import Database
 
@@ -31,7 +32,6 @@ class OutputArchive:
                 files[blob.sha256] = entry.filename
         return files
 
-
     async def _record_images(self, job: Job, images: Images) -> dict[str, str]:
         files = {}
         for position, made in enumerate(images.images):
@@ -46,6 +46,7 @@ class OutputArchive:
             if entry is not None:
                 files[made.image.sha256] = entry.filename
         return files
+
 
 def _origin(job: Job, result: Result) -> Origin:
     return Origin(

@@ -117,6 +117,8 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         blobs = FsspecBlobStore(tmp_path / "blobs")
         made: dict[str, Any] = {}
         for family in config.families:
+            if family.name in (runs or {}):
+                continue
             model = family.models[0] if family.models else None
             engine = ENGINES[family.options.task]
             made[family.name] = engine(family.options, model, blobs=blobs)  # type: ignore[arg-type]

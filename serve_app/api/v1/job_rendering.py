@@ -25,6 +25,7 @@ from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
 from serve_app.core.operations import Result, SaidText, SpokenSound
 from serve_app.core.rerank import Relevance, Rerank
+from serve_app.core.stems import Stems
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.video_dub import DubbedVideo
 
@@ -114,11 +115,11 @@ class JobRendering:
                 )
             case _, SpokenSound():
                 return await self._spoken(job, result)
-            case _, DubbedVideo():
             case _, Images():
                 return await self._drawn(job, result)
             case _, Stems():
                 return await self._separated(job, result)
+            case _, DubbedVideo():
                 return await self._dubbed(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
 
@@ -129,7 +130,6 @@ class JobRendering:
         item = await self._item(job, sound.audio, key if key.startswith("b64_") else "url")
         return _envelope(job, [item], sound.warnings)
 
-    async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
     async def _drawn(self, job: Job, images: Images) -> dict[str, Any]:
         key = job.output.get("response_format", "url")
         items = [
@@ -158,6 +158,7 @@ class JobRendering:
             "limitations": list(stems.limitations),
         }
 
+    async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
         item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))
         warnings = (*dubbed.warnings, *job.output.get("warnings", ()))
         heard = {

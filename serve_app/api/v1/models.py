@@ -27,19 +27,21 @@ TYPES: dict[Task, ModelType] = {
     "embeddings": "embedding",
     "rerank": "rerank",
     "speech": "tts",
+    "transcription": "audio",
     "stems": "audio",
     "images": "image",
-    "transcription": "audio",
 }
+INTERNAL = {"id", "context_length", "memory_mb", "requests", "last_used"}
+"""What a model's state says elsewhere, or to administrators only."""
 STREAMING_TASKS: frozenset[Task] = frozenset({"chat", "speech", "transcription"})
 ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "chat": ("v1/chat/completions", "v1/completions"),
     "embeddings": ("v1/embeddings",),
     "rerank": ("v1/rerank",),
     "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
+    "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
     "stems": ("v1/audio/stems",),
     "images": ("v1/images/generations",),
-    "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
 }
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
 
@@ -134,7 +136,7 @@ def status_object(status: ModelStatus | None) -> dict[str, Any]:
     """The state, and what is known of a download or a failure."""
     if status is None:
         return {"state": "unloaded"}
-    value = status.model_dump(exclude_none=True, exclude={"id", "context_length"})
+    value = status.model_dump(exclude_none=True, exclude=INTERNAL)
     if status.bytes_total:
         value["percent"] = round(100 * (status.bytes_done or 0) / status.bytes_total, 1)
     return value

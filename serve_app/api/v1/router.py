@@ -15,6 +15,7 @@ from serve_app.api.v1 import (
     profiles,
     rerank,
     speech,
+    stems,
     transcriptions,
     voices,
 )
@@ -28,9 +29,9 @@ PARTS = (
     rerank,
     speech,
     transcriptions,
-    pipelines,
     stems,
     images,
+    pipelines,
     files,
     archive,
     profiles,
