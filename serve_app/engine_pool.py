@@ -6,7 +6,7 @@ Knows nothing of Ray, so that it is tested as plain asyncio.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ class Slot:
     loading: Future[Engine] | None = None
     engine: Engine | None = None
     users: int = 0
+    uses: int = 0
     used_at: float = 0.0
     failed_at: float = 0.0
 
@@ -63,12 +64,26 @@ class EnginePool:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._starting = asyncio.Lock()
         self._making_room = asyncio.Lock()
+        self._background: set[asyncio.Task[object]] = set()
         if len(models) == 1:
             self._begin(self._slots[models[0].id])
 
     def status(self) -> tuple[ModelStatus, ...]:
         """Where every model of the family is."""
-        return tuple(slot.status for slot in self._slots.values())
+        return tuple(_with_use(slot) for slot in self._slots.values())
+
+    def load(self, model_id: str) -> ModelStatus:
+        """Begin to load a model that is not loaded; `status` tells how it goes."""
+        slot = self._slot(model_id)
+        if slot.engine is None:
+            self._in_background(self._loaded(slot))
+        return slot.status
+
+    def unload(self, model_id: str) -> ModelStatus:
+        """Unload a model as soon as nobody uses it; the next use loads it again."""
+        slot = self._slot(model_id)
+        self._in_background(self._unload_unused(slot))
+        return slot.status
 
     @asynccontextmanager
     async def use(self, model_id: str) -> AsyncGenerator[Engine]:
@@ -77,10 +92,9 @@ class EnginePool:
         Raises ModelNotReady while it is downloaded or takes longer than `load_wait_s` to load, and
         what loading raised when it failed.
         """
-        slot = self._slots.get(model_id)
-        if slot is None:
-            raise ModelNotFound(f"unknown model {model_id!r}", param="model")
+        slot = self._slot(model_id)
         slot.users += 1
+        slot.uses += 1
         try:
             yield slot.engine or await self._loaded(slot)
         finally:
@@ -101,6 +115,27 @@ class EnginePool:
         for slot in self._slots.values():
             if slot.engine and not slot.users and slot.used_at < limit:
                 await self._unload(slot)
+
+    def _slot(self, model_id: str) -> Slot:
+        slot = self._slots.get(model_id)
+        if slot is None:
+            raise ModelNotFound(f"unknown model {model_id!r}", param="model")
+        return slot
+
+    def _in_background(self, work: Coroutine[None, None, object]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[object]") -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("a model is not loaded: %s", error)
+
+    async def _unload_unused(self, slot: Slot) -> None:
+        while slot.users or (slot.loading is not None and not slot.loading.done()):
+            await asyncio.sleep(POLL_S)
+        await self._unload(slot)
 
     async def _loaded(self, slot: Slot) -> Engine:
         deadline = time.monotonic() + self._load_wait_s
@@ -173,6 +208,12 @@ class EnginePool:
         slot.status = ModelStatus(id=slot.model.id, state="unloaded")
         if engine:
             await engine.close()
+
+
+def _with_use(slot: Slot) -> ModelStatus:
+    seconds_ago = time.monotonic() - slot.used_at
+    used_at = time.time() - seconds_ago if slot.used_at else None
+    return slot.status.model_copy(update={"requests": slot.uses, "last_used": used_at})
 
 
 def _loading_error(model: Model, error: Exception) -> AppError:

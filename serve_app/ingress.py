@@ -62,7 +62,7 @@ class Ingress:
             database=database,
             archive=archive,
             jobs=runner,
-            job_reader=store,
+            job_store=store,
             direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),
         )
 

@@ -40,7 +40,7 @@ REMOTES: Mapping[Task, Callable[[str, DeploymentHandle[Any]], AnyModel]] = {
     "media": RemoteMedia,
 }
 STATUS_AGE_S = 1.0
-STATUS_TIMEOUT_S = 1.0
+STATUS_TIMEOUT_S = 3.0
 
 
 def live_models(config: AppConfig, families: Handles) -> Models:

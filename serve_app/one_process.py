@@ -63,6 +63,6 @@ def one_process(
         database=database,
         archive=archive,
         jobs=executor,
-        job_reader=store,
+        job_store=store,
         direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),
     )

@@ -61,11 +61,23 @@ class Remote:
         self._call_handle = handle.options(method_name="call")
         self._stream_handle = handle.options(method_name="stream", stream=True)
         self._status_handle = handle.options(method_name="status")
+        self._load_handle = handle.options(method_name="load_model")
+        self._unload_handle = handle.options(method_name="unload_model")
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The models' states in one of the replicas; starts one when there is none."""
         with remote_errors(self.name):
             return cast("tuple[ModelStatus, ...]", await self._status_handle.remote())
+
+    async def load_model(self, model_id: str) -> ModelStatus:
+        """See Loadable. One of the replicas does it; it is started when there is none."""
+        with remote_errors(self.name):
+            return cast("ModelStatus", await self._load_handle.remote(model_id))
+
+    async def unload_model(self, model_id: str) -> ModelStatus:
+        """See Loadable. One of the replicas does it."""
+        with remote_errors(self.name):
+            return cast("ModelStatus", await self._unload_handle.remote(model_id))
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
         with remote_errors(self.name):

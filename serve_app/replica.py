@@ -5,7 +5,9 @@ and idle unloading. It knows no modality; verbs are those of the Protocols in `s
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from serve_app.core.config import Family, Model
@@ -50,7 +52,22 @@ class Replica:
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The state of the family's models in this replica."""
-        return self._pool.status()
+        states = self._pool.status()
+        if sum(state.state == "ready" for state in states) != 1:
+            return states
+        memory = {"memory_mb": resident_mb()}
+        return tuple(
+            state.model_copy(update=memory) if state.state == "ready" else state
+            for state in states
+        )
+
+    async def load_model(self, model_id: str) -> ModelStatus:
+        """Begin to load a model."""
+        return self._pool.load(model_id)
+
+    async def unload_model(self, model_id: str) -> ModelStatus:
+        """Unload a model when nobody uses it."""
+        return self._pool.unload(model_id)
 
     def _sweep(self) -> None:
         if self._sweeper is None:
@@ -60,3 +77,12 @@ class Replica:
         while True:
             await asyncio.sleep(IDLE_CHECK_S)
             await self._pool.unload_idle()
+
+
+def resident_mb() -> float | None:
+    """Memory of this process, where the system tells it as Linux does."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1)

@@ -1,5 +1,7 @@
 """`create_app`: the whole HTTP surface over the parts it is given. No Ray, no environment."""
 
+import time
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -49,6 +51,7 @@ def create_app(context: Context) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
+    app.state.begun_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [*v1.routes, *admin.routes]
     app.add_exception_handler(AppError, _render_app_error)

@@ -14,7 +14,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
 from serve_app.direct_jobs import DirectJobs
-from serve_app.jobs.reader import JobReader
+from serve_app.jobs.store import JobStore
 from serve_app.models import Models
 
 
@@ -30,7 +30,7 @@ class Context:
     database: Database
     archive: Archive
     jobs: JobRunner
-    job_reader: JobReader
+    job_store: JobStore
     direct_jobs: DirectJobs
 
 

@@ -9,7 +9,8 @@ LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
 
 class ModelStatus(Message):
     """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
-    and what would help. `context_length` is in tokens, once known.
+    and what would help. `context_length` is in tokens, once known. `memory_mb` is what the process
+    that holds it has resident, where it holds nothing else; `last_used` is a unix second.
     """
 
     id: str
@@ -19,3 +20,6 @@ class ModelStatus(Message):
     eta_s: float | None = None
     cause: str | None = None
     context_length: int | None = None
+    memory_mb: float | None = None
+    requests: int = 0
+    last_used: float | None = None

@@ -87,6 +87,17 @@ class JobReader:
 
         return await self.database.read(work)
 
+    async def counts(self) -> tuple[int, int]:
+        """How many jobs wait, and how many run."""
+
+        def work(session: Session) -> tuple[int, int]:
+            active = JobRow.status.in_(("queued", "running"))
+            chosen = select(JobRow.status, func.count()).where(active).group_by(JobRow.status)
+            found = {str(status): int(count) for status, count in session.execute(chosen)}
+            return found.get("queued", 0), found.get("running", 0)
+
+        return await self.database.read(work)
+
     async def has_waiting(self, queue: str) -> bool:
         """Whether somebody waits in a queue. It takes no lock, as claiming does."""
         waiting = select(JobRow.id).where(JobRow.queue == queue, JobRow.status == "queued").limit(1)

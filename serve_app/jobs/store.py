@@ -217,6 +217,21 @@ class JobStore(JobReader):
         await discard(self.database, self._blobs_url, unheld)
         return ids
 
+    async def delete(self, job_id: str) -> None:
+        """Forget a finished job, and what only it holds. Conflict while it is not finished."""
+
+        def work(session: Session) -> list[Unheld]:
+            row = _locked(session, job_id)
+            if row is None:
+                raise unknown(job_id)
+            if not is_final(row):
+                raise Conflict(f"job {row.id!r} is {row.status}; cancel it first")
+            unheld = release(session, holder(row.id))
+            session.delete(row)
+            return unheld
+
+        await discard(self.database, self._blobs_url, await self.database.write(work))
+
     def _start(self, row: JobRow, executor: str) -> None:
         row.status = "running"
         row.executor = executor

@@ -173,7 +173,7 @@ async def test_jobs_start_in_order_higher_priorities_first(make_context: MakeCon
         waiting = [await job_of(client, job_id) for job_id in ids]
         assert [job["queue_position"] for job in waiting] == [None, 2, 3, 1, 4]
         jobs = [await ended(client, job_id) for job_id in ids]
-        reader = [await context.job_reader.get(job["id"]) for job in jobs]
+        reader = [await context.job_store.get(job["id"]) for job in jobs]
         started = sorted(reader, key=lambda job: job.started_at or 0)
         assert [getattr(job.operation, "text", "") for job in started] == [
             *("first", "urgent", "second", "third", "last")

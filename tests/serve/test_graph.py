@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from tests.serve.conftest import CAUSE, LOAD_WAIT_S, said
+from tests.serve.conftest import ADMIN_TOKEN, CAUSE, LOAD_WAIT_S, said
 
 
 async def test_every_modality_answers_and_scaled_down_families_start(
@@ -85,6 +85,29 @@ async def test_a_family_of_several_models_loads_what_is_asked_for(
     assert states["three"]
     assert states["one"]
     assert not states["two"]
+
+
+async def test_a_model_is_loaded_and_unloaded_by_hand(http: httpx.AsyncClient) -> None:
+    boss = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+
+    async def is_loaded() -> bool:
+        return bool((await http.get("/v1/models/three")).json()["loaded"])
+
+    for verb, wanted in (("load", True), ("unload", False), ("load", True)):
+        answer = await http.post(f"/admin/api/models/three/{verb}", headers=boss)
+        assert (answer.status_code, answer.json()["id"]) == (202, "three")
+        async with asyncio.timeout(20):
+            while await is_loaded() != wanted:
+                await asyncio.sleep(0.2)
+    # The other replica of the ingress may know of it a moment later.
+    async with asyncio.timeout(20):
+        while True:
+            status = (await http.get("/admin/api/status", headers=boss)).json()
+            models = {model["id"]: model for model in status["models"]}
+            if models["three"]["loaded"]:
+                break
+            await asyncio.sleep(0.2)
+    assert models["echo"]["memory_mb"] > 10
 
 
 async def test_an_idle_family_scales_to_zero_and_starts_again(http: httpx.AsyncClient) -> None:

@@ -62,7 +62,9 @@ async def test_an_engine_is_loaded_and_started_once() -> None:
     (engine,) = set(engines)
     assert isinstance(engine, Loaded)
     assert engine.started == 1
-    assert pool.status()[0] == ModelStatus(id="a", state="ready", context_length=7)
+    (status,) = pool.status()
+    assert (status.state, status.context_length, status.requests) == ("ready", 7, 5)
+    assert status.last_used is not None
     await pool.close()
     assert engine.closed == 1
 
@@ -189,3 +191,22 @@ async def _used(pool: EnginePool, name: str) -> str:
     async with pool.use(name) as engine:
         assert isinstance(engine, Loaded)
         return engine.model.id
+
+
+async def test_a_model_is_unloaded_when_nobody_uses_it_and_loaded_again() -> None:
+    pool = pool_of("a")
+    async with pool.use("a") as engine:
+        assert isinstance(engine, Loaded)
+        pool.unload("a")
+        await asyncio.sleep(0.3)
+        assert pool.status()[0].state == "ready"
+    async with asyncio.timeout(5):
+        while pool.status()[0].state != "unloaded":
+            await asyncio.sleep(0.01)
+    assert engine.closed == 1
+    pool.load("a")
+    async with asyncio.timeout(5):
+        while pool.status()[0].state != "ready":
+            await asyncio.sleep(0.01)
+    assert pool.status()[0].requests == 1
+    await pool.close()

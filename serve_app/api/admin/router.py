@@ -2,7 +2,17 @@
 
 from starlette.routing import BaseRoute
 
-from serve_app.api.admin import archive, pages, password, profiles, sign_in, tokens, users
+from serve_app.api.admin import (
+    archive,
+    pages,
+    password,
+    profiles,
+    sign_in,
+    status,
+    tasks,
+    tokens,
+    users,
+)
 
-PARTS = (archive, profiles, sign_in, password, tokens, users, pages)
+PARTS = (archive, profiles, sign_in, password, tokens, users, pages, tasks, status)
 routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]

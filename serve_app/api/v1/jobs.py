@@ -49,7 +49,7 @@ async def list_jobs(
         limit=limit,
         offset=offset,
     )
-    found, total = await context.job_reader.jobs(query)
+    found, total = await context.job_store.jobs(query)
     direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
     listed = [*direct, *found][:limit] if offset == 0 else list(found)
     render = rendering(context)
@@ -101,7 +101,7 @@ async def medium_progress(
 ) -> Response:
     """Where the caller's newest active job of a medium is; zeros when there is none."""
     singular = "image" if medium == "images" else medium
-    job = await context.job_reader.newest_active(singular, owner=principal.owner)
+    job = await context.job_store.newest_active(singular, owner=principal.owner)
     return json_response(_progress(job))
 
 
@@ -135,7 +135,7 @@ def _progress(job: Job | None) -> dict[str, Any]:
 async def _found(context: Context, principal: Principal, name: str) -> Job:
     owner = seen_by(principal)
     direct = context.direct_jobs.find(name, owner=owner)
-    return direct or await context.job_reader.get(name, owner=owner)
+    return direct or await context.job_store.get(name, owner=owner)
 
 
 def _matches(job: Job, query: JobQuery) -> bool:

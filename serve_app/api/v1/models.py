@@ -1,9 +1,7 @@
 """The catalog on the wire: /v1/models, health and capabilities."""
 
 import platform
-import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
@@ -18,6 +16,7 @@ from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
+from serve_app.gpus import nvidia_gpus
 from serve_app.models import AnyModel, Found
 
 router = APIRouter(tags=["models"], responses=ERRORS)
@@ -173,7 +172,7 @@ def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> l
 
 def hardware_summary() -> dict[str, Any]:
     """Platform and GPUs as the driver's own tool tells them. Blocks."""
-    gpus = _nvidia_gpus()
+    gpus = nvidia_gpus()
     return {
         "platform": platform.platform(),
         "gpus": [{key: gpu[key] for key in ("index", "name", "total_vram_mb")} for gpu in gpus],
@@ -181,28 +180,6 @@ def hardware_summary() -> dict[str, Any]:
         "total_vram_mb": sum(gpu["total_vram_mb"] for gpu in gpus),
         "available_vram_mb": sum(gpu["free_vram_mb"] for gpu in gpus),
     }
-
-
-def _nvidia_gpus() -> list[dict[str, Any]]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    fields = "--query-gpu=index,name,memory.total,memory.free"
-    try:
-        output = subprocess.run(
-            [tool, fields, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line]
-    return [
-        {"index": int(i), "name": name, "total_vram_mb": int(total), "free_vram_mb": int(free)}
-        for i, name, total, free in rows
-    ]
 
 
 def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,79 @@
+"""/admin/api/tasks: the jobs of all owners."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from serve_app.api.admin.fields import SUCCESS
+from serve_app.api.admin.times import optional_rfc3339
+from serve_app.api.context import Context, ContextDep
+from serve_app.core.jobs import Job
+from serve_app.jobs.reader import JobQuery
+
+router = APIRouter(tags=["admin"])
+NEWEST = 200
+TITLE_CHARACTERS = 120
+
+
+@router.get("/admin/api/tasks")
+async def list_tasks(context: ContextDep) -> JSONResponse:
+    """The newest ones, those that are kept in memory first."""
+    jobs, _ = await context.job_store.jobs(JobQuery(limit=NEWEST))
+    listed = [*context.direct_jobs.all(owner=None), *jobs]
+    return JSONResponse(
+        {"tasks": [task_object(job) for job in listed], "queue": await queue_object(context)}
+    )
+
+
+@router.post("/admin/api/tasks/{id}/cancel")
+async def cancel_task(id: str, context: ContextDep) -> JSONResponse:
+    """Stop anybody's job at its next step."""
+    if context.direct_jobs.find(id, owner=None) is not None:
+        return JSONResponse(task_object(context.direct_jobs.cancel(id)))
+    job = await context.job_store.get(id)
+    return JSONResponse(task_object(await context.jobs.cancel(job.id)))
+
+
+@router.delete("/admin/api/tasks/{id}")
+async def delete_task(id: str, context: ContextDep) -> JSONResponse:
+    """Forget a finished job; its files stay in the archive."""
+    job = await context.job_store.get(id)
+    await context.job_store.delete(job.id)
+    return JSONResponse(SUCCESS)
+
+
+async def queue_object(context: Context) -> dict[str, int]:
+    """How many jobs wait and run, and how many may wait in one queue."""
+    pending, running = await context.job_store.counts()
+    running += len(context.direct_jobs.all(owner=None))
+    return {
+        "pending": pending,
+        "running": running,
+        "capacity": context.config.limits.max_pending,
+    }
+
+
+def task_object(job: Job) -> dict[str, Any]:
+    """One line of the list."""
+    is_active = not job.is_final
+    return {
+        "id": job.id,
+        "kind": job.operation_name,
+        "title": _title(job),
+        "model": job.model,
+        "status": job.status,
+        "step": job.progress.current,
+        "total": job.progress.total,
+        "message": job.failure.message if job.failure else job.progress.phase,
+        "started_at": optional_rfc3339(job.started_at),
+        "active": is_active,
+        "cancellable": is_active,
+    }
+
+
+def _title(job: Job) -> str:
+    """What the caller named it, else the beginning of what it is about."""
+    text = getattr(job.operation, "text", None) or getattr(job.operation, "prompt", None)
+    title = job.ref_id or job.tag or (text if isinstance(text, str) else None)
+    return (title or job.operation_name)[:TITLE_CHARACTERS]
