@@ -15,13 +15,13 @@ from safetensors import SafetensorError
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options import DiffusersOptions, TransformersOptions
 
 UNLIMITED = 10**6
 """Tokenizers without a limit of their own say 10^30."""
 
 
-def device_of(options: TransformersOptions) -> torch.device:
+def device_of(options: TransformersOptions | DiffusersOptions) -> torch.device:
     """Where the model goes. BackendUnavailable for cuda where there is none."""
     if options.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,7 +52,7 @@ def loading_arguments(options: TransformersOptions, device: torch.device) -> dic
 
 
 @contextmanager
-def loading(model: Model, path: Path | None) -> Generator[Path]:
+def loading(model: Model, path: Path | None, *, library: str = "transformers") -> Generator[Path]:
     """The model's directory; what the libraries raise inside becomes BackendUnavailable."""
     if path is None:
         raise BackendUnavailable(
@@ -65,7 +65,7 @@ def loading(model: Model, path: Path | None) -> Generator[Path]:
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).replace(str(path), "its directory").strip().split("\n")[0]
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by transformers: {_without_paths(reason)}; "
+            f"model {model.id!r} cannot be loaded by {library}: {_without_paths(reason)}; "
             "check that its source is a complete checkpoint of the right kind"
         ) from error
 

@@ -1,13 +1,12 @@
 """The composition root: the Serve application from its configuration.
 
-The only importer of engines and pipelines, each inside the branch that needs it, so that nothing
-heavy is imported before a replica loads its engine.
+What a replica loads and composes is in `engines` and `composition`, the only importers of engines
+and pipelines, each inside the branch that needs it.
 """
 
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -16,32 +15,20 @@ from ray.serve.config import AutoscalingConfig
 
 from serve_app.access.bootstrap import announcement, prepare_access
 from serve_app.api.v1.job_rendering import JobRendering
-from serve_app.core.config import INGRESS, JOBS, AppConfig, Family, Model
-from serve_app.core.engine import Engine, Report
-from serve_app.core.media import BlobStore
+from serve_app.composition import PIPELINES
+from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
 from serve_app.core.options import (
-    AvOptions,
-    EspeakOptions,
-    FakeOptions,
-    FasterWhisperOptions,
-    HpssOptions,
-    PocketsphinxOptions,
-    TransformersOptions,
     VllmOptions,
 )
 from serve_app.core.settings import Placement, Storage
-from serve_app.core.stages import Stage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
+from serve_app.engines import load_engine
 from serve_app.ingress import Ingress
-from serve_app.jobs.assembly import ComposePipeline
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
-from serve_app.models import Models
 from serve_app.registration import with_registration_times
 from serve_app.replica import Replica
 from serve_app.storage_check import check_storage
-
-STARTER = "builtin:starter"
 
 
 def build(args: AppConfig) -> serve.Application:
@@ -129,120 +116,3 @@ def _scaling(placement: Placement) -> dict[str, Any]:
         look_back_period_s=12,
     )
     return {"autoscaling_config": scaling}
-
-
-def load_engine(family: Family, storage: Storage, model: Model, report: Report) -> Engine:
-    """The engine of one model, loaded. Blocks; runs in a replica.
-
-    One line per engine and task: this match is the whole list of what the server can load.
-    """
-    from serve_app.blobs.store import FsspecBlobStore
-
-    blobs: BlobStore = FsspecBlobStore(storage.blobs_location)
-    path = _model_path(storage, model, report)
-    match family.options:
-        case FakeOptions() as options:
-            return _fake(options, model, blobs)
-        case TransformersOptions(task="chat") as options:
-            from deployments.transformers_chat import TransformersChat
-
-            return TransformersChat(options, model, path=path, blobs=blobs)
-        case TransformersOptions(task="embeddings") as options:
-            from deployments.transformers_embeddings import TransformersEmbeddings
-
-            return TransformersEmbeddings(options, model, path=path, blobs=blobs)
-        case TransformersOptions() as options:
-            from deployments.transformers_rerank import TransformersRerank
-
-            return TransformersRerank(options, model, path=path, blobs=blobs)
-        case VllmOptions() as options:
-            from deployments.vllm_chat import VllmChat
-
-            return VllmChat(options, model, path=path, blobs=blobs)
-        case FasterWhisperOptions() as options:
-            from deployments.faster_whisper_transcription import FasterWhisperTranscription
-
-            return FasterWhisperTranscription(options, model, path=path, blobs=blobs)
-        case PocketsphinxOptions() as options:
-            from deployments.pocketsphinx_transcription import PocketsphinxTranscription
-
-            return PocketsphinxTranscription(options, model, path=path, blobs=blobs)
-        case EspeakOptions() as options:
-            from deployments.espeak import EspeakSpeech
-
-            return EspeakSpeech(options, model, path=path, blobs=blobs)
-        case HpssOptions() as options:
-            from deployments.hpss_stems import HpssStems
-
-            return HpssStems(options, model, path=path, blobs=blobs)
-        case AvOptions() as options:
-            from deployments.av_media import AvMedia
-
-            return AvMedia(options, model, path=path, blobs=blobs)
-
-
-def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
-    from deployments import fake
-
-    match options.task:
-        case "chat":
-            return fake.FakeChat(options, model, blobs=blobs)
-        case "embeddings":
-            return fake.FakeEmbeddings(options, model, blobs=blobs)
-        case "rerank":
-            return fake.FakeRerank(options, model, blobs=blobs)
-        case "speech":
-            return fake.FakeSpeech(options, model, blobs=blobs)
-        case "transcription":
-            return fake.FakeTranscription(options, model, blobs=blobs)
-        case "images":
-            from deployments.fake_images import FakeImages
-
-            return FakeImages(options, model, blobs=blobs)
-        case "stems":
-            from deployments.fake_stems import FakeStems
-
-            return FakeStems(options, model, blobs=blobs)
-        case "media":
-            return fake.FakeMedia(options, model, blobs=blobs)
-
-
-def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
-    """Where the model's files are; downloads them, or makes the starter, when they are not."""
-    if model.source is None:
-        return None
-    if model.source == STARTER:
-        from deployments.starter import ensure_starter
-
-        return ensure_starter(storage.data_dir / "models" / "starter")
-    from serve_app.model_files import locate
-
-    return locate(
-        model.source,
-        revision=model.revision,
-        model_id=model.id,
-        data_dir=storage.data_dir,
-        report=report,
-    )
-
-
-def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models:
-    """The catalog with the video-dub pipeline over it."""
-    from pipelines.video_dub import VideoDub
-    from serve_app.blobs.store import FsspecBlobStore
-    from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
-
-    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
-    dubber = VideoDub(
-        CatalogTranscription(models),
-        CatalogChat(models),
-        CatalogSpeech(models),
-        models.media(pipeline.media),
-        FsspecBlobStore(config.storage.blobs_location),
-        stage,
-    )
-    return models.with_video_dub(dubber)
-
-
-PIPELINES: dict[str, ComposePipeline] = {"pipeline.video-dub": compose_video_dub}
-"""By the name of the operation that they do."""

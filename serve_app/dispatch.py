@@ -4,15 +4,14 @@ from collections.abc import AsyncIterator, Awaitable
 
 from serve_app.core.chat import Chat, Complete
 from serve_app.core.embeddings import Embed
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.images import TextToImage
 from serve_app.core.message import Message
 from serve_app.core.operations import Operation
+from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.rerank import Rerank
 from serve_app.core.speech import Speak
 from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
-from serve_app.core.video_dub import DubVideo
 from serve_app.models import Models
 
 
@@ -38,12 +37,8 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
             return models.images(operation.model).runs.text_to_image(operation)
         case SeparateStems():
             return models.stems(operation.model).runs.separate_stems(operation)
-        case DubVideo():
-            if models.video_dub is None:
-                raise BackendUnavailable(
-                    "the pipeline 'video-dub' is not configured; add it to 'pipelines'"
-                )
-            return models.video_dub.dub_video(operation)
+        case PipelineOperation():
+            return models.pipeline(type(operation))(operation)
 
 
 async def _single(result: Awaitable[Message]) -> AsyncIterator[Message]:

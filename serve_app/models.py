@@ -1,9 +1,9 @@
 """`Models`: which model a request means and what runs it. Owns ids, aliases and defaults."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
@@ -11,13 +11,14 @@ from serve_app.core.embeddings import EmbeddingModel
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.images import ImageModel
 from serve_app.core.media_processing import MediaProcessor
+from serve_app.core.message import Message
 from serve_app.core.options import Task
+from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.rerank import RerankModel
 from serve_app.core.speech import SpeechModel
 from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
-from serve_app.core.video_dub import VideoDubber
 
 AnyModel = (
     ChatModel
@@ -30,6 +31,8 @@ AnyModel = (
     | MediaProcessor
 )
 T = TypeVar("T")
+RunPipeline = Callable[[Any], AsyncIterator[Message]]
+"""A pipeline's verb: takes its PipelineOperation, streams Progress and last the result."""
 Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
 """The status of every model that is in memory or on its way; the others are unloaded."""
 
@@ -71,7 +74,7 @@ class Models:
     ) -> None:
         self.config = config
         self.statuses = statuses
-        self.video_dub: VideoDubber | None = None
+        self._pipelines: Mapping[type[PipelineOperation], RunPipeline] = {}
         self._runs = dict(runs)
         self._found: dict[str, Found[AnyModel]] = {}
         for family in config.families:
@@ -80,11 +83,15 @@ class Models:
                     self._found[name] = Found(model, family, runs[family.name])
         self._folded = {name.lower(): found for name, found in reversed(self._found.items())}
 
-    def with_video_dub(self, dubber: VideoDubber) -> "Models":
+    def with_pipeline(self, operation: type[PipelineOperation], run: RunPipeline) -> "Models":
         """The same catalog with a pipeline in it."""
         composed = copy(self)
-        composed.video_dub = dubber
+        composed._pipelines = {**self._pipelines, operation: run}
         return composed
+
+    def pipeline(self, operation: type[PipelineOperation]) -> RunPipeline:
+        """What does this operation; only where it was composed, in the pipeline's deployment."""
+        return self._pipelines[operation]
 
     def all(self) -> list[Found[AnyModel]]:
         """Every model once, in the order of the configuration."""

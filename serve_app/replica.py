@@ -57,8 +57,7 @@ class Replica:
             return states
         memory = {"memory_mb": resident_mb()}
         return tuple(
-            state.model_copy(update=memory) if state.state == "ready" else state
-            for state in states
+            state.model_copy(update=memory) if state.state == "ready" else state for state in states
         )
 
     async def load_model(self, model_id: str) -> ModelStatus:

@@ -49,6 +49,7 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "stems": ("audio_to_audio",),
     "media": (),
 }
+PipelineName = Literal["video-dub"]
 INGRESS = "ingress"
 JOBS = "jobs"
 """The names of the server's own deployments, which no family may have."""
@@ -88,10 +89,10 @@ class Family(Section):
         return self
 
 
-class VideoDubPipeline(Section):
-    """video-dub: the default transcription, chat and speech models and a media family."""
+class Pipeline(Section):
+    """One Serve deployment that composes the default models and a media family."""
 
-    name: Literal["video-dub"] = "video-dub"
+    name: PipelineName
     media: str = "media"
     placement: Placement = Placement()
 
@@ -119,7 +120,7 @@ class AppConfig(Section):
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()
-    pipelines: tuple[VideoDubPipeline, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -55,12 +55,18 @@ class Image(Message):
     size: Size
 
 
-class Images(Message):
+class Images(MediaResult):
     """The last item. `prompt_cache_hit` says that the prompt had been read before."""
 
     images: tuple[Image, ...]
     prompt_cache_hit: bool = False
-    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {
+            made.image.sha256: Facts(seed=made.seed, width=made.size.width, height=made.size.height)
+            for made in self.images
+        }
 
 
 ImageEvent = Progress | Images

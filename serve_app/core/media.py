@@ -22,6 +22,25 @@ class Blob(Message):
     size: int = Field(ge=0)
 
 
+class Facts(Message):
+    """What the maker of a file knows of it; `width` and `height` in pixels."""
+
+    seed: int | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+
+
+class MediaResult(Message):
+    """A result that is made of files, which enter the archive. `warnings` are soft failures."""
+
+    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Facts]:
+        """What is known of the files, by hash."""
+        return {}
+
+
 class BlobStore(Protocol):
     """Content-addressed bytes. Writing is atomic: a blob exists whole or not at all."""
 

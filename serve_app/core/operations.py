@@ -6,7 +6,7 @@ from typing import Any
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.images import Images, TextToImage
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.speech import Speak
@@ -25,12 +25,15 @@ class SaidText(Message):
     events: tuple[ChatEvent, ...]
 
 
-class SpokenSound(Message):
+class SpokenSound(MediaResult):
     """A spoken text, stored."""
 
     audio: Blob
     duration_s: float
-    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
 
 
 Result = SaidText | Embeddings | Relevance | SpokenSound | Transcript | Images | Stems | DubbedVideo

@@ -77,6 +77,24 @@ class TransformersOptions(EngineOptions):
     trust_remote_code: bool = False
 
 
+class DiffusersOptions(EngineOptions):
+    """Text-to-image pipelines through diffusers. `device` and `threads` as in TransformersOptions;
+    `dtype` auto is bfloat16 on a GPU and float32 on a CPU.
+
+    `steps` and `guidance_scale` are the models' own where they are not their pipeline's, as with
+    distilled checkpoints. `offload` keeps on the GPU only the part, or the layer, that computes.
+    """
+
+    engine: Literal["diffusers"] = "diffusers"
+    task: Literal["images"] = "images"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=150)
+    guidance_scale: float | None = Field(default=None, ge=0, le=30)
+    offload: Literal["none", "model", "sequential"] = "none"
+
+
 class VllmOptions(EngineOptions):
     """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra."""
 
@@ -133,6 +151,7 @@ class AvOptions(EngineOptions):
 AnyEngineOptions = Annotated[
     FakeOptions
     | TransformersOptions
+    | DiffusersOptions
     | VllmOptions
     | FasterWhisperOptions
     | PocketsphinxOptions

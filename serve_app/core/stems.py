@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
 
 StemMode = Literal["vocals-instrumental", "4-stem", "drums-bass-other"]
@@ -42,7 +42,7 @@ class Stem(Message):
     audio: Blob
 
 
-class Stems(Message):
+class Stems(MediaResult):
     """The parts in the order of `STEM_NAMES`, and what made them. `dependency` is the library that
     the engine stands on; `limitations` say in sentences what cannot be expected of it.
     """
@@ -55,7 +55,11 @@ class Stems(Message):
     dependency: str
     duration_s: float
     limitations: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        facts = Facts(duration_s=self.duration_s)
+        return {stem.audio.sha256: facts for stem in self.stems}
 
 
 StemEvent = Progress | Stems

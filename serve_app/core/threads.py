@@ -13,31 +13,48 @@ T = TypeVar("T")
 _END = object()
 
 
-async def in_thread(
+def in_thread(
     produce: Callable[[Callable[[], bool]], Iterator[T]], executor: Executor | None = None
 ) -> AsyncGenerator[T]:
-    """The items of an iterator that blocks, made in a thread of `executor` or of the loop's own.
-
-    `produce` is given a function that says whether to stop. Closing the generator makes it true
-    and waits for the thread, so that whatever it holds is free afterwards. BackendUnavailable when
-    the executor is shut down before the thread's turn.
+    """The items of an iterator that blocks; `produce` is given a function that says whether to
+    stop. As `pushed` in everything else.
     """
-    loop = asyncio.get_running_loop()
-    items: asyncio.Queue[object] = asyncio.Queue()
-    stop = threading.Event()
 
-    def run() -> None:
-        iterator: Iterator[T] = iter(())
+    def work(push: Callable[[T], None], is_stopped: Callable[[], bool]) -> None:
+        iterator = produce(is_stopped)
         try:
-            iterator = iterator if stop.is_set() else produce(stop.is_set)
             for item in iterator:
-                loop.call_soon_threadsafe(items.put_nowait, item)
-                if stop.is_set():
+                push(item)
+                if is_stopped():
                     return
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
+
+    return pushed(work, executor)
+
+
+async def pushed(
+    work: Callable[[Callable[[T], None], Callable[[], bool]], None],
+    executor: Executor | None = None,
+) -> AsyncGenerator[T]:
+    """What `work`, which blocks in a thread of `executor` or of the loop's own, hands on.
+
+    `work` is given a function that takes an item and one that says whether to stop. Closing the
+    generator makes it true and waits for the thread, so that whatever it holds is free afterwards.
+    BackendUnavailable when the executor is shut down before the thread's turn.
+    """
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue[object] = asyncio.Queue()
+    stop = threading.Event()
+
+    def push(item: T) -> None:
+        loop.call_soon_threadsafe(items.put_nowait, item)
+
+    def run() -> None:
+        if not stop.is_set():
+            work(push, stop.is_set)
 
     running = loop.run_in_executor(executor, run)
     running.add_done_callback(lambda _: items.put_nowait(_END))

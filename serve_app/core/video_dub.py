@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.pipelines import PipelineOperation
 
 DUB_STAGES = ("extract-audio", "transcribe", "translate", "speak", "replace-audio")
 
 
-class DubVideo(Message):
+class DubVideo(PipelineOperation):
     """Speak a video's words in `target_language`. Model fields are canonical ids."""
 
     video: Blob
@@ -19,6 +20,11 @@ class DubVideo(Message):
     chat_model: str
     speech_model: str
     voice: str | None = None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See PipelineOperation."""
+        return DUB_STAGES
 
 
 class DubbedSegment(Message):
@@ -30,13 +36,12 @@ class DubbedSegment(Message):
     text: str
 
 
-class DubbedVideo(Message):
+class DubbedVideo(MediaResult):
     """An MP4 of the source's duration."""
 
     video: Blob
     segments: tuple[DubbedSegment, ...]
     source_language: str | None
-    warnings: tuple[str, ...] = ()
 
 
 DubVideoEvent = Progress | DubbedVideo

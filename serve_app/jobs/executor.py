@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from serve_app.core.errors import (
@@ -24,6 +23,7 @@ from serve_app.core.message import Progress
 from serve_app.core.operations import Operation, Result
 from serve_app.core.stages import Stage
 from serve_app.jobs.leases import Leases
+from serve_app.jobs.run import Run
 from serve_app.jobs.store import Account, JobStore
 from serve_app.jobs.tracker import Tracker
 
@@ -44,41 +44,6 @@ class Steps(Protocol):
     async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """The recorded result of the step, or that of doing its work now."""
         ...
-
-
-@dataclass
-class Run:
-    """A job that this process works on."""
-
-    tracker: Tracker
-    working: set["asyncio.Task[object]"] = field(default_factory=set)
-    is_cancelled: bool = False
-
-    def cancel(self) -> None:
-        """Stop the steps under way; none begins any more. Once is enough: a step that is stopping
-        must not be disturbed at it.
-        """
-        if self.is_cancelled:
-            return
-        self.is_cancelled = True
-        for task in self.working:
-            task.cancel()
-
-    async def doing(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result, or Cancelled."""
-        if self.is_cancelled:
-            raise Cancelled("the job was cancelled")
-        task: asyncio.Task[T] = asyncio.ensure_future(_awaited(work))
-        self.working.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not self.is_cancelled:
-                task.cancel()
-                raise
-            raise Cancelled("the job was cancelled") from None
-        finally:
-            self.working.discard(task)
 
 
 Perform = Callable[[Operation, Stage, Callable[[Progress], None]], Awaitable[Result]]
@@ -117,6 +82,8 @@ class JobExecutor:
         self._steps: Steps | None = None
         self._runs: dict[str, Run] = {}
         self._fresh: dict[str, Job] = {}
+        self._begun: set[str] = set()
+        self._missing: set[str] = set()
         self._waiting: dict[str, asyncio.Future[Job]] = {}
 
     def use(self, steps: Steps) -> None:
@@ -135,7 +102,7 @@ class JobExecutor:
         )
         if starts:
             self._fresh[job.id] = job
-            await self._started.start(job.id)
+            await self._begin(job.id)
         return job
 
     async def run(self, submission: Submission, *, timeout_s: float) -> Job:
@@ -169,7 +136,8 @@ class JobExecutor:
     async def perform(self, job_id: str) -> None:
         """The body of a job's workflow: everything from taking the job to its recorded end."""
         job = self._fresh.pop(job_id, None)
-        job = job or await self._store.take(job_id, self._leases.executor)
+        if job is None:
+            job = await _kept(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
             return
         tracker = Tracker(self._stages_of(job.operation), self._writer(job_id))
@@ -194,9 +162,14 @@ class JobExecutor:
             if released:
                 logger.warning("took over %d jobs of a process that died", released)
         seen = await self._store.look(self._leases.executor)
-        for job_id in seen.cancelled:
-            if job_id in self._runs:
-                self._runs[job_id].cancel()
+        for job_id in seen.cancelled & self._runs.keys():
+            self._runs[job_id].cancel()
+        self._begun &= set(seen.running)
+        missing = set(seen.running) - self._runs.keys() - self._begun
+        # One that was added while this looked is not lost: it is known by the next look.
+        for job_id in missing & self._missing:
+            await self._store.release(self._leases.executor, job_id)
+        self._missing = missing
         for queue in seen.queues & self._queues.keys():
             await self.claim(queue)
 
@@ -206,7 +179,17 @@ class JobExecutor:
             queue, capacity=self._queues[queue], executor=self._leases.executor
         )
         for job_id in ids:
+            await self._begin(job_id)
+
+    async def _begin(self, job_id: str) -> None:
+        """Start a job that this process has claimed; one that cannot be started is claimed anew."""
+        self._begun.add(job_id)
+        try:
             await self._started.start(job_id)
+        except Exception:
+            logger.exception("job %s could not be started; it is tried again", job_id)
+            self._begun.discard(job_id)
+            self._fresh.pop(job_id, None)
 
     @property
     def _started(self) -> Steps:
@@ -228,14 +211,16 @@ class JobExecutor:
             logger.exception("job %s failed", job.id)
             error = InternalError(f"job {job.id!r} failed unexpectedly; the server's log says why")
         is_cancelled = isinstance(error, Cancelled) or (run.is_cancelled and error is not None)
-        ended = await self._store.finish(
-            job.id,
-            self._leases.executor,
-            "cancelled" if is_cancelled else "failed" if error else "succeeded",
-            account=run.tracker.account(is_done=error is None),
-            result=None if error else result,
-            files=files,
-            failure=failure_of(error) if error else None,
+        ended = await _kept(
+            lambda: self._store.finish(
+                job.id,
+                self._leases.executor,
+                "cancelled" if is_cancelled else "failed" if error else "succeeded",
+                account=run.tracker.account(is_done=error is None),
+                result=None if error else result,
+                files=files,
+                failure=failure_of(error) if error else None,
+            )
         )
         waiting = self._waiting.get(job.id)
         if ended is not None and waiting is not None and not waiting.done():
@@ -292,9 +277,15 @@ class JobExecutor:
             await self.cancel(job_id)
 
 
+async def _kept(work: Callable[[], Awaitable[T]]) -> T:
+    """A change of the table that must not be missed, however long the database is away."""
+    while True:
+        try:
+            return await work()
+        except Unavailable as error:
+            logger.warning("a job waits for the database: %s", error.message)
+            await asyncio.sleep(LOOK_S)
+
+
 def _pause(seconds: float) -> Callable[[], Awaitable[None]]:
     return lambda: asyncio.sleep(seconds)
-
-
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.operations import Operation, operation_name
+from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.settings import Placement
-from serve_app.core.video_dub import DUB_STAGES, DubVideo
 
 PIPELINE = "pipeline."
 
@@ -26,17 +26,19 @@ class Queues:
 
     def queue_of(self, operation: Operation) -> str:
         """The family of the operation's model, or the pipeline."""
-        if isinstance(operation, DubVideo):
+        if isinstance(operation, PipelineOperation):
             return operation_name(operation).removeprefix(PIPELINE)
         return self._family_of[operation.model]
 
     def deployment_of(self, operation: Operation) -> str:
         """Which deployment runs it."""
-        return self.queue_of(operation) if isinstance(operation, DubVideo) else JOBS
+        return self.queue_of(operation) if isinstance(operation, PipelineOperation) else JOBS
 
     def stages_of(self, operation: Operation) -> tuple[str, ...]:
         """The names of its stages in their order."""
-        return DUB_STAGES if isinstance(operation, DubVideo) else (operation_name(operation),)
+        if isinstance(operation, PipelineOperation):
+            return operation.stages
+        return (operation_name(operation),)
 
 
 def _width(placement: Placement) -> int:

@@ -26,9 +26,12 @@ class JobQuery(Message):
 
 
 class Look(Message):
-    """What an executor has to do: jobs to stop, and queues in which somebody waits or was lost."""
+    """What an executor has to do: its running jobs, those of them to stop, and queues in which
+    somebody waits or was lost.
+    """
 
-    cancelled: tuple[str, ...]
+    running: tuple[str, ...]
+    cancelled: frozenset[str]
     queues: frozenset[str]
 
 
@@ -107,13 +110,17 @@ class JobReader:
         """What others have changed for an executor."""
 
         def work(session: Session) -> Look:
-            stop = select(JobRow.id).where(
-                JobRow.executor == executor, JobRow.status == "running", JobRow.cancel_requested
-            )
+            mine = session.execute(
+                select(JobRow.id, JobRow.cancel_requested).where(
+                    JobRow.executor == executor, JobRow.status == "running"
+                )
+            ).all()
             lost = (JobRow.status == "running") & JobRow.executor.is_(None)
             queues = select(JobRow.queue).where((JobRow.status == "queued") | lost).distinct()
             return Look(
-                cancelled=tuple(session.scalars(stop)), queues=frozenset(session.scalars(queues))
+                running=tuple(job_id for job_id, _ in mine),
+                cancelled=frozenset(job_id for job_id, is_asked in mine if is_asked),
+                queues=frozenset(session.scalars(queues)),
             )
 
         return await self.database.read(work)

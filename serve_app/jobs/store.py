@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,10 +25,17 @@ from serve_app.core.jobs import (
 from serve_app.core.operations import Result, blobs_of, to_json
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
+from serve_app.jobs.line import check_ref_id, line_up, load
 from serve_app.jobs.reader import JobReader, unknown
 from serve_app.jobs.records import is_final, new_row, to_job
 
 RETRY_AFTER_S = 5
+MOST_ATTEMPTS = 10
+_DEADLY = Failure(
+    kind="InternalError",
+    message=f"the process that ran this job died {MOST_ATTEMPTS} times; it is not tried again",
+    code="internal_error",
+)
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,9 @@ class JobStore(JobReader):
             known = session.scalar(select(JobRow).where(JobRow.id == submission.id))
             if known is not None:
                 return to_job(session, known), False
-            _line_up(session, queue)
-            _check_ref_id(session, submission)
-            running, waiting = _load(session, queue)
+            line_up(session, queue)
+            check_ref_id(session, submission)
+            running, waiting = load(session, queue)
             row = new_row(submission, queue=queue, now=self._clock())
             starts = running < capacity and waiting == 0
             if starts:
@@ -97,23 +104,29 @@ class JobStore(JobReader):
         """
 
         def work(session: Session) -> tuple[str, ...]:
-            _line_up(session, queue)
+            line_up(session, queue)
             mine = [JobRow.queue == queue]
             lost = session.scalars(
                 select(JobRow)
                 .where(*mine, JobRow.status == "running", JobRow.executor.is_(None))
                 .order_by(JobRow.number)
             ).all()
-            running, _ = _load(session, queue)
+            running, _ = load(session, queue)
             waiting = session.scalars(
                 select(JobRow)
                 .where(*mine, JobRow.status == "queued")
                 .order_by(JobRow.priority.desc(), JobRow.number)
                 .limit(max(0, capacity - running))
             ).all()
+            starting = []
             for row in (*lost, *waiting):
-                self._start(row, executor)
-            return tuple(row.id for row in (*lost, *waiting))
+                if row.attempts >= MOST_ATTEMPTS:
+                    self._end(row, "failed")
+                    row.error = to_json(_DEADLY)
+                else:
+                    self._start(row, executor)
+                    starting.append(row.id)
+            return tuple(starting)
 
         return await self.database.write(work)
 
@@ -189,11 +202,15 @@ class JobStore(JobReader):
 
         await self.database.write(work)
 
-    async def release(self, executor: str) -> int:
-        """Take a dead executor's jobs from it, so that they are claimed again; their number."""
+    async def release(self, executor: str, job_id: str | None = None) -> int:
+        """Take a dead executor's jobs from it, or one that it lost, so that they are claimed again;
+        their number.
+        """
 
         def work(session: Session) -> int:
             lost = update(JobRow).where(JobRow.executor == executor, JobRow.status == "running")
+            if job_id is not None:
+                lost = lost.where(JobRow.id == job_id)
             return int(session.execute(lost.values(executor=None)).rowcount)  # type: ignore[attr-defined]
 
         return await self.database.write(work)
@@ -262,30 +279,3 @@ def _write_account(row: JobRow, account: Account) -> None:
 
 def _locked(session: Session, job_id: str) -> JobRow | None:
     return session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-
-
-def _line_up(session: Session, queue: str) -> None:
-    """One process at a time decides who of a queue starts. SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"jobs:{queue}"))))
-
-
-def _load(session: Session, queue: str) -> tuple[int, int]:
-    """How many jobs of a queue run and wait."""
-    counts = session.execute(
-        select(JobRow.status, func.count())
-        .where(JobRow.queue == queue, or_(JobRow.status == "running", JobRow.status == "queued"))
-        .group_by(JobRow.status)
-    )
-    found = {str(status): int(count) for status, count in counts}
-    return found.get("running", 0), found.get("queued", 0)
-
-
-def _check_ref_id(session: Session, submission: Submission) -> None:
-    if submission.ref_id is None:
-        return
-    taken = select(JobRow.id).where(
-        JobRow.owner == submission.owner, JobRow.ref_id == submission.ref_id
-    )
-    if session.scalar(taken) is not None:
-        raise Conflict(f"ref_id {submission.ref_id!r} names a job already", param="ref_id")

@@ -24,6 +24,7 @@ from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
 from serve_app.core.config import AppConfig
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
+from serve_app.core.video_dub import DubVideo
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.models import Models
@@ -153,17 +154,16 @@ def composed(
 ) -> Models:
     """The catalog with a test's dubber, or with the real pipeline over its fakes."""
     if dubber is not None:
-        return models.with_video_dub(dubber)
-    return models.with_video_dub(
-        VideoDub(
-            CatalogTranscription(models),
-            CatalogChat(models),
-            CatalogSpeech(models),
-            models.media("media"),
-            blobs,
-            stage,
-        )
+        return models.with_pipeline(DubVideo, dubber.dub_video)
+    real = VideoDub(
+        CatalogTranscription(models),
+        CatalogChat(models),
+        CatalogSpeech(models),
+        models.media("media"),
+        blobs,
+        stage,
     )
+    return models.with_pipeline(DubVideo, real.dub_video)
 
 
 def client_of(context: Context) -> httpx.AsyncClient:

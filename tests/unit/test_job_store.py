@@ -20,7 +20,7 @@ from serve_app.database.connection import Database
 from serve_app.database.copy import TargetNotEmpty, copy
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow
-from serve_app.jobs.store import Account, JobStore
+from serve_app.jobs.store import MOST_ATTEMPTS, Account, JobStore
 from tests.servers import DatabaseServer
 
 DONE = Account(JobProgress(percent=100.0), (StageState(name="speak", status="succeeded"),))
@@ -247,3 +247,16 @@ async def test_everything_moves_from_sqlite_to_postgres(
     finally:
         source.close()
         target.close()
+
+
+async def test_a_job_that_kills_every_process_is_given_up(store: JobStore) -> None:
+    await add(store, 1, executor="e1")
+    for number in range(2, MOST_ATTEMPTS + 1):
+        await store.release(f"e{number - 1}")
+        assert await store.claim("speech", capacity=2, executor=f"e{number}") == ("job-1",)
+    await store.release(f"e{MOST_ATTEMPTS}")
+    assert await store.claim("speech", capacity=2, executor="last") == ()
+    job = await store.get("job-1")
+    assert job.status == "failed"
+    assert job.failure is not None
+    assert f"died {MOST_ATTEMPTS} times" in job.failure.message

@@ -1,6 +1,5 @@
 """A job as the native dialect shows it, and a result as the body of the call that asked for it."""
 
-import base64
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
@@ -12,22 +11,19 @@ from serve_app.api.errors import render_native
 from serve_app.api.v1.chat_response import chat_completion
 from serve_app.api.v1.completion_response import text_completion
 from serve_app.api.v1.embedding_response import embedding_list
+from serve_app.api.v1.media_rendering import MediaRendering
 from serve_app.api.v1.rerank_response import rerank_result
 from serve_app.api.v1.transcription_response import transcript_body
 from serve_app.api.v1.wire import json_response
-from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.chat import Chat, Complete
 from serve_app.core.config import AppConfig
 from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.errors import NotFound
-from serve_app.core.images import Images
 from serve_app.core.jobs import Job
-from serve_app.core.media import Blob
-from serve_app.core.operations import Result, SaidText, SpokenSound
+from serve_app.core.media import MediaResult
+from serve_app.core.operations import Result, SaidText
 from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.stems import Stems
 from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.video_dub import DubbedVideo
 
 T = TypeVar("T")
 
@@ -37,7 +33,7 @@ class JobRendering:
 
     def __init__(self, config: AppConfig, blobs: FsspecBlobStore) -> None:
         self._root = config.server.public_url or ""
-        self._blobs = blobs
+        self._media = MediaRendering(self._root, blobs)
 
     async def __call__(self, job: Job) -> dict[str, Any]:
         """The Job object."""
@@ -113,78 +109,9 @@ class JobRendering:
                     task=transcribe.task,
                     granularity=job.output.get("segment_granularity"),
                 )
-            case _, SpokenSound():
-                return await self._spoken(job, result)
-            case _, Images():
-                return await self._drawn(job, result)
-            case _, Stems():
-                return await self._separated(job, result)
-            case _, DubbedVideo():
-                return await self._dubbed(job, result)
+            case _, MediaResult():
+                return await self._media.body(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
-
-    async def _spoken(self, job: Job, sound: SpokenSound) -> dict[str, Any]:
-        key = job.output.get("response_format", "url")
-        if key == "json":
-            return {"audio": await self._base64(sound.audio), "format": "mp3"}
-        item = await self._item(job, sound.audio, key if key.startswith("b64_") else "url")
-        return _envelope(job, [item], sound.warnings)
-
-    async def _drawn(self, job: Job, images: Images) -> dict[str, Any]:
-        key = job.output.get("response_format", "url")
-        items = [
-            await self._item(job, made.image, key) | {"seed": made.seed} for made in images.images
-        ]
-        return _envelope(job, items, images.warnings) | {
-            "prompt_cache_hit": images.prompt_cache_hit
-        }
-
-    async def _separated(self, job: Job, stems: Stems) -> dict[str, Any]:
-        key, trained = job.output.get("response_format", "url"), job.output.get("trained_engine")
-        items = [
-            await self._item(job, stem.audio, key) | {"name": stem.name, "role": stem.role}
-            for stem in stems.stems
-        ]
-        return _envelope(job, items, stems.warnings) | {
-            "stem_mode": stems.stem_mode,
-            "backend": {
-                "engine": stems.engine,
-                "model": stems.model,
-                "quality": stems.quality,
-                "dependency": stems.dependency,
-                "ml_backend_available": trained is not None,
-                "preferred_engine": trained,
-            },
-            "limitations": list(stems.limitations),
-        }
-
-    async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
-        item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))
-        warnings = (*dubbed.warnings, *job.output.get("warnings", ()))
-        heard = {
-            "step": "transcribe",
-            "language": dubbed.source_language,
-            "segments": [segment.model_dump() for segment in dubbed.segments],
-        }
-        return _envelope(job, [item], warnings) | {
-            "pipeline": "video-dub",
-            "steps": [heard, {"step": "dub"} | item],
-        }
-
-    async def _item(self, job: Job, blob: Blob, key: str) -> dict[str, Any]:
-        """One item of an envelope, with exactly one of `url` and a base64 key."""
-        if key != "url":
-            return {key: await self._base64(blob)}
-        name = job.files.get(blob.sha256) or filename(blob)
-        return {"url": f"{self._root}/v1/files/{name}"}
-
-    async def _base64(self, blob: Blob) -> str | None:
-        """None for a file that was deleted from the archive, which the job outlives."""
-        try:
-            data = b"".join([chunk async for chunk in self._blobs.read(blob)])
-        except NotFound:
-            return None
-        return base64.b64encode(data).decode()
 
 
 def rendering(context: Context) -> JobRendering:
@@ -214,16 +141,6 @@ def _identity(prefix: str, job: Job) -> dict[str, Any]:
         "id": f"{prefix}-{job.id.removeprefix('job-')}",
         "created": int(job.finished_at or job.created_at),
     }
-
-
-def _envelope(
-    job: Job, items: list[dict[str, Any]], warnings: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "created": int(job.finished_at or job.created_at),
-        "data": items,
-    }
-    return answer | {"warnings": list(warnings)} if warnings else answer
 
 
 async def _again(items: tuple[T, ...]) -> AsyncIterator[T]:

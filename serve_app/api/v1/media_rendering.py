@@ -1,0 +1,107 @@
+"""Results made of files as the bodies of the calls that asked for them."""
+
+import base64
+from typing import Any
+
+from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.core.errors import NotFound
+from serve_app.core.images import Images
+from serve_app.core.jobs import Job
+from serve_app.core.media import Blob, MediaResult
+from serve_app.core.operations import SpokenSound
+from serve_app.core.stems import Stems
+from serve_app.core.video_dub import DubbedVideo
+
+
+class MediaRendering:
+    """Writes envelopes. `root` stands before file URLs: the public URL, or nothing."""
+
+    def __init__(self, root: str, blobs: FsspecBlobStore) -> None:
+        self._root = root
+        self._blobs = blobs
+
+    async def body(self, job: Job, result: MediaResult) -> dict[str, Any]:
+        """The synchronous body of the job's call."""
+        match result:
+            case SpokenSound():
+                return await self._spoken(job, result)
+            case Images():
+                return await self._drawn(job, result)
+            case Stems():
+                return await self._separated(job, result)
+            case DubbedVideo():
+                return await self._dubbed(job, result)
+        raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
+
+    async def _spoken(self, job: Job, sound: SpokenSound) -> dict[str, Any]:
+        key = job.output.get("response_format", "url")
+        if key == "json":
+            return {"audio": await self._base64(sound.audio), "format": "mp3"}
+        item = await self._item(job, sound.audio, key if key.startswith("b64_") else "url")
+        return _envelope(job, [item], sound.warnings)
+
+    async def _drawn(self, job: Job, images: Images) -> dict[str, Any]:
+        key = job.output.get("response_format", "url")
+        items = [
+            await self._item(job, made.image, key) | {"seed": made.seed} for made in images.images
+        ]
+        return _envelope(job, items, images.warnings) | {
+            "prompt_cache_hit": images.prompt_cache_hit
+        }
+
+    async def _separated(self, job: Job, stems: Stems) -> dict[str, Any]:
+        key, trained = job.output.get("response_format", "url"), job.output.get("trained_engine")
+        items = [
+            await self._item(job, stem.audio, key) | {"name": stem.name, "role": stem.role}
+            for stem in stems.stems
+        ]
+        return _envelope(job, items, stems.warnings) | {
+            "stem_mode": stems.stem_mode,
+            "backend": {
+                "engine": stems.engine,
+                "model": stems.model,
+                "quality": stems.quality,
+                "dependency": stems.dependency,
+                "ml_backend_available": trained is not None,
+                "preferred_engine": trained,
+            },
+            "limitations": list(stems.limitations),
+        }
+
+    async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
+        item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))
+        warnings = (*dubbed.warnings, *job.output.get("warnings", ()))
+        heard = {
+            "step": "transcribe",
+            "language": dubbed.source_language,
+            "segments": [segment.model_dump() for segment in dubbed.segments],
+        }
+        return _envelope(job, [item], warnings) | {
+            "pipeline": "video-dub",
+            "steps": [heard, {"step": "dub"} | item],
+        }
+
+    async def _item(self, job: Job, blob: Blob, key: str) -> dict[str, Any]:
+        """One item of an envelope, with exactly one of `url` and a base64 key."""
+        if key != "url":
+            return {key: await self._base64(blob)}
+        name = job.files.get(blob.sha256) or filename(blob)
+        return {"url": f"{self._root}/v1/files/{name}"}
+
+    async def _base64(self, blob: Blob) -> str | None:
+        """None for a file that was deleted from the archive, which the job outlives."""
+        try:
+            data = b"".join([chunk async for chunk in self._blobs.read(blob)])
+        except NotFound:
+            return None
+        return base64.b64encode(data).decode()
+
+
+def _envelope(
+    job: Job, items: list[dict[str, Any]], warnings: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "created": int(job.finished_at or job.created_at),
+        "data": items,
+    }
+    return answer | {"warnings": list(warnings)} if warnings else answer

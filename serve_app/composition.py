@@ -1,0 +1,29 @@
+"""The pipelines, each composed over a catalog and imported in the replica that runs it."""
+
+from serve_app.core.config import AppConfig
+from serve_app.core.stages import Stage
+from serve_app.core.video_dub import DubVideo
+from serve_app.jobs.assembly import ComposePipeline
+from serve_app.models import Models
+
+
+def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models:
+    """The catalog with the video-dub pipeline over it."""
+    from pipelines.video_dub import VideoDub
+    from serve_app.blobs.store import FsspecBlobStore
+    from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
+
+    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
+    dubber = VideoDub(
+        CatalogTranscription(models),
+        CatalogChat(models),
+        CatalogSpeech(models),
+        models.media(pipeline.media),
+        FsspecBlobStore(config.storage.blobs_location),
+        stage,
+    )
+    return models.with_pipeline(DubVideo, dubber.dub_video)
+
+
+PIPELINES: dict[str, ComposePipeline] = {"pipeline.video-dub": compose_video_dub}
+"""By the name of the operation that they do."""

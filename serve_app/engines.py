@@ -1,0 +1,124 @@
+"""The engine of every family's options: the whole list of what the server can load.
+
+Each engine is imported inside the branch that needs it, in the replica, so that nothing heavy is
+imported before.
+"""
+
+from pathlib import Path
+
+from serve_app.core.config import Family, Model
+from serve_app.core.engine import Engine, Report
+from serve_app.core.media import BlobStore
+from serve_app.core.options import (
+    AvOptions,
+    DiffusersOptions,
+    EspeakOptions,
+    FakeOptions,
+    FasterWhisperOptions,
+    HpssOptions,
+    PocketsphinxOptions,
+    TransformersOptions,
+    VllmOptions,
+)
+from serve_app.core.settings import Storage
+
+STARTER = "builtin:starter"
+
+
+def load_engine(family: Family, storage: Storage, model: Model, report: Report) -> Engine:
+    """The engine of one model, loaded. Blocks; runs in a replica.
+
+    One line per engine and task.
+    """
+    from serve_app.blobs.store import FsspecBlobStore
+
+    blobs: BlobStore = FsspecBlobStore(storage.blobs_location)
+    path = _model_path(storage, model, report)
+    match family.options:
+        case FakeOptions() as options:
+            return _fake(options, model, blobs)
+        case TransformersOptions(task="chat") as options:
+            from deployments.transformers_chat import TransformersChat
+
+            return TransformersChat(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="embeddings") as options:
+            from deployments.transformers_embeddings import TransformersEmbeddings
+
+            return TransformersEmbeddings(options, model, path=path, blobs=blobs)
+        case TransformersOptions() as options:
+            from deployments.transformers_rerank import TransformersRerank
+
+            return TransformersRerank(options, model, path=path, blobs=blobs)
+        case DiffusersOptions() as options:
+            from deployments.diffusers_images import DiffusersImages
+
+            return DiffusersImages(options, model, path=path, blobs=blobs)
+        case VllmOptions() as options:
+            from deployments.vllm_chat import VllmChat
+
+            return VllmChat(options, model, path=path, blobs=blobs)
+        case FasterWhisperOptions() as options:
+            from deployments.faster_whisper_transcription import FasterWhisperTranscription
+
+            return FasterWhisperTranscription(options, model, path=path, blobs=blobs)
+        case PocketsphinxOptions() as options:
+            from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+
+            return PocketsphinxTranscription(options, model, path=path, blobs=blobs)
+        case EspeakOptions() as options:
+            from deployments.espeak import EspeakSpeech
+
+            return EspeakSpeech(options, model, path=path, blobs=blobs)
+        case HpssOptions() as options:
+            from deployments.hpss_stems import HpssStems
+
+            return HpssStems(options, model, path=path, blobs=blobs)
+        case AvOptions() as options:
+            from deployments.av_media import AvMedia
+
+            return AvMedia(options, model, path=path, blobs=blobs)
+
+
+def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
+    from deployments import fake
+
+    match options.task:
+        case "chat":
+            return fake.FakeChat(options, model, blobs=blobs)
+        case "embeddings":
+            return fake.FakeEmbeddings(options, model, blobs=blobs)
+        case "rerank":
+            return fake.FakeRerank(options, model, blobs=blobs)
+        case "speech":
+            return fake.FakeSpeech(options, model, blobs=blobs)
+        case "transcription":
+            return fake.FakeTranscription(options, model, blobs=blobs)
+        case "images":
+            from deployments.fake_images import FakeImages
+
+            return FakeImages(options, model, blobs=blobs)
+        case "stems":
+            from deployments.fake_stems import FakeStems
+
+            return FakeStems(options, model, blobs=blobs)
+        case "media":
+            return fake.FakeMedia(options, model, blobs=blobs)
+
+
+def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
+    """Where the model's files are; downloads them, or makes the starter, when they are not."""
+    if model.source is None:
+        return None
+    if model.source == STARTER:
+        from deployments.starter import ensure_starter
+
+        return ensure_starter(storage.data_dir / "models" / "starter")
+    from serve_app.model_files import locate
+
+    return locate(
+        model.source,
+        revision=model.revision,
+        model_id=model.id,
+        data_dir=storage.data_dir,
+        report=report,
+    )

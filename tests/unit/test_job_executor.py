@@ -1,0 +1,163 @@
+"""Running jobs when starting them, or the database, fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, ModelNotReady, Unavailable
+from serve_app.core.jobs import Job, Submission
+from serve_app.core.rerank import Relevance, Rerank
+from serve_app.core.stages import Stage
+from serve_app.database.connection import Database
+from serve_app.database.migrate import migrate
+from serve_app.jobs.executor import JobExecutor
+from serve_app.jobs.leases import Leases
+from serve_app.jobs.plain_steps import PlainSteps
+from serve_app.jobs.store import JobStore
+
+T = TypeVar("T")
+DONE = Relevance(scores=(1.0,), prompt_tokens=1)
+Work = Callable[[], Awaitable[Relevance]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
+    migrate(database)
+    yield database
+    database.close()
+
+
+def executor_of(
+    store: JobStore, work: Work, *, steps: Callable[[Any], PlainSteps] = PlainSteps
+) -> JobExecutor:
+    """One whose every job is one stage that does `work`."""
+
+    async def perform(_operation: object, stage: Stage, _report: object) -> Relevance:
+        return await stage("work", work)
+
+    async def record(_job: Job, _result: object) -> dict[str, str]:
+        return {}
+
+    executor = JobExecutor(
+        store,
+        Leases(store.database, "me"),
+        queues={"rerank": 1},
+        queue_of=lambda _: "rerank",
+        stages_of=lambda _: ("work",),
+        perform=perform,
+        record=record,
+        max_pending=10,
+        stage_attempts=3,
+        cancels_on_disconnect=True,
+    )
+    executor.use(steps(executor.perform))
+    return executor
+
+
+def submission(job_id: str = "job-1") -> Submission:
+    operation = Rerank(model="m", query="q", documents=("d",))
+    return Submission(id=job_id, operation=operation, owner="me")
+
+
+async def done() -> Relevance:
+    return DONE
+
+
+class FailingOnce(PlainSteps):
+    """The first start fails, as when the database is away too long."""
+
+    starts = 0
+
+    async def start(self, job_id: str) -> None:
+        self.starts += 1
+        if self.starts == 1:
+            raise OSError("no database")
+        await super().start(job_id)
+
+
+class Forgetful(PlainSteps):
+    """The first start is lost without a word."""
+
+    starts = 0
+
+    async def start(self, job_id: str) -> None:
+        self.starts += 1
+        if self.starts > 1:
+            await super().start(job_id)
+
+
+async def test_a_job_that_could_not_be_started_is_started_again(database: Database) -> None:
+    store = JobStore(database, "")
+    executor = executor_of(store, done, steps=FailingOnce)
+    assert (await executor.submit(submission())).status == "running"
+    async with asyncio.timeout(10):
+        while not (await store.get("job-1")).is_final:
+            await executor.look_after()
+    assert (await store.get("job-1")).result == DONE
+
+
+async def test_a_job_under_way_is_left_alone_by_looking_after(database: Database) -> None:
+    store = JobStore(database, "")
+    begun = 0
+
+    async def slow() -> Relevance:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(0.3)
+        return DONE
+
+    executor = executor_of(store, slow)
+    running = asyncio.create_task(executor.run(submission(), timeout_s=10))
+    while not running.done():
+        await executor.look_after()
+        await asyncio.sleep(0.01)
+    assert (await running).status == "succeeded"
+    assert begun == 1
+
+
+async def test_the_end_of_a_job_outwaits_a_database_that_is_away(database: Database) -> None:
+    class Away(JobStore):
+        refusals = 3
+
+        async def finish(self, *arguments: Any, **fields: Any) -> Job | None:
+            if self.refusals:
+                self.refusals -= 1
+                raise Unavailable("the database does not answer", retry_after_s=1)
+            return await super().finish(*arguments, **fields)
+
+    executor = executor_of(Away(database, ""), done)
+    job = await executor.run(submission(), timeout_s=20)
+    assert (job.status, job.result) == ("succeeded", DONE)
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "status"),
+    [
+        (BackendUnavailable("died", retry_after_s=0.01), 3, "failed"),
+        (ModelNotReady("loading", retry_after_s=0.01), 6, "succeeded"),
+        (BackendUnavailable("no such engine"), 1, "failed"),
+        (InvalidRequest("wrong"), 1, "failed"),
+        (RuntimeError("a defect"), 1, "failed"),
+    ],
+)
+async def test_a_stage_is_tried_again_while_that_can_help(
+    database: Database, error: Exception, tries: int, status: str
+) -> None:
+    tried = 0
+
+    async def work() -> Relevance:
+        nonlocal tried
+        tried += 1
+        if tried < 6:
+            raise error
+        return DONE
+
+    job = await executor_of(JobStore(database, ""), work).run(submission(), timeout_s=10)
+    assert (job.status, tried) == (status, tries)
+    if isinstance(error, RuntimeError):
+        assert job.failure is not None
+        assert "a defect" not in job.failure.message
