@@ -4,11 +4,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deployments.audio_decoding import SPEECH_RATE, speech_blocks
+from deployments.audio_decoding import speech_blocks
+from deployments.faster_whisper_windows import Listening, window_s
+from deployments.speech_windows import speech_windows
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
 from serve_app.core.options import FasterWhisperOptions
 from serve_app.core.threads import in_thread
 from serve_app.core.transcription import (
@@ -16,7 +19,6 @@ from serve_app.core.transcription import (
     Transcribe,
     Transcript,
     TranscriptionEvent,
-    Word,
 )
 
 
@@ -76,29 +78,26 @@ class FasterWhisperTranscription:
     def _heard(
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
-        sound = _samples(path)
-        duration_s = len(sound) / SPEECH_RATE
-        found, info = self._whisper.transcribe(
-            sound,
-            language=language,
-            task=request.task,
-            temperature=request.temperature or [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
-            initial_prompt=request.prompt,
-            word_timestamps=True,
-            vad_filter=self._options.vad,
-        )
+        listening = Listening(self._whisper, self._options, request, language)
         segments: list[Segment] = []
-        for item in found:
-            segment = _segment(item, len(segments))
-            if segment.text:
+        end_s = 0.0
+        for window in speech_windows(
+            speech_blocks(path, param="file"), longest_s=window_s(self._options)
+        ):
+            for segment in listening.hear(window, len(segments)):
                 segments.append(segment)
                 yield segment
+                yield Progress(phase="transcribe", current=round(segment.end))
+                if stop():
+                    return
+            end_s = window.start_s + window.duration_s
+            yield Progress(phase="transcribe", current=round(end_s))
             if stop():
                 return
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
-            language=info.language,
-            duration_s=duration_s,
+            language=listening.language,
+            duration_s=end_s,
             segments=tuple(segments),
         )
 
@@ -131,31 +130,3 @@ def _load(options: FasterWhisperOptions, model: Model, path: Path | None) -> Any
             "checkpoint in CTranslate2's form",
             provider="faster_whisper",
         ) from error
-
-
-def _samples(path: Path) -> Any:
-    """The whole sound as float32 in -1 to 1, which is what the library takes."""
-    import numpy as np
-
-    pcm = bytearray()
-    for block in speech_blocks(path, param="file"):
-        pcm += block
-    return np.frombuffer(bytes(pcm), dtype="<i2").astype(np.float32) / 32768.0
-
-
-def _segment(item: Any, number: int) -> Segment:
-    words = tuple(
-        Word(word=word.word.strip(), start=float(word.start), end=float(word.end))
-        for word in item.words or ()
-    )
-    return Segment(
-        id=number,
-        start=float(item.start),
-        end=float(item.end),
-        text=item.text.strip(),
-        words=words,
-        avg_logprob=float(item.avg_logprob),
-        no_speech_prob=float(item.no_speech_prob),
-        compression_ratio=float(item.compression_ratio),
-        temperature=float(item.temperature or 0.0),
-    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal[
-    "chat", "embeddings", "rerank", "speech", "transcription", "images", "stems", "media"
+    "chat", "embeddings", "rerank", "speech", "transcription", "images", "stems", "media", "conversion"
 ]
 
 
@@ -30,10 +30,12 @@ class EngineOptions(Section):
     """What every engine's options share. `task` decides which Protocol the family satisfies.
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
-    `is_fallback` marks engines that stand in for a trained model where callers allow that.
+    `is_fallback` marks engines that stand in for a trained model where callers allow that, `clones`
+    those that speak in the voice of a recording.
     """
 
     is_fallback: ClassVar[bool] = False
+    clones: ClassVar[bool] = False
 
     engine: str
     task: Task
@@ -47,6 +49,8 @@ class FakeOptions(EngineOptions):
     loading fail with that cause. `delay_s` is how long speech, transcription, image and media calls
     take; each adds a line to the file `diary` when it begins and one when it has ended.
     """
+
+    clones: ClassVar[bool] = True
 
     engine: Literal["fake"] = "fake"
     task: Task
@@ -107,7 +111,11 @@ class VllmOptions(EngineOptions):
 
 
 class FasterWhisperOptions(EngineOptions):
-    """Whisper through CTranslate2. `threads` as in TransformersOptions."""
+    """Whisper through CTranslate2. `threads` as in TransformersOptions.
+
+    `vad` leaves out what holds no voice. `batch_size` is how many chunks of 30 s are decoded at
+    once; with 1 they are decoded one after the other, each knowing the text before it.
+    """
 
     engine: Literal["faster_whisper"] = "faster_whisper"
     task: Literal["transcription"] = "transcription"
@@ -115,6 +123,8 @@ class FasterWhisperOptions(EngineOptions):
     compute_type: Literal["default", "int8", "float16", "int8_float16", "float32"] = "default"
     threads: int | None = Field(default=None, ge=1)
     vad: bool = True
+    batch_size: int = Field(default=1, ge=1, le=128)
+    beam_size: int = Field(default=5, ge=1, le=20)
 
 
 class PocketsphinxOptions(EngineOptions):
@@ -126,6 +136,8 @@ class PocketsphinxOptions(EngineOptions):
 
 class EspeakOptions(EngineOptions):
     """espeak-ng through `espeakng-loader`; needs no download."""
+
+    clones: ClassVar[bool] = True
 
     engine: Literal["espeak"] = "espeak"
     task: Literal["speech"] = "speech"
@@ -139,6 +151,15 @@ class HpssOptions(EngineOptions):
 
     engine: Literal["hpss"] = "hpss"
     task: Literal["stems"] = "stems"
+
+
+class RubberbandOptions(EngineOptions):
+    """Voices moved to others by signal processing; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["rubberband"] = "rubberband"
+    task: Literal["conversion"] = "conversion"
 
 
 class AvOptions(EngineOptions):
@@ -157,6 +178,7 @@ AnyEngineOptions = Annotated[
     | PocketsphinxOptions
     | EspeakOptions
     | HpssOptions
+    | RubberbandOptions
     | AvOptions,
     Field(discriminator="engine"),
 ]

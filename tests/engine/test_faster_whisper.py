@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from deployments.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.faster_whisper_windows import SHORTEST_WINDOW_S
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.message import Progress
 from serve_app.core.options import FasterWhisperOptions
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from tests.engine.tiny_whisper import ENGLISH, LANGUAGE, ORIGINAL, Recited, save_whisper
@@ -49,8 +51,10 @@ class CountedTranscription(FasterWhisperTranscription):
             yield event
 
 
-def loaded(path: Path | None, blobs: FsspecBlobStore, *, vad: bool = False) -> CountedTranscription:
-    options = FasterWhisperOptions(device="cpu", threads=1, vad=vad)
+def loaded(
+    path: Path | None, blobs: FsspecBlobStore, *, vad: bool = False, batch_size: int = 1
+) -> CountedTranscription:
+    options = FasterWhisperOptions(device="cpu", threads=1, vad=vad, batch_size=batch_size)
     return CountedTranscription(options, Model(id="whisper-tiny"), path=path, blobs=blobs)
 
 
@@ -74,10 +78,9 @@ def transcript(events: list[TranscriptionEvent]) -> Transcript:
 async def test_segments_come_first_and_join_to_the_text(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    *segments, last = await heard(engine, blobs, wav(tone(SOUND_S)))
+    *events, last = await heard(engine, blobs, wav(tone(SOUND_S)))
     assert isinstance(last, Transcript)
-    assert all(isinstance(segment, Segment) for segment in segments)
-    assert last.segments == tuple(segments)
+    assert last.segments == tuple(event for event in events if isinstance(event, Segment))
     assert [segment.text for segment in last.segments] == ["Der rote Hund.", "Er sitzt."]
     assert last.text == text_of(ORIGINAL)
     assert last.duration_s == SOUND_S
@@ -153,6 +156,67 @@ async def test_long_sound_is_heard_to_its_end(
     assert result.duration_s == 2 * WINDOW_S
 
 
+async def test_progress_counts_the_seconds(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    events = await heard(engine, blobs, wav(tone(2 * WINDOW_S)))
+    seconds = [event.current for event in events if isinstance(event, Progress)]
+    assert seconds == sorted(seconds)
+    assert seconds[0] <= WINDOW_S
+    assert seconds[-1] == 2 * WINDOW_S
+
+
+async def test_more_than_a_window_is_heard_piece_by_piece(
+    engine: CountedTranscription, blobs: FsspecBlobStore
+) -> None:
+    count = int(2 * SHORTEST_WINDOW_S / WINDOW_S)
+    result = transcript(await heard(engine, blobs, wav(tone(count * WINDOW_S))))
+    starts = [segment.start for segment in result.segments]
+    assert starts == sorted(starts)
+    assert result.text.startswith(" ".join([text_of(ORIGINAL)] * count))
+    assert [segment.id for segment in result.segments] == list(range(len(starts)))
+    assert result.duration_s == count * WINDOW_S
+    assert starts[-1] > SHORTEST_WINDOW_S + WINDOW_S
+    assert result.language == LANGUAGE
+
+
+@pytest.mark.parametrize("vad", [False, True])
+async def test_batches_hear_what_one_chunk_after_the_other_hears(
+    checkpoint: Path, blobs: FsspecBlobStore, tmp_path: Path, vad: bool
+) -> None:
+    spoken = await counting(tmp_path)
+    engines = [loaded(checkpoint, blobs, vad=vad, batch_size=size) for size in (1, 4)]
+    one, other = [transcript(await heard(engine, blobs, spoken)) for engine in engines]
+    assert one.text == other.text == text_of(ORIGINAL)
+    assert one.language == other.language == LANGUAGE
+    for result in (one, other):
+        words = [word for segment in result.segments for word in segment.words]
+        assert " ".join(word.word for word in words) == result.text
+        assert all(0 <= word.start <= word.end <= result.duration_s + 0.5 for word in words)
+
+
+async def test_batches_hear_long_sound_to_its_end(checkpoint: Path, blobs: FsspecBlobStore) -> None:
+    engine = loaded(checkpoint, blobs, batch_size=3)
+    result = transcript(await heard(engine, blobs, wav(tone(4 * WINDOW_S))))
+    starts = [segment.start for segment in result.segments]
+    assert starts == sorted(starts)
+    assert starts[0] < WINDOW_S
+    assert starts[-1] > 3 * WINDOW_S
+    assert set(result.text.split()) == set(text_of(ORIGINAL).split())
+    assert result.duration_s == 4 * WINDOW_S
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("seconds", [SOUND_S, 3 * WINDOW_S])
+async def test_nothing_is_imagined_in_silence(
+    checkpoint: Path, blobs: FsspecBlobStore, batch_size: int, seconds: float
+) -> None:
+    engine = loaded(checkpoint, blobs, batch_size=batch_size)
+    result = transcript(await heard(engine, blobs, wav(silence(seconds))))
+    assert (result.text, result.segments, result.language) == ("", (), None)
+    assert result.duration_s == seconds
+
+
 async def test_leaving_after_the_first_segment_ends_the_work(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
@@ -160,7 +224,7 @@ async def test_leaving_after_the_first_segment_ends_the_work(
     stream = engine.transcribe(Transcribe(model="whisper-tiny", audio=audio))
     assert isinstance(await anext(stream), Segment)
     await stream.aclose()
-    assert engine.heard < 2 * 10
+    assert engine.heard < 2 * 2 * 10
     assert transcript(await heard(engine, blobs, wav(tone(SOUND_S)))).text == text_of(ORIGINAL)
 
 

@@ -111,6 +111,8 @@ def _successors(tokenizer: PreTrainedTokenizerFast) -> list[tuple[int, int]]:
     for task, recited in (("transcribe", ORIGINAL), ("translate", ENGLISH)):
         chain = [_id(tokenizer, task), *_tokens(tokenizer, recited), _id(tokenizer, "endoftext")]
         pairs += itertools.pairwise(chain)
+    # Batches are told to give no times, which is the last that they are told.
+    pairs.append((_id(tokenizer, "notimestamps"), _moment(tokenizer, ORIGINAL[0][0][0])))
     return pairs
 
 
