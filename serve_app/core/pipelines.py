@@ -1,10 +1,14 @@
 """What the requests of all pipelines share."""
 
+from typing import ClassVar
+
 from serve_app.core.message import Message
 
 
 class PipelineOperation(Message):
-    """An operation done by composing others, in a deployment of its own."""
+    """An operation done by composing others, in a deployment of its own, named `pipeline`."""
+
+    pipeline: ClassVar[str]
 
     @property
     def stages(self) -> tuple[str, ...]:

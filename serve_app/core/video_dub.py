@@ -1,7 +1,7 @@
 """The video-dub pipeline's messages."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
@@ -12,6 +12,8 @@ DUB_STAGES = ("extract-audio", "transcribe", "translate", "speak", "replace-audi
 
 class DubVideo(PipelineOperation):
     """Speak a video's words in `target_language`. Model fields are canonical ids."""
+
+    pipeline: ClassVar[str] = "video-dub"
 
     video: Blob
     target_language: str

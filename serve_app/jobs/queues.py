@@ -7,8 +7,6 @@ from serve_app.core.operations import Operation, operation_name
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.settings import Placement
 
-PIPELINE = "pipeline."
-
 
 class Queues:
     """One queue per family and per pipeline, as wide as all its replicas together."""
@@ -27,7 +25,7 @@ class Queues:
     def queue_of(self, operation: Operation) -> str:
         """The family of the operation's model, or the pipeline."""
         if isinstance(operation, PipelineOperation):
-            return operation_name(operation).removeprefix(PIPELINE)
+            return operation.pipeline
         return self._family_of[operation.model]
 
     def deployment_of(self, operation: Operation) -> str:
