@@ -20,9 +20,18 @@ from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent, Spoken, Voice
+from serve_app.core.speech import (
+    AudioChunk,
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    Spoken,
+    Voice,
+)
 from serve_app.core.transcription import (
     Segment,
     Transcribe,
@@ -55,6 +64,7 @@ class FakeEngine:
         time.sleep(options.load_s)
         if options.fails_with:
             raise BackendUnavailable(options.fails_with, param="model", provider="fake")
+        self._note(f"loaded {model.id}")
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -148,6 +158,16 @@ class FakeSpeech(FakeEngine):
                 if data:
                     yield AudioChunk(data=data)
         yield Spoken(duration_s=duration_s, characters=len(request.text))
+
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """As `speak`, whoever is heard in the reference."""
+        async with self.working("clone", request.reference.sha256):
+            yield Progress(phase="clone", current=1, total=1)
+        speech = Speak(
+            model=request.model, text=request.text, speed=request.speed, format=request.format
+        )
+        async for event in self.speak(speech):
+            yield event
 
     async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
         """Two."""

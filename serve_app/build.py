@@ -23,9 +23,9 @@ from serve_app.core.options import (
 from serve_app.core.settings import Placement, Storage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
-from serve_app.engines import load_engine
 from serve_app.ingress import Ingress
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
+from serve_app.memory.loader import family_loader
 from serve_app.registration import with_registration_times
 from serve_app.replica import Replica
 from serve_app.storage_check import check_storage
@@ -70,10 +70,10 @@ def _prepare_database(storage: Storage) -> None:
 
 
 def _family(config: AppConfig, family: Family) -> serve.Application:
-    load = partial(load_engine, family, config.storage)
     deployment = _deployment(Replica, family.name, family.placement, config.limits.max_pending)
     deployment = deployment.options(**resources(family))
-    return deployment.bind(family, load, load_wait_s=config.limits.load_wait_s)
+    make_loader = partial(family_loader, storage=config.storage)
+    return deployment.bind(family, make_loader, load_wait_s=config.limits.load_wait_s)
 
 
 def resources(family: Family) -> dict[str, Any]:

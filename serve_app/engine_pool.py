@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from serve_app.core.config import Model
 from serve_app.core.engine import Engine, Report
@@ -18,11 +19,27 @@ from serve_app.core.status import ModelStatus
 
 logger = logging.getLogger(__name__)
 
-LoadEngine = Callable[[Model, Report], Engine]
-"""Blocks until the model is in memory; raises BackendUnavailable when it cannot be had."""
+Changed = Callable[[list[str]], None]
+"""Told of the models that are in memory or on their way, whenever these change."""
 
 RETRY_LOAD_AFTER_S = 20.0
 POLL_S = 0.2
+
+
+class Loader(Protocol):
+    """Where a pool's engines come from. Its methods block; they are called in a thread."""
+
+    def load(self, model: Model, report: Report) -> Engine:
+        """The model in memory; raises BackendUnavailable when it cannot be had."""
+        ...
+
+    def unloaded(self, model: Model) -> None:
+        """The model's memory is free."""
+        ...
+
+    def is_wanted(self) -> bool:
+        """Whether somebody else waits for the memory of models that nobody uses."""
+        ...
 
 
 @dataclass
@@ -50,13 +67,15 @@ class EnginePool:
     def __init__(
         self,
         models: tuple[Model, ...],
-        load: LoadEngine,
+        loader: Loader,
         *,
         max_loaded: int,
         idle_unload_s: float,
         load_wait_s: float,
+        changed: Changed = lambda _: None,
     ) -> None:
-        self._load = load
+        self._loader = loader
+        self._changed = changed
         self._max_loaded = max_loaded
         self._idle_unload_s = idle_unload_s
         self._load_wait_s = load_wait_s
@@ -108,10 +127,13 @@ class EnginePool:
             await self._unload(slot)
 
     async def unload_idle(self) -> None:
-        """Unload what a family of several models has not used for `idle_unload_s`."""
-        if len(self._slots) == 1:
+        """Unload what a family of several models has not used for `idle_unload_s`, and at once what
+        it does not use while somebody else waits for memory.
+        """
+        if len(self._slots) == 1 or not any(slot.engine for slot in self._slots.values()):
             return
-        limit = time.monotonic() - self._idle_unload_s
+        is_wanted = await asyncio.to_thread(self._loader.is_wanted)
+        limit = time.monotonic() - (0 if is_wanted else self._idle_unload_s)
         for slot in self._slots.values():
             if slot.engine and not slot.users and slot.used_at < limit:
                 await self._unload(slot)
@@ -174,16 +196,18 @@ class EnginePool:
             slot.status = status
 
         slot.loading = self._threads.submit(self._load_recorded, slot, report)
+        self._tell_changed()
 
     def _load_recorded(self, slot: Slot, report: Report) -> Engine:
         try:
-            engine = self._load(slot.model, report)
+            engine = self._loader.load(slot.model, report)
         except Exception as error:
             failure = _loading_error(slot.model, error)
             slot.failed_at = time.monotonic()
             report(ModelStatus(id=slot.model.id, state="failed", cause=failure.message))
             raise failure from error
-        report(ModelStatus(id=slot.model.id, state="ready", context_length=engine.context_length))
+        ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
+        report(slot.status.model_copy(update=ready))
         logger.info("model %r is loaded", slot.model.id)
         return engine
 
@@ -208,6 +232,12 @@ class EnginePool:
         slot.status = ModelStatus(id=slot.model.id, state="unloaded")
         if engine:
             await engine.close()
+            await asyncio.to_thread(self._loader.unloaded, slot.model)
+        self._tell_changed()
+
+    def _tell_changed(self) -> None:
+        slots = self._slots.values()
+        self._changed([slot.model.id for slot in slots if slot.loading and not slot.failed])
 
 
 def _with_use(slot: Slot) -> ModelStatus:

@@ -15,9 +15,18 @@ from serve_app.core.options import (
     EspeakOptions,
     FakeOptions,
     FasterWhisperOptions,
+    GrabcutOptions,
     HpssOptions,
+    InsightfaceOptions,
+    LanczosOptions,
+    OpencvFacesOptions,
+    PiperOptions,
     PocketsphinxOptions,
+    RubberbandOptions,
+    SpandrelOptions,
+    Swin2srOptions,
     TransformersOptions,
+    TransformersSpeechOptions,
     VllmOptions,
 )
 from serve_app.core.settings import Storage
@@ -25,15 +34,14 @@ from serve_app.core.settings import Storage
 STARTER = "builtin:starter"
 
 
-def load_engine(family: Family, storage: Storage, model: Model, report: Report) -> Engine:
-    """The engine of one model, loaded. Blocks; runs in a replica.
+def load_engine(family: Family, storage: Storage, model: Model, path: Path | None) -> Engine:
+    """The engine of one model, loaded from its files. Blocks; runs in a replica.
 
     One line per engine and task.
     """
     from serve_app.blobs.store import FsspecBlobStore
 
     blobs: BlobStore = FsspecBlobStore(storage.blobs_location)
-    path = _model_path(storage, model, report)
     match family.options:
         case FakeOptions() as options:
             return _fake(options, model, blobs)
@@ -45,6 +53,18 @@ def load_engine(family: Family, storage: Storage, model: Model, report: Report) 
             from deployments.transformers_embeddings import TransformersEmbeddings
 
             return TransformersEmbeddings(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="segmentation") as options:
+            from deployments.transformers_segmentation import TransformersSegmentation
+
+            return TransformersSegmentation(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="depth") as options:
+            from deployments.transformers_depth import TransformersDepth
+
+            return TransformersDepth(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="captioning") as options:
+            from deployments.transformers_captioning import TransformersCaptioning
+
+            return TransformersCaptioning(options, model, path=path, blobs=blobs)
         case TransformersOptions() as options:
             from deployments.transformers_rerank import TransformersRerank
 
@@ -69,10 +89,48 @@ def load_engine(family: Family, storage: Storage, model: Model, report: Report) 
             from deployments.espeak import EspeakSpeech
 
             return EspeakSpeech(options, model, path=path, blobs=blobs)
+        case GrabcutOptions() as options:
+            from deployments.grabcut import GrabcutSegmentation
+
+            return GrabcutSegmentation(options, model, path=path, blobs=blobs)
+        case OpencvFacesOptions() as options:
+            from deployments.opencv_faces import OpencvFaces
+
+            return OpencvFaces(options, model, path=path, blobs=blobs)
+        case InsightfaceOptions() as options:
+            from deployments.insightface_faces import InsightfaceFaces
+
+            return InsightfaceFaces(options, model, path=path, blobs=blobs)
+        case TransformersSpeechOptions() as options:
+            from deployments.transformers_speech import TransformersSpeech
+
+            part = model.model_copy(update={"source": options.vocoder, "revision": None})
+            vocoder = model_path(storage, part, lambda _: None)
+            return TransformersSpeech(options, model, path=path, blobs=blobs, vocoder=vocoder)
+        case PiperOptions() as options:
+            from deployments.piper import PiperSpeech
+
+            return PiperSpeech(options, model, path=path, blobs=blobs)
+        case Swin2srOptions() as options:
+            from deployments.swin2sr_upscaling import Swin2srUpscaling
+
+            return Swin2srUpscaling(options, model, path=path, blobs=blobs)
+        case SpandrelOptions() as options:
+            from deployments.spandrel_upscaling import SpandrelUpscaling
+
+            return SpandrelUpscaling(options, model, path=path, blobs=blobs)
+        case LanczosOptions() as options:
+            from deployments.lanczos_upscaling import LanczosUpscaling
+
+            return LanczosUpscaling(options, model, path=path, blobs=blobs)
         case HpssOptions() as options:
             from deployments.hpss_stems import HpssStems
 
             return HpssStems(options, model, path=path, blobs=blobs)
+        case RubberbandOptions() as options:
+            from deployments.rubberband_conversion import RubberbandConversion
+
+            return RubberbandConversion(options, model, path=path, blobs=blobs)
         case AvOptions() as options:
             from deployments.av_media import AvMedia
 
@@ -97,16 +155,40 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             from deployments.fake_images import FakeImages
 
             return FakeImages(options, model, blobs=blobs)
+        case "segmentation":
+            from deployments.fake_segmentation import FakeSegmentation
+
+            return FakeSegmentation(options, model, blobs=blobs)
+        case "faces":
+            from deployments.fake_faces import FakeFaces
+
+            return FakeFaces(options, model, blobs=blobs)
+        case "upscaling":
+            from deployments.fake_vision import FakeUpscaling
+
+            return FakeUpscaling(options, model, blobs=blobs)
+        case "depth":
+            from deployments.fake_vision import FakeDepth
+
+            return FakeDepth(options, model, blobs=blobs)
+        case "captioning":
+            from deployments.fake_vision import FakeCaptions
+
+            return FakeCaptions(options, model, blobs=blobs)
         case "stems":
             from deployments.fake_stems import FakeStems
 
             return FakeStems(options, model, blobs=blobs)
+        case "conversion":
+            from deployments.fake_conversion import FakeConversion
+
+            return FakeConversion(options, model, blobs=blobs)
         case "media":
             return fake.FakeMedia(options, model, blobs=blobs)
 
 
-def _model_path(storage: Storage, model: Model, report: Report) -> Path | None:
-    """Where the model's files are; downloads them, or makes the starter, when they are not."""
+def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
+    """Where the model's files are, None where it is built in; downloads them, or makes the starter, when they are not."""
     if model.source is None:
         return None
     if model.source == STARTER:

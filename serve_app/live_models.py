@@ -16,27 +16,39 @@ from serve_app.core.status import ModelStatus
 from serve_app.models import AnyModel, Models
 from serve_app.remote import (
     Remote,
+    RemoteCaptions,
     RemoteChat,
+    RemoteConversion,
+    RemoteDepth,
     RemoteEmbeddings,
+    RemoteFaces,
     RemoteImages,
     RemoteMedia,
     RemoteRerank,
+    RemoteSegmentation,
     RemoteSpeech,
     RemoteStems,
     RemoteTranscription,
+    RemoteUpscaling,
 )
 
 logger = logging.getLogger(__name__)
 
 Handles = Mapping[str, DeploymentHandle[Any]]
-REMOTES: Mapping[Task, Callable[[str, DeploymentHandle[Any]], AnyModel]] = {
+REMOTES: Mapping[Task, Callable[..., AnyModel]] = {
     "chat": RemoteChat,
     "embeddings": RemoteEmbeddings,
     "rerank": RemoteRerank,
     "speech": RemoteSpeech,
     "transcription": RemoteTranscription,
     "images": RemoteImages,
+    "segmentation": RemoteSegmentation,
+    "faces": RemoteFaces,
+    "upscaling": RemoteUpscaling,
+    "depth": RemoteDepth,
+    "captioning": RemoteCaptions,
     "stems": RemoteStems,
+    "conversion": RemoteConversion,
     "media": RemoteMedia,
 }
 STATUS_AGE_S = 1.0
@@ -46,7 +58,9 @@ STATUS_TIMEOUT_S = 3.0
 def live_models(config: AppConfig, families: Handles) -> Models:
     """Models whose objects are the remote twins of each family's Protocol."""
     runs = {
-        family.name: REMOTES[family.options.task](family.name, families[family.name])
+        family.name: REMOTES[family.options.task](
+            family.name, families[family.name], has_several_models=len(family.models) > 1
+        )
         for family in config.families
     }
     return Models(config, runs, statuses=LiveStatuses(config, runs))

@@ -8,17 +8,28 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from serve_app.core.captioning import DescribeImage, DescriptionEvent
 from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.depth import DepthEvent, EstimateDepth
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
-from serve_app.core.images import ImageEvent, TextToImage
+from serve_app.core.face_swap import (
+    ExtractedPictures,
+    ExtractPictures,
+    FaceSwapEvent,
+    SwapFaces,
+)
+from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.speech import Speak, SpeechEvent, Voice
+from serve_app.core.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.status import ModelStatus
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.voice_conversion import ConversionEvent, ConvertVoice
 
 
 @contextmanager
@@ -53,8 +64,11 @@ def remote_errors(name: str) -> Generator[None]:
 class Remote:
     """A family or pipeline behind a handle."""
 
-    def __init__(self, name: str, handle: DeploymentHandle[Any]) -> None:
+    def __init__(
+        self, name: str, handle: DeploymentHandle[Any], *, has_several_models: bool = False
+    ) -> None:
         self.name = name
+        self._has_several_models = has_several_models
         # Requests are messages of importable classes, which plain pickle writes at a third of the
         # cost; answers may be errors of any class.
         handle = handle.options(request_serialization="pickle")
@@ -72,19 +86,22 @@ class Remote:
     async def load_model(self, model_id: str) -> ModelStatus:
         """See Loadable. One of the replicas does it; it is started when there is none."""
         with remote_errors(self.name):
-            return cast("ModelStatus", await self._load_handle.remote(model_id))
+            handle = self._routed(self._load_handle, model_id)
+            return cast("ModelStatus", await handle.remote(model_id))
 
     async def unload_model(self, model_id: str) -> ModelStatus:
         """See Loadable. One of the replicas does it."""
         with remote_errors(self.name):
-            return cast("ModelStatus", await self._unload_handle.remote(model_id))
+            handle = self._routed(self._unload_handle, model_id)
+            return cast("ModelStatus", await handle.remote(model_id))
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
         with remote_errors(self.name):
-            return await self._call_handle.remote(verb, model_id, *arguments)
+            handle = self._routed(self._call_handle, model_id)
+            return await handle.remote(verb, model_id, *arguments)
 
     async def _stream(self, verb: str, model_id: str, *arguments: object) -> AsyncGenerator[Any]:
-        remote = self._stream_handle.remote(verb, model_id, *arguments)
+        remote = self._routed(self._stream_handle, model_id).remote(verb, model_id, *arguments)
         response = cast("DeploymentResponseGenerator[Any]", remote)
         try:
             with remote_errors(self.name):
@@ -93,6 +110,11 @@ class Remote:
                         yield item
         finally:
             response.cancel()  # type: ignore[no-untyped-call]
+
+
+    def _routed(self, handle: DeploymentHandle[Any], model_id: str) -> DeploymentHandle[Any]:
+        """To a replica that holds the model, where replicas differ in what they hold."""
+        return handle.options(multiplexed_model_id=model_id) if self._has_several_models else handle
 
 
 class RemoteChat(Remote):
@@ -130,6 +152,10 @@ class RemoteSpeech(Remote):
         """See SpeechModel."""
         return self._stream("speak", request.model, request)
 
+    def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """See SpeechModel."""
+        return self._stream("clone", request.model, request)
+
     async def voices(self, model: str) -> tuple[Voice, ...]:
         """See SpeechModel."""
         return cast("tuple[Voice, ...]", await self._call("voices", model, model))
@@ -150,6 +176,59 @@ class RemoteImages(Remote):
         """See ImageModel."""
         return self._stream("text_to_image", request.model, request)
 
+    def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel."""
+        return self._stream("image_to_image", request.model, request)
+
+    def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel."""
+        return self._stream("inpaint", request.model, request)
+
+
+class RemoteSegmentation(Remote):
+    """A SegmentationModel."""
+
+    def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
+        """See SegmentationModel."""
+        return self._stream("segment_image", request.model, request)
+
+
+class RemoteFaces(Remote):
+    """A FaceModel."""
+
+    def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
+        """See FaceModel."""
+        return self._stream("swap_faces", request.model, request)
+
+    async def extract_pictures(self, request: ExtractPictures) -> ExtractedPictures:
+        """See FaceModel."""
+        found = await self._call("extract_pictures", request.model, request)
+        return cast("ExtractedPictures", found)
+
+
+class RemoteUpscaling(Remote):
+    """An Upscaler."""
+
+    def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
+        """See Upscaler."""
+        return self._stream("upscale", request.model, request)
+
+
+class RemoteDepth(Remote):
+    """A DepthEstimator."""
+
+    def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
+        """See DepthEstimator."""
+        return self._stream("estimate_depth", request.model, request)
+
+
+class RemoteCaptions(Remote):
+    """An ImageDescriber."""
+
+    def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
+        """See ImageDescriber."""
+        return self._stream("describe_image", request.model, request)
+
 
 class RemoteStems(Remote):
     """A StemSeparator."""
@@ -157,6 +236,14 @@ class RemoteStems(Remote):
     def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
         """See StemSeparator."""
         return self._stream("separate_stems", request.model, request)
+
+
+class RemoteConversion(Remote):
+    """A VoiceConverter."""
+
+    def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
+        """See VoiceConverter."""
+        return self._stream("convert_voice", request.model, request)
 
 
 class RemoteMedia(Remote):

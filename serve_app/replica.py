@@ -1,64 +1,70 @@
 """The deployment class of every family: one loaded engine, or several, behind a Serve handle.
 
-It adds to an engine what all engines need in a replica: loading with a status, coalesced streams
-and idle unloading. It knows no modality; verbs are those of the Protocols in `serve_app.core`.
+It adds to an engine what all engines need in a replica: loading with a status, coalesced streams,
+idle unloading and what follows when memory runs out. It knows no modality; verbs are those of the
+Protocols in `serve_app.core`.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator
-from pathlib import Path
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from serve_app.core.config import Family, Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.memory import free_memory, is_device_lost, is_out_of_memory
 from serve_app.core.status import ModelStatus
 from serve_app.core.streams import batched, joined
-from serve_app.engine_pool import EnginePool, LoadEngine
+from serve_app.engine_pool import EnginePool, Loader
 from serve_app.garbage import collect_rarely
 from serve_app.logs import log_to_stderr
+from serve_app.model_routing import announcer
+
+logger = logging.getLogger(__name__)
 
 STREAM_WINDOW_S = 0.02
-IDLE_CHECK_S = 5.0
+IDLE_CHECK_S = 1.0
 
 
 class Replica:
     """Runs the verbs of one family. `model_id` picks the engine of a family with several models."""
 
-    def __init__(self, family: Family, load: LoadEngine, *, load_wait_s: float) -> None:
+    def __init__(
+        self, family: Family, make_loader: Callable[[Family], Loader], *, load_wait_s: float
+    ) -> None:
         log_to_stderr()
         collect_rarely()
         self._pool = EnginePool(
             family.models or (Model(id=family.name),),
-            load,
+            make_loader(family),
             max_loaded=family.placement.max_loaded_models,
             idle_unload_s=family.placement.idle_unload_s,
             load_wait_s=load_wait_s,
+            changed=announcer() if len(family.models) > 1 else lambda _: None,
         )
         self._sweeper: asyncio.Task[None] | None = None
+        self._lost: str | None = None
 
     async def call(self, verb: str, model_id: str, *arguments: Any) -> Any:
         """Run a verb that answers once."""
         self._sweep()
-        async with self._pool.use(model_id) as engine:
-            return await getattr(engine, verb)(*arguments)
+        with self._memory_watched(model_id):
+            async with self._pool.use(model_id) as engine:
+                return await getattr(engine, verb)(*arguments)
 
     async def stream(self, verb: str, model_id: str, *arguments: Any) -> AsyncGenerator[list[Any]]:
         """Run a verb that streams; its items come in lists."""
         self._sweep()
-        async with self._pool.use(model_id) as engine:
-            items = getattr(engine, verb)(*arguments)
-            async for batch in batched(items, window_s=STREAM_WINDOW_S):
-                yield joined(batch)
+        with self._memory_watched(model_id):
+            async with self._pool.use(model_id) as engine:
+                items = getattr(engine, verb)(*arguments)
+                async for batch in batched(items, window_s=STREAM_WINDOW_S):
+                    yield joined(batch)
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The state of the family's models in this replica."""
-        states = self._pool.status()
-        if sum(state.state == "ready" for state in states) != 1:
-            return states
-        memory = {"memory_mb": resident_mb()}
-        return tuple(
-            state.model_copy(update=memory) if state.state == "ready" else state for state in states
-        )
+        return self._pool.status()
 
     async def load_model(self, model_id: str) -> ModelStatus:
         """Begin to load a model."""
@@ -68,6 +74,33 @@ class Replica:
         """Unload a model when nobody uses it."""
         return self._pool.unload(model_id)
 
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a replica that raises."""
+        if self._lost is not None:
+            raise RuntimeError(self._lost)
+
+    @contextmanager
+    def _memory_watched(self, model_id: str) -> Generator[None]:
+        """Running out of memory is the error of one request, after which the memory is free; a
+        process that has lost its GPU is replaced.
+        """
+        try:
+            yield
+            return
+        except Exception as error:
+            if is_device_lost(error):
+                self._lost = f"the GPU is lost to this process: {error}"
+            if not is_out_of_memory(error):
+                raise
+            logger.warning("model %r ran out of memory: %s", model_id, error)
+        # Only here, where the error with its frames is gone, can their tensors be freed.
+        free_memory()
+        raise BackendUnavailable(
+            f"model {model_id!r} ran out of memory; ask for less at once",
+            provider=model_id,
+            code="out_of_memory",
+        )
+
     def _sweep(self) -> None:
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._unload_idle())
@@ -76,12 +109,3 @@ class Replica:
         while True:
             await asyncio.sleep(IDLE_CHECK_S)
             await self._pool.unload_idle()
-
-
-def resident_mb() -> float | None:
-    """Memory of this process, where the system tells it as Linux does."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1)

@@ -45,8 +45,14 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "rerank": ("rerank",),
     "speech": ("text_to_speech",),
     "transcription": ("speech_to_text", "subtitle_generation"),
-    "images": ("image_generation",),
+    "images": ("image_generation", "image_to_image", "inpainting"),
+    "segmentation": ("image_segmentation",),
+    "faces": (),
+    "upscaling": ("image_upscaling",),
+    "depth": ("depth_estimation",),
+    "captioning": ("image_to_text",),
     "stems": ("audio_to_audio",),
+    "conversion": ("audio_to_audio",),
     "media": (),
 }
 PipelineName = Literal["video-dub"]
@@ -59,7 +65,8 @@ class Model(Section):
     """One model of a family. `source` is a hub id or a local path; engines whose model is built in
     need none. `capabilities` adds fine names to those of the family's task. `languages` are
     lower-case codes, for transcription and speech. `created` is a unix second; by default the
-    second in which this server first saw the model.
+    second in which this server first saw the model. `memory_mb` is what it takes once loaded, where
+    1.2 times the size of its weights is a bad guess.
     """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\s?#%]+$")
@@ -71,6 +78,7 @@ class Model(Section):
     can_translate: bool = False
     owned_by: str = "polyphony"
     created: int | None = Field(default=None, ge=0)
+    memory_mb: float | None = Field(default=None, gt=0)
 
 
 class Family(Section):
@@ -106,6 +114,12 @@ class Defaults(Section):
     speech: str | None = None
     transcription: str | None = None
     images: str | None = None
+    segmentation: str | None = None
+    faces: str | None = None
+    upscaling: str | None = None
+    depth: str | None = None
+    captioning: str | None = None
+    conversion: str | None = None
 
 
 class AppConfig(Section):

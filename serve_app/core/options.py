@@ -1,12 +1,25 @@
 """The options of every engine: one class per engine, one union, discriminated by `engine`."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal[
-    "chat", "embeddings", "rerank", "speech", "transcription", "images", "stems", "media", "conversion"
+    "chat",
+    "embeddings",
+    "rerank",
+    "speech",
+    "transcription",
+    "images",
+    "segmentation",
+    "faces",
+    "upscaling",
+    "depth",
+    "captioning",
+    "stems",
+    "media",
+    "conversion",
 ]
 
 
@@ -31,11 +44,13 @@ class EngineOptions(Section):
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
     `is_fallback` marks engines that stand in for a trained model where callers allow that, `clones`
-    those that speak in the voice of a recording.
+    those that speak in the voice of a recording. `honours` are the optional fields of speech
+    requests that the engine acts on; others are reported as ignored.
     """
 
     is_fallback: ClassVar[bool] = False
     clones: ClassVar[bool] = False
+    honours: ClassVar[frozenset[str]] = frozenset()
 
     engine: str
     task: Task
@@ -47,7 +62,8 @@ class FakeOptions(EngineOptions):
 
     `tokens_per_s` paces streams, 0 sends at once. `load_s` delays loading. `fails_with` makes
     loading fail with that cause. `delay_s` is how long speech, transcription, image and media calls
-    take; each adds a line to the file `diary` when it begins and one when it has ended.
+    take; each adds a line to the file `diary` when it begins and one when it has ended, and so
+    does loading.
     """
 
     clones: ClassVar[bool] = True
@@ -71,7 +87,7 @@ class TransformersOptions(EngineOptions):
     """
 
     engine: Literal["transformers"] = "transformers"
-    task: Literal["chat", "embeddings", "rerank"]
+    task: Literal["chat", "embeddings", "rerank", "segmentation", "depth", "captioning"]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
@@ -82,11 +98,18 @@ class TransformersOptions(EngineOptions):
 
 
 class DiffusersOptions(EngineOptions):
-    """Text-to-image pipelines through diffusers. `device` and `threads` as in TransformersOptions;
-    `dtype` auto is bfloat16 on a GPU and float32 on a CPU.
+    """Image pipelines through diffusers. `device` and `threads` as in TransformersOptions; `dtype`
+    auto is bfloat16 on a GPU and float32 on a CPU.
 
     `steps` and `guidance_scale` are the models' own where they are not their pipeline's, as with
     distilled checkpoints. `offload` keeps on the GPU only the part, or the layer, that computes.
+    Up to `max_batch` pictures with the same settings, of any requests, are drawn at once.
+
+    `loras` and `vaes` map names that requests may use to hub ids or local paths; with `hub_loras`
+    requests may name any LoRA on the hub. `ip_adapter` is a directory or hub id that lets requests
+    bring reference pictures: one weights file and an `image_encoder` directory; by default the
+    directory `ip_adapter` of the model, if there is one. `ip_adapter_weights` picks one of several
+    files.
     """
 
     engine: Literal["diffusers"] = "diffusers"
@@ -97,6 +120,12 @@ class DiffusersOptions(EngineOptions):
     steps: int | None = Field(default=None, ge=1, le=150)
     guidance_scale: float | None = Field(default=None, ge=0, le=30)
     offload: Literal["none", "model", "sequential"] = "none"
+    max_batch: int = Field(default=4, ge=1, le=64)
+    loras: dict[str, str] = Field(default_factory=dict)
+    hub_loras: bool = False
+    vaes: dict[str, str] = Field(default_factory=dict)
+    ip_adapter: str | None = None
+    ip_adapter_weights: str | None = None
 
 
 class VllmOptions(EngineOptions):
@@ -144,6 +173,107 @@ class EspeakOptions(EngineOptions):
     voice: str = "en-us"
 
 
+class TransformersSpeechOptions(EngineOptions):
+    """VITS (MMS-TTS among them) and SpeechT5 through transformers. `device` and `threads` as in
+    TransformersOptions.
+
+    SpeechT5 needs a `vocoder`, a hub id or a local path, unless its directory holds one under that
+    name, and a directory of speaker embeddings (.npy, .pt or .bin), by default `voices` in its own:
+    each file is a voice that is named like it. `voice` is the default; else the first.
+    """
+
+    honours: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    engine: Literal["transformers_speech"] = "transformers_speech"
+    task: Literal["speech"] = "speech"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    vocoder: str | None = None
+    voices: Path | None = None
+    voice: str | None = None
+
+
+class PiperOptions(EngineOptions):
+    """Piper voices (ONNX) through piper-tts; needs the `piper` extra. The model's source is a voice
+    file or a directory that holds one, with its `.onnx.json` beside it.
+    """
+
+    engine: Literal["piper"] = "piper"
+    task: Literal["speech"] = "speech"
+    voice: str | None = None
+
+
+class GrabcutOptions(EngineOptions):
+    """Objects told from their background by colour, through OpenCV; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["grabcut"] = "grabcut"
+    task: Literal["segmentation"] = "segmentation"
+
+
+class OpencvFacesOptions(EngineOptions):
+    """Faces found by the cascades in OpenCV's wheel, and cloned over others; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["opencv_faces"] = "opencv_faces"
+    task: Literal["faces"] = "faces"
+
+
+class InsightfaceOptions(EngineOptions):
+    """Faces through the insightface package, which is installed apart, and ONNX weights that the
+    operator has a licence for: see `docs/models.md`. `min_score` is the detector's.
+    """
+
+    engine: Literal["insightface"] = "insightface"
+    task: Literal["faces"] = "faces"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    min_score: float = Field(default=0.5, gt=0, lt=1)
+
+
+class TiledOptions(EngineOptions):
+    """Networks that enlarge pictures tile by tile. `tile_px` bounds the memory; tiles overlap by
+    `overlap_px` on every side. The rest is as in TransformersOptions.
+    """
+
+    task: Literal["upscaling"] = "upscaling"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    tile_px: int = Field(default=192, ge=32)
+    overlap_px: int = Field(default=16, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if 4 * self.overlap_px > self.tile_px:
+            raise ValueError("overlap_px: must be at most a quarter of tile_px")
+        return self
+
+
+class Swin2srOptions(TiledOptions):
+    """Swin2SR checkpoints through transformers."""
+
+    engine: Literal["swin2sr"] = "swin2sr"
+
+
+class SpandrelOptions(TiledOptions):
+    """Real-ESRGAN and its kin through spandrel; needs the `spandrel` extra. The model's source is a
+    weights file or a directory that holds one.
+    """
+
+    engine: Literal["spandrel"] = "spandrel"
+
+
+class LanczosOptions(EngineOptions):
+    """Resizing through Pillow; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["lanczos"] = "lanczos"
+    task: Literal["upscaling"] = "upscaling"
+
+
 class HpssOptions(EngineOptions):
     """Stems by signal processing with numpy; needs no model and no download."""
 
@@ -177,6 +307,14 @@ AnyEngineOptions = Annotated[
     | FasterWhisperOptions
     | PocketsphinxOptions
     | EspeakOptions
+    | TransformersSpeechOptions
+    | PiperOptions
+    | GrabcutOptions
+    | OpencvFacesOptions
+    | InsightfaceOptions
+    | Swin2srOptions
+    | SpandrelOptions
+    | LanczosOptions
     | HpssOptions
     | RubberbandOptions
     | AvOptions,

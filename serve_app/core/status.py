@@ -9,8 +9,8 @@ LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
 
 class ModelStatus(Message):
     """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
-    and what would help. `context_length` is in tokens, once known. `memory_mb` is what the process
-    that holds it has resident, where it holds nothing else; `last_used` is a unix second.
+    and what would help. `context_length` is in tokens, once known. `memory_mb` is what
+    loading it took of its device; `last_used` is a unix second.
     """
 
     id: str

@@ -61,6 +61,12 @@ def app_config(data_dir: Path) -> AppConfig:
                 chat_family("mortal", tokens_per_s=10),
                 chat_family("broken", fails_with=CAUSE),
                 chat_family("several", ("one", "two", "three"), placement={"max_loaded_models": 2}),
+                chat_family(
+                    "spread",
+                    ("left", "right"),
+                    placement={"min_replicas": 2, "max_replicas": 2},
+                    diary=data_dir / "spread",
+                ),
                 chat_family("lazy", load_s=LOAD_S, placement={"min_replicas": 0}),
                 family("vectors", "embeddings", min_replicas=0, idle_unload_s=1),
                 family("order", "rerank", min_replicas=0),
@@ -74,7 +80,13 @@ def app_config(data_dir: Path) -> AppConfig:
 
 
 @pytest.fixture(scope="package")
-def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that the server keeps."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="package")
+def base_url(data_dir: Path) -> Iterator[str]:
     """The running server. Ray's environment must be set before Ray is imported."""
     (port,) = free_ports(1)
     load_environment(Path(__file__).parents[2] / "serve.env", os.environ)
@@ -89,7 +101,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     others = descendants(os.getpid())
     ray.init(address="local", include_dashboard=False, log_to_driver=False, num_cpus=2)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build(app_config(tmp_path_factory.mktemp("data"))), route_prefix="/")
+    serve.run(build(app_config(data_dir)), route_prefix="/")
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
     ray.shutdown()

@@ -31,6 +31,21 @@ class Loaded:
         self.closed += 1
 
 
+class Loading:
+    """A Loader that notes what it is told."""
+
+    def __init__(self, load: Callable[[Model, Report], Loaded]) -> None:
+        self.load = load
+        self.freed: list[str] = []
+        self.wanted = False
+
+    def unloaded(self, model: Model) -> None:
+        self.freed.append(model.id)
+
+    def is_wanted(self) -> bool:
+        return self.wanted
+
+
 def pool_of(
     *names: str,
     load: Callable[[Model, Report], Loaded] = lambda model, _: Loaded(model),
@@ -40,7 +55,7 @@ def pool_of(
 ) -> EnginePool:
     return EnginePool(
         tuple(Model(id=name) for name in names),
-        load,
+        Loading(load),
         max_loaded=max_loaded,
         idle_unload_s=idle_unload_s,
         load_wait_s=load_wait_s,
@@ -178,6 +193,29 @@ async def test_idle_models_leave_where_there_are_several() -> None:
     assert states(single)["c"] == "ready"
     await several.close()
     await single.close()
+
+
+async def test_unused_models_leave_at_once_when_memory_is_wanted() -> None:
+    loading = Loading(lambda model, _: Loaded(model))
+    told: list[list[str]] = []
+    pool = EnginePool(
+        (Model(id="a"), Model(id="b")),
+        loading,
+        max_loaded=2,
+        idle_unload_s=600,
+        load_wait_s=10,
+        changed=told.append,
+    )
+    await _used(pool, "a")
+    async with pool.use("b"):
+        await pool.unload_idle()
+        assert states(pool) == {"a": "ready", "b": "ready"}
+        loading.wanted = True
+        await pool.unload_idle()
+        assert states(pool) == {"a": "unloaded", "b": "ready"}
+    assert loading.freed == ["a"]
+    assert told == [["a"], ["a", "b"], ["b"]]
+    await pool.close()
 
 
 async def test_an_unknown_model() -> None:

@@ -1,0 +1,184 @@
+"""The machine's ledger of loaded models, and loading by it."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from serve_app.core.config import Family, Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.memory import is_device_lost, is_out_of_memory
+from serve_app.core.settings import Storage
+from serve_app.core.status import ModelStatus
+from serve_app.memory.devices import placed_on, weights_mb
+from serve_app.memory.ledger import Holding, MemoryLedger, Shortage
+from serve_app.memory.loader import FamilyLoader
+
+HOLD = """
+import sys
+from pathlib import Path
+from serve_app.memory.ledger import MemoryLedger
+ledger = MemoryLedger(Path(sys.argv[1]))
+assert ledger.reserve("other", "cuda:0", mb=600, free_mb=lambda: 1000.0) is None
+print("held", flush=True)
+if sys.stdin.readline().strip() == "settle":
+    ledger.settle("other", mb=550)
+    print("settled", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger" / "memory.sqlite"
+
+
+@pytest.fixture
+def ledger(file: Path) -> MemoryLedger:
+    return MemoryLedger(file)
+
+
+def loader_of(ledger: MemoryLedger, tmp_path: Path, *, free_mb: float) -> FamilyLoader:
+    family = Family.model_validate(
+        {
+            "name": "chat",
+            "options": {"engine": "fake", "task": "chat"},
+            "models": [{"id": "large", "memory_mb": 800}, {"id": "small", "memory_mb": 10}],
+        }
+    )
+    return FamilyLoader(
+        family, Storage(data_dir=tmp_path), ledger, {}, free=lambda _: free_mb, wait_s=0.0
+    )
+
+
+def test_a_process_books_tells_and_dies(ledger: MemoryLedger, file: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdin is not None
+    assert other.stdout is not None
+    try:
+        assert other.stdout.readline() == "held\n"
+        # What the other one has booked is not taken from the device yet.
+        shortage = ledger.reserve("mine", "cuda:0", mb=500, free_mb=lambda: 1000.0)
+        assert shortage == Shortage(
+            needed_mb=500,
+            free_mb=400,
+            holdings=(Holding(model="other", device="cuda:0", mb=600),),
+        )
+        assert ledger.is_wanted("cuda:0")
+        assert not ledger.is_wanted("cuda:1")
+        assert ledger.reserve("mine", "cuda:1", mb=500, free_mb=lambda: 1000.0) is None
+        other.stdin.write("settle\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "settled\n"
+        # Now it is: the device itself has less free.
+        assert ledger.reserve("mine", "cuda:0", mb=440, free_mb=lambda: 450.0) is None
+        assert not ledger.is_wanted("cuda:0")
+    finally:
+        other.kill()
+        other.communicate()
+    assert [holding.model for holding in ledger.holdings()] == ["mine"]
+    ledger.release("mine")
+    assert ledger.holdings() == ()
+
+
+def test_everything_fits_where_nobody_can_tell(ledger: MemoryLedger) -> None:
+    assert ledger.reserve("mine", "cuda:0", mb=1e9, free_mb=lambda: None) is None
+
+
+def test_two_at_once_cannot_book_the_same_memory(file: Path) -> None:
+    booked = []
+
+    def book(name: str) -> None:
+        if MemoryLedger(file).reserve(name, "cpu", mb=300, free_mb=lambda: 1000.0) is None:
+            booked.append(name)
+
+    threads = [threading.Thread(target=book, args=(f"m{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(booked) == 3
+
+
+def test_what_a_model_takes_is_measured_and_told(ledger: MemoryLedger, tmp_path: Path) -> None:
+    loader = loader_of(ledger, tmp_path, free_mb=1000)
+    told: list[ModelStatus] = []
+    small = Model(id="small", memory_mb=10)
+    loader.load(small, told.append)
+    (holding,) = ledger.holdings()
+    assert (holding.model, holding.device) == ("small", "cpu")
+    assert told[-1].memory_mb == holding.mb > 0
+    loader.unloaded(small)
+    assert ledger.holdings() == ()
+
+
+def test_a_model_that_finds_no_room_says_who_has_it(ledger: MemoryLedger, tmp_path: Path) -> None:
+    ledger.reserve("resident", "cpu", mb=2048, free_mb=lambda: None)
+    ledger.settle("resident", mb=2048)
+    loader = loader_of(ledger, tmp_path, free_mb=512)
+    with pytest.raises(BackendUnavailable) as caught:
+        loader.load(Model(id="large", memory_mb=800), lambda _: None)
+    assert caught.value.code == "out_of_memory"
+    assert "'large' needs about 0.8 GiB on cpu, where 0.5 GiB are free" in caught.value.message
+    assert "'resident' 2.0 GiB" in caught.value.message
+    assert not loader.is_wanted()
+    assert [holding.model for holding in ledger.holdings()] == ["resident"]
+
+
+def test_a_failed_load_holds_nothing(ledger: MemoryLedger, tmp_path: Path) -> None:
+    family = Family.model_validate(
+        {
+            "name": "chat",
+            "options": {"engine": "fake", "task": "chat", "fails_with": "no such weights"},
+            "models": [{"id": "broken"}],
+        }
+    )
+    loader = FamilyLoader(family, Storage(data_dir=tmp_path), ledger, {}, free=lambda _: 1e6)
+    with pytest.raises(BackendUnavailable, match="no such weights"):
+        loader.load(family.models[0], lambda _: None)
+    assert ledger.holdings() == ()
+
+
+def test_weights_are_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.safetensors").write_bytes(bytes(2 * 1024**2))
+    (tmp_path / "unet" / "model.bin").write_bytes(bytes(2 * 1024**2))
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    assert weights_mb(tmp_path) == 2
+    assert weights_mb(tmp_path / "unet" / "model.bin") == 2
+    assert weights_mb(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "device"),
+    [(0, None, "cpu"), (0.5, None, "cuda:0"), (1, "3", "cuda:3"), (2, "1,2", "cuda:1")],
+)
+def test_a_replica_knows_its_device(gpus: float, visible: str | None, device: str) -> None:
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert placed_on(gpus, environment) == device
+
+
+@pytest.mark.parametrize(
+    ("error", "is_short", "is_lost"),
+    [
+        (MemoryError(), True, False),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True, False),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True, False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False, True),
+        (RuntimeError("shapes cannot be multiplied"), False, False),
+        (ValueError("out of memory"), False, False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(
+    error: Exception, is_short: bool, is_lost: bool
+) -> None:
+    assert is_out_of_memory(error) == is_short
+    assert is_device_lost(error) == is_lost
