@@ -10,8 +10,8 @@ SPEECH_RATE = 16_000
 BYTES_PER_SECOND = SPEECH_RATE * 2
 
 
-def speech_blocks(path: Path, *, param: str) -> Iterator[bytes]:
-    """Signed 16-bit little-endian mono at 16 kHz, a frame at a time, in bounded memory.
+def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterator[bytes]:
+    """Signed 16-bit little-endian mono at 16 kHz or `rate`, a frame at a time, in bounded memory.
 
     Works on the first audio track of any container that FFmpeg reads, also of a video. Damaged
     packets are skipped. InvalidRequest with `param` when there is no sound that can be decoded.
@@ -22,10 +22,20 @@ def speech_blocks(path: Path, *, param: str) -> Iterator[bytes]:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             yield from map(_bytes, decoded_frames(container, resampler, param))
     except av.FFmpegError as error:
         raise undecodable(param) from error
+
+
+def first_seconds(blocks: Iterator[bytes], seconds: float) -> Iterator[bytes]:
+    """As much of what `speech_blocks` gives at 16 kHz; the rest is not decoded."""
+    left = round(seconds * SPEECH_RATE) * 2
+    for block in blocks:
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            return
 
 
 def decoded_frames(container: Any, resampler: Any, param: str) -> Iterator[Any]:

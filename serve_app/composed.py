@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
-from serve_app.core.speech import Speak, SpeechEvent, Voice
+from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
 from serve_app.models import Models
 
@@ -32,6 +32,10 @@ class CatalogSpeech:
     def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:
         """See SpeechModel."""
         return self._models.speech(request.model).runs.speak(request)
+
+    def clone(self, request: CloneSpeech) -> AsyncIterator[CloneEvent]:
+        """See SpeechModel."""
+        return self._models.speech(request.model).runs.clone(request)
 
     async def voices(self, model: str) -> tuple[Voice, ...]:
         """See SpeechModel."""

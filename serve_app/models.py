@@ -5,20 +5,27 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from serve_app.chat_describer import ChatDescriber
+from serve_app.core.captioning import ImageDescriber
 from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
+from serve_app.core.depth import DepthEstimator
 from serve_app.core.embeddings import EmbeddingModel
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
+from serve_app.core.face_swap import FaceModel
 from serve_app.core.images import ImageModel
 from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.message import Message
 from serve_app.core.options import Task
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.rerank import RerankModel
+from serve_app.core.segmentation import SegmentationModel
 from serve_app.core.speech import SpeechModel
 from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
+from serve_app.core.upscaling import Upscaler
+from serve_app.core.voice_conversion import VoiceConverter
 
 AnyModel = (
     ChatModel
@@ -27,7 +34,13 @@ AnyModel = (
     | SpeechModel
     | TranscriptionModel
     | ImageModel
+    | SegmentationModel
+    | FaceModel
+    | Upscaler
+    | DepthEstimator
+    | ImageDescriber
     | StemSeparator
+    | VoiceConverter
     | MediaProcessor
 )
 T = TypeVar("T")
@@ -43,9 +56,25 @@ TASK_NAMES: dict[Task, str] = {
     "speech": "speech",
     "transcription": "transcription",
     "images": "image",
+    "segmentation": "segmentation",
+    "faces": "face",
+    "upscaling": "upscaling",
+    "depth": "depth",
+    "captioning": "captioning",
     "stems": "stem separation",
+    "conversion": "voice conversion",
     "media": "media",
 }
+
+
+EXAMPLES: Mapping[Task, str] = {
+    "upscaling": ", such as {engine: swin2sr} with the source caidas/swin2SR-classical-sr-x2-64",
+    "depth": ", such as {engine: transformers, task: depth} with the source "
+    "depth-anything/Depth-Anything-V2-Small-hf",
+    "captioning": ", such as {engine: transformers, task: captioning} with the source "
+    "Salesforce/blip-image-captioning-base",
+}
+"""What to add for the tasks that no built-in model does."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +159,38 @@ class Models:
         """A model that draws."""
         return cast("Found[ImageModel]", self._for("images", name, self.config.defaults.images))
 
+    def segmentation(self, name: str | None) -> Found[SegmentationModel]:
+        """A model that finds objects."""
+        found = self._for("segmentation", name, self.config.defaults.segmentation)
+        return cast("Found[SegmentationModel]", found)
+
+    def faces(self, name: str | None) -> Found[FaceModel]:
+        """A model that finds and swaps faces."""
+        return cast("Found[FaceModel]", self._for("faces", name, self.config.defaults.faces))
+
+    def upscaling(self, name: str | None) -> Found[Upscaler]:
+        """A model that makes pictures larger; see `upscaler_selection` for who may resize."""
+        found = self._for("upscaling", name, self.config.defaults.upscaling)
+        return cast("Found[Upscaler]", found)
+
+    def depth(self, name: str | None) -> Found[DepthEstimator]:
+        """A model that estimates depth."""
+        return cast("Found[DepthEstimator]", self._for("depth", name, self.config.defaults.depth))
+
+    def captioning(self, name: str | None) -> Found[ImageDescriber]:
+        """A model that puts pictures into words: one for that, else a chat model that sees."""
+        seeing = self._seeing(name)
+        if seeing is not None:
+            runs = ChatDescriber(cast("ChatModel", seeing.runs))
+            return Found(seeing.model, seeing.family, runs)
+        found = self._for("captioning", name, self.config.defaults.captioning)
+        return cast("Found[ImageDescriber]", found)
+
+    def every_upscaling(self) -> list[Found[Upscaler]]:
+        """All models that make pictures larger."""
+        found = [found for found in self.all() if found.family.options.task == "upscaling"]
+        return cast("list[Found[Upscaler]]", found)
+
     def stems(self, name: str | None) -> Found[StemSeparator]:
         """A model that takes mixes apart."""
         return cast("Found[StemSeparator]", self._for("stems", name, None))
@@ -139,9 +200,23 @@ class Models:
         found = [found for found in self.all() if found.family.options.task == "stems"]
         return cast("list[Found[StemSeparator]]", found)
 
+    def conversion(self, name: str | None) -> Found[VoiceConverter]:
+        """A model that converts voices."""
+        found = self._for("conversion", name, self.config.defaults.conversion)
+        return cast("Found[VoiceConverter]", found)
+
     def media(self, family: str) -> MediaProcessor:
         """A media family by its name; it has no models."""
         return cast("MediaProcessor", self._runs[family])
+
+    def _seeing(self, name: str | None) -> Found[AnyModel] | None:
+        """The chat model that takes pictures, if `name` means one."""
+        seeing = [found for found in self.all() if _sees(found)]
+        if name is not None and name.strip().lower() not in ("", "auto"):
+            found = self.named(name)
+            return found if _sees(found) else None
+        is_needed = not any(found.family.options.task == "captioning" for found in self.all())
+        return seeing[0] if seeing and is_needed else None
 
     def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
         """Nothing, `auto` and an empty name mean the default."""
@@ -162,7 +237,8 @@ class Models:
             if found.family.options.task == task:
                 return found
         raise BackendUnavailable(
-            f"no {TASK_NAMES[task]} model is configured; add a family for it to the configuration",
+            f"no {TASK_NAMES[task]} model is configured; add a family for it to the configuration"
+            f"{EXAMPLES.get(task, '')}",
             param="model",
         )
 
@@ -171,3 +247,7 @@ class Models:
         found = [f for f in self.all() if task in (None, f.family.options.task)]
         names = ", ".join(repr(f.id) for f in found) or "none is configured"
         return f"{TASK_NAMES[task]} models: {names}" if task else f"models: {names}"
+
+
+def _sees(found: Found[AnyModel]) -> bool:
+    return found.family.options.task == "chat" and "image_to_text" in found.model.capabilities

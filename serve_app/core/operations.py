@@ -3,19 +3,43 @@
 import json
 from typing import Any
 
+from serve_app.core.captioning import DescribeImage, ImageDescription
 from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.depth import DepthMap, EstimateDepth
 from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.images import Images, TextToImage
+from serve_app.core.face_swap import SwapFaces, SwappedFaces
+from serve_app.core.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.speech import Speak
+from serve_app.core.segmentation import SegmentImage, Segments
+from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.core.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.video_dub import DubbedVideo, DubVideo
+from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
 
 Operation = (
-    Chat | Complete | Embed | Rerank | Speak | Transcribe | TextToImage | SeparateStems | DubVideo
+    Chat
+    | Complete
+    | Embed
+    | Rerank
+    | Speak
+    | CloneSpeech
+    | Transcribe
+    | TextToImage
+    | ImageToImage
+    | VaryImage
+    | Inpaint
+    | SegmentImage
+    | SwapFaces
+    | UpscaleImage
+    | EstimateDepth
+    | DescribeImage
+    | SeparateStems
+    | ConvertVoice
+    | DubVideo
 )
 
 
@@ -36,7 +60,22 @@ class SpokenSound(MediaResult):
         return {self.audio.sha256: Facts(duration_s=self.duration_s)}
 
 
-Result = SaidText | Embeddings | Relevance | SpokenSound | Transcript | Images | Stems | DubbedVideo
+Result = (
+    SaidText
+    | Embeddings
+    | Relevance
+    | SpokenSound
+    | Transcript
+    | Images
+    | Segments
+    | SwappedFaces
+    | UpscaledImage
+    | DepthMap
+    | ImageDescription
+    | Stems
+    | ConvertedVoice
+    | DubbedVideo
+)
 
 OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "chat": (Chat, SaidText),
@@ -44,9 +83,19 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "embed": (Embed, Embeddings),
     "rerank": (Rerank, Relevance),
     "audio.speech": (Speak, SpokenSound),
+    "audio.clone": (CloneSpeech, SpokenSound),
     "audio.transcription": (Transcribe, Transcript),
     "image.generation": (TextToImage, Images),
+    "image.edit": (ImageToImage, Images),
+    "image.variation": (VaryImage, Images),
+    "image.inpaint": (Inpaint, Images),
+    "image.segment": (SegmentImage, Segments),
+    "image.faceswap": (SwapFaces, SwappedFaces),
+    "image.upscale": (UpscaleImage, UpscaledImage),
+    "image.depth": (EstimateDepth, DepthMap),
+    "image.description": (DescribeImage, ImageDescription),
     "audio.stems": (SeparateStems, Stems),
+    "audio.convert": (ConvertVoice, ConvertedVoice),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""

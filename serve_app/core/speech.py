@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from serve_app.core.message import Message
+from serve_app.core.media import Blob
+from serve_app.core.message import Message, Progress
 
 AudioFormat = Literal["mp3", "wav", "opus", "flac", "aac", "pcm"]
 
@@ -17,9 +18,31 @@ AUDIO_MIME: dict[AudioFormat, str] = {
 }
 
 
+REFERENCE_S = 15.0
+
+
+OPENAI_VOICES = (
+    "alloy",
+    "ash",
+    "ballad",
+    "cedar",
+    "coral",
+    "echo",
+    "fable",
+    "marin",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
+)
+"""OpenAI's names, which every model maps to voices of its own."""
+
+
 class Speak(Message):
     """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
-    code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono.
+    code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
+    gives the same sound where the engine `honours` it.
     """
 
     model: str
@@ -27,7 +50,24 @@ class Speak(Message):
     voice: str | None = None
     language: str | None = None
     speed: float = 1.0
+    seed: int | None = None
     format: AudioFormat = "mp3"
+
+
+class CloneSpeech(Message):
+    """Speak `text` in the voice that is heard in `reference`, of which at most the first
+    `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
+    The rest is as in Speak; the same `seed` gives the same sound.
+    """
+
+    model: str
+    text: str
+    reference: Blob
+    reference_text: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    format: AudioFormat = "wav"
 
 
 class AudioChunk(Message):
@@ -45,6 +85,7 @@ class Spoken(Message):
 
 
 SpeechEvent = AudioChunk | Spoken
+CloneEvent = Progress | AudioChunk | Spoken
 
 
 class Voice(Message):
@@ -60,6 +101,12 @@ class SpeechModel(Protocol):
     def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:
         """Chunks as they are produced, then Spoken. InvalidRequest with `param` `voice` lists the
         voices when the named one does not exist.
+        """
+        ...
+
+    def clone(self, request: CloneSpeech) -> AsyncIterator[CloneEvent]:
+        """As `speak`, with progress. InvalidRequest with `param` `ref_audio` for a reference in
+        which nobody speaks, UnsupportedCapability from a model that has its own voices only.
         """
         ...
 

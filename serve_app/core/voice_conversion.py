@@ -12,7 +12,7 @@ from serve_app.core.message import Message, Progress
 class ConvertVoice(Message):
     """Say what `source` says as `target` speaks. `is_singing` asks for care with melodies and for
     44.1 kHz instead of 22.05. `pitch_shift` are semitones on top, `length_adjust` is the factor of
-    the duration. `diffusion_steps` and `guidance` are for engines that have such.
+    the duration. `diffusion_steps` and `guidance` are for engines that have such; None is theirs.
     """
 
     model: str
@@ -21,8 +21,8 @@ class ConvertVoice(Message):
     is_singing: bool = False
     pitch_shift: float = Field(default=0.0, ge=-24, le=24)
     length_adjust: float = Field(default=1.0, ge=0.5, le=2)
-    diffusion_steps: int = Field(default=10, ge=10, le=100)
-    guidance: float = Field(default=0.7, ge=0, le=1)
+    diffusion_steps: int | None = Field(default=None, ge=10, le=100)
+    guidance: float | None = Field(default=None, ge=0, le=1)
 
     @property
     def sample_rate(self) -> int:
@@ -49,6 +49,7 @@ class VoiceConverter(Protocol):
 
     def convert_voice(self, request: ConvertVoice) -> AsyncIterator[ConversionEvent]:
         """Last the result. InvalidRequest with `param` `source_audio` or `target_voice` for what
-        holds no sound.
+        holds no sound, and for a target in which nobody speaks. What of the request had no effect
+        is in the result's warnings.
         """
         ...

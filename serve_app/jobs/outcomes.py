@@ -9,7 +9,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.message import Message, Progress
 from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenSound
 from serve_app.core.operations import operation_name as name_of
-from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken
 from serve_app.core.streams import closing, gathered
 from serve_app.core.wav import sized
 
@@ -25,8 +25,8 @@ async def outcome(
     if isinstance(operation, Chat | Complete):
         said = cast("list[ChatEvent]", await gathered(events))
         return SaidText(events=tuple(said))
-    if isinstance(operation, Speak):
-        return await _spoken(operation, cast("AsyncIterator[SpeechEvent]", events), blobs)
+    if isinstance(operation, Speak | CloneSpeech):
+        return await _spoken(operation, cast("AsyncIterator[CloneEvent]", events), blobs, report)
     kind = OPERATIONS[name_of(operation)][1]
     async with closing(events):
         async for event in events:
@@ -38,7 +38,10 @@ async def outcome(
 
 
 async def _spoken(
-    operation: Speak, events: AsyncIterator[SpeechEvent], blobs: BlobStore
+    operation: Speak | CloneSpeech,
+    events: AsyncIterator[CloneEvent],
+    blobs: BlobStore,
+    report: Callable[[Progress], None],
 ) -> SpokenSound:
     data = bytearray()
     end: Spoken | None = None
@@ -46,6 +49,8 @@ async def _spoken(
         async for event in events:
             if isinstance(event, AudioChunk):
                 data += event.data
+            elif isinstance(event, Progress):
+                report(event)
             else:
                 end = event
     if end is None:

@@ -7,7 +7,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job
 from serve_app.core.media import Facts, MediaResult
 from serve_app.core.operations import Operation, Result, blobs_of, to_json
-from serve_app.core.speech import Speak
+from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.database.connection import Database
 
 
@@ -48,6 +48,6 @@ def _origin(job: Job, facts: Facts) -> Origin:
 
 
 def _prompt(operation: Operation) -> str | None:
-    if isinstance(operation, Speak):
+    if isinstance(operation, Speak | CloneSpeech):
         return operation.text
     return getattr(operation, "prompt", None)

@@ -11,8 +11,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from deployments import fake
+from deployments.fake_conversion import FakeConversion
 from deployments.fake_images import FakeImages
 from deployments.fake_stems import FakeStems
+from deployments.fake_vision import FakeCaptions, FakeDepth, FakeUpscaling
 from pipelines.video_dub import VideoDub
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
@@ -83,7 +85,11 @@ ENGINES = {
     "speech": fake.FakeSpeech,
     "transcription": fake.FakeTranscription,
     "images": FakeImages,
+    "upscaling": FakeUpscaling,
+    "depth": FakeDepth,
+    "captioning": FakeCaptions,
     "stems": FakeStems,
+    "conversion": FakeConversion,
     "media": fake.FakeMedia,
 }
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

@@ -4,13 +4,16 @@ import base64
 from typing import Any
 
 from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
 from serve_app.core.images import Images
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.operations import SpokenSound
 from serve_app.core.stems import Stems
+from serve_app.core.upscaling import UpscaledImage
 from serve_app.core.video_dub import DubbedVideo
+from serve_app.core.voice_conversion import ConvertedVoice
 
 
 class MediaRendering:
@@ -27,8 +30,16 @@ class MediaRendering:
                 return await self._spoken(job, result)
             case Images():
                 return await self._drawn(job, result)
+            case UpscaledImage():
+                return await self._upscaled(job, result)
+            case DepthMap():
+                item = await self._item(job, result.depth, job.output.get("response_format", "url"))
+                return _envelope(job, [item], result.warnings)
             case Stems():
                 return await self._separated(job, result)
+            case ConvertedVoice():
+                key = job.output.get("response_format", "url")
+                return _envelope(job, [await self._item(job, result.audio, key)], result.warnings)
             case DubbedVideo():
                 return await self._dubbed(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
@@ -48,6 +59,11 @@ class MediaRendering:
         return _envelope(job, items, images.warnings) | {
             "prompt_cache_hit": images.prompt_cache_hit
         }
+
+    async def _upscaled(self, job: Job, upscaled: UpscaledImage) -> dict[str, Any]:
+        item = await self._item(job, upscaled.image, job.output.get("response_format", "url"))
+        item |= upscaled.size.model_dump() | {"engine": upscaled.engine}
+        return _envelope(job, [item], upscaled.warnings)
 
     async def _separated(self, job: Job, stems: Stems) -> dict[str, Any]:
         key, trained = job.output.get("response_format", "url"), job.output.get("trained_engine")

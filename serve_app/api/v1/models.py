@@ -28,7 +28,13 @@ TYPES: dict[Task, ModelType] = {
     "speech": "tts",
     "transcription": "audio",
     "stems": "audio",
+    "conversion": "audio",
     "images": "image",
+    "segmentation": "image",
+    "faces": "image",
+    "upscaling": "image",
+    "depth": "image",
+    "captioning": "vision",
 }
 INTERNAL = {"id", "context_length", "memory_mb", "requests", "last_used"}
 """What a model's state says elsewhere, or to administrators only."""
@@ -40,7 +46,13 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
     "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
     "stems": ("v1/audio/stems",),
+    "conversion": ("v1/audio/convert",),
     "images": ("v1/images/generations",),
+    "segmentation": ("v1/images/segment",),
+    "faces": ("v1/images/faceswap",),
+    "upscaling": ("v1/images/upscale",),
+    "depth": ("v1/images/depth",),
+    "captioning": (),
 }
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
 
