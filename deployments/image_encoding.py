@@ -1,6 +1,7 @@
 """Pictures to bytes, with what they were made from written into them; and the rule for sizes."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 from serve_app.core.images import ImageFormat, Size, TextToImage
@@ -25,6 +26,11 @@ def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: st
     else:
         image.save(target, format.upper(), quality=compression, exif=_exif(parameters))
     return target.getvalue()
+
+
+def saved_png(image: Any, target: Path, *, colours: bytes | None = None) -> None:
+    """A Pillow image as a PNG file; `colours` is an ICC profile."""
+    image.save(target, "PNG", compress_level=PNG_EFFORT, icc_profile=colours)
 
 
 def parameters_text(

@@ -1,6 +1,8 @@
 """Media that tests make."""
 
 import io
+import struct
+import zlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,3 +17,18 @@ def png(color: str = "red", size: tuple[int, int] = (800, 400), **options: Any) 
 
 async def chunks(data: bytes) -> AsyncGenerator[bytes]:
     yield data
+
+
+def huge_png(width: int = 9000, height: int = 8000) -> bytes:
+    """Ten kilobytes that decode to 72 million pixels."""
+    target = io.BytesIO()
+    Image.new("1", (width, height)).save(target, "PNG", optimize=True)
+    return target.getvalue()
+
+
+def claiming_png(width: int = 100_000, height: int = 100_000) -> bytes:
+    """A small picture whose header claims another size; every checksum is right."""
+    data = bytearray(png(size=(4, 4)))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)

@@ -1,4 +1,4 @@
-"""Images: text to pictures."""
+"""Images: text to pictures, and pictures to pictures."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
@@ -10,6 +10,9 @@ from serve_app.core.message import Message, Progress
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 Quality = Literal["low", "standard", "high"]
+
+MAX_PIXELS = 64_000_000
+"""Of a picture that an operation takes or makes, where nothing else is said."""
 
 IMAGE_MIME: dict[ImageFormat, str] = {
     "png": "image/png",
@@ -25,15 +28,37 @@ class Size(Message):
     height: int = Field(ge=1)
 
 
-class TextToImage(Message):
-    """Draw `prompt`, `count` times; image i is drawn from `seed` + i.
+class Lora(Message):
+    """Low-rank weights laid over the model's own while one request is drawn: a stored file, or the
+    name of one that the family's options list, or a repository on the hub.
+    """
+
+    file: Blob | None = None
+    registered: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+
+
+class References(Message):
+    """Pictures whose subject, not whose outlines, the result follows; `strength` from 0 to 1.
+    `field` is the request's field that named them.
+    """
+
+    images: tuple[Blob, ...] = Field(min_length=1)
+    strength: float = Field(default=0.6, ge=0, le=1)
+    field: str = "character_references"
+
+
+class Drawing(Message):
+    """What all requests for pictures share: draw `count` of them, image i from `seed` + i.
 
     None in `size`, `steps`, `guidance_scale` and `scheduler` means the model's own; `quality`
     scales the model's own steps only. `compression` is the quality of jpeg and webp, 0 to 100.
+    `vae_model` names one that the family's options list.
     """
 
     model: str
-    prompt: str
+    prompt: str = ""
     negative_prompt: str | None = None
     count: int = Field(default=1, ge=1)
     size: Size | None = None
@@ -45,6 +70,42 @@ class TextToImage(Message):
     checks_safety: bool = True
     format: ImageFormat = "png"
     compression: int = Field(default=95, ge=0, le=100)
+    loras: tuple[Lora, ...] = ()
+    vae_model: str | None = None
+    references: References | None = None
+
+
+class TextToImage(Drawing):
+    """Draw `prompt`."""
+
+    prompt: str
+
+
+class ImageToImage(Drawing):
+    """Draw over `image`, of which less is left the greater `strength` is.
+
+    A given `size` is covered by the image, which is cropped at its centre and never stretched.
+    Without one the result has the image's own size, or, with `is_sized_by_model`, its proportions
+    and about as many pixels as the model draws by itself.
+    """
+
+    image: Blob
+    strength: float = Field(default=0.75, ge=0, le=1)
+    is_sized_by_model: bool = False
+
+
+class VaryImage(ImageToImage):
+    """Draw over `image` without words."""
+
+
+class Inpaint(ImageToImage):
+    """Draw over the part of `image` that `mask` selects; every other pixel stays as it is.
+
+    In a mask that is not opaque the transparent part is drawn over, else the white part. It is
+    resized to the image.
+    """
+
+    mask: Blob
 
 
 class Image(Message):
@@ -73,10 +134,21 @@ ImageEvent = Progress | Images
 
 
 class ImageModel(Protocol):
-    """Draws."""
+    """Draws. Each verb yields Progress in steps over all images, then the Images.
+
+    InvalidRequest names the field: `scheduler` and `vae_model` list those that fit the model,
+    `loras[i]` is unknown or made for another one. UnsupportedCapability for a verb, or references,
+    that the model is not made for.
+    """
 
     def text_to_image(self, request: TextToImage) -> AsyncIterator[ImageEvent]:
-        """Progress in steps over all images, then the Images. InvalidRequest with `param`
-        `scheduler` lists those that fit the model when the named one does not.
-        """
+        """Pictures of a text."""
+        ...
+
+    def image_to_image(self, request: ImageToImage) -> AsyncIterator[ImageEvent]:
+        """A picture drawn anew."""
+        ...
+
+    def inpaint(self, request: Inpaint) -> AsyncIterator[ImageEvent]:
+        """A part of a picture drawn anew."""
         ...

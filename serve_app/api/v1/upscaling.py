@@ -1,0 +1,49 @@
+"""POST /v1/images/upscale."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.job_calls import called
+from serve_app.api.v1.media_answer import output_key
+from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.core.upscaling import Scale, UpscaleImage
+from serve_app.upscaler_selection import select_upscaler
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+
+class UpscaleBody(JobBody):
+    """A picture, and how much larger it is wanted."""
+
+    image: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    model: Text | None = Field(default=None, max_length=500)
+    scale: Scale | None = None
+    allow_resize: Flag | None = None
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+
+@router.post("/v1/images/upscale")
+async def upscale(
+    body: UpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Make a picture exactly 2, 3, 4 or 8 times as large."""
+    form = output_key(body.response_format, "image", ("b64_json",))
+    allows_resize = bool(body.allow_resize)
+    found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+    operation = UpscaleImage(
+        model=found.id,
+        image=await context.intake.take(body.image, param="image", kind="image"),
+        scale=body.scale or 4,
+        allows_resize=allows_resize,
+        max_pixels=context.config.limits.image_pixels,
+    )
+    return await called(body, operation, request, context, principal, {"response_format": form})
