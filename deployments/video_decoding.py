@@ -1,0 +1,211 @@
+"""Any film to upright RGB frames with their times, one by one, in bounded memory.
+
+Everything here blocks. Iterators are closed by who stops early, which closes the file.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from deployments.tone_mapping import is_high_range, standard_range
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.images import Size
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+MAX_PIXELS = 8192 * 4320
+UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
+"""Their packets say nothing of when a frame is shown, only of the order."""
+STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
+FALLBACK_RATE = 25.0
+WHOLE_SHARE = 0.9
+
+
+class Frame(NamedTuple):
+    """`pixels` are height by width by RGB, 8 bits; `at_s` counts from the first frame."""
+
+    at_s: float
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a file says of itself; `size` is upright and of square pixels. `fps` is the average."""
+
+    size: Size
+    fps: float
+    duration_s: float | None
+    num_frames: int | None
+    has_sound: bool
+
+
+def probed(path: Path, *, param: str) -> Film:
+    """Look into a film: its header and its first frame, which alone tells how it is turned.
+
+    InvalidRequest with `param` for what is no film or has no frame; PayloadTooLarge for frames of
+    more than `MAX_PIXELS`.
+    """
+    with _opened(path, param) as (container, stream):
+        first = next(iter(container.decode(stream)), None)
+        if first is None:
+            raise _undecodable(param)
+        width, height = _upright_size(first, stream)
+        fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
+        duration_s = _duration_s(container, stream)
+        counted = stream.frames or (round(duration_s * fps) if duration_s else None)
+        return Film(
+            size=Size(width=width, height=height),
+            fps=fps,
+            duration_s=duration_s,
+            num_frames=counted,
+            has_sound=bool(container.streams.audio),
+        )
+
+
+def film_frames(path: Path, *, param: str) -> Generator[Frame]:
+    """The frames in the order they are shown, turned upright, with square pixels, high dynamic
+    range brought down. Damaged packets are skipped; times never fall.
+
+    Raises as `probed`, and InvalidRequest at the end when much of the film is missing.
+    """
+    with _opened(path, param) as (container, stream):
+        reading = _Reading(container, stream)
+        for frame in reading.frames():
+            yield Frame(reading.shown_s(frame), _pixels(frame, stream))
+        if reading.count == 0:
+            raise _undecodable(param)
+        reading.check_end(param)
+
+
+def at_rate(frames: Iterator[Frame], fps: float) -> Iterator[Pixels]:
+    """The frame that is shown at each tick of a steady rate: dropped or repeated as need be. The
+    last one is shown as long as the one before it.
+    """
+    tick = 0
+    shown: Frame | None = None
+    lasted_s = 1 / fps
+    for frame in frames:
+        while shown is not None and tick / fps < frame.at_s - 0.5 / fps:
+            yield shown.pixels
+            tick += 1
+        if shown is not None:
+            lasted_s = frame.at_s - shown.at_s
+        shown = frame
+    while shown is not None and tick / fps < shown.at_s + lasted_s - 0.5 / fps:
+        yield shown.pixels
+        tick += 1
+
+
+@contextmanager
+def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
+    """The container and its picture. What decoding raises inside becomes InvalidRequest."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if container.format.name.split(",")[0] in STILL_FORMATS:
+                raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
+            if not container.streams.video:
+                raise InvalidRequest(f"{param}: there is no picture in this file", param=param)
+            stream: Any = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MAX_PIXELS:
+                raise PayloadTooLarge(
+                    f"{param}: {width}x{height} is more than the allowed {MAX_PIXELS} pixels",
+                    param=param,
+                )
+            yield container, stream
+    except av.FFmpegError as error:
+        raise _undecodable(param) from error
+
+
+class _Reading:
+    """A film on its way through the decoder: how far it is by its frames and by its packets."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._container = container
+        self._stream = stream
+        self._rate = float(stream.average_rate or FALLBACK_RATE)
+        self._is_timed = container.format.name not in UNTIMED_FORMATS
+        self._begin: float | None = None
+        self._shown_s = 0.0
+        self._end_s = 0.0
+        self.count = 0
+
+    def frames(self) -> Iterator[Any]:
+        """Those of every packet that is not damaged."""
+        for packet in self._container.demux(self._stream):
+            if packet.pts is not None:
+                end = packet.pts + (packet.duration or 0)
+                self._end_s = max(self._end_s, float(end * self._stream.time_base))
+            try:
+                decoded = packet.decode()
+            except av.InvalidDataError:
+                continue
+            for frame in decoded:
+                self.count += 1
+                yield frame
+
+    def shown_s(self, frame: Any) -> float:
+        """When it is shown, counted from the first one; never before the one before it."""
+        shown = frame.time if self._is_timed else None
+        shown = (self.count - 1) / self._rate if shown is None else shown
+        self._begin = shown if self._begin is None else self._begin
+        self._shown_s = max(self._shown_s, shown - self._begin)
+        return self._shown_s
+
+    def check_end(self, param: str) -> None:
+        """Files that were cut off announce more than they hold."""
+        announced_s = _duration_s(self._container, self._stream)
+        held_s = max(self._end_s - (self._begin or 0), self._shown_s) + 2 / self._rate
+        if announced_s is None or held_s >= announced_s * WHOLE_SHARE:
+            return
+        raise InvalidRequest(
+            f"{param}: the file is cut off; it announces {announced_s:.1f} s and holds "
+            f"{self._shown_s:.1f} s",
+            param=param,
+        )
+
+
+def _pixels(frame: Any, stream: Any) -> Pixels:
+    width, height = _square_size(frame, stream)
+    if is_high_range(frame):
+        pixels = standard_range(frame, width, height)
+    else:
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return np.ascontiguousarray(np.rot90(pixels, k=_quarter_turns(frame)))
+
+
+def _square_size(frame: Any, stream: Any) -> tuple[int, int]:
+    """As stored, with the width that makes pixels square."""
+    ratio = stream.sample_aspect_ratio
+    if not ratio or ratio == 1 or not 0.1 < ratio < 10:
+        return frame.width, frame.height
+    return max(1, round(frame.width * float(ratio))), frame.height
+
+
+def _upright_size(frame: Any, stream: Any) -> tuple[int, int]:
+    width, height = _square_size(frame, stream)
+    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
+
+
+def _quarter_turns(frame: Any) -> int:
+    """Counter-clockwise, as the display matrix of MP4 and QuickTime says."""
+    return round(frame.rotation / 90) % 4
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _undecodable(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: no picture can be decoded from this file; send mp4, webm, mkv or mov",
+        param=param,
+    )

@@ -1,0 +1,158 @@
+"""RGB frames to MP4 with H.264 in yuv420p, playable from its first bytes, in bounded memory.
+
+Sides are made even, as yuv420p wants them, by repeating the last row or column. Everything here
+blocks.
+"""
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+
+from deployments.sound_track import SoundTrack
+from serve_app.core.errors import InternalError
+from serve_app.core.images import Size
+from serve_app.core.video import VideoQuality
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+TICKS_PER_S = 90_000
+BT709 = 1
+"""Matrix, primaries and transfer of ITU-T H.273."""
+STUDIO_RANGE = 1
+PRESETS: dict[VideoQuality, dict[str, str]] = {
+    "draft": {"preset": "ultrafast", "crf": "26"},
+    "fast": {"preset": "veryfast", "crf": "20"},
+    "best": {"preset": "medium", "crf": "16"},
+}
+
+
+def even_size(size: Size) -> Size:
+    """The next even sides."""
+    return Size(width=size.width + size.width % 2, height=size.height + size.height % 2)
+
+
+def exact_rate(fps: float) -> Fraction:
+    """Frames per second as the fraction that was meant: 29.97 is 30000/1001."""
+    ntsc = Fraction(round(fps) * 1000, 1001)
+    if round(fps) and abs(float(ntsc) - fps) < 0.005:
+        return ntsc
+    return Fraction(fps).limit_denominator(1000)
+
+
+def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality = "fast") -> Any:
+    """An H.264 stream in an open container; `size` has even sides."""
+    picture = output.add_stream("libx264", rate=rate, options=PRESETS[quality])
+    picture.width, picture.height, picture.pix_fmt = size.width, size.height, "yuv420p"
+    return picture
+
+
+class VideoWriter:
+    """One film. Frames come in one by one, in RGB and in the size given; a sound track is copied
+    where MP4 can carry it, else encoded, and ends with the picture.
+
+    As a context manager it closes the file; the film is whole only after `finish`. With `is_timed`
+    every frame has a time of its own, else they are `fps` to a second.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        size: Size,
+        *,
+        fps: float,
+        quality: VideoQuality = "fast",
+        sound: Path | None = None,
+        is_timed: bool = False,
+    ) -> None:
+        self._stack = ExitStack()
+        self._given = size
+        self.size = even_size(size)
+        self._rate = exact_rate(fps)
+        self._base = Fraction(1, TICKS_PER_S) if is_timed else 1 / self._rate
+        self._is_timed = is_timed
+        self.num_frames = 0
+        self.duration_s = 0.0
+        self._last_ticks = -1
+        self._held: Any = None
+        options = {"movflags": "+faststart"}
+        opened = av.open(str(target), "w", format="mp4", options=options)
+        self._output: Any = self._stack.enter_context(opened)
+        self._picture = self._begun(quality)
+        self._sound = sound and self._stack.enter_context(SoundTrack(sound, self._output))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def fps(self) -> float:
+        """The rate of a film whose frames have no times of their own."""
+        return float(self._rate)
+
+    def write(self, pixels: Pixels, *, at_s: float | None = None) -> None:
+        """The next frame; `at_s` is when it is shown, later than the one before."""
+        frame: Any = av.VideoFrame.from_ndarray(self._padded(pixels), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=BT709)
+        frame.colorspace, frame.color_range = BT709, STUDIO_RANGE
+        frame.pts = self._ticks(at_s)
+        frame.time_base = self._base
+        self._mux(self._picture.encode(frame))
+        self.num_frames += 1
+        self.duration_s = float(frame.pts * self._base + 1 / self._rate)
+        if self._sound:
+            self._sound.write_until(float(frame.pts * self._base))
+
+    def finish(self) -> None:
+        """Write what is held back and put the index before the data."""
+        if self.num_frames == 0:
+            raise InternalError("a film without frames was to be written")
+        self._mux([*self._picture.encode(None), None])
+        if self._sound:
+            self._sound.write_until(self.duration_s)
+            self._sound.finish()
+        self._stack.close()
+
+    def _mux(self, packets: list[Any]) -> None:
+        """Packets with durations, which are known when the next one comes; None is the end."""
+        for packet in packets:
+            if self._held is not None:
+                lasts = (
+                    1 / self._rate if packet is None else (packet.dts - self._held.dts) * self._base
+                )
+                self._held.duration = round(lasts / self._base)
+                self._output.mux(self._held)
+            self._held = packet
+
+    def _begun(self, quality: VideoQuality) -> Any:
+        picture = add_picture(self._output, self.size, self._rate, quality)
+        if self._is_timed:
+            # Frames out of order would be decoded at times that fit no duration.
+            picture.options = picture.options | {"bf": "0"}
+        context = picture.codec_context
+        context.time_base = self._base
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = STUDIO_RANGE
+        return picture
+
+    def _ticks(self, at_s: float | None) -> int:
+        if not self._is_timed or at_s is None:
+            ticks = self._last_ticks + 1
+        else:
+            ticks = max(self._last_ticks + 1, round(at_s * TICKS_PER_S))
+        self._last_ticks = ticks
+        return ticks
+
+    def _padded(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        if (width, height) != (self._given.width, self._given.height):
+            raise InternalError(f"a frame of {width}x{height} does not fit into this film")
+        below, beside = self.size.height - height, self.size.width - width
+        if below or beside:
+            pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
+        return np.ascontiguousarray(pixels)
