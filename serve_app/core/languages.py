@@ -28,13 +28,34 @@ _CODES = {name: code for code, name in NAMES.items()} | {
     "valencian": "ca",
 }
 
+# ISO 639-3 (and 639-2/B, where it differs) for those that have two letters as well.
+_THREE_LETTERS = """
+afr af|amh am|ara ar|asm as|aze az|azj az|bak ba|bel be|bul bg|ben bn|bod bo|bre br|bos bs|cat ca
+ces cs|cze cs|cym cy|wel cy|dan da|deu de|ger de|ell el|gre el|eng en|epo eo|spa es|est et|eus eu
+baq eu|fas fa|per fa|fin fi|fao fo|fra fr|fre fr|gle ga|gla gd|glg gl|grn gn|guj gu|hau ha|heb he
+hin hi|hrv hr|hat ht|hun hu|hye hy|arm hy|ina ia|ind id|isl is|ice is|ita it|jpn ja|jav jv|kat ka
+geo ka|kaz kk|khm km|kan kn|kor ko|kur ku|kmr ku|kir ky|lat la|ltz lb|lin ln|lao lo|lit lt|lav lv
+mlg mg|mri mi|mao mi|mkd mk|mac mk|mal ml|mon mn|mar mr|msa ms|zlm ms|may ms|mlt mt|mya my|bur my
+nep ne|npi ne|nld nl|dut nl|nno nn|nor no|nob no|oci oc|ori or|ory or|pan pa|pol pl|pus ps|por pt
+que qu|ron ro|rum ro|rus ru|san sa|snd sd|sin si|slk sk|slo sk|slv sl|sna sn|som so|sqi sq|alb sq
+srp sr|sun su|swe sv|swa sw|swh sw|tam ta|tel te|tgk tg|tha th|tuk tk|tgl tl|tsn tn|tur tr|tat tt
+ukr uk|urd ur|uzb uz|vie vi|yid yi|yor yo|zho zh|chi zh
+"""
+_SHORTER: dict[str, str] = {
+    code: shorter
+    for code, _, shorter in (
+        entry.partition(" ") for entry in _THREE_LETTERS.strip().replace("\n", "|").split("|")
+    )
+}
+
 
 def language_code(text: str) -> str | None:
-    """The lower-case code for a code, a locale (`en-US`, `pt_BR`) or an English name; the region
-    is dropped. None for an unknown language.
+    """The lower-case code for a code (two letters where there are such), a locale (`en-US`,
+    `pt_BR`) or an English name; the region is dropped. None for an unknown language.
     """
     folded = text.strip().lower().replace("_", "-")
     code = folded.partition("-")[0]
+    code = _SHORTER.get(code, code)
     if code in NAMES:
         return code
     return _CODES.get(folded)

@@ -23,6 +23,10 @@ from serve_app.core.languages import NAMES, language_code, language_name
         ("farsi", "fa"),
         ("cmn", "cmn"),
         ("haw", "haw"),
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("zho-TW", "zh"),
     ],
 )
 def test_a_code_a_locale_or_a_name_is_understood(text: str, code: str) -> None:
@@ -30,7 +34,7 @@ def test_a_code_a_locale_or_a_name_is_understood(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "-", "klingon", "e", "eng", "xx-DE", "greek ancient", "d e", "x" * 10_000]
+    "text", ["", " ", "-", "klingon", "e", "tlh", "xx-DE", "greek ancient", "d e", "x" * 10_000]
 )
 def test_an_unknown_language_has_no_code(text: str) -> None:
     assert language_code(text) is None

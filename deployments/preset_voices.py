@@ -1,0 +1,75 @@
+"""The voices and the language of a model that has its own: names to speakers, and what is said when
+somebody asks for another one.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.languages import language_code
+from serve_app.core.speech import OPENAI_VOICES, Voice
+
+LISTED = 40
+
+
+class PresetVoices:
+    """A model's speakers, of which there is at least one. OpenAI's names that are no speaker's
+    stand for the speakers in turn. BackendUnavailable for a `default` that is no speaker.
+    """
+
+    def __init__(self, speakers: Sequence[str], *, default: str | None) -> None:
+        if default is not None and default not in speakers:
+            raise BackendUnavailable(
+                f"options.voice: unknown voice {default[:100]!r}; voices: {_listed(speakers)}"
+            )
+        self._default = speakers[0] if default is None else default
+        self._named = {name: name for name in (self._default, *speakers)}
+        for k, name in enumerate(OPENAI_VOICES):
+            self._named.setdefault(name, speakers[k % len(speakers)])
+
+    def listing(self, language: str | None) -> tuple[Voice, ...]:
+        """The default, the other speakers, OpenAI's names."""
+        return tuple(Voice(name=name, language=language) for name in self._named)
+
+    def speaker(self, name: str | None) -> str:
+        """The speaker of a name; None is the default. InvalidRequest lists the names."""
+        if name is None:
+            return self._default
+        found = self._named.get(name.strip())
+        if found is None:
+            raise InvalidRequest(
+                f"unknown voice {name[:100]!r}; voices: {_listed(list(self._named))}",
+                param="voice",
+            )
+        return found
+
+
+class OwnLanguages:
+    """The languages that a model speaks, as far as anybody said."""
+
+    def __init__(self, model_id: str, languages: Iterable[str]) -> None:
+        self._model_id = model_id
+        self._codes = {language_code(name) or name for name in languages}
+
+    @property
+    def only(self) -> str | None:
+        """The language of a model that has one."""
+        return next(iter(self._codes)) if len(self._codes) == 1 else None
+
+    def warnings(self, asked: str | None) -> tuple[str, ...]:
+        """InvalidRequest for a language that is not among those that are known; a warning when
+        none is.
+        """
+        code = language_code(asked) if asked else None
+        if code is None or code in self._codes:
+            return ()
+        if not self._codes:
+            return (f"language {asked!r} had no effect: the model does not say what it speaks",)
+        raise InvalidRequest(
+            f"model {self._model_id!r} does not speak {asked!r}; "
+            f"languages: {', '.join(sorted(self._codes))}",
+            param="language",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (" …" if len(names) > LISTED else "")
