@@ -4,10 +4,10 @@ Imported only where torch is.
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -15,13 +15,20 @@ from safetensors import SafetensorError
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options import DiffusersOptions, TransformersOptions
+from serve_app.core.options import TiledOptions, TransformersOptions
 
 UNLIMITED = 10**6
 """Tokenizers without a limit of their own say 10^30."""
 
 
-def device_of(options: TransformersOptions | DiffusersOptions) -> torch.device:
+class Placed(Protocol):
+    """Options that say where the model goes: auto, cpu or cuda."""
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+
+def device_of(options: Placed) -> torch.device:
     """Where the model goes. BackendUnavailable for cuda where there is none."""
     if options.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +39,7 @@ def device_of(options: TransformersOptions | DiffusersOptions) -> torch.device:
     return torch.device(options.device)
 
 
-def dtype_of(options: TransformersOptions, device: torch.device) -> Any:
+def dtype_of(options: TransformersOptions | TiledOptions, device: torch.device) -> Any:
     """`auto` is the checkpoint's own type on a GPU and float32 on a CPU, where halves are slow."""
     if options.dtype == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
@@ -68,6 +75,20 @@ def loading(model: Model, path: Path | None, *, library: str = "transformers") -
             f"model {model.id!r} cannot be loaded by {library}: {_without_paths(reason)}; "
             "check that its source is a complete checkpoint of the right kind"
         ) from error
+
+
+def check_complete(
+    model: Model, missing: Iterable[str], *, kind: str, unused: str | None = None
+) -> None:
+    """BackendUnavailable when weights of a checkpoint would be random, but for those whose name
+    has the pattern `unused` in it.
+    """
+    lost = sorted(name for name in missing if unused is None or not re.search(unused, name))
+    if lost:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more; "
+            f"set its source to {kind}"
+        )
 
 
 def _without_paths(text: str) -> str:

@@ -11,6 +11,7 @@ from serve_app.core.errors import BackendUnavailable
 
 T = TypeVar("T")
 _END = object()
+UNLOADED = "the model was unloaded; try again"
 
 
 def in_thread(
@@ -43,7 +44,7 @@ async def pushed(
 
     `work` is given a function that takes an item and one that says whether to stop. Closing the
     generator makes it true and waits for the thread, so that whatever it holds is free afterwards.
-    BackendUnavailable when the executor is shut down before the thread's turn.
+    BackendUnavailable when the executor is shut down, before or after the call.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[object] = asyncio.Queue()
@@ -56,7 +57,10 @@ async def pushed(
         if not stop.is_set():
             work(push, stop.is_set)
 
-    running = loop.run_in_executor(executor, run)
+    try:
+        running = loop.run_in_executor(executor, run)
+    except RuntimeError:
+        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
     running.add_done_callback(lambda _: items.put_nowait(_END))
     try:
         while (item := await items.get()) is not _END:

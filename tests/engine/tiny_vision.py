@@ -1,0 +1,59 @@
+"""Tiny random checkpoints of what looks at pictures, and calls of the engines over them."""
+
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution, Swin2SRImageProcessorPil
+
+from serve_app.core.media import Blob, BlobStore
+from tests.pictures import chunks
+
+
+def save_swin2sr(folder: Path, *, upscale: int = 2, **fields: Any) -> Path:
+    torch.manual_seed(0)
+    config = Swin2SRConfig(
+        embed_dim=8,
+        depths=[2],
+        num_heads=[2],
+        window_size=4,
+        image_size=16,
+        upscale=upscale,
+        upsampler=fields.pop("upsampler", "pixelshuffledirect"),
+        **fields,
+    )
+    Swin2SRForImageSuperResolution(config).save_pretrained(folder)
+    Swin2SRImageProcessorPil().save_pretrained(folder)
+    return folder
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """Red grows to the right, green downwards, blue is in the middle."""
+    rows = [
+        (255 * x // max(width - 1, 1), 255 * y // max(height - 1, 1), 128)
+        for y in range(height)
+        for x in range(width)
+    ]
+    image = Image.new("RGB", (width, height))
+    image.putdata(rows)
+    return image
+
+
+async def stored(blobs: BlobStore, image: Image.Image | bytes, format: str = "PNG") -> Blob:
+    if isinstance(image, bytes):
+        return await blobs.write(chunks(image))
+    target = io.BytesIO()
+    image.save(target, format)
+    return await blobs.write(chunks(target.getvalue()))
+
+
+async def picture_of(blobs: BlobStore, blob: Blob) -> Image.Image:
+    data = b"".join([chunk async for chunk in blobs.read(blob)])
+    return Image.open(io.BytesIO(data))
+
+
+async def last(events: AsyncIterator[Any]) -> Any:
+    return [event async for event in events][-1]

@@ -1,0 +1,141 @@
+"""Files of every kind as plain pictures."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deployments.image_decoding import Picture, decoded_picture
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from tests.pictures import claiming_png, huge_png, png
+
+LIMIT = 64_000_000
+
+
+def decoded(data: bytes, tmp_path: Path, limit: int = LIMIT) -> Picture:
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    return decoded_picture(path, param="image", max_pixels=limit)
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    target = io.BytesIO()
+    image.save(target, format, **options)
+    return target.getvalue()
+
+
+def pixel(picture: Picture) -> Any:
+    return picture.image.getpixel((0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "format"),
+    [
+        ("RGB", (200, 30, 60), "PNG"),
+        ("CMYK", (0, 255, 255, 0), "TIFF"),
+        ("L", 90, "PNG"),
+        ("1", 1, "PNG"),
+        ("LAB", (140, 128, 128), "TIFF"),
+        ("P", 3, "PNG"),
+        ("RGB", (200, 30, 60), "WEBP"),
+    ],
+)
+def test_colours_become_rgb(mode: str, colour: Any, format: str, tmp_path: Path) -> None:
+    picture = decoded(saved(Image.new(mode, (3, 2), colour), format), tmp_path)
+    assert (picture.image.mode, picture.image.size) == ("RGB", (3, 2))
+    assert picture.alpha is None
+    assert picture.warnings == ()
+
+
+def test_cmyk_is_turned_into_the_colours_it_prints(tmp_path: Path) -> None:
+    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    r, g, b = pixel(decoded(saved(red, "JPEG", quality=95), tmp_path))
+    assert r > 240
+    assert max(g, b) < 15
+
+
+@pytest.mark.parametrize(("value", "grey"), [(0, 0), (32_768, 128), (65_535, 255), (200, 1)])
+def test_sixteen_bits_are_reduced_not_cut_off(value: int, grey: int, tmp_path: Path) -> None:
+    deep = Image.fromarray(np.full((2, 2), value, np.uint16))
+    picture = decoded(saved(deep, "PNG"), tmp_path)
+    assert pixel(picture) == (grey, grey, grey)
+    assert picture.warnings == ("image: reduced to 8 bits per channel",)
+
+
+def test_floats_are_read_from_0_to_1(tmp_path: Path) -> None:
+    assert pixel(decoded(saved(Image.new("F", (1, 1), 0.5), "TIFF"), tmp_path)) == (128,) * 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_kept_apart(mode: str, tmp_path: Path) -> None:
+    colour = (200, 30, 60, 77) if mode == "RGBA" else (90, 77)
+    picture = decoded(saved(Image.new(mode, (3, 2), colour), "PNG"), tmp_path)
+    assert picture.alpha is not None
+    assert (picture.alpha.mode, picture.alpha.getpixel((0, 0))) == ("L", 77)
+    assert pixel(picture) == (colour[:3] if mode == "RGBA" else (90, 90, 90))
+
+
+def test_a_transparent_palette_entry_is_transparency(tmp_path: Path) -> None:
+    palette = Image.new("P", (2, 2), 1)
+    palette.putpalette([255, 0, 0, 0, 255, 0])
+    picture = decoded(saved(palette, "PNG", transparency=1), tmp_path)
+    assert picture.alpha is not None
+    assert picture.alpha.getpixel((0, 0)) == 0
+    assert pixel(picture) == (0, 255, 0)
+
+
+def test_exif_turns_the_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.new("RGB", (4, 2), "blue")
+    lying.putpixel((0, 0), (255, 0, 0))
+    picture = decoded(saved(lying, "PNG", exif=exif), tmp_path)
+    assert picture.image.size == (2, 4)
+    assert picture.image.getpixel((1, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_the_first_of_several_frames_is_taken_and_that_is_said(format: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    picture = decoded(data, tmp_path)
+    r, _, b = pixel(picture)
+    assert r > 200
+    assert b < 60
+    assert picture.warnings == ("image: the first of 2 frames was used",)
+
+
+def test_the_colour_profile_of_rgb_is_kept(tmp_path: Path) -> None:
+    plain = Image.new("RGB", (2, 2))
+    assert decoded(saved(plain, "PNG", icc_profile=b"profile"), tmp_path).colours == b"profile"
+    grey = Image.new("L", (2, 2))
+    assert decoded(saved(grey, "PNG", icc_profile=b"profile"), tmp_path).colours is None
+
+
+@pytest.mark.parametrize("data", [huge_png(), claiming_png(), claiming_png(2**31 - 1, 1)])
+def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(
+    data: bytes, tmp_path: Path
+) -> None:
+    assert len(data) < 20_000
+    with pytest.raises(PayloadTooLarge, match=r"^image: .*64000000 pixels") as caught:
+        decoded(data, tmp_path)
+    assert caught.value.param == "image"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        png(size=(30, 30))[:60],
+        claiming_png(5000, 5000),
+        b"GIF89a" + bytes(20),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"^image: the image cannot be decoded") as caught:
+        decoded(data, tmp_path)
+    assert caught.value.param == "image"
