@@ -4,6 +4,7 @@ Each engine is imported inside the branch that needs it, in the replica, so that
 imported before.
 """
 
+from functools import partial
 from pathlib import Path
 
 from serve_app.core.config import Family, Model
@@ -32,6 +33,7 @@ from serve_app.core.options import (
 from serve_app.core.settings import Storage
 
 STARTER = "builtin:starter"
+STARTER_IMAGES = "builtin:starter-images"
 
 
 def load_engine(family: Family, storage: Storage, model: Model, path: Path | None) -> Engine:
@@ -72,7 +74,8 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
         case DiffusersOptions() as options:
             from deployments.diffusers_images import DiffusersImages
 
-            return DiffusersImages(options, model, path=path, blobs=blobs)
+            find = partial(_located, storage, model)
+            return DiffusersImages(options, model, path=path, blobs=blobs, locate=find)
         case VllmOptions() as options:
             from deployments.vllm_chat import VllmChat
 
@@ -195,6 +198,10 @@ def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
         from deployments.starter import ensure_starter
 
         return ensure_starter(storage.data_dir / "models" / "starter")
+    if model.source == STARTER_IMAGES:
+        from deployments.starter_images import ensure_starter_images
+
+        return ensure_starter_images(storage.data_dir / "models" / "starter-images")
     from serve_app.model_files import locate
 
     return locate(
@@ -203,4 +210,17 @@ def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
         model_id=model.id,
         data_dir=storage.data_dir,
         report=report,
+    )
+
+
+def _located(storage: Storage, model: Model, source: str) -> Path:
+    """The files of what an engine lays beside its model."""
+    from serve_app.model_files import locate
+
+    return locate(
+        source,
+        revision=None,
+        model_id=model.id,
+        data_dir=storage.data_dir,
+        report=lambda _: None,
     )

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve_app.core.captioning import DescribeImage, DescriptionEvent
 from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.costs import METER, Spent
 from serve_app.core.depth import DepthEvent, EstimateDepth
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
@@ -74,6 +75,8 @@ class Remote:
         handle = handle.options(request_serialization="pickle")
         self._call_handle = handle.options(method_name="call")
         self._stream_handle = handle.options(method_name="stream", stream=True)
+        self._metered_call_handle = handle.options(method_name="metered_call")
+        self._metered_stream_handle = handle.options(method_name="metered_stream", stream=True)
         self._status_handle = handle.options(method_name="status")
         self._load_handle = handle.options(method_name="load_model")
         self._unload_handle = handle.options(method_name="unload_model")
@@ -96,21 +99,31 @@ class Remote:
             return cast("ModelStatus", await handle.remote(model_id))
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
+        meter = METER.get()
         with remote_errors(self.name):
-            handle = self._routed(self._call_handle, model_id)
-            return await handle.remote(verb, model_id, *arguments)
+            if meter is None:
+                handle = self._routed(self._call_handle, model_id)
+                return await handle.remote(verb, model_id, *arguments)
+            handle = self._routed(self._metered_call_handle, model_id)
+            answer, spent = await handle.remote(verb, model_id, *arguments)
+        meter.device_s += spent.device_s
+        return answer
 
     async def _stream(self, verb: str, model_id: str, *arguments: object) -> AsyncGenerator[Any]:
-        remote = self._routed(self._stream_handle, model_id).remote(verb, model_id, *arguments)
+        meter = METER.get()
+        handle = self._stream_handle if meter is None else self._metered_stream_handle
+        remote = self._routed(handle, model_id).remote(verb, model_id, *arguments)
         response = cast("DeploymentResponseGenerator[Any]", remote)
         try:
             with remote_errors(self.name):
                 async for batch in response:
                     for item in batch:
-                        yield item
+                        if isinstance(item, Spent) and meter is not None:
+                            meter.device_s += item.device_s
+                        else:
+                            yield item
         finally:
             response.cancel()  # type: ignore[no-untyped-call]
-
 
     def _routed(self, handle: DeploymentHandle[Any], model_id: str) -> DeploymentHandle[Any]:
         """To a replica that holds the model, where replicas differ in what they hold."""

@@ -47,15 +47,16 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "transcription": ("speech_to_text", "subtitle_generation"),
     "images": ("image_generation", "image_to_image", "inpainting"),
     "segmentation": ("image_segmentation",),
-    "faces": (),
+    "faces": ("object_detection",),
     "upscaling": ("image_upscaling",),
     "depth": ("depth_estimation",),
     "captioning": ("image_to_text",),
+    "video": ("video_generation",),
     "stems": ("audio_to_audio",),
     "conversion": ("audio_to_audio",),
     "media": (),
 }
-PipelineName = Literal["video-dub"]
+PipelineName = Literal["video-dub", "video-generation"]
 INGRESS = "ingress"
 JOBS = "jobs"
 """The names of the server's own deployments, which no family may have."""
@@ -120,6 +121,7 @@ class Defaults(Section):
     depth: str | None = None
     captioning: str | None = None
     conversion: str | None = None
+    video: str | None = None
 
 
 class AppConfig(Section):

@@ -12,7 +12,9 @@ from argon2 import PasswordHasher
 
 from deployments import fake
 from deployments.fake_conversion import FakeConversion
+from deployments.fake_faces import FakeFaces
 from deployments.fake_images import FakeImages
+from deployments.fake_segmentation import FakeSegmentation
 from deployments.fake_stems import FakeStems
 from deployments.fake_vision import FakeCaptions, FakeDepth, FakeUpscaling
 from pipelines.video_dub import VideoDub
@@ -23,7 +25,7 @@ from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
-from serve_app.core.config import AppConfig
+from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
 from serve_app.core.video_dub import DubVideo
@@ -76,6 +78,16 @@ FAMILIES: list[dict[str, Any]] = [
         "options": {"engine": "fake", "task": "images"},
         "models": [{"id": "squares", "created": 1}],
     },
+    {
+        "name": "segmentation",
+        "options": {"engine": "fake", "task": "segmentation"},
+        "models": [{"id": "halves", "created": 1}],
+    },
+    {
+        "name": "faces",
+        "options": {"engine": "fake", "task": "faces"},
+        "models": [{"id": "mirror", "created": 1}],
+    },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
 ENGINES = {
@@ -85,6 +97,8 @@ ENGINES = {
     "speech": fake.FakeSpeech,
     "transcription": fake.FakeTranscription,
     "images": FakeImages,
+    "segmentation": FakeSegmentation,
+    "faces": FakeFaces,
     "upscaling": FakeUpscaling,
     "depth": FakeDepth,
     "captioning": FakeCaptions,
@@ -126,7 +140,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         for family in config.families:
             if family.name in (runs or {}):
                 continue
-            model = family.models[0] if family.models else None
+            model = family.models[0] if family.models else Model(id=family.name)
             engine = ENGINES[family.options.task]
             made[family.name] = engine(family.options, model, blobs=blobs)  # type: ignore[arg-type]
 

@@ -33,7 +33,18 @@ AUTO = {
     "type": "audio",
     "is_routing_alias": True,
 }
-ALL = ["auto", "echo", "org/eye", "digest", "overlap", "hum", "whisper-base", "squares"]
+ALL = [
+    "auto",
+    "echo",
+    "org/eye",
+    "digest",
+    "overlap",
+    "hum",
+    "whisper-base",
+    "squares",
+    "halves",
+    "mirror",
+]
 
 
 async def listed(client: httpx.AsyncClient, query: str = "") -> list[dict[str, Any]]:
@@ -66,6 +77,8 @@ async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncCli
         "hum": "tts",
         "whisper-base": "audio",
         "squares": "image",
+        "halves": "image",
+        "mirror": "image",
     }
     for entry in await listed(client):
         assert entry["capabilities"]

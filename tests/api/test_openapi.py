@@ -38,6 +38,8 @@ ROUTES = {
     "/v1/audio/transcriptions": {"post"},
     "/v1/audio/translations": {"post"},
     "/v1/images/generations": {"post"},
+    "/v1/images/segment": {"post"},
+    "/v1/images/faceswap": {"post"},
     "/v1/audio/stems": {"post"},
     "/v1/pipelines/video-dub": {"post"},
 }

@@ -6,10 +6,12 @@ from typing import Any
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
+from serve_app.core.face_swap import SwappedFaces
 from serve_app.core.images import Images
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.operations import SpokenSound
+from serve_app.core.segmentation import Segment, Segments
 from serve_app.core.stems import Stems
 from serve_app.core.upscaling import UpscaledImage
 from serve_app.core.video_dub import DubbedVideo
@@ -35,6 +37,13 @@ class MediaRendering:
             case DepthMap():
                 item = await self._item(job, result.depth, job.output.get("response_format", "url"))
                 return _envelope(job, [item], result.warnings)
+            case Segments():
+                return await self._segmented(job, result)
+            case SwappedFaces():
+                key = job.output.get("response_format", "url")
+                swapped = {"faces_swapped": result.faces_swapped}
+                item = await self._item(job, result.media, key) | swapped
+                return _envelope(job, [item], result.warnings) | swapped
             case Stems():
                 return await self._separated(job, result)
             case ConvertedVoice():
@@ -64,6 +73,17 @@ class MediaRendering:
         item = await self._item(job, upscaled.image, job.output.get("response_format", "url"))
         item |= upscaled.size.model_dump() | {"engine": upscaled.engine}
         return _envelope(job, [item], upscaled.warnings)
+
+    async def _segmented(self, job: Job, segments: Segments) -> dict[str, Any]:
+        key = job.output.get("response_format", "url")
+        items = [
+            await self._item(job, segment.image, key) | _found(segment)
+            for segment in segments.segments
+        ]
+        return _envelope(job, items, segments.warnings) | {
+            "engine": segments.engine,
+            "quality": segments.quality,
+        }
 
     async def _separated(self, job: Job, stems: Stems) -> dict[str, Any]:
         key, trained = job.output.get("response_format", "url"), job.output.get("trained_engine")
@@ -111,6 +131,14 @@ class MediaRendering:
         except NotFound:
             return None
         return base64.b64encode(data).decode()
+
+
+def _found(segment: Segment) -> dict[str, Any]:
+    """What is known of a segment; masks need no role."""
+    known: dict[str, Any] = {} if segment.role == "mask" else {"role": segment.role}
+    if segment.box is not None:
+        known |= {"box": list(segment.box), "score": segment.score, "area": segment.area}
+    return known if segment.label is None else known | {"label": segment.label}
 
 
 def _envelope(
