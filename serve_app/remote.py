@@ -12,6 +12,7 @@ from serve_app.core.captioning import DescribeImage, DescriptionEvent
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.costs import METER, Spent
 from serve_app.core.depth import DepthEvent, EstimateDepth
+from serve_app.core.diarization import DiarizationEvent, Diarize
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
 from serve_app.core.face_swap import (
@@ -180,6 +181,14 @@ class RemoteTranscription(Remote):
     def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """See TranscriptionModel."""
         return self._stream("transcribe", request.model, request)
+
+
+class RemoteDiarization(Remote):
+    """A Diarizer."""
+
+    def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
+        """See Diarizer."""
+        return self._stream("diarize", request.model, request)
 
 
 class RemoteImages(Remote):

@@ -7,11 +7,13 @@ Protocols in `serve_app.core`.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from serve_app.core.config import Family, Model
+from serve_app.core.costs import Spent
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.memory import free_memory, is_device_lost, is_out_of_memory
 from serve_app.core.status import ModelStatus
@@ -48,19 +50,33 @@ class Replica:
 
     async def call(self, verb: str, model_id: str, *arguments: Any) -> Any:
         """Run a verb that answers once."""
-        self._sweep()
-        with self._memory_watched(model_id):
-            async with self._pool.use(model_id) as engine:
-                return await getattr(engine, verb)(*arguments)
+        answer, _ = await self.metered_call(verb, model_id, *arguments)
+        return answer
 
     async def stream(self, verb: str, model_id: str, *arguments: Any) -> AsyncGenerator[list[Any]]:
         """Run a verb that streams; its items come in lists."""
-        self._sweep()
-        with self._memory_watched(model_id):
-            async with self._pool.use(model_id) as engine:
-                items = getattr(engine, verb)(*arguments)
-                async for batch in batched(items, window_s=STREAM_WINDOW_S):
-                    yield joined(batch)
+        async with self._using(model_id) as engine:
+            items = getattr(engine, verb)(*arguments)
+            async for batch in batched(items, window_s=STREAM_WINDOW_S):
+                yield joined(batch)
+
+    async def metered_call(self, verb: str, model_id: str, *arguments: Any) -> tuple[Any, Spent]:
+        """Run a verb that answers once, and say what it cost."""
+        async with self._using(model_id) as engine:
+            begun = time.monotonic()
+            answer = await getattr(engine, verb)(*arguments)
+            return answer, Spent(device_s=time.monotonic() - begun)
+
+    async def metered_stream(
+        self, verb: str, model_id: str, *arguments: Any
+    ) -> AsyncGenerator[list[Any]]:
+        """Run a verb that streams; the last item is what it cost."""
+        async with self._using(model_id) as engine:
+            begun = time.monotonic()
+            items = getattr(engine, verb)(*arguments)
+            async for batch in batched(items, window_s=STREAM_WINDOW_S):
+                yield joined(batch)
+            yield [Spent(device_s=time.monotonic() - begun)]
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The state of the family's models in this replica."""
@@ -78,6 +94,13 @@ class Replica:
         """Called by Serve, which replaces a replica that raises."""
         if self._lost is not None:
             raise RuntimeError(self._lost)
+
+    @asynccontextmanager
+    async def _using(self, model_id: str) -> AsyncGenerator[Any]:
+        self._sweep()
+        with self._memory_watched(model_id):
+            async with self._pool.use(model_id) as engine:
+                yield engine
 
     @contextmanager
     def _memory_watched(self, model_id: str) -> Generator[None]:

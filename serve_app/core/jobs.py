@@ -81,11 +81,14 @@ def failure_of(error: AppError) -> Failure:
 
 
 class StageState(Message):
-    """Where a stage of a job is; `seconds` is how long a finished one took."""
+    """Where a stage of a job is; `seconds` is how long a finished one took, `device_seconds` how
+    long replicas of families were busy with it.
+    """
 
     name: str
     status: Literal["pending", "running", "succeeded", "failed"] = "pending"
     seconds: float | None = None
+    device_seconds: float | None = None
 
 
 class JobProgress(Message):

@@ -14,3 +14,7 @@ class PipelineOperation(Message):
     def stages(self) -> tuple[str, ...]:
         """The names of the stages that this request has, in their order."""
         raise NotImplementedError
+
+    def weight_of(self, stage: str) -> float:  # noqa: ARG002 - for those that differ
+        """How much of the work a stage is, compared with the others."""
+        return 1.0

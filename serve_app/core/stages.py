@@ -1,25 +1,57 @@
 """How a pipeline runs its stages: a plain call here, a durable step where jobs are kept."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from serve_app.core.errors import AppError
+from serve_app.core.errors import AppError, UpstreamError
+from serve_app.core.message import Message, Progress
+from serve_app.core.streams import closing
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 
 class Stage(Protocol):
-    """Runs the work of a named stage."""
+    """Runs the work of a named stage. Stages may run at the same time; those that do must be begun
+    in the same order whenever the pipeline is run again, with nothing awaited in between.
+    """
 
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result. An AppError comes out with the stage's name in its message."""
         ...
 
+    def report(self, name: str, progress: Progress) -> None:
+        """How far the work of a stage is."""
+        ...
 
-async def run_stage(name: str, work: Callable[[], Awaitable[T]]) -> T:
+
+class PlainStage:
     """A Stage that records nothing."""
-    try:
-        return await work()
-    except AppError as error:
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Stage."""
+        try:
+            return await work()
+        except AppError as error:
+            name_stage(error, name)
+            raise
+
+    def report(self, name: str, progress: Progress) -> None:
+        """Nobody listens."""
+
+
+def name_stage(error: AppError, name: str) -> None:
+    """Say in an error which stage failed; the innermost is named."""
+    if not error.message.startswith("stage "):
         error.message = f"stage {name!r}: {error.message}"
-        raise
+
+
+async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:
+    """The result of an operation that a stage does; its progress is the stage's."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, Progress):
+                stage.report(name, event)
+            elif isinstance(event, kind):
+                return event
+    raise UpstreamError(f"{name!r} ended without a result")

@@ -1,10 +1,11 @@
 """A JobExecutor from its parts, the same in a replica and in a test."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
 from serve_app.core.operations import Operation, Result, operation_name
 from serve_app.core.stages import Stage
 from serve_app.database.connection import Database
@@ -36,19 +37,20 @@ class Performer:
         self._blobs = blobs
         self._compose = compose
 
-    async def __call__(
-        self, operation: Operation, stage: Stage, report: Callable[[Progress], None]
-    ) -> Result:
+    async def __call__(self, operation: Operation, stage: Stage) -> Result:
         """The operation's result."""
-
-        def result_of(events: AsyncIterator[Message]) -> Awaitable[Result]:
-            return outcome(operation, events, blobs=self._blobs, report=report)
-
         name = operation_name(operation)
-        if name not in self._compose:
-            return await stage(name, lambda: result_of(execute(self._models, operation)))
-        composed = self._compose[name](self._config, self._models, stage)
-        return await result_of(execute(composed, operation))
+        if name in self._compose:
+            models = self._compose[name](self._config, self._models, stage)
+            return await self._run(models, operation, lambda p: stage.report(p.phase, p))
+        report = partial(stage.report, name)
+        return await stage(name, lambda: self._run(self._models, operation, report))
+
+    async def _run(
+        self, models: Models, operation: Operation, report: Callable[[Progress], None]
+    ) -> Result:
+        events = execute(models, operation)
+        return await outcome(operation, events, blobs=self._blobs, report=report)
 
 
 def job_executor(

@@ -7,23 +7,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from serve_app.core.errors import (
     AppError,
     Cancelled,
     InternalError,
-    ModelNotReady,
-    QueueFull,
     TimedOut,
     Unavailable,
 )
 from serve_app.core.jobs import Job, Submission, failure_of
-from serve_app.core.message import Progress
 from serve_app.core.operations import Operation, Result
 from serve_app.core.stages import Stage
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.run import Run
+from serve_app.jobs.staging import JobStage, Steps
 from serve_app.jobs.store import Account, JobStore
 from serve_app.jobs.tracker import Tracker
 
@@ -34,20 +32,8 @@ LOOK_S = 0.5
 """How often an executor looks at the table for what others have changed."""
 
 
-class Steps(Protocol):
-    """Durable workflows: the part that a library does."""
-
-    async def start(self, job_id: str) -> None:
-        """Begin the job's workflow, or let it go on after its last recorded step."""
-        ...
-
-    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The recorded result of the step, or that of doing its work now."""
-        ...
-
-
-Perform = Callable[[Operation, Stage, Callable[[Progress], None]], Awaitable[Result]]
-"""Does an operation, telling its progress; `stage` records the steps it has."""
+Perform = Callable[[Operation, Stage], Awaitable[Result]]
+"""Does an operation; the stage records the steps it has and is told its progress."""
 Record = Callable[[Job, Result], Awaitable[dict[str, str]]]
 """Enters a result's files where they are kept; their public names by hash."""
 
@@ -62,7 +48,7 @@ class JobExecutor:
         *,
         queues: Mapping[str, int],
         queue_of: Callable[[Operation], str],
-        stages_of: Callable[[Operation], tuple[str, ...]],
+        stages_of: Callable[[Operation], Mapping[str, float]],
         perform: Perform,
         record: Record,
         max_pending: int,
@@ -140,7 +126,7 @@ class JobExecutor:
             job = await _kept(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
             return
-        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id))
+        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), known=job.stages)
         run = self._runs[job_id] = Run(tracker)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
@@ -202,7 +188,8 @@ class JobExecutor:
         files: dict[str, str] = {}
         error: AppError | None = None
         try:
-            result = await self._do(job.operation, self._stage(run), run.tracker.advance)
+            stage = JobStage(self._started, run, attempts=self._stage_attempts)
+            result = await self._do(job.operation, stage)
             run.tracker.warn(getattr(result, "warnings", ()))
             files = await self._record(job, result)
         except AppError as failure:
@@ -225,36 +212,6 @@ class JobExecutor:
         waiting = self._waiting.get(job.id)
         if ended is not None and waiting is not None and not waiting.done():
             waiting.set_result(ended)
-
-    def _stage(self, run: Run) -> Stage:
-        async def stage(name: str, work: Callable[[], Awaitable[T]]) -> T:
-            run.tracker.begin(name)
-            try:
-                result = await self._started.step(name, lambda: self._tried(run, work))
-            except AppError as error:
-                run.tracker.end(name, failed=True)
-                if not error.message.startswith("stage "):
-                    error.message = f"stage {name!r}: {error.message}"
-                raise
-            run.tracker.end(name)
-            return result
-
-        return stage
-
-    async def _tried(self, run: Run, work: Callable[[], Awaitable[T]]) -> T:
-        """Work again on what may pass. A process that dies under it is suspected of dying of it,
-        so that is tried a few times; loading models and full queues are waited for.
-        """
-        attempt = 1
-        while True:
-            try:
-                return await run.doing(work)
-            except Unavailable as error:
-                if error.retry_after_s is None or attempt >= self._stage_attempts:
-                    raise
-                logger.warning("trying a stage again: %s", error.message)
-                attempt += not isinstance(error, ModelNotReady | QueueFull)
-                await run.doing(_pause(error.retry_after_s))
 
     def _writer(self, job_id: str) -> Callable[[Account], Awaitable[None]]:
         async def write(account: Account) -> None:
@@ -285,7 +242,3 @@ async def _kept(work: Callable[[], Awaitable[T]]) -> T:
         except Unavailable as error:
             logger.warning("a job waits for the database: %s", error.message)
             await asyncio.sleep(LOOK_S)
-
-
-def _pause(seconds: float) -> Callable[[], Awaitable[None]]:
-    return lambda: asyncio.sleep(seconds)

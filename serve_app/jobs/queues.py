@@ -32,11 +32,11 @@ class Queues:
         """Which deployment runs it."""
         return self.queue_of(operation) if isinstance(operation, PipelineOperation) else JOBS
 
-    def stages_of(self, operation: Operation) -> tuple[str, ...]:
-        """The names of its stages in their order."""
+    def stages_of(self, operation: Operation) -> dict[str, float]:
+        """The names of its stages in their order, and how much of the work each is."""
         if isinstance(operation, PipelineOperation):
-            return operation.stages
-        return (operation_name(operation),)
+            return {name: operation.weight_of(name) for name in operation.stages}
+        return {operation_name(operation): 1.0}
 
 
 def _width(placement: Placement) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from serve_app.core.jobs import JobProgress, StageState
 from serve_app.core.message import Progress
@@ -12,10 +12,22 @@ PAUSE_S = 0.3
 
 
 class Tracker:
-    """Stages, progress and warnings of one run. `write` stores an account."""
+    """Stages, progress and warnings of one run. `stages` are their names and how much of the work
+    each is; `write` stores an account. `known` is what an earlier run of the job has told of its
+    stages: finished ones are not done again.
+    """
 
-    def __init__(self, stages: Sequence[str], write: Callable[[Account], Awaitable[None]]) -> None:
-        self._stages = {name: StageState(name=name) for name in stages}
+    def __init__(
+        self,
+        stages: Mapping[str, float],
+        write: Callable[[Account], Awaitable[None]],
+        *,
+        known: Sequence[StageState] = (),
+    ) -> None:
+        done = {state.name: state for state in known if state.status == "succeeded"}
+        self._stages = {name: done.get(name, StageState(name=name)) for name in stages}
+        self._weights = stages
+        self._shares: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._progress = JobProgress()
         self._phase_begun = time.monotonic()
@@ -24,33 +36,46 @@ class Tracker:
         self._changed = asyncio.Event()
 
     def begin(self, stage: str) -> None:
-        """A stage starts."""
+        """A stage starts, or is read from the record."""
+        if self._is_done(stage):
+            return
         self._begun[stage] = time.monotonic()
         self._stages[stage] = StageState(name=stage, status="running")
-        self.advance(Progress(phase=stage))
+        self.advance(stage, Progress(phase=stage))
 
-    def end(self, stage: str, *, failed: bool = False) -> None:
-        """A stage is over."""
-        seconds = round(time.monotonic() - self._begun[stage], 3)
+    def end(self, stage: str, *, failed: bool = False, device_s: float | None = None) -> None:
+        """A stage is over; `device_s` is what it cost of the families' replicas."""
+        if self._is_done(stage):
+            return
         self._stages[stage] = StageState(
-            name=stage, status="failed" if failed else "succeeded", seconds=seconds
+            name=stage,
+            status="failed" if failed else "succeeded",
+            seconds=round(time.monotonic() - self._begun[stage], 3),
+            device_seconds=None if device_s is None else round(device_s, 3),
         )
+        percent = max(self._percent(), self._progress.percent or 0.0)
+        self._progress = self._progress.model_copy(update={"percent": percent})
         self._changed.set()
 
-    def advance(self, progress: Progress) -> None:
-        """The running phase got further; `percent` never falls."""
-        if progress.phase != self._progress.phase:
+    def advance(self, stage: str, progress: Progress) -> None:
+        """A stage got further; `percent` never falls. Where there are several, the phase is the
+        stage.
+        """
+        phase = progress.phase if len(self._stages) == 1 else stage
+        if phase != self._progress.phase:
             self._phase_begun = time.monotonic()
         elapsed = time.monotonic() - self._phase_begun
         rate = progress.current / elapsed if progress.current and elapsed > 0 else None
         left = None if progress.total is None else progress.total - progress.current
+        self._shares[stage] = progress.current / progress.total if progress.total else 0.0
+        is_whole = len(self._stages) == 1
         self._progress = JobProgress(
             current=progress.current,
             total=progress.total,
-            percent=max(self._percent(progress), self._progress.percent or 0.0),
-            phase=progress.phase,
+            percent=max(self._percent(), self._progress.percent or 0.0),
+            phase=phase,
             per_second=rate,
-            eta_s=left / rate if rate and left is not None and not self._stages else None,
+            eta_s=left / rate if rate and left is not None and is_whole else None,
         )
         self._changed.set()
 
@@ -74,10 +99,13 @@ class Tracker:
             self._changed.clear()
             await self._write(self.account())
 
-    def _percent(self, progress: Progress) -> float:
-        """Stages weigh the same; what a stage says of itself moves within its share."""
-        share = progress.current / progress.total if progress.total else 0.0
-        if not self._stages:
-            return round(100 * min(1.0, share), 1)
-        done = sum(stage.status in ("succeeded", "failed") for stage in self._stages.values())
-        return round(100 * min(1.0, (done + min(1.0, share)) / len(self._stages)), 1)
+    def _is_done(self, stage: str) -> bool:
+        return stage in self._stages and self._stages[stage].status == "succeeded"
+
+    def _percent(self) -> float:
+        """What a stage says of itself moves within its share."""
+        done = 0.0
+        for name, weight in self._weights.items():
+            is_over = self._stages[name].status in ("succeeded", "failed")
+            done += weight * (1.0 if is_over else min(1.0, self._shares.get(name, 0.0)))
+        return round(100 * done / sum(self._weights.values()), 1)

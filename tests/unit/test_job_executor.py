@@ -36,7 +36,7 @@ def executor_of(
 ) -> JobExecutor:
     """One whose every job is one stage that does `work`."""
 
-    async def perform(_operation: object, stage: Stage, _report: object) -> Relevance:
+    async def perform(_operation: object, stage: Stage) -> Relevance:
         return await stage("work", work)
 
     async def record(_job: Job, _result: object) -> dict[str, str]:
@@ -47,7 +47,7 @@ def executor_of(
         Leases(store.database, "me"),
         queues={"rerank": 1},
         queue_of=lambda _: "rerank",
-        stages_of=lambda _: ("work",),
+        stages_of=lambda _: {"work": 1.0},
         perform=perform,
         record=record,
         max_pending=10,

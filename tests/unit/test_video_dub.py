@@ -20,7 +20,7 @@ from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.options import FakeOptions
 from serve_app.core.speech import AudioChunk, Speak, SpeechEvent
-from serve_app.core.stages import run_stage
+from serve_app.core.stages import PlainStage
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.wav import sized
@@ -101,6 +101,17 @@ class Media(FakeMedia):
         return await super().replace_audio(request)
 
 
+class Stages(PlainStage):
+    """Notes what runs."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        self.names.append(name)
+        return await super().__call__(name, work)
+
+
 class Graph:
     """The pipeline, its parts and the stages that it ran."""
 
@@ -116,10 +127,6 @@ class Graph:
         self.replaced: dict[str, Any] = {}
         self.stages: list[str] = []
 
-    async def stage(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        self.stages.append(name)
-        return await run_stage(name, work)
-
     async def dub(self, target: str = "en", **wanted: Any) -> DubbedVideo:
         """Translations are given to `self.chat` before."""
         parts = {
@@ -129,7 +136,7 @@ class Graph:
             "media": self.media,
             **self.replaced,
         }
-        pipeline = VideoDub(**parts, blobs=self.blobs, stage=self.stage)
+        pipeline = VideoDub(**parts, blobs=self.blobs, stage=Stages(self.stages))
         request = DubVideo(
             video=VIDEO,
             target_language=target,

@@ -1,0 +1,40 @@
+"""What a piece of work costs of the families' devices, counted where it is awaited."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from serve_app.core.message import Message
+
+
+@dataclass
+class Meter:
+    """Seconds for which replicas of families were busy with the work; those of calls at the same
+    time add up.
+    """
+
+    device_s: float = 0.0
+
+
+class Spent(Message):
+    """The last item of a metered call: how long the replica was busy with it, not counting what it
+    waited for a place or a model.
+    """
+
+    device_s: float
+
+
+METER: ContextVar[Meter | None] = ContextVar("METER", default=None)
+"""The meter of the work that runs now; tasks that it starts share it."""
+
+
+@contextmanager
+def metered() -> Generator[Meter]:
+    """Count what everything costs that is awaited in the block."""
+    meter = Meter()
+    token = METER.set(meter)
+    try:
+        yield meter
+    finally:
+        METER.reset(token)

@@ -1,0 +1,74 @@
+"""`JobStage`: the stages of a job as recorded steps, tried again where that may help."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from serve_app.core.costs import metered
+from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailable
+from serve_app.core.message import Progress
+from serve_app.core.stages import name_stage
+from serve_app.jobs.run import Run
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Steps(Protocol):
+    """Runs the steps of jobs so that a killed process resumes after the last finished one."""
+
+    async def start(self, job_id: str) -> None:
+        """Begin, or resume, the steps of a job that this process has claimed."""
+        ...
+
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result; the recorded one when the work was finished in an earlier run."""
+        ...
+
+
+class JobStage:
+    """A Stage. `attempts` is how often work is begun whose process dies under it."""
+
+    def __init__(self, steps: Steps, run: Run, *, attempts: int) -> None:
+        self._steps = steps
+        self._run = run
+        self._attempts = attempts
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Stage."""
+        tracker = self._run.tracker
+        tracker.begin(name)
+        with metered() as meter:
+            try:
+                result = await self._steps.step(name, lambda: self._tried(work))
+            except AppError as error:
+                tracker.end(name, failed=True, device_s=meter.device_s)
+                name_stage(error, name)
+                raise
+        tracker.end(name, device_s=meter.device_s)
+        return result
+
+    def report(self, name: str, progress: Progress) -> None:
+        """See Stage."""
+        self._run.tracker.advance(name, progress)
+
+    async def _tried(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Work again on what may pass. A process that dies under it is suspected of dying of it,
+        so that is tried a few times; loading models and full queues are waited for.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await self._run.doing(work)
+            except Unavailable as error:
+                if error.retry_after_s is None or attempt >= self._attempts:
+                    raise
+                logger.warning("trying a stage again: %s", error.message)
+                attempt += not isinstance(error, ModelNotReady | QueueFull)
+                await self._run.doing(_pause(error.retry_after_s))
+
+
+def _pause(seconds: float) -> Callable[[], Awaitable[None]]:
+    return lambda: asyncio.sleep(seconds)

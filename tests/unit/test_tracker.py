@@ -1,0 +1,55 @@
+"""What is told of a running job."""
+
+from serve_app.core.jobs import StageState
+from serve_app.core.message import Progress
+from serve_app.jobs.store import Account
+from serve_app.jobs.tracker import Tracker
+
+
+async def nowhere(_: Account) -> None:
+    """Nobody reads it."""
+
+
+def test_stages_weigh_what_they_weigh_and_percent_never_falls() -> None:
+    tracker = Tracker({"draw": 1.0, "animate": 3.0}, nowhere)
+    tracker.begin("draw")
+    tracker.advance("draw", Progress(phase="denoise", current=1, total=2))
+    assert (tracker.account().progress.percent, tracker.account().progress.phase) == (12.5, "draw")
+    tracker.end("draw", device_s=0.25)
+    tracker.begin("animate")
+    tracker.advance("animate", Progress(phase="frames", current=8, total=16))
+    assert tracker.account().progress.percent == 62.5
+    # The stage is tried again.
+    tracker.advance("animate", Progress(phase="frames", current=0, total=16))
+    account = tracker.account()
+    assert account.progress.percent == 62.5
+    assert [stage.status for stage in account.stages] == ["succeeded", "running"]
+    assert account.stages[0].device_seconds == 0.25
+
+
+def test_stages_at_the_same_time_add_up() -> None:
+    tracker = Tracker({"a": 1.0, "b": 1.0}, nowhere)
+    for name in ("a", "b"):
+        tracker.begin(name)
+        tracker.advance(name, Progress(phase="steps", current=1, total=2))
+    assert tracker.account().progress.percent == 50
+
+
+def test_what_an_earlier_run_has_finished_stays_as_it_was() -> None:
+    done = StageState(name="a", status="succeeded", seconds=7.5, device_seconds=7.0)
+    lost = StageState(name="b", status="running")
+    tracker = Tracker({"a": 1.0, "b": 1.0}, nowhere, known=(done, lost))
+    tracker.begin("a")
+    tracker.end("a", device_s=0.0)
+    tracker.begin("b")
+    account = tracker.account()
+    assert account.stages == (done, StageState(name="b", status="running"))
+    assert account.progress.percent == 50
+
+
+def test_the_phase_of_a_single_stage_is_its_engines() -> None:
+    tracker = Tracker({"image.generation": 1.0}, nowhere)
+    tracker.begin("image.generation")
+    tracker.advance("image.generation", Progress(phase="denoise", current=1, total=4))
+    progress = tracker.account().progress
+    assert (progress.phase, progress.current, progress.total) == ("denoise", 1, 4)
