@@ -1,249 +1,238 @@
-"""Images by diffusers: any checkpoint that `AutoPipelineForText2Image` loads from a directory."""
+"""Images by diffusers: any checkpoint that its `AutoPipeline` classes load from a directory."""
 
-import gc
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import torch
-
-from deployments.diffusers_calls import PipelineCall
-from deployments.diffusers_schedulers import scheduler_of
+from deployments.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
+from deployments.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
+from deployments.diffusers_drawing import Artist, Work
+from deployments.diffusers_line import DrawingLine, Drawn, Order, Picture
+from deployments.diffusers_loading import Checkpoint
+from deployments.image_decoding import decoded_picture
 from deployments.image_encoding import encoded, parameters_text
+from deployments.image_sources import Source, flattened, source_of
 from deployments.remembered_prompts import RememberedPrompts
-from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
-from serve_app.core.images import IMAGE_MIME, Image, ImageEvent, Images, Size, TextToImage
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Message, Progress
+from serve_app.core.images import (
+    IMAGE_MIME,
+    MAX_PIXELS,
+    Drawing,
+    Image,
+    ImageEvent,
+    Images,
+    ImageToImage,
+    Inpaint,
+    Size,
+    TextToImage,
+)
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.memory import free_memory
+from serve_app.core.message import Progress
 from serve_app.core.options import DiffusersOptions
-from serve_app.core.threads import pushed
 
 
-class Stopped(Exception):
-    """Nobody waits for the picture any more."""
+@dataclass(frozen=True)
+class Files:
+    """A request's blobs as local files."""
+
+    image: Path | None
+    mask: Path | None
+    loras: tuple[Path | None, ...]
+    references: tuple[Path, ...]
 
 
-class Drawn(Message):
-    """A finished picture's file."""
+@dataclass(frozen=True)
+class Prepared:
+    """A request with everything in memory that drawing it takes."""
 
-    data: bytes
-    seed: int
-    size: Size
-    was_known: bool
-    was_blacked: bool
-
-
-Event = Progress | Drawn
-Push = Callable[[Event], None]
+    settings: Settings
+    source: Source | None
+    fittings: Fittings
+    pipeline: Any
+    call: PipelineCall
+    warnings: tuple[str, ...]
 
 
 class DiffusersImages:
-    """An ImageModel. Pictures are drawn one after the other in one thread, each with a generator of
-    its own, so that a seed gives the same picture alone and among others.
+    """An ImageModel. One thread draws; pictures with the same settings, of whatever requests, are
+    drawn at once, each with a generator of its own, so that a seed means the same picture alone
+    and among others.
     """
 
     def __init__(
-        self, options: DiffusersOptions, model: Model, *, path: Path | None, blobs: BlobStore
+        self,
+        options: DiffusersOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+        locate: Locate = Path,
     ) -> None:
         self.context_length: int | None = None
-        self._model = model
+        self._options = options
         self._blobs = blobs
-        self._device = device_of(options)
-        self._pipeline = _loaded(options, model, path, self._device)
-        self._scheduler = self._pipeline.scheduler
-        self._call = PipelineCall(self._pipeline, options)
-        is_whole = options.offload == "none"
+        self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
+        first = self._checkpoint.first
+        self._rule = size_rule(first)
+        self._attachments = Attachments(
+            options, model, path, checkpoint=self._checkpoint, locate=locate
+        )
         # Offloading hangs hooks of its own on the encoders, again after every picture.
-        self._prompts = RememberedPrompts(self._pipeline.components if is_whole else {})
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers")
+        is_whole = options.offload == "none"
+        prompts = RememberedPrompts(first.components if is_whole else {})
+        artist = Artist(model, self._checkpoint, self._attachments, prompts)
+        self._line: DrawingLine[Work] = DrawingLine(artist.draw, max_batch=options.max_batch)
 
     async def start(self) -> None:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; a picture under way is finished by its thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._pipeline = self._scheduler = None
-        self._prompts = RememberedPrompts({})
-        _free_memory()
+        """Free the weights; pictures under way are finished by their thread."""
+        self._line.close()
+        self._line = DrawingLine(lambda _: None, max_batch=1)
+        self._line.close()
+        self._checkpoint = None
+        free_memory()
 
-    async def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+    def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         """See ImageModel. BackendUnavailable with the code `out_of_memory` when it is."""
-        images: list[Image] = []
-        warnings = self._call.warnings(request)
-        is_known = True
-        events: AsyncGenerator[Event] = pushed(partial(self._draw, request), self._thread)
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Progress):
-                    yield event
-                    continue
-                blob = await self._blobs.write(_once(event.data), mime=IMAGE_MIME[request.format])
-                images.append(Image(image=blob, seed=event.seed, size=event.size))
-                is_known = is_known and event.was_known
-                if event.was_blacked:
-                    warnings.append(f"image {len(images) - 1}: blacked out by the safety checker")
-        yield Images(images=tuple(images), prompt_cache_hit=is_known, warnings=tuple(warnings))
+        return self._drawn(request, "text_to_image")
 
-    def _draw(self, request: TextToImage, push: Push, is_stopped: Callable[[], bool]) -> None:
-        """Blocks. The pipeline is as before when it is left, however that is."""
-        pipeline, is_short = self._pipeline, False
-        checker = getattr(pipeline, "safety_checker", None)
+    def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel. As `text_to_image`."""
+        return self._drawn(request, "image_to_image")
+
+    def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel. As `text_to_image`."""
+        return self._drawn(request, "inpaint")
+
+    async def _drawn(self, request: Drawing, mode: Mode) -> AsyncGenerator[ImageEvent]:
+        async with AsyncExitStack() as stack:
+            files = await self._files(stack, request)
+            prepared = await asyncio.to_thread(self._prepared, request, mode, files)
+        order = Order(request.count, steps=prepared.settings.steps)
+        album = Album(self._blobs, request, prepared)
         try:
-            pipeline.scheduler = scheduler_of(self._scheduler, request.scheduler)
-            if checker is not None and not request.checks_safety:
-                pipeline.safety_checker = None
-            Drawing(pipeline, self._call, self._prompts, request).run(push, is_stopped)
-        except Stopped:
-            pipeline.maybe_free_model_hooks()
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            is_short = True
+            self._line.put(_pictures(order, request, prepared))
+            async with aclosing(order.events()) as events:
+                async for event in events:
+                    if isinstance(event, Progress):
+                        yield event
+                    else:
+                        await album.add(event)
         finally:
-            if checker is not None:
-                pipeline.safety_checker = checker
-        if is_short:
-            # Only here, where the error with its frames is gone, can their tensors be freed.
-            pipeline.maybe_free_model_hooks()
-            _free_memory()
-            raise self._out_of_memory(request)
+            order.stop()
+            self._line.drop(order)
+            await order.left()
+        yield album.images()
 
-    def _out_of_memory(self, request: TextToImage) -> BackendUnavailable:
-        size = request.size
-        asked = f"{size.width}x{size.height}" if size else "the model's own size"
-        return BackendUnavailable(
-            f"model {self._model.id!r} ran out of memory at {asked}; ask for a smaller size",
-            provider="diffusers",
-            code="out_of_memory",
+    async def _files(self, stack: AsyncExitStack, request: Drawing) -> Files:
+        async def local(blob: Blob) -> Path:
+            return await stack.enter_async_context(self._blobs.local_file(blob))
+
+        references = request.references.images if request.references else ()
+        return Files(
+            image=await local(request.image) if isinstance(request, ImageToImage) else None,
+            mask=await local(request.mask) if isinstance(request, Inpaint) else None,
+            loras=tuple(
+                [await local(lora.file) if lora.file else None for lora in request.loras]
+            ),
+            references=tuple([await local(blob) for blob in references]),
         )
 
+    def _prepared(self, request: Drawing, mode: Mode, files: Files) -> Prepared:
+        """Blocks. Raises what is wrong with the request."""
+        assert self._checkpoint is not None
+        pipeline = self._checkpoint.pipeline(mode)
+        self._attachments.check(request, pipeline)
+        call = PipelineCall(pipeline, self._options, first=self._checkpoint.first)
+        warnings = (*self._rule.warnings(request.size), *call.warnings(request))
+        source = None
+        if isinstance(request, ImageToImage):
+            assert files.image is not None
+            source, said = source_of(request, files.image, files.mask, rule=self._rule)
+            warnings += said
+        return Prepared(
+            settings=call.settings(mode, request, source, self._rule),
+            source=source,
+            fittings=self._fittings(request, files),
+            pipeline=pipeline,
+            call=call,
+            warnings=warnings,
+        )
 
-class Drawing:
-    """One request at work in the thread."""
+    def _fittings(self, request: Drawing, files: Files) -> Fittings:
+        loras = []
+        for position, lora in enumerate(request.loras):
+            param = f"loras[{position}]"
+            file = files.loras[position] or self._attachments.lora_file(lora, param)
+            loras.append(lora_tensors(file, param))
+        param = request.references.field if request.references else ""
+        references = (
+            decoded_picture(path, param=param, max_pixels=MAX_PIXELS) for path in files.references
+        )
+        return Fittings(tuple(loras), tuple(map(flattened, references)))
 
-    def __init__(
-        self,
-        pipeline: Any,
-        call: PipelineCall,
-        prompts: RememberedPrompts,
-        request: TextToImage,
-    ) -> None:
-        self._pipeline = pipeline
-        self._call = call
-        self._prompts = prompts
+
+class Album:
+    """One request's finished pictures, stored in their order."""
+
+    def __init__(self, blobs: BlobStore, request: Drawing, prepared: Prepared) -> None:
+        self._blobs = blobs
         self._request = request
-        self._steps = call.steps(request)
+        self._prepared = prepared
+        self._images: dict[int, Image] = {}
+        self._warnings = list(prepared.warnings)
+        self._are_known = True
 
-    def run(self, push: Push, is_stopped: Callable[[], bool]) -> None:
-        """Hand on progress and pictures. Raises Stopped between two steps."""
-        for index in range(self._request.count):
-            if is_stopped():
-                raise Stopped
-            push(self._picture(index, push, is_stopped))
-
-    def _picture(self, index: int, push: Push, is_stopped: Callable[[], bool]) -> Drawn:
-        request = self._request
-        seed = request.seed + index
-        # On the CPU, so that a seed means the same picture on every device.
-        arguments: dict[str, Any] = {"generator": torch.Generator("cpu").manual_seed(seed)}
-        if self._call.tells_steps:
-            arguments["callback_on_step_end"] = self._told(index, push, is_stopped)
-        self._prompts.begin()
-        output = self._pipeline(**self._call.arguments(request), **arguments)
-        image = output.images[0].convert("RGB")
-        flagged = getattr(output, "nsfw_content_detected", None) or [False]
-        push(self._progress(index, self._steps))
-        size = Size(width=image.width, height=image.height)
+    async def add(self, drawn: Drawn) -> None:
+        """Encode it beside what is drawn next, and store it."""
+        request, settings = self._request, self._prepared.settings
+        seed = request.seed + drawn.index
+        size = Size(width=drawn.image.width, height=drawn.image.height)
+        own = type(self._prepared.pipeline.scheduler).__name__
         parameters = parameters_text(
             request,
             seed=seed,
             size=size,
-            steps=self._steps,
-            guidance_scale=self._call.guidance_scale(request),
-            scheduler=request.scheduler or type(self._pipeline.scheduler).__name__,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            scheduler=settings.scheduler or own,
         )
-        data = encoded(
-            image, request.format, compression=request.compression, parameters=parameters
+        write = partial(encoded, drawn.image, request.format, compression=request.compression)
+        data = await asyncio.to_thread(write, parameters=parameters)
+        blob = await self._blobs.write(_once(data), mime=IMAGE_MIME[request.format])
+        self._images[drawn.index] = Image(image=blob, seed=seed, size=size)
+        self._are_known = self._are_known and drawn.was_known
+        self._warnings += drawn.warnings
+        if drawn.was_blacked:
+            self._warnings.append(f"image {drawn.index}: blacked out by the safety checker")
+
+    def images(self) -> Images:
+        """All of them."""
+        return Images(
+            images=tuple(self._images[index] for index in sorted(self._images)),
+            prompt_cache_hit=self._are_known,
+            warnings=tuple(dict.fromkeys(self._warnings)),
         )
-        return Drawn(
-            data=data,
-            seed=seed,
-            size=size,
-            was_known=self._prompts.was_hit,
-            was_blacked=bool(flagged[0]),
+
+
+def _pictures(order: Order, request: Drawing, prepared: Prepared) -> list[Picture[Work]]:
+    settings, call = prepared.settings, prepared.call
+    alike = settings if call.can_batch(settings) else None
+    pictures = []
+    for index in range(request.count):
+        subject = Subject(
+            request.prompt, request.negative_prompt, request.seed + index, prepared.source
         )
-
-    def _told(
-        self, index: int, push: Push, is_stopped: Callable[[], bool]
-    ) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
-        def told(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
-            if is_stopped():
-                raise Stopped
-            # Some schedulers take more steps than they are asked for.
-            count = getattr(pipeline, "num_timesteps", None) or self._steps
-            push(self._progress(index, min(self._steps, round((step + 1) * self._steps / count))))
-            return values
-
-        return told
-
-    def _progress(self, index: int, step: int) -> Progress:
-        total = self._steps * self._request.count
-        return Progress(phase="denoise", current=index * self._steps + step, total=total)
-
-
-def _loaded(
-    options: DiffusersOptions, model: Model, path: Path | None, device: torch.device
-) -> Any:
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    if options.offload != "none" and device.type != "cuda":
-        raise BackendUnavailable(
-            f"model {model.id!r}: offload {options.offload!r} needs a CUDA device; set it to 'none'"
-        )
-    diffusers.utils.logging.disable_progress_bar()
-    with loading(model, path, library="diffusers") as directory:
-        arguments = {"dtype": _dtype(options, device), "local_files_only": True}
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-            str(directory), **(arguments | options.extra)
-        )
-        _place(pipeline, options, device)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def _place(pipeline: Any, options: DiffusersOptions, device: torch.device) -> None:
-    match options.offload:
-        case "none":
-            pipeline.to(device)
-        case "model":
-            pipeline.enable_model_cpu_offload()
-        case "sequential":
-            pipeline.enable_sequential_cpu_offload()
-
-
-def _dtype(options: DiffusersOptions, device: torch.device) -> torch.dtype:
-    if options.dtype != "auto":
-        return getattr(torch, options.dtype)  # type: ignore[no-any-return]
-    return torch.float32 if device.type == "cpu" else torch.bfloat16
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        work = Work(settings, subject, prepared.fittings, prepared.pipeline, call)
+        pictures.append(Picture(order, index, alike, work))
+    return pictures
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from serve_app.core.images import ImageFormat, Size, TextToImage
+from serve_app.core.images import Drawing, ImageFormat, ImageToImage, Lora, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
@@ -34,7 +34,7 @@ def saved_png(image: Any, target: Path, *, colours: bytes | None = None) -> None
 
 
 def parameters_text(
-    request: TextToImage,
+    request: Drawing,
     *,
     seed: int,
     size: Size,
@@ -52,6 +52,9 @@ def parameters_text(
         "Seed": seed,
         "Size": f"{size.width}x{size.height}",
         "Model": request.model,
+        "Denoising strength": request.strength if isinstance(request, ImageToImage) else None,
+        "VAE": request.vae_model,
+        "LoRAs": " ".join(map(_lora_text, request.loras)) or None,
     }
     lines = [request.prompt]
     if request.negative_prompt:
@@ -60,6 +63,11 @@ def parameters_text(
         ", ".join(f"{name}: {value}" for name, value in pairs.items() if value is not None)
     )
     return "\n".join(lines)
+
+
+def _lora_text(lora: Lora) -> str:
+    file = lora.file.sha256[:12] if lora.file else None
+    return f"{lora.registered or lora.source or file}:{lora.weight:g}"
 
 
 def _exif(parameters: str) -> Any:

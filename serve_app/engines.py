@@ -12,12 +12,14 @@ from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
 from serve_app.core.options import (
     AvOptions,
+    DemucsOptions,
     DiffusersOptions,
     EspeakOptions,
     FakeOptions,
     FasterWhisperOptions,
     GrabcutOptions,
     HpssOptions,
+    MfccOptions,
     InsightfaceOptions,
     LanczosOptions,
     OpencvFacesOptions,
@@ -88,6 +90,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.pocketsphinx_transcription import PocketsphinxTranscription
 
             return PocketsphinxTranscription(options, model, path=path, blobs=blobs)
+        case MfccOptions() as options:
+            from deployments.mfcc_diarization import MfccDiarization
+
+            return MfccDiarization(options, model, path=path, blobs=blobs)
         case EspeakOptions() as options:
             from deployments.espeak import EspeakSpeech
 
@@ -126,6 +132,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.lanczos_upscaling import LanczosUpscaling
 
             return LanczosUpscaling(options, model, path=path, blobs=blobs)
+        case DemucsOptions() as options:
+            from deployments.demucs_stems import DemucsStems
+
+            return DemucsStems(options, model, path=path, blobs=blobs)
         case HpssOptions() as options:
             from deployments.hpss_stems import HpssStems
 
@@ -154,6 +164,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return fake.FakeSpeech(options, model, blobs=blobs)
         case "transcription":
             return fake.FakeTranscription(options, model, blobs=blobs)
+        case "diarization":
+            from deployments.fake_diarization import FakeDiarization
+
+            return FakeDiarization(options, model, blobs=blobs)
         case "images":
             from deployments.fake_images import FakeImages
 

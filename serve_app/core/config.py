@@ -45,6 +45,7 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "rerank": ("rerank",),
     "speech": ("text_to_speech",),
     "transcription": ("speech_to_text", "subtitle_generation"),
+    "diarization": (),
     "images": ("image_generation", "image_to_image", "inpainting"),
     "segmentation": ("image_segmentation",),
     "faces": ("object_detection",),
@@ -114,6 +115,7 @@ class Defaults(Section):
     rerank: str | None = None
     speech: str | None = None
     transcription: str | None = None
+    diarization: str | None = None
     images: str | None = None
     segmentation: str | None = None
     faces: str | None = None

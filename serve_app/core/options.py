@@ -13,6 +13,7 @@ Task = Literal[
     "rerank",
     "speech",
     "transcription",
+    "diarization",
     "images",
     "segmentation",
     "faces",
@@ -46,18 +47,22 @@ class EngineOptions(Section):
     """What every engine's options share. `task` decides which Protocol the family satisfies.
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
-    `is_fallback` marks engines that stand in for a trained model where callers allow that, `clones`
-    those that speak in the voice of a recording. `honours` are the optional fields of speech
-    requests that the engine acts on; others are reported as ignored.
+    `is_fallback` marks engines that stand in for a trained model where callers allow that.
+    `honours` are the optional fields of speech requests that the engine acts on; others are
+    reported as ignored.
     """
 
     is_fallback: ClassVar[bool] = False
-    clones: ClassVar[bool] = False
     honours: ClassVar[frozenset[str]] = frozenset()
 
     engine: str
     task: Task
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def clones(self) -> bool:
+        """Whether it speaks in the voice of a recording."""
+        return False
 
 
 class FakeOptions(EngineOptions):
@@ -69,8 +74,6 @@ class FakeOptions(EngineOptions):
     does loading.
     """
 
-    clones: ClassVar[bool] = True
-
     engine: Literal["fake"] = "fake"
     task: Task
     tokens_per_s: float = Field(default=0, ge=0)
@@ -81,6 +84,11 @@ class FakeOptions(EngineOptions):
     delay_s: float = Field(default=0, ge=0)
     diary: Path | None = None
 
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return True
+
 
 class TransformersOptions(EngineOptions):
     """Hugging Face transformers: causal and image-text-to-text models, encoders, cross-encoders.
@@ -90,7 +98,9 @@ class TransformersOptions(EngineOptions):
     """
 
     engine: Literal["transformers"] = "transformers"
-    task: Literal["chat", "embeddings", "rerank", "segmentation", "depth", "captioning"]
+    task: Literal[
+        "chat", "embeddings", "rerank", "segmentation", "depth", "captioning", "diarization"
+    ]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
@@ -218,14 +228,26 @@ class PocketsphinxOptions(EngineOptions):
     task: Literal["transcription"] = "transcription"
 
 
+class MfccOptions(EngineOptions):
+    """Speakers told apart by cepstra and clustering with numpy; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["mfcc"] = "mfcc"
+    task: Literal["diarization"] = "diarization"
+
+
 class EspeakOptions(EngineOptions):
     """espeak-ng through `espeakng-loader`; needs no download."""
-
-    clones: ClassVar[bool] = True
 
     engine: Literal["espeak"] = "espeak"
     task: Literal["speech"] = "speech"
     voice: str = "en-us"
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return True
 
 
 class TransformersSpeechOptions(EngineOptions):
@@ -329,6 +351,18 @@ class LanczosOptions(EngineOptions):
     task: Literal["upscaling"] = "upscaling"
 
 
+class DemucsOptions(EngineOptions):
+    """Stems by Demucs. `device` and `threads` as in TransformersOptions. Chunks share `overlap` of
+    their length with the next one; less is quicker and worse.
+    """
+
+    engine: Literal["demucs"] = "demucs"
+    task: Literal["stems"] = "stems"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    overlap: float = Field(default=0.25, ge=0, le=0.5)
+
+
 class HpssOptions(EngineOptions):
     """Stems by signal processing with numpy; needs no model and no download."""
 
@@ -363,6 +397,7 @@ AnyEngineOptions = Annotated[
     | VllmOptions
     | FasterWhisperOptions
     | PocketsphinxOptions
+    | MfccOptions
     | EspeakOptions
     | TransformersSpeechOptions
     | PiperOptions
@@ -372,6 +407,7 @@ AnyEngineOptions = Annotated[
     | Swin2srOptions
     | SpandrelOptions
     | LanczosOptions
+    | DemucsOptions
     | HpssOptions
     | RubberbandOptions
     | AvOptions,
