@@ -291,9 +291,9 @@ async def test_a_failed_job_says_why_and_is_not_tried_again(client: httpx.AsyncC
     job = await job_of(client, "bad")
     assert job["status"] == "failed"
     assert job["error"]["message"] == message
-    assert job["stages"] == [
-        {"name": "audio.speech", "status": "failed", "seconds": job["stages"][0]["seconds"]}
-    ]
+    (stage,) = job["stages"]
+    assert (stage["name"], stage["status"]) == ("audio.speech", "failed")
+    assert min(stage["seconds"], stage["device_seconds"]) >= 0
 
 
 async def test_lists_are_filtered_and_paged(client: httpx.AsyncClient) -> None:
