@@ -16,6 +16,7 @@ from serve_app.api.v1.rerank_response import rerank_result
 from serve_app.api.v1.transcription_response import transcript_body
 from serve_app.api.v1.wire import json_response
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.captioning import ImageDescription
 from serve_app.core.chat import Chat, Complete
 from serve_app.core.config import AppConfig
 from serve_app.core.embeddings import Embed, Embeddings
@@ -109,6 +110,8 @@ class JobRendering:
                     task=transcribe.task,
                     granularity=job.output.get("segment_granularity"),
                 )
+            case _, ImageDescription():
+                return result.model_dump(exclude_defaults=True)
             case _, MediaResult():
                 return await self._media.body(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
