@@ -37,10 +37,11 @@ def even_size(size: Size) -> Size:
 
 def exact_rate(fps: float) -> Fraction:
     """Frames per second as the fraction that was meant: 29.97 is 30000/1001."""
-    ntsc = Fraction(round(fps) * 1000, 1001)
-    if round(fps) and abs(float(ntsc) - fps) < 0.005:
-        return ntsc
-    return Fraction(fps).limit_denominator(1000)
+    whole = round(fps)
+    if whole and abs(fps - whole) < 0.0005:
+        return Fraction(whole)
+    ntsc = Fraction(whole * 1000, 1001)
+    return ntsc if abs(float(ntsc) - fps) < 0.0035 else Fraction(fps).limit_denominator(1000)
 
 
 def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality = "fast") -> Any:

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.core.video import GenerateVideo, VideoEvent
+from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
 
 
@@ -50,4 +53,34 @@ class CatalogTranscription:
 
     def transcribe(self, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
         """See TranscriptionModel."""
-        return self._models.transcription(request.model).runs.transcribe(request)
+        return transcribed(self._models, request)
+
+
+class CatalogVideo:
+    """A VideoModel over every video model of the catalog."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def generate_video(self, request: GenerateVideo) -> AsyncIterator[VideoEvent]:
+        """See VideoModel."""
+        return self._models.video(request.model).runs.generate_video(request)
+
+
+class CatalogImages:
+    """An ImageModel over every image model of the catalog."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def text_to_image(self, request: TextToImage) -> AsyncIterator[ImageEvent]:
+        """See ImageModel."""
+        return self._models.images(request.model).runs.text_to_image(request)
+
+    def image_to_image(self, request: ImageToImage) -> AsyncIterator[ImageEvent]:
+        """See ImageModel."""
+        return self._models.images(request.model).runs.image_to_image(request)
+
+    def inpaint(self, request: Inpaint) -> AsyncIterator[ImageEvent]:
+        """See ImageModel."""
+        return self._models.images(request.model).runs.inpaint(request)

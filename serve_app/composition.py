@@ -3,6 +3,7 @@
 from serve_app.core.config import AppConfig
 from serve_app.core.stages import Stage
 from serve_app.core.video_dub import DubVideo
+from serve_app.core.video_generation import ProduceVideo
 from serve_app.jobs.assembly import ComposePipeline
 from serve_app.models import Models
 
@@ -25,5 +26,21 @@ def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models
     return models.with_pipeline(DubVideo, dubber.dub_video)
 
 
-PIPELINES: dict[str, ComposePipeline] = {"pipeline.video-dub": compose_video_dub}
+def compose_video_generation(
+    config: AppConfig,  # noqa: ARG001 - every pipeline is composed alike
+    models: Models,
+    stage: Stage,
+) -> Models:
+    """The catalog with the video-generation pipeline over it."""
+    from pipelines.video_generation import VideoGeneration
+    from serve_app.composed import CatalogImages, CatalogVideo
+
+    producer = VideoGeneration(CatalogImages(models), CatalogVideo(models), stage)
+    return models.with_pipeline(ProduceVideo, producer.produce_video)
+
+
+PIPELINES: dict[str, ComposePipeline] = {
+    "pipeline.video-dub": compose_video_dub,
+    "video.generation": compose_video_generation,
+}
 """By the name of the operation that they do."""

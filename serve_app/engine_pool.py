@@ -207,6 +207,7 @@ class EnginePool:
             report(ModelStatus(id=slot.model.id, state="failed", cause=failure.message))
             raise failure from error
         ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
+        ready["video"] = getattr(engine, "video_facts", None)
         report(slot.status.model_copy(update=ready))
         logger.info("model %r is loaded", slot.model.id)
         return engine

@@ -12,8 +12,10 @@ from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
 from serve_app.core.options import (
     AvOptions,
+    CameraMovesOptions,
     DemucsOptions,
     DiffusersOptions,
+    DiffusersVideoOptions,
     EspeakOptions,
     FakeOptions,
     FasterWhisperOptions,
@@ -69,6 +71,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.transformers_captioning import TransformersCaptioning
 
             return TransformersCaptioning(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="diarization") as options:
+            from deployments.transformers_diarization import TransformersDiarization
+
+            return TransformersDiarization(options, model, path=path, blobs=blobs)
         case TransformersOptions() as options:
             from deployments.transformers_rerank import TransformersRerank
 
@@ -78,6 +84,14 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
 
             find = partial(_located, storage, model)
             return DiffusersImages(options, model, path=path, blobs=blobs, locate=find)
+        case DiffusersVideoOptions() as options:
+            from deployments.diffusers_video import DiffusersVideo
+
+            return DiffusersVideo(options, model, path=path, blobs=blobs)
+        case CameraMovesOptions() as options:
+            from deployments.camera_moves import CameraMoves
+
+            return CameraMoves(options, model, path=path, blobs=blobs)
         case VllmOptions() as options:
             from deployments.vllm_chat import VllmChat
 
@@ -192,6 +206,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             from deployments.fake_vision import FakeCaptions
 
             return FakeCaptions(options, model, blobs=blobs)
+        case "video":
+            from deployments.fake_video import FakeVideo
+
+            return FakeVideo(options, model, blobs=blobs)
         case "stems":
             from deployments.fake_stems import FakeStems
 

@@ -20,6 +20,7 @@ from serve_app.remote import (
     RemoteChat,
     RemoteConversion,
     RemoteDepth,
+    RemoteDiarization,
     RemoteEmbeddings,
     RemoteFaces,
     RemoteImages,
@@ -30,6 +31,7 @@ from serve_app.remote import (
     RemoteStems,
     RemoteTranscription,
     RemoteUpscaling,
+    RemoteVideo,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,12 +43,14 @@ REMOTES: Mapping[Task, Callable[..., AnyModel]] = {
     "rerank": RemoteRerank,
     "speech": RemoteSpeech,
     "transcription": RemoteTranscription,
+    "diarization": RemoteDiarization,
     "images": RemoteImages,
     "segmentation": RemoteSegmentation,
     "faces": RemoteFaces,
     "upscaling": RemoteUpscaling,
     "depth": RemoteDepth,
     "captioning": RemoteCaptions,
+    "video": RemoteVideo,
     "stems": RemoteStems,
     "conversion": RemoteConversion,
     "media": RemoteMedia,

@@ -10,6 +10,7 @@ from serve_app.core.captioning import ImageDescriber
 from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
 from serve_app.core.depth import DepthEstimator
+from serve_app.core.diarization import Diarizer
 from serve_app.core.embeddings import EmbeddingModel
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.face_swap import FaceModel
@@ -25,6 +26,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
 from serve_app.core.upscaling import Upscaler
+from serve_app.core.video import VideoModel
 from serve_app.core.voice_conversion import VoiceConverter
 
 AnyModel = (
@@ -33,12 +35,14 @@ AnyModel = (
     | RerankModel
     | SpeechModel
     | TranscriptionModel
+    | Diarizer
     | ImageModel
     | SegmentationModel
     | FaceModel
     | Upscaler
     | DepthEstimator
     | ImageDescriber
+    | VideoModel
     | StemSeparator
     | VoiceConverter
     | MediaProcessor
@@ -55,12 +59,14 @@ TASK_NAMES: dict[Task, str] = {
     "rerank": "rerank",
     "speech": "speech",
     "transcription": "transcription",
+    "diarization": "speaker diarization",
     "images": "image",
     "segmentation": "segmentation",
     "faces": "face",
     "upscaling": "upscaling",
     "depth": "depth",
     "captioning": "captioning",
+    "video": "video",
     "stems": "stem separation",
     "conversion": "voice conversion",
     "media": "media",
@@ -155,6 +161,11 @@ class Models:
         found = self._for("transcription", name, self.config.defaults.transcription)
         return cast("Found[TranscriptionModel]", found)
 
+    def diarization(self, name: str | None) -> Found[Diarizer]:
+        """A model that tells speakers apart."""
+        found = self._for("diarization", name, self.config.defaults.diarization)
+        return cast("Found[Diarizer]", found)
+
     def images(self, name: str | None) -> Found[ImageModel]:
         """A model that draws."""
         return cast("Found[ImageModel]", self._for("images", name, self.config.defaults.images))
@@ -190,6 +201,10 @@ class Models:
         """All models that make pictures larger."""
         found = [found for found in self.all() if found.family.options.task == "upscaling"]
         return cast("list[Found[Upscaler]]", found)
+
+    def video(self, name: str | None) -> Found[VideoModel]:
+        """A model that makes films."""
+        return cast("Found[VideoModel]", self._for("video", name, self.config.defaults.video))
 
     def stems(self, name: str | None) -> Found[StemSeparator]:
         """A model that takes mixes apart."""

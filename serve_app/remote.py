@@ -31,6 +31,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.core.voice_conversion import ConversionEvent, ConvertVoice
 
 
@@ -250,6 +251,14 @@ class RemoteCaptions(Remote):
     def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
         """See ImageDescriber."""
         return self._stream("describe_image", request.model, request)
+
+
+class RemoteVideo(Remote):
+    """A VideoModel."""
+
+    def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
+        """See VideoModel."""
+        return self._stream("generate_video", request.model, request)
 
 
 class RemoteStems(Remote):

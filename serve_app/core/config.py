@@ -66,7 +66,8 @@ JOBS = "jobs"
 class Model(Section):
     """One model of a family. `source` is a hub id or a local path; engines whose model is built in
     need none. `capabilities` adds fine names to those of the family's task. `languages` are
-    lower-case codes, for transcription and speech. `created` is a unix second; by default the
+    lower-case codes, for transcription and speech. `supports_streaming` is false for transcription
+    models whose segments come all at the end. `created` is a unix second; by default the
     second in which this server first saw the model. `memory_mb` is what it takes once loaded, where
     1.2 times the size of its weights is a bad guess.
     """
@@ -78,6 +79,7 @@ class Model(Section):
     capabilities: tuple[Capability, ...] = ()
     languages: tuple[str, ...] = ()
     can_translate: bool = False
+    supports_streaming: bool = True
     owned_by: str = "polyphony"
     created: int | None = Field(default=None, ge=0)
     memory_mb: float | None = Field(default=None, gt=0)

@@ -18,6 +18,7 @@ from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.video_dub import DubbedVideo, DubVideo
+from serve_app.core.video_generation import ProduceVideo, Videos
 from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
 
 Operation = (
@@ -39,6 +40,7 @@ Operation = (
     | DescribeImage
     | SeparateStems
     | ConvertVoice
+    | ProduceVideo
     | DubVideo
 )
 
@@ -74,6 +76,7 @@ Result = (
     | ImageDescription
     | Stems
     | ConvertedVoice
+    | Videos
     | DubbedVideo
 )
 
@@ -96,6 +99,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "image.description": (DescribeImage, ImageDescription),
     "audio.stems": (SeparateStems, Stems),
     "audio.convert": (ConvertVoice, ConvertedVoice),
+    "video.generation": (ProduceVideo, Videos),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""

@@ -94,7 +94,8 @@ class TransformersOptions(EngineOptions):
     """Hugging Face transformers: causal and image-text-to-text models, encoders, cross-encoders.
 
     `device` auto is CUDA where there is one. `threads` is torch's intra-op number on a CPU, None
-    leaves it to torch. `max_batch_tokens` and `cache_blocks` size continuous batching.
+    leaves it to torch. `max_batch_tokens` and `cache_blocks` size continuous batching. `measures` is
+    what a depth model's numbers are; auto reads it from its configuration.
     """
 
     engine: Literal["transformers"] = "transformers"
@@ -108,6 +109,7 @@ class TransformersOptions(EngineOptions):
     max_batch_tokens: int = Field(default=1024, ge=16)
     cache_blocks: int | None = Field(default=None, ge=1)
     trust_remote_code: bool = False
+    measures: Literal["auto", "distance", "inverse"] = "auto"
 
 
 class DiffusersOptions(EngineOptions):

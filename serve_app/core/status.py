@@ -3,6 +3,7 @@
 from typing import Literal
 
 from serve_app.core.message import Message
+from serve_app.core.video import VideoFacts
 
 LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
 
@@ -10,7 +11,8 @@ LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
 class ModelStatus(Message):
     """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
     and what would help. `context_length` is in tokens, once known. `memory_mb` is what
-    loading it took of its device; `last_used` is a unix second.
+    loading it took of its device; `last_used` is a unix second. `video` is what a video model can
+    make, once known.
     """
 
     id: str
@@ -21,5 +23,6 @@ class ModelStatus(Message):
     cause: str | None = None
     context_length: int | None = None
     memory_mb: float | None = None
+    video: VideoFacts | None = None
     requests: int = 0
     last_used: float | None = None

@@ -1,0 +1,61 @@
+"""Pictures between two pictures, by optical flow both ways (OpenCV's DIS)."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Flow = np.ndarray[Any, np.dtype[np.float32]]
+
+AGREEMENT = 0.6
+"""Flow is trusted when it leaves less than this share of the difference between the pictures."""
+
+
+class Between:
+    """What lies between two RGB pictures of one size. Where the flow does not carry one over to the
+    other, as between unlike pictures, they are dissolved.
+    """
+
+    def __init__(self, first: Pixels, second: Pixels) -> None:
+        self._first, self._second = first, second
+        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+        self._forth, self._back = _flow(*grey), _flow(*reversed(grey))
+        self._grid = _grid(first.shape[1], first.shape[0])
+        self._is_flowing = self._agrees(grey)
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether the second picture is the first one moved."""
+        return self._is_flowing
+
+    def at(self, share: float) -> Pixels:
+        """The picture at a share of the way from the first (0) to the second (1)."""
+        first, second = self._first, self._second
+        if self._is_flowing:
+            first = _moved(first, self._grid - self._forth * share)
+            second = _moved(second, self._grid - self._back * (1 - share))
+        mixed = cv2.addWeighted(first, 1 - share, second, share, 0)
+        return np.asarray(mixed, dtype=np.uint8)
+
+    def _agrees(self, grey: list[Pixels]) -> bool:
+        carried = _moved(grey[1], self._grid + self._forth)
+        left = cv2.absdiff(grey[0], carried).mean()
+        return bool(left <= AGREEMENT * cv2.absdiff(*grey).mean())
+
+
+def _flow(first: Pixels, second: Pixels) -> Flow:
+    """Where each pixel of the first picture is in the second one, relative to itself."""
+    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    empty = np.zeros((*first.shape, 2), dtype=np.float32)
+    return np.asarray(finder.calc(first, second, empty), dtype=np.float32)
+
+
+def _grid(width: int, height: int) -> Flow:
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    return np.stack([columns, rows], axis=2).astype(np.float32)
+
+
+def _moved(picture: Pixels, places: Flow) -> Pixels:
+    moved = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.uint8)
