@@ -7,7 +7,17 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution, Swin2SRImageProcessorPil
+from transformers import (
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessorPil,
+    Swin2SRConfig,
+    Swin2SRForImageSuperResolution,
+    Swin2SRImageProcessorPil,
+)
 
 from serve_app.core.media import Blob, BlobStore
 from tests.pictures import chunks
@@ -57,3 +67,49 @@ async def picture_of(blobs: BlobStore, blob: Blob) -> Image.Image:
 
 async def last(events: AsyncIterator[Any]) -> Any:
     return [event async for event in events][-1]
+
+
+def save_depth_anything(folder: Path, **fields: Any) -> Path:
+    torch.manual_seed(0)
+    config = DepthAnythingConfig(
+        backbone_config=Dinov2Config(
+            image_size=28,
+            patch_size=14,
+            hidden_size=8,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+            reshape_hidden_states=False,
+        ),
+        reassemble_hidden_size=8,
+        neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=8,
+        head_hidden_size=4,
+        **fields,
+    )
+    DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    processor = DPTImageProcessorPil(
+        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14
+    )
+    processor.save_pretrained(folder)
+    return folder
+
+
+def save_dpt(folder: Path, **fields: Any) -> Path:
+    torch.manual_seed(0)
+    config = DPTConfig(
+        hidden_size=8,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=8,
+        is_hybrid=False,
+        **fields,
+    )
+    DPTForDepthEstimation(config).save_pretrained(folder)
+    DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
