@@ -9,7 +9,6 @@ from serve_app.core.transcription import Segment, Transcribe, Word
 
 CHUNK_S = 30.0
 """What the model hears at once."""
-SHORTEST_WINDOW_S = 240.0
 SILENT_PEAK = 0.0005
 """Below it a window holds nothing to hear; a model that listens would imagine words."""
 NO_SPEECH_PROB, UNSURE_LOGPROB = 0.6, -1.0
@@ -20,8 +19,8 @@ PROMPT_TOKENS = 223
 
 
 def window_s(options: FasterWhisperOptions) -> float:
-    """The longest window, in seconds: full batches, and an hour in bounded memory."""
-    return max(SHORTEST_WINDOW_S, 2 * options.batch_size * CHUNK_S)
+    """The longest window, in seconds: two full batches. Spectra take 2 MB per second of it."""
+    return 2 * options.batch_size * CHUNK_S
 
 
 class Listening:

@@ -18,6 +18,7 @@ from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
 from serve_app.core.upscaling import UpscaleImage
 from serve_app.core.voice_conversion import ConvertVoice
+from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
 
 
@@ -40,7 +41,7 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
         case CloneSpeech():
             return models.speech(operation.model).runs.clone(operation)
         case Transcribe():
-            return models.transcription(operation.model).runs.transcribe(operation)
+            return transcribed(models, operation)
         case TextToImage():
             return models.images(operation.model).runs.text_to_image(operation)
         case Inpaint():

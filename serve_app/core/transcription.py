@@ -3,15 +3,24 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from pydantic import Field
+
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+
+
+class SpeakerLabels(Message):
+    """Name who speaks, by the diarization model `model`; `num_speakers` None estimates how many."""
+
+    model: str
+    num_speakers: int | None = Field(default=None, ge=1)
 
 
 class Transcribe(Message):
     """Write down what is said in `audio` (any readable container, also a video).
 
     `language` is a code, None detects. `task` translate gives English text. `temperature` 0 is
-    greedy. `prompt` is preceding context.
+    greedy. `prompt` is preceding context. `speakers` None names nobody.
     """
 
     model: str
@@ -20,6 +29,7 @@ class Transcribe(Message):
     task: Literal["transcribe", "translate"] = "transcribe"
     prompt: str | None = None
     temperature: float = 0.0
+    speakers: SpeakerLabels | None = None
 
 
 class Word(Message):

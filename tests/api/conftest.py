@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from deployments import fake
 from deployments.fake_conversion import FakeConversion
 from deployments.fake_faces import FakeFaces
+from deployments.fake_diarization import FakeDiarization
 from deployments.fake_images import FakeImages
 from deployments.fake_segmentation import FakeSegmentation
 from deployments.fake_stems import FakeStems
@@ -96,6 +97,7 @@ ENGINES = {
     "rerank": fake.FakeRerank,
     "speech": fake.FakeSpeech,
     "transcription": fake.FakeTranscription,
+    "diarization": FakeDiarization,
     "images": FakeImages,
     "segmentation": FakeSegmentation,
     "faces": FakeFaces,

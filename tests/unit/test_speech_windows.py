@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from deployments.speech_windows import SPEECH_RATE, quiet_clips, quiet_cut, speech_windows
+from deployments.audio_decoding import SPEECH_RATE
+from deployments.speech_windows import quiet_clips, quiet_cut, speech_windows
 
 
 def loud(seconds: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -13,7 +13,7 @@ from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.v1.wire import ERRORS, json_response
 from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
 from serve_app.gpus import nvidia_gpus
@@ -38,6 +38,8 @@ TYPES: dict[Task, ModelType] = {
 }
 INTERNAL = {"id", "context_length", "memory_mb", "requests", "last_used"}
 """What a model's state says elsewhere, or to administrators only."""
+UNLISTED: frozenset[Task] = frozenset({"diarization"})
+"""What no request can name."""
 STREAMING_TASKS: frozenset[Task] = frozenset({"chat", "speech", "transcription"})
 ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "chat": ("v1/chat/completions", "v1/completions"),
@@ -67,7 +69,7 @@ async def list_models(
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
     statuses = await context.models.statuses()
-    entries = [model_object(found, statuses.get(found.id)) for found in context.models.all()]
+    entries = [model_object(found, statuses.get(found.id)) for found in _listed(context)]
     automatic = auto_entry(entries)
     data = [
         entry
@@ -82,11 +84,13 @@ async def get_model(id: str, context: ContextDep) -> Response:
     """One model by id or alias; ids may contain `/`."""
     statuses = await context.models.statuses()
     if id.lower() == "auto":
-        entries = [model_object(found, statuses.get(found.id)) for found in context.models.all()]
+        entries = [model_object(found, statuses.get(found.id)) for found in _listed(context)]
         automatic = auto_entry(entries)
         if automatic:
             return json_response(automatic)
     found = context.models.named(id)
+    if found.family.options.task in UNLISTED:
+        raise ModelNotFound(f"model {id!r} serves other models only", param="model")
     return json_response(model_object(found, statuses.get(found.id)))
 
 
@@ -116,6 +120,10 @@ async def capabilities(context: ContextDep) -> Response:
     )
 
 
+def _listed(context: Context) -> list[Found[AnyModel]]:
+    return [found for found in context.models.all() if found.family.options.task not in UNLISTED]
+
+
 def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str, Any]:
     """A catalog entry. `status` is an extension: where the model is on its way to memory."""
     task, model = found.family.options.task, found.model
@@ -127,7 +135,7 @@ def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str
         "created": model.created or 0,
         "owned_by": model.owned_by,
         "capabilities": [*filter(None, [COARSE.get(task)]), *fine],
-        "supports_streaming": task in STREAMING_TASKS,
+        "supports_streaming": task in STREAMING_TASKS and model.supports_streaming,
         "type": "vision" if is_vision else TYPES[task],
         "loaded": status is not None and status.state == "ready",
         "backend": found.family.options.engine,
@@ -176,7 +184,7 @@ def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> l
     for found in context.models.all():
         status = statuses.get(found.id)
         if status is None or status.state != "failed":
-            endpoints |= dict.fromkeys(ENDPOINTS[found.family.options.task])
+            endpoints |= dict.fromkeys(ENDPOINTS.get(found.family.options.task, ()))
     for pipeline in context.config.pipelines:
         endpoints[f"v1/pipelines/{pipeline.name}"] = None
     return list(endpoints)

@@ -12,6 +12,7 @@ from serve_app.api.multipart import Form, read_form
 from serve_app.api.v1.job_body import PRIORITY, JobBody
 from serve_app.api.v1.wire import Integer, Number, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.languages import language_code
 from serve_app.core.media import Blob
 from serve_app.core.subtitles import Granularity
 
@@ -24,8 +25,9 @@ NO_EFFECT = (
     "chunking_strategy",
     "known_speaker_names",
     "known_speaker_references",
-    "num_speakers",
 )
+UNDIVIDED = frozenset({"json", "text"})
+"""Forms in which nothing is seen of segments."""
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 
 
@@ -80,25 +82,39 @@ class TranscriptionBody(JobBody):
     ) = None
 
     def without_effect(self) -> list[str]:
-        """Accepted for compatibility; word times are always there."""
-        return [name for name in NO_EFFECT if getattr(self, name) is not None]
+        """Accepted for compatibility, or of no use with the others; word times are always there."""
+        useless = [*NO_EFFECT]
+        if self.stream:
+            useless += ["response_format"]
+        if not self.wants_speakers:
+            useless += ["num_speakers"]
+        if self.stream or not self.shows_segments:
+            useless += ["segment_granularity"]
+        return [name for name in useless if getattr(self, name) is not None]
+
+    @property
+    def wants_speakers(self) -> bool:
+        """Whether speakers are told apart; a stream has no form that could ask for it."""
+        return bool(self.diarize) or (self.response_format == "diarized_json" and not self.stream)
+
+    @property
+    def shows_segments(self) -> bool:
+        """Whether the answer has segments: JSON has them only with speakers."""
+        form = self.response_format or "json"
+        return form not in UNDIVIDED or (form == "json" and self.wants_speakers)
 
     @property
     def wants_translation(self) -> bool:
         """Translation into English, by any of its names."""
-        return bool(self.translate) or (self.task_type or "").lower() == "translate"
+        is_named = (self.task_type or "").lower() == "translate"
+        return bool(self.translate) or is_named or self.target_language is not None
 
-    def refuse_unavailable(self) -> None:
-        """UnsupportedCapability for what no engine of this version does."""
-        if self.diarize or self.response_format == "diarized_json":
-            name = "diarize" if self.diarize else "response_format"
+    def check_target(self) -> None:
+        """UnsupportedCapability for translation to anything but English."""
+        if self.target_language is not None and language_code(self.target_language) != "en":
             raise UnsupportedCapability(
-                f"{name}: no configured model tells speakers apart", param=name
-            )
-        if self.target_language is not None:
-            raise UnsupportedCapability(
-                "target_language: no configured model translates speech to other languages than "
-                "English; use 'translate'",
+                f"target_language: no configured model translates speech to "
+                f"{self.target_language[:50]!r}; only to English ('en')",
                 param="target_language",
             )
 

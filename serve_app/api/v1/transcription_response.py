@@ -24,8 +24,12 @@ def transcript_body(
             return vtt(segments)
         case "verbose_json":
             body = verbose(transcript, segments, task)
+        case "diarized_json":
+            body = diarized(transcript, segments, task)
         case _:
             body = {"text": transcript.text, "usage": usage(transcript)}
+            if any(segment.speaker for segment in segments):
+                body["segments"] = [_segment(segment) for segment in segments]
     if transcript.warnings:
         body["warnings"] = list(transcript.warnings)
     return body
@@ -44,36 +48,92 @@ def verbose(transcript: Transcript, segments: tuple[Segment, ...], task: str) ->
     }
 
 
+def diarized(transcript: Transcript, segments: tuple[Segment, ...], task: str) -> dict[str, Any]:
+    """OpenAI's form for speakers, where ids are text."""
+    return {
+        "task": task,
+        "duration": round(transcript.duration_s, 3),
+        "text": transcript.text,
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": f"seg_{segment.id}",
+                "start": segment.start,
+                "end": segment.end,
+                "text": segment.text,
+                "speaker": segment.speaker,
+            }
+            for segment in segments
+        ],
+        "usage": usage(transcript),
+    }
+
+
 async def transcription_frames(
-    events: AsyncIterator[TranscriptionEvent],
+    events: AsyncIterator[TranscriptionEvent], *, late_model: str | None = None
 ) -> AsyncGenerator[bytes]:
-    """A delta per segment; all deltas joined are the text. No `[DONE]`."""
-    is_first = True
+    """A delta per segment; all deltas joined are the text. No `[DONE]`. `late_model` is the model
+    when its segments come all at the end.
+    """
+    if late_model is not None:
+        yield frame(not_streaming(late_model))
+    heard: list[str] = []
     async with closing(events):
         async for event in events:
             if isinstance(event, Segment):
-                yield frame(
-                    {
-                        "type": "transcript.text.delta",
-                        "delta": event.text if is_first else f" {event.text}",
-                        "segment": {
-                            "start": event.start,
-                            "end": event.end,
-                            "words": [_word(word) for word in event.words],
-                        },
-                    }
-                )
-                is_first = False
+                yield frame(_delta(event, is_first=not heard))
+                heard.append(event.text)
             elif isinstance(event, Transcript):
-                yield frame(
-                    {
-                        "type": "transcript.text.done",
-                        "text": event.text,
-                        "language": event.language,
-                        "duration": round(event.duration_s, 3),
-                        "usage": usage(event),
-                    }
-                )
+                for segment in _unheard(event, heard):
+                    yield frame(_delta(segment, is_first=not heard))
+                    heard.append(segment.text)
+                yield frame(_done(event))
+
+
+def not_streaming(model: str) -> dict[str, Any]:
+    """What is said first for a model that hears everything before it writes."""
+    return {
+        "type": "warning",
+        "code": "streaming_not_supported",
+        "model": model,
+        "message": f"model {model!r} does not stream; the text comes when all is heard",
+    }
+
+
+def _unheard(transcript: Transcript, heard: list[str]) -> tuple[Segment, ...]:
+    """What a model that does not stream gives with its result only."""
+    if heard or not transcript.text:
+        return ()
+    if " ".join(segment.text for segment in transcript.segments) == transcript.text:
+        return transcript.segments
+    whole = {"id": 0, "start": 0.0, "end": transcript.duration_s, "text": transcript.text}
+    return (Segment.model_validate(whole),)
+
+
+def _delta(segment: Segment, *, is_first: bool) -> dict[str, Any]:
+    times: dict[str, Any] = {
+        "start": segment.start,
+        "end": segment.end,
+        "words": [_word(word) for word in segment.words],
+    }
+    if segment.speaker is not None:
+        times["speaker"] = segment.speaker
+    return {
+        "type": "transcript.text.delta",
+        "delta": segment.text if is_first else f" {segment.text}",
+        "segment": times,
+    }
+
+
+def _done(transcript: Transcript) -> dict[str, Any]:
+    done: dict[str, Any] = {
+        "type": "transcript.text.done",
+        "text": transcript.text,
+        "language": transcript.language,
+        "duration": round(transcript.duration_s, 3),
+        "usage": usage(transcript),
+    }
+    return done | {"warnings": list(transcript.warnings)} if transcript.warnings else done
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from serve_app.api.v1.job_calls import called, streamed
 from serve_app.api.v1.transcription_body import TranscriptionBody, read_transcription
 from serve_app.api.v1.transcription_response import transcription_frames
 from serve_app.api.v1.wire import ERRORS
+from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.media import Blob
-from serve_app.core.transcription import Transcribe
+from serve_app.core.transcription import SpeakerLabels, Transcribe
+from serve_app.diarized_transcription import transcribed
 from serve_app.transcription_routing import check_translation, request_language, select
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -54,7 +56,7 @@ def to_transcribe(
     context: Context, body: TranscriptionBody, audio: Blob, *, is_translation: bool
 ) -> Transcribe:
     """The operation, its model chosen."""
-    body.refuse_unavailable()
+    body.check_target()
     found = select(context.models, body.model, body.language)
     if is_translation:
         check_translation(found.model, context.models)
@@ -65,7 +67,20 @@ def to_transcribe(
         task="translate" if is_translation else "transcribe",
         prompt=body.prompt,
         temperature=body.temperature or 0.0,
+        speakers=_labels(context, body) if body.wants_speakers else None,
     )
+
+
+def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
+    """Who tells speakers apart. UnsupportedCapability when nobody does."""
+    try:
+        model = context.models.diarization(None)
+    except BackendUnavailable:
+        name = "diarize" if body.diarize else "response_format"
+        raise UnsupportedCapability(
+            f"{name}: no model that tells speakers apart is configured", param=name
+        ) from None
+    return SpeakerLabels(model=model.id, num_speakers=body.num_speakers)
 
 
 async def _answered(
@@ -77,9 +92,12 @@ async def _answered(
 ) -> Response:
     """Segments while they are heard, or the whole transcript of a job."""
     if body.stream:
-        events = context.models.transcription(operation.model).runs.transcribe(operation)
+        events = transcribed(context.models, operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
-        return sse_response(transcription_frames(opened), path=request.url.path, headers=headers)
+        model = context.models.transcription(operation.model).model
+        late = None if model.supports_streaming else model.id
+        frames = transcription_frames(opened, late_model=late)
+        return sse_response(frames, path=request.url.path, headers=headers)
     output = {
         "response_format": body.response_format,
         "segment_granularity": body.segment_granularity,
