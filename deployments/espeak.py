@@ -1,5 +1,6 @@
 """Speech by espeak-ng: a hundred languages, no download, 300 times faster than real time."""
 
+import importlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
@@ -9,10 +10,18 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.languages import language_code
 from serve_app.core.media import BlobStore
 from serve_app.core.options import EspeakOptions
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent, Spoken, Voice
+from serve_app.core.speech import (
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    Voice,
+)
+from serve_app.core.streams import closing
 from serve_app.core.threads import called_back, in_thread
 
-# OpenAI's names, each a voice of its own by espeak-ng's variants (m: male, f: female).
+# OpenAI's names, each a voice of its own by espeak-ng's variants (m: male, f: female; the files of
+# its directory voices/!v).
 OPENAI_VOICES: dict[str, str] = {
     "alloy": "f5",
     "ash": "m2",
@@ -25,7 +34,7 @@ OPENAI_VOICES: dict[str, str] = {
     "nova": "f2",
     "onyx": "m3",
     "sage": "f4",
-    "shimmer": "f5",
+    "shimmer": "Annie",
     "verse": "m7",
 }
 LISTED = 40
@@ -44,9 +53,13 @@ class EspeakSpeech:
         model: Model,
         *,
         path: Path | None,  # noqa: ARG002 - every engine is constructed alike
-        blobs: BlobStore,  # noqa: ARG002
+        blobs: BlobStore,
     ) -> None:
+        # Loading the codecs takes longer than a whole sentence: not while somebody waits for one.
+        for module in ("av.filter", "numpy", "deployments.speech_encoding"):
+            importlib.import_module(module)
         self._model = model
+        self._blobs = blobs
         self._library = espeak_library()
         self._identifiers = self._library.voices()
         self._languages = tuple(self._identifiers)
@@ -74,27 +87,39 @@ class EspeakSpeech:
         finally:
             await work.aclose()
 
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """See SpeechModel. By signal processing: the voice that is spoken with is espeak-ng's."""
+        from deployments.clone_espeak import Performance, cloned
+
+        tag = self._language(request.language) or self._default.partition("+")[0]
+        wanted, rate = _paces(request.speed)
+        async with self._blobs.local_file(request.reference) as reference:
+
+            def work(stop: Callable[[], bool]) -> Iterator[CloneEvent]:
+                def synthesize(variant: str) -> Iterator[bytes]:
+                    voice = self._named(f"{tag}+{variant}" if variant else tag) or tag
+                    return self._samples(request.text, voice, rate, stop)
+
+                performance = Performance(synthesize, self._library.sample_rate, rate / wanted)
+                return cloned(request, reference, performance, stop)
+
+            events = in_thread(work)
+            async with closing(events):
+                async for event in events:
+                    yield event
+
     def _spoken(
         self, request: Speak, voice: str, stop: Callable[[], bool]
     ) -> Iterator[SpeechEvent]:
-        from deployments.audio_encoding import encode
-        from deployments.audio_tempo import Tempo
+        from deployments.speech_encoding import spoken
 
-        wanted = NORMAL_WPM * request.speed
-        rate = round(min(FASTEST_WPM, max(SLOWEST_WPM, wanted)))
-        tempo = Tempo(self._library.sample_rate, wanted / rate)
-        encoder = encode(request.format, self._library.sample_rate)
-        samples = 0
-        for pcm in self._samples(request.text, voice, rate, stop):
-            stretched = tempo.push(pcm)
-            samples += len(stretched) // 2
-            if data := encoder.push(stretched):
-                yield AudioChunk(data=data)
-        rest = tempo.finish()
-        samples += len(rest) // 2
-        if data := encoder.push(rest) + encoder.finish():
-            yield AudioChunk(data=data)
-        yield Spoken(duration_s=samples / self._library.sample_rate, characters=len(request.text))
+        wanted, rate = _paces(request.speed)
+        return spoken(
+            self._samples(request.text, voice, rate, stop),
+            request,
+            sample_rate=self._library.sample_rate,
+            tempo=wanted / rate,
+        )
 
     def _samples(
         self, text: str, voice: str, rate: int, stop: Callable[[], bool]
@@ -124,7 +149,9 @@ class EspeakSpeech:
     def _named(self, name: str) -> str | None:
         """A language tag, with a variant or without, as the library takes it."""
         tag, _, variant = name.partition("+")
-        is_variant = variant == "" or (variant[0] in "mf" and variant[1:] in tuple("12345678"))
+        is_variant = variant in ("", *OPENAI_VOICES.values()) or (
+            variant[0] in "mf" and variant[1:] in tuple("12345678")
+        )
         identifier = self._identifiers.get(tag) or self._identifiers.get(self._nearest(tag) or "")
         if identifier is None or not is_variant:
             return None
@@ -152,3 +179,9 @@ class EspeakSpeech:
         tags = [tag for tag in self._languages if tag.partition("-")[0] in codes]
         default = self._default.partition("+")[0]
         return default if default in tags else min(tags, key=len, default=None)
+
+
+def _paces(speed: float) -> tuple[float, int]:
+    """Words per minute: those wanted, and those within espeak-ng's own range."""
+    wanted = NORMAL_WPM * speed
+    return wanted, round(min(FASTEST_WPM, max(SLOWEST_WPM, wanted)))

@@ -44,8 +44,9 @@ class Reshaping:
             )
         if self.gains_db:
             points = ";".join(f"entry({hz:.1f},{gain:.2f})" for hz, gain in self.gains_db)
-            chain.append(f"firequalizer=gain_entry='{points}'")
-            chain.append(f"alimiter=limit={LOUDEST}:level=false")
+            # The filter's delay becomes a time before zero, which is cut off.
+            chain.append(f"firequalizer=gain_entry='{points}':zero_phase=1,atrim=start=0")
+            chain.append(f"alimiter=limit={LOUDEST}:level=false:latency=1")
         return ",".join(chain) or "anull"
 
 

@@ -146,3 +146,10 @@ async def counting(folder: Path) -> bytes:
     request = Speak(model="espeak-ng", text=COUNTING, voice="en-us+f2", speed=0.75, format="wav")
     events = espeak(folder).speak(request)
     return b"".join([event.data async for event in events if isinstance(event, AudioChunk)])
+
+
+async def spoken(folder: Path, text: str, *, voice: str = "en-us", speed: float = 1.0) -> bytes:
+    """A WAV file of a sentence, 22.05 kHz mono."""
+    request = Speak(model="espeak-ng", text=text, voice=voice, speed=speed, format="wav")
+    events = espeak(folder).speak(request)
+    return b"".join([event.data async for event in events if isinstance(event, AudioChunk)])

@@ -232,8 +232,9 @@ async def test_an_item_that_breaks_the_model_is_an_error_of_its_own(
     ("fields", "status", "code", "param"),
     [
         ({"voice_profile": "ann"}, 404, "not_found", "voice_profile"),
-        ({"ref_audio": "aGk="}, 400, "unsupported_capability", "ref_audio"),
-        ({"task_type": "VoiceClone"}, 400, "unsupported_capability", "task_type"),
+        ({"ref_audio": "aGk="}, 400, "invalid_request", "ref_audio"),
+        ({"task_type": "VoiceClone"}, 400, "invalid_request", "ref_audio"),
+        ({"task_type": "CustomVoice", "ref_audio": "aGk="}, 400, "invalid_request", "task_type"),
         ({"task_type": "voice-design"}, 400, "unsupported_capability", "task_type"),
         ({"task_type": "nonsense"}, 400, "invalid_request", "task_type"),
         ({"language": "klingon"}, 400, "invalid_request", "language"),

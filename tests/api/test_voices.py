@@ -4,14 +4,18 @@ import base64
 import io
 import wave
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from deployments.fake import WORDS
+from deployments.fake import WORDS, FakeSpeech
 from serve_app.api.context import Context
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.options import FakeOptions
 from serve_app.core.speech import Voice
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_characters import ADMIN, API, BAD_NAMES, escaped
@@ -355,24 +359,23 @@ SPEECH = "/v1/audio/speech"
         ({"voice": "nobody"}, 400, "invalid_request", "voice"),
     ],
 )
-async def test_speaking_with_a_saved_voice(
-    client: httpx.AsyncClient, path: str, fields: dict[str, Any], status: int, code: str, param: str
+async def test_a_model_that_does_not_clone_speaks_with_no_saved_voice(
+    make_context: MakeContext,
+    tmp_path: Path,
+    path: str,
+    fields: dict[str, Any],
+    status: int,
+    code: str,
+    param: str,
 ) -> None:
-    await saved(client)
-    answer = await client.post(path, json={"input": "hi"} | fields)
+    speech = {"name": "speech", "options": {"engine": "piper"}, "models": [{"id": "hum"}]}
+    families = [family for family in FAMILIES if family["name"] != "speech"] + [speech]
+    hum = FakeSpeech(FakeOptions(task="speech"), Model(id="hum"), blobs=FsspecBlobStore(tmp_path))
+    async with client_of(make_context(families=families, runs={"speech": hum})) as client:
+        await saved(client)
+        answer = await client.post(path, json={"input": "hi"} | fields)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
-
-
-async def test_jobs_and_batches_tell_the_same_of_saved_voices(client: httpx.AsyncClient) -> None:
-    await saved(client)
-    body = {"input": "hi", "voice": "ann"}
-    answer = await client.post(SPEECH, json=body | {"response_format": "url"})
-    assert answer.json()["error"]["code"] == "unsupported_capability"
-    answer = await client.post(f"{SPEECH}/batch", json={"items": [body, {"input": "hi"}]})
-    first, second = answer.json()["data"]
-    assert first["error"]["code"] == "unsupported_capability"
-    assert "error" not in second
 
 
 async def test_a_saved_voice_hides_no_preset(client: httpx.AsyncClient) -> None:

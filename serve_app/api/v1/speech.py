@@ -16,12 +16,12 @@ from serve_app.api.errors import error_body, from_validation_errors
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.job_calls import called, streamed
 from serve_app.api.v1.media_answer import envelope, media_item
-from serve_app.api.v1.saved_voices import check_voice_profile, voices_explained
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBatchBody, SpeechBody
+from serve_app.api.v1.speech_cloning import uttered
 from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS, json_response
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
-from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
 from serve_app.core.streams import closing
 from serve_app.core.wav import sized
 
@@ -36,16 +36,15 @@ async def speech(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
-    await check_voice_profile(context, body.voice_profile)
-    found = body.found(context.models)
-    operation = body.to_speak(found)
+    utterance = await uttered(context, body)
+    operation = utterance.operation
     is_streamed = body.stream_format == "sse" or body.response_format not in ENVELOPES
     if not is_streamed or body.is_async(request.headers):
         output = {"response_format": body.response_format}
-        async with voices_explained(context, operation):
+        async with utterance.explained():
             return await called(body, operation, request, context, principal, output)
-    said = found.runs.speak(operation)
-    async with voices_explained(context, operation):
+    said = utterance.events(context.models)
+    async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     heard = recording.listen(events)
@@ -66,11 +65,10 @@ async def speech_stream(
         raise InvalidRequest(
             "response_format: this route streams 'pcm' or 'wav'", param="response_format"
         )
-    await check_voice_profile(context, body.voice_profile)
-    found = body.found(context.models)
-    operation = body.to_speak(found, default="pcm")
-    said = found.runs.speak(operation)
-    async with voices_explained(context, operation):
+    utterance = await uttered(context, body, default="pcm")
+    operation = utterance.operation
+    said = utterance.events(context.models)
+    async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     response = audio_response(recording.listen(events), operation, headers)
@@ -112,12 +110,10 @@ async def _batch_item(
             raise InvalidRequest(
                 "response_format: one of url, b64_wav, b64_mp3", param="response_format"
             )
-        await check_voice_profile(context, body.voice_profile)
-        found = body.found(context.models)
-        operation = body.to_speak(found)
-        recording = SpeechRecording(context, operation, owner, body.tag)
-        events = recording.listen(found.runs.speak(operation))
-        async with voices_explained(context, operation):
+        utterance = await uttered(context, body)
+        recording = SpeechRecording(context, utterance.operation, owner, body.tag)
+        events = recording.listen(utterance.events(context.models))
+        async with utterance.explained():
             answer = await spoken_envelope(context, events, body, recording)
     except ValidationError as error:
         return error_body(from_validation_errors(error.errors(), fields), path)
@@ -131,7 +127,7 @@ async def _batch_item(
 
 
 def audio_response(
-    events: AsyncIterator[SpeechEvent], operation: Speak, headers: dict[str, str]
+    events: AsyncIterator[SpeechEvent], operation: Speak | CloneSpeech, headers: dict[str, str]
 ) -> StreamingResponse:
     """Raw bytes with the right type."""
     mime = AUDIO_MIME[operation.format]

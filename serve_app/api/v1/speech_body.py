@@ -1,20 +1,21 @@
 """The body of a speech request and its way into core."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from serve_app.api.v1.chat_parts import Piece
 from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.spoken_language import spoken_language
+from serve_app.api.v1.voice_references import VoiceReference
 from serve_app.api.v1.wire import Flag, Integer, Number, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.languages import language_code
-from serve_app.core.speech import AudioFormat, Speak, SpeechModel
+from serve_app.core.speech import AudioFormat, CloneSpeech, Speak, SpeechModel
 from serve_app.models import Found, Models
 
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
 CLONE_TASKS = frozenset({"voiceclone", "clone", "base"})
-TASKS = CLONE_TASKS | {"", "customvoice", "voicedesign"}
 ENVELOPES: dict[str, AudioFormat] = {
     "url": "mp3",
     "b64_wav": "wav",
@@ -23,6 +24,8 @@ ENVELOPES: dict[str, AudioFormat] = {
 }
 INPUT_CHARACTERS = 16_384
 STYLE_FIELDS = ("instructions", "emotion", "style")
+OPTIONAL = (*STYLE_FIELDS, "user", "x_vector_only_mode", "max_new_tokens", "ref_text", "seed")
+"""What has an effect with some models only, or with none."""
 
 
 def _first_base64(value: Any) -> Any:
@@ -60,11 +63,18 @@ class SpeechShared(JobBody):
     ref_text: Text | None = None
     x_vector_only_mode: Flag | None = None
     max_new_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    seed: Integer | None = None
     user: Text | None = None
 
     def without_effect(self) -> list[str]:
-        """Styles are for models that take a description; none does yet."""
-        names = (*STYLE_FIELDS, "user", "x_vector_only_mode", "max_new_tokens", "ref_text")
+        """Styles are for models that take a description; none does yet. A recording goes before a
+        profile, and both before a voice.
+        """
+        names = [*STYLE_FIELDS, "user", "x_vector_only_mode", "max_new_tokens", "ref_text"]
+        if self.ref_audio is not None:
+            names.append("voice_profile")
+        if self.ref_audio is not None or self.voice_profile is not None:
+            names.append("voice")
         return [name for name in names if getattr(self, name) is not None]
 
 
@@ -75,20 +85,42 @@ class SpeechBody(SpeechShared):
 
     def found(self, models: Models) -> Found[SpeechModel]:
         """The model; OpenAI's names mean the default."""
-        name = None if (self.model or "").lower() in OPENAI_MODELS else self.model
-        return models.speech(name)
+        return models.speech(self.model_name())
+
+    def model_name(self) -> str | None:
+        """None for the default."""
+        return None if (self.model or "").lower() in OPENAI_MODELS else self.model
+
+    def voice_name(self) -> str | None:
+        """The voice, in whichever spelling."""
+        return self.voice.id if isinstance(self.voice, VoiceBody) else self.voice
 
     def to_speak(self, found: Found[SpeechModel], *, default: AudioFormat = "mp3") -> Speak:
-        """The operation. Refuses what needs a model that takes a reference."""
-        self._refuse_references(found)
-        if not self.input.strip():
-            raise InvalidRequest("input: must not be blank", param="input")
-        voice = self.voice.id if isinstance(self.voice, VoiceBody) else self.voice
+        """The operation, with a voice of the model's own."""
         return Speak(
             model=found.id,
-            text=self.input,
-            voice=voice,
-            language=self._language(),
+            text=self._text(),
+            voice=self.voice_name(),
+            language=spoken_language(self.language),
+            speed=1.0 if self.speed is None else self.speed,
+            seed=self.seed,
+            format=self.format(default),
+        )
+
+    def to_clone(
+        self,
+        found: Found[SpeechModel],
+        reference: VoiceReference,
+        *,
+        default: AudioFormat = "mp3",
+    ) -> CloneSpeech:
+        """The operation, with the voice of a recording."""
+        return CloneSpeech(
+            model=found.id,
+            text=self._text(),
+            reference=reference.sound,
+            reference_text=self.ref_text or reference.text,
+            language=spoken_language(self.language),
             speed=1.0 if self.speed is None else self.speed,
             format=self.format(default),
         )
@@ -98,37 +130,28 @@ class SpeechBody(SpeechShared):
         asked = self.response_format or default
         return ENVELOPES.get(asked) or cast("AudioFormat", asked)
 
-    def _refuse_references(self, found: Found[SpeechModel]) -> None:
+    def task(self) -> Literal["", "clone", "customvoice"]:
+        """InvalidRequest for an unknown one, UnsupportedCapability for what no model does."""
         task = (self.task_type or "").lower().replace("_", "").replace("-", "")
-        if task not in TASKS:
+        if task in CLONE_TASKS:
+            return "clone"
+        if task == "voicedesign":
+            raise UnsupportedCapability(
+                "task_type: no configured model designs voices from a description; "
+                "name a 'voice' instead",
+                param="task_type",
+            )
+        if task not in ("", "customvoice"):
             raise InvalidRequest(
                 f"task_type: {task[:50]!r} is not one of CustomVoice, VoiceDesign, VoiceClone",
                 param="task_type",
             )
-        for name, is_asked in (
-            ("voice_profile", self.voice_profile is not None),
-            ("ref_audio", self.ref_audio is not None),
-            ("task_type", task in CLONE_TASKS or task == "voicedesign"),
-        ):
-            if is_asked:
-                raise UnsupportedCapability(
-                    f"{name}: model {found.id!r} speaks with its preset voices only; "
-                    "models that clone: none is configured",
-                    param=name,
-                )
+        return "customvoice" if task else ""
 
-    def _language(self) -> str | None:
-        """A code or a locale as it is, an English name as its code; Auto is None."""
-        if self.language is None or self.language.strip().lower() in ("", "auto"):
-            return None
-        code = language_code(self.language)
-        if code is None:
-            raise InvalidRequest(
-                f"language: unknown language {self.language[:50]!r}; use an ISO code such as 'en'",
-                param="language",
-            )
-        folded = self.language.strip().lower().replace("_", "-")
-        return folded if folded.partition("-")[0] == code else code
+    def _text(self) -> str:
+        if not self.input.strip():
+            raise InvalidRequest("input: must not be blank", param="input")
+        return self.input
 
 
 class SpeechBatchBody(SpeechShared):

@@ -7,7 +7,8 @@ from serve_app.api.context import Context
 from serve_app.archive.entries import Entry, Origin
 from serve_app.core.errors import AppError
 from serve_app.core.media import Blob
-from serve_app.core.speech import AUDIO_MIME, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.operations import operation_name
+from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
 from serve_app.core.streams import closing
 from serve_app.core.wav import sized
 
@@ -17,7 +18,9 @@ logger = logging.getLogger(__name__)
 class SpeechRecording:
     """One spoken text. What the caller did not hear to its end is not kept."""
 
-    def __init__(self, context: Context, operation: Speak, owner: str, tag: str | None) -> None:
+    def __init__(
+        self, context: Context, operation: Speak | CloneSpeech, owner: str, tag: str | None
+    ) -> None:
         self._context = context
         self._operation = operation
         self._owner = owner
@@ -42,7 +45,7 @@ class SpeechRecording:
         blob = await self._context.blobs.write(_once(data), mime=mime)
         origin = Origin(
             owner=self._owner,
-            operation="audio.speech",
+            operation=operation_name(operation),
             model=operation.model,
             prompt=operation.text,
             parameters=operation.model_dump(mode="json"),
