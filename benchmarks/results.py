@@ -70,12 +70,17 @@ def _cpu_model() -> str:
 
 
 def save(about: dict[str, Any], outcomes: OUTCOMES) -> Path:
-    """Write every round's outcome; the file's name is the time."""
-    RESULTS.mkdir(exist_ok=True)
+    """Write every round's outcome."""
     rounds = {
         load: {name: [asdict(outcome) for outcome in each] for name, each in by_server.items()}
         for load, by_server in outcomes.items()
     }
-    file = RESULTS / f"overhead-{about['time'].replace(':', '')}.json"
-    file.write_text(json.dumps({"machine": about, "loads": rounds}, indent=1))
+    return save_as("overhead", about, {"loads": rounds})
+
+
+def save_as(kind: str, about: dict[str, Any], figures: dict[str, Any]) -> Path:
+    """Write JSON; the file's name is the kind and the time."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{kind}-{about['time'].replace(':', '')}.json"
+    file.write_text(json.dumps({"machine": about} | figures, indent=1))
     return file

@@ -149,6 +149,8 @@ class EspeakSpeech:
     def _named(self, name: str) -> str | None:
         """A language tag, with a variant or without, as the library takes it."""
         tag, _, variant = name.partition("+")
+        # Callers' spelling is lower case, the library's files are not.
+        variant = {known.lower(): known for known in OPENAI_VOICES.values()}.get(variant, variant)
         is_variant = variant in ("", *OPENAI_VOICES.values()) or (
             variant[0] in "mf" and variant[1:] in tuple("12345678")
         )

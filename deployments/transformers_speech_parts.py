@@ -32,6 +32,11 @@ class Speaker(Protocol):
         ...
 
 
+def placed(model: Any, device: torch.device) -> Any:
+    """The model where it computes, and not as in training."""
+    return model.to(device).eval()
+
+
 def as_samples(waveform: torch.Tensor) -> Samples:
     """Samples on the CPU; what is not a number is silence."""
     samples: Samples = waveform.detach().float().cpu().numpy().reshape(-1)

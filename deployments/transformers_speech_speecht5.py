@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from deployments.sentences import LONGEST, sentences
-from deployments.transformers_speech_parts import Samples, Stop, as_samples
+from deployments.transformers_speech_parts import Samples, Stop, as_samples, placed
 from serve_app.core.errors import BackendUnavailable
 
 SUFFIXES = (".npy", ".pt", ".bin")
@@ -42,11 +42,11 @@ class SpeechT5Speaker:
         self._tokenizer = transformers.SpeechT5Tokenizer.from_pretrained(
             path, local_files_only=True
         )
-        self._model: Any = transformers.SpeechT5ForTextToSpeech.from_pretrained(
+        model = transformers.SpeechT5ForTextToSpeech.from_pretrained(
             path, local_files_only=True, **extra
         )
-        self._model.to(device).eval()
-        self._vocoder = _load_vocoder(vocoder or path / "vocoder").to(device).eval()
+        self._model = placed(model, device)
+        self._vocoder = placed(_load_vocoder(vocoder or path / "vocoder"), device)
         self.sample_rate = int(self._vocoder.config.sampling_rate)
         self._embeddings = _embeddings(voices or path / "voices", self._model.config)
         self.presets = tuple(self._embeddings)

@@ -11,7 +11,7 @@ import transformers
 from transformers.utils.import_utils import is_phonemizer_available, is_uroman_available
 
 from deployments.sentences import sentences
-from deployments.transformers_speech_parts import Samples, Stop, as_samples
+from deployments.transformers_speech_parts import Samples, Stop, as_samples, placed
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.languages import language_code
 
@@ -30,10 +30,8 @@ class VitsSpeaker:
                 provider="transformers",
             )
         self._tokenizer = tokenizer
-        self._model: Any = transformers.VitsModel.from_pretrained(
-            path, local_files_only=True, **extra
-        )
-        self._model.to(device).eval()
+        model = transformers.VitsModel.from_pretrained(path, local_files_only=True, **extra)
+        self._model = placed(model, device)
         config = self._model.config
         self.sample_rate = int(config.sampling_rate)
         self.language = language_code(tokenizer.language or "")

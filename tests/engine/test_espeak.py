@@ -1,6 +1,8 @@
 """Speech by espeak-ng: every format, speeds, voices, streaming and cancelling."""
 
 import asyncio
+import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import get_args
@@ -10,6 +12,7 @@ import pytest
 
 from deployments.espeak import OPENAI_VOICES, EspeakSpeech
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.speech import OPENAI_VOICES as NAMES
 from serve_app.core.speech import AudioChunk, AudioFormat, Speak, SpeechEvent, Spoken
 from tests.material import COUNTING, Sound, decoded, espeak, wav
 
@@ -130,6 +133,14 @@ async def test_voices_and_languages_sound_different(engine: EspeakSpeech) -> Non
     assert not any(is_alike(one, other) for one, other in combinations(sounds, 2))
 
 
+async def test_each_of_openais_names_is_a_voice_of_its_own(engine: EspeakSpeech) -> None:
+    assert tuple(OPENAI_VOICES) == NAMES
+    assert len(set(OPENAI_VOICES.values())) == len(NAMES)
+    named, variant = [await sound_of(engine, voice=voice) for voice in ("shimmer", "en-us+annie")]
+    assert is_alike(named, variant)
+    assert not is_alike(named, await sound_of(engine, voice="alloy"))
+
+
 async def test_the_same_request_sounds_the_same(engine: EspeakSpeech) -> None:
     first = await sound_of(engine, voice="nova")
     other = await sound_of(engine, voice="de", text="etwas anderes")
@@ -182,3 +193,38 @@ async def test_odd_texts_give_a_playable_file(engine: EspeakSpeech, text: str) -
     events = await events_of(engine, text=text, format="mp3")
     assert ending(events).characters == len(text)
     assert np.isfinite(decoded(bytes_of(events)).samples).all()
+
+
+REPLICA = """
+import asyncio, resource, sys, tempfile
+from pathlib import Path
+import serve_app.build
+import serve_app.replica
+from serve_app.core.config import Family, Model
+from serve_app.core.options import EspeakOptions
+from serve_app.core.settings import Storage
+from serve_app.core.speech import Speak
+from serve_app.engines import load_engine
+
+async def speak(folder):
+    model = Model(id="espeak-ng")
+    family = Family(name="speech", options=EspeakOptions(), models=(model,))
+    engine = load_engine(family, Storage(data_dir=Path(folder)), model, None)
+    for audio_format in ("mp3", "opus", "pcm"):
+        request = Speak(model="m", text="one two " * 100, speed=3.0, format=audio_format)
+        assert [event async for event in engine.speak(request)]
+
+with tempfile.TemporaryDirectory() as folder:
+    asyncio.run(speak(folder))
+heavy = {"torch", "transformers", "scipy", "diffusers", "cv2"} & set(sys.modules)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, *sorted(heavy))
+"""
+
+
+def test_a_replica_is_small_and_free_of_torch() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", REPLICA], capture_output=True, text=True, check=True, timeout=50
+    )
+    mebibytes, *heavy = said.stdout.split()
+    assert heavy == []
+    assert int(mebibytes) < 250
