@@ -8,6 +8,11 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipForQuestionAnswering,
+    BlipImageProcessorPil,
+    BlipProcessor,
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
     Dinov2Config,
@@ -20,6 +25,7 @@ from transformers import (
 )
 
 from serve_app.core.media import Blob, BlobStore
+from tests.engine.tiny_encoders import WORDS, word_tokenizer
 from tests.pictures import chunks
 
 
@@ -112,4 +118,41 @@ def save_dpt(folder: Path, **fields: Any) -> Path:
     )
     DPTForDepthEstimation(config).save_pretrained(folder)
     DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def save_blip(folder: Path, *, answers: bool = False) -> Path:
+    """BLIP over the few words of `tiny_encoders`: [CLS] begins a text, [SEP] ends it."""
+    torch.manual_seed(3)
+    begin, end = WORDS.index("[CLS]"), WORDS.index("[SEP]")
+    config = BlipConfig(
+        text_config={
+            "vocab_size": len(WORDS),
+            "hidden_size": 16,
+            "encoder_hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 32,
+            "bos_token_id": begin,
+            "sep_token_id": end,
+            "eos_token_id": end,
+            "pad_token_id": 0,
+            "initializer_range": 0.5,
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+            "initializer_range": 0.5,
+        },
+        projection_dim=16,
+    )
+    kind = BlipForQuestionAnswering if answers else BlipForConditionalGeneration
+    kind(config).eval().save_pretrained(folder)
+    images = BlipImageProcessorPil(size={"height": 32, "width": 32})
+    BlipProcessor(images, word_tokenizer()).save_pretrained(folder)
     return folder
