@@ -116,7 +116,7 @@ def _distances(pixels: Array, border: Array) -> Array:
 
 def _cut(pixels: Array, labels: Array, stop: Stop) -> Array:
     """GrabCut from these labels, which it changes; with too few pixels of a kind they stay."""
-    is_object = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    is_object = _objects(labels)
     if min(is_object.sum(), (~is_object).sum()) < FEWEST:
         return is_object
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -125,11 +125,15 @@ def _cut(pixels: Array, labels: Array, stop: Stop) -> Array:
             break
         mode = cv2.GC_EVAL if step else cv2.GC_INIT_WITH_MASK
         cv2.grabCut(pixels, labels, None, *models, 1, mode)  # type: ignore[call-overload]
-        now = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        now = _objects(labels)
         if min(now.sum(), (~now).sum()) < FEWEST or (now == is_object).all():
             return now
         is_object = now
     return is_object
+
+
+def _objects(labels: Array) -> Array:
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _grown(pixels: Array, points: tuple[Point, ...]) -> Array:

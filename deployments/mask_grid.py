@@ -23,18 +23,23 @@ def grid_points(side: int, size: tuple[int, int]) -> list[tuple[float, float]]:
 
 
 class Candidates:
-    """The good masks so far, as logits of one size."""
+    """The good masks so far, as logits of one size, of which the first rows and columns show the
+    picture, as a part of 1 each.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: float, columns: float) -> None:
+        self._rows = rows
+        self._columns = columns
         self._masks: list[torch.Tensor] = []
         self._scores: list[float] = []
         self._boxes: list[tuple[int, int, int, int]] = []
 
     def add(self, masks: torch.Tensor, scores: torch.Tensor) -> None:
         """Take the good ones of a batch, shaped (masks, height, width) and (masks,)."""
-        kept = (scores > MIN_SCORE) & (_stability(masks) > MIN_STABILITY)
+        shown = self._shown(masks)
+        kept = (scores > MIN_SCORE) & (_stability(shown) > MIN_STABILITY)
         for mask, score in zip(masks[kept], scores[kept], strict=True):
-            box = _box(mask > 0)
+            box = _box(self._shown(mask) > 0)
             if box is not None:
                 # A copy, because a view would keep the whole batch in memory.
                 self._masks.append(mask.clone())
@@ -45,6 +50,11 @@ class Candidates:
     def best(self) -> Iterator[tuple[torch.Tensor, float]]:
         """The masks with their scores, best first."""
         yield from zip(self._masks, self._scores, strict=True)
+
+    def _shown(self, masks: torch.Tensor) -> torch.Tensor:
+        height, width = masks.shape[-2:]
+        rows, columns = round(height * self._rows), round(width * self._columns)
+        return masks[..., : max(1, rows), : max(1, columns)]
 
     def _thin(self) -> None:
         """Non-maximum suppression by boxes."""
@@ -74,8 +84,9 @@ def _overlaps(
     high = np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
     areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    whole: np.ndarray[Any, np.dtype[np.float64]] = np.prod(box[2:] - box[:2]) + areas - shared
-    return shared / whole
+    overlaps: np.ndarray[Any, np.dtype[np.float64]]
+    overlaps = shared / (np.prod(box[2:] - box[:2]) + areas - shared)
+    return overlaps
 
 
 def _stability(masks: torch.Tensor) -> torch.Tensor:

@@ -93,7 +93,9 @@ class PromptedMasks:
         """
         points = [[(point.x, point.y) for point in prompt.points]]
         labels = [[int(point.is_object) for point in prompt.points]]
-        box = prompt.box and (prompt.box.x1, prompt.box.y1, prompt.box.x2, prompt.box.y2)
+        box = None
+        if prompt.box is not None:
+            box = (prompt.box.x1, prompt.box.y1, prompt.box.x2, prompt.box.y2)
         is_open = box is None and len(prompt.points) == 1
         masks, scores = self._decoded(encoded, points, labels, box, candidates=is_open)
         best = int(scores[0].argmax())
@@ -129,7 +131,8 @@ class PromptedMasks:
     def _everything(self, encoded: Encoded, stop: Stop) -> Iterator[Progress | Mask]:
         """What is found at a grid of points, the best first."""
         places = grid_points(GRID_SIDE[self._device.type], encoded.size)
-        found = Candidates()
+        width, height = encoded.shown
+        found = Candidates(rows=height / self._side, columns=width / self._side)
         for start in range(0, len(places), GRID_BATCH):
             if stop():
                 return
@@ -137,29 +140,26 @@ class PromptedMasks:
             masks, scores = self._decoded(
                 encoded, [[place] for place in batch], [[1]] * len(batch), None, candidates=True
             )
-            found.add(self._valid(masks.flatten(0, 1), encoded), scores.flatten())
+            found.add(masks.flatten(0, 1), scores.flatten())
             done = start + len(batch)
             yield Progress(phase="segment", current=done, total=len(places))
         for logits, score in found.best():
-            yield Mask(_upscaled(logits, encoded.size), score)
+            yield Mask(self._full(logits, encoded), score)
 
     def _full(self, logits: torch.Tensor, encoded: Encoded) -> Image.Image:
-        return _upscaled(self._valid(logits[None], encoded)[0], encoded.size)
-
-    def _valid(self, logits: torch.Tensor, encoded: Encoded) -> torch.Tensor:
-        """The part of masks that shows the picture and not what fills the square."""
-        height, width = logits.shape[-2:]
-        shown_width, shown_height = encoded.shown
-        rows = max(1, round(height * shown_height / self._side))
-        columns = max(1, round(width * shown_width / self._side))
-        return logits[..., :rows, :columns]
+        """The mask in the picture's size, without what fills the model's square."""
+        width, height = encoded.shown
+        if self._keeps_proportions:
+            logits = _resized(logits, (self._side, self._side))[:height, :width]
+        mask = _resized(logits, encoded.size).numpy() > 0
+        return Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
 
 
-def _upscaled(logits: torch.Tensor, size: tuple[int, int]) -> Image.Image:
+def _resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     large = torch.nn.functional.interpolate(
         logits[None, None], (size[1], size[0]), mode="bilinear", align_corners=False
     )
-    return Image.fromarray(np.where(large[0, 0].numpy() > 0, 255, 0).astype(np.uint8))
+    return large[0, 0]
 
 
 def _side(size: int | list[int] | tuple[int, int]) -> int:
