@@ -206,6 +206,11 @@ class Models:
         """A model that makes films."""
         return cast("Found[VideoModel]", self._for("video", name, self.config.defaults.video))
 
+    def every_video(self) -> list[Found[VideoModel]]:
+        """All models that make films."""
+        found = [found for found in self.all() if found.family.options.task == "video"]
+        return cast("list[Found[VideoModel]]", found)
+
     def stems(self, name: str | None) -> Found[StemSeparator]:
         """A model that takes mixes apart."""
         return cast("Found[StemSeparator]", self._for("stems", name, None))
@@ -259,7 +264,11 @@ class Models:
 
     def _listing(self, task: Task | None = None) -> str:
         """What exists, for error messages."""
-        found = [f for f in self.all() if task in (None, f.family.options.task)]
+        found = [
+            f
+            for f in self.all()
+            if task in (None, f.family.options.task) or (task == "captioning" and _sees(f))
+        ]
         names = ", ".join(repr(f.id) for f in found) or "none is configured"
         return f"{TASK_NAMES[task]} models: {names}" if task else f"models: {names}"
 
