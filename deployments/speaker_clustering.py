@@ -113,7 +113,7 @@ def _joined(clusters: Clusters, speakers: int | None, stop: Callable[[], bool]) 
     weight = PENALTY if speakers is None else ORDER_PENALTY
     labels = np.arange(len(clusters))
     losses = np.full((len(labels), len(labels)), np.inf)
-    for one in labels:
+    for one in range(len(labels)):
         losses[one, one + 1 :] = clusters.losses(one, labels[one + 1 :], weight)
     for left in range(len(labels), speakers or 1, -1):
         one, other = divmod(int(np.argmin(losses)), len(labels))

@@ -55,7 +55,7 @@ async def _said(folder: Path, voice: str, text: str) -> np.ndarray[Any, np.dtype
     events = espeak(folder).speak(request)
     sound = decoded(b"".join([e.data async for e in events if isinstance(e, AudioChunk)]))
     moments = np.arange(0, len(sound.samples), sound.sample_rate / RATE)
-    return np.interp(moments, np.arange(len(sound.samples)), sound.samples)
+    return np.asarray(np.interp(moments, np.arange(len(sound.samples)), sound.samples))
 
 
 def rightly_named(known: Conversation, turns: Iterable[Turn]) -> float:

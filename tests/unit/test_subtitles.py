@@ -83,12 +83,51 @@ def test_a_cue_lasts_at_most_seven_seconds() -> None:
     ]
 
 
-def test_a_short_cue_stays_for_a_second_but_not_into_the_next() -> None:
-    made = cues(
-        [spoken("yes", word_s=0.2), spoken("no", start=0.5, word_s=0.2), spoken("so", start=9.0)],
-        "subtitle",
+def test_a_short_cue_stays_for_a_second() -> None:
+    made = cues([spoken("yes", word_s=0.2), spoken("so", start=9.0)], "subtitle")
+    assert [(cue.start, cue.end) for cue in made] == [(0.0, 1.0), (9.0, 10.0)]
+
+
+def test_short_cues_that_follow_soon_become_one() -> None:
+    said = [spoken("yes", word_s=0.2), spoken("no", start=0.5, word_s=0.2), spoken("so", start=9.0)]
+    made = cues(said, "subtitle")
+    assert [(cue.start, cue.end, cue.text) for cue in made] == [
+        (0.0, 1.0, "yes no"),
+        (9.0, 10.0, "so"),
+    ]
+    assert [cue.id for cue in made] == [0, 1]
+
+
+def test_short_cues_of_two_speakers_wait_for_each_other() -> None:
+    one = spoken("yes", word_s=0.2).model_copy(update={"speaker": "A"})
+    other = spoken("no", start=0.5, word_s=0.2).model_copy(update={"speaker": "B"})
+    made = cues([one, other], "subtitle")
+    assert [(cue.start, cue.end, cue.speaker) for cue in made] == [(0.0, 1.0, "A"), (1.0, 2.0, "B")]
+
+
+def test_scripts_without_spaces_get_none() -> None:
+    text = "今天天气很好。我们去公园吧!" * 6
+    timed = Segment(
+        id=0,
+        start=0.0,
+        end=20.0,
+        text=text,
+        words=tuple(
+            Word(word=letter, start=0.2 * i, end=0.2 * (i + 1)) for i, letter in enumerate(text)
+        ),
     )
-    assert [(cue.start, cue.end) for cue in made] == [(0.0, 0.5), (0.5, 1.5), (9.0, 10.0)]
+    for segment in (timed, timed.model_copy(update={"words": ()})):
+        for granularity in ("subtitle", "sentence"):
+            made = cues([segment], granularity)
+            assert "".join(texts(made)) == text
+        made = cues([segment], "subtitle")
+        assert all(len(cue.text) <= 70 and 1 <= cue.end - cue.start <= 7.0001 for cue in made)
+        assert texts(cues([segment], "sentence"))[0] == "今天天气很好。"
+
+
+def test_a_word_that_lasts_too_long_is_shown_as_long_as_a_cue_may_be() -> None:
+    assert cues([spoken("well", word_s=50.0)], "subtitle")[0].end == 7.0
+    assert cues([spoken("well", word_s=50.0)], "sentence")[0].end == 30.0
 
 
 def test_sentences_end_with_their_marks() -> None:
@@ -128,6 +167,7 @@ def test_a_segment_without_words_gives_no_cue() -> None:
     assert cues([], "sentence") == ()
 
 
-def test_a_word_longer_than_a_cue_stands_alone() -> None:
-    word = "x" * 100
-    assert texts(cues([spoken(f"a {word} b")], "subtitle")) == ["a", word, "b"]
+def test_a_word_longer_than_a_cue_is_cut() -> None:
+    made = cues([spoken(f"a {'x' * 100} b", word_s=2.0)], "subtitle")
+    assert texts(made) == ["a", "x" * 70, "x" * 30 + " b"]
+    assert [round(cue.start, 6) for cue in made] == [0.0, 2.0, 3.4]
