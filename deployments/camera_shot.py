@@ -17,10 +17,10 @@ from deployments.optical_flow import Between
 from deployments.video_decoding import Film, at_rate, film_frames, probed
 from deployments.video_encoding import VideoWriter
 from deployments.video_files import FilmFile, VideoFiles, picture
-from deployments.video_plan import Plan, check_mode, planned
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.video import CameraMotion, GenerateVideo, VideoFacts
+from serve_app.core.video_plan import Plan, check_media, check_mode, planned
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -30,6 +30,7 @@ UNUSED = {
     "negative_prompt": "negative_prompt",
     "steps": "num_inference_steps",
     "guidance_scale": "guidance_scale",
+    "offload": "offload_strategy",
 }
 
 
@@ -47,8 +48,9 @@ class CameraShot:
     def run(self, stop: Callable[[], bool]) -> Iterator[Progress | FilmFile]:
         """Progress in frames, last what was written; ends early when told to stop."""
         check_mode(self._request, self._facts)
+        check_media(self._request)
         source = self._source()
-        plan = planned(self._request, self._facts, size=source and source.size)
+        plan = planned(self._request, self._facts, size=source.size if source else None)
         total = self._total(plan, source)
         with ExitStack() as stack:
             writer = stack.enter_context(self._writer(plan, source))

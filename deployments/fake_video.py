@@ -11,6 +11,7 @@ from deployments.fake import FakeEngine
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoEvent, VideoFacts
+from serve_app.core.video_plan import Plan, check_media, check_mode, planned
 
 SQUARES = 8
 FACTS = VideoFacts(
@@ -36,9 +37,8 @@ class FakeVideo(FakeEngine):
 
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
         """The same film for the same prompt, media and seed."""
-        from deployments.video_plan import check_mode, planned
-
         check_mode(request, FACTS)
+        check_media(request)
         plan = planned(request, FACTS)
         steps = request.steps or 4
         async with self.working("generate_video", request.prompt):
@@ -48,7 +48,7 @@ class FakeVideo(FakeEngine):
         yield await _filmed(self.blobs, request, plan)
 
 
-async def _filmed(blobs: BlobStore, request: GenerateVideo, plan: Any) -> GeneratedVideo:
+async def _filmed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> GeneratedVideo:
     from deployments.video_files import FilmFile, stored_film
 
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
@@ -65,7 +65,7 @@ async def _filmed(blobs: BlobStore, request: GenerateVideo, plan: Any) -> Genera
         return await stored_film(blobs, path, film)
 
 
-def _write(path: Path, request: GenerateVideo, plan: Any) -> None:
+def _write(path: Path, request: GenerateVideo, plan: Plan) -> None:
     from deployments.video_encoding import VideoWriter
 
     with VideoWriter(path, plan.size, fps=plan.fps, quality="draft") as writer:
@@ -74,7 +74,7 @@ def _write(path: Path, request: GenerateVideo, plan: Any) -> None:
         writer.finish()
 
 
-def _frames(request: GenerateVideo, plan: Any) -> Iterator[Any]:
+def _frames(request: GenerateVideo, plan: Plan) -> Iterator[Any]:
     import numpy as np
 
     subject = request.model_dump_json(include={"prompt", "negative_prompt", "seed", "image"})

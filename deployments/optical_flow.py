@@ -19,8 +19,8 @@ class Between:
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
         self._first, self._second = first, second
-        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
-        self._forth, self._back = _flow(*grey), _flow(*reversed(grey))
+        grey = (_grey(first), _grey(second))
+        self._forth, self._back = _flow(*grey), _flow(grey[1], grey[0])
         self._grid = _grid(first.shape[1], first.shape[0])
         self._is_flowing = self._agrees(grey)
 
@@ -38,10 +38,14 @@ class Between:
         mixed = cv2.addWeighted(first, 1 - share, second, share, 0)
         return np.asarray(mixed, dtype=np.uint8)
 
-    def _agrees(self, grey: list[Pixels]) -> bool:
+    def _agrees(self, grey: tuple[Pixels, Pixels]) -> bool:
         carried = _moved(grey[1], self._grid + self._forth)
         left = cv2.absdiff(grey[0], carried).mean()
         return bool(left <= AGREEMENT * cv2.absdiff(*grey).mean())
+
+
+def _grey(picture: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _flow(first: Pixels, second: Pixels) -> Flow:
@@ -57,5 +61,6 @@ def _grid(width: int, height: int) -> Flow:
 
 
 def _moved(picture: Pixels, places: Flow) -> Pixels:
-    moved = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    columns, rows = cv2.split(places)
+    moved = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.uint8)

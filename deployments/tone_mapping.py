@@ -31,8 +31,7 @@ def standard_range(frame: Any, width: int, height: int) -> np.ndarray[Any, np.dt
         light = np.maximum(light @ BT2020_TO_BT709.T, 0)
     peak = light.max(axis=2, keepdims=True)
     light = light * (_rolled_off(peak) / np.maximum(peak, 1e-6))
-    coded: np.ndarray[Any, np.dtype[np.uint8]] = _gamma()[(light * 4095 + 0.5).astype(np.uint16)]
-    return coded
+    return np.asarray(_gamma()[(light * 4095 + 0.5).astype(np.uint16)], dtype=np.uint8)
 
 
 def _rolled_off(light: Floats) -> Floats:
@@ -64,4 +63,4 @@ def _gamma() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """8-bit sRGB of linear light in 4096 steps."""
     light = np.arange(4096, dtype=np.float64) / 4095
     coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255).astype(np.uint8)
+    return np.asarray(np.rint(coded * 255), dtype=np.uint8)

@@ -195,7 +195,7 @@ def _upright_size(frame: Any, stream: Any) -> tuple[int, int]:
 
 def _quarter_turns(frame: Any) -> int:
     """Counter-clockwise, as the display matrix of MP4 and QuickTime says."""
-    return round(frame.rotation / 90) % 4
+    return int(round(frame.rotation / 90) % 4)
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:

@@ -12,11 +12,12 @@ from argon2 import PasswordHasher
 
 from deployments import fake
 from deployments.fake_conversion import FakeConversion
-from deployments.fake_faces import FakeFaces
 from deployments.fake_diarization import FakeDiarization
+from deployments.fake_faces import FakeFaces
 from deployments.fake_images import FakeImages
 from deployments.fake_segmentation import FakeSegmentation
 from deployments.fake_stems import FakeStems
+from deployments.fake_video import FakeVideo
 from deployments.fake_vision import FakeCaptions, FakeDepth, FakeUpscaling
 from pipelines.video_dub import VideoDub
 from serve_app.access.authentication import access_over
@@ -26,6 +27,7 @@ from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
+from serve_app.composition import compose_video_generation
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
@@ -89,6 +91,11 @@ FAMILIES: list[dict[str, Any]] = [
         "options": {"engine": "fake", "task": "faces"},
         "models": [{"id": "mirror", "created": 1}],
     },
+    {
+        "name": "video",
+        "options": {"engine": "fake", "task": "video"},
+        "models": [{"id": "lights", "created": 1}],
+    },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
 ENGINES = {
@@ -104,6 +111,7 @@ ENGINES = {
     "upscaling": FakeUpscaling,
     "depth": FakeDepth,
     "captioning": FakeCaptions,
+    "video": FakeVideo,
     "stems": FakeStems,
     "conversion": FakeConversion,
     "media": fake.FakeMedia,
@@ -159,7 +167,10 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             blobs=blobs,
             access=access_over(database, config, passwords=CHEAP),
             statuses=statuses,
-            compose={"pipeline.video-dub": partial(composed, video_dub, blobs)},
+            compose={
+                "pipeline.video-dub": partial(composed, video_dub, blobs),
+                "video.generation": compose_video_generation,
+            },
         )
 
     yield make

@@ -15,6 +15,7 @@ from serve_app.core.segmentation import Segment, Segments
 from serve_app.core.stems import Stems
 from serve_app.core.upscaling import UpscaledImage
 from serve_app.core.video_dub import DubbedVideo
+from serve_app.core.video_generation import Videos
 from serve_app.core.voice_conversion import ConvertedVoice
 
 
@@ -49,6 +50,8 @@ class MediaRendering:
             case ConvertedVoice():
                 key = job.output.get("response_format", "url")
                 return _envelope(job, [await self._item(job, result.audio, key)], result.warnings)
+            case Videos():
+                return await self._filmed(job, result)
             case DubbedVideo():
                 return await self._dubbed(job, result)
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
@@ -103,6 +106,22 @@ class MediaRendering:
             },
             "limitations": list(stems.limitations),
         }
+
+    async def _filmed(self, job: Job, videos: Videos) -> dict[str, Any]:
+        key = job.output.get("response_format", "url")
+        items = [
+            await self._item(job, film.video, key)
+            | {
+                "width": film.size.width,
+                "height": film.size.height,
+                "fps": film.fps,
+                "num_frames": film.num_frames,
+                "duration": film.duration_s,
+                "seed": film.seed,
+            }
+            for film in videos.videos
+        ]
+        return _envelope(job, items, videos.warnings)
 
     async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
         item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))

@@ -18,6 +18,7 @@ from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
 from serve_app.gpus import nvidia_gpus
 from serve_app.models import AnyModel, Found
+from serve_app.video_facts import video_facts
 
 router = APIRouter(tags=["models"], responses=ERRORS)
 COARSE: dict[Task, str] = {"chat": "llm", "transcription": "asr", "speech": "tts"}
@@ -30,13 +31,14 @@ TYPES: dict[Task, ModelType] = {
     "stems": "audio",
     "conversion": "audio",
     "images": "image",
+    "video": "video",
     "segmentation": "image",
     "faces": "image",
     "upscaling": "image",
     "depth": "image",
     "captioning": "vision",
 }
-INTERNAL = {"id", "context_length", "memory_mb", "requests", "last_used"}
+INTERNAL = {"id", "context_length", "video", "memory_mb", "requests", "last_used"}
 """What a model's state says elsewhere, or to administrators only."""
 UNLISTED: frozenset[Task] = frozenset({"diarization"})
 """What no request can name."""
@@ -56,6 +58,8 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "depth": ("v1/images/depth",),
     "captioning": (),
 }
+PIPELINE_ENDPOINTS: dict[str, str] = {"video-generation": "v1/video/generations"}
+"""Of the pipelines that are not served under their own name."""
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
 
 
@@ -145,6 +149,9 @@ def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str
         entry["languages"] = list(model.languages)
     if status is not None and status.context_length is not None:
         entry["context_length"] = status.context_length
+    facts = video_facts(found, status)
+    if facts is not None:
+        entry["video"] = facts.model_dump()
     if model.aliases:
         entry["alias"] = model.aliases[0]
         entry["aliases"] = list(model.aliases)
@@ -186,7 +193,7 @@ def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> l
         if status is None or status.state != "failed":
             endpoints |= dict.fromkeys(ENDPOINTS.get(found.family.options.task, ()))
     for pipeline in context.config.pipelines:
-        endpoints[f"v1/pipelines/{pipeline.name}"] = None
+        endpoints[PIPELINE_ENDPOINTS.get(pipeline.name, f"v1/pipelines/{pipeline.name}")] = None
     return list(endpoints)
 
 

@@ -43,15 +43,17 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
 
 
 def check_mode(request: GenerateVideo, facts: VideoFacts) -> None:
-    """UnsupportedCapability when the model has not got the mode; InvalidRequest when a medium that
-    the mode needs is missing.
-    """
+    """UnsupportedCapability when the model has not got the mode."""
     if request.mode not in facts.modes:
         able = ", ".join(f"{mode!r} ({MODE_NAMES[mode]})" for mode in facts.modes)
         raise UnsupportedCapability(
             f"mode: model {request.model!r} cannot do {request.mode!r}; it can do {able}",
             param="mode",
         )
+
+
+def check_media(request: GenerateVideo) -> None:
+    """InvalidRequest when a medium that the mode needs is missing."""
     needs = {"v2v": "video", "extend": "video", "interp": "end_image"}.get(request.mode)
     if needs and getattr(request, needs) is None:
         raise InvalidRequest(f"{needs}: the mode {request.mode!r} needs one", param=needs)
