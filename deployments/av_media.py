@@ -6,15 +6,19 @@ import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from deployments.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio_encoding import wav_header
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, Cancelled
+from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.options import AvOptions
+
+if TYPE_CHECKING:
+    from deployments.film_assembly import SceneFiles
 
 T = TypeVar("T")
 
@@ -70,6 +74,51 @@ class AvMedia:
                 remux = Remux(source, sounds, target)
                 await in_cancellable_thread(remux.run)
             return await self._blobs.write_file(target, mime="video/mp4")
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """See MediaProcessor."""
+        from deployments import film_assembly
+
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            silent, target, sound = (Path(folder) / n for n in ("cut.mp4", "film.mp4", "sound.wav"))
+            async with AsyncExitStack() as stack:
+                scenes = [await self._files(scene, stack) for scene in request.scenes]
+
+                def work(stop: Callable[[], bool]) -> film_assembly.Cut:
+                    cut = film_assembly.cut_picture(scenes, request.size, request.fps, silent, stop)
+                    if any(scene.narration for scene in scenes):
+                        film_assembly.add_narration(silent, scenes, cut, target, stop)
+                        film_assembly.write_narration(scenes, cut, sound, stop)
+                    return cut
+
+                cut = await in_cancellable_thread(work)
+            has_sound = sound.exists()
+            return Film(
+                video=await self._blobs.write_file(
+                    target if has_sound else silent, mime="video/mp4"
+                ),
+                sound=await self._blobs.write_file(sound, mime="audio/wav") if has_sound else None,
+                size=cut.size,
+                fps=cut.fps,
+                num_frames=cut.num_frames,
+                duration_s=cut.duration_s,
+                starts_s=cut.starts_s,
+            )
+
+    async def _files(self, scene: FilmScene, stack: AsyncExitStack) -> "SceneFiles":
+        from deployments.film_assembly import SceneFiles
+
+        async def local(blob: Blob | None) -> Path | None:
+            if blob is None:
+                return None
+            return await stack.enter_async_context(self._blobs.local_file(blob))
+
+        return SceneFiles(
+            picture=await stack.enter_async_context(self._blobs.local_file(scene.picture)),
+            clip=await local(scene.clip),
+            narration=await local(scene.narration),
+            narration_s=scene.narration_s,
+        )
 
 
 async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:

@@ -18,6 +18,7 @@ from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.config import Model
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
 from serve_app.core.message import Progress
@@ -203,6 +204,21 @@ class FakeMedia(FakeEngine):
         """The video itself."""
         async with self.working("replace_audio", request.video.sha256):
             return request.video
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """The first scene's clip, or picture; every scene lasts a second."""
+        count = len(request.scenes)
+        first = request.scenes[0]
+        async with self.working("assemble_film", first.picture.sha256):
+            return Film(
+                video=first.clip or first.picture,
+                sound=first.narration,
+                size=request.size,
+                fps=request.fps,
+                num_frames=round(count * request.fps),
+                duration_s=count,
+                starts_s=tuple(float(i) for i in range(count)),
+            )
 
 
 def _segment(number: int) -> Segment:

@@ -21,6 +21,7 @@ from serve_app.core.face_swap import (
     FaceSwapEvent,
     SwapFaces,
 )
+from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
@@ -287,3 +288,7 @@ class RemoteMedia(Remote):
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """See MediaProcessor."""
         return cast("Blob", await self._call("replace_audio", self.name, request))
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """See MediaProcessor."""
+        return cast("Film", await self._call("assemble_film", self.name, request))

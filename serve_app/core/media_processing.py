@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 
@@ -37,4 +38,8 @@ class MediaProcessor(Protocol):
 
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """The video with the new sound."""
+        ...
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """The scenes as one film."""
         ...

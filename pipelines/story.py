@@ -1,0 +1,261 @@
+"""story: a text told as a narrated film."""
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from typing import Any, TypeAlias, TypeVar
+
+from pipelines.story_script import Script, written
+from serve_app.core.chat import ChatModel
+from serve_app.core.errors import AppError, Cancelled, UpstreamError
+from serve_app.core.film import AssembleFilm, Film, FilmScene
+from serve_app.core.images import ImageModel, Images, TextToImage
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.media_processing import MediaProcessor
+from serve_app.core.message import Message, Progress
+from serve_app.core.speech import AudioChunk, Speak, SpeechModel
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.story import (
+    FILM,
+    NARRATION,
+    SCRIPT,
+    Scene,
+    StoryEvent,
+    TellStory,
+    ToldScene,
+    ToldStory,
+    animate_stage,
+    picture_stage,
+)
+from serve_app.core.streams import closing
+from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+Tried: TypeAlias = tuple[T | None, str | None]
+"""A result, or the sentence that says why there is none."""
+STORY_VOICE = "af_sarah"
+"""The narrator where nobody names one and the model has it."""
+
+
+class SpokenLine(Message):
+    """A line of the narration, stored as WAV."""
+
+    audio: Blob
+    duration_s: float
+
+
+class Story:
+    """A Storyteller. What does not depend on one another runs at the same time."""
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        images: ImageModel,
+        video: VideoModel,
+        speech: SpeechModel,
+        media: MediaProcessor,
+        blobs: BlobStore,
+        stage: Stage,
+    ) -> None:
+        self._chat = chat
+        self._images = images
+        self._video = video
+        self._speech = speech
+        self._media = media
+        self._blobs = blobs
+        self._stage = stage
+
+    async def tell_story(self, request: TellStory) -> AsyncGenerator[StoryEvent]:
+        """See Storyteller. A stage that fails is named in its error."""
+        script = await self._stage(SCRIPT, lambda: self._script(request))
+        scenes = script.scenes
+        (lines, audio_error), *drawn = await together(
+            self._narration(request, scenes),
+            *(self._picture(request, i, scene) for i, scene in enumerate(scenes)),
+        )
+        pictures = _usable(drawn)
+        moving = [i for i in request.animated if pictures[i] is not None]
+        clips = await together(*(self._clip(request, i, scenes[i], pictures[i]) for i in moving))
+        told = _told(scenes, drawn, dict(zip(moving, clips, strict=True)))
+        film, film_error = await self._film(request, told, lines)
+        yield ToldStory(
+            scenes=told,
+            audio=film.sound if film else None,
+            audio_error=audio_error or (film_error if lines else None),
+            film=film.video if film else None,
+            film_error=film_error,
+            size=request.size,
+            duration_s=film.duration_s if film else None,
+            seed=request.seed,
+            warnings=(*script.warnings, *_failures(told, audio_error, film_error)),
+        )
+
+    async def _script(self, request: TellStory) -> Script:
+        return await written(self._chat, request)
+
+    async def _picture(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
+        operation = TextToImage(
+            model=request.image_model,
+            prompt=scene.picture,
+            negative_prompt=request.negative_prompt,
+            size=request.size,
+            seed=request.seed + index,
+            steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            references=request.references,
+        )
+        name = picture_stage(index)
+        drawn, error = await self._done(name, lambda: self._images.text_to_image(operation), Images)
+        return (drawn.images[0].image if drawn else None), error
+
+    async def _clip(
+        self, request: TellStory, index: int, scene: Scene, picture: Blob | None
+    ) -> Tried[Blob]:
+        operation = GenerateVideo(
+            model=request.video_model,
+            mode="ti2v",
+            prompt=scene.picture,
+            image=picture,
+            size=request.size,
+            num_frames=request.num_frames,
+            fps=request.fps,
+            seed=request.seed + index,
+        )
+        name = animate_stage(index)
+        made, error = await self._done(
+            name, lambda: self._video.generate_video(operation), GeneratedVideo
+        )
+        return (made.video if made else None), error
+
+    async def _done(
+        self, name: str, start: Callable[[], AsyncIterator[Message]], kind: type[M]
+    ) -> Tried[M]:
+        """An operation as a stage, and what it failed of."""
+        return await _tried(self._stage(name, lambda: result_of(self._stage, name, start(), kind)))
+
+    async def _narration(
+        self, request: TellStory, scenes: tuple[Scene, ...]
+    ) -> tuple[tuple[SpokenLine, ...], str | None]:
+        model = request.speech_model
+        if model is None:
+            return (), None
+        lines, error = await _tried(
+            self._stage(NARRATION, lambda: self._spoken(model, request.voice, scenes))
+        )
+        return lines or (), error
+
+    async def _spoken(
+        self, model: str, voice: str | None, scenes: tuple[Scene, ...]
+    ) -> tuple[SpokenLine, ...]:
+        if voice is None:
+            known = {voice.name for voice in await self._speech.voices(model)}
+            voice = STORY_VOICE if STORY_VOICE in known else None
+        lines = []
+        for number, scene in enumerate(scenes):
+            operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
+            lines.append(await self._line(operation))
+            progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
+            self._stage.report(NARRATION, progress)
+        return tuple(lines)
+
+    async def _line(self, operation: Speak) -> SpokenLine:
+        """As in video-dub, the sound goes from the engine to the store as it comes."""
+        duration_s = 0.0
+
+        async def data() -> AsyncGenerator[bytes]:
+            nonlocal duration_s
+            events = self._speech.speak(operation)
+            async with closing(events):
+                async for event in events:
+                    if isinstance(event, AudioChunk):
+                        yield event.data
+                    else:
+                        duration_s = event.duration_s
+
+        chunks = data()
+        async with closing(chunks):
+            audio = await self._blobs.write(chunks, mime="audio/wav")
+        return SpokenLine(audio=audio, duration_s=duration_s)
+
+    async def _film(
+        self, request: TellStory, told: tuple[ToldScene, ...], lines: tuple[SpokenLine, ...]
+    ) -> Tried[Film]:
+        """Scenes without a picture of their own are told over the one before, or the next."""
+        shown = [scene.picture for scene in told]
+        stills = [_nearest(shown, i) for i in range(len(told))]
+        scenes = tuple(
+            FilmScene(
+                picture=stills[i],
+                clip=scene.clip,
+                narration=lines[i].audio if lines else None,
+                narration_s=lines[i].duration_s if lines else 0.0,
+            )
+            for i, scene in enumerate(told)
+        )
+        operation = AssembleFilm(scenes=scenes, size=request.size, fps=request.fps)
+        return await _tried(self._stage(FILM, lambda: self._media.assemble_film(operation)))
+
+
+async def together(*work: Coroutine[None, None, Any]) -> list[Any]:
+    """What all return, once all have ended, in their order. They begin in this order too, which a
+    Stage asks for; the first error is raised.
+    """
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def _tried(work: Awaitable[T]) -> Tried[T]:
+    """The result, or what failed. A cancelled job does not go on without a part of it."""
+    try:
+        return await work, None
+    except Cancelled:
+        raise
+    except AppError as error:
+        return None, error.message
+
+
+def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:
+    """UpstreamError when there is no picture at all; else the pictures."""
+    if all(picture is None for picture, _ in drawn):
+        raise UpstreamError(f"no picture could be drawn; {drawn[0][1]}")
+    return [picture for picture, _ in drawn]
+
+
+def _nearest(pictures: Sequence[Blob | None], index: int) -> Blob:
+    before = [picture for picture in pictures[: index + 1] if picture is not None]
+    after = [picture for picture in pictures[index:] if picture is not None]
+    return before[-1] if before else after[0]
+
+
+def _told(
+    scenes: Sequence[Scene], drawn: Sequence[Tried[Blob]], clips: Mapping[int, Tried[Blob]]
+) -> tuple[ToldScene, ...]:
+    return tuple(
+        ToldScene(
+            scene=scene,
+            picture=drawn[i][0],
+            picture_error=drawn[i][1],
+            clip=clips.get(i, (None, None))[0],
+            clip_error=clips.get(i, (None, None))[1],
+        )
+        for i, scene in enumerate(scenes)
+    )
+
+
+def _failures(
+    told: Sequence[ToldScene], audio_error: str | None, film_error: str | None
+) -> list[str]:
+    """Everything that went wrong, as sentences."""
+    errors = [error for scene in told for error in (scene.picture_error, scene.clip_error)]
+    return [error for error in (*errors, audio_error, film_error) if error]

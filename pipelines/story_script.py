@@ -1,0 +1,146 @@
+"""The script of a story: asked of a text model, checked, and repaired where it answers badly."""
+
+import json
+import re
+from typing import Any
+
+from serve_app.core.chat import (
+    Chat,
+    ChatDelta,
+    ChatMessage,
+    ChatModel,
+    Sampling,
+    TextFormat,
+    TextPart,
+)
+from serve_app.core.message import Message
+from serve_app.core.story import Scene, TellStory
+from serve_app.core.streams import closing
+
+ATTEMPTS = 2
+TOKENS_PER_SCENE = 160
+LINE_CHARACTERS = 400
+PICTURE_CHARACTERS = 600
+SENTENCE = re.compile(
+    r"[^.!?\u2026\u3002\uff01\uff1f]+[.!?\u2026\u3002\uff01\uff1f]*[\"'\u201d\u2019)]*"
+)
+WORD = re.compile(r"\w{3,}")
+
+
+class Script(Message):
+    """Scenes and, where the model's answer was of no use, what was done about it."""
+
+    scenes: tuple[Scene, ...]
+    warnings: tuple[str, ...] = ()
+
+
+async def written(chat: ChatModel, request: TellStory) -> Script:
+    """As many scenes as asked for. A model that does not answer with a script of the story is asked
+    again; after that the story's own sentences are the script.
+    """
+    for attempt in range(ATTEMPTS):
+        answer = await _answer(chat, request, seed=(request.seed + attempt) % 2**31)
+        scenes = read_script(answer, request)
+        if scenes is not None:
+            return Script(scenes=scenes)
+    warning = f"{request.text_model!r} wrote no usable script; the story's own sentences are told"
+    return Script(scenes=spread(request.story, request.scenes), warnings=(warning,))
+
+
+def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:
+    """The scenes of a model's answer; None when it is no JSON of the right shape, has another
+    number of scenes, or has a line that shares no word with the story and its other lines.
+    """
+    try:
+        found = json.loads(answer)["scenes"]
+        scenes = tuple(
+            Scene(
+                line=_trimmed(scene["line"], LINE_CHARACTERS),
+                picture=_trimmed(scene["picture"], PICTURE_CHARACTERS),
+            )
+            for scene in found
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_full = len(scenes) == request.scenes and all(s.line and s.picture for s in scenes)
+    return scenes if is_full and _is_about(scenes, request.story) else None
+
+
+def spread(story: str, count: int) -> tuple[Scene, ...]:
+    """The story's sentences over so many scenes, in their order; a story with fewer sentences is
+    cut between words, and its last words are repeated where even these do not suffice.
+    """
+    parts = [part.strip() for part in SENTENCE.findall(story) if part.strip()] or [story.strip()]
+    if len(parts) < count:
+        parts = story.split()
+    lines = [
+        " ".join(parts[len(parts) * i // count : len(parts) * (i + 1) // count])
+        for i in range(count)
+    ]
+    told = [line or parts[-1] for line in lines]
+    return tuple(
+        Scene(line=_trimmed(line, LINE_CHARACTERS), picture=_trimmed(line, PICTURE_CHARACTERS))
+        for line in told
+    )
+
+
+def _trimmed(text: str, characters: int) -> str:
+    """One line, cut between words."""
+    line = " ".join(text.split())
+    if len(line) <= characters:
+        return line
+    return line[:characters].rsplit(" ", 1)[0]
+
+
+def _is_about(scenes: tuple[Scene, ...], story: str) -> bool:
+    """A script names what its story names; text that shares no word with it is noise."""
+    known = _words(story)
+    if not known:
+        return True
+    told = [_words(scene.line) | _words(scene.picture) for scene in scenes]
+    return sum(bool(words & known) for words in told) * 2 >= len(told)
+
+
+def _words(text: str) -> set[str]:
+    return {word.lower() for word in WORD.findall(text)}
+
+
+async def _answer(chat: ChatModel, request: TellStory, *, seed: int) -> str:
+    instruction = (
+        f"Write the script of a short film of exactly {request.scenes} scenes that tells the "
+        "user's story from its beginning to its end, in the language of the story. Each scene has "
+        "a `line`, one sentence for the narrator, and a `picture`, what is seen: who, doing what, "
+        "where, in which light. Describe persons in the same words in every scene. "
+        'Answer with JSON: {"scenes": [{"line": "…", "picture": "…"}, …]}.'
+    )
+    operation = Chat(
+        model=request.text_model,
+        messages=(
+            ChatMessage(role="system", content=(TextPart(text=instruction),)),
+            ChatMessage(role="user", content=(TextPart(text=request.story),)),
+        ),
+        sampling=Sampling(temperature=0.7, max_tokens=TOKENS_PER_SCENE * request.scenes, seed=seed),
+        response_format=TextFormat(type="json_schema", json_schema=_schema(request.scenes)),
+    )
+    answer = ""
+    events = chat.chat(operation)
+    async with closing(events):
+        async for event in events:
+            answer += event.text if isinstance(event, ChatDelta) else ""
+    return answer
+
+
+def _schema(count: int) -> dict[str, Any]:
+    scene = {
+        "type": "object",
+        "properties": {"line": {"type": "string"}, "picture": {"type": "string"}},
+        "required": ["line", "picture"],
+        "additionalProperties": False,
+    }
+    scenes = {"type": "array", "items": scene, "minItems": count, "maxItems": count}
+    return {
+        "type": "object",
+        "properties": {"scenes": scenes},
+        "required": ["scenes"],
+        "additionalProperties": False,
+    }

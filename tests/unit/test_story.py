@@ -1,0 +1,307 @@
+"""The story pipeline over fakes: its script, what runs at the same time, and what may fail."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from deployments.fake import FakeChat, FakeMedia, FakeSpeech
+from deployments.fake_images import FakeImages
+from deployments.fake_video import FakeVideo
+from pipelines.story import Story
+from pipelines.story_script import read_script, spread
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.core.config import Model
+from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
+from serve_app.core.film import AssembleFilm, Film
+from serve_app.core.images import ImageEvent, Size, TextToImage
+from serve_app.core.message import Progress
+from serve_app.core.options import FakeOptions
+from serve_app.core.speech import Speak, SpeechEvent
+from serve_app.core.stages import PlainStage
+from serve_app.core.story import TellStory, ToldStory
+from serve_app.core.video import GenerateVideo, VideoEvent
+
+T = TypeVar("T")
+TALE = "A red fox finds a lantern. It carries the lantern home. The forest glows all night."
+SCENES = [
+    {"line": "A fox finds a lantern.", "picture": "a red fox beside a lantern, dusk"},
+    {"line": "The fox goes home.", "picture": "a red fox with a lantern, path"},
+    {"line": "The forest glows.", "picture": "a glowing forest, night"},
+]
+SCRIPT = json.dumps({"scenes": SCENES})
+
+
+class Author(FakeChat):
+    """Answers what it is told to."""
+
+    answers: Sequence[str] = (SCRIPT,)
+    asked: int = 0
+
+    async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        answer = self.answers[self.asked]
+        self.asked += 1
+        yield ChatDelta(text=answer)
+        yield Usage(prompt_tokens=1, completion_tokens=1)
+
+
+class Painter(FakeImages):
+    """Paints when as many as `together` are painting, and fails on words."""
+
+    together: int = 1
+    failing: Sequence[str] = ()
+    error: AppError = Unavailable("the brush broke")
+    painting: int = 0
+    prompts: list[str]
+
+    async def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+        self.prompts = [*getattr(self, "prompts", []), request.prompt]
+        self.painting += 1
+        async with asyncio.timeout(5):
+            while self.painting < self.together:
+                await asyncio.sleep(0)
+        if any(word in request.prompt for word in self.failing):
+            raise copy(self.error)
+        async for event in super().text_to_image(request):
+            yield event
+
+
+class Animator(FakeVideo):
+    """Keeps what it was asked for."""
+
+    asked: tuple[GenerateVideo, ...] = ()
+    is_broken = False
+
+    async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
+        self.asked = (*self.asked, request)
+        if self.is_broken:
+            raise Unavailable("the camera is lost")
+        async for event in super().generate_video(request):
+            yield event
+
+
+class Narrator(FakeSpeech):
+    """Refuses voices that it does not have, as all do."""
+
+    asked: tuple[Speak, ...] = ()
+
+    async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        self.asked = (*self.asked, request)
+        if request.voice == "nobody":
+            raise InvalidRequest("voice: unknown voice 'nobody'", param="voice")
+        async for event in super().speak(request):
+            yield event
+
+
+class Cutter(FakeMedia):
+    """Keeps what it was asked for."""
+
+    asked: AssembleFilm
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        self.asked = request
+        return await super().assemble_film(request)
+
+
+class Stages(PlainStage):
+    """Notes what begins and what is reported."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.reports: list[tuple[str, Progress]] = []
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        self.names.append(name)
+        return await super().__call__(name, work)
+
+    def report(self, name: str, progress: Progress) -> None:
+        self.reports.append((name, progress))
+
+
+class Stage:
+    """The pipeline and its parts."""
+
+    def __init__(self, folder: Path) -> None:
+        blobs = FsspecBlobStore(folder)
+        model = Model(id="fake")
+
+        def made(kind: Any, task: Any) -> Any:
+            return kind(FakeOptions(task=task), model, blobs=blobs)
+
+        self.chat: Author = made(Author, "chat")
+        self.images: Painter = made(Painter, "images")
+        self.video: Animator = made(Animator, "video")
+        self.speech: Narrator = made(Narrator, "speech")
+        self.media: Cutter = made(Cutter, "media")
+        self.stages = Stages()
+        self.story = Story(
+            self.chat, self.images, self.video, self.speech, self.media, blobs, self.stages
+        )
+
+    async def tell(self, **fields: Any) -> ToldStory:
+        values = {
+            "story": TALE,
+            "text_model": "author",
+            "image_model": "painter",
+            "video_model": "animator",
+            "speech_model": "narrator",
+            "size": Size(width=64, height=64),
+            "num_frames": 5,
+            "seed": 7,
+        }
+        events = [e async for e in self.story.tell_story(TellStory(**{**values, **fields}))]
+        result = events[-1]
+        assert isinstance(result, ToldStory)
+        return result
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+async def test_a_story_is_written_drawn_spoken_animated_and_cut(stage: Stage) -> None:
+    told = await stage.tell()
+    request = TellStory.model_validate(
+        {
+            **{f"{n}_model": n for n in ("text", "image", "video", "speech")},
+            "story": TALE,
+            "size": {"width": 64, "height": 64},
+            "seed": 7,
+        }
+    )
+    assert tuple(stage.stages.names) == (
+        "script",
+        "narration",
+        *request.stages[1:4],
+        "animate-1",
+        "film",
+    )
+    assert sorted(stage.stages.names) == sorted(request.stages)
+    assert [scene.scene.line for scene in told.scenes] == [scene["line"] for scene in SCENES]
+    assert len({scene.picture for scene in told.scenes}) == 3
+    assert [scene.clip is not None for scene in told.scenes] == [True, False, False]
+    (clip,) = stage.video.asked
+    assert (clip.mode, clip.image, clip.seed) == ("ti2v", told.scenes[0].picture, 7)
+    assert [line.text for line in stage.speech.asked] == [scene["line"] for scene in SCENES]
+    assert [scene.narration_s > 0 for scene in stage.media.asked.scenes] == [True] * 3
+    assert told.film is not None
+    assert told.audio is not None
+    assert told.warnings == ()
+
+
+async def test_pictures_are_drawn_at_the_same_time(stage: Stage) -> None:
+    stage.images.together = 3
+    told = await stage.tell()
+    assert all(scene.picture for scene in told.scenes)
+
+
+async def test_all_scenes_can_move(stage: Stage) -> None:
+    told = await stage.tell(animates="all")
+    assert all(scene.clip for scene in told.scenes)
+    assert [request.seed for request in stage.video.asked] == [7, 8, 9]
+
+
+async def test_one_failing_picture_does_not_waste_the_others(stage: Stage) -> None:
+    stage.images.failing = ("path",)
+    told = await stage.tell(animates="all")
+    assert [scene.picture is not None for scene in told.scenes] == [True, False, True]
+    assert told.scenes[1].picture_error == "stage 'picture-2': the brush broke"
+    assert told.warnings == ("stage 'picture-2': the brush broke",)
+    assert [request.seed for request in stage.video.asked] == [7, 9]
+    # The line is told over the picture before.
+    shown = stage.media.asked.scenes
+    assert shown[1].picture == told.scenes[0].picture
+    assert shown[1].clip is None
+
+
+async def test_a_first_picture_that_fails_is_replaced_by_the_next(stage: Stage) -> None:
+    stage.images.failing = ("dusk",)
+    told = await stage.tell()
+    assert stage.video.asked == ()
+    assert stage.media.asked.scenes[0].picture == told.scenes[1].picture
+
+
+async def test_without_any_picture_it_fails(stage: Stage) -> None:
+    stage.images.failing = ("a",)
+    with pytest.raises(AppError, match="no picture could be drawn; stage 'picture-1': the brush"):
+        await stage.tell()
+
+
+async def test_what_fails_besides_is_told(stage: Stage) -> None:
+    stage.video.is_broken = True
+    told = await stage.tell(voice="nobody")
+    assert told.scenes[0].clip_error == "stage 'animate-1': the camera is lost"
+    assert told.audio_error == "stage 'narration': voice: unknown voice 'nobody'"
+    assert told.audio is None
+    assert told.film is not None
+    assert told.warnings == (told.scenes[0].clip_error, told.audio_error)
+
+
+async def test_a_cancelled_story_does_not_go_on(stage: Stage) -> None:
+    stage.images.failing, stage.images.error = ("path",), Cancelled("the job was cancelled")
+    with pytest.raises(Cancelled):
+        await stage.tell()
+    assert "film" not in stage.stages.names
+
+
+async def test_without_a_voice_it_is_silent(stage: Stage) -> None:
+    told = await stage.tell(speech_model=None)
+    assert (told.audio, told.audio_error) == (None, None)
+    assert "narration" not in stage.stages.names
+
+
+async def test_a_bad_script_is_asked_for_again(stage: Stage) -> None:
+    stage.chat.answers = ('{"scenes": [{"line": "only on', SCRIPT)
+    told = await stage.tell()
+    assert stage.chat.asked == 2
+    assert told.scenes[2].scene.line == "The forest glows."
+    assert told.warnings == ()
+
+
+async def test_a_model_that_writes_noise_is_replaced_by_the_story(stage: Stage) -> None:
+    noise = json.dumps({"scenes": [{"line": "zzkq wxv", "picture": "qqqq"}] * 3})
+    stage.chat.answers = (noise, noise)
+    told = await stage.tell()
+    assert [scene.scene.line for scene in told.scenes] == [
+        "A red fox finds a lantern.",
+        "It carries the lantern home.",
+        "The forest glows all night.",
+    ]
+    assert told.warnings == ("'author' wrote no usable script; the story's own sentences are told",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "[]",
+        '{"scenes": 3}',
+        '{"scenes": [null]}',
+        json.dumps({"scenes": SCENES[:2]}),
+        json.dumps({"scenes": [*SCENES[:2], {"line": " ", "picture": "a fox"}]}),
+        json.dumps({"scenes": [*SCENES[:2], {"line": "x"}]}),
+    ],
+)
+def test_what_is_no_script(answer: str) -> None:
+    values = dict.fromkeys(("text_model", "image_model", "video_model"), "m")
+    request = TellStory(**values, story=TALE, size=Size(width=64, height=64), seed=1)
+    assert read_script(answer, request) is None
+
+
+@pytest.mark.parametrize(
+    ("story", "count", "lines"),
+    [
+        ("One. Two! Three? Four.", 2, ["One. Two!", "Three? Four."]),
+        ("one two three four", 2, ["one two", "three four"]),
+        ("alone", 3, ["alone", "alone", "alone"]),
+        ("\u4e00\u3002\u4e8c\u3002", 2, ["\u4e00\u3002", "\u4e8c\u3002"]),
+    ],
+)
+def test_a_story_is_spread_over_its_scenes(story: str, count: int, lines: list[str]) -> None:
+    assert [scene.line for scene in spread(story, count)] == lines
