@@ -20,7 +20,6 @@ from deployments.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
 from serve_app.core.images import (
     IMAGE_MIME,
-    MAX_PIXELS,
     Drawing,
     Image,
     ImageEvent,
@@ -139,9 +138,7 @@ class DiffusersImages:
         return Files(
             image=await local(request.image) if isinstance(request, ImageToImage) else None,
             mask=await local(request.mask) if isinstance(request, Inpaint) else None,
-            loras=tuple(
-                [await local(lora.file) if lora.file else None for lora in request.loras]
-            ),
+            loras=tuple([await local(lora.file) if lora.file else None for lora in request.loras]),
             references=tuple([await local(blob) for blob in references]),
         )
 
@@ -174,7 +171,8 @@ class DiffusersImages:
             loras.append(lora_tensors(file, param))
         param = request.references.field if request.references else ""
         references = (
-            decoded_picture(path, param=param, max_pixels=MAX_PIXELS) for path in files.references
+            decoded_picture(path, param=param, max_pixels=request.max_pixels)
+            for path in files.references
         )
         return Fittings(tuple(loras), tuple(map(flattened, references)))
 

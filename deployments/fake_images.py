@@ -3,11 +3,23 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import Any
 
 from deployments.fake import FakeEngine
 from deployments.image_encoding import encoded, parameters_text
-from serve_app.core.errors import InvalidRequest
-from serve_app.core.images import IMAGE_MIME, Image, ImageEvent, Images, Size, TextToImage
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.images import (
+    IMAGE_MIME,
+    Drawing,
+    Image,
+    ImageEvent,
+    Images,
+    ImageToImage,
+    Inpaint,
+    Size,
+    TextToImage,
+)
 from serve_app.core.message import Progress
 
 STEPS = 4
@@ -18,54 +30,105 @@ SCHEDULERS = ("fake",)
 
 
 class FakeImages(FakeEngine):
-    """An ImageModel whose pictures are `SQUARES` by `SQUARES` squares, sizes in steps of 8."""
+    """An ImageModel whose pictures are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
+    draws over images by blending squares into them, and takes nothing besides.
+    """
 
-    async def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+    def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         """The same picture for the same prompt, negative prompt and seed."""
-        if request.scheduler not in (None, *SCHEDULERS):
-            raise InvalidRequest(
-                f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
-            )
-        size = _rounded(request.size or SIZE)
+        return self._drawn("text_to_image", request)
+
+    def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
+        """As `text_to_image`, with `strength` as the share of the squares."""
+        return self._drawn("image_to_image", request)
+
+    def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
+        """As `image_to_image`, inside the mask."""
+        return self._drawn("inpaint", request)
+
+    async def _drawn(self, verb: str, request: Drawing) -> AsyncGenerator[ImageEvent]:
+        _check(request)
+        from deployments.image_sources import SizeRule
+
+        rule = SizeRule(SIZE_STEP_PX, SIZE)
+        source, said = await self._source(request, rule)
         steps = request.steps or STEPS
         total = steps * request.count
         images: list[Image] = []
-        async with self.working("text_to_image", request.prompt):
+        async with self.working(verb, request.prompt):
             for step in range(total):
                 await asyncio.sleep(0)
                 yield Progress(phase="denoise", current=step + 1, total=total)
                 if (step + 1) % steps == 0:
-                    images.append(await self._drawn(request, request.seed + step // steps, size))
-        yield Images(images=tuple(images), warnings=_warnings(request, size))
+                    size = rule.rounded(request.size or SIZE)
+                    seed = request.seed + step // steps
+                    images.append(await self._written(request, seed, size, source))
+        warnings = (*rule.warnings(request.size), *said)
+        yield Images(images=tuple(images), warnings=warnings)
 
-    async def _drawn(self, request: TextToImage, seed: int, size: Size) -> Image:
-        data = await asyncio.to_thread(_picture, request, seed, size)
+    async def _source(self, request: Drawing, rule: Any) -> tuple[Any, tuple[str, ...]]:
+        """The Source of a request that has one."""
+        from deployments.image_sources import source_of
+
+        if not isinstance(request, ImageToImage):
+            return None, ()
+        async with AsyncExitStack() as stack:
+            image = await stack.enter_async_context(self.blobs.local_file(request.image))
+            mask = None
+            if isinstance(request, Inpaint):
+                mask = await stack.enter_async_context(self.blobs.local_file(request.mask))
+            return await asyncio.to_thread(source_of, request, image, mask, rule=rule)
+
+    async def _written(self, request: Drawing, seed: int, size: Size, source: Any) -> Image:
+        data, made = await asyncio.to_thread(_file, request, seed, size, source)
         blob = await self.blobs.write(_once(data), mime=IMAGE_MIME[request.format])
-        return Image(image=blob, seed=seed, size=size)
+        return Image(image=blob, seed=seed, size=made)
 
 
-def _picture(request: TextToImage, seed: int, size: Size) -> bytes:
+def _file(request: Drawing, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
+    """A picture as a file, and its size."""
+    if source is not None:
+        size = Size(width=source.image.width, height=source.image.height)
+    picture = _squares(request, seed, size)
+    if isinstance(request, ImageToImage):
+        picture = source.finished(_blended(source.image, picture, request.strength))
+        size = Size(width=picture.width, height=picture.height)
+    text = parameters_text(request, seed=seed, size=size, steps=request.steps or STEPS)
+    data = encoded(picture, request.format, compression=request.compression, parameters=text)
+    return data, size
+
+
+def _squares(request: Drawing, seed: int, size: Size) -> Any:
     from PIL import Image as Pictures
 
     subject = f"{request.prompt}\0{request.negative_prompt or ''}\0{seed}"
     colours = hashlib.shake_256(subject.encode()).digest(SQUARES * SQUARES * 3)
     small = Pictures.frombytes("RGB", (SQUARES, SQUARES), colours)
-    image = small.resize((size.width, size.height), Pictures.Resampling.NEAREST)
-    text = parameters_text(request, seed=seed, size=size, steps=request.steps or STEPS)
-    return encoded(image, request.format, compression=request.compression, parameters=text)
+    return small.resize((size.width, size.height), Pictures.Resampling.NEAREST)
 
 
-def _rounded(size: Size) -> Size:
-    def near(length: int) -> int:
-        return max(SIZE_STEP_PX, round(length / SIZE_STEP_PX) * SIZE_STEP_PX)
+def _blended(image: Any, squares: Any, strength: float) -> Any:
+    from PIL import Image as Pictures
 
-    return Size(width=near(size.width), height=near(size.height))
+    return Pictures.blend(image, squares, strength)
 
 
-def _warnings(request: TextToImage, size: Size) -> tuple[str, ...]:
-    if request.size in (None, size):
-        return ()
-    return (f"size: rounded to {size.width}x{size.height}, a multiple of {SIZE_STEP_PX}",)
+def _check(request: Drawing) -> None:
+    """Refuse what this engine has not."""
+    if request.scheduler not in (None, *SCHEDULERS):
+        raise InvalidRequest(
+            f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
+        )
+    given = {
+        "loras": request.loras,
+        "vae_model": request.vae_model,
+        request.references.field if request.references else "": request.references,
+    }
+    for name, value in given.items():
+        if value:
+            raise UnsupportedCapability(
+                f"{name}: model {request.model!r} takes none; leave it out", param=name
+            )
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:

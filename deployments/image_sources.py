@@ -10,9 +10,11 @@ from PIL import Image, ImageChops, ImageOps
 
 from deployments.image_decoding import Picture, decoded_picture
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.images import MAX_PIXELS, ImageToImage, Size
+from serve_app.core.images import ImageToImage, Size
 
-SIDE_PX = range(64, 4097)
+SIDE_PX = range(16, 4097)
+"""Of pictures that are drawn at their own size."""
+
 Pair = tuple[int, int]
 
 
@@ -72,11 +74,11 @@ def source_of(
     InvalidRequest for files that cannot be decoded, and for pictures too small or too large to be
     drawn at their own size.
     """
-    picture = decoded_picture(image, param="image", max_pixels=MAX_PIXELS)
+    picture = decoded_picture(image, param="image", max_pixels=request.max_pixels)
     plain, warnings = flattened(picture), picture.warnings
     selected = None
     if mask is not None:
-        drawn = decoded_picture(mask, param="mask", max_pixels=MAX_PIXELS)
+        drawn = decoded_picture(mask, param="mask", max_pixels=request.max_pixels)
         selected = selection(drawn).resize(plain.size, Image.Resampling.BILINEAR)
         warnings += drawn.warnings
     if request.size is None and not request.is_sized_by_model:

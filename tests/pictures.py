@@ -1,5 +1,6 @@
 """Media that tests make."""
 
+import base64
 import io
 import struct
 import zlib
@@ -13,6 +14,10 @@ def png(color: str = "red", size: tuple[int, int] = (800, 400), **options: Any) 
     target = io.BytesIO()
     Image.new("RGB", size, color).save(target, "PNG", **options)
     return target.getvalue()
+
+
+def data_url(data: bytes) -> str:
+    return f"data:;base64,{base64.b64encode(data).decode()}"
 
 
 async def chunks(data: bytes) -> AsyncGenerator[bytes]:

@@ -54,7 +54,7 @@ class Drawing(Message):
 
     None in `size`, `steps`, `guidance_scale` and `scheduler` means the model's own; `quality`
     scales the model's own steps only. `compression` is the quality of jpeg and webp, 0 to 100.
-    `vae_model` names one that the family's options list.
+    `vae_model` names one that the family's options list. `max_pixels` bounds the pictures taken.
     """
 
     model: str
@@ -73,6 +73,7 @@ class Drawing(Message):
     loras: tuple[Lora, ...] = ()
     vae_model: str | None = None
     references: References | None = None
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class TextToImage(Drawing):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from serve_app.api.app import create_app
 from tests.api.conftest import FAMILIES, MakeContext, client_of
+from tests.pictures import data_url, png
 
 URL = "/v1/images/generations"
 SMALL = {"prompt": "a red boat", "size": "64x64", "seed": 7}
@@ -167,7 +168,17 @@ async def test_what_has_no_effect_is_named(client: httpx.AsyncClient) -> None:
         ({"vae_model": "x"}, 400, "unsupported_capability", "vae_model"),
         ({"character_profiles": ["anna"]}, 404, "not_found", "character_profiles"),
         ({"environment_profiles": ["sea"]}, 404, "not_found", "environment_profiles"),
-        ({"character_references": ["x"]}, 400, "unsupported_capability", "character_references"),
+        ({"character_references": ["x"]}, 400, "invalid_request", "character_references[0]"),
+        (
+            {"character_references": [data_url(png())]},
+            400,
+            "unsupported_capability",
+            "character_references",
+        ),
+        ({"loras": [{}]}, 400, "invalid_request", "loras[0]"),
+        ({"loras": [{"id": "x"}]}, 400, "invalid_request", "loras[0]"),
+        ({"loras": [{"path": "/etc/passwd"}]}, 400, "invalid_request", "loras[0]"),
+        ({"loras": [{"id": "name:x", "weight": 11}]}, 400, "invalid_request", "loras[0].weight"),
         ({"model": "nothing"}, 404, "model_not_found", "model"),
         ({"model": "echo"}, 400, "unsupported_capability", "model"),
     ],

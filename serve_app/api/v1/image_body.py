@@ -1,30 +1,47 @@
-"""The body of a request for images and its way into core."""
+"""The fields that all requests for images share, and their way into core."""
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from serve_app.api.context import Context
-from serve_app.api.profile_objects import get_profiles
+from serve_app.api.v1.image_extras import LoraBody, Media, profile_images
 from serve_app.api.v1.job_body import JobBody
-from serve_app.api.v1.wire import INT64, Flag, Integer, JsonObject, Number, Text
-from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.images import ImageFormat, ImageModel, Quality, Size, TextToImage
+from serve_app.api.v1.wire import INT64, Flag, Integer, Number, Text
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.images import (
+    ImageFormat,
+    ImageModel,
+    Quality,
+    References,
+    Size,
+    TextToImage,
+)
+from serve_app.core.media import Blob
 from serve_app.models import Found
-from serve_app.profiles.profile import Kind
 
 MAX_COUNT = 10
+MAX_EXTRAS = 16
 SIDE_PX = range(64, 4097)
 PROMPT_CHARACTERS = 32_000
+DEFAULT_SIZE = Size(width=1024, height=1024)
 SEEDS = 2**32
 """How many seeds are drawn from; clients hand any 64-bit one back."""
 
 QUALITIES: dict[str, Quality] = {"low": "low", "high": "high", "hd": "high"}
 IGNORED = ("style", "background", "moderation", "user")
-REFERENCES = ("character_profiles", "environment_profiles", "character_references")
+REFERENCES = ("character_references", "character_profiles", "environment_profiles")
 SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
+# Spelled out, because forms are described apart from the components that JSON bodies refer to.
+Loras = Annotated[
+    list[LoraBody],
+    Field(max_length=MAX_EXTRAS),
+    WithJsonSchema({"type": "array", "items": {"type": "object"}, "maxItems": MAX_EXTRAS}),
+]
+Names = Annotated[list[Text], Field(max_length=MAX_EXTRAS)]
 
 
 class ImageBody(JobBody):
@@ -47,33 +64,25 @@ class ImageBody(JobBody):
     moderation: Text | None = None
     user: Text | None = None
     disable_safety_checker: Flag | None = None
-    vae_model: Text | None = None
-    loras: list[JsonObject] | None = Field(default=None, max_length=16)
-    character_profiles: list[Text] | None = Field(default=None, max_length=16)
-    environment_profiles: list[Text] | None = Field(default=None, max_length=16)
-    character_references: list[Text] | None = Field(default=None, max_length=16)
+    vae_model: Text | None = Field(default=None, max_length=500)
+    loras: Loras | None = None
+    character_profiles: Names | None = None
+    environment_profiles: Names | None = None
+    character_references: Annotated[list[Media], Field(max_length=MAX_EXTRAS)] | None = None
     character_strength: Annotated[Number, Field(strict=True, ge=0, le=1)] | None = None
 
     def without_effect(self) -> list[str]:
-        """`character_strength` has no effect without references, which are refused."""
-        names = (*IGNORED, "character_strength")
+        """`character_strength` has no effect without references."""
+        names = IGNORED if self.has_references() else (*IGNORED, "character_strength")
         return [name for name in names if getattr(self, name) is not None]
 
-    async def check_extras(self, found: Found[ImageModel], context: Context) -> None:
-        """NotFound for profiles that do not exist; UnsupportedCapability for everything that is
-        loaded beside a model, because no engine does that yet.
-        """
-        await _check_profiles(context, "character", self.character_profiles)
-        await _check_profiles(context, "environment", self.environment_profiles)
-        for name in (*REFERENCES, "loras", "vae_model"):
-            if getattr(self, name):
-                raise UnsupportedCapability(
-                    f"{name}: model {found.id!r} takes none; leave it out", param=name
-                )
+    def has_references(self) -> bool:
+        """Whether reference pictures are named."""
+        return any(getattr(self, name) for name in REFERENCES)
 
     def asked_size(self) -> Size | None:
-        """None for `auto`, the model's own."""
-        if self.size is None or self.size.lower() == "auto":
+        """None for `auto` and for none."""
+        if self.size is None or self.is_auto_size:
             return None
         match = SIZE.fullmatch(self.size.strip())
         if match is None or any(int(side) not in SIDE_PX for side in match.groups()):
@@ -84,39 +93,83 @@ class ImageBody(JobBody):
             )
         return Size(width=int(match[1]), height=int(match[2]))
 
+    @property
+    def is_auto_size(self) -> bool:
+        """Whether the model chooses the size."""
+        return self.size is not None and self.size.strip().lower() == "auto"
+
+    async def drawing(
+        self, found: Found[ImageModel], context: Context, *, also: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The fields that every Drawing has; `also` are reference pictures from the field `image`.
+
+        NotFound for profiles that do not exist. A seed that nobody chose is chosen here, so that a
+        job that is resumed draws the same pictures.
+        """
+        size = self.asked_size()
+        references = await self._references(context, also)
+        loras = [
+            await lora.to_lora(context, f"loras[{position}]")
+            for position, lora in enumerate(self.loras or ())
+        ]
+        fields = {
+            "model": found.id,
+            "negative_prompt": self.negative_prompt,
+            "size": size,
+            "seed": secrets.randbelow(SEEDS) if self.seed is None else self.seed,
+            "steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "quality": QUALITIES.get(self.quality or "", "standard"),
+            "scheduler": self.scheduler,
+            "checks_safety": not self.disable_safety_checker,
+            "format": self.output_format,
+            "compression": self.output_compression,
+            "count": self.n,
+            "loras": tuple(loras),
+            "vae_model": self.vae_model,
+            "references": references,
+            "max_pixels": context.config.limits.image_pixels,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    async def _references(self, context: Context, also: Sequence[str]) -> References | None:
+        by_field: dict[str, list[Blob]] = {
+            "character_profiles": await profile_images(
+                context, "character", self.character_profiles
+            ),
+            "environment_profiles": await profile_images(
+                context, "environment", self.environment_profiles
+            ),
+        }
+        given = ("character_references", self.character_references or (), 0), ("image", also, 1)
+        for field, values, first in given:
+            by_field[field] = [
+                await context.intake.take(value, param=f"{field}[{position}]", kind="image")
+                for position, value in enumerate(values, first)
+            ]
+        images = tuple(blob for blobs in by_field.values() for blob in blobs)
+        if not images:
+            return None
+        field = next(name for name, blobs in by_field.items() if blobs)
+        strength = 0.6 if self.character_strength is None else self.character_strength
+        return References(images=images, strength=strength, field=field)
+
 
 class GenerationBody(ImageBody):
     """POST /v1/images/generations."""
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
 
-    def to_text_to_image(self, found: Found[ImageModel]) -> TextToImage:
-        """The operation. A seed that nobody chose is chosen here, so that a job that is resumed
-        draws the same pictures.
-        """
-        if not self.prompt.strip():
-            raise InvalidRequest("prompt: must not be blank", param="prompt")
-        optional: dict[str, Any] = {
-            "format": self.output_format,
-            "compression": self.output_compression,
-            "count": self.n,
-        }
-        size = Size(width=1024, height=1024) if self.size is None else self.asked_size()
-        return TextToImage(
-            model=found.id,
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            size=size,
-            seed=secrets.randbelow(SEEDS) if self.seed is None else self.seed,
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            quality=QUALITIES.get(self.quality or "", "standard"),
-            scheduler=self.scheduler,
-            checks_safety=not self.disable_safety_checker,
-            **{name: value for name, value in optional.items() if value is not None},
-        )
+    async def to_text_to_image(self, found: Found[ImageModel], context: Context) -> TextToImage:
+        """The operation."""
+        fields = await self.drawing(found, context)
+        if self.size is None:
+            fields["size"] = DEFAULT_SIZE
+        return TextToImage(prompt=worded(self.prompt), **fields)
 
 
-async def _check_profiles(context: Context, kind: Kind, names: list[str] | None) -> None:
-    for name in names or ():
-        await (await get_profiles(context)).get(kind, name, param=f"{kind}_profiles")
+def worded(prompt: str) -> str:
+    """The prompt, unless it is blank."""
+    if not prompt.strip():
+        raise InvalidRequest("prompt: must not be blank", param="prompt")
+    return prompt
