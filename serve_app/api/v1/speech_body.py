@@ -1,6 +1,5 @@
 """The body of a speech request and its way into core."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, PrivateAttr
@@ -66,16 +65,22 @@ class SpeechShared(JobBody):
     seed: Integer | None = None
     user: Text | None = None
 
+    _unheard: set[str] = PrivateAttr(default_factory=lambda: set(OPTIONAL))
+
     def without_effect(self) -> list[str]:
-        """Styles are for models that take a description; none does yet. A recording goes before a
-        profile, and both before a voice.
+        """What neither the route nor the model acts on. A recording goes before a profile, and both
+        before a voice.
         """
-        names = [*STYLE_FIELDS, "user", "x_vector_only_mode", "max_new_tokens", "ref_text"]
+        names = set(self._unheard)
         if self.ref_audio is not None:
-            names.append("voice_profile")
+            names.add("voice_profile")
         if self.ref_audio is not None or self.voice_profile is not None:
-            names.append("voice")
-        return [name for name in names if getattr(self, name) is not None]
+            names.add("voice")
+        return [name for name in sorted(names) if getattr(self, name) is not None]
+
+    def leave(self, *names: str) -> None:
+        """These fields have no effect on this route."""
+        self._unheard.update(names)
 
 
 class SpeechBody(SpeechShared):
@@ -97,6 +102,7 @@ class SpeechBody(SpeechShared):
 
     def to_speak(self, found: Found[SpeechModel], *, default: AudioFormat = "mp3") -> Speak:
         """The operation, with a voice of the model's own."""
+        self._unheard -= found.family.options.honours
         return Speak(
             model=found.id,
             text=self._text(),
@@ -115,6 +121,7 @@ class SpeechBody(SpeechShared):
         default: AudioFormat = "mp3",
     ) -> CloneSpeech:
         """The operation, with the voice of a recording."""
+        self._unheard -= found.family.options.honours
         return CloneSpeech(
             model=found.id,
             text=self._text(),
@@ -122,6 +129,7 @@ class SpeechBody(SpeechShared):
             reference_text=self.ref_text or reference.text,
             language=spoken_language(self.language),
             speed=1.0 if self.speed is None else self.speed,
+            seed=self.seed,
             format=self.format(default),
         )
 
@@ -155,6 +163,8 @@ class SpeechBody(SpeechShared):
 
 
 class SpeechBatchBody(SpeechShared):
-    """POST /v1/audio/speech/batch: bodies that inherit the shared fields."""
+    """POST /v1/audio/speech/batch: bodies that inherit the shared fields. An item that is no object
+    is an error of its own.
+    """
 
-    items: list[dict[str, object]] = Field(min_length=1, max_length=64)
+    items: list[object] = Field(min_length=1, max_length=64)

@@ -38,6 +38,11 @@ class SpeechRecording:
                     self._spoken = event
                 yield event
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the model had to say besides."""
+        return self._spoken.warnings if self._spoken else ()
+
     async def keep(self, data: bytes) -> tuple[Blob, Entry | None]:
         """Store and enter the encoded sound."""
         operation = self._operation

@@ -87,10 +87,13 @@ class Body(BaseModel):
         """Declared fields that were sent and have no effect."""
         return ()
 
+    def ignored_names(self) -> list[str]:
+        """Unknown fields and those without effect."""
+        return [*(self.model_extra or {}), *self.without_effect()]
+
     def ignored(self) -> dict[str, str]:
         """The `X-Ignored-Fields` header, empty when nothing was ignored."""
-        names = [*(self.model_extra or {}), *self.without_effect()]
-        return ignored_header(names)
+        return ignored_header(self.ignored_names())
 
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
