@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from transformers import Swin2SRForImageSuperResolution
 
 from deployments.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged, padded
 from deployments.picture_upscaling import PictureUpscaling
+from deployments.tensor_tiles import as_tensor, as_tile
 from deployments.transformers_checkpoint import check_complete, device_of, dtype_of, loading
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
@@ -32,8 +32,9 @@ class Swin2srUpscaling:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         arguments = {"dtype": dtype_of(options, device), "local_files_only": True} | options.extra
+        kind: Any = Swin2SRForImageSuperResolution
         with loading(model, path) as directory:
-            network, report = Swin2SRForImageSuperResolution.from_pretrained(
+            network, report = kind.from_pretrained(
                 str(directory), output_loading_info=True, **arguments
             )
         check_complete(model, report["missing_keys"], kind="a Swin2SR checkpoint")
@@ -70,10 +71,10 @@ class Swin2srUpscaling:
         """
         height, width = (side * self._scale for side in tile.shape[:2])
         network = self._network
-        values = torch.from_numpy(np.ascontiguousarray(padded(tile, self._step_px)))
-        values = values.permute(2, 0, 1)[None].to(network.device, network.dtype) / 255
-        if self._channels == 1:
-            values = values.mean(dim=1, keepdim=True)
-        made = network(pixel_values=values).reconstruction[0, :, :height, :width]
-        made = (made.float().clamp(0, 1) * 255).round().to(torch.uint8)
-        return made.expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()  # type: ignore[no-any-return]
+        values = as_tensor(
+            padded(tile, self._step_px),
+            channels=self._channels,
+            device=network.device,
+            dtype=network.dtype,
+        )
+        return as_tile(network(pixel_values=values).reconstruction[0, :, :height, :width])

@@ -132,7 +132,7 @@ class TransformersCaptioning:
         return int(limit - used)
 
 
-class Watch(transformers.StoppingCriteria):  # type: ignore[misc]
+class Watch(transformers.StoppingCriteria):
     """Tells of every token, and ends the text when nobody waits for it."""
 
     def __init__(self, total: int, push: Push, is_stopped: Callable[[], bool]) -> None:

@@ -150,7 +150,8 @@ def as_brightness(
     """
     if tells_distance:
         farthest = max(float(np.nanmax(depth, initial=0)), 1e-6)
-        depth = 1 / np.clip(np.nan_to_num(depth, nan=farthest), farthest / DYNAMIC_RANGE, farthest)
+        distance = np.clip(np.nan_to_num(depth, nan=farthest), farthest / DYNAMIC_RANGE, farthest)
+        depth = (1 / distance).astype(np.float32)
     is_known = np.isfinite(depth)
     if not is_known.any() or np.ptp(depth[is_known]) <= 0:
         flat = np.zeros(depth.shape, np.uint8)
