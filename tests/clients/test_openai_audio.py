@@ -1,6 +1,8 @@
 """Speech out and speech in through the official client: what is spoken is understood."""
 
+import base64
 import io
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +57,45 @@ def test_speech_arrives_in_parts(client: openai.OpenAI) -> None:
         parts = list(response.iter_bytes())
     assert len(parts) > 1
     assert sum(map(len, parts)) > 20 * 2 * 24_000
+
+
+def test_speech_events_join_to_the_sound(client: openai.OpenAI) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model="gpt-4o-mini-tts",
+        voice="nova",
+        input=SENTENCE,
+        response_format="mp3",
+        stream_format="sse",
+    ) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = [line for line in response.iter_lines() if line]
+    *deltas, done = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
+    sound = b"".join(base64.b64decode(delta["audio"]) for delta in deltas)
+    assert done["type"] == "speech.audio.done"
+    assert done["usage"]["seconds"] == pytest.approx(seconds(sound), abs=0.15)
+
+
+def test_speech_can_be_streamed_into_a_file(client: openai.OpenAI, tmp_path: Path) -> None:
+    file = tmp_path / "speech.flac"
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1-hd", voice="onyx", input=SENTENCE, response_format="flac", speed=2.0
+    ) as response:
+        response.stream_to_file(file)
+    assert 0.5 < seconds(file.read_bytes()) < 2.5
+
+
+def test_the_stream_and_batch_routes(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as http:
+        with http.stream("POST", "/v1/audio/speech/stream", json={"input": SENTENCE}) as answer:
+            pcm = answer.read()
+        items = [{"input": SENTENCE}, {"input": "x", "voice": "nobody-at-all"}]
+        batch = http.post("/v1/audio/speech/batch", json={"items": items, "voice": "echo"}).json()
+    assert answer.headers["content-type"] == "audio/pcm"
+    assert 0.8 < len(pcm) / 2 / 24_000 < 6
+    first, second = batch["data"]
+    assert 0.8 < seconds(base64.b64decode(first["b64_wav"])) < 6
+    assert second["error"]["param"] == "voice"
 
 
 def test_an_unknown_voice_lists_the_voices(client: openai.OpenAI) -> None:
