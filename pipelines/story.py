@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pipelines.story_script import Script, written
 from serve_app.core.chat import ChatModel
-from serve_app.core.errors import AppError, Cancelled, UpstreamError
+from serve_app.core.errors import AppError, Cancelled
 from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.media import Blob, BlobStore
@@ -39,8 +39,8 @@ from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
-Tried: TypeAlias = tuple[T | None, str | None]
-"""A result, or the sentence that says why there is none."""
+Tried: TypeAlias = tuple[T | None, AppError | None]
+"""A result, or why there is none."""
 STORY_VOICE = "af_sarah"
 """The narrator where nobody names one and the model has it."""
 
@@ -89,9 +89,9 @@ class Story:
         yield ToldStory(
             scenes=told,
             audio=film.sound if film else None,
-            audio_error=audio_error or (film_error if lines else None),
+            audio_error=_sentence(audio_error or (film_error if lines else None)),
             film=film.video if film else None,
-            film_error=film_error,
+            film_error=_sentence(film_error),
             size=request.size,
             duration_s=film.duration_s if film else None,
             seed=request.seed,
@@ -143,7 +143,7 @@ class Story:
 
     async def _narration(
         self, request: TellStory, scenes: tuple[Scene, ...]
-    ) -> tuple[tuple[SpokenLine, ...], str | None]:
+    ) -> tuple[tuple[SpokenLine, ...], AppError | None]:
         model = request.speech_model
         if model is None:
             return (), None
@@ -222,13 +222,14 @@ async def _tried(work: Awaitable[T]) -> Tried[T]:
     except Cancelled:
         raise
     except AppError as error:
-        return None, error.message
+        return None, error
 
 
 def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:
-    """UpstreamError when there is no picture at all; else the pictures."""
-    if all(picture is None for picture, _ in drawn):
-        raise UpstreamError(f"no picture could be drawn; {drawn[0][1]}")
+    """The pictures; without any, the error of the first."""
+    error = drawn[0][1]
+    if error is not None and all(picture is None for picture, _ in drawn):
+        raise error
     return [picture for picture, _ in drawn]
 
 
@@ -245,17 +246,22 @@ def _told(
         ToldScene(
             scene=scene,
             picture=drawn[i][0],
-            picture_error=drawn[i][1],
+            picture_error=_sentence(drawn[i][1]),
             clip=clips.get(i, (None, None))[0],
-            clip_error=clips.get(i, (None, None))[1],
+            clip_error=_sentence(clips.get(i, (None, None))[1]),
         )
         for i, scene in enumerate(scenes)
     )
 
 
 def _failures(
-    told: Sequence[ToldScene], audio_error: str | None, film_error: str | None
+    told: Sequence[ToldScene], audio_error: AppError | None, film_error: AppError | None
 ) -> list[str]:
     """Everything that went wrong, as sentences."""
     errors = [error for scene in told for error in (scene.picture_error, scene.clip_error)]
-    return [error for error in (*errors, audio_error, film_error) if error]
+    errors += [_sentence(audio_error), _sentence(film_error)]
+    return [error for error in errors if error]
+
+
+def _sentence(error: AppError | None) -> str | None:
+    return None if error is None else error.message

@@ -2,6 +2,7 @@
 
 from serve_app.core.config import AppConfig
 from serve_app.core.stages import Stage
+from serve_app.core.story import TellStory
 from serve_app.core.video_dub import DubVideo
 from serve_app.core.video_generation import ProduceVideo
 from serve_app.jobs.assembly import ComposePipeline
@@ -39,8 +40,28 @@ def compose_video_generation(
     return models.with_pipeline(ProduceVideo, producer.produce_video)
 
 
+def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
+    """The catalog with the story pipeline over it."""
+    from pipelines.story import Story
+    from serve_app.blobs.store import FsspecBlobStore
+    from serve_app.composed import CatalogChat, CatalogImages, CatalogSpeech, CatalogVideo
+
+    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "story")
+    teller = Story(
+        CatalogChat(models),
+        CatalogImages(models),
+        CatalogVideo(models),
+        CatalogSpeech(models),
+        models.media(pipeline.media),
+        FsspecBlobStore(config.storage.blobs_location),
+        stage,
+    )
+    return models.with_pipeline(TellStory, teller.tell_story)
+
+
 PIPELINES: dict[str, ComposePipeline] = {
     "pipeline.video-dub": compose_video_dub,
+    "pipeline.story": compose_story,
     "video.generation": compose_video_generation,
 }
 """By the name of the operation that they do."""

@@ -8,7 +8,16 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from serve_app.core.options import AnyEngineOptions, Section, Task
-from serve_app.core.settings import Archive, Auth, Jobs, Limits, Placement, Server, Storage
+from serve_app.core.settings import (
+    Archive,
+    Auth,
+    Jobs,
+    Limits,
+    Metrics,
+    Placement,
+    Server,
+    Storage,
+)
 
 ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
 Capability = Literal[
@@ -57,7 +66,7 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "conversion": ("audio_to_audio",),
     "media": (),
 }
-PipelineName = Literal["video-dub", "video-generation"]
+PipelineName = Literal["video-dub", "video-generation", "story"]
 INGRESS = "ingress"
 JOBS = "jobs"
 """The names of the server's own deployments, which no family may have."""
@@ -137,6 +146,7 @@ class AppConfig(Section):
     storage: Storage = Storage()
     jobs: Jobs = Jobs()
     archive: Archive = Archive()
+    metrics: Metrics = Metrics()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()

@@ -15,6 +15,7 @@ from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.segmentation import SegmentImage, Segments
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems, Stems
+from serve_app.core.story import TellStory, ToldStory
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.video_dub import DubbedVideo, DubVideo
@@ -42,6 +43,7 @@ Operation = (
     | ConvertVoice
     | ProduceVideo
     | DubVideo
+    | TellStory
 )
 
 
@@ -78,6 +80,7 @@ Result = (
     | ConvertedVoice
     | Videos
     | DubbedVideo
+    | ToldStory
 )
 
 OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
@@ -101,6 +104,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "audio.convert": (ConvertVoice, ConvertedVoice),
     "video.generation": (ProduceVideo, Videos),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
+    "pipeline.story": (TellStory, ToldStory),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""
 

@@ -22,7 +22,8 @@ class OutputArchive:
         if not isinstance(result, MediaResult):
             return {}
         files, facts = {}, result.facts()
-        for position, blob in enumerate(blobs_of(result)):
+        # A file that is in the result twice is one file.
+        for position, blob in enumerate(dict.fromkeys(blobs_of(result))):
             origin = _origin(job, facts.get(blob.sha256, Facts()))
             entry = await self._archive.record(blob, origin, position=position)
             if entry is not None:

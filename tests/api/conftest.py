@@ -27,7 +27,7 @@ from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
-from serve_app.composition import compose_video_generation
+from serve_app.composition import compose_story, compose_video_generation
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
@@ -143,7 +143,11 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         video_dub: Any = None,
         **sections: Any,
     ) -> Context:
-        values = {"families": FAMILIES, "auth": {"required": False}} | sections
+        values = {
+            "families": FAMILIES,
+            "auth": {"required": False},
+            "storage": {"data_dir": tmp_path},
+        } | sections
         config = AppConfig.model_validate(values)
         blobs = FsspecBlobStore(tmp_path / "blobs")
         made: dict[str, Any] = {}
@@ -169,6 +173,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             statuses=statuses,
             compose={
                 "pipeline.video-dub": partial(composed, video_dub, blobs),
+                "pipeline.story": compose_story,
                 "video.generation": compose_video_generation,
             },
         )

@@ -1,6 +1,5 @@
 """The fields that all requests for images share, and their way into core."""
 
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 from serve_app.api.context import Context
 from serve_app.api.v1.image_extras import LoraBody, Media, profile_images
 from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.sizes import asked_size
 from serve_app.api.v1.wire import INT64, Flag, Integer, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.images import (
@@ -25,7 +25,6 @@ from serve_app.models import Found
 
 MAX_COUNT = 10
 MAX_EXTRAS = 16
-SIDE_PX = range(64, 4097)
 PROMPT_CHARACTERS = 32_000
 DEFAULT_SIZE = Size(width=1024, height=1024)
 SEEDS = 2**32
@@ -34,7 +33,6 @@ SEEDS = 2**32
 QUALITIES: dict[str, Quality] = {"low": "low", "high": "high", "hd": "high"}
 IGNORED = ("style", "background", "moderation", "user")
 REFERENCES = ("character_references", "character_profiles", "environment_profiles")
-SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 # Spelled out, because forms are described apart from the components that JSON bodies refer to.
 Loras = Annotated[
     list[LoraBody],
@@ -82,16 +80,7 @@ class ImageBody(JobBody):
 
     def asked_size(self) -> Size | None:
         """None for `auto` and for none."""
-        if self.size is None or self.is_auto_size:
-            return None
-        match = SIZE.fullmatch(self.size.strip())
-        if match is None or any(int(side) not in SIDE_PX for side in match.groups()):
-            raise InvalidRequest(
-                f"size: {self.size[:50]!r} is not 'auto' or WIDTHxHEIGHT with sides from "
-                f"{SIDE_PX.start} to {SIDE_PX.stop - 1}, such as '1024x1024'",
-                param="size",
-            )
-        return Size(width=int(match[1]), height=int(match[2]))
+        return asked_size(self.size, param="size")
 
     @property
     def is_auto_size(self) -> bool:

@@ -1,8 +1,10 @@
 """Results made of files as the bodies of the calls that asked for them."""
 
 import base64
+from functools import partial
 from typing import Any
 
+from serve_app.api.v1.pipeline_rendering import story_steps
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
@@ -13,6 +15,7 @@ from serve_app.core.media import Blob, MediaResult
 from serve_app.core.operations import SpokenSound
 from serve_app.core.segmentation import Segment, Segments
 from serve_app.core.stems import Stems
+from serve_app.core.story import ToldStory
 from serve_app.core.upscaling import UpscaledImage
 from serve_app.core.video_dub import DubbedVideo
 from serve_app.core.video_generation import Videos
@@ -54,6 +57,9 @@ class MediaRendering:
                 return await self._filmed(job, result)
             case DubbedVideo():
                 return await self._dubbed(job, result)
+            case ToldStory():
+                steps = await story_steps(result, partial(self._link, job))
+                return _envelope(job, [], result.warnings) | steps
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
 
     async def _spoken(self, job: Job, sound: SpokenSound) -> dict[str, Any]:
@@ -142,6 +148,13 @@ class MediaRendering:
             return {key: await self._base64(blob)}
         name = job.files.get(blob.sha256) or filename(blob)
         return {"url": f"{self._root}/v1/files/{name}"}
+
+    async def _link(self, job: Job, blob: Blob) -> str | None:
+        """The URL of a file, or a data URL where base64 was asked for."""
+        if job.output.get("response_format", "url") == "url":
+            return str((await self._item(job, blob, "url"))["url"])
+        data = await self._base64(blob)
+        return None if data is None else f"data:{blob.mime};base64,{data}"
 
     async def _base64(self, blob: Blob) -> str | None:
         """None for a file that was deleted from the archive, which the job outlives."""

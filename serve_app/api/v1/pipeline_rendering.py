@@ -1,0 +1,45 @@
+"""What pipelines made, step by step, as the bodies of the calls that asked for it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from serve_app.core.media import Blob
+from serve_app.core.story import ToldStory
+
+Link = Callable[[Blob], Awaitable[str | None]]
+"""The URL of a file, or its data URL for who asked for base64."""
+
+
+async def story_steps(told: ToldStory, link: Link) -> dict[str, Any]:
+    """`steps` and `data` of a story. A part that failed is null, and its step says why."""
+    pictures = [scene.picture and await link(scene.picture) for scene in told.scenes]
+    clips = [scene.clip and await link(scene.clip) for scene in told.scenes]
+    audio = told.audio and await link(told.audio)
+    film = told.film and await link(told.film)
+    script = [scene.scene.model_dump() for scene in told.scenes]
+    lines = "\n".join(scene.scene.line for scene in told.scenes)
+    steps = [
+        {"step": "script", "text": lines, "scenes": script},
+        {"step": "images", "urls": [url for url in pictures if url]}
+        | _failed(*(scene.picture_error for scene in told.scenes)),
+        {"step": "video", "url": next(filter(None, clips), None)}
+        | _failed(*(scene.clip_error for scene in told.scenes)),
+    ]
+    if audio is not None or told.audio_error is not None:
+        steps.append({"step": "tts", "url": audio} | _failed(told.audio_error))
+    steps.append({"step": "film", "url": film} | _failed(told.film_error))
+    item = {
+        "video_url": next(filter(None, clips), None),
+        "video_urls": [url for url in clips if url],
+        "image_urls": [url for url in pictures if url],
+        "audio_url": audio,
+        "film_url": film,
+        "duration": told.duration_s,
+        "seed": told.seed,
+    }
+    return {"pipeline": "story", "steps": steps, "data": [item]}
+
+
+def _failed(*errors: str | None) -> dict[str, str]:
+    found = [error for error in errors if error]
+    return {"error": "; ".join(found)} if found else {}
