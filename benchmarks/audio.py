@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import secrets
 import signal
 import statistics
@@ -20,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from load_generator import Load, Target
 from results import machine, save_as
-from server_process import free_port, server, working_folder, write_config
+from server_process import ServerProcess, free_port, server, working_folder, write_config
 
 PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 WARM_UP = 10
@@ -64,10 +66,24 @@ def main() -> None:
         with server("c", command, port=port, token=token, folder=folder) as process:
             asyncio.run(process.until_it_answers(PROBE))
             figures = {arm.name: arm.measure(process.target, arguments.calls) for arm in arms}
-    about = machine() | {"calls": arguments.calls}
+            memory = replica_memory_mib(process, [str(family["name"]) for family in families])
+    about = machine() | {"calls": arguments.calls, "replica_memory_mib": memory}
     for name, rows in figures.items():
         print_table(name, rows)
     print(f"machine: {json.dumps(about)}\nwritten: {save_as('audio', about, {'arms': figures})}")
+
+
+def replica_memory_mib(process: ServerProcess, families: list[str]) -> dict[str, float]:
+    """Resident memory of each family's largest replica, shared pages included."""
+    memory: dict[str, float] = {}
+    for child in process.tree():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(child.cmdline())
+            for family in families:
+                if re.search(rf"ServeReplica:\w+:{family}\b", title):
+                    mebibytes = round(child.memory_info().rss / 1024**2, 1)
+                    memory[family] = max(mebibytes, memory.get(family, 0))
+    return memory
 
 
 def print_table(name: str, rows: Figures) -> None:
