@@ -26,6 +26,8 @@ from serve_app.database.migrate import migrate
 from serve_app.ingress import Ingress
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.memory.loader import family_loader
+from serve_app.observability.settings import from_environment
+from serve_app.observability.sharing import forget_counts
 from serve_app.registration import with_registration_times
 from serve_app.replica import Replica
 from serve_app.storage_check import check_storage
@@ -34,6 +36,8 @@ from serve_app.storage_check import check_storage
 def build(args: AppConfig) -> serve.Application:
     """One deployment per family and pipeline, and the ingress over them."""
     check_storage(args.storage, nodes=_nodes())
+    # Refused here, where somebody reads it; the ingress reads the same environment.
+    from_environment(os.environ, args.storage.data_dir)
     config = with_registration_times(args)
     _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}
@@ -61,6 +65,7 @@ def _prepare_database(storage: Storage) -> None:
     database = Database(storage.database_location)
     try:
         migrate(database)
+        database.write_now(forget_counts)
         made = prepare_access(database, os.environ)
     finally:
         database.close()

@@ -61,8 +61,16 @@ class DirectJobs:
                     raise _cancelled(submission.id) from None
                 raise
 
-    async def watched(self, submission: Submission, items: AsyncIterator[T]) -> AsyncGenerator[T]:
-        """The items of a stream, which is a job while it lasts. Closing the result closes them."""
+    async def watched(
+        self,
+        submission: Submission,
+        items: AsyncIterator[T],
+        *,
+        note: Callable[[T], None] = lambda _: None,
+    ) -> AsyncGenerator[T]:
+        """The items of a stream, which is a job while it lasts. Closing the result closes them.
+        `note` is told of each item.
+        """
         async with closing(items), self._running(submission) as run:
             while True:
                 run.task = asyncio.current_task()
@@ -78,6 +86,7 @@ class DirectJobs:
                     raise _cancelled(submission.id)
                 if item is _END:
                     return
+                note(cast("T", item))
                 yield cast("T", item)
 
     def find(self, job_id: str, *, owner: str | None) -> Job | None:

@@ -52,6 +52,7 @@ class Slot:
     engine: Engine | None = None
     users: int = 0
     uses: int = 0
+    loads: int = 0
     used_at: float = 0.0
     failed_at: float = 0.0
 
@@ -208,6 +209,7 @@ class EnginePool:
             raise failure from error
         ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
         ready["video"] = getattr(engine, "video_facts", None)
+        slot.loads += 1
         report(slot.status.model_copy(update=ready))
         logger.info("model %r is loaded", slot.model.id)
         return engine
@@ -244,7 +246,8 @@ class EnginePool:
 def _with_use(slot: Slot) -> ModelStatus:
     seconds_ago = time.monotonic() - slot.used_at
     used_at = time.time() - seconds_ago if slot.used_at else None
-    return slot.status.model_copy(update={"requests": slot.uses, "last_used": used_at})
+    counts = {"requests": slot.uses, "loads": slot.loads}
+    return slot.status.model_copy(update=counts | {"last_used": used_at})
 
 
 def _loading_error(model: Model, error: Exception) -> AppError:

@@ -5,9 +5,10 @@ from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp
 
-from serve_app.access.authentication import access_over
+from serve_app.access.authentication import Access, access_over
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
@@ -26,6 +27,10 @@ from serve_app.garbage import collect_rarely
 from serve_app.jobs.store import JobStore
 from serve_app.live_models import Handles, live_models
 from serve_app.logs import log_to_stderr
+from serve_app.observability.observability import Observability
+from serve_app.observability.observed import Observed
+from serve_app.observability.settings import from_environment
+from serve_app.observability.sharing import SharedCounts
 from serve_app.remote_jobs import RemoteJobs
 
 
@@ -48,6 +53,7 @@ class Ingress:
         archive = Archive(database, blobs, config.archive)
         store = JobStore(database, blobs.url)
         runner = RemoteJobs(config, store, jobs)
+        access = access_over(database, config, own_proxies=own_proxies(os.environ))
         self._context = Context(
             config=config,
             models=live_models(config, families),
@@ -58,14 +64,31 @@ class Ingress:
                 public_url=config.server.public_url,
                 find_archived=archive.find_file,
             ),
-            access=access_over(database, config, own_proxies=own_proxies(os.environ)),
+            access=access,
             database=database,
             archive=archive,
             jobs=runner,
             job_store=store,
             direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),
+            observability=_observability(config, database, access),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve once per replica, after the constructor."""
         return BoundedReadAhead(create_app(self._context))
+
+
+def _observability(config: AppConfig, database: Database, access: Access) -> Observability:
+    """Counts are shared where there can be several replicas."""
+
+    def client(request: Observed) -> str:
+        headers = Headers(raw=list(request.headers))
+        return access.caller(headers, request.client, scheme=request.scheme).address
+
+    observability = Observability(
+        from_environment(os.environ, config.storage.data_dir),
+        find_client=client,
+        shared=SharedCounts(database) if config.ingress.max_replicas > 1 else None,
+    )
+    observability.start()
+    return observability

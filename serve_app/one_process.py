@@ -19,6 +19,8 @@ from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
 from serve_app.models import AnyModel, Models
+from serve_app.observability.observability import Observability
+from serve_app.observability.settings import from_environment
 
 
 def one_process(
@@ -30,8 +32,11 @@ def one_process(
     access: Access,
     statuses: Mapping[str, ModelStatus] | None = None,
     compose: Mapping[str, ComposePipeline] | None = None,
+    observability: Observability | None = None,
 ) -> Context:
-    """The context of an app whose families are these objects."""
+    """The context of an app whose families are these objects. By default requests are counted, and
+    nothing is logged.
+    """
 
     async def all_statuses() -> Mapping[str, ModelStatus]:
         return statuses or {}
@@ -65,4 +70,6 @@ def one_process(
         jobs=executor,
         job_store=store,
         direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),
+        observability=observability
+        or Observability(from_environment({"OBS_ACCESS_LOG": "0"}, config.storage.data_dir)),
     )

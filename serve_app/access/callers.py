@@ -59,9 +59,9 @@ class Proxies:
         hops = [hop.strip() for hop in listed if hop.strip()]
         address = peer or "unknown"
         host = headers.get("host", "")
-        if hops and _within(address, self.own):
+        if hops and is_within(address, self.own):
             address = hops.pop()
-        if not _within(address, self.trusted):
+        if not is_within(address, self.trusted):
             return Caller(address, scheme, host)
         forwarded = _last(headers, "x-forwarded-proto").lower()
         return Caller(
@@ -76,7 +76,7 @@ class Proxies:
             if not _is_address(hop):
                 break
             nearest = hop
-            if not _within(hop, self.trusted):
+            if not is_within(hop, self.trusted):
                 break
         return nearest
 
@@ -110,7 +110,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(address: str, networks: Sequence[Network]) -> bool:
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address is in one of the networks; what is no address is in none."""
     return _is_address(address) and any(
         ipaddress.ip_address(address) in network for network in networks
     )

@@ -15,6 +15,7 @@ from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.middleware import RequestIds
+from serve_app.api.observation import Observation
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
@@ -63,6 +64,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(
         Gate,
         access=context.access,
+        scrapers=context.config.metrics.allow_from,
         is_open=lambda method, path: files_are_open and is_download(method, path),
     )
     if context.config.server.cors_origins:
@@ -74,6 +76,7 @@ def create_app(context: Context) -> FastAPI:
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
+    app.add_middleware(Observation, observability=context.observability)
     app.add_middleware(RequestIds)
     return app
 

@@ -16,6 +16,7 @@ from serve_app.database.connection import Database
 from serve_app.direct_jobs import DirectJobs
 from serve_app.jobs.store import JobStore
 from serve_app.models import Models
+from serve_app.observability.observability import Observability
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Context:
     jobs: JobRunner
     job_store: JobStore
     direct_jobs: DirectJobs
+    observability: Observability
 
 
 async def get_context(request: Request) -> Context:

@@ -1,7 +1,7 @@
 """Who may pass: credentials, scopes, rates, and errors that nobody else rendered."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.access.authentication import Access, check_csrf, check_scope, unauthenticated
+from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.access.tokens import Scope as AccessScope
@@ -32,7 +33,8 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = ("/docs/", "/artifacts/")
-ADMIN_PREFIXES = ("/admin", "/metrics", "/api/v2/ai")
+METRICS = "/metrics"
+ADMIN_PREFIXES = ("/admin", METRICS, "/api/v2/ai")
 CHANGE_PASSWORD = "/admin/change-password"
 OWN_PATHS = frozenset({CHANGE_PASSWORD, "/admin/api/session"})
 """Of the signed-in user alone: no scope is needed, but a credential is."""
@@ -70,10 +72,12 @@ class Gate:
         app: ASGIApp,
         *,
         access: Access,
+        scrapers: Sequence[Network] = (),
         is_open: Callable[[str, str], bool] = lambda _method, _path: False,
     ) -> None:
         self._app = app
         self._access = access
+        self._scrapers = scrapers
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +106,10 @@ class Gate:
         needed = needed_scope(method, path)
         if needed is None or self._is_open(method, path):
             return ANONYMOUS
+        if path == METRICS and self._scrapers:
+            caller = access.caller(headers, peer, scheme=scope["scheme"])
+            if is_within(caller.address, self._scrapers):
+                return ANONYMOUS
         principal = await access.authenticate(headers, peer, scheme=scope["scheme"])
         if principal is None:
             if access.required or needed == "admin" or is_own(method, path):

@@ -157,6 +157,14 @@ class Jobs(Section):
     callback_pause_s: float = Field(default=2, gt=0)
 
 
+class Metrics(Section):
+    """Who may read `/metrics` without a credential: addresses or networks. What is recorded is set
+    by `OBS_` variables of the environment.
+    """
+
+    allow_from: tuple[IPvAnyNetwork, ...] = ()
+
+
 class Archive(Section):
     """The record of every generated file; `retention` is how long files are kept."""
 

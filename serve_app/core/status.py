@@ -25,4 +25,5 @@ class ModelStatus(Message):
     memory_mb: float | None = None
     video: VideoFacts | None = None
     requests: int = 0
+    loads: int = 0
     last_used: float | None = None

@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from serve_app.api.admin import (
     archive,
+    observability,
     pages,
     password,
     profiles,
@@ -14,5 +15,5 @@ from serve_app.api.admin import (
     users,
 )
 
-PARTS = (archive, profiles, sign_in, password, tokens, users, pages, tasks, status)
+PARTS = (archive, profiles, sign_in, password, tokens, users, pages, tasks, status, observability)
 routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]

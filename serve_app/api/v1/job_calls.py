@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context
+from serve_app.api.observation import observed
 from serve_app.api.v1.job_body import JobBody, prefers_async
 from serve_app.api.v1.job_rendering import rendering
 from serve_app.api.v1.wire import json_response
@@ -36,7 +37,10 @@ async def waited(
     if body.needs_job(request.headers):
         return await called(body, operation, request, context, principal, output)
     submission = await submission_of(body, operation, context, principal, output)
+    noted = observed(request)
+    noted.note_operation(operation, is_streamed=False)
     content = await context.direct_jobs.run(submission, answer)
+    noted.note_usage(content)
     return json_response(content, {"X-Job-ID": submission.id} | body.ignored())
 
 
@@ -53,7 +57,9 @@ async def streamed(
     """
     body.refuse_job(request.headers)
     submission = await submission_of(body, operation, context, principal, {})
-    watched = context.direct_jobs.watched(submission, events)
+    noted = observed(request)
+    noted.note_operation(operation, is_streamed=True)
+    watched = context.direct_jobs.watched(submission, events, note=noted.note_item)
     return await started(watched), {"X-Job-ID": submission.id} | body.ignored()
 
 
@@ -89,12 +95,15 @@ async def called(
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
     submission = await submission_of(body, operation, context, principal, output)
+    noted = observed(request)
+    noted.note_operation(operation, is_streamed=False)
     headers = {"X-Job-ID": submission.id} | body.ignored()
     if body.is_async(request.headers):
         job = await context.jobs.submit(submission)
         return accepted(job, context, headers, prefers=prefers_async(request.headers))
     timeout_s = context.config.jobs.sync_timeout_s.v1
     job = await context.jobs.run(submission, timeout_s=timeout_s)
+    noted.note_job(job)
     return await rendering(context).response(job, finished_result(job), headers)
 
 

@@ -5,6 +5,7 @@ from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.observation import observed
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.job_calls import called, streamed
 from serve_app.api.v1.transcription_body import TranscriptionBody, read_transcription
@@ -91,6 +92,12 @@ async def _answered(
     operation: Transcribe,
 ) -> Response:
     """Segments while they are heard, or the whole transcript of a job."""
+    observed(request).extra |= {
+        "language": operation.language,
+        "response_format": body.response_format or "json",
+        "segment_granularity": body.segment_granularity,
+        "provider": context.models.transcription(operation.model).family.options.engine,
+    }
     if body.stream:
         events = transcribed(context.models, operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)

@@ -1,0 +1,111 @@
+"""/metrics and /admin/api/metrics, and what is switched on of what is recorded."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from serve_app.api.admin.html import read_form
+from serve_app.api.context import ContextDep
+from serve_app.api.json_body import read_json_object
+from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.database.schema import JobRow
+from serve_app.gpus import nvidia_gpus
+from serve_app.observability.exposition import ServerState, exposition
+from serve_app.observability.settings import SWITCHES, Switch, is_on
+from serve_app.observability.summary import summary
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+router = APIRouter(tags=["admin"])
+PATIENCE_S = 3.0
+ACTIVE = ("queued", "running")
+Counts = dict[tuple[str, str], int]
+
+
+@router.get("/metrics", response_class=Response)
+async def prometheus_metrics(context: ContextDep) -> Response:
+    """Prometheus text. While the database does not answer, what is only there is left out."""
+    gpus = await asyncio.to_thread(nvidia_gpus)
+    by_queue = await _within_patience(context.database.read(_job_counts), {})
+    # Never the share of one replica for the whole: a counter would seem to have begun anew.
+    tally = await context.observability.whole_tally()
+    jobs: dict[str, int] = {}
+    for (_, status), count in by_queue.items():
+        jobs[status] = jobs.get(status, 0) + count
+    state = ServerState(
+        jobs=jobs,
+        depths={key: count for key, count in by_queue.items() if key[1] in ACTIVE},
+        direct=len(context.direct_jobs.all(owner=None)),
+        models=await context.models.statuses(),
+        gpus=tuple(gpus),
+        dropped=context.observability.dropped,
+    )
+    return Response(exposition(tally, state), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@router.get("/admin/api/metrics")
+async def read_metrics(context: ContextDep) -> JSONResponse:
+    """Counts since the start and durations of the last hour, by category."""
+    return JSONResponse(summary(await context.observability.whole_tally()))
+
+
+@router.post("/admin/api/observability/toggle")
+async def toggle(request: Request, context: ContextDep) -> JSONResponse:
+    """Switch a part on or off until the server starts again."""
+    fields = await _fields(request)
+    key = _key(fields.get("key"))
+    value = is_on(_word(fields.get("value")))
+    await context.observability.throw(key, value)
+    return JSONResponse({"key": key, "value": value})
+
+
+@router.post("/admin/api/observability/clear-payload")
+async def clear_payload(context: ContextDep) -> JSONResponse:
+    """Remove every captured request of this machine."""
+    return JSONResponse({"deleted": await context.observability.clear_payloads()})
+
+
+async def _fields(request: Request) -> dict[str, object]:
+    """Of a JSON object or a URL-encoded form. InvalidRequest."""
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(await read_form(request))
+    return await read_json_object(request)
+
+
+def _key(value: object) -> Switch:
+    for known in SWITCHES:
+        if value == known:
+            return known
+    shown = json.dumps(value)[:50]
+    raise InvalidRequest(f"key: {shown} is not one of {', '.join(SWITCHES)}", param="key")
+
+
+def _word(value: object) -> str:
+    """JSON has booleans and numbers where a form has words."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _job_counts(session: Session) -> Counts:
+    chosen = select(JobRow.queue, JobRow.status, func.count()).group_by(JobRow.queue, JobRow.status)
+    return {(queue, status): count for queue, status, count in session.execute(chosen)}
+
+
+async def _within_patience(work: Awaitable[T], otherwise: T) -> T:
+    try:
+        return await asyncio.wait_for(work, PATIENCE_S)
+    except (TimeoutError, AppError, SQLAlchemyError) as error:
+        logger.warning("a part of the metrics is left out: %s", error or "no answer in time")
+        return otherwise

@@ -1,0 +1,165 @@
+"""`Observability`: what becomes of requests that have ended: counted, logged, captured."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from serve_app.core.errors import Unavailable
+from serve_app.observability.access_log import AccessLog, FindClient
+from serve_app.observability.classes import is_counted, is_logged
+from serve_app.observability.observed import Observed
+from serve_app.observability.payloads import Body, Capture, clear, sweep
+from serve_app.observability.settings import ObservabilitySettings, Switch
+from serve_app.observability.sharing import SharedCounts
+from serve_app.observability.tally import Tally
+from serve_app.observability.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+TELL_EVERY_S = 5.0
+META_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes of a body that is captured."""
+
+    capture: Capture
+    body: Body
+    data: bytes
+
+
+Item = Observed | Piece | Capture
+"""A line of the log, a piece of a body, and the end of a capture."""
+
+
+class Observability:
+    """Counts, logs and captures, as far as it is switched on. `shared` is None where this process
+    is the only one that counts.
+    """
+
+    def __init__(
+        self,
+        settings: ObservabilitySettings,
+        *,
+        find_client: FindClient = lambda request: request.client,
+        shared: SharedCounts | None = None,
+    ) -> None:
+        self.settings = settings
+        self.switches: dict[Switch, bool] = {
+            "metrics": settings.metrics,
+            "access_log": settings.access_log,
+            "payload": settings.payload,
+        }
+        self.tally = Tally(window_s=settings.window_s)
+        self._find_client = find_client
+        self._log = AccessLog(settings.log_dir, find_client)
+        self._writer: Writer[Item] = Writer(self._write, chore=self._sweep)
+        self._shared = shared
+        self._telling: asyncio.Task[None] | None = None
+        self._is_told = True
+
+    @property
+    def dropped(self) -> int:
+        """Lines and pieces that could not be written as fast as they came."""
+        return self._writer.dropped
+
+    def start(self) -> None:
+        """Sweep captures from now on, whether or not anything is written."""
+        self._writer.start()
+
+    def close(self) -> None:
+        """Write what is left. Blocks; may be called twice."""
+        self._writer.close()
+
+    def wants(self, method: str, path: str) -> bool:
+        """Whether a request leaves anything behind."""
+        switches = self.switches
+        if switches["access_log"] and is_logged(method, path):
+            return True
+        return (switches["metrics"] or switches["payload"]) and is_counted(method, path)
+
+    def capture(self, request: Observed) -> Capture | None:
+        """Where the request's bodies go, None when they are not captured."""
+        if not self.switches["payload"] or not is_counted(request.method, request.path):
+            return None
+        settings = self.settings
+        return Capture(settings.payload_dir, request, most_bytes=settings.payload_body_bytes)
+
+    def captured(self, capture: Capture, body: Body, data: bytes) -> None:
+        """A piece of a body passed by."""
+        kept = capture.take(body, data)
+        if kept and not self._writer.offer(Piece(capture, body, kept), size=len(kept)):
+            capture.lose(body, len(kept))
+
+    def ended(self, request: Observed, capture: Capture | None) -> None:
+        """A request is over; `end` was called on it."""
+        if self.switches["metrics"] and is_counted(request.method, request.path):
+            self.tally.add(request)
+        self._tell_soon()
+        if self.switches["access_log"] and is_logged(request.method, request.path):
+            self._writer.offer(request)
+        if capture is not None:
+            self._writer.offer(capture, size=META_BYTES)
+
+    async def whole_tally(self) -> Tally:
+        """What all replicas have counted; the others' share is a few seconds old."""
+        whole = Tally(window_s=self.settings.window_s)
+        whole.merge(self.tally)
+        for text in await self._shared.others() if self._shared else ():
+            whole.read(text)
+        return whole
+
+    async def throw(self, key: Switch, value: bool) -> None:
+        """Switch on or off until the server starts again, on every replica."""
+        if self._shared is not None:
+            await self._shared.throw(key, value)
+        self.switches[key] = value
+
+    async def clear_payloads(self) -> int:
+        """Remove every capture of this machine; how many there were."""
+        return await asyncio.to_thread(clear, self.settings.payload_dir)
+
+    def _tell_soon(self) -> None:
+        self._is_told = False
+        if self._shared is not None and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.get_running_loop().create_task(self._tell(self._shared))
+
+    async def _tell(self, shared: SharedCounts) -> None:
+        """Until there is nothing more to tell."""
+        while not self._is_told:
+            await asyncio.sleep(TELL_EVERY_S)
+            self._is_told = True
+            try:
+                thrown = await shared.tell(self.tally.to_json())
+            except (Unavailable, SQLAlchemyError) as error:
+                logger.warning("the counts of this replica could not be shared: %s", error)
+                return
+            for key in self.switches:
+                self.switches[key] = thrown.get(key, self.switches[key])
+
+    def _sweep(self) -> None:
+        settings = self.settings
+        sweep(
+            settings.payload_dir,
+            most_bytes=settings.payload_most_bytes,
+            most_age_s=settings.payload_most_age_s,
+        )
+
+    def _write(self, items: Sequence[Item]) -> None:
+        """In the writer's thread."""
+        lines = [item for item in items if isinstance(item, Observed)]
+        if lines:
+            self._log.write(lines)
+        for item in items:
+            try:
+                if isinstance(item, Piece):
+                    item.capture.write(item.body, item.data)
+                elif isinstance(item, Capture):
+                    item.finish(self._find_client(item.request))
+            except OSError as error:
+                # One that was cleared meanwhile is no reason to lose the next.
+                logger.info("a payload is not kept: %s", error)

@@ -1,0 +1,129 @@
+"""`Observed`: what is known of one request. The routes add what only they know."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from serve_app.core.chat import Chat, Complete, Usage
+from serve_app.core.embeddings import Embed
+from serve_app.core.jobs import Job
+from serve_app.core.operations import Operation, SaidText, operation_name
+from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.observability.classes import (
+    Category,
+    Outcome,
+    category_of_operation,
+    category_of_path,
+    outcome_of,
+)
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Observed:
+    """One request from its first byte to its last. Durations are milliseconds."""
+
+    __slots__ = (
+        "_begun",
+        "category",
+        "client",
+        "completion_tokens",
+        "extra",
+        "first_ms",
+        "has_left",
+        "headers",
+        "latency_ms",
+        "may_pass",
+        "method",
+        "model",
+        "path",
+        "prompt_tokens",
+        "query",
+        "request_id",
+        "scheme",
+        "slot_wait_ms",
+        "status",
+        "token_id",
+        "ts",
+    )
+
+    def __init__(self, method: str, path: str, *, request_id: str) -> None:
+        self._begun = time.perf_counter()
+        self.ts = time.time()
+        self.method = method
+        self.path = path
+        self.request_id = request_id
+        self.query = b""
+        self.scheme = "http"
+        self.headers: Headers = ()
+        self.client: str | None = None
+        self.token_id: str | None = None
+        self.category: Category | None = category_of_path(method, path)
+        self.model: str | None = None
+        self.status: int | None = None
+        self.may_pass = False
+        self.has_left = False
+        self.first_ms: float | None = None
+        self.latency_ms = 0.0
+        self.slot_wait_ms: float | None = None
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.extra: dict[str, Any] = {}
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Since the request began."""
+        return (time.perf_counter() - self._begun) * 1000
+
+    @property
+    def outcome(self) -> Outcome:
+        """The one class that it counts in."""
+        return outcome_of(self.status or 500, may_pass=self.may_pass, has_left=self.has_left)
+
+    def end(self) -> None:
+        """The last byte is sent, or nobody waits for it any more."""
+        self.latency_ms = self.elapsed_ms
+        if self.status is None:
+            self.status = 499 if self.has_left else 500
+        seconds = self.extra.get("audio_sec")
+        if seconds:
+            self.extra["rtf"] = round(self.latency_ms / 1000 / seconds, 4)
+
+    def note_operation(self, operation: Operation, *, is_streamed: bool) -> None:
+        """What the request asks for."""
+        self.category = category_of_operation(operation_name(operation)) or self.category
+        self.model = getattr(operation, "model", None) or self.model
+        match operation:
+            case Chat():
+                self.extra |= {"message_count": len(operation.messages), "stream": is_streamed}
+            case Complete():
+                self.extra |= {"prompt_count": len(operation.prompts), "stream": is_streamed}
+            case Embed():
+                self.extra["input_count"] = len(operation.texts) + len(operation.images)
+            case Transcribe():
+                self.extra |= {"request_audio_bytes": operation.audio.size, "stream": is_streamed}
+
+    def note_item(self, item: object) -> None:
+        """An item of a stream; nearly all say nothing that is kept."""
+        if isinstance(item, Usage):
+            self.prompt_tokens += item.prompt_tokens
+            self.completion_tokens += item.completion_tokens
+        elif isinstance(item, Transcript):
+            self.extra |= {
+                "audio_sec": round(item.duration_s, 3),
+                "detected_language": item.language,
+            }
+
+    def note_usage(self, answer: dict[str, Any]) -> None:
+        """The `usage` of a whole answer."""
+        usage = answer.get("usage") or {}
+        self.prompt_tokens += usage.get("prompt_tokens") or 0
+        self.completion_tokens += usage.get("completion_tokens") or 0
+
+    def note_job(self, job: Job) -> None:
+        """A job that the request has waited for."""
+        if job.started_at is not None:
+            self.slot_wait_ms = round(max(job.started_at - job.created_at, 0.0) * 1000, 3)
+        items = job.result.events if isinstance(job.result, SaidText) else (job.result,)
+        for item in items:
+            self.note_item(item)
