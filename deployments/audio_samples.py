@@ -78,6 +78,16 @@ class WavFile:
         scaled = np.clip(np.rint(samples * 32768), -32768, 32767)
         self._file.write(scaled.T.astype("<i2").tobytes())
 
+    def cut_to(self, count: int) -> None:
+        """Make it `count` samples long: cut, or filled up with silence."""
+        missing = count - self.samples
+        if missing > 0:
+            self.write(np.zeros((self._format[1], missing), dtype=np.float32))
+        elif missing < 0:
+            self.samples = count
+            self._file.flush()
+            self._file.truncate(len(self._header()) + self._data_bytes)
+
     def finish(self) -> None:
         """Complete the header."""
         self._file.seek(0)
