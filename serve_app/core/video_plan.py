@@ -32,7 +32,8 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
     """
     check_mode(request, facts)
     fps = request.fps or facts.native_fps
-    overlap = _overlap(request, facts)
+    # A film that is made anew goes on from nothing but itself.
+    overlap = 0 if request.mode == "v2v" else _overlap(request, facts)
     wanted = wanted_frames(request, facts)
     render = _render_frames(request, facts, wanted, overlap)
     renders = 1 if wanted <= render else math.ceil((wanted - overlap) / max(1, render - overlap))
@@ -40,6 +41,21 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
     rounded = rounded_size(request.size or size or Size(width=512, height=512), facts.side_multiple)
     warnings = _size_warning(request, rounded) + _length_warning(request, facts)
     return Plan(rounded, fps, wanted, render, renders, overlap, warnings)
+
+
+def renderings(plan: Plan, facts: VideoFacts, *, is_continued: bool) -> list[tuple[int, int]]:
+    """The frames of every rendering, and how many at its beginning repeat what there is already;
+    the first one repeats only the end of a film that is continued.
+    """
+    found: list[tuple[int, int]] = []
+    made = 0
+    while made < plan.num_frames:
+        known = plan.overlap if found or is_continued else 0
+        left = enough_frames(plan.num_frames - made + known, facts)
+        count = max(min(plan.render_frames, left), enough_frames(known + 1, facts))
+        found.append((count, known))
+        made += count - known
+    return found
 
 
 def check_mode(request: GenerateVideo, facts: VideoFacts) -> None:
@@ -106,7 +122,7 @@ def _segment_frames(request: GenerateVideo, facts: VideoFacts) -> int:
 
 
 def _overlap(request: GenerateVideo, facts: VideoFacts) -> int:
-    """How many frames a segment goes on from."""
+    """How many frames a segment goes on from; several are on the model's grid."""
     for name in ("num_cond_frames", "cond_frames"):
         given = getattr(request, name)
         count = len(given) if isinstance(given, tuple) else given or 0
@@ -115,7 +131,10 @@ def _overlap(request: GenerateVideo, facts: VideoFacts) -> int:
                 f"{name}: model {request.model!r} goes on from {facts.cond_frames} frames at most",
                 param=name,
             )
-    return request.num_cond_frames or facts.cond_frames
+    count = request.num_cond_frames or facts.cond_frames
+    if count <= facts.frame_base:
+        return count
+    return count - (count - facts.frame_base) % facts.frame_step
 
 
 def _render_frames(request: GenerateVideo, facts: VideoFacts, wanted: int, overlap: int) -> int:
@@ -124,15 +143,16 @@ def _render_frames(request: GenerateVideo, facts: VideoFacts, wanted: int, overl
         return _segment_frames(request, facts)
     if request.num_segments is not None:
         shares = math.ceil((wanted + (request.num_segments - 1) * overlap) / request.num_segments)
-        return min(_enough(shares, facts), facts.max_frames_per_render)
+        return min(enough_frames(shares, facts), facts.max_frames_per_render)
     if request.duration_s is not None and request.num_frames is not None:
         return _segment_frames(request, facts)
-    if wanted <= facts.max_frames_per_render:
-        return _enough(wanted, facts)
+    repeated = overlap if request.mode == "extend" else 0
+    if wanted + repeated <= facts.max_frames_per_render:
+        return enough_frames(wanted + repeated, facts)
     return facts.segment_frames
 
 
-def _enough(count: int, facts: VideoFacts) -> int:
+def enough_frames(count: int, facts: VideoFacts) -> int:
     """The least legal number of at least `count` frames, or the most in one rendering."""
     steps = max(0, math.ceil((count - facts.frame_base) / facts.frame_step))
     legal = legal_frames(facts.frame_base + steps * facts.frame_step, facts)
@@ -143,7 +163,13 @@ def _check_length(request: GenerateVideo, facts: VideoFacts, wanted: int, render
     named = "duration_seconds" if request.duration_s is not None else "num_frames"
     if request.num_segments is not None and request.num_frames is None:
         named = "num_segments" if request.duration_s is None else named
-    if renders > 1 and facts.continuation == "none":
+    if renders > 1 and request.mode == "interp":
+        raise InvalidRequest(
+            f"{named}: from an image to another, model {request.model!r} makes at most "
+            f"{facts.max_frames_per_render} frames",
+            param=named,
+        )
+    if renders > 1 and facts.continuation == "none" and request.mode != "v2v":
         raise UnsupportedCapability(
             f"{named}: model {request.model!r} makes at most {facts.max_frames_per_render} frames "
             "and cannot go on from them",
