@@ -102,9 +102,11 @@ class Server:
                 family("voice", "speech", self.diary),
                 family("narrow", "speech", self.diary, max_ongoing_requests=2),
                 family("ears", "transcription", self.diary),
+                family("painter", "images", self.diary),
+                family("camera", "video", self.diary),
                 family("media", "media", self.diary),
             ],
-            "pipelines": [{"name": "video-dub"}],
+            "pipelines": [{"name": "video-dub"}, {"name": "story"}],
         }
         application = {
             "name": "default",
