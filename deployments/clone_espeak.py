@@ -5,14 +5,15 @@ spectrum of a reference.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing as closed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deployments.audio_decoding import first_seconds, speech_blocks
 from deployments.audio_encoding import encode
 from deployments.pcm_wav import written_wav
-from deployments.rubberband import Reshaping, reshaped
-from deployments.voice_character import VoiceCharacter, heard_character, timbre_gains
+from deployments.rubberband import reshaped
+from deployments.voice_character import VoiceCharacter, heard_character
+from deployments.voice_likeness import reshaping_towards
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
 from serve_app.core.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
@@ -112,8 +113,8 @@ def _reshaped(
     if not total:
         return
     own = heard_character(speech_blocks(plain, param="input"), stop)
-    pitch = voice.pitch_hz / own.pitch_hz if voice.pitch_hz and own.pitch_hz else 1.0
-    wanted = Reshaping(pitch, performance.duration, timbre_gains(own, voice))
+    wanted = reshaping_towards(voice, own, speech_blocks(plain, param="input"), stop)
+    wanted = replace(wanted, duration=performance.duration)
     rate = performance.sample_rate
     blocks = speech_blocks(plain, param="input", rate=rate)
     with closed(reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)) as sound:
@@ -122,4 +123,4 @@ def _reshaped(
 
 def _without_effect(request: CloneSpeech) -> Iterator[str]:
     if request.seed is not None:
-        yield "seed has no effect: espeak-ng always says the same text in the same way"
+        yield "seed has no effect: espeak-ng draws nothing by chance"

@@ -22,7 +22,7 @@ CLEARNESS = 0.7
 PEAK_SHARE = 0.9
 LOUDNESS_SHARE = 0.1
 """Frames quieter than this share of the loudest say nothing about a voice."""
-BATCH_BYTES = SPEECH_RATE * 2 * 10
+BATCH_BYTES = SPEECH_RATE * 2
 
 
 def median_pitch(
@@ -45,7 +45,7 @@ def median_pitch(
 
 
 def _batches(blocks: Iterator[bytes]) -> Iterator[Real]:
-    """Whole windows, ten seconds at a time; the rest of a window is left out."""
+    """Whole windows, a second at a time; the rest of a window is left out."""
     held = bytearray()
     for block in blocks:
         held += block

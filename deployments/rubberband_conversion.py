@@ -5,13 +5,15 @@ target's. What is said, and how, stays the source's.
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing as closed
+from dataclasses import replace
 from pathlib import Path
 
 from deployments.audio_decoding import BYTES_PER_SECOND, first_seconds, speech_blocks
 from deployments.pcm_wav import written_wav
 from deployments.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
 from deployments.rubberband import Reshaping, ffmpeg_path, reshaped
-from deployments.voice_character import VoiceCharacter, heard_character, timbre_gains
+from deployments.voice_character import VoiceCharacter, heard_character
+from deployments.voice_likeness import reshaping_towards
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
@@ -103,7 +105,7 @@ class Conversion:
                 "target_voice: no voice is heard in it; send a recording in which somebody speaks",
                 param="target_voice",
             )
-        self._write(self._reshaping(source, target), push, stop)
+        self._write(self._reshaping(source, target, stop), push, stop)
 
     def _heard_target(self, stop: Callable[[], bool]) -> VoiceCharacter:
         blocks = speech_blocks(self._target, param="target_voice")
@@ -124,16 +126,15 @@ class Conversion:
     def _highest_hz(self) -> float:
         return HIGHEST_SUNG_HZ if self._request.is_singing else HIGHEST_SPOKEN_HZ
 
-    def _reshaping(self, source: VoiceCharacter, target: VoiceCharacter) -> Reshaping:
-        shift = 2 ** (self._request.pitch_shift / 12)
-        if source.pitch_hz is None or target.pitch_hz is None:
+    def _reshaping(
+        self, source: VoiceCharacter, target: VoiceCharacter, stop: Callable[[], bool]
+    ) -> Reshaping:
+        if source.pitch_hz is None:
             self.warnings = (UNVOICED,)
-            return Reshaping(pitch=shift, duration=self._request.length_adjust)
-        return Reshaping(
-            pitch=shift * target.pitch_hz / source.pitch_hz,
-            duration=self._request.length_adjust,
-            gains_db=timbre_gains(source, target),
-        )
+        blocks = speech_blocks(self._source, param="source_audio")
+        wanted = reshaping_towards(target, source, blocks, stop, highest_hz=self._highest_hz)
+        shift = 2 ** (self._request.pitch_shift / 12)
+        return replace(wanted, pitch=wanted.pitch * shift, duration=self._request.length_adjust)
 
     def _write(self, wanted: Reshaping, push: Push, stop: Callable[[], bool]) -> None:
         rate = self._request.sample_rate
