@@ -16,6 +16,9 @@ MAX_STEPS = 150
 STEPS = 50
 """For pipelines that name no number of their own."""
 
+LEAST_STEP_PX = 8
+"""Many pipelines refuse other sizes, whatever their latents are."""
+
 FAINTEST = 0.001
 """A strength below which nothing is drawn; it would take a thousand steps to begin at the last."""
 
@@ -156,7 +159,7 @@ def size_rule(pipeline: Any) -> SizeRule:
     patch = getattr(getattr(transformer, "config", None), "patch_size", 1)
     processor = getattr(pipeline, "image_processor", None)
     wanted = getattr(getattr(processor, "config", None), "vae_scale_factor", cell)
-    step_px = max(cell * (patch if isinstance(patch, int) else 1), int(wanted))
+    step_px = max(LEAST_STEP_PX, cell * (patch if isinstance(patch, int) else 1), int(wanted))
     own = getattr(pipeline, "default_sample_size", None)
     if own is None:
         own = getattr(getattr(getattr(pipeline, "unet", None), "config", None), "sample_size", None)

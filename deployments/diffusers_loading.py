@@ -52,15 +52,15 @@ class Checkpoint:
 
     def pipeline(self, mode: Mode) -> Any:
         """UnsupportedCapability when the checkpoint is not made for it."""
-        if mode not in self._pipelines:
-            try:
-                self._check_channels(mode)
+        try:
+            self._check_channels(mode)
+            if mode not in self._pipelines:
                 self._pipelines[mode] = KINDS[mode].from_pipe(self.first)
-            except ValueError:
-                raise UnsupportedCapability(
-                    f"model {self._model.id!r} cannot {DEEDS[mode]}; use another model",
-                    param="model",
-                ) from None
+        except ValueError:
+            raise UnsupportedCapability(
+                f"model {self._model.id!r} cannot {DEEDS[mode]}; use another model",
+                param="model",
+            ) from None
         return self._pipelines[mode]
 
     def take_over(self, pipeline: Any) -> None:

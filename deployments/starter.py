@@ -1,7 +1,7 @@
-"""The chat checkpoint that the project makes by itself on first start, without a network.
+"""The checkpoints that the project makes by itself on first start, without a network.
 
-A Llama-shaped model of a few megabytes with a real tokenizer and chat template. Its weights are
-random: it answers at once, in real words, but in noise.
+The one for chat is a Llama-shaped model of a few megabytes with a real tokenizer and chat template.
+Its weights are random: it answers at once, in real words, but in noise.
 """
 
 import json
@@ -9,75 +9,96 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.core.errors import BackendUnavailable
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 2
 RECIPE_FILE = "starter.json"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is made: `build` writes it into an empty directory. `number` changes with
+    what it writes.
+    """
+
+    number: int
+    name: str
+    build: Callable[[Path], None]
+
+
 def ensure_starter(directory: Path) -> Path:
+    """The checkpoint for chat; see `ensure_built`."""
+    return ensure_built(directory, Recipe(2, "starter chat model", _build))
+
+
+def ensure_built(directory: Path, recipe: Recipe) -> Path:
     """The checkpoint in `directory`, built first when it is missing or of another recipe.
 
     It appears whole or not at all; of several processes that build it at once, one wins. Takes a
     few seconds. Raises BackendUnavailable when a library is missing or the disk refuses.
     """
-    if _is_current(directory):
+    if _is_current(directory, recipe):
         return directory
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
-            _build(temporary)
-            _put_in_place(temporary, directory)
+            logger.info("making the %s (random weights)", recipe.name)
+            recipe.build(temporary)
+            _sign(temporary, recipe)
+            _put_in_place(temporary, directory, recipe)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except ImportError as error:
         raise BackendUnavailable(
-            f"the starter model needs {error.name!r}; install the local extra: "
+            f"the {recipe.name} needs {error.name!r}; install the local extra: "
             "pip install 'polyphony[local]'"
         ) from error
     except OSError as error:
         raise BackendUnavailable(
-            f"the starter model cannot be written ({error.strerror}); "
+            f"the {recipe.name} cannot be written ({error.strerror}); "
             "give storage.data_dir a writable place with 20 MB free"
         ) from error
     return directory
 
 
-def _is_current(directory: Path) -> bool:
+def _is_current(directory: Path, recipe: Recipe) -> bool:
     """The recipe file is written last, and the directory appears by one rename."""
     try:
         content = json.loads((directory / RECIPE_FILE).read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and content.get("recipe") == RECIPE
+    return isinstance(content, dict) and content.get("recipe") == recipe.number
 
 
 def _build(directory: Path) -> None:
     from deployments.starter_tokenizer import trained_tokenizer
     from deployments.starter_weights import starter_model
 
-    logger.info("making the starter chat model (random weights)")
     tokenizer = trained_tokenizer()
     starter_model(tokenizer).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    note = {"recipe": RECIPE, "note": "made by polyphony; the weights are random"}
+
+
+def _sign(directory: Path, recipe: Recipe) -> None:
+    note = {"recipe": recipe.number, "note": "made by polyphony; the weights are random"}
     (directory / RECIPE_FILE).write_text(json.dumps(note))
     os.chmod(directory, 0o755)
 
 
-def _put_in_place(built: Path, directory: Path) -> None:
+def _put_in_place(built: Path, directory: Path, recipe: Recipe) -> None:
     """Rename onto `directory`; what stands there is replaced unless it is a current checkpoint."""
     while True:
         try:
             built.rename(directory)
             return
         except OSError:
-            if _is_current(directory):
+            if _is_current(directory, recipe):
                 return
             if not directory.exists():
                 raise

@@ -27,9 +27,11 @@ from serve_app.core.options import (
     OpencvFacesOptions,
     PiperOptions,
     PocketsphinxOptions,
+    PocketTtsOptions,
     RubberbandOptions,
     SpandrelOptions,
     Swin2srOptions,
+    TransformersDiarizationOptions,
     TransformersOptions,
     TransformersSpeechOptions,
     VllmOptions,
@@ -71,7 +73,7 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.transformers_captioning import TransformersCaptioning
 
             return TransformersCaptioning(options, model, path=path, blobs=blobs)
-        case TransformersOptions(task="diarization") as options:
+        case TransformersDiarizationOptions() as options:
             from deployments.transformers_diarization import TransformersDiarization
 
             return TransformersDiarization(options, model, path=path, blobs=blobs)
@@ -124,12 +126,16 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.insightface_faces import InsightfaceFaces
 
             return InsightfaceFaces(options, model, path=path, blobs=blobs)
-        case TransformersSpeechOptions() as options:
+        case TransformersSpeechOptions(vocoder=part) as options:
             from deployments.transformers_speech import TransformersSpeech
 
-            part = model.model_copy(update={"source": options.vocoder, "revision": None})
-            vocoder = model_path(storage, part, lambda _: None)
-            return TransformersSpeech(options, model, path=path, blobs=blobs, vocoder=vocoder)
+            extra = _part_path(storage, model, part)
+            return TransformersSpeech(options, model, path=path, blobs=blobs, part=extra)
+        case PocketTtsOptions(audio_tokenizer=part) as options:
+            from deployments.transformers_speech import TransformersSpeech
+
+            extra = _part_path(storage, model, part)
+            return TransformersSpeech(options, model, path=path, blobs=blobs, part=extra)
         case PiperOptions() as options:
             from deployments.piper import PiperSpeech
 
@@ -220,6 +226,12 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return FakeConversion(options, model, blobs=blobs)
         case "media":
             return fake.FakeMedia(options, model, blobs=blobs)
+
+
+def _part_path(storage: Storage, model: Model, source: str | None) -> Path | None:
+    """Where the files of a part are that has a source of its own, a vocoder say."""
+    part = model.model_copy(update={"source": source, "revision": None})
+    return model_path(storage, part, lambda _: None)
 
 
 def model_path(storage: Storage, model: Model, report: Report) -> Path | None:

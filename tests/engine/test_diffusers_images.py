@@ -131,7 +131,7 @@ async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
 ) -> None:
     images = await drawn(engine, size=Size(width=33, height=23))
     assert (await picture(blobs, images)).size == (32, 24)
-    assert images.warnings == ("size: rounded to 32x24, a multiple of 2",)
+    assert images.warnings == ("size: rounded to 32x24, a multiple of 8",)
 
 
 async def test_a_negative_prompt_without_guidance_is_told(engine: DiffusersImages) -> None:

@@ -1,0 +1,252 @@
+"""LoRAs, other autoencoders and reference pictures beside a model, and gone afterwards."""
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from deployments.diffusers_images import DiffusersImages
+from deployments.starter_images import save_ip_adapter
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.images import Lora, References
+from serve_app.core.media import Blob
+from tests.engine.drawing import (
+    distance,
+    drawing,
+    drawn,
+    engine_of,
+    gradient,
+    opened,
+    picture,
+    redrawing,
+    stored,
+)
+from tests.engine.tiny_diffusion import (
+    save_flux,
+    save_lora,
+    save_stable_diffusion,
+    save_stable_diffusion_xl,
+    save_vae,
+)
+
+# The library says of every IP-Adapter that no module of the UNet wants another number type.
+logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path_factory.mktemp("blobs"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from diffusers import UNet2DConditionModel
+
+    path = save_stable_diffusion(tmp_path_factory.mktemp("diffusion"))
+    unet = UNet2DConditionModel.from_pretrained(path, subfolder="unet")
+    save_ip_adapter(path / "ip_adapter", unet)
+    return path
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_stable_diffusion_xl(tmp_path_factory.mktemp("xl"))
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
+    return save_lora(tmp_path_factory.mktemp("lora"), checkpoint)
+
+
+@pytest.fixture(scope="module")
+def vaes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {
+        "other": str(save_vae(tmp_path_factory.mktemp("vae"))),
+        "misfit": str(save_vae(tmp_path_factory.mktemp("misfit"), latent_channels=8)),
+        "gone": str(tmp_path_factory.mktemp("empty")),
+    }
+
+
+@pytest.fixture
+async def engine(
+    checkpoint: Path, blobs: FsspecBlobStore, lora: Path, vaes: dict[str, str]
+) -> AsyncIterator[DiffusersImages]:
+    loras = {"style": str(lora.parent), "file": str(lora), "empty": vaes["gone"]}
+    engine = engine_of(checkpoint, blobs, loras=loras, vaes=vaes)
+    yield engine
+    await engine.close()
+
+
+async def file_of(blobs: FsspecBlobStore, path: Path) -> Blob:
+    return await blobs.write_file(path)
+
+
+async def test_a_lora_changes_the_picture_and_is_gone_afterwards(
+    engine: DiffusersImages, blobs: FsspecBlobStore, lora: Path
+) -> None:
+    before = await picture(engine, blobs, drawing())
+    blob = await file_of(blobs, lora)
+    results = []
+    for given in (
+        Lora(file=blob),
+        Lora(registered="style"),
+        Lora(registered="file"),
+        Lora(file=blob, weight=0.3),
+    ):
+        images = await drawn(engine, drawing(loras=(given,)))
+        assert images.warnings == ()
+        results.append(await opened(blobs, images))
+        assert distance(before, await picture(engine, blobs, drawing())) == 0
+    assert distance(results[0], before) > TOLERANCE
+    assert distance(results[0], results[1]) == distance(results[1], results[2]) == 0
+    assert distance(results[3], results[0]) > 0
+    assert results[0].info["parameters"].endswith(f"LoRAs: {blob.sha256[:12]}:1")
+    none = await picture(engine, blobs, drawing(loras=(Lora(file=blob, weight=0),)))
+    assert distance(none, before) <= TOLERANCE
+
+
+TOLERANCE = 2
+
+
+async def test_two_loras_and_a_picture_to_draw_over(
+    engine: DiffusersImages, blobs: FsspecBlobStore, checkpoint: Path, lora: Path, tmp_path: Path
+) -> None:
+    first = Lora(file=await file_of(blobs, lora))
+    second = Lora(file=await file_of(blobs, save_lora(tmp_path, checkpoint, seed=8)))
+    image = await stored(blobs, gradient((32, 24)))
+    pictures = [
+        await picture(engine, blobs, redrawing(image, strength=1, loras=loras))
+        for loras in ((), (first,), (first, second))
+    ]
+    assert distance(pictures[0], pictures[1]) > 0
+    assert distance(pictures[1], pictures[2]) > 0
+
+
+async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
+    engine: DiffusersImages, blobs: FsspecBlobStore, xl: Path, lora: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    before = await picture(engine, blobs, drawing())
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"transformer.x.lora_A.weight": torch.ones(2, 2)}, foreign)
+    plain = tmp_path / "plain.safetensors"
+    save_file({"weight": torch.ones(2, 2)}, plain)
+    text = tmp_path / "text.safetensors"
+    text.write_text("no tensors")
+    for bad in (save_lora(tmp_path / "xl", xl), foreign, plain, text):
+        good = Lora(registered="style")
+        request = drawing(loras=(good, Lora(file=await file_of(blobs, bad))))
+        with pytest.raises(InvalidRequest) as caught:
+            await drawn(engine, request)
+        assert caught.value.param == "loras[1]", bad
+    assert distance(before, await picture(engine, blobs, drawing())) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Lora(registered="nothing"), "unknown LoRA 'nothing'.*'style'"),
+        (Lora(registered="empty"), "holds 0 safetensors files"),
+        (Lora(source="some/lora"), "LoRAs of the hub are not allowed"),
+    ],
+)
+async def test_loras_that_are_not_there(engine: DiffusersImages, given: Lora, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as caught:
+        await drawn(engine, drawing(loras=(given,)))
+    assert caught.value.param == "loras[0]"
+
+
+async def test_a_lora_of_the_hub_that_cannot_be_had(
+    checkpoint: Path, blobs: FsspecBlobStore
+) -> None:
+    from deployments.diffusers_images import DiffusersImages as Engine
+    from serve_app.core.config import Model
+    from serve_app.core.options import DiffusersOptions
+
+    def locate(source: str) -> Path:
+        raise BackendUnavailable(f"no hub for {source!r}")
+
+    options = DiffusersOptions(threads=1, hub_loras=True)
+    engine = Engine(options, Model(id="t"), path=checkpoint, blobs=blobs, locate=locate)
+    with pytest.raises(InvalidRequest, match=r"loras\[0\]: no hub for 'some/lora'"):
+        await drawn(engine, drawing(loras=(Lora(source="some/lora"),)))
+    await engine.close()
+
+
+async def test_another_autoencoder(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
+    before = await picture(engine, blobs, drawing())
+    other = await picture(engine, blobs, drawing(vae_model="other"))
+    assert distance(other, before) > TOLERANCE
+    assert "VAE: other" in other.info["parameters"]
+    assert distance(before, await picture(engine, blobs, drawing())) == 0
+    for name, message in (("misfit", "another kind"), ("nothing", "'nothing'.*'other'")):
+        with pytest.raises(InvalidRequest, match=message) as caught:
+            await drawn(engine, drawing(vae_model=name))
+        assert caught.value.param == "vae_model"
+    with pytest.raises(BackendUnavailable, match="cannot be loaded"):
+        await drawn(engine, drawing(vae_model="gone"))
+    assert distance(before, await picture(engine, blobs, drawing())) == 0
+
+
+async def test_reference_pictures_change_the_picture_and_are_gone_afterwards(
+    engine: DiffusersImages, blobs: FsspecBlobStore
+) -> None:
+    before = await picture(engine, blobs, drawing())
+    first = await stored(blobs, gradient((40, 30)))
+    second = await stored(blobs, Image.new("RGB", (20, 20), "red"))
+
+    async def with_references(*images: Blob, strength: float = 1.0, **fields: Any) -> Image.Image:
+        references = References(images=images, strength=strength)
+        result = await picture(engine, blobs, drawing(references=references, **fields))
+        assert distance(before, await picture(engine, blobs, drawing())) == 0
+        return result
+
+    one = await with_references(first)
+    assert distance(one, before) > 0
+    assert distance(await with_references(first), one) == 0
+    assert distance(await with_references(second), one) > 0
+    assert distance(await with_references(first, second), one) > 0
+    assert distance(await with_references(first, strength=0), before) <= TOLERANCE
+    over = redrawing(first, references=References(images=(second,)), strength=1)
+    assert distance(
+        await picture(engine, blobs, over),
+        await picture(engine, blobs, redrawing(first, strength=1)),
+    )
+
+
+async def test_references_need_an_adapter(tmp_path: Path, xl: Path, blobs: FsspecBlobStore) -> None:
+    image = await stored(blobs, gradient((32, 24)))
+    for path in (xl, save_flux(tmp_path)):
+        engine = engine_of(path, blobs)
+        references = References(images=(image,), field="environment_profiles")
+        with pytest.raises(UnsupportedCapability, match="takes no reference") as caught:
+            await drawn(engine, drawing(references=references))
+        assert caught.value.param == "environment_profiles"
+        await engine.close()
+
+
+async def test_an_adapter_by_the_options(
+    tmp_path: Path, checkpoint: Path, xl: Path, blobs: FsspecBlobStore
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(xl, subfolder="unet")
+    save_ip_adapter(tmp_path / "models", unet)
+    options = {"ip_adapter": str(tmp_path), "ip_adapter_weights": "models/ip_adapter.safetensors"}
+    engine = engine_of(xl, blobs, **options)
+    image = await stored(blobs, gradient((32, 24)))
+    before = await picture(engine, blobs, drawing())
+    request = drawing(references=References(images=(image,), strength=1))
+    assert distance(await picture(engine, blobs, request), before) > 0
+    await engine.close()
+    misfit = engine_of(checkpoint, blobs, **options)
+    with pytest.raises(BackendUnavailable, match="cannot be loaded"):
+        await drawn(misfit, request)
+    assert (await drawn(misfit, drawing())).images
+    await misfit.close()
