@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
+from deployments.image_decoding import decoded_picture
 from deployments.sentence_pooling import SentencePooling, longest_sentence
 from deployments.transformers_checkpoint import (
     device_of,
@@ -23,6 +24,7 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
+from serve_app.core.images import MAX_PIXELS
 from serve_app.core.options import TransformersOptions
 
 Vector = npt.NDArray[np.float32]
@@ -138,12 +140,8 @@ def _check_complete(model: Model, missing: Iterable[str]) -> None:
 
 
 def opened_image(path: Path, param: str) -> Image.Image:
-    """The upright RGB image in a file. InvalidRequest when it cannot be decoded."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidRequest("the image cannot be decoded", param=param) from error
+    """The upright RGB image in a file; see `decoded_picture`."""
+    return decoded_picture(path, param=param, max_pixels=MAX_PIXELS).image
 
 
 def packed(vector: Vector, dimensions: int) -> bytes:

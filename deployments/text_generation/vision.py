@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from deployments.image_decoding import decoded_picture
 from deployments.text_generation.checkpoint import Checkpoint
 from serve_app.core.chat import Chat, ImagePart
-from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.images import MAX_PIXELS
 from serve_app.core.media import BlobStore
 
 
@@ -43,14 +45,10 @@ class VisionInputs:
 
     async def _open(self, part: ImagePart, where: str) -> Image.Image:
         async with self._blobs.local_file(part.image) as path:
-            try:
-                return await asyncio.to_thread(_upright, path)
-            except (UnidentifiedImageError, OSError, ValueError) as error:
-                raise InvalidRequest(
-                    f"{where}: the image cannot be decoded", param=where
-                ) from error
-            except Image.DecompressionBombError as error:
-                raise InvalidRequest(f"{where}: the image is too large", param=where) from error
+            picture = await asyncio.to_thread(
+                decoded_picture, path, param=where, max_pixels=MAX_PIXELS
+            )
+            return picture.image
 
     def _process(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict[str, Any]]:
         processor = self._checkpoint.processor
@@ -60,9 +58,3 @@ class VisionInputs:
         ids = inputs.pop("input_ids")[0].tolist()
         inputs.pop("attention_mask", None)
         return ids, dict(inputs)
-
-
-def _upright(path: Any) -> Image.Image:
-    """Decoded, turned as its EXIF data says, without transparency."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")

@@ -22,9 +22,10 @@ from serve_app.core.chat import (
     Tool,
     ToolChoice,
 )
-from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedCapability
 from serve_app.core.media import Blob
 from tests.engine.tiny_chat import Answer, engine_of, read, save_vision
+from tests.pictures import huge_png
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 COLOURS = {"red": (200, 20, 30), "blue": (10, 40, 220)}
@@ -38,7 +39,10 @@ def blob_of(path: Path) -> Blob:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pictures")
-    paths = {name: folder / f"{name}.png" for name in (*COLOURS, "seen through", "turned", "torn")}
+    paths = {
+        name: folder / f"{name}.png"
+        for name in (*COLOURS, "seen through", "turned", "torn", "huge")
+    }
     for name, colour in COLOURS.items():
         picture = Image.new("RGB", (20, 30), colour)
         picture.paste((255, 255, 0), (0, 0, 9, 9))
@@ -48,6 +52,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     upright = Image.Exif()
     upright[0x0112] = 6
     picture.transpose(Image.Transpose.ROTATE_90).save(paths["turned"], exif=upright)
+    paths["huge"].write_bytes(huge_png())
     paths["torn"].write_bytes(paths["red"].read_bytes()[:40])
     return paths
 
@@ -176,6 +181,14 @@ async def test_a_picture_that_cannot_be_decoded_is_the_callers_fault(
         await seen(engine, TextPart(text="What?"), picture(pictures["torn"]))
     assert caught.value.param == "messages[0].content[1]"
     assert "/" not in caught.value.message
+
+
+async def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+    engine: TransformersChat, pictures: dict[str, Path]
+) -> None:
+    with pytest.raises(PayloadTooLarge, match="64000000 pixels") as caught:
+        await seen(engine, TextPart(text="What?"), picture(pictures["huge"]))
+    assert caught.value.param == "messages[0].content[1]"
 
 
 async def test_a_sound_is_refused_and_not_left_out(engine: TransformersChat) -> None:

@@ -18,6 +18,7 @@ from serve_app.core.errors import (
     BackendUnavailable,
     ContextLengthExceeded,
     InvalidRequest,
+    PayloadTooLarge,
     UnsupportedCapability,
 )
 from serve_app.core.media import Blob, BlobStore
@@ -31,6 +32,7 @@ from tests.engine.tiny_encoders import (
     save_encoder,
     word_tokenizer,
 )
+from tests.pictures import huge_png
 
 MODEL = Model(id="tiny")
 TEXTS = (
@@ -227,6 +229,15 @@ async def test_an_image_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     engine = engine_of(save_clip(tmp_path / "clip"), {BROKEN.sha256: tmp_path / "broken.png"})
     with pytest.raises(InvalidRequest, match="cannot be decoded") as caught:
+        await engine.embed(Embed(model="tiny", images=(BROKEN,)))
+    assert caught.value.param == "image[0]"
+    await engine.close()
+
+
+async def test_an_image_of_too_many_pixels(tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(huge_png())
+    engine = engine_of(save_clip(tmp_path / "clip"), {BROKEN.sha256: tmp_path / "huge.png"})
+    with pytest.raises(PayloadTooLarge, match="64000000 pixels") as caught:
         await engine.embed(Embed(model="tiny", images=(BROKEN,)))
     assert caught.value.param == "image[0]"
     await engine.close()
