@@ -14,6 +14,8 @@ SAMPLE_BYTES = 2
 SEARCHED_SHARE = 0.3
 HOP = SPEECH_RATE // 20
 PAUSE_HOPS = 5
+GRID = SPEECH_RATE // 50
+"""Cuts fall on it, so that frames of 20 ms go on in the next window where they ended."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def quiet_cut(samples: Samples) -> int:
     energy = np.square(samples[first:]).reshape(hops, HOP).sum(axis=1, dtype=np.float64)
     pauses = np.convolve(energy, np.ones(PAUSE_HOPS), mode="valid")
     quietest = len(pauses) - 1 - int(np.argmin(pauses[::-1]))
-    return first + (quietest * HOP + PAUSE_HOPS * HOP // 2)
+    return (first + quietest * HOP + PAUSE_HOPS * HOP // 2) // GRID * GRID
 
 
 def _samples(pcm: bytes) -> Samples:

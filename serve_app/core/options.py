@@ -99,9 +99,7 @@ class TransformersOptions(EngineOptions):
     """
 
     engine: Literal["transformers"] = "transformers"
-    task: Literal[
-        "chat", "embeddings", "rerank", "segmentation", "depth", "captioning", "diarization"
-    ]
+    task: Literal["chat", "embeddings", "rerank", "segmentation", "depth", "captioning"]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
@@ -230,6 +228,21 @@ class PocketsphinxOptions(EngineOptions):
     task: Literal["transcription"] = "transcription"
 
 
+class TransformersDiarizationOptions(EngineOptions):
+    """Speakers told apart by what a transformers checkpoint makes of voices: x-vectors of WavLM,
+    Wav2Vec2, UniSpeech-SAT and kin. `device` and `threads` as in TransformersOptions.
+
+    Voices whose x-vectors are less alike (cosine) than `similarity` are two speakers, where a
+    request does not say how many there are; the checkpoint's card says what fits it.
+    """
+
+    engine: Literal["transformers_diarization"] = "transformers_diarization"
+    task: Literal["diarization"] = "diarization"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    similarity: float = Field(default=0.75, gt=0, lt=1)
+
+
 class MfccOptions(EngineOptions):
     """Speakers told apart by cepstra and clustering with numpy; needs no model and no download."""
 
@@ -268,6 +281,27 @@ class TransformersSpeechOptions(EngineOptions):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     vocoder: str | None = None
+    voices: Path | None = None
+    voice: str | None = None
+
+
+class PocketTtsOptions(EngineOptions):
+    """Kyutai's Pocket TTS through transformers, which speaks in the voice of a recording. `device`
+    and `threads` as in TransformersOptions.
+
+    It needs its `audio_tokenizer`, a hub id or a local path, unless its directory holds one under
+    that name, and a directory of recordings or their latents, by default `voices` in its own: each
+    file is a voice that is named like it. `voice` is the default; else the first.
+    """
+
+    clones: ClassVar[bool] = True
+    honours: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    engine: Literal["pocket_tts"] = "pocket_tts"
+    task: Literal["speech"] = "speech"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    audio_tokenizer: str | None = None
     voices: Path | None = None
     voice: str | None = None
 
@@ -399,9 +433,11 @@ AnyEngineOptions = Annotated[
     | VllmOptions
     | FasterWhisperOptions
     | PocketsphinxOptions
+    | TransformersDiarizationOptions
     | MfccOptions
     | EspeakOptions
     | TransformersSpeechOptions
+    | PocketTtsOptions
     | PiperOptions
     | GrabcutOptions
     | OpencvFacesOptions

@@ -154,7 +154,7 @@ async def test_a_diarizer_that_fails_fails_the_request(make_context: MakeContext
     for fields in ({}, {"stream": "true"}):
         answer = await write(make_context, {"diarization": Broken()}, diarize="true", **fields)
         assert answer.status_code == 503
-        assert answer.json()["error"]["message"] == "the diarizer is gone"
+        assert "the diarizer is gone" in answer.json()["error"]["message"]
 
 
 async def test_it_can_be_a_job(make_context: MakeContext) -> None:

@@ -1,7 +1,7 @@
 """Cepstral coefficients against scipy's transform and known properties."""
 
 import numpy as np
-from scipy.fft import dct  # type: ignore[import-untyped]
+from scipy.fft import dct
 
 from deployments.audio_decoding import SPEECH_RATE
 from deployments.mfcc import BANDS, COEFFICIENTS, FRAMES_PER_S, cosines, mfcc

@@ -42,6 +42,7 @@ def test_windows_hold_every_sample_once(seconds: float) -> None:
     assert [window.start_s for window in windows] == pytest.approx(list(starts[:-1]))
     joined = np.concatenate([np.zeros(0), *(window.samples for window in windows)])
     assert len(joined) == len(samples)
+    assert all(len(window.samples) % (SPEECH_RATE // 50) == 0 for window in windows[:-1])
     assert np.abs(joined - samples).max(initial=0) < 1e-4
 
 
