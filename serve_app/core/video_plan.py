@@ -11,15 +11,14 @@ from serve_app.core.video import MODE_NAMES, GenerateVideo, VideoFacts
 
 @dataclass(frozen=True)
 class Plan:
-    """`num_renders` renderings of `render_frames` each; every one but the first repeats `overlap`
-    frames of the one before. The film has `num_frames`, which may be fewer than are rendered.
+    """Renderings of `render_frames` each; every one but the first repeats `overlap` frames of the
+    one before. The film has `num_frames`, which may be fewer than are rendered.
     """
 
     size: Size
     fps: float
     num_frames: int
     render_frames: int
-    num_renders: int = 1
     overlap: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -40,7 +39,7 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
     _check_length(request, facts, wanted, renders)
     rounded = rounded_size(request.size or size or Size(width=512, height=512), facts.side_multiple)
     warnings = _size_warning(request, rounded) + _length_warning(request, facts)
-    return Plan(rounded, fps, wanted, render, renders, overlap, warnings)
+    return Plan(rounded, fps, wanted, render, overlap, warnings)
 
 
 def renderings(plan: Plan, facts: VideoFacts, *, is_continued: bool) -> list[tuple[int, int]]:
