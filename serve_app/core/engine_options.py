@@ -1,0 +1,62 @@
+"""What the options of every engine share."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal[
+    "chat",
+    "embeddings",
+    "rerank",
+    "speech",
+    "transcription",
+    "diarization",
+    "images",
+    "segmentation",
+    "faces",
+    "upscaling",
+    "depth",
+    "captioning",
+    "video",
+    "stems",
+    "media",
+    "conversion",
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and a key that does not exist is an error that names
+    those that do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_exist(cls, content: object) -> object:
+        for key in content if isinstance(content, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"unknown key {key!r}; keys: {', '.join(cls.model_fields)}")
+        return content
+
+
+class EngineOptions(Section):
+    """What every engine's options share. `task` decides which Protocol the family satisfies.
+
+    `extra` is handed to the engine's library as it is, the one place where nothing is checked.
+    `is_fallback` marks engines that stand in for a trained model where callers allow that.
+    `honours` are the optional fields of speech requests that the engine acts on; others are
+    reported as ignored.
+    """
+
+    is_fallback: ClassVar[bool] = False
+    honours: ClassVar[frozenset[str]] = frozenset()
+
+    engine: str
+    task: Task
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def clones(self) -> bool:
+        """Whether it speaks in the voice of a recording."""
+        return False
