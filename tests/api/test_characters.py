@@ -2,16 +2,24 @@
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
+from deployments.opencv_faces import OpencvFaces
 from serve_app.api.context import Context
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.options import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.pictures import png
+from tests.scenes import png_of, portrait
 
 API = {"Authorization": "Bearer secret"}
 ADMIN = {"Authorization": "Bearer root"}
@@ -250,13 +258,6 @@ async def test_patches_at_once_are_all_kept(client: httpx.AsyncClient, path: str
     assert {entry["data"] for entry in read["images"]} == {data_url(c) for c in ["red", *colors]}
 
 
-async def test_generating_needs_an_image_model(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.post(f"{path}/generate", json={"name": "ann", "prompt": "a hero"})
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "backend_unavailable"
-    assert answer.headers["x-should-retry"] == "false"
-
-
 @pytest.mark.parametrize(
     "fields", [{"prompt": ""}, {"n": 9}, {"n": 0}, {"width": 63}, {"steps": "x"}, {"prompt": None}]
 )
@@ -269,11 +270,32 @@ async def test_bad_generations(
     assert answer.json()["error"]["param"] == next(iter(fields))
 
 
+async def test_faces_are_cut_out_of_pictures(make_context: MakeContext, tmp_path: Path) -> None:
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    faces = OpencvFaces(OpencvFacesOptions(), Model(id="opencv"), path=None, blobs=blobs)
+    data = base64.b64encode(png_of(portrait((900, 600), (500, 100, 200)))).decode()
+    body = {"name": "ann", "description": "tall", "images": [data, image()["data"]]}
+    async with client_of(make_context(runs={"faces": faces})) as client:
+        answer = await client.post("/v1/characters/extract", json=body)
+        assert answer.json() == {"ok": True, "name": "ann", "image_count": 2}, answer.text
+        read = (await client.get("/v1/characters/ann")).json()
+        archived = (await client.get("/v1/archive")).json()
+    assert read["description"] == "tall"
+    face, whole = (
+        Image.open(io.BytesIO(base64.b64decode(item["data"].partition(",")[2])))
+        for item in read["images"]
+    )
+    assert face.width < 400
+    assert whole.size == (40, 20)
+    assert archived["files"] == []
+
+
 async def test_extracting_characters_needs_an_engine_that_finds_faces(
-    client: httpx.AsyncClient,
+    make_context: MakeContext,
 ) -> None:
     body = {"name": "ann", "images": [image()["data"]]}
-    answer = await client.post("/v1/characters/extract", json=body)
+    async with client_of(make_context(families=[])) as client:
+        answer = await client.post("/v1/characters/extract", json=body)
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "backend_unavailable"
 

@@ -1,7 +1,5 @@
 """/v1/characters and /v1/environments: saved reference images, by name."""
 
-import asyncio
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,9 +14,11 @@ from serve_app.api.v1.profile_body import (
     ProfilePatch,
     taken_images,
 )
+from serve_app.api.v1.profile_generation import check_may_replace, drawn_images, profile_items
 from serve_app.api.v1.wire import ERRORS, json_response
-from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.profiles.pictures import sharpest_frames, whole_picture
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.face_swap import ExtractPictures
+from serve_app.core.media import Blob, MediaKind
 from serve_app.profiles.profile import Change, Kind, NewItem, Profile, check_count, checked_name
 
 router = APIRouter(tags=["profiles"], responses=ERRORS)
@@ -61,12 +61,26 @@ async def list_profiles(kind: KindDep, profiles: ProfilesDep) -> Response:
 
 @router.post("/v1/characters/generate")
 @router.post("/v1/environments/generate")
-async def generate_profile(body: GenerateBody, kind: KindDep) -> Response:
+async def generate_profile(
+    body: GenerateBody,
+    kind: KindDep,
+    context: ContextDep,
+    profiles: ProfilesDep,
+    principal: PrincipalDep,
+) -> Response:
     """Let an image model make the images."""
     checked_name(body.name, kind)
-    raise BackendUnavailable(
-        "no image model is configured; send images of your own, or use 'extract'", param="model"
+    await check_may_replace(profiles, kind, body.name, principal)
+    job, images = await drawn_images(body, context, principal)
+    profile = await profiles.save(
+        kind,
+        body.name,
+        by=principal,
+        description=body.description,
+        items=profile_items(images),
     )
+    warnings = {"warnings": list(images.warnings)} if images.warnings else {}
+    return json_response(_done(profile) | warnings, {"X-Job-ID": job.id} | body.ignored())
 
 
 @router.post("/v1/characters/extract")
@@ -78,15 +92,11 @@ async def extract_profile(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Take the images out of pictures and films: whole frames, the sharpest of a film."""
+    """Take the images out of pictures and films: faces, or whole frames, the sharpest of a film."""
     checked_name(body.name, kind)
     if not (body.images or body.videos):
         raise InvalidRequest("send 'images' or 'videos' to take them from", param="images")
-    if kind == "character":
-        raise BackendUnavailable(
-            "no engine that finds faces is configured; send images of the face itself"
-        )
-    items = await _extracted(context, body)
+    items = await _extracted(context, body, kind)
     profile = await profiles.save(
         kind, body.name, by=principal, description=body.description, items=items
     )
@@ -138,32 +148,28 @@ def _done(profile: Profile) -> dict[str, Any]:
     return {"ok": True, "name": profile.name, "image_count": len(profile.items)}
 
 
-async def _extracted(context: Context, body: ExtractBody) -> list[NewItem]:
+async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[NewItem]:
     """Pictures first, then frames of the films, as many as there is room for."""
-    pixels = context.config.limits.image_pixels
-    found: list[bytes] = []
-    for position, image in enumerate(body.images[: body.max_images]):
-        param = f"images[{position}]"
-        blob = await context.intake.take(image, param=param, kind="image")
-        async with context.blobs.local_file(blob) as path:
-            found.append(await asyncio.to_thread(whole_picture, path, param=param, pixels=pixels))
-    for position, video in enumerate(body.videos):
-        room = -(-(body.max_images - len(found)) // (len(body.videos) - position))
-        if room <= 0:
-            break
-        param = f"videos[{position}]"
-        blob = await context.intake.take(video, param=param, kind="video")
-        async with context.blobs.local_file(blob) as path:
-            found += await asyncio.to_thread(sharpest_frames, path, room, param=param)
-    if not found:
+    found = context.models.faces(None)
+    request = ExtractPictures(
+        model=found.id,
+        what="faces" if kind == "character" else "frames",
+        images=await _taken(context, body.images[: body.max_images], "images", "image"),
+        videos=await _taken(context, body.videos, "videos", "video"),
+        count=body.max_images,
+        max_pixels=context.config.limits.image_pixels,
+    )
+    made = await found.runs.extract_pictures(request)
+    if not made.pictures:
         raise InvalidRequest("nothing usable was found in the media", param="videos")
-    return [await _item(context, data) for data in found]
+    return [NewItem(role="image", text="", blob=blob) for blob in made.pictures]
 
 
-async def _item(context: Context, data: bytes) -> NewItem:
-    blob = await context.blobs.write(_once(data), mime="image/png")
-    return NewItem(role="image", text="", blob=blob)
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data
+async def _taken(
+    context: Context, media: list[str], field: str, kind: MediaKind
+) -> tuple[Blob, ...]:
+    blobs = [
+        await context.intake.take(medium, param=f"{field}[{number}]", kind=kind)
+        for number, medium in enumerate(media)
+    ]
+    return tuple(blobs)
