@@ -14,6 +14,8 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 
 from serve_app.access.bootstrap import announcement, prepare_access
+from serve_app.access.forward import SECRET as FORWARD_SECRET
+from serve_app.access.forward import check_forward_auth
 from serve_app.api.v1.job_rendering import JobRendering
 from serve_app.composition import PIPELINES
 from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
@@ -38,6 +40,7 @@ def build(args: AppConfig) -> serve.Application:
     check_storage(args.storage, nodes=_nodes())
     # Refused here, where somebody reads it; the ingress reads the same environment.
     from_environment(os.environ, args.storage.data_dir)
+    check_forward_auth(args.auth.forward, os.environ.get(FORWARD_SECRET))
     config = with_registration_times(args)
     _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}

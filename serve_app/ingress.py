@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp
 
 from serve_app.access.authentication import Access, access_over
+from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
@@ -53,7 +54,12 @@ class Ingress:
         archive = Archive(database, blobs, config.archive)
         store = JobStore(database, blobs.url)
         runner = RemoteJobs(config, store, jobs)
-        access = access_over(database, config, own_proxies=own_proxies(os.environ))
+        access = access_over(
+            database,
+            config,
+            own_proxies=own_proxies(os.environ),
+            forward_secret=os.environ.get(FORWARD_SECRET),
+        )
         self._context = Context(
             config=config,
             models=live_models(config, families),

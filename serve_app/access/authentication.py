@@ -10,6 +10,7 @@ from serve_app.access.callers import (
     host_name,
     is_loopback,
 )
+from serve_app.access.forward import Forwarded, ForwardSignIn
 from serve_app.access.known import KnownCredentials
 from serve_app.access.passwords import Passwords
 from serve_app.access.rate_limits import RateLimits, rate_limits
@@ -38,11 +39,13 @@ class Access:
         required: bool,
         proxies: Proxies,
         rates: RateLimits | None,
+        forward: ForwardSignIn | None = None,
     ) -> None:
         self.known = known
         self.sign_in = sign_in
         self.required = required
         self.rates = rates
+        self.forward = forward
         self._proxies = proxies
 
     def caller(self, headers: Headers, peer: str | None, *, scheme: str) -> Caller:
@@ -61,11 +64,27 @@ class Access:
         if "cookie" not in headers:
             return None
         web = await self.web_session(headers, self.caller(headers, peer, scheme=scheme))
-        if web is None:
+        if web is None or self._is_outdated(web, self.forwarded(headers, peer)):
             return None
         return Principal(
             web.username, ROLE_SCOPES[web.role], session=web, expires_at=web.expires_at
         )
+
+    def forwarded(self, headers: Headers, peer: str | None) -> Forwarded | None:
+        """Whom a listed proxy has signed in."""
+        if self.forward is None:
+            return None
+        return self.forward.read(headers, self._proxies.neighbour(headers, peer))
+
+    @staticmethod
+    def _is_outdated(web: WebSession, forwarded: Forwarded | None) -> bool:
+        """Whether the proxy in front says by now that somebody else sits there, or that its user
+        has another role; the browser is sent to sign in anew.
+        """
+        if forwarded is None:
+            return False
+        has_changed_role = not web.has_password and web.role != forwarded.role
+        return web.username != forwarded.username or has_changed_role
 
     async def web_session(self, headers: Headers, caller: Caller) -> WebSession | None:
         """The web session of the request's cookie, whatever other carriers there are."""
@@ -98,14 +117,19 @@ def access_over(
     *,
     own_proxies: tuple[Network, ...] = (),
     passwords: Passwords | None = None,
+    forward_secret: str | None = None,
 ) -> Access:
-    """Access control over the credentials of a database. `own_proxies` are Serve's HAProxy."""
+    """Access control over the credentials of a database. `own_proxies` are Serve's HAProxy,
+    `forward_secret` is what proxies that sign people in must send along.
+    """
+    forward = config.auth.forward
     return Access(
         KnownCredentials(database),
         SignIn(database, passwords or Passwords()),
         required=config.auth.required,
         proxies=Proxies(own_proxies, config.server.trusted_proxies),
         rates=rate_limits(config.limits) if config.counts_rates else None,
+        forward=ForwardSignIn(database, forward, forward_secret) if forward.proxies else None,
     )
 
 

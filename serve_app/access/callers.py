@@ -52,15 +52,14 @@ class Proxies:
     own: tuple[Network, ...] = ()
     trusted: tuple[Network, ...] = ()
 
+    def neighbour(self, headers: Headers, peer: str | None) -> str:
+        """The address next to this server, which no header can invent."""
+        return self._nearest(headers, peer)[0]
+
     def caller(self, headers: Headers, peer: str | None, *, scheme: str) -> Caller:
         """Who is behind the connection of `peer`."""
-        # A proxy may append a line of its own instead of extending the one it got.
-        listed = ",".join(headers.getlist("x-forwarded-for")).split(",")
-        hops = [hop.strip() for hop in listed if hop.strip()]
-        address = peer or "unknown"
+        address, hops = self._nearest(headers, peer)
         host = headers.get("host", "")
-        if hops and is_within(address, self.own):
-            address = hops.pop()
         if not is_within(address, self.trusted):
             return Caller(address, scheme, host)
         forwarded = _last(headers, "x-forwarded-proto").lower()
@@ -69,6 +68,16 @@ class Proxies:
             forwarded if forwarded in DEFAULT_PORTS else scheme,
             _last(headers, "x-forwarded-host") or host,
         )
+
+    def _nearest(self, headers: Headers, peer: str | None) -> tuple[str, list[str]]:
+        """The neighbour, and the hops that it has told of."""
+        # A proxy may append a line of its own instead of extending the one it got.
+        listed = ",".join(headers.getlist("x-forwarded-for")).split(",")
+        hops = [hop.strip() for hop in listed if hop.strip()]
+        address = peer or "unknown"
+        if hops and is_within(address, self.own):
+            address = hops.pop()
+        return address, hops
 
     def _client(self, hops: Sequence[str], nearest: str) -> str:
         """The hop next to our proxies: what lies before it may be invented."""

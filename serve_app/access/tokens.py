@@ -23,7 +23,9 @@ MASKED_FROM = 16
 
 @dataclass(frozen=True)
 class WebSession:
-    """A signed-in browser. Times are unix seconds; `digest` names it in the database."""
+    """A signed-in browser. Times are unix seconds; `digest` names it in the database. A user
+    without a password was made by forward authentication.
+    """
 
     digest: str
     user_id: int
@@ -34,6 +36,7 @@ class WebSession:
     created_at: float
     seen_at: float
     expires_at: float
+    has_password: bool = True
 
     def has_csrf_token(self, presented: str) -> bool:
         """Whether the page was given this token; compared in constant time."""

@@ -51,13 +51,15 @@ def find_user(session: Session, username: str) -> UserRow | None:
 def add_user(
     session: Session,
     username: str,
-    password: str,
+    password: str | None,
     *,
     role: Role,
     must_change_password: bool,
     now: float,
 ) -> UserRow:
-    """The row of a new user; `password` is a hash. InvalidRequest when the name is taken."""
+    """The row of a new user; `password` is a hash, None for who cannot sign in with one.
+    InvalidRequest when the name is taken.
+    """
     if find_user(session, username) is not None:
         raise InvalidRequest(f"username: {username!r} is taken", param="username")
     row = UserRow(

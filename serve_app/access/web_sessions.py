@@ -117,6 +117,7 @@ def _web_session(row: WebSessionRow, user: UserRow) -> WebSession:
         created_at=row.created_at,
         seen_at=row.seen_at,
         expires_at=row.expires_at,
+        has_password=user.password is not None,
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, IPvAnyNetwork, model_validator
 
 from serve_app.core.options import Section
 
+HEADER_NAME = r"^[A-Za-z0-9-]{1,100}$"
 GIB = 1024**3
 MIB = 1024**2
 Retention = Literal["1h", "1d", "2d", "1w", "1m", "3m", "6m", "1y", "never"]
@@ -59,12 +60,27 @@ class Server(Section):
     files_access: Literal["token", "public"] = "token"
 
 
+class ForwardAuth(Section):
+    """What is believed of `proxies` (addresses or networks) that sign people in, and that send the
+    secret of `FORWARD_AUTH_SECRET` along. Off without proxies.
+    """
+
+    proxies: tuple[IPvAnyNetwork, ...] = ()
+    user_header: str = Field(default="X-Forwarded-User", pattern=HEADER_NAME)
+    group_header: str = Field(default="X-Forwarded-Groups", pattern=HEADER_NAME)
+    secret_header: str = Field(default="X-Forwarded-Secret", pattern=HEADER_NAME)
+    admin_groups: tuple[str, ...] = ()
+
+
 class Auth(Section):
     """With `required` false anybody on this machine may use `inference` routes, and nobody's rate
-    is counted where several ingress replicas share no storage.
+    is counted where several ingress replicas share no storage. `forward` lets `proxies` (addresses
+    or networks), which send the secret of `FORWARD_AUTH_SECRET` along, sign people in by headers;
+    it is off without them.
     """
 
     required: bool = True
+    forward: ForwardAuth = ForwardAuth()
 
 
 class Rate(Section):

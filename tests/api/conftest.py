@@ -169,7 +169,12 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             made | dict(runs or {}),
             database=database,
             blobs=blobs,
-            access=access_over(database, config, passwords=CHEAP),
+            access=access_over(
+                database,
+                config,
+                passwords=CHEAP,
+                forward_secret=(environment or {}).get("FORWARD_AUTH_SECRET"),
+            ),
             statuses=statuses,
             compose={
                 "pipeline.video-dub": partial(composed, video_dub, blobs),

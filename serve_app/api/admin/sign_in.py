@@ -7,6 +7,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.responses import Response
 
 from serve_app.access.authentication import check_csrf
+from serve_app.access.callers import Caller
+from serve_app.access.forward import Forwarded
 from serve_app.access.tokens import Principal, WebSession
 from serve_app.access.web_sessions import close_session
 from serve_app.api.admin.fields import AdminBody, Text
@@ -22,7 +24,7 @@ from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_headers
 from serve_app.api.gate import CHANGE_PASSWORD
-from serve_app.core.errors import AppError, RateLimited, Unauthenticated
+from serve_app.core.errors import AppError, InvalidRequest, RateLimited, Unauthenticated
 
 router = APIRouter(tags=["admin"])
 HOME = "/admin"
@@ -36,11 +38,33 @@ class LoginBody(AdminBody):
 
 
 @router.get("/login", response_class=HTMLResponse)
-async def login_page(visitor: VisitorDep, next: str = "") -> Response:
-    """The form, or the way in for who is signed in already."""
+async def login_page(
+    request: Request, context: ContextDep, caller: CallerDep, visitor: VisitorDep, next: str = ""
+) -> Response:
+    """The form, or the way in for who is signed in already, here or by a listed proxy."""
+    peer = request.client.host if request.client else None
+    forwarded = context.access.forwarded(request.headers, peer)
+    if forwarded is not None:
+        return await _forward_sign_in(context, forwarded, caller, next)
     if visitor is not None:
         return RedirectResponse(landing(visitor, next), 302)
     return login_form(next)
+
+
+async def _forward_sign_in(
+    context: Context, forwarded: Forwarded, caller: Caller, wanted: str
+) -> Response:
+    assert context.access.forward is not None
+    try:
+        opened = await context.access.forward.sign_in(forwarded)
+    except InvalidRequest as error:
+        # A page, because it is a browser that comes here.
+        return login_form(wanted, error)
+    # The cookie that was signed in before may end with this one's arrival.
+    await context.access.known.look()
+    response = RedirectResponse(landing(opened.session, wanted), 302)
+    set_cookie(response, opened, caller)
+    return response
 
 
 @router.post("/login", response_class=HTMLResponse)

@@ -1,6 +1,7 @@
 """The events of a job: what has changed between two looks at it."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -19,12 +20,16 @@ async def job_events(
     since: int,
     look: Callable[[], Awaitable[Job]],
     render: Callable[[Job], Awaitable[dict[str, Any]]],
+    look_every_s: float = LOOK_S,
+    ping_every_s: float = PING_S,
+    ticks: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[bytes]:
     """Frames until the job has ended. An event's id is the revision that brought it, so that who
-    comes back with the last one misses no warning and sees no old one.
+    comes back with the last one misses no warning and sees no old one. After a silence of
+    `ping_every_s`, by `ticks` in seconds, comes a comment.
     """
     known: Job | None = None
-    quiet_s = 0.0
+    said_at = ticks()
     while True:
         frames = changes(known, job, since)
         for frame in frames:
@@ -32,11 +37,12 @@ async def job_events(
         if job.is_final:
             yield event("done", job.revision, await render(job))
             return
-        quiet_s = 0.0 if frames else quiet_s + LOOK_S
-        if quiet_s >= PING_S:
-            quiet_s = 0.0
+        if not frames and ticks() - said_at >= ping_every_s:
+            frames = [PING]
             yield PING
-        await asyncio.sleep(LOOK_S)
+        if frames:
+            said_at = ticks()
+        await asyncio.sleep(look_every_s)
         known, job = job, await look()
 
 
