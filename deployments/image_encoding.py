@@ -28,6 +28,13 @@ def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: st
     return target.getvalue()
 
 
+def png_bytes(image: Any) -> bytes:
+    """A Pillow image as a PNG file."""
+    target = io.BytesIO()
+    image.save(target, "PNG", compress_level=PNG_EFFORT)
+    return target.getvalue()
+
+
 def saved_png(image: Any, target: Path, *, colours: bytes | None = None) -> None:
     """A Pillow image as a PNG file; `colours` is an ICC profile."""
     image.save(target, "PNG", compress_level=PNG_EFFORT, icc_profile=colours)

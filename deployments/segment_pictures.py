@@ -1,6 +1,5 @@
 """What all segmentation engines share: a picture read, masks drawn as files, and the result."""
 
-import io
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from deployments.image_decoding import decoded_picture
-from deployments.image_encoding import PNG_EFFORT
+from deployments.image_encoding import png_bytes
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.images import Size
 from serve_app.core.media import Blob, BlobStore
@@ -150,16 +149,16 @@ class Sheet:
         if self._mode in ("overlay", "all"):
             self._cover(mask.image)
         if self._mode in ("masks", "all"):
-            yield Drawn(_png(mask.image), "mask", mask)
+            yield Drawn(png_bytes(mask.image), "mask", mask)
         if self._mode in ("cutout", "all"):
             cutout = self._picture.convert("RGBA")
             cutout.putalpha(mask.image)
-            yield Drawn(_png(cutout), "cutout", mask)
+            yield Drawn(png_bytes(cutout), "cutout", mask)
 
     def overlay(self) -> Generator[Drawn]:
         """All masks over the picture."""
         if self._mode in ("overlay", "all"):
-            yield Drawn(_png(self._covered), "overlay")
+            yield Drawn(png_bytes(self._covered), "overlay")
 
     def _cover(self, mask: Image.Image) -> None:
         colour = Image.new("RGB", mask.size, COLOURS[self._count % len(COLOURS)])
@@ -180,12 +179,6 @@ def _segment(blob: Blob, drawn: Drawn) -> Segment:
         area=mask.image.histogram()[255],
         label=mask.label,
     )
-
-
-def _png(image: Image.Image) -> bytes:
-    target = io.BytesIO()
-    image.save(target, "PNG", compress_level=PNG_EFFORT)
-    return target.getvalue()
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import httpx
 import pytest
 from PIL import Image, ImageFilter
 
-from serve_app.profiles.pictures import sharpest_frames
+from deployments.opencv_faces import OpencvFaces
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.options import OpencvFacesOptions
+from tests.api.conftest import MakeContext, client_of
 from tests.pictures import png
 
 PATH = "/v1/environments"
@@ -37,6 +42,15 @@ def film(tmp_path: Path) -> bytes:
     """Four seconds, each of one colour."""
     frames = [Image.new("RGB", (64, 32), color) for color in COLORS for _ in range(10)]
     return film_of(tmp_path / "film.mp4", frames)
+
+
+@pytest.fixture
+async def client(make_context: MakeContext, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A server whose engine for faces is a real one."""
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    faces = OpencvFaces(OpencvFacesOptions(), Model(id="opencv"), path=None, blobs=blobs)
+    async with client_of(make_context(runs={"faces": faces})) as client:
+        yield client
 
 
 async def images_of(client: httpx.AsyncClient, name: str) -> list[Image.Image]:
@@ -76,18 +90,24 @@ async def test_pictures_come_before_films(client: httpx.AsyncClient, film: bytes
     assert sizes == [(10, 10), (10, 10), (64, 32)]
 
 
-def test_the_sharpest_frame_is_taken(tmp_path: Path) -> None:
+async def test_the_sharpest_frame_is_taken(client: httpx.AsyncClient, tmp_path: Path) -> None:
     sharp = Image.new("RGB", (64, 64), "black")
     for x in range(0, 64, 8):
         sharp.paste("white", (x, 0, x + 4, 64))
     blurred = sharp.filter(ImageFilter.GaussianBlur(6))
-    path = tmp_path / "film.mp4"
-    film_of(path, [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
-    (frame,) = sharpest_frames(path, 1, param="videos[0]")
-    grey = Image.open(io.BytesIO(frame)).convert("L")
-    values = grey.getextrema()
+    film = film_of(tmp_path / "film.mp4", [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
+    await extracted(client, videos=[base64_of(film)], max_images=1)
+    (frame,) = await images_of(client, "room")
+    values = frame.convert("L").getextrema()
     assert isinstance(values[0], int | float)
     assert values[0] < 40, "blurred stripes are grey"
+
+
+async def test_without_an_engine_that_decodes(make_context: MakeContext) -> None:
+    async with client_of(make_context(families=[])) as client:
+        answer = await extracted(client, images=[base64_of(png())])
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
 
 
 @pytest.mark.parametrize(
