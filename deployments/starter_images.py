@@ -41,7 +41,7 @@ def _build(directory: Path) -> None:
         torch.manual_seed(SEED)
         tokenizer = _tokenizer()
         unet = _unet()
-        pipeline = StableDiffusionPipeline(
+        pipeline: Any = StableDiffusionPipeline(
             vae=_autoencoder(),
             text_encoder=_text_encoder(tokenizer),
             tokenizer=tokenizer,
@@ -113,7 +113,7 @@ def _autoencoder() -> Any:
     import torch
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL(
+    vae: Any = AutoencoderKL(
         block_out_channels=VAE_CHANNELS,
         layers_per_block=1,
         norm_num_groups=GROUPS,
@@ -122,7 +122,8 @@ def _autoencoder() -> Any:
         latent_channels=LATENT_CHANNELS,
         sample_size=8 * LATENT_CELLS,
         mid_block_add_attention=False,
-    ).eval()
+    )
+    vae.eval()
     with torch.no_grad():
         picture = vae.decode(torch.randn(1, LATENT_CHANNELS, 32, 32) / vae.config.scaling_factor)
         last = vae.decoder.conv_out
