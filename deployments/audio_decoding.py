@@ -28,9 +28,11 @@ def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterato
         raise undecodable(param) from error
 
 
-def first_seconds(blocks: Iterator[bytes], seconds: float) -> Iterator[bytes]:
-    """As much of what `speech_blocks` gives at 16 kHz; the rest is not decoded."""
-    left = round(seconds * SPEECH_RATE) * 2
+def first_seconds(
+    blocks: Iterator[bytes], seconds: float, *, rate: int = SPEECH_RATE
+) -> Iterator[bytes]:
+    """As much of what `speech_blocks` gives at that rate; the rest is not decoded."""
+    left = round(seconds * rate) * 2
     for block in blocks:
         yield block[:left]
         left -= len(block)

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from deployments.audio_encoding import encode
 from deployments.audio_tempo import Tempo
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.speech import AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
 
 
 def spoken(
     pieces: Iterable[bytes],
-    request: Speak,
+    request: Speak | CloneSpeech,
     *,
     sample_rate: int,
     tempo: float = 1.0,

@@ -1,9 +1,12 @@
-"""Speech by transformers: VITS and SpeechT5, sentence by sentence. Imported only where torch is."""
+"""Speech by transformers, sentence by sentence: VITS, SpeechT5 and Pocket TTS. Imported only where
+torch is.
+"""
 
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +15,14 @@ import transformers
 from deployments.preset_voices import OwnLanguages, PresetVoices
 from deployments.speech_encoding import spoken
 from deployments.transformers_checkpoint import device_of, loading
-from deployments.transformers_speech_parts import Samples, Speaker, Stop
+from deployments.transformers_speech_parts import Imitator, Samples, Speaker, Stop
+from deployments.transformers_speech_pocket import PocketSpeaker, recorded
 from deployments.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.transformers_speech_vits import VitsSpeaker
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
-from serve_app.core.options import TransformersSpeechOptions
+from serve_app.core.options import PocketTtsOptions, TransformersSpeechOptions
 from serve_app.core.speech import (
     CloneEvent,
     CloneSpeech,
@@ -26,9 +30,12 @@ from serve_app.core.speech import (
     SpeechEvent,
     Voice,
 )
+from serve_app.core.streams import closing
 from serve_app.core.threads import in_thread
 
 SEEDS = 2**63
+Say = Callable[[Any, Stop], Iterator[Samples]]
+"""The sound of a sentence, in the voice that is meant."""
 
 
 class TransformersSpeech:
@@ -40,19 +47,20 @@ class TransformersSpeech:
 
     def __init__(
         self,
-        options: TransformersSpeechOptions,
+        options: TransformersSpeechOptions | PocketTtsOptions,
         model: Model,
         *,
         path: Path | None,
-        blobs: BlobStore,  # noqa: ARG002 - every engine is constructed alike
-        vocoder: Path | None = None,
+        blobs: BlobStore,
+        part: Path | None = None,
     ) -> None:
         device = device_of(options)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         with loading(model, path) as checkpoint:
-            self._speaker = _speaker(options, checkpoint, device, vocoder)
+            self._speaker = _speaker(options, checkpoint, device, part)
         self._device = device
+        self._blobs = blobs
         self._presets = PresetVoices(self._speaker.presets, default=options.voice)
         own = () if self._speaker.language is None else (self._speaker.language,)
         self._languages = OwnLanguages(model.id, model.languages or own)
@@ -70,35 +78,56 @@ class TransformersSpeech:
         """The default, the other speakers, then OpenAI's names."""
         return self._presets.listing(self._languages.only)
 
-    def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
-        """See SpeechModel."""
-        raise UnsupportedCapability(
-            f"model {request.model!r} speaks with its own voices only", param="ref_audio"
-        )
-
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         """See SpeechModel. Sound comes sentence by sentence, and between two it can be stopped."""
-        voice = self._presets.speaker(request.voice)
+        speaker, voice = self._speaker, self._presets.speaker(request.voice)
+
+        def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
+            return speaker.say(sentence, voice=voice, speed=request.speed, stop=stop)
+
         warnings = self._languages.warnings(request.language)
-        speaker = self._speaker
-
-        def produce(stop: Stop) -> Iterator[SpeechEvent]:
-            return spoken(
-                map(_pcm, self._sounds(request, voice, stop)),
-                request,
-                sample_rate=speaker.sample_rate,
-                tempo=1.0 if speaker.has_speed else request.speed,
-                warnings=warnings,
-            )
-
-        work = in_thread(produce)
-        try:
+        work = in_thread(lambda stop: self._spoken(request, say, warnings, stop))
+        async with closing(work):
             async for item in work:
                 yield item
-        finally:
-            await work.aclose()
 
-    def _sounds(self, request: Speak, voice: str, stop: Stop) -> Iterator[Samples]:
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """See SpeechModel."""
+        speaker = self._speaker
+        if not isinstance(speaker, Imitator):
+            raise UnsupportedCapability(
+                f"model {request.model!r} speaks with its own voices only", param="ref_audio"
+            )
+        warnings = self._languages.warnings(request.language)
+        async with self._blobs.local_file(request.reference) as reference:
+
+            def produce(stop: Stop) -> Iterator[CloneEvent]:
+                with self._lock:
+                    voice = speaker.voice_of(recorded(reference, speaker.sample_rate))
+
+                def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
+                    return speaker.say_as(sentence, voice=voice, stop=stop)
+
+                yield from self._spoken(request, say, warnings, stop)
+
+            work = in_thread(produce)
+            async with closing(work):
+                async for item in work:
+                    yield item
+
+    def _spoken(
+        self, request: Speak | CloneSpeech, say: Say, warnings: tuple[str, ...], stop: Stop
+    ) -> Iterator[SpeechEvent]:
+        speaker = self._speaker
+        return spoken(
+            map(_pcm, self._sounds(request, say, stop)),
+            request,
+            sample_rate=speaker.sample_rate,
+            tempo=1.0 if speaker.has_speed else request.speed,
+            warnings=warnings,
+        )
+
+    def _sounds(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
         """The sound of each sentence. Sentence k is drawn with the seed plus k."""
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
@@ -110,8 +139,7 @@ class TransformersSpeech:
                 return
             with self._lock, torch.random.fork_rng(self._devices()):
                 torch.manual_seed((seed + k) % SEEDS)
-                sounds = self._speaker.say(sentence, voice=voice, speed=request.speed, stop=stop)
-                said = list(sounds)
+                said = list(say(sentence, stop))
             yield from said
 
     def _devices(self) -> list[torch.device]:
@@ -119,18 +147,23 @@ class TransformersSpeech:
 
 
 def _speaker(
-    options: TransformersSpeechOptions, path: Path, device: torch.device, vocoder: Path | None
+    options: TransformersSpeechOptions | PocketTtsOptions,
+    path: Path,
+    device: torch.device,
+    part: Path | None,
 ) -> Speaker:
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
-    match config.model_type:
-        case "vits":
+    match config.model_type, options:
+        case "vits", TransformersSpeechOptions():
             return VitsSpeaker(path, device, options.extra)
-        case "speecht5":
-            return SpeechT5Speaker(
-                path, device, options.extra, vocoder=vocoder, voices=options.voices
-            )
+        case "speecht5", TransformersSpeechOptions(voices=voices):
+            return SpeechT5Speaker(path, device, options.extra, vocoder=part, voices=voices)
+        case "pocket_tts", PocketTtsOptions(voices=voices):
+            return PocketSpeaker(path, device, options.extra, audio_tokenizer=part, voices=voices)
     raise BackendUnavailable(
-        f"a checkpoint of type {config.model_type!r} does not speak here; types: vits, speecht5"
+        f"a checkpoint of type {config.model_type!r} does not speak with engine "
+        f"{options.engine!r}; engine transformers_speech takes vits and speecht5, engine "
+        "pocket_tts takes pocket_tts"
     )
 
 

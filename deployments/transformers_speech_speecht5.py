@@ -14,14 +14,18 @@ import torch
 import transformers
 
 from deployments.sentences import LONGEST, sentences
-from deployments.transformers_speech_parts import Samples, Stop, as_samples, placed
+from deployments.transformers_speech_parts import (
+    Interruption,
+    Samples,
+    Stop,
+    Stopped,
+    as_samples,
+    has_letters,
+    placed,
+)
 from serve_app.core.errors import BackendUnavailable
 
 SUFFIXES = (".npy", ".pt", ".bin")
-
-
-class _Stopped(Exception):
-    """Nobody listens any more."""
 
 
 class SpeechT5Speaker:
@@ -52,14 +56,13 @@ class SpeechT5Speaker:
         self.presets = tuple(self._embeddings)
         # A token is a letter; the beginning and the end take one each.
         self._longest = min(LONGEST, int(self._model.config.max_text_positions))
-        self._stop: Stop = lambda: False
-        self._model.speecht5.decoder.prenet.register_forward_pre_hook(self._check)
+        self._interruption = Interruption(self._model.speecht5.decoder.prenet)
 
     def read(self, text: str) -> list[torch.Tensor]:
         """See Speaker. Numbers are written out in English, as no letter stands for a digit."""
         # Compatible characters are taken apart here, as one of them can become many letters.
         plain = unicodedata.normalize("NFKC", self._tokenizer.normalizer(text))
-        parts = [p for p in sentences(plain, longest=self._longest - 2) if _has_letters(p)]
+        parts = [p for p in sentences(plain, longest=self._longest - 2) if has_letters(p)]
         nothing = {self._tokenizer.unk_token_id, *self._tokenizer.all_special_ids}
         nothing.add(self._tokenizer.convert_tokens_to_ids("▁"))
         inputs = [self._tokenizer(part)["input_ids"][: self._longest] for part in parts]
@@ -74,7 +77,7 @@ class SpeechT5Speaker:
         stop: Stop,
     ) -> Iterator[Samples]:
         """See Speaker. A sentence is cut off between two steps of the decoder."""
-        self._stop = stop
+        self._interruption.stop = stop
         device = self._model.device
         try:
             yield as_samples(
@@ -84,16 +87,8 @@ class SpeechT5Speaker:
                     vocoder=self._vocoder,
                 )
             )
-        except _Stopped:
+        except Stopped:
             return
-
-    def _check(self, *_: Any) -> None:
-        if self._stop():
-            raise _Stopped
-
-
-def _has_letters(text: str) -> bool:
-    return any(character.isalnum() for character in text)
 
 
 def _load_vocoder(path: Path) -> Any:

@@ -30,6 +30,7 @@ from serve_app.core.options import (
     PocketTtsOptions,
     RubberbandOptions,
     SpandrelOptions,
+    SpeechT5ConversionOptions,
     Swin2srOptions,
     TransformersDiarizationOptions,
     TransformersOptions,
@@ -160,6 +161,17 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.hpss_stems import HpssStems
 
             return HpssStems(options, model, path=path, blobs=blobs)
+        case SpeechT5ConversionOptions(vocoder=vocoder, speaker_model=speaker) as options:
+            from deployments.speecht5_conversion import SpeechT5Conversion
+
+            return SpeechT5Conversion(
+                options,
+                model,
+                path=path,
+                blobs=blobs,
+                vocoder=_part_path(storage, model, vocoder),
+                speaker_model=_part_path(storage, model, speaker),
+            )
         case RubberbandOptions() as options:
             from deployments.rubberband_conversion import RubberbandConversion
 

@@ -98,7 +98,6 @@ class PocketTtsOptions(EngineOptions):
     file is a voice that is named like it. `voice` is the default; else the first.
     """
 
-    clones: ClassVar[bool] = True
     honours: ClassVar[frozenset[str]] = frozenset({"seed"})
 
     engine: Literal["pocket_tts"] = "pocket_tts"
@@ -108,6 +107,11 @@ class PocketTtsOptions(EngineOptions):
     audio_tokenizer: str | None = None
     voices: Path | None = None
     voice: str | None = None
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return True
 
 
 class PiperOptions(EngineOptions):
@@ -139,6 +143,22 @@ class HpssOptions(EngineOptions):
 
     engine: Literal["hpss"] = "hpss"
     task: Literal["stems"] = "stems"
+
+
+class SpeechT5ConversionOptions(EngineOptions):
+    """Voice conversion by SpeechT5 through transformers. `device` and `threads` as in
+    TransformersOptions.
+
+    It needs a `vocoder` and a `speaker_model` for x-vectors, hub ids or local paths, unless its
+    directory holds them under these names.
+    """
+
+    engine: Literal["speecht5_conversion"] = "speecht5_conversion"
+    task: Literal["conversion"] = "conversion"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    vocoder: str | None = None
+    speaker_model: str | None = None
 
 
 class RubberbandOptions(EngineOptions):

@@ -1,0 +1,177 @@
+"""Pocket TTS by transformers: a tiny checkpoint through the real classes."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from deployments.transformers_speech import TransformersSpeech
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.options import PocketTtsOptions, TransformersSpeechOptions
+from serve_app.core.speech import AudioChunk, CloneSpeech, Speak, Spoken
+from tests.engine.tiny_pocket import LATENT, RATE, pocket, pocket_duration_s
+from tests.engine.tiny_speech import vits
+from tests.material import Sound, decoded, silence, stored, tone, wav
+
+SENTENCE = "hello there my friend."
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pocket(tmp_path_factory.mktemp("pocket") / "checkpoint")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture(scope="session")
+def stays(tmp_path_factory: pytest.TempPathFactory) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path_factory.mktemp("pocket-blobs"))
+
+
+@pytest.fixture(scope="session")
+def model(folder: Path, stays: FsspecBlobStore) -> TransformersSpeech:
+    return engine(folder, stays)
+
+
+def engine(folder: Path, blobs: FsspecBlobStore, **options: object) -> TransformersSpeech:
+    return TransformersSpeech(
+        PocketTtsOptions.model_validate(options), Model(id="pocket"), path=folder, blobs=blobs
+    )
+
+
+async def events_of(model: TransformersSpeech, **wanted: object) -> list[Any]:
+    fields = {"model": "pocket", "text": SENTENCE, "format": "wav", **wanted}
+    if "reference" in fields:
+        return [event async for event in model.clone(CloneSpeech.model_validate(fields))]
+    return [event async for event in model.speak(Speak.model_validate(fields))]
+
+
+async def sound_of(model: TransformersSpeech, **wanted: object) -> Sound:
+    events = await events_of(model, **wanted)
+    assert isinstance(events[-1], Spoken)
+    return decoded(b"".join(event.data for event in events if isinstance(event, AudioChunk)))
+
+
+@pytest.mark.parametrize(("speed", "tolerance"), [(1.0, 1e-6), (2.0, 0.04), (0.5, 0.04)])
+async def test_a_sentence_has_its_length(
+    model: TransformersSpeech, speed: float, tolerance: float
+) -> None:
+    sound = await sound_of(model, speed=speed)
+    assert sound.sample_rate == RATE
+    expected_s = pocket_duration_s(len(SENTENCE)) / speed
+    assert sound.duration_s == pytest.approx(expected_s, abs=tolerance)
+    assert sound.loudness(0, expected_s) > 0.01
+
+
+async def test_a_seed_repeats_the_sound_and_voices_differ(model: TransformersSpeech) -> None:
+    wanted = [("ann", 1), ("ann", 1), ("ann", 2), ("bob", 1), (None, 1)]
+    heard = [(await sound_of(model, voice=v, seed=s)).samples.tobytes() for v, s in wanted]
+    assert heard[0] == heard[1] == heard[4]
+    assert len(set(heard)) == 3
+
+
+async def test_a_clone_sounds_like_the_preset_of_the_same_recording(
+    folder: Path, model: TransformersSpeech, stays: FsspecBlobStore
+) -> None:
+    """The reference decides the voice: the recording of a preset gives the preset's sound."""
+    for name in ("ann", "bob"):
+        recording = await stored(stays, (folder / "voices" / f"{name}.wav").read_bytes())
+        cloned = await sound_of(model, reference=recording, seed=4)
+        assert np.array_equal(cloned.samples, (await sound_of(model, voice=name, seed=4)).samples)
+
+
+async def test_only_the_first_seconds_of_a_reference_count(
+    model: TransformersSpeech, stays: FsspecBlobStore
+) -> None:
+    begun = tone(15, hz=300, sample_rate=RATE)
+    short = await stored(stays, wav(begun, sample_rate=RATE))
+    longer = begun + tone(5, hz=900, sample_rate=RATE)
+    long = await stored(stays, wav(longer, sample_rate=RATE))
+    first, second = [await sound_of(model, reference=one, seed=4) for one in (short, long)]
+    assert np.array_equal(first.samples, second.samples)
+
+
+async def test_references_without_a_voice_are_refused(
+    model: TransformersSpeech, stays: FsspecBlobStore
+) -> None:
+    for data in (wav(silence(1)), b"no sound at all", wav(b"")):
+        reference = await stored(stays, data)
+        with pytest.raises(InvalidRequest) as caught:
+            await events_of(model, reference=reference)
+        assert caught.value.param == "ref_audio"
+
+
+async def test_models_without_imitation_refuse_a_reference(
+    tmp_path: Path, blobs: FsspecBlobStore
+) -> None:
+    path = vits(tmp_path / "vits")
+    plain = TransformersSpeech(
+        TransformersSpeechOptions(), Model(id="vits"), path=path, blobs=blobs
+    )
+    reference = await stored(blobs, wav(tone(1)))
+    with pytest.raises(UnsupportedCapability) as caught:
+        await events_of(plain, reference=reference)
+    assert caught.value.param == "ref_audio"
+
+
+async def test_cloning_stops_within_a_sentence(
+    model: TransformersSpeech, stays: FsspecBlobStore
+) -> None:
+    reference = await stored(stays, wav(tone(1)))
+    text = " ".join([SENTENCE] * 300)
+    stream = model.clone(CloneSpeech(model="pocket", text=text, reference=reference))
+    assert isinstance(await anext(stream), AudioChunk)
+    await stream.aclose()
+    # Whoever comes next finds the model free.
+    assert (await asyncio.wait_for(sound_of(model), 10)).duration_s > 0
+
+
+@pytest.mark.parametrize("text", ["<voice>", "<sound-begins> !", "...", "😀"])
+async def test_nothing_to_say(model: TransformersSpeech, text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await events_of(model, text=text)
+    assert caught.value.param == "input"
+
+
+async def test_a_text_cannot_speak_to_the_model(model: TransformersSpeech) -> None:
+    plain = await sound_of(model, text="hello  there", seed=1)
+    odd = await sound_of(model, text="hello<voice> there", seed=1)
+    assert odd.duration_s == plain.duration_s
+
+
+def test_latents_are_voices_too(folder: Path, tmp_path: Path, blobs: FsspecBlobStore) -> None:
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    save_file({"latents": torch.randn(1, 9, LATENT)}, voices / "eve.safetensors")
+    model = engine(folder, blobs, voices=str(voices))
+    names = [voice.name for voice in asyncio.run(model.voices("pocket"))]
+    assert names[0] == "eve"
+    assert asyncio.run(sound_of(model, voice="eve")).duration_s > 0
+
+
+def test_checkpoints_that_lack_a_part_say_which(
+    folder: Path, tmp_path: Path, blobs: FsspecBlobStore
+) -> None:
+    lacking = shutil.copytree(folder, tmp_path / "lacking")
+    shutil.rmtree(lacking / "audio_tokenizer")
+    with pytest.raises(BackendUnavailable, match=r"options\.audio_tokenizer"):
+        engine(lacking, blobs)
+    silent = shutil.copytree(folder, tmp_path / "silent")
+    (silent / "voices" / "ann.wav").write_bytes(wav(silence(1)))
+    with pytest.raises(BackendUnavailable, match=r"'ann\.wav' is no recording"):
+        engine(silent, blobs)
+    shutil.rmtree(silent / "voices")
+    with pytest.raises(BackendUnavailable, match=r"options\.voices"):
+        engine(silent, blobs)
+    with pytest.raises(BackendUnavailable, match="engine pocket_tts takes pocket_tts"):
+        engine(vits(tmp_path / "vits"), blobs)
