@@ -71,7 +71,7 @@ def test_the_small_configuration_is_valid() -> None:
         ),
         (
             content(family=[]),
-            "unknown key 'family'; keys: server, auth, limits, storage, jobs, archive, "
+            "unknown key 'family'; keys: server, auth, limits, storage, jobs, archive, metrics, "
             "defaults, ingress, families, pipelines",
         ),
         (
