@@ -31,6 +31,7 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/audio.py
 	$(BIN)/python benchmarks/vision.py
+	$(BIN)/python benchmarks/images.py
 
 $(BIN)/python:
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
