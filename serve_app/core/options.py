@@ -15,6 +15,7 @@ from serve_app.core.audio_options import (
     PocketsphinxOptions,
     PocketTtsOptions,
     RubberbandOptions,
+    SpeechT5ConversionOptions,
     TransformersDiarizationOptions,
     TransformersSpeechOptions,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "RubberbandOptions",
     "Section",
     "SpandrelOptions",
+    "SpeechT5ConversionOptions",
     "Swin2srOptions",
     "Task",
     "TiledOptions",
@@ -119,6 +121,7 @@ AnyEngineOptions = Annotated[
     | LanczosOptions
     | DemucsOptions
     | HpssOptions
+    | SpeechT5ConversionOptions
     | RubberbandOptions
     | AvOptions,
     Field(discriminator="engine"),

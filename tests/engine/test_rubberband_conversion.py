@@ -371,7 +371,7 @@ async def main(folder):
     sound = await blobs.write_file(folder / "sound.wav", mime="audio/wav")
     for name, options in (("convert", {"engine": "rubberband"}), ("speech", {"engine": "espeak"})):
         family = Family(name=name, options=options, models=[{"id": name}])
-        engine = load_engine(family, storage, family.models[0], lambda _: None)
+        engine = load_engine(family, storage, family.models[0], None)
         if name == "convert":
             events = engine.convert_voice(ConvertVoice(model=name, source=sound, target=sound))
         else:
