@@ -9,6 +9,8 @@ from serve_app.core.transcription import Segment, Transcribe, Word
 
 CHUNK_S = 30.0
 """What the model hears at once."""
+SHORTEST_WINDOW_S = 240.0
+"""The end of a window costs as much as a chunk that is full, so that it must not come often."""
 SILENT_PEAK = 0.0005
 """Below it a window holds nothing to hear; a model that listens would imagine words."""
 NO_SPEECH_PROB, UNSURE_LOGPROB = 0.6, -1.0
@@ -19,8 +21,8 @@ PROMPT_TOKENS = 223
 
 
 def window_s(options: FasterWhisperOptions) -> float:
-    """The longest window, in seconds: two full batches. Spectra take 2 MB per second of it."""
-    return 2 * options.batch_size * CHUNK_S
+    """The longest window, in seconds. Voice detection and spectra take 2 MB per second of it."""
+    return max(SHORTEST_WINDOW_S, 2 * options.batch_size * CHUNK_S)
 
 
 class Listening:

@@ -11,7 +11,8 @@ from deployments.audio_decoding import SPEECH_RATE
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 """Mono at 16 kHz, full scale is -1 to 1."""
 SAMPLE_BYTES = 2
-SEARCHED_SHARE = 0.3
+SEARCHED_SHARE, SEARCHED_S = 0.3, 10.0
+"""Where a cut is looked for: in the last third, or the last ten seconds of something long."""
 HOP = SPEECH_RATE // 20
 PAUSE_HOPS = 5
 GRID = SPEECH_RATE // 50
@@ -70,7 +71,7 @@ def quiet_cut(samples: Samples) -> int:
     """Where to cut near the end: the middle of the quietest quarter of a second there, of equals
     the last; the end itself when the samples are too few to choose.
     """
-    hops = int(len(samples) * SEARCHED_SHARE) // HOP
+    hops = int(min(len(samples) * SEARCHED_SHARE, SEARCHED_S * SPEECH_RATE)) // HOP
     if hops <= PAUSE_HOPS:
         return len(samples)
     first = len(samples) - hops * HOP

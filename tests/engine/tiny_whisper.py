@@ -27,18 +27,20 @@ ORIGINAL = (((0.0, 1.0), ("Der", "rote", "Hund.")), ((1.2, 2.0), ("Er", "sitzt."
 ENGLISH = (((0.5, 1.5), ("The", "red", "dog", "sits.")),)
 
 WIDTH = 64
+HEAD_WIDTH = 32
 LOUDNESS = 6.0
+SEED = 1
 MOST_TOKENS = 448
 LANGUAGES = ("en", "de", "fr", "es")
 MARKS = ("transcribe", "translate", "startoflm", "startofprev", "nospeech", "notimestamps")
 Recited = Sequence[tuple[tuple[float, float], Sequence[str]]]
 
 
-def save_whisper(path: Path) -> Path:
-    """Write the checkpoint below `path` and give its folder."""
+def save_whisper(path: Path, *, width: int = WIDTH, layers: int = 1) -> Path:
+    """Write the checkpoint below `path` and give its folder. The decoder has twice the layers."""
     original, converted = path / "transformers", path / "ctranslate2"
     tokenizer = _tokenizer()
-    model = _reciter(tokenizer)
+    model = _reciter(tokenizer, width, layers)
     model.save_pretrained(original)
     tokenizer.save_pretrained(original)
     converter = TransformersConverter(str(original), copy_files=["tokenizer.json"])
@@ -63,15 +65,19 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _reciter(tokenizer: PreTrainedTokenizerFast) -> WhisperForConditionalGeneration:
+def _reciter(
+    tokenizer: PreTrainedTokenizerFast, width: int, layers: int
+) -> WhisperForConditionalGeneration:
     torch.manual_seed(0)
-    model = WhisperForConditionalGeneration(_config(tokenizer))
+    model = WhisperForConditionalGeneration(_config(tokenizer, width, layers))
     model.generation_config = GenerationConfig(
         lang_to_id={f"<|{code}|>": _id(tokenizer, code) for code in LANGUAGES},
         suppress_tokens=[],
         begin_suppress_tokens=[],
     )
-    directions = torch.nn.functional.normalize(torch.randn(model.config.vocab_size, WIDTH))
+    random = torch.Generator().manual_seed(SEED)
+    directions = torch.randn(model.config.vocab_size, width, generator=random)
+    directions = torch.nn.functional.normalize(directions)
     decoder: Any = model.model.decoder
     with torch.no_grad():
         decoder.embed_positions.weight.zero_()
@@ -87,16 +93,16 @@ def _reciter(tokenizer: PreTrainedTokenizerFast) -> WhisperForConditionalGenerat
     return model
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> WhisperConfig:
+def _config(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> WhisperConfig:
     return WhisperConfig(
         vocab_size=len(tokenizer) + 1501,
-        d_model=WIDTH,
-        encoder_layers=1,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=WIDTH,
-        decoder_ffn_dim=WIDTH,
+        d_model=width,
+        encoder_layers=layers,
+        decoder_layers=2 * layers,
+        encoder_attention_heads=width // HEAD_WIDTH,
+        decoder_attention_heads=width // HEAD_WIDTH,
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
         max_target_positions=MOST_TOKENS,
         tie_word_embeddings=False,
         bos_token_id=tokenizer.bos_token_id,
