@@ -92,6 +92,16 @@ FAMILIES: list[dict[str, Any]] = [
         "models": [{"id": "mirror", "created": 1}],
     },
     {
+        "name": "upscaling",
+        "options": {"engine": "fake", "task": "upscaling"},
+        "models": [{"id": "repeater", "created": 1}],
+    },
+    {
+        "name": "depth",
+        "options": {"engine": "fake", "task": "depth"},
+        "models": [{"id": "bright", "created": 1}],
+    },
+    {
         "name": "video",
         "options": {"engine": "fake", "task": "video"},
         "models": [{"id": "lights", "created": 1}],
@@ -141,6 +151,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         runs: Mapping[str, Any] | None = None,
         statuses: Mapping[str, ModelStatus] | None = None,
         video_dub: Any = None,
+        database_url: str | None = None,
         **sections: Any,
     ) -> Context:
         values = {
@@ -161,7 +172,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         file = tmp_path / "polyphony.sqlite"
         if not file.exists():
             shutil.copyfile(migrated, file)
-        database = Database(f"sqlite:///{file}")
+        database = Database(database_url or f"sqlite:///{file}")
         databases.append(database)
         prepare_access(database, environment or {}, passwords=CHEAP)
         return one_process(

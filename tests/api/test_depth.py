@@ -47,7 +47,7 @@ async def test_a_grey_picture_of_the_same_size(make_context: MakeContext) -> Non
 async def test_without_a_model_it_says_which_would_do(
     make_context: MakeContext, model: str | None
 ) -> None:
-    async with client_of(make_context()) as client:
+    async with client_of(make_context(families=[])) as client:
         answer = await client.post(URL, json={"image": IMAGE, "model": model})
     assert answer.status_code == 503
     error = answer.json()["error"]

@@ -44,6 +44,8 @@ ALL = [
     "squares",
     "halves",
     "mirror",
+    "repeater",
+    "bright",
 ]
 
 
@@ -79,6 +81,8 @@ async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncCli
         "squares": "image",
         "halves": "image",
         "mirror": "image",
+        "repeater": "image",
+        "bright": "image",
     }
     for entry in await listed(client):
         assert entry["capabilities"]

@@ -40,6 +40,8 @@ ROUTES = {
     "/v1/images/generations": {"post"},
     "/v1/images/segment": {"post"},
     "/v1/images/faceswap": {"post"},
+    "/v1/images/upscale": {"post"},
+    "/v1/images/depth": {"post"},
     "/v1/audio/stems": {"post"},
     "/v1/pipelines/video-dub": {"post"},
 }
