@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,8 +14,16 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, Cancelled
 from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.message import Progress
 from serve_app.core.options import AvOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
 
 if TYPE_CHECKING:
     from deployments.film_assembly import SceneFiles
@@ -104,6 +112,30 @@ class AvMedia:
                 duration_s=cut.duration_s,
                 starts_s=cut.starts_s,
             )
+
+    async def burn_subtitles(
+        self, request: BurnSubtitles
+    ) -> AsyncGenerator[Progress | SubtitledVideo]:
+        """See MediaProcessor."""
+        from deployments.subtitle_burning import burned
+
+        warnings: list[str] = []
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            target = Path(folder) / "film.mp4"
+            async with self._blobs.local_file(request.video) as source:
+                work = in_thread(
+                    lambda stop: burned(
+                        source, request.cues, target, style=request.style, stop=stop
+                    )
+                )
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            warnings.append(item)
+            video = await self._blobs.write_file(target, mime="video/mp4")
+        yield SubtitledVideo(video=video, warnings=tuple(warnings))
 
     async def _files(self, scene: FilmScene, stack: AsyncExitStack) -> "SceneFiles":
         from deployments.film_assembly import SceneFiles

@@ -20,7 +20,12 @@ from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.rerank import Relevance, Rerank
@@ -204,6 +209,14 @@ class FakeMedia(FakeEngine):
         """The video itself."""
         async with self.working("replace_audio", request.video.sha256):
             return request.video
+
+    async def burn_subtitles(
+        self, request: BurnSubtitles
+    ) -> AsyncGenerator[Progress | SubtitledVideo]:
+        """The video itself."""
+        async with self.working("burn_subtitles", request.video.sha256):
+            yield Progress(phase="burn-subtitles", current=1, total=1)
+        yield SubtitledVideo(video=request.video)
 
     async def assemble_film(self, request: AssembleFilm) -> Film:
         """The first scene's clip, or picture; every scene lasts a second."""

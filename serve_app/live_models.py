@@ -14,18 +14,15 @@ from serve_app.core.errors import AppError
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
 from serve_app.models import AnyModel, Models
-from serve_app.remote import (
-    Remote,
+from serve_app.remote import Remote, RemoteChat, RemoteEmbeddings, RemoteRerank
+from serve_app.remote_media import (
     RemoteCaptions,
-    RemoteChat,
     RemoteConversion,
     RemoteDepth,
     RemoteDiarization,
-    RemoteEmbeddings,
     RemoteFaces,
     RemoteImages,
     RemoteMedia,
-    RemoteRerank,
     RemoteSegmentation,
     RemoteSpeech,
     RemoteStems,

@@ -1,10 +1,14 @@
 """Cutting and joining media without a model."""
 
-from typing import Protocol
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
 
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob
-from serve_app.core.message import Message
+from serve_app.core.message import Message, Progress
+from serve_app.core.transcription import Segment
+
+SubtitleStyle = Literal["default", "karaoke", "minimal"]
 
 
 class ExtractAudio(Message):
@@ -29,6 +33,21 @@ class ReplaceAudio(Message):
     sounds: tuple[PlacedAudio, ...]
 
 
+class BurnSubtitles(Message):
+    """Draw `cues` into the picture of a film; karaoke colours words by their times."""
+
+    video: Blob
+    cues: tuple[Segment, ...]
+    style: SubtitleStyle = "default"
+
+
+class SubtitledVideo(Message):
+    """An MP4 with H.264 in yuv420p of the film's times, with its first sound track."""
+
+    video: Blob
+    warnings: tuple[str, ...] = ()
+
+
 class MediaProcessor(Protocol):
     """Media operations that need no model. Raise InvalidRequest for what cannot be decoded."""
 
@@ -42,4 +61,8 @@ class MediaProcessor(Protocol):
 
     async def assemble_film(self, request: AssembleFilm) -> Film:
         """The scenes as one film."""
+        ...
+
+    def burn_subtitles(self, request: BurnSubtitles) -> AsyncIterator[Progress | SubtitledVideo]:
+        """Progress in frames, then the film."""
         ...

@@ -1,0 +1,179 @@
+"""Subtitles in the picture: when they are seen, where and in which colours, and what stays."""
+
+import io
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from deployments.ass_subtitles import ass
+from deployments.av_media import AvMedia
+from deployments.video_encoding import VideoWriter
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.images import Size
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
+from serve_app.core.message import Progress
+from serve_app.core.options import AvOptions
+from serve_app.core.transcription import Segment, Word
+from tests.material import clip, content, stored, tone
+
+SIZE = Size(width=321, height=240)
+CUE = Segment(
+    id=0,
+    start=1.0,
+    end=2.0,
+    text="HELLO WORLD",
+    words=(Word(word="HELLO", start=1.0, end=1.5), Word(word="WORLD", start=1.5, end=2.0)),
+)
+Pixels = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+async def media(blobs: FsspecBlobStore) -> AsyncGenerator[AvMedia]:
+    engine = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture
+async def blue(blobs: FsspecBlobStore, tmp_path: Path) -> Blob:
+    """Three seconds of blue, ten frames each, of an odd width."""
+    path = tmp_path / "blue.mp4"
+    frame = np.full((240, 321, 3), (0, 0, 160), dtype=np.uint8)
+    with VideoWriter(path, SIZE, fps=10) as film:
+        for _ in range(30):
+            film.write(frame)
+        film.finish()
+    return await blobs.write_file(path, mime="video/mp4")
+
+
+async def burned(
+    media: AvMedia, video: Blob, *cues: Segment, style: SubtitleStyle = "default"
+) -> tuple[SubtitledVideo, list[Progress]]:
+    events = [
+        event
+        async for event in media.burn_subtitles(BurnSubtitles(video=video, cues=cues, style=style))
+    ]
+    result = events[-1]
+    assert isinstance(result, SubtitledVideo)
+    return result, [event for event in events if isinstance(event, Progress)]
+
+
+def frames(data: bytes) -> list[Pixels]:
+    with av.open(io.BytesIO(data)) as container:
+        stream: Any = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        return [
+            frame.to_ndarray(format="rgb24").astype(np.int64) for frame in container.decode(video=0)
+        ]
+
+
+def bright(frame: Pixels) -> Any:
+    """Where red is: white and yellow have it, blue has none."""
+    return frame[:, :, 0] > 150
+
+
+async def test_a_cue_is_seen_at_its_time_and_place(
+    media: AvMedia, blobs: FsspecBlobStore, blue: Blob
+) -> None:
+    film, progress = await burned(media, blue, CUE)
+    assert film.warnings == ()
+    assert progress[-1].current == progress[-1].total == 30
+    seen = frames(await content(blobs, film.video))
+    assert [bool(bright(frame).any()) for frame in seen] == [10 <= i < 20 for i in range(30)]
+    rows, columns = np.nonzero(bright(seen[15]))
+    assert rows.min() > 160
+    assert rows.max() < 235
+    assert abs(columns.mean() - 160) < 8
+    # Everything else of the picture stays as it was.
+    assert np.abs(seen[15][:150] - (0, 0, 160)).max() < 12
+
+
+async def test_karaoke_colours_words_while_they_are_spoken(
+    media: AvMedia, blobs: FsspecBlobStore, blue: Blob
+) -> None:
+    film, _ = await burned(media, blue, CUE, style="karaoke")
+    seen = frames(await content(blobs, film.video))
+
+    def yellow(frame: Pixels, side: slice) -> int:
+        part = frame[:, side]
+        return int((part[:, :, 0] - part[:, :, 2] > 60).sum())
+
+    left, right = slice(0, 150), slice(175, 321)
+    assert yellow(seen[14], left) > 50
+    assert yellow(seen[14], right) == 0
+    assert yellow(seen[19], right) > 50
+
+
+async def test_minimal_is_smaller_and_on_a_box(
+    media: AvMedia, blobs: FsspecBlobStore, blue: Blob
+) -> None:
+    heights = {}
+    for style in ("default", "minimal"):
+        film, _ = await burned(media, blue, CUE, style=style)  # type: ignore[arg-type]
+        rows, _columns = np.nonzero(bright(frames(await content(blobs, film.video))[15]))
+        heights[style] = rows.max() - rows.min()
+    assert heights["minimal"] < heights["default"]
+
+
+async def test_the_sound_and_the_times_stay(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0)).read_bytes()
+    film, _ = await burned(media, await stored(blobs, source, mime="video/mp4"), CUE)
+    data = await content(blobs, film.video)
+
+    def times(data: bytes) -> list[float]:
+        with av.open(io.BytesIO(data)) as container:
+            return [float(frame.time or 0) for frame in container.decode(video=0)]
+
+    def sound(data: bytes) -> list[bytes]:
+        with av.open(io.BytesIO(data)) as container:
+            return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+    assert times(data) == pytest.approx(times(source), abs=0.002)
+    assert sound(data) == sound(source)
+
+
+async def test_text_means_nothing_to_the_library(
+    media: AvMedia, blobs: FsspecBlobStore, blue: Blob
+) -> None:
+    hostile = CUE.model_copy(update={"text": r"{\an8}TOP\N{\p1}m 0 0", "words": ()})
+    film, _ = await burned(media, blue, hostile)
+    rows, _columns = np.nonzero(bright(frames(await content(blobs, film.video))[15]))
+    assert rows.min() > 120
+
+
+def test_a_line_break_is_one_and_times_are_hundredths() -> None:
+    cue = Segment(id=0, start=3599.996, end=3661.5, text="a\nb {c}")
+    line = ass([cue], "default", SIZE).splitlines()[-1]
+    assert line == r"Dialogue: 0,1:00:00.00,1:01:01.50,Default,,0,0,0,,a\Nb \{c\}"
+
+
+async def test_no_film_is_named(media: AvMedia, blobs: FsspecBlobStore) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await burned(media, await stored(blobs, b"no film", mime="video/mp4"), CUE)
+    assert caught.value.param == "video"
+
+
+async def test_who_leaves_stops_the_child(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    long = await stored(blobs, clip(tmp_path / "long.mp4", 60.0).read_bytes(), mime="video/mp4")
+    events = media.burn_subtitles(BurnSubtitles(video=long, cues=(CUE,)))
+    async for _ in events:
+        break
+    await events.aclose()
+    assert psutil.Process().children() == []
