@@ -14,7 +14,9 @@ from serve_app.core.message import Progress
 from serve_app.core.options import LanczosOptions
 from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
 
-WARNING = "engine: resized by Lanczos resampling, because no trained upscaler is in service"
+WARNING = (
+    "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
+)
 
 
 class LanczosUpscaling:

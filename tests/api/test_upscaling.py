@@ -78,7 +78,7 @@ async def test_resizing_says_so(make_context: MakeContext, tmp_path: Path) -> No
     body = answer.json()
     assert body["data"][0].items() >= {"engine": "lanczos", "width": 21, "height": 15}.items()
     assert body["warnings"] == [
-        "engine: resized by Lanczos resampling, because no trained upscaler is in service"
+        "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
     ]
 
 

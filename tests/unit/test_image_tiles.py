@@ -1,5 +1,7 @@
 """Tiles, passes and exact sizes, with networks that repeat pixels."""
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -137,3 +139,8 @@ def test_padding_mirrors_even_a_single_pixel() -> None:
     assert (padded(one, 4) == one).all()
     row = np.arange(3, dtype=np.uint8).reshape(1, 3, 1).repeat(3, axis=2)
     assert padded(row, 4)[0, :, 0].tolist() == [0, 1, 2, 2]
+
+
+def test_resizing_needs_no_torch() -> None:
+    script = "import sys, deployments.lanczos_upscaling; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
