@@ -1,6 +1,6 @@
 """Looking at jobs: one by any of its names, or many by filters. Changes nothing."""
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session
 
 from serve_app.core.errors import AppError, NotFound
@@ -8,6 +8,7 @@ from serve_app.core.jobs import Job, JobStatus
 from serve_app.core.message import Message
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
+from serve_app.database.text import is_storable
 from serve_app.jobs.records import to_job, to_jobs
 
 NUMBER_DIGITS = 18
@@ -132,6 +133,8 @@ def unknown(name: str) -> AppError:
 
 
 def _named(session: Session, name: str, owner: str | None) -> JobRow | None:
+    if not is_storable(name):
+        return None
     row = session.scalar(select(JobRow).where(JobRow.id == name))
     if row is None:
         by_ref = select(JobRow).where(JobRow.ref_id == name)
@@ -147,5 +150,6 @@ def _filtered(query: JobQuery) -> Select[JobRow]:
     for name in ("owner", "status", "operation", "tag", "ref_id"):
         value = getattr(query, name)
         if value is not None:
-            chosen = chosen.where(getattr(JobRow, name) == value)
+            is_known = getattr(JobRow, name) == value if is_storable(value) else false()
+            chosen = chosen.where(is_known)
     return chosen

@@ -1,5 +1,6 @@
 """The table of jobs: in order within the room there is, and one outcome whoever comes at once."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from serve_app.blobs.references import held_among
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import AppError, Conflict, NotFound, QueueFull
-from serve_app.core.jobs import JobProgress, StageState, Submission, failure_of
+from serve_app.core.jobs import Job, JobProgress, StageState, Submission, failure_of
 from serve_app.core.media import Blob
 from serve_app.core.operations import SpokenSound
 from serve_app.core.speech import Speak
@@ -140,14 +141,10 @@ async def test_finish_and_cancel_at_once_have_one_outcome(store: JobStore) -> No
         outcomes: list[object] = []
 
         def finish(job_id: str = f"job-{number}", seen: list[object] = outcomes) -> None:
-            import asyncio
-
             ended = asyncio.run(store.finish(job_id, "first", "succeeded", account=DONE))
             seen.append(ended and ended.status)
 
         def cancel(job_id: str = f"job-{number}", seen: list[object] = outcomes) -> None:
-            import asyncio
-
             failure = failure_of(AppError("cancelled"))
             ended = asyncio.run(
                 store.finish(job_id, "first", "cancelled", account=DONE, failure=failure)
@@ -260,3 +257,36 @@ async def test_a_job_that_kills_every_process_is_given_up(store: JobStore) -> No
     assert job.status == "failed"
     assert job.failure is not None
     assert f"died {MOST_ATTEMPTS} times" in job.failure.message
+
+
+async def test_cancel_finish_and_delete_at_once_have_one_outcome(
+    database: Database, tmp_path: Path
+) -> None:
+    """Three replicas, each with connections of its own; whatever they are told agrees with what is
+    there afterwards.
+    """
+    replicas = [JobStore(Database(database.url), str(tmp_path / "blobs")) for _ in range(3)]
+    try:
+        for number in range(12):
+            await add(replicas[0], number)
+            job_id = f"job-{number}"
+            ended, cancelled, deleted = await asyncio.gather(
+                replicas[0].finish(job_id, "first", "succeeded", account=DONE),
+                replicas[1].request_cancel(job_id),
+                replicas[2].delete(job_id),
+                return_exceptions=True,
+            )
+            assert isinstance(ended, Job)
+            assert ended.status == "succeeded"
+            # Asked in time it was told to stop, and ended first; too late, it was finished or gone.
+            assert isinstance(cancelled, Job | Conflict | NotFound)
+            assert deleted is None or isinstance(deleted, Conflict)
+            if deleted is None:
+                with pytest.raises(NotFound):
+                    await replicas[1].get(job_id)
+            else:
+                assert (await replicas[1].get(job_id)).status == "succeeded"
+                await replicas[1].delete(job_id)
+    finally:
+        for replica in replicas:
+            replica.database.close()

@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from serve_app.api.v1.wire import Body, Flag, Integer, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import REF_ID
+from serve_app.database.text import is_storable
 
 PRIORITY = 100
+
+
+def _is_kept(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("the character NUL cannot be kept")
+    return text
+
+
+Label = Annotated[Text, Field(max_length=200), AfterValidator(_is_kept)]
 
 
 class JobBody(Body):
@@ -20,7 +30,7 @@ class JobBody(Body):
     ref_id: Text | None = Field(
         default=None, pattern=REF_ID, validation_alias=AliasChoices("ref_id", "refId")
     )
-    tag: Text | None = Field(default=None, max_length=200)
+    tag: Label | None = None
     priority: Annotated[Integer, Field(ge=-PRIORITY, le=PRIORITY)] | None = None
 
     def is_async(self, headers: Mapping[str, str]) -> bool:
