@@ -67,6 +67,7 @@ class Attachments:
         self._checkpoint = checkpoint
         self._locate = locate
         self._vaes: dict[str, Any] = {}
+        self._places: dict[str, Path] = {}
 
     def check(self, request: Drawing, pipeline: Any) -> None:
         """Refuse at once what can never be attached."""
@@ -90,7 +91,7 @@ class Attachments:
         source = self._options.loras[lora.registered] if lora.registered else lora.source
         assert source is not None
         try:
-            found = self._locate(source)
+            found = self._found(source)
         except AppError as error:
             raise InvalidRequest(f"{param}: {error.message}", param=param) from error
         files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
@@ -167,7 +168,7 @@ class Attachments:
 
     def _vae(self, name: str, own: Any) -> Any:
         if name not in self._vaes:
-            found = self._locate(self._options.vaes[name])
+            found = self._found(self._options.vaes[name])
             folder = found / "vae" if (found / "vae").is_dir() else found
             with loading(self._model, folder, library="diffusers") as directory:
                 vae = type(own).from_pretrained(
@@ -218,9 +219,15 @@ class Attachments:
 
     def _ip_adapter(self) -> Path | None:
         if self._options.ip_adapter is not None:
-            return self._locate(self._options.ip_adapter)
+            return self._found(self._options.ip_adapter)
         own = self._path / IP_ADAPTER if self._path else None
         return own if own and own.is_dir() else None
+
+    def _found(self, source: str) -> Path:
+        """Once found, a hub is not asked again."""
+        if source not in self._places:
+            self._places[source] = self._locate(source)
+        return self._places[source]
 
     def _check_lora(self, lora: Lora, param: str) -> None:
         if lora.registered is not None and lora.registered not in self._options.loras:

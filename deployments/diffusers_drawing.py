@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,8 @@ class Artist:
                 self.draw([picture])
             return
         for picture in wanted:
-            picture.order.tell(error)
+            # Each request may add to the message of its own.
+            picture.order.tell(copy(error))
 
     def _attempt(self, pictures: list[Picture[Work]]) -> Exception | None:
         """What it failed with, without the frames that hold on to tensors."""

@@ -11,7 +11,7 @@ from typing import Any
 from deployments.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
 from deployments.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
 from deployments.diffusers_drawing import Artist, Work
-from deployments.diffusers_line import DrawingLine, Drawn, Order, Picture
+from deployments.diffusers_line import DrawingLine, Drawn, Order, Picture, unloaded
 from deployments.diffusers_loading import Checkpoint
 from deployments.image_decoding import decoded_picture
 from deployments.image_encoding import encoded, parameters_text
@@ -78,13 +78,12 @@ class DiffusersImages:
         self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
         first = self._checkpoint.first
         self._rule = size_rule(first)
-        self._attachments = Attachments(
-            options, model, path, checkpoint=self._checkpoint, locate=locate
-        )
+        attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
+        self._attachments: Attachments | None = attachments
         # Offloading hangs hooks of its own on the encoders, again after every picture.
         is_whole = options.offload == "none"
         prompts = RememberedPrompts(first.components if is_whole else {})
-        artist = Artist(model, self._checkpoint, self._attachments, prompts)
+        artist = Artist(model, self._checkpoint, attachments, prompts)
         self._line: DrawingLine[Work] = DrawingLine(artist.draw, max_batch=options.max_batch)
 
     async def start(self) -> None:
@@ -95,7 +94,7 @@ class DiffusersImages:
         self._line.close()
         self._line = DrawingLine(lambda _: None, max_batch=1)
         self._line.close()
-        self._checkpoint = None
+        self._checkpoint = self._attachments = None
         free_memory()
 
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
@@ -144,10 +143,12 @@ class DiffusersImages:
 
     def _prepared(self, request: Drawing, mode: Mode, files: Files) -> Prepared:
         """Blocks. Raises what is wrong with the request."""
-        assert self._checkpoint is not None
-        pipeline = self._checkpoint.pipeline(mode)
-        self._attachments.check(request, pipeline)
-        call = PipelineCall(pipeline, self._options, first=self._checkpoint.first)
+        checkpoint, attachments = self._checkpoint, self._attachments
+        if checkpoint is None or attachments is None:
+            raise unloaded()
+        pipeline = checkpoint.pipeline(mode)
+        attachments.check(request, pipeline)
+        call = PipelineCall(pipeline, self._options, first=checkpoint.first)
         warnings = (*self._rule.warnings(request.size), *call.warnings(request))
         source = None
         if isinstance(request, ImageToImage):
@@ -157,24 +158,11 @@ class DiffusersImages:
         return Prepared(
             settings=call.settings(mode, request, source, self._rule),
             source=source,
-            fittings=self._fittings(request, files),
+            fittings=_fittings(request, files, attachments),
             pipeline=pipeline,
             call=call,
             warnings=warnings,
         )
-
-    def _fittings(self, request: Drawing, files: Files) -> Fittings:
-        loras = []
-        for position, lora in enumerate(request.loras):
-            param = f"loras[{position}]"
-            file = files.loras[position] or self._attachments.lora_file(lora, param)
-            loras.append(lora_tensors(file, param))
-        param = request.references.field if request.references else ""
-        references = (
-            decoded_picture(path, param=param, max_pixels=request.max_pixels)
-            for path in files.references
-        )
-        return Fittings(tuple(loras), tuple(map(flattened, references)))
 
 
 class Album:
@@ -231,6 +219,21 @@ def _pictures(order: Order, request: Drawing, prepared: Prepared) -> list[Pictur
         work = Work(settings, subject, prepared.fittings, prepared.pipeline, call)
         pictures.append(Picture(order, index, alike, work))
     return pictures
+
+
+def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fittings:
+    """Blocks, and may download."""
+    loras = []
+    for position, lora in enumerate(request.loras):
+        param = f"loras[{position}]"
+        file = files.loras[position] or attachments.lora_file(lora, param)
+        loras.append(lora_tensors(file, param))
+    param = request.references.field if request.references else ""
+    references = (
+        decoded_picture(path, param=param, max_pixels=request.max_pixels)
+        for path in files.references
+    )
+    return Fittings(tuple(loras), tuple(map(flattened, references)))
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:

@@ -122,7 +122,7 @@ class DrawingLine(Generic[T]):
         """Queue a request's pictures. BackendUnavailable after `close`."""
         with self._changed:
             if self._is_closed:
-                raise _unloaded()
+                raise unloaded()
             self._waiting.extend(pictures)
             self._changed.notify()
             self._thread.submit(self._draw_next)
@@ -144,7 +144,7 @@ class DrawingLine(Generic[T]):
             self._waiting.clear()
             self._changed.notify()
         for picture in waiting:
-            picture.order.tell(_unloaded())
+            picture.order.tell(unloaded())
             picture.settle()
         self._thread.shutdown(wait=False)
 
@@ -178,5 +178,6 @@ class DrawingLine(Generic[T]):
         return [p for p in self._waiting if p is first or p.alike == first.alike]
 
 
-def _unloaded() -> BackendUnavailable:
+def unloaded() -> BackendUnavailable:
+    """What requests are told that came too late."""
     return BackendUnavailable("the model was unloaded; try again", retry_after_s=1)

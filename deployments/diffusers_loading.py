@@ -3,6 +3,7 @@
 Imported only where diffusers is.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +48,16 @@ class Checkpoint:
             arguments = {"dtype": self.dtype, "local_files_only": True} | options.extra
             mode, self.first = _opened(str(directory), arguments)
             self._place(self.first)
-        self._pipelines = {mode: self.first}
+            # All of them now: later the first one may have something attached.
+            self._pipelines = self._derived(mode)
         self._placed = self.first
 
     def pipeline(self, mode: Mode) -> Any:
         """UnsupportedCapability when the checkpoint is not made for it."""
-        try:
-            self._check_channels(mode)
-            if mode not in self._pipelines:
-                self._pipelines[mode] = KINDS[mode].from_pipe(self.first)
-        except ValueError:
+        if mode not in self._pipelines:
             raise UnsupportedCapability(
-                f"model {self._model.id!r} cannot {DEEDS[mode]}; use another model",
-                param="model",
-            ) from None
+                f"model {self._model.id!r} cannot {DEEDS[mode]}; use another model", param="model"
+            )
         return self._pipelines[mode]
 
     def take_over(self, pipeline: Any) -> None:
@@ -79,16 +76,28 @@ class Checkpoint:
             case "sequential":
                 pipeline.enable_sequential_cpu_offload()
 
-    def _check_channels(self, mode: Mode) -> None:
-        """ValueError for a UNet that takes the mask beside the latents, as those do that were
-        trained for inpainting, and nothing else can be drawn with.
+    def _derived(self, own: Mode) -> dict[Mode, Any]:
+        """A pipeline for everything that the checkpoint's architecture can do."""
+        pipelines = {}
+        for mode, kind in KINDS.items():
+            if mode != "inpaint" and self._takes_masks():
+                continue
+            if mode == own:
+                pipelines[mode] = self.first
+                continue
+            with suppress(ValueError):
+                pipelines[mode] = kind.from_pipe(self.first)
+        return pipelines
+
+    def _takes_masks(self) -> bool:
+        """Whether the UNet takes the mask beside the latents, as those do that were trained for
+        inpainting; nothing else can be drawn with them.
         """
         unet = getattr(self.first, "unet", None)
         config, latents = getattr(unet, "config", None), getattr(self.first, "vae", None)
         taken = getattr(config, "in_channels", None)
         made = getattr(getattr(latents, "config", None), "latent_channels", None)
-        if mode != "inpaint" and taken and made and taken > made:
-            raise ValueError("the UNet takes a mask")
+        return bool(taken and made and taken > made)
 
 
 def _opened(directory: str, arguments: dict[str, Any]) -> tuple[Mode, Any]:

@@ -1,6 +1,7 @@
 """Requests that are drawn together: the same pictures as alone, each with its own way to end."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -203,6 +204,19 @@ async def test_what_is_wrong_is_told_to_all_and_to_nobody_else(engine: Diffusers
         *(drawn(engine, request) for request in requests), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [InvalidRequest, InvalidRequest, Images]
+
+
+async def test_closing_the_engine_frees_the_weights(
+    checkpoint: Path, blobs: FsspecBlobStore
+) -> None:
+    engine = engine_of(checkpoint, blobs)
+    await drawn(engine, drawing())
+    assert engine._checkpoint is not None
+    unet = weakref.ref(engine._checkpoint.first.unet)
+    await engine.close()
+    assert unet() is None
+    with pytest.raises(BackendUnavailable, match="was unloaded"):
+        await drawn(engine, drawing())
 
 
 async def test_closing_the_engine_ends_what_waits(checkpoint: Path, blobs: FsspecBlobStore) -> None:

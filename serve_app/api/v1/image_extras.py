@@ -14,7 +14,7 @@ from serve_app.core.images import Lora
 from serve_app.core.media import Blob
 from serve_app.profiles.profile import Kind
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 REGISTERED = "name:"
 STORED = "sha256:"
 MAX_WEIGHT = 10.0
