@@ -5,6 +5,7 @@ A voice is the recording's latents, shaped (frames, latent_dim), which its audio
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from deployments.transformers_speech_parts import (
 )
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.speech import REFERENCE_S
+
+logger = logging.getLogger(__name__)
 
 CLIPS = (".wav", ".flac", ".mp3", ".ogg")
 LATENTS = ".safetensors"
@@ -117,9 +120,9 @@ class PocketSpeaker:
 
     def _read_voices(self, folder: Path) -> dict[str, torch.Tensor]:
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = {
-            file.stem: self._read_voice(file) for file in files if file.suffix in (*CLIPS, LATENTS)
-        }
+        clips = {file.stem: self._clip(file) for file in files if file.suffix in CLIPS}
+        tables = {file.stem: self._latents(file) for file in files if file.suffix == LATENTS}
+        found = {name: voice for name, voice in (tables | clips).items() if voice is not None}
         if not found:
             raise BackendUnavailable(
                 "Pocket TTS needs voices: set options.voices to a directory with recordings "
@@ -128,21 +131,21 @@ class PocketSpeaker:
             )
         return found
 
-    def _read_voice(self, file: Path) -> torch.Tensor:
-        if file.suffix in CLIPS:
-            try:
-                return self.voice_of(recorded(file, self.sample_rate))
-            except InvalidRequest as error:
-                raise BackendUnavailable(
-                    f"the voice {file.name!r} is no recording of one", provider="transformers"
-                ) from error
+    def _clip(self, file: Path) -> torch.Tensor:
+        try:
+            return self.voice_of(recorded(file, self.sample_rate))
+        except InvalidRequest as error:
+            raise BackendUnavailable(
+                f"the voice {file.name!r} is no recording of one", provider="transformers"
+            ) from error
+
+    def _latents(self, file: Path) -> torch.Tensor | None:
+        """None for other tensors, which checkpoints have beside their voices."""
         size = self._model.config.latent_dim
         latents = [t for t in load_file(file).values() if t.dim() >= 2 and t.shape[-1] == size]
         if len(latents) != 1:
-            raise BackendUnavailable(
-                f"the voice {file.name!r} is no table of latents with {size} columns",
-                provider="transformers",
-            )
+            logger.warning("the voice %r is no table of latents; it is left out", file.name)
+            return None
         return latents[0].reshape(-1, size).float()
 
 
