@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import transformers
 
+from deployments.clone_speecht5 import SpeechT5Imitator
 from deployments.preset_voices import OwnLanguages, PresetVoices
 from deployments.speech_encoding import spoken
 from deployments.transformers_checkpoint import device_of, loading
@@ -53,12 +54,13 @@ class TransformersSpeech:
         path: Path | None,
         blobs: BlobStore,
         part: Path | None = None,
+        speaker_model: Path | None = None,
     ) -> None:
         device = device_of(options)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         with loading(model, path) as checkpoint:
-            self._speaker = _speaker(options, checkpoint, device, part)
+            self._speaker = _speaker(options, checkpoint, device, part, speaker_model)
         self._device = device
         self._blobs = blobs
         self._presets = PresetVoices(self._speaker.presets, default=options.voice)
@@ -151,13 +153,23 @@ def _speaker(
     path: Path,
     device: torch.device,
     part: Path | None,
+    speaker_model: Path | None,
 ) -> Speaker:
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     match config.model_type, options:
         case "vits", TransformersSpeechOptions():
             return VitsSpeaker(path, device, options.extra)
         case "speecht5", TransformersSpeechOptions(voices=voices):
-            return SpeechT5Speaker(path, device, options.extra, vocoder=part, voices=voices)
+            if speaker_model is None:
+                return SpeechT5Speaker(path, device, options.extra, vocoder=part, voices=voices)
+            return SpeechT5Imitator(
+                path,
+                device,
+                options.extra,
+                vocoder=part,
+                voices=voices,
+                speaker_model=speaker_model,
+            )
         case "pocket_tts", PocketTtsOptions(voices=voices):
             return PocketSpeaker(path, device, options.extra, audio_tokenizer=part, voices=voices)
     raise BackendUnavailable(

@@ -77,13 +77,22 @@ class SpeechT5Speaker:
         stop: Stop,
     ) -> Iterator[Samples]:
         """See Speaker. A sentence is cut off between two steps of the decoder."""
+        return self.said(sentence, self._embeddings[voice], stop)
+
+    @property
+    def vector_size(self) -> int:
+        """How many numbers a voice is."""
+        return int(self._model.config.speaker_embedding_dim)
+
+    def said(self, sentence: torch.Tensor, vector: torch.Tensor, stop: Stop) -> Iterator[Samples]:
+        """The sentence in the voice of an x-vector, shaped (1, vector_size)."""
         self._interruption.stop = stop
         device = self._model.device
         try:
             yield as_samples(
                 self._model.generate_speech(
                     sentence.to(device),
-                    self._embeddings[voice].to(device),
+                    vector.to(device),
                     vocoder=self._vocoder,
                 )
             )

@@ -127,11 +127,14 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.insightface_faces import InsightfaceFaces
 
             return InsightfaceFaces(options, model, path=path, blobs=blobs)
-        case TransformersSpeechOptions(vocoder=part) as options:
+        case TransformersSpeechOptions(vocoder=part, speaker_model=speaker) as options:
             from deployments.transformers_speech import TransformersSpeech
 
             extra = _part_path(storage, model, part)
-            return TransformersSpeech(options, model, path=path, blobs=blobs, part=extra)
+            ears = _part_path(storage, model, speaker)
+            return TransformersSpeech(
+                options, model, path=path, blobs=blobs, part=extra, speaker_model=ears
+            )
         case PocketTtsOptions(audio_tokenizer=part) as options:
             from deployments.transformers_speech import TransformersSpeech
 

@@ -75,7 +75,8 @@ class TransformersSpeechOptions(EngineOptions):
 
     SpeechT5 needs a `vocoder`, a hub id or a local path, unless its directory holds one under that
     name, and a directory of speaker embeddings (.npy, .pt or .bin), by default `voices` in its own:
-    each file is a voice that is named like it. `voice` is the default; else the first.
+    each file is a voice that is named like it. `voice` is the default; else the first. With a
+    `speaker_model` for x-vectors, a hub id or a local path, it speaks in the voice of a recording.
     """
 
     honours: ClassVar[frozenset[str]] = frozenset({"seed"})
@@ -87,6 +88,12 @@ class TransformersSpeechOptions(EngineOptions):
     vocoder: str | None = None
     voices: Path | None = None
     voice: str | None = None
+    speaker_model: str | None = None
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return self.speaker_model is not None
 
 
 class PocketTtsOptions(EngineOptions):
