@@ -25,16 +25,18 @@ class PresetVoices:
         self._named = {name: name for name in (self._default, *speakers)}
         for k, name in enumerate(OPENAI_VOICES):
             self._named.setdefault(name, speakers[k % len(speakers)])
+        self._folded = {name.lower(): speaker for name, speaker in self._named.items()}
 
     def listing(self, language: str | None) -> tuple[Voice, ...]:
         """The default, the other speakers, OpenAI's names."""
         return tuple(Voice(name=name, language=language) for name in self._named)
 
     def speaker(self, name: str | None) -> str:
-        """The speaker of a name; None is the default. InvalidRequest lists the names."""
+        """The speaker of a name in any case; None is the default. InvalidRequest lists the names."""
         if name is None:
             return self._default
-        found = self._named.get(name.strip())
+        asked = name.strip()
+        found = self._named.get(asked) or self._folded.get(asked.lower())
         if found is None:
             raise InvalidRequest(
                 f"unknown voice {name[:100]!r}; voices: {_listed(list(self._named))}",
