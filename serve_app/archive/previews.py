@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 LONG_EDGE_PX = 512
 QUALITY = 80
+EFFORT = 2
+"""Of 0 to 6: a third of the time of the default 4 for three per cent more bytes."""
+
 PIXELS = 100_000_000
 
 
@@ -71,5 +74,5 @@ def webp(image: Any, *, long_edge_px: int = LONG_EDGE_PX) -> bytes:
     small = image.convert("RGBA" if has_alpha else "RGB")
     small.thumbnail((long_edge_px, long_edge_px))
     target = io.BytesIO()
-    small.save(target, "WEBP", quality=QUALITY)
+    small.save(target, "WEBP", quality=QUALITY, method=EFFORT)
     return target.getvalue()
