@@ -11,6 +11,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
 from serve_app.core.options import PocketsphinxOptions
 from serve_app.core.threads import in_thread
 from serve_app.core.transcription import (
@@ -69,14 +70,16 @@ class PocketsphinxTranscription:
                 f"model {self._model.id!r} understands English ('en') only", param="language"
             )
         async with self._blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, stop))
+            events = in_thread(lambda stop: self._heard(path, unused(request), stop))
             try:
                 async for event in events:
                     yield event
             finally:
                 await events.aclose()
 
-    def _heard(self, path: Path, stop: Callable[[], bool]) -> Iterator[TranscriptionEvent]:
+    def _heard(
+        self, path: Path, warnings: tuple[str, ...], stop: Callable[[], bool]
+    ) -> Iterator[TranscriptionEvent]:
         decoder = self._library.Decoder(samprate=SPEECH_RATE, **self._arguments)
         segments: list[Segment] = []
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
@@ -85,12 +88,24 @@ class PocketsphinxTranscription:
             if segment is not None:
                 segments.append(segment)
                 yield segment
+            yield Progress(phase="transcribe", current=round(splitter.duration_s))
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
             language="en",
             duration_s=splitter.duration_s,
             segments=tuple(segments),
+            warnings=warnings,
         )
+
+
+def unused(request: Transcribe) -> tuple[str, ...]:
+    """What the request asks for that the library has no word for."""
+    asked = {"prompt": request.prompt is not None, "temperature": request.temperature > 0}
+    return tuple(
+        f"{name} has no effect on model {request.model!r}"
+        for name, is_set in asked.items()
+        if is_set
+    )
 
 
 class Utterances:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from deployments.pocketsphinx_transcription import PocketsphinxTranscription, Ut
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.message import Progress
 from serve_app.core.options import PocketsphinxOptions
+from serve_app.core.speech import AudioChunk, Speak
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
-from tests.material import COUNTING, clip, counting, decoded, silence, stored, tone, wav
+from tests.conversation import SENTENCES
+from tests.material import COUNTING, clip, counting, decoded, espeak, silence, stored, tone, wav
 
 PAUSE_S = 2.0
+WORST_ERROR_RATE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,19 @@ async def heard(
 def transcript(events: list[TranscriptionEvent]) -> Transcript:
     assert isinstance(events[-1], Transcript)
     return events[-1]
+
+
+def word_error_rate(said: str, heard: str) -> float:
+    """The words to change, add or leave out, as a share of those said (Levenshtein)."""
+    wanted, found = (re.findall(r"[a-z']+", text.lower()) for text in (said, heard))
+    costs = list(range(len(found) + 1))
+    for row, word in enumerate(wanted, start=1):
+        before, costs[0] = costs[0], row
+        for column, other in enumerate(found, start=1):
+            change = before + (word != other)
+            before = costs[column]
+            costs[column] = min(change, costs[column] + 1, costs[column - 1] + 1)
+    return costs[-1] / len(wanted)
 
 
 def understood(text: str) -> int:
@@ -96,10 +114,12 @@ async def test_segments_come_first_and_join_to_the_text(
 ) -> None:
     pcm = samples_16_khz(spoken)
     events = await heard(engine, blobs, wav(pcm + silence(PAUSE_S) + pcm))
-    *segments, last = events
+    *before, last = events
     assert isinstance(last, Transcript)
-    assert all(isinstance(segment, Segment) for segment in segments)
-    assert last.segments == tuple(segments)
+    assert last.segments == tuple(event for event in before if isinstance(event, Segment))
+    seconds = [event.current for event in before if isinstance(event, Progress)]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[0] <= round(last.duration_s)
     assert last.text == " ".join(segment.text for segment in last.segments)
     assert [segment.id for segment in last.segments] == list(range(len(last.segments)))
     # The second time begins where the silence has ended.
@@ -118,12 +138,39 @@ async def test_the_sound_of_a_video_is_understood(
     assert understood(result.text) >= 5, result.text
 
 
+async def test_words_are_mostly_right(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    said = " ".join(SENTENCES[:4])
+    speech = Speak(model="espeak-ng", text=said, voice="en-us+f2", speed=0.75, format="wav")
+    chunks = [e.data async for e in espeak(tmp_path).speak(speech) if isinstance(e, AudioChunk)]
+    result = transcript(await heard(engine, blobs, b"".join(chunks)))
+    assert word_error_rate(said, result.text) < WORST_ERROR_RATE, result.text
+
+
+def test_the_word_error_rate_counts_what_is_changed_added_and_left_out() -> None:
+    assert word_error_rate("One two, three four.", "one two three four") == 0
+    assert word_error_rate("one two three four", "one too three four") == 0.25
+    assert word_error_rate("one two three four", "one three four five six") == 0.75
+    assert word_error_rate("one two", "") == 1
+
+
+async def test_what_it_has_no_word_for_is_said(
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore
+) -> None:
+    events = await heard(engine, blobs, wav(silence(0.5)), prompt="names: Ann", temperature=0.5)
+    assert transcript(events).warnings == (
+        "prompt has no effect on model 'pocketsphinx-en'",
+        "temperature has no effect on model 'pocketsphinx-en'",
+    )
+    assert transcript(await heard(engine, blobs, wav(silence(0.5)))).warnings == ()
+
+
 @pytest.mark.parametrize("sound", [silence(2.0), silence(0.01), tone(0.001)])
 async def test_silence_is_an_empty_text(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, sound: bytes
 ) -> None:
-    (result,) = await heard(engine, blobs, wav(sound))
-    assert isinstance(result, Transcript)
+    result = transcript(await heard(engine, blobs, wav(sound)))
     assert (result.text, result.segments) == ("", ())
     assert result.duration_s == pytest.approx(len(sound) / 32_000, abs=0.001)
 

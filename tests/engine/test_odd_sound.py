@@ -1,0 +1,125 @@
+"""Sounds that recordings come as, and files that lie, through every engine that listens."""
+
+import asyncio
+import io
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from deployments.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.mfcc_diarization import MfccDiarization
+from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.diarization import Diarization, Diarize
+from serve_app.core.media import Blob
+from serve_app.core.options import FasterWhisperOptions, MfccOptions, PocketsphinxOptions
+from serve_app.core.transcription import Transcribe, Transcript
+from tests.engine.tiny_whisper import ORIGINAL, save_whisper
+from tests.material import clip, counting, decoded, stored
+
+RECITED = " ".join(word for _, words in ORIGINAL for word in words)
+Listen = Callable[[Blob], Any]
+
+
+class Spoken(NamedTuple):
+    """Digits counted aloud, at 16 kHz."""
+
+    samples: np.ndarray[Any, np.dtype[np.float64]]
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / 16_000
+
+    def at(self, rate: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        moments = np.arange(0, len(self.samples), 16_000 / rate)
+        return np.asarray(np.interp(moments, np.arange(len(self.samples)), self.samples))
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Spoken:
+    sound = decoded(asyncio.run(counting(tmp_path_factory.mktemp("espeak"))))
+    moments = np.arange(0, len(sound.samples), sound.sample_rate / 16_000)
+    return Spoken(np.interp(moments, np.arange(len(sound.samples)), sound.samples))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whisper(tmp_path_factory.mktemp("whisper"))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+def file_of(samples: np.ndarray[Any, np.dtype[np.float64]], rate: int, channels: int) -> bytes:
+    """WAV; only the first channel has the sound."""
+    frames = np.zeros((len(samples), channels), dtype="<i2")
+    frames[:, 0] = (samples * 32_767).astype("<i2")
+    target = io.BytesIO()
+    with wave.open(target, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(frames.tobytes())
+    return target.getvalue()
+
+
+def odd_files(spoken: Spoken, folder: Path) -> dict[str, bytes]:
+    plain = file_of(spoken.samples, 16_000, 1)
+    liar = bytearray(plain)
+    liar[4:8] = liar[40:44] = b"\xff\xff\xff\xff"
+    pcm = (spoken.samples * 32_767).astype("<i2").tobytes()
+    return {
+        "telephone": file_of(spoken.at(8_000), 8_000, 1),
+        "surround": file_of(3 * spoken.at(96_000).clip(-0.33, 0.33), 96_000, 8),
+        "four gigabytes": bytes(liar),
+        "cut off": plain[: len(plain) - 7],
+        "video": clip(folder / "film.mp4", 1.0, sound=pcm).read_bytes(),
+    }
+
+
+async def last(events: Any) -> Any:
+    return [event async for event in events][-1]
+
+
+@pytest.fixture(params=["faster_whisper", "batched", "pocketsphinx"])
+def transcribe(request: pytest.FixtureRequest, checkpoint: Path, blobs: FsspecBlobStore) -> Listen:
+    engine: Any
+    if request.param == "pocketsphinx":
+        engine = PocketsphinxTranscription(
+            PocketsphinxOptions(), Model(id="m"), path=None, blobs=blobs
+        )
+    else:
+        size = 4 if request.param == "batched" else 1
+        options = FasterWhisperOptions(device="cpu", threads=1, batch_size=size)
+        engine = FasterWhisperTranscription(options, Model(id="m"), path=checkpoint, blobs=blobs)
+    return lambda audio: last(engine.transcribe(Transcribe(model="m", audio=audio)))
+
+
+async def test_every_engine_hears_speech_in_odd_files(
+    transcribe: Listen, blobs: FsspecBlobStore, spoken: Spoken, tmp_path: Path
+) -> None:
+    for name, data in odd_files(spoken, tmp_path).items():
+        result = await transcribe(await stored(blobs, data))
+        assert isinstance(result, Transcript)
+        assert result.duration_s == pytest.approx(spoken.duration_s, abs=0.1), name
+        # The telephone's narrow band is beyond pocketsphinx's English, not beyond its hearing.
+        assert result.text == RECITED or len(result.text.split()) >= 3, name
+
+
+async def test_speakers_are_looked_for_in_odd_files(
+    blobs: FsspecBlobStore, spoken: Spoken, tmp_path: Path
+) -> None:
+    engine = MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
+    for name, data in odd_files(spoken, tmp_path).items():
+        request = Diarize(model="m", audio=await stored(blobs, data), num_speakers=1)
+        result = await last(engine.diarize(request))
+        assert isinstance(result, Diarization)
+        assert {turn.speaker for turn in result.turns} == {"A"}, name
+        assert 0 <= result.turns[0].start < result.turns[-1].end <= spoken.duration_s + 0.2, name
