@@ -192,7 +192,8 @@ async def test_in_every_field_of_a_body(
 ) -> None:
     for field in fields:
         for text in TEXTS:
-            content = json.dumps(body | {field: text})
+            # Ten thousand spoken characters are a quarter of an hour, and no bad input.
+            content = json.dumps(body | {field: text[:500] if field == "input" else text})
             answer = await client.request(
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
