@@ -32,7 +32,7 @@ class PresetVoices:
         return tuple(Voice(name=name, language=language) for name in self._named)
 
     def speaker(self, name: str | None) -> str:
-        """The speaker of a name in any case; None is the default. InvalidRequest lists the names."""
+        """The speaker of a name, in any case; None is the default. InvalidRequest lists them."""
         if name is None:
             return self._default
         asked = name.strip()
