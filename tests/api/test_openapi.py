@@ -38,11 +38,15 @@ ROUTES = {
     "/v1/audio/transcriptions": {"post"},
     "/v1/audio/translations": {"post"},
     "/v1/images/generations": {"post"},
+    "/v1/images/edits": {"post"},
+    "/v1/images/inpaint": {"post"},
+    "/v1/images/variations": {"post"},
     "/v1/images/segment": {"post"},
     "/v1/images/faceswap": {"post"},
     "/v1/images/upscale": {"post"},
     "/v1/images/depth": {"post"},
     "/v1/audio/stems": {"post"},
+    "/v1/video/generations": {"post"},
     "/v1/pipelines/video-dub": {"post"},
 }
 
@@ -51,7 +55,7 @@ ROUTES = {
 def app(make_context: MakeContext) -> FastAPI:
     """A server with every route in service, whose one token may do everything without limit."""
     context = make_context(
-        pipelines=[{"name": "video-dub"}],
+        pipelines=[{"name": "video-dub"}, {"name": "video-generation"}],
         auth={"required": True},
         environment={"ADMIN_TOKEN": TOKEN},
         limits={"rates": {"inference": RATES, "admin": RATES}},
