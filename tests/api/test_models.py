@@ -46,6 +46,7 @@ ALL = [
     "mirror",
     "repeater",
     "bright",
+    "lights",
 ]
 
 
@@ -83,6 +84,7 @@ async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncCli
         "mirror": "image",
         "repeater": "image",
         "bright": "image",
+        "lights": "video",
     }
     for entry in await listed(client):
         assert entry["capabilities"]
@@ -107,12 +109,12 @@ async def test_coarse_names_come_before_fine_ones(client: httpx.AsyncClient) -> 
         ("?type=text", ["echo"]),
         ("?type=vision", ["org/eye"]),
         ("?type=audio", ["auto", "whisper-base"]),
-        ("?type=video", []),
+        ("?type=video", ["lights"]),
         ("?capability=llm", ["echo", "org/eye"]),
         ("?capability=image_to_text", ["org/eye"]),
         ("?capability=asr", ["auto", "whisper-base"]),
         ("?type=text&capability=image_to_text", []),
-        ("?capability=inpainting", []),
+        ("?capability=inpainting", ["squares"]),
         ("?nothing=1", ALL),
     ],
 )

@@ -601,7 +601,7 @@ async def test_models_tell_what_they_can_make(studio: Studio) -> None:
         "frame_base": 1,
         "frame_step": 4,
         "min_frames": 1,
-        "max_frames": None,
+        "max_frames": 33,
         "max_frames_per_render": 17,
         "segment_frames": 9,
         "cond_frames": 1,
