@@ -46,7 +46,7 @@ class InsightfaceFaces:
             from insightface.model_zoo import get_model
         except ImportError as error:
             raise BackendUnavailable(
-                f"insightface cannot be imported ({error}); install it with: {INSTALL}",
+                f"{error.name or 'insightface'!r} cannot be imported; install it with: {INSTALL}",
                 provider=options.engine,
             ) from error
         providers = _providers(options)
@@ -54,7 +54,7 @@ class InsightfaceFaces:
         loaded = {name: get_model(str(file), providers=providers) for name, file in files.items()}
         kinds = {getattr(one, "taskname", ""): one for one in loaded.values()}
         self._swapper = loaded[SWAPPER]
-        self._detection = _of_kind(kinds, "detection", model, options.engine)
+        self._detection = _detection(kinds, model, options.engine)
         self._recognition = _of_kind(kinds, "recognition", model, options.engine)
         device = 0 if "CUDAExecutionProvider" in providers else -1
         self._detection.prepare(device, input_size=DETECTION_PX, det_thresh=options.min_score)
@@ -125,6 +125,17 @@ def _weights(model: Model, path: Path | None, engine: str) -> dict[str, Path]:
             provider=engine,
         )
     return files
+
+
+def _detection(kinds: dict[str, Any], model: Model, engine: str) -> Any:
+    found = _of_kind(kinds, "detection", model, engine)
+    if not getattr(found, "use_kps", True):
+        raise BackendUnavailable(
+            f"the detection model of {model.id!r} does not tell where eyes are; use one that does, "
+            "such as det_10g.onnx",
+            provider=engine,
+        )
+    return found
 
 
 def _of_kind(kinds: dict[str, Any], kind: str, model: Model, engine: str) -> Any:
