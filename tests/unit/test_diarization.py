@@ -1,0 +1,112 @@
+"""Segments by speaker, and the clustering behind the engine without a model."""
+
+import numpy as np
+import pytest
+
+from deployments.speaker_clustering import MOST_PIECES, cluster
+from deployments.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
+from serve_app.core.diarization import Turn, by_speaker, speaker_name
+from serve_app.core.transcription import Segment, Word
+
+TURNS = (
+    Turn(start=0.0, end=1.0, speaker="A"),
+    Turn(start=1.2, end=3.0, speaker="B"),
+)
+
+
+def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> Segment:
+    words = tuple(
+        Word(word=word, start=start + k * word_s, end=start + (k + 1) * word_s)
+        for k, word in enumerate(text.split())
+    )
+    return Segment(id=4, start=start, end=words[-1].end, text=text, words=words)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(0, "A"), (25, "Z"), (26, "AA"), (27, "AB"), (51, "AZ"), (52, "BA")]
+)
+def test_names_of_speakers(number: int, name: str) -> None:
+    assert speaker_name(number) == name
+
+
+def test_a_segment_is_cut_between_words() -> None:
+    parts = by_speaker(spoken("one two three four five"), TURNS)
+    assert [(p.speaker, p.text, p.start, p.end) for p in parts] == [
+        ("A", "one two", 0.0, 1.0),
+        ("B", "three four five", 1.0, 2.5),
+    ]
+    assert [word.word for word in parts[1].words] == ["three", "four", "five"]
+
+
+def test_who_speaks_most_of_a_segment_without_words_is_named() -> None:
+    segment = Segment(id=0, start=0.8, end=2.0, text="one two")
+    assert [(p.speaker, p.text) for p in by_speaker(segment, TURNS)] == [("B", "one two")]
+
+
+def test_a_script_without_spaces_is_not_cut_wrongly() -> None:
+    words = tuple(Word(word=c, start=k, end=k + 1) for k, c in enumerate("你好吗"))
+    segment = Segment(id=0, start=0.0, end=3.0, text="你好吗", words=words)
+    assert [part.text for part in by_speaker(segment, TURNS)] == ["你好吗"]
+
+
+def test_in_a_pause_the_nearest_turn_counts() -> None:
+    early = Segment(id=0, start=1.05, end=1.15, text="so")
+    late = Segment(id=0, start=9.0, end=9.5, text="so")
+    assert [by_speaker(s, TURNS)[0].speaker for s in (early, late)] == ["A", "B"]
+    assert by_speaker(early, ())[0].speaker is None
+
+
+def voices(
+    count: int, frames: int
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], list[int]]:
+    """Frames of voices by turns, each a Gaussian of its own, and who they are of."""
+    random = np.random.default_rng(count)
+    means = 8 * random.standard_normal((count, 19))
+    who = [(k // frames) % count for k in range(6 * count * frames)]
+    features = means[who] + random.standard_normal((len(who), 19))
+    return features.astype(np.float32), who
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_as_many_clusters_as_voices(count: int) -> None:
+    features, who = voices(count, 100)
+    lengths = np.full(6 * count, 100)
+    for given in (None, count):
+        labels = cluster(features, lengths, given, lambda: False)
+        assert len(set(zip(labels.tolist(), who, strict=True))) == count
+
+
+def test_more_pieces_than_are_compared_at_once() -> None:
+    features, who = voices(2, 20 * MOST_PIECES // 8)
+    lengths = np.full(len(who) // 20, 20)
+    assert len(lengths) > MOST_PIECES
+    labels = cluster(features, lengths, 2, lambda: False)
+    assert len(set(zip(labels.tolist(), who, strict=True))) == 2
+
+
+def test_it_stops_when_it_is_told_to() -> None:
+    features, _ = voices(3, 100)
+    labels = cluster(features, np.full(18, 100), None, lambda: True)
+    assert len(set(labels.tolist())) == 18
+
+
+def test_regions_pieces_and_turns() -> None:
+    level_db = np.full(1000, -80, dtype=np.float32)
+    level_db[100:400] = -20
+    level_db[200:210] = -80
+    level_db[600:603] = -20
+    level_db[700:950] = -20
+    regions = speech_regions(level_db)
+    assert regions == [(100, 400), (700, 950)]
+    assert piece_lengths(regions).tolist() == [100, 100, 100, 125, 125]
+    labels = np.array([7] * 150 + [3] * 150 + [3] * 250)
+    turns = turns_of(regions, labels)
+    assert [(turn.start, turn.end, turn.speaker) for turn in turns] == [
+        (2.0, 5.0, "A"),
+        (5.0, 8.0, "B"),
+        (14.0, 19.0, "B"),
+    ]
+    assert told_apart(turns, 2, "as is").warnings == ("as is",)
+    assert told_apart(turns, 3).warnings == ("only 2 of 3 speakers could be told apart",)
+    assert speech_regions(np.zeros(0, dtype=np.float32)) == []
+    assert speech_regions(np.full(500, -70, dtype=np.float32)) == []
