@@ -196,8 +196,9 @@ async def test_odd_texts_give_a_playable_file(engine: EspeakSpeech, text: str) -
 
 
 REPLICA = """
-import asyncio, resource, sys, tempfile
+import asyncio, sys, tempfile
 from pathlib import Path
+import psutil
 import serve_app.build
 import serve_app.replica
 from serve_app.core.config import Family, Model
@@ -217,7 +218,7 @@ async def speak(folder):
 with tempfile.TemporaryDirectory() as folder:
     asyncio.run(speak(folder))
 heavy = {"torch", "transformers", "scipy", "diffusers", "cv2"} & set(sys.modules)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, *sorted(heavy))
+print(psutil.Process().memory_info().rss // 2**20, *sorted(heavy))
 """
 
 
