@@ -51,7 +51,12 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
     "stems": ("v1/audio/stems",),
     "conversion": ("v1/audio/convert",),
-    "images": ("v1/images/generations",),
+    "images": (
+        "v1/images/generations",
+        "v1/images/edits",
+        "v1/images/inpaint",
+        "v1/images/variations",
+    ),
     "segmentation": ("v1/images/segment",),
     "faces": ("v1/images/faceswap",),
     "upscaling": ("v1/images/upscale",),
