@@ -50,7 +50,7 @@ def test_a_script_without_spaces_is_not_cut_wrongly() -> None:
 
 
 def test_in_a_pause_the_nearest_turn_counts() -> None:
-    early = Segment(id=0, start=1.05, end=1.15, text="so")
+    early = Segment(id=0, start=1.01, end=1.07, text="so")
     late = Segment(id=0, start=9.0, end=9.5, text="so")
     assert [by_speaker(s, TURNS)[0].speaker for s in (early, late)] == ["A", "B"]
     assert by_speaker(early, ())[0].speaker is None
