@@ -21,6 +21,10 @@ SMALLEST, LARGEST = 0.05, 20.0
 """Factors beyond make no sound that anybody would know again."""
 FACTORS_ARE_ONE = 1e-3
 LOUDEST = 0.95
+CLEAREST = "pitchq=consistency:window=short:transients=smooth"
+"""Of fourteen settings the one after which pocketsphinx understood most words (25 of 63 in moves by
+three semitones to an octave; 13 with `pitchq=quality` alone).
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Reshaping:
         if max(abs(pitch - 1), abs(self.duration - 1)) > FACTORS_ARE_ONE:
             chain.append(
                 f"rubberband=pitch={pitch:.6f}:tempo={1 / self.duration:.6f}"
-                ":formant=preserved:pitchq=quality"
+                f":formant=preserved:{CLEAREST}"
             )
         if self.gains_db:
             points = ";".join(f"entry({hz:.1f},{gain:.2f})" for hz, gain in self.gains_db)

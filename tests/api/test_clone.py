@@ -158,12 +158,23 @@ async def test_bad_requests(
     assert answer.json()["error"]["param"] == param
 
 
+async def endpoints(client: httpx.AsyncClient) -> list[str]:
+    answer = (await client.get("/coderai/capabilities")).json()
+    found: list[str] = answer["studio"]["endpoints"]
+    return found
+
+
+async def test_the_route_is_named_where_a_model_clones(client: httpx.AsyncClient) -> None:
+    assert "v1/audio/clone" in await endpoints(client)
+
+
 async def test_without_a_model_that_clones(make_context: MakeContext, model: Remembering) -> None:
     speech = {"name": "speech", "options": {"engine": "piper"}, "models": [{"id": "hum"}]}
     families = [family for family in FAMILIES if family["name"] != "speech"] + [speech]
     async with client_of(make_context(families=families, runs={"speech": model})) as client:
         answer = await client.post(CLONE, json={"text": "hi", "ref_audio": AUDIO})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "backend_unavailable")
+        assert "v1/audio/clone" not in await endpoints(client)
         answer = await client.post(SPEECH, json={"input": "hi", "ref_audio": AUDIO})
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_capability", "ref_audio")

@@ -63,6 +63,7 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "depth": ("v1/images/depth",),
     "captioning": (),
 }
+CLONE_ENDPOINT = "v1/audio/clone"
 PIPELINE_ENDPOINTS: dict[str, str] = {"video-generation": "v1/video/generations"}
 """Of the pipelines that are not served under their own name."""
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
@@ -197,6 +198,8 @@ def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> l
         status = statuses.get(found.id)
         if status is None or status.state != "failed":
             endpoints |= dict.fromkeys(ENDPOINTS.get(found.family.options.task, ()))
+            if found.family.options.clones and found.family.options.task == "speech":
+                endpoints[CLONE_ENDPOINT] = None
     for pipeline in context.config.pipelines:
         endpoints[PIPELINE_ENDPOINTS.get(pipeline.name, f"v1/pipelines/{pipeline.name}")] = None
     return list(endpoints)
