@@ -47,7 +47,7 @@ def _build(directory: Path) -> None:
             tokenizer=tokenizer,
             unet=unet,
             scheduler=EulerDiscreteScheduler(
-                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
             ),
             safety_checker=None,
             feature_extractor=None,
