@@ -30,6 +30,7 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/audio.py
+	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/vision.py
 	$(BIN)/python benchmarks/images.py
 
