@@ -11,7 +11,7 @@ from PIL import Image, ImageChops
 
 from serve_app.api.app import create_app
 from tests.api.conftest import MakeContext
-from tests.pictures import claiming_png, data_url, png
+from tests.pictures import claiming_png, data_url, huge_png, png
 
 EDITS, INPAINT, VARIATIONS = (f"/v1/images/{verb}" for verb in ("edits", "inpaint", "variations"))
 LEFT = (0, 0, 40, 60)
@@ -203,6 +203,7 @@ def broken_png() -> bytes:
         (EDITS, {"image": data_url(png(size=(1, 1)))}, 400, "invalid_request", "image"),
         (EDITS, {"image": data_url(png(size=(5000, 70)))}, 400, "invalid_request", "image"),
         (EDITS, {"image": data_url(claiming_png())}, 413, "payload_too_large", "image"),
+        (EDITS, {"image": data_url(huge_png())}, 413, "payload_too_large", "image"),
         (EDITS, {"image": "sha256:" + 64 * "0"}, 404, "not_found", "image"),
         (EDITS, {"image": "http://127.0.0.1/x.png"}, 400, "invalid_request", "image"),
         (EDITS, {"mask": data_url(b"no picture")}, 400, "invalid_request", "mask"),

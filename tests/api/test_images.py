@@ -176,6 +176,10 @@ async def test_what_has_no_effect_is_named(client: httpx.AsyncClient) -> None:
             "character_references",
         ),
         ({"loras": [{}]}, 400, "invalid_request", "loras[0]"),
+        ({"loras": [{"data": data_url(b"weights")}]}, 400, "unsupported_capability", "loras"),
+        ({"loras": [{"model": "some/lora"}]}, 400, "unsupported_capability", "loras"),
+        ({"loras": [{"id": "sha256:" + 64 * "0"}]}, 400, "invalid_request", "loras[0]"),
+        ({"loras": [{"model": "../secret"}]}, 400, "invalid_request", "loras[0]"),
         ({"loras": [{"id": "x"}]}, 400, "invalid_request", "loras[0]"),
         ({"loras": [{"path": "/etc/passwd"}]}, 400, "invalid_request", "loras[0]"),
         ({"loras": [{"id": "name:x", "weight": 11}]}, 400, "invalid_request", "loras[0].weight"),
@@ -189,6 +193,18 @@ async def test_bad_requests(
     answer = await client.post(URL, json=SMALL | fields)
     assert answer.status_code == status, answer.text
     assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (code, param)
+
+
+@pytest.mark.parametrize("kind", ["character", "environment"])
+async def test_saved_profiles_are_references_which_the_model_must_take(
+    client: httpx.AsyncClient, kind: str
+) -> None:
+    images = [{"data": data_url(png())}]
+    await client.post(f"/v1/{kind}s", json={"name": "ann", "images": images})
+    answer = await client.post(URL, json=SMALL | {f"{kind}_profiles": ["ann"]})
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_capability", f"{kind}_profiles")
+    assert "character_strength" not in answer.headers.get("x-ignored-fields", "")
 
 
 async def test_without_an_image_model_it_is_out_of_service(make_context: MakeContext) -> None:

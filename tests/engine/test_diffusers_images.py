@@ -18,7 +18,7 @@ from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.images import Images, Size, TextToImage
 from serve_app.core.message import Progress
 from serve_app.core.options import DiffusersOptions
-from tests.engine.tiny_diffusion import save_stable_diffusion
+from tests.engine.tiny_diffusion import save_prudish_stable_diffusion, save_stable_diffusion
 
 MODEL = Model(id="tiny", source="tiny")
 SMALL = Size(width=32, height=24)
@@ -211,6 +211,23 @@ async def test_formats(engine: DiffusersImages, blobs: FsspecBlobStore, format: 
     images = await drawn(engine, format=format)
     assert (await picture(blobs, images)).format == format.upper()
     assert images.images[0].image.mime == f"image/{format}"
+
+
+async def test_the_safety_checker_blacks_out_unless_it_is_disabled(
+    tmp_path: Path, blobs: FsspecBlobStore
+) -> None:
+    path = save_prudish_stable_diffusion(tmp_path)
+    engine = DiffusersImages(DiffusersOptions(threads=1), MODEL, path=path, blobs=blobs)
+    for _ in range(2):
+        checked = await drawn(engine, count=2)
+        assert checked.warnings == tuple(
+            f"image {index}: blacked out by the safety checker" for index in range(2)
+        )
+        assert (await picture(blobs, checked)).getextrema() == ((0, 0),) * 3
+        free = await drawn(engine, checks_safety=False)
+        assert free.warnings == ()
+        assert (await picture(blobs, free)).getextrema() != ((0, 0),) * 3
+    await engine.close()
 
 
 def test_what_is_no_checkpoint_is_said(tmp_path: Path, blobs: FsspecBlobStore) -> None:

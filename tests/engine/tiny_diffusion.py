@@ -15,12 +15,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -55,6 +58,27 @@ def save_stable_diffusion(path: Path) -> Path:
     )
     pipeline.save_pretrained(path)
     return path
+
+
+def save_prudish_stable_diffusion(path: Path) -> Path:
+    """As `save_stable_diffusion`, with a safety checker that finds something in every picture."""
+    plain = StableDiffusionPipeline.from_pretrained(save_stable_diffusion(path / "plain"))
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    checker: Any = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=16))
+    checker.concept_embeds_weights.data.fill_(-10)
+    parts = plain.components | {
+        "safety_checker": checker,
+        "feature_extractor": CLIPImageProcessorPil(size=32, crop_size=32),
+    }
+    StableDiffusionPipeline(**parts).save_pretrained(path / "prudish")
+    return path / "prudish"
 
 
 def save_stable_diffusion_xl(path: Path) -> Path:

@@ -9,7 +9,7 @@ from serve_app.api.context import Context
 from serve_app.api.profile_objects import get_profiles
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import Number, Text
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.images import Lora
 from serve_app.core.media import Blob
 from serve_app.profiles.profile import Kind
@@ -78,5 +78,5 @@ async def profile_images(context: Context, kind: Kind, names: list[str] | None) 
 async def _taken(context: Context, value: str, param: str) -> Blob:
     try:
         return await context.intake.take(value, param=param)
-    except InvalidRequest as error:
+    except (InvalidRequest, NotFound) as error:
         raise InvalidRequest(error.message, param=param) from None
