@@ -14,7 +14,7 @@ from serve_app.core.video import CameraMotion, VideoQuality
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 OVERSAMPLE = 1.25
-"""How much finer than the film the picture is that the window moves over."""
+"""How much finer than the film the picture is that the window moves over, at most."""
 SAMPLING: dict[VideoQuality, int] = {
     "draft": cv2.INTER_LINEAR,
     "fast": cv2.INTER_CUBIC,
@@ -36,15 +36,17 @@ class Camera:
         """What is seen of each picture, on a way that takes `count` of them."""
         shown: Pixels | None = None
         covering: Pixels | None = None
+        scale = 1.0
         for number, picture in enumerate(pictures):
             if self.motion is None or self.amount == 0:
                 yield covered(picture, self.size)
                 continue
             if covering is None or picture is not shown:
-                shown, covering = picture, covered(picture, self.size, scale=OVERSAMPLE)
+                scale = min(OVERSAMPLE, max(1.0, _fineness(picture, self.size)))
+                shown, covering = picture, covered(picture, self.size, scale=scale)
             way = eased(number / max(1, count - 1))
             window = view(self.motion, way, amount=self.amount, focus=self.focus, size=self.size)
-            yield self._seen(covering, matrix(window, self.size, OVERSAMPLE))
+            yield self._seen(covering, matrix(window, self.size, scale))
 
     def _seen(self, picture: Pixels, way: Matrix) -> Pixels:
         seen = cv2.warpAffine(
@@ -55,6 +57,12 @@ class Camera:
             borderMode=cv2.BORDER_REFLECT_101,
         )
         return np.asarray(seen, dtype=np.uint8)
+
+
+def _fineness(picture: Pixels, size: Size) -> float:
+    """How many of its pixels there are along one of the film's."""
+    height, width = picture.shape[:2]
+    return min(width / size.width, height / size.height)
 
 
 def covered(picture: Pixels, size: Size, *, scale: float = 1.0) -> Pixels:
