@@ -2,7 +2,7 @@
 
 import struct
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from serve_app.core.speech import AudioFormat
 
@@ -108,21 +108,23 @@ class ContainerEncoder:
 class Frames:
     """Makes audio frames of samples, numbered so that timestamps go on."""
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, *, channels: Literal[1, 2] = 1) -> None:
         self._sample_rate = sample_rate
+        self._channels = channels
         self._position = 0
 
     def frame(self, pcm: bytes) -> Any:
-        """One frame of signed 16-bit mono samples."""
+        """One frame of signed 16-bit samples, interleaved where there are two channels."""
         import av
         import numpy as np
 
         samples = np.frombuffer(pcm, dtype="<i2").reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        layout = "stereo" if self._channels == 2 else "mono"
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
         frame.sample_rate = self._sample_rate
         frame.time_base = Fraction(1, self._sample_rate)
         frame.pts = self._position
-        self._position += samples.shape[1]
+        self._position += samples.shape[1] // self._channels
         return frame
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deployments.film_assembly import SceneFiles
 
 T = TypeVar("T")
+SAMPLE_BYTES = 2
 
 
 class AvMedia:
@@ -64,7 +65,7 @@ class AvMedia:
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "sound.wav"
             async with self._blobs.local_file(request.video) as source:
-                await in_cancellable_thread(lambda stop: _extract(source, target, stop))
+                await in_cancellable_thread(lambda stop: _extract(source, request, target, stop))
             return await self._blobs.write_file(target, mime="audio/wav")
 
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
@@ -167,14 +168,20 @@ async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
         raise
 
 
-def _extract(source: Path, target: Path, stop: Callable[[], bool]) -> None:
+def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]) -> None:
     """16 kHz mono WAV; the header is written again when the length is known."""
-    size = 0
+    begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
+    end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
+    position = size = 0
     with target.open("wb") as file:
         file.write(wav_header(SPEECH_RATE, 0))
         for block in speech_blocks(source, param="video"):
             if stop():
                 raise Cancelled("the work was cancelled")
-            size += file.write(block)
+            if end is not None and position >= end:
+                break
+            part = block[max(0, begin - position) : None if end is None else end - position]
+            size += file.write(part)
+            position += len(block)
         file.seek(0)
         file.write(wav_header(SPEECH_RATE, size))

@@ -1,8 +1,9 @@
 """A video with new sound: the picture copied where MP4 can carry it, else encoded as H.264."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -16,6 +17,8 @@ COPIED_CODECS = frozenset({"h264", "hevc", "av1"})
 # Their packets say nothing of when a frame is shown, only of the order.
 UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 PARAM = "video"
+Channels = Literal[1, 2]
+Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Remux:
@@ -46,10 +49,10 @@ class Remux:
         video = source.streams.video[0]
         is_copied = _can_be_copied(source, video)
         picture = output.add_stream_from_template(video) if is_copied else _encoder(output, video)
-        sound = output.add_stream("aac", rate=SOUND_RATE)
-        sound.layout = "mono"
-        frames = Frames(SOUND_RATE)
         mixed = Mix(self._sounds)
+        sound = output.add_stream("aac", rate=SOUND_RATE)
+        sound.layout = "stereo" if mixed.channels == 2 else "mono"
+        frames = Frames(SOUND_RATE, channels=mixed.channels)
         end_s = 0.0
         packets = (_copied if is_copied else _encoded)(source, video, picture)
         for packet, packet_end_s in packets:
@@ -65,28 +68,34 @@ class Remux:
 
 
 class Mix:
-    """The placed sounds added up, read block by block from the start."""
+    """The placed sounds added up, read block by block from the start. It is stereo where one of
+    them is, unless `channels` says otherwise.
+    """
 
-    def __init__(self, sounds: list[tuple[float, Path]]) -> None:
+    def __init__(
+        self, sounds: list[tuple[float, Path]], *, channels: Channels | None = None
+    ) -> None:
         placed = enumerate(sounds)
         tracks = [(round(start * SOUND_RATE), path, f"sounds[{i}]") for i, (start, path) in placed]
+        self.channels: Channels = channels or _most_channels(tracks)
         self._waiting = sorted(tracks)
         self._playing: list[Track] = []
         self._position = 0
 
     def until(self, end_s: float) -> Iterator[bytes]:
-        """The blocks up to a second; the last one may be short."""
+        """The blocks up to a second, interleaved; the last one may be short."""
         end = round(end_s * SOUND_RATE)
         while self._position < end:
             count = min(BLOCK, end - self._position)
             yield self._next(count)
 
     def _next(self, count: int) -> bytes:
-        block = np.zeros(count, dtype=np.float32)
+        block = np.zeros(count * self.channels, dtype=np.float32)
         end = self._position + count
         while self._waiting and self._waiting[0][0] < end:
             start, path, param = self._waiting.pop(0)
-            self._playing.append(Track(path, max(0, start - self._position), param=param))
+            delay = max(0, start - self._position)
+            self._playing.append(Track(path, delay, channels=self.channels, param=param))
         for track in self._playing:
             block += track.read(count)
         self._playing = [track for track in self._playing if not track.has_ended]
@@ -100,44 +109,61 @@ class Mix:
 class Track:
     """One sound, decoded as it is needed, after `delay` samples of silence."""
 
-    def __init__(self, path: Path, delay: int, *, param: str) -> None:
-        self._blocks = _sound(path, param)
-        self._held = np.zeros(delay, dtype=np.float32)
+    def __init__(self, path: Path, delay: int, *, channels: Channels, param: str) -> None:
+        self._blocks = _sound(path, channels, param)
+        self._channels = channels
+        self._held = np.zeros(delay * channels, dtype=np.float32)
         self.has_ended = False
 
-    def read(self, count: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        """The next samples; silence after the end."""
-        while len(self._held) < count and not self.has_ended:
+    def read(self, count: int) -> Samples:
+        """The next samples, interleaved; silence after the end."""
+        size = count * self._channels
+        while len(self._held) < size and not self.has_ended:
             block = next(self._blocks, None)
             if block is None:
                 self.has_ended = True
-                self._held = np.concatenate(
-                    [self._held, np.zeros(count - len(self._held), dtype=np.float32)]
-                )
+                silence = np.zeros(size - len(self._held), dtype=np.float32)
+                self._held = np.concatenate([self._held, silence])
             else:
                 self._held = np.concatenate([self._held, block])
-        part, self._held = self._held[:count], self._held[count:]
+        part, self._held = self._held[:size], self._held[size:]
         return part
 
 
-def _sound(path: Path, param: str) -> Iterator["np.ndarray[Any, np.dtype[np.float32]]"]:
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+def _most_channels(tracks: list[tuple[int, Path, str]]) -> Channels:
+    for _, path, param in tracks:
+        with _opened(path, param) as container:
+            if container.streams.audio[0].codec_context.channels > 1:
+                return 2
+    return 1
+
+
+def _sound(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
+    layout = "stereo" if channels == 2 else "mono"
+    resampler = av.AudioResampler(format="flt", layout=layout, rate=SOUND_RATE)
+    with _opened(path, param) as container:
+        for frame in container.decode(audio=0):
+            frame.pts = None
+            for block in resampler.resample(frame):
+                yield _flat(block)
+        for block in resampler.resample(None):
+            yield _flat(block)
+
+
+@contextmanager
+def _opened(path: Path, param: str) -> Generator[Any]:
+    """A file with sound; what cannot be decoded of it becomes InvalidRequest."""
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            for frame in container.decode(audio=0):
-                frame.pts = None
-                for block in resampler.resample(frame):
-                    yield _flat(block)
-            for block in resampler.resample(None):
-                yield _flat(block)
+            yield container
     except av.FFmpegError as error:
         raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
 
 
-def _flat(frame: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    samples: np.ndarray[Any, np.dtype[np.float32]] = frame.to_ndarray().reshape(-1)
+def _flat(frame: Any) -> Samples:
+    samples: Samples = frame.to_ndarray().reshape(-1)
     return samples
 
 

@@ -73,7 +73,7 @@ def write_narration(scenes: list[SceneFiles], cut: Cut, target: Path, stop: Stop
     size = 0
     with target.open("wb") as file:
         file.write(wav_header(SOUND_RATE, 0))
-        for block in Mix(_placed(scenes, cut)).until(cut.duration_s):
+        for block in Mix(_placed(scenes, cut), channels=1).until(cut.duration_s):
             if stop():
                 raise Cancelled("the work was cancelled")
             size += file.write(block)

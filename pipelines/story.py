@@ -1,26 +1,25 @@
 """story: a text told as a narrated film."""
 
-import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
-    Coroutine,
     Mapping,
     Sequence,
 )
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
+from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
+from pipelines.utterances import Utterance, uttered
 from serve_app.core.chat import ChatModel
-from serve_app.core.errors import AppError, Cancelled
+from serve_app.core.errors import AppError
 from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.message import Message, Progress
-from serve_app.core.speech import AudioChunk, Speak, SpeechModel
+from serve_app.core.speech import Speak, SpeechModel
 from serve_app.core.stages import Stage, result_of
 from serve_app.core.story import (
     FILM,
@@ -34,22 +33,12 @@ from serve_app.core.story import (
     animate_stage,
     picture_stage,
 )
-from serve_app.core.streams import closing
 from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
-Tried: TypeAlias = tuple[T | None, AppError | None]
-"""A result, or why there is none."""
 STORY_VOICE = "af_sarah"
 """The narrator where nobody names one and the model has it."""
-
-
-class SpokenLine(Message):
-    """A line of the narration, stored as WAV."""
-
-    audio: Blob
-    duration_s: float
 
 
 class Story:
@@ -139,54 +128,35 @@ class Story:
         self, name: str, start: Callable[[], AsyncIterator[Message]], kind: type[M]
     ) -> Tried[M]:
         """An operation as a stage, and what it failed of."""
-        return await _tried(self._stage(name, lambda: result_of(self._stage, name, start(), kind)))
+        return await tried(self._stage(name, lambda: result_of(self._stage, name, start(), kind)))
 
     async def _narration(
         self, request: TellStory, scenes: tuple[Scene, ...]
-    ) -> tuple[tuple[SpokenLine, ...], AppError | None]:
+    ) -> tuple[tuple[Utterance, ...], AppError | None]:
         model = request.speech_model
         if model is None:
             return (), None
-        lines, error = await _tried(
+        lines, error = await tried(
             self._stage(NARRATION, lambda: self._spoken(model, request.voice, scenes))
         )
         return lines or (), error
 
     async def _spoken(
         self, model: str, voice: str | None, scenes: tuple[Scene, ...]
-    ) -> tuple[SpokenLine, ...]:
+    ) -> tuple[Utterance, ...]:
         if voice is None:
             known = {voice.name for voice in await self._speech.voices(model)}
             voice = STORY_VOICE if STORY_VOICE in known else None
         lines = []
         for number, scene in enumerate(scenes):
             operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
-            lines.append(await self._line(operation))
+            lines.append(await uttered(self._speech, self._blobs, operation))
             progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
             self._stage.report(NARRATION, progress)
         return tuple(lines)
 
-    async def _line(self, operation: Speak) -> SpokenLine:
-        """As in video-dub, the sound goes from the engine to the store as it comes."""
-        duration_s = 0.0
-
-        async def data() -> AsyncGenerator[bytes]:
-            nonlocal duration_s
-            events = self._speech.speak(operation)
-            async with closing(events):
-                async for event in events:
-                    if isinstance(event, AudioChunk):
-                        yield event.data
-                    else:
-                        duration_s = event.duration_s
-
-        chunks = data()
-        async with closing(chunks):
-            audio = await self._blobs.write(chunks, mime="audio/wav")
-        return SpokenLine(audio=audio, duration_s=duration_s)
-
     async def _film(
-        self, request: TellStory, told: tuple[ToldScene, ...], lines: tuple[SpokenLine, ...]
+        self, request: TellStory, told: tuple[ToldScene, ...], lines: tuple[Utterance, ...]
     ) -> Tried[Film]:
         """Scenes without a picture of their own are told over the one before, or the next."""
         shown = [scene.picture for scene in told]
@@ -201,28 +171,7 @@ class Story:
             for i, scene in enumerate(told)
         )
         operation = AssembleFilm(scenes=scenes, size=request.size, fps=request.fps)
-        return await _tried(self._stage(FILM, lambda: self._media.assemble_film(operation)))
-
-
-async def together(*work: Coroutine[None, None, Any]) -> list[Any]:
-    """What all return, once all have ended, in their order. They begin in this order too, which a
-    Stage asks for; the first error is raised.
-    """
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
-
-
-async def _tried(work: Awaitable[T]) -> Tried[T]:
-    """The result, or what failed. A cancelled job does not go on without a part of it."""
-    try:
-        return await work, None
-    except Cancelled:
-        raise
-    except AppError as error:
-        return None, error
+        return await tried(self._stage(FILM, lambda: self._media.assemble_film(operation)))
 
 
 def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:

@@ -1,48 +1,40 @@
 """video-dub: the words of a video spoken in another language."""
 
-import json
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
 
-from serve_app.core.chat import (
-    Chat,
-    ChatDelta,
-    ChatMessage,
-    ChatModel,
-    Sampling,
-    TextFormat,
-    TextPart,
-)
-from serve_app.core.errors import InvalidRequest, UpstreamError
-from serve_app.core.languages import language_code, language_name
+from pipelines.parallel import Tried, together, tried
+from pipelines.translation import is_same, translated
+from pipelines.utterances import fitted
+from serve_app.core.chat import ChatModel
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import (
+    BurnSubtitles,
     ExtractAudio,
     MediaProcessor,
     PlacedAudio,
     ReplaceAudio,
+    SubtitledVideo,
 )
-from serve_app.core.speech import AudioChunk, Speak, SpeechModel
-from serve_app.core.stages import Stage
-from serve_app.core.streams import closing
-from serve_app.core.transcription import Transcribe, Transcript, TranscriptionModel
+from serve_app.core.message import Progress
+from serve_app.core.speech import REFERENCE_S, CloneSpeech, Speak, SpeechModel
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.stems import SeparateStems, Stems, StemSeparator
+from serve_app.core.subtitles import cues
+from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionModel
 from serve_app.core.video_dub import (
-    DUB_STAGES,
+    BURN,
+    EXTRACT,
+    REPLACE,
+    SEPARATE,
+    SPEAK,
+    TRANSCRIBE,
+    TRANSLATE,
     DubbedSegment,
     DubbedVideo,
     DubVideo,
     DubVideoEvent,
 )
-
-TRANSLATION_TOKENS = 400
-MOST_STRETCH = 0.25
-UNHEARD_STRETCH = 0.03
-TRANSLATED: dict[str, Any] = {
-    "type": "object",
-    "properties": {"translation": {"type": "string"}},
-    "required": ["translation"],
-    "additionalProperties": False,
-}
 
 
 class VideoDub:
@@ -53,6 +45,7 @@ class VideoDub:
         transcription: TranscriptionModel,
         chat: ChatModel,
         speech: SpeechModel,
+        stems: StemSeparator,
         media: MediaProcessor,
         blobs: BlobStore,
         stage: Stage,
@@ -60,6 +53,7 @@ class VideoDub:
         self._transcription = transcription
         self._chat = chat
         self._speech = speech
+        self._stems = stems
         self._media = media
         self._blobs = blobs
         self._stage = stage
@@ -67,18 +61,25 @@ class VideoDub:
     async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         """See VideoDubber. A stage that fails is named in its error."""
         sound = await self._stage(
-            DUB_STAGES[0], lambda: self._media.extract_audio(ExtractAudio(video=request.video))
+            EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
         )
-        transcript = await self._stage(DUB_STAGES[1], lambda: self._heard(request, sound))
+        transcript, (background, lost) = await together(
+            self._heard(request, sound), self._background(request)
+        )
         source = transcript.language or request.source_language
-        texts, warnings = await self._stage(
-            DUB_STAGES[2], lambda: self._translated(request, source, transcript)
+        texts, untranslated = await self._stage(
+            TRANSLATE, lambda: self._translated(request, source, transcript.segments)
         )
-        placed = await self._stage(DUB_STAGES[3], lambda: self._spoken(request, transcript, texts))
+        lines, voice_warnings = await self._stage(
+            SPEAK, lambda: self._spoken(request, sound, transcript.segments, texts)
+        )
+        placed = (*([] if background is None else [background]), *lines)
         video = await self._stage(
-            DUB_STAGES[4],
+            REPLACE,
             lambda: self._media.replace_audio(ReplaceAudio(video=request.video, sounds=placed)),
         )
+        video, missing = await self._burned(request, video, transcript.segments, texts)
+        warnings = (*transcript.warnings, *lost, *untranslated, *voice_warnings, *missing)
         yield DubbedVideo(
             video=video,
             segments=tuple(
@@ -86,116 +87,121 @@ class VideoDub:
                 for s, text in zip(transcript.segments, texts, strict=True)
             ),
             source_language=source,
-            warnings=(*transcript.warnings, *warnings),
+            warnings=tuple(dict.fromkeys(warnings)),
         )
 
     async def _heard(self, request: DubVideo, sound: Blob) -> Transcript:
         operation = Transcribe(
             model=request.transcription_model, audio=sound, language=request.source_language
         )
+        return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+
+    async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._transcription.transcribe(operation)
-        async with closing(events):
-            async for event in events:
-                if isinstance(event, Transcript):
-                    if not event.segments:
-                        raise InvalidRequest("video: nobody speaks in it", param="video")
-                    return event
-        raise UpstreamError(f"{request.transcription_model!r} gave no transcript")
+        transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
+        if not transcript.segments:
+            raise InvalidRequest("video: nobody speaks in it", param="video")
+        return transcript
+
+    async def _background(self, request: DubVideo) -> tuple[PlacedAudio | None, tuple[str, ...]]:
+        """The video's sound without its voices, and warnings."""
+        if request.stems_model is None:
+            return None, ()
+        operation = SeparateStems(
+            model=request.stems_model, audio=request.video, allows_fallback=True
+        )
+        made, error = await self._separated(operation)
+        if made is None:
+            why = error.message if error else "no stems came"
+            return None, (f"keep_background: the video's other sounds are left out; {why}",)
+        (stem,) = [stem for stem in made.stems if stem.name == "instrumental"]
+        warnings = made.warnings
+        if made.quality == "best-effort":
+            warnings += (
+                "keep_background: separated by signal processing; traces of the original voice "
+                "may remain",
+            )
+        return PlacedAudio(audio=stem.audio, start_s=0.0), warnings
+
+    async def _separated(self, operation: SeparateStems) -> Tried[Stems]:
+        return await tried(
+            self._stage(
+                SEPARATE,
+                lambda: result_of(
+                    self._stage, SEPARATE, self._stems.separate_stems(operation), Stems
+                ),
+            )
+        )
 
     async def _translated(
-        self, request: DubVideo, source: str | None, transcript: Transcript
+        self, request: DubVideo, source: str | None, segments: Sequence[Segment]
     ) -> tuple[list[str], list[str]]:
-        """A text per segment; a segment that the model fails on stays as it was, with a warning."""
-        originals = [segment.text for segment in transcript.segments]
-        if source is not None and language_code(source) == language_code(request.target_language):
-            return originals, []
-        texts, failed = [], []
-        for number, original in enumerate(originals):
-            text = await self._translation(request, source, original)
-            if text is None:
-                failed.append(str(number))
-            texts.append(text or original)
-        if not failed:
-            return texts, []
-        return texts, [
-            f"{request.chat_model!r} did not translate segment {', '.join(failed)}; "
-            "the original words are spoken there"
-        ]
-
-    async def _translation(self, request: DubVideo, source: str | None, text: str) -> str | None:
-        known = f" from {language_name(source)}" if source else ""
-        target = language_name(language_code(request.target_language) or request.target_language)
-        instruction = (
-            f"Translate the user's text{known} to {target}, for being spoken aloud. "
-            'Answer with JSON: {"translation": "…"}.'
+        if is_same(source, request.target_language):
+            return [segment.text for segment in segments], []
+        return await translated(
+            self._chat,
+            request.chat_model,
+            segments,
+            source=source,
+            target=request.target_language,
+            purpose="spoken",
+            done=lambda count: self._tell(TRANSLATE, count, len(segments)),
         )
-        operation = Chat(
-            model=request.chat_model,
-            messages=(
-                ChatMessage(role="system", content=(TextPart(text=instruction),)),
-                ChatMessage(role="user", content=(TextPart(text=text),)),
-            ),
-            sampling=Sampling(temperature=0.0, max_tokens=TRANSLATION_TOKENS, seed=0),
-            response_format=TextFormat(type="json_schema", json_schema=TRANSLATED),
-        )
-        answer = ""
-        events = self._chat.chat(operation)
-        async with closing(events):
-            async for event in events:
-                answer += event.text if isinstance(event, ChatDelta) else ""
-        try:
-            translation = str(json.loads(answer)["translation"]).strip()
-        except (ValueError, KeyError, TypeError):
-            return None
-        return translation or None
 
     async def _spoken(
-        self, request: DubVideo, transcript: Transcript, texts: list[str]
-    ) -> tuple[PlacedAudio, ...]:
-        placed = []
-        for segment, text in zip(transcript.segments, texts, strict=True):
-            sound = await self._fitted(request, text, segment.end - segment.start)
-            placed.append(PlacedAudio(audio=sound, start_s=segment.start))
-        return tuple(placed)
+        self, request: DubVideo, sound: Blob, segments: Sequence[Segment], texts: Sequence[str]
+    ) -> tuple[tuple[PlacedAudio, ...], tuple[str, ...]]:
+        reference = await self._reference(sound, segments) if request.clones_voice else None
+        placed: list[PlacedAudio] = []
+        warnings: list[str] = []
+        for segment, text in zip(segments, texts, strict=True):
+            operation = _speech(request, text, reference)
+            slot_s = segment.end - segment.start
+            line = await fitted(self._speech, self._blobs, operation, slot_s)
+            placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
+            warnings += line.warnings
+            self._tell(SPEAK, len(placed), len(segments))
+        return tuple(placed), tuple(dict.fromkeys(warnings))
 
-    async def _fitted(self, request: DubVideo, text: str, slot_s: float) -> Blob:
-        """Spoken as it comes, and where that does not fill its slot again at another speed, so
-        that it lasts at most a quarter longer or shorter than of itself.
-        """
-        sound, duration_s = await self._said(request, text)
-        if duration_s == 0:
-            return sound
-        stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / duration_s))
-        if abs(stretch - 1) < UNHEARD_STRETCH:
-            return sound
-        sound, _ = await self._said(request, text, speed=1 / stretch)
-        return sound
+    async def _reference(self, sound: Blob, segments: Sequence[Segment]) -> Blob:
+        """What the voice is cloned from: the longest utterance, and what follows it."""
+        longest = max(segments, key=lambda segment: segment.end - segment.start)
+        return await self._media.extract_audio(
+            ExtractAudio(video=sound, start_s=longest.start, end_s=longest.start + REFERENCE_S)
+        )
 
-    async def _said(
-        self, request: DubVideo, text: str, *, speed: float = 1.0
-    ) -> tuple[Blob, float]:
-        """The stored sound and its seconds."""
-        operation = Speak(
+    async def _burned(
+        self, request: DubVideo, video: Blob, segments: Sequence[Segment], texts: Sequence[str]
+    ) -> tuple[Blob, tuple[str, ...]]:
+        if not request.burns_subtitles:
+            return video, ()
+        said = [
+            Segment(id=s.id, start=s.start, end=s.end, text=text)
+            for s, text in zip(segments, texts, strict=True)
+        ]
+        operation = BurnSubtitles(video=video, cues=cues(said, "subtitle"))
+        made = await self._stage(
+            BURN,
+            lambda: result_of(
+                self._stage, BURN, self._media.burn_subtitles(operation), SubtitledVideo
+            ),
+        )
+        return made.video, made.warnings
+
+    def _tell(self, stage: str, count: int, total: int) -> None:
+        self._stage.report(stage, Progress(phase=stage, current=count, total=total))
+
+
+def _speech(request: DubVideo, text: str, reference: Blob | None) -> Speak | CloneSpeech:
+    language = request.target_language
+    if reference is None:
+        return Speak(
             model=request.speech_model,
             text=text,
             voice=request.voice,
-            language=request.target_language,
-            speed=speed,
+            language=language,
             format="wav",
         )
-        duration_s = 0.0
-
-        async def data() -> AsyncGenerator[bytes]:
-            nonlocal duration_s
-            events = self._speech.speak(operation)
-            async with closing(events):
-                async for event in events:
-                    if isinstance(event, AudioChunk):
-                        yield event.data
-                    else:
-                        duration_s = event.duration_s
-
-        chunks = data()
-        async with closing(chunks):
-            sound = await self._blobs.write(chunks, mime="audio/wav")
-        return sound, duration_s
+    return CloneSpeech(
+        model=request.speech_model, text=text, reference=reference, language=language
+    )

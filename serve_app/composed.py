@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
+from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.diarized_transcription import transcribed
@@ -84,3 +85,14 @@ class CatalogImages:
     def inpaint(self, request: Inpaint) -> AsyncIterator[ImageEvent]:
         """See ImageModel."""
         return self._models.images(request.model).runs.inpaint(request)
+
+
+class CatalogStems:
+    """A StemSeparator over every model of the catalog that takes mixes apart."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def separate_stems(self, request: SeparateStems) -> AsyncIterator[StemEvent]:
+        """See StemSeparator."""
+        return self._models.stems(request.model).runs.separate_stems(request)

@@ -5,6 +5,7 @@ from serve_app.core.stages import Stage
 from serve_app.core.story import TellStory
 from serve_app.core.video_dub import DubVideo
 from serve_app.core.video_generation import ProduceVideo
+from serve_app.core.video_subtitles import SubtitleVideo
 from serve_app.jobs.assembly import ComposePipeline
 from serve_app.models import Models
 
@@ -13,13 +14,19 @@ def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models
     """The catalog with the video-dub pipeline over it."""
     from pipelines.video_dub import VideoDub
     from serve_app.blobs.store import FsspecBlobStore
-    from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
+    from serve_app.composed import (
+        CatalogChat,
+        CatalogSpeech,
+        CatalogStems,
+        CatalogTranscription,
+    )
 
     pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
     dubber = VideoDub(
         CatalogTranscription(models),
         CatalogChat(models),
         CatalogSpeech(models),
+        CatalogStems(models),
         models.media(pipeline.media),
         FsspecBlobStore(config.storage.blobs_location),
         stage,
@@ -38,6 +45,19 @@ def compose_video_generation(
 
     producer = VideoGeneration(CatalogImages(models), CatalogVideo(models), stage)
     return models.with_pipeline(ProduceVideo, producer.produce_video)
+
+
+def compose_video_subtitles(config: AppConfig, models: Models, stage: Stage) -> Models:
+    """The catalog with the video-subtitle pipeline over it."""
+    from pipelines.video_subtitles import VideoSubtitles
+    from serve_app.composed import CatalogChat, CatalogTranscription
+
+    name = SubtitleVideo.pipeline
+    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == name)
+    subtitler = VideoSubtitles(
+        CatalogTranscription(models), CatalogChat(models), models.media(pipeline.media), stage
+    )
+    return models.with_pipeline(SubtitleVideo, subtitler.subtitle_video)
 
 
 def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
@@ -61,6 +81,7 @@ def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
 
 PIPELINES: dict[str, ComposePipeline] = {
     "pipeline.video-dub": compose_video_dub,
+    "video.subtitle": compose_video_subtitles,
     "pipeline.story": compose_story,
     "video.generation": compose_video_generation,
 }

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from pydantic import Field
+
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
@@ -12,9 +14,13 @@ SubtitleStyle = Literal["default", "karaoke", "minimal"]
 
 
 class ExtractAudio(Message):
-    """Take the first audio track out of a video, as 16 kHz mono WAV."""
+    """Take the first audio track out of a video, or of a sound, as 16 kHz mono WAV; of it what is
+    heard from `start_s` to `end_s`, which may lie beyond its end.
+    """
 
     video: Blob
+    start_s: float = Field(default=0.0, ge=0)
+    end_s: float | None = Field(default=None, gt=0)
 
 
 class PlacedAudio(Message):

@@ -20,6 +20,7 @@ from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.video_generation import ProduceVideo, Videos
+from serve_app.core.video_subtitles import Subtitles, SubtitleVideo
 from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
 
 Operation = (
@@ -43,6 +44,7 @@ Operation = (
     | ConvertVoice
     | ProduceVideo
     | DubVideo
+    | SubtitleVideo
     | TellStory
 )
 
@@ -80,6 +82,7 @@ Result = (
     | ConvertedVoice
     | Videos
     | DubbedVideo
+    | Subtitles
     | ToldStory
 )
 
@@ -104,6 +107,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "audio.convert": (ConvertVoice, ConvertedVoice),
     "video.generation": (ProduceVideo, Videos),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
+    "video.subtitle": (SubtitleVideo, Subtitles),
     "pipeline.story": (TellStory, ToldStory),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""

@@ -35,6 +35,18 @@ def cues(segments: Iterable[Segment], granularity: Granularity) -> tuple[Segment
     return tuple(cue.model_copy(update={"id": i}) for i, cue in enumerate(read))
 
 
+def timed(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Segments whose words all have times: where they have none these are spread by length, so
+    that cues of them can be sung along.
+    """
+    return tuple(
+        segment
+        if segment.words
+        else segment.model_copy(update={"words": tuple(_timed_words(segment))})
+        for segment in segments
+    )
+
+
 def srt(segments: Sequence[Segment]) -> str:
     """SubRip: numbered cues, comma before the milliseconds."""
     blocks = [

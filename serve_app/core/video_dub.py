@@ -7,11 +7,16 @@ from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
 
-DUB_STAGES = ("extract-audio", "transcribe", "translate", "speak", "replace-audio")
+EXTRACT, SEPARATE, TRANSCRIBE = "extract-audio", "separate", "transcribe"
+TRANSLATE, SPEAK, REPLACE, BURN = "translate", "speak", "replace-audio", "burn-subtitles"
+WEIGHTS = {TRANSCRIBE: 4.0, SEPARATE: 4.0, TRANSLATE: 3.0, SPEAK: 3.0, BURN: 3.0}
 
 
 class DubVideo(PipelineOperation):
-    """Speak a video's words in `target_language`. Model fields are canonical ids."""
+    """Speak a video's words in `target_language`. Model fields are canonical ids. With
+    `stems_model` the other sounds of the video stay under the new voice. With `clones_voice` the
+    new voice is like the one that is heard, else it is `voice`, None being the model's own.
+    """
 
     pipeline: ClassVar[str] = "video-dub"
 
@@ -22,11 +27,20 @@ class DubVideo(PipelineOperation):
     chat_model: str
     speech_model: str
     voice: str | None = None
+    clones_voice: bool = False
+    stems_model: str | None = None
+    burns_subtitles: bool = False
 
     @property
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
-        return DUB_STAGES
+        separated = (SEPARATE,) if self.stems_model else ()
+        burned = (BURN,) if self.burns_subtitles else ()
+        return (EXTRACT, TRANSCRIBE, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
+
+    def weight_of(self, stage: str) -> float:
+        """See PipelineOperation."""
+        return WEIGHTS.get(stage, 1.0)
 
 
 class DubbedSegment(Message):

@@ -19,15 +19,18 @@ from deployments.fake_segmentation import FakeSegmentation
 from deployments.fake_stems import FakeStems
 from deployments.fake_video import FakeVideo
 from deployments.fake_vision import FakeCaptions, FakeDepth, FakeUpscaling
-from pipelines.video_dub import VideoDub
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.composed import CatalogChat, CatalogSpeech, CatalogTranscription
-from serve_app.composition import compose_story, compose_video_generation
+from serve_app.composition import (
+    compose_story,
+    compose_video_dub,
+    compose_video_generation,
+    compose_video_subtitles,
+)
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
@@ -188,7 +191,8 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             ),
             statuses=statuses,
             compose={
-                "pipeline.video-dub": partial(composed, video_dub, blobs),
+                "pipeline.video-dub": partial(dubbing, video_dub),
+                "video.subtitle": compose_video_subtitles,
                 "pipeline.story": compose_story,
                 "video.generation": compose_video_generation,
             },
@@ -199,25 +203,11 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         database.close()
 
 
-def composed(
-    dubber: Any,
-    blobs: FsspecBlobStore,
-    _config: AppConfig,
-    models: Models,
-    stage: Stage,
-) -> Models:
+def dubbing(dubber: Any, config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with a test's dubber, or with the real pipeline over its fakes."""
     if dubber is not None:
         return models.with_pipeline(DubVideo, dubber.dub_video)
-    real = VideoDub(
-        CatalogTranscription(models),
-        CatalogChat(models),
-        CatalogSpeech(models),
-        models.media("media"),
-        blobs,
-        stage,
-    )
-    return models.with_pipeline(DubVideo, real.dub_video)
+    return compose_video_dub(config, models, stage)
 
 
 def client_of(context: Context) -> httpx.AsyncClient:

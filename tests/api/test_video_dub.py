@@ -16,6 +16,7 @@ URL = "/v1/pipelines/video-dub"
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(100)
 VIDEO = base64.b64encode(MP4).decode()
 PIPELINES = [{"name": "video-dub"}]
+NO_STEMS = "keep_background: no stem separation model is in service; only the new voice is heard"
 
 
 class Dubbing:
@@ -65,13 +66,52 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
         "segments": [{"start": 0.0, "end": 1.5, "source_text": "hello", "text": "hallo"}],
     }
     assert dub_step == {"step": "dub"} | item
-    assert body["warnings"][0] == "a voice was missing"
-    assert [text for text in body["warnings"] if text.startswith("burn_subtitles")]
+    assert body["warnings"] == [NO_STEMS, "a voice was missing"]
 
 
-async def test_subtitles_that_are_not_wanted_are_not_missed(make_context: MakeContext) -> None:
-    answer = await dub(make_context, Dubbing(), burn_subtitles=False)
-    assert answer.json()["warnings"] == ["a voice was missing"]
+async def test_the_same_as_an_item(make_context: MakeContext) -> None:
+    context = make_context(video_dub=Dubbing(), pipelines=PIPELINES)
+    async with client_of(context) as client:
+        answer = await client.post("/v1/video/dub", json={"video": VIDEO, "target_lang": "de"})
+    body = answer.json()
+    assert body.keys() == {"created", "data", "warnings"}
+    [item] = body["data"]
+    assert item.keys() == {"url", "segments"}
+    assert item["segments"] == [{"start": 0.0, "end": 1.5, "source_text": "hello", "text": "hallo"}]
+
+
+@pytest.mark.parametrize(
+    ("url", "sent", "burns"),
+    [
+        ("/v1/video/dub", {}, False),
+        ("/v1/video/dub", {"burn_subtitles": True}, True),
+        (URL, {}, True),
+        (URL, {"burn_subtitles": False}, False),
+    ],
+)
+async def test_subtitles_are_burned_where_they_are_wanted(
+    make_context: MakeContext, url: str, sent: dict[str, Any], burns: bool
+) -> None:
+    dubber = Dubbing()
+    async with client_of(make_context(video_dub=dubber, pipelines=PIPELINES)) as client:
+        await client.post(url, json={"video": VIDEO, "target_lang": "de"} | sent)
+    assert dubber.seen[0].burns_subtitles is burns
+
+
+async def test_the_background_is_kept_by_a_model_for_stems(make_context: MakeContext) -> None:
+    stems = {
+        "name": "stems",
+        "options": {"engine": "fake", "task": "stems"},
+        "models": [{"id": "apart"}],
+    }
+    families = [*(family for family in FAMILIES if family["name"] != "stems"), stems]
+    for sent, model, warned in (({}, "apart", False), ({"keep_background": False}, None, False)):
+        dubber = Dubbing()
+        context = make_context(video_dub=dubber, pipelines=PIPELINES, families=families)
+        async with client_of(context) as client:
+            answer = await client.post(URL, json={"video": VIDEO, "target_lang": "de"} | sent)
+        assert dubber.seen[0].stems_model == model
+        assert (NO_STEMS in answer.json()["warnings"]) is warned
 
 
 @pytest.mark.parametrize("form", ["b64_mp4", "base64", "b64"])
@@ -123,7 +163,6 @@ async def test_a_model_takes_the_place_it_fits(
         ({"target_lang": "klingon"}, 400, "invalid_request", "target_lang"),
         ({"source_lang": "klingon"}, 400, "invalid_request", "source_lang"),
         ({"response_format": "b64_json"}, 400, "invalid_request", "response_format"),
-        ({"voice_clone": True}, 400, "unsupported_capability", "voice_clone"),
         ({"voice_clone": "yes"}, 400, "invalid_request", "voice_clone"),
         ({"burn_subtitles": 1}, 400, "invalid_request", "burn_subtitles"),
         ({"model": "no-such-model"}, 404, "model_not_found", "model"),
@@ -137,6 +176,13 @@ async def test_bad_requests(
     assert answer.status_code == status, answer.text
     assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (code, param)
     assert dubber.seen == []
+
+
+async def test_the_voice_of_the_video_can_be_kept(make_context: MakeContext) -> None:
+    dubber = Dubbing()
+    answer = await dub(make_context, dubber, voice_clone=True, voice="alloy")
+    assert (dubber.seen[0].clones_voice, dubber.seen[0].voice) == (True, None)
+    assert answer.headers["x-ignored-fields"] == "voice"
 
 
 async def test_a_stage_that_fails_is_the_answer(make_context: MakeContext) -> None:

@@ -11,16 +11,24 @@ from typing import Any, TypeVar
 import pytest
 
 from deployments.fake import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fake_stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import ExtractAudio, ReplaceAudio
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent
+from serve_app.core.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
 from serve_app.core.stages import PlainStage
+from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.wav import sized
@@ -74,6 +82,12 @@ class Speech(FakeSpeech):
     def __init__(self, options: FakeOptions, model: Model, *, blobs: FsspecBlobStore) -> None:
         super().__init__(options, model, blobs=blobs)
         self.asked: list[Speak] = []
+        self.cloned: list[CloneSpeech] = []
+
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        self.cloned.append(request)
+        async for event in super().clone(request):
+            yield event
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.asked.append(request)
@@ -87,9 +101,19 @@ class Media(FakeMedia):
     def __init__(self, options: FakeOptions, model: Model, *, blobs: FsspecBlobStore) -> None:
         super().__init__(options, model, blobs=blobs)
         self.asked: ReplaceAudio | None = None
+        self.cut: ExtractAudio | None = None
+        self.burned: BurnSubtitles | None = None
         self.fails_with: dict[str, AppError] = {}
 
+    async def burn_subtitles(
+        self, request: BurnSubtitles
+    ) -> AsyncGenerator[Progress | SubtitledVideo]:
+        self.burned = request
+        async for event in super().burn_subtitles(request):
+            yield event
+
     async def extract_audio(self, request: ExtractAudio) -> Blob:
+        self.cut = request
         if error := self.fails_with.get("extract-audio"):
             raise error
         return await super().extract_audio(request)
@@ -99,6 +123,18 @@ class Media(FakeMedia):
             raise error
         self.asked = request
         return await super().replace_audio(request)
+
+
+class Apart(FakeStems):
+    """Fails if told to."""
+
+    error: AppError | None = None
+
+    async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
+        if self.error is not None:
+            raise self.error
+        async for event in super().separate_stems(request):
+            yield event
 
 
 class Stages(PlainStage):
@@ -123,6 +159,7 @@ class Graph:
         )
         self.chat = Script(self.blobs, [])
         self.speech: Speech = Speech(FakeOptions(task="speech"), model, blobs=self.blobs)
+        self.stems: Apart = Apart(FakeOptions(task="stems"), model, blobs=self.blobs)
         self.media = Media(FakeOptions(task="media"), model, blobs=self.blobs)
         self.replaced: dict[str, Any] = {}
         self.stages: list[str] = []
@@ -133,6 +170,7 @@ class Graph:
             "transcription": self.transcription,
             "chat": self.chat,
             "speech": self.speech,
+            "stems": self.stems,
             "media": self.media,
             **self.replaced,
         }
@@ -316,6 +354,47 @@ async def test_an_error_of_the_voice_names_its_stage(graph: Graph) -> None:
     assert caught.value.message.startswith("stage 'speak': unknown voice 'nobody'")
     assert caught.value.param == "voice"
     assert graph.stages == STAGES[:4]
+
+
+async def test_the_background_is_heard_under_the_voice(graph: Graph) -> None:
+    result = await graph.dub(stems_model="apart")
+    assert graph.stages == [*STAGES[:2], "separate", *STAGES[2:]]
+    assert graph.media.asked is not None
+    assert [sound.start_s for sound in graph.media.asked.sounds] == [0.0, 0.0, 1.0, 2.0]
+    assert result.warnings == ()
+
+
+async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
+    graph.stems.error = Unavailable("the separator is gone")
+    result = await graph.dub(stems_model="apart")
+    assert graph.media.asked is not None
+    assert len(graph.media.asked.sounds) == 3
+    (warning,) = result.warnings
+    assert warning == (
+        "keep_background: the video's other sounds are left out; "
+        "stage 'separate': the separator is gone"
+    )
+
+
+async def test_the_voice_is_cloned_from_the_longest_utterance(graph: Graph) -> None:
+    graph.transcription.segments = [
+        Segment(id=0, start=0, end=1, text="short"),
+        Segment(id=1, start=4, end=9, text="a longer one"),
+    ]
+    await graph.dub(clones_voice=True)
+    assert graph.media.cut == ExtractAudio(video=VIDEO, start_s=4.0, end_s=19.0)
+    assert {(c.text, c.reference, c.language) for c in graph.speech.cloned} == {
+        ("short", VIDEO, "en"),
+        ("a longer one", VIDEO, "en"),
+    }
+
+
+async def test_subtitles_are_burned_from_the_new_words(graph: Graph) -> None:
+    graph.chat.answers = translations("eins", "zwei", "drei")
+    await graph.dub("de", burns_subtitles=True)
+    assert graph.stages == [*STAGES, "burn-subtitles"]
+    assert graph.media.burned is not None
+    assert [cue.text for cue in graph.media.burned.cues] == ["eins", "zwei", "drei"]
 
 
 class Endless:

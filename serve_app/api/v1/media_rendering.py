@@ -4,7 +4,7 @@ import base64
 from functools import partial
 from typing import Any
 
-from serve_app.api.v1.pipeline_rendering import story_steps
+from serve_app.api.v1.pipeline_rendering import dub_steps, story_steps, subtitle_item
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
@@ -19,6 +19,7 @@ from serve_app.core.story import ToldStory
 from serve_app.core.upscaling import UpscaledImage
 from serve_app.core.video_dub import DubbedVideo
 from serve_app.core.video_generation import Videos
+from serve_app.core.video_subtitles import Subtitles
 from serve_app.core.voice_conversion import ConvertedVoice
 
 
@@ -57,6 +58,12 @@ class MediaRendering:
                 return await self._filmed(job, result)
             case DubbedVideo():
                 return await self._dubbed(job, result)
+            case Subtitles():
+                made = result.video
+                key = job.output.get("response_format", "url")
+                item = subtitle_item(result, job.output.get("format", "srt"))
+                item |= {} if made is None else await self._item(job, made, key)
+                return _envelope(job, [item], result.warnings)
             case ToldStory():
                 steps = await story_steps(result, partial(self._link, job))
                 return _envelope(job, [], result.warnings) | steps
@@ -131,16 +138,11 @@ class MediaRendering:
 
     async def _dubbed(self, job: Job, dubbed: DubbedVideo) -> dict[str, Any]:
         item = await self._item(job, dubbed.video, job.output.get("response_format", "url"))
-        warnings = (*dubbed.warnings, *job.output.get("warnings", ()))
-        heard = {
-            "step": "transcribe",
-            "language": dubbed.source_language,
-            "segments": [segment.model_dump() for segment in dubbed.segments],
-        }
-        return _envelope(job, [item], warnings) | {
-            "pipeline": "video-dub",
-            "steps": [heard, {"step": "dub"} | item],
-        }
+        warnings = (*job.output.get("warnings", ()), *dubbed.warnings)
+        if job.output.get("is_item"):
+            segments = [segment.model_dump() for segment in dubbed.segments]
+            return _envelope(job, [item | {"segments": segments}], warnings)
+        return _envelope(job, [item], warnings) | dub_steps(dubbed, item)
 
     async def _item(self, job: Job, blob: Blob, key: str) -> dict[str, Any]:
         """One item of an envelope, with exactly one of `url` and a base64 key."""

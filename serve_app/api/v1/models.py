@@ -64,7 +64,10 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "captioning": (),
 }
 CLONE_ENDPOINT = "v1/audio/clone"
-PIPELINE_ENDPOINTS: dict[str, str] = {"video-generation": "v1/video/generations"}
+PIPELINE_ENDPOINTS: dict[str, str] = {
+    "video-generation": "v1/video/generations",
+    "video-subtitle": "v1/video/subtitle",
+}
 """Of the pipelines that are not served under their own name."""
 KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from serve_app.core.media import Blob
 from serve_app.core.story import ToldStory
+from serve_app.core.subtitles import srt, vtt
+from serve_app.core.video_dub import DubbedVideo
+from serve_app.core.video_subtitles import Subtitles
 
 Link = Callable[[Blob], Awaitable[str | None]]
 """The URL of a file, or its data URL for who asked for base64."""
@@ -38,6 +41,32 @@ async def story_steps(told: ToldStory, link: Link) -> dict[str, Any]:
         "seed": told.seed,
     }
     return {"pipeline": "story", "steps": steps, "data": [item]}
+
+
+def dub_steps(dubbed: DubbedVideo, item: dict[str, Any]) -> dict[str, Any]:
+    """`pipeline` and `steps` of a dubbed video."""
+    heard = {
+        "step": "transcribe",
+        "language": dubbed.source_language,
+        "segments": [segment.model_dump() for segment in dubbed.segments],
+    }
+    return {"pipeline": "video-dub", "steps": [heard, {"step": "dub"} | item]}
+
+
+def subtitle_item(subtitles: Subtitles, form: str) -> dict[str, Any]:
+    """The subtitles as text, or as what they are made of; nothing for a film."""
+    match form:
+        case "srt":
+            return {"text": srt(subtitles.cues), "format": form}
+        case "vtt":
+            return {"text": vtt(subtitles.cues), "format": form}
+        case "json":
+            segments = [
+                {"start": segment.start, "end": segment.end, "text": segment.text}
+                for segment in subtitles.segments
+            ]
+            return {"segments": segments, "language": subtitles.language, "format": form}
+    return {}
 
 
 def _failed(*errors: str | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 from tests.serve.kills.conftest import SECRET, Server
 
 CLIP = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(100)
-STAGES = ["extract-audio", "transcribe", "translate", "speak", "replace-audio"]
+STAGES = [*("extract-audio", "transcribe", "translate", "speak", "replace-audio", "burn-subtitles")]
 SEGMENTS = 3
 
 

@@ -1,0 +1,73 @@
+"""Spoken lines as stored sound, fitted into the time that they have."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Message
+from serve_app.core.speech import (
+    AudioChunk,
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    SpeechModel,
+    Spoken,
+)
+from serve_app.core.streams import closing
+
+MOST_STRETCH = 0.25
+UNHEARD_STRETCH = 0.03
+
+
+class Utterance(Message):
+    """A line as it is heard, WAV."""
+
+    audio: Blob
+    duration_s: float
+    warnings: tuple[str, ...] = ()
+
+
+async def uttered(
+    speech: SpeechModel, blobs: BlobStore, operation: Speak | CloneSpeech
+) -> Utterance:
+    """Speak a line; the sound goes from the engine to the store as it comes."""
+    spoken: list[Spoken] = []
+
+    async def data() -> AsyncGenerator[bytes]:
+        events = _events(speech, operation)
+        async with closing(events):
+            async for event in events:
+                if isinstance(event, AudioChunk):
+                    yield event.data
+                elif isinstance(event, Spoken):
+                    spoken.append(event)
+
+    chunks = data()
+    async with closing(chunks):
+        audio = await blobs.write(chunks, mime="audio/wav")
+    end = spoken[-1] if spoken else Spoken(duration_s=0.0, characters=0)
+    return Utterance(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
+
+
+async def fitted(
+    speech: SpeechModel, blobs: BlobStore, operation: Speak | CloneSpeech, slot_s: float
+) -> Utterance:
+    """A line spoken as it comes, and where that does not fill its slot again at another speed, so
+    that it lasts at most a quarter longer or shorter than of itself.
+    """
+    line = await uttered(speech, blobs, operation)
+    if line.duration_s == 0:
+        return line
+    stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / line.duration_s))
+    if abs(stretch - 1) < UNHEARD_STRETCH:
+        return line
+    faster = operation.model_copy(update={"speed": operation.speed / stretch})
+    return await uttered(speech, blobs, faster)
+
+
+def _events(
+    speech: SpeechModel, operation: Speak | CloneSpeech
+) -> AsyncIterator[SpeechEvent] | AsyncIterator[CloneEvent]:
+    if isinstance(operation, Speak):
+        return speech.speak(operation)
+    return speech.clone(operation)

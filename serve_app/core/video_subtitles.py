@@ -1,0 +1,73 @@
+"""The video-subtitle pipeline's messages."""
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Protocol
+
+from serve_app.core.media import Blob, MediaResult
+from serve_app.core.media_processing import SubtitleStyle
+from serve_app.core.message import Progress
+from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.transcription import Segment
+
+EXTRACT, TRANSCRIBE, TRANSLATE, BURN = "extract-audio", "transcribe", "translate", "burn-subtitles"
+WEIGHTS = {EXTRACT: 1.0, TRANSCRIBE: 4.0, TRANSLATE: 3.0, BURN: 3.0}
+
+
+class SubtitleVideo(PipelineOperation):
+    """Write down what is said in a video. With `target_language` it is translated, by the
+    `chat_model`, or by the transcription model itself where `is_translated_while_heard`. With
+    `burns` the cues are drawn into the picture.
+    """
+
+    pipeline: ClassVar[str] = "video-subtitle"
+
+    video: Blob
+    transcription_model: str
+    chat_model: str | None = None
+    language: str | None = None
+    target_language: str | None = None
+    is_translated_while_heard: bool = False
+    style: SubtitleStyle = "default"
+    burns: bool = False
+
+    @property
+    def model(self) -> str:
+        """The model that listens."""
+        return self.transcription_model
+
+    @property
+    def needs_translation(self) -> bool:
+        """Whether the words are translated after they were heard."""
+        return self.target_language is not None and not self.is_translated_while_heard
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See PipelineOperation."""
+        translated = (TRANSLATE,) if self.needs_translation else ()
+        return (EXTRACT, TRANSCRIBE, *translated, *((BURN,) if self.burns else ()))
+
+    def weight_of(self, stage: str) -> float:
+        """See PipelineOperation."""
+        return WEIGHTS[stage]
+
+
+class Subtitles(MediaResult):
+    """What is said: `segments` as they were heard, `cues` as they are read, both in `language`.
+    `video` has them in its picture, where that was asked for.
+    """
+
+    segments: tuple[Segment, ...]
+    cues: tuple[Segment, ...]
+    language: str | None
+    video: Blob | None = None
+
+
+SubtitlesEvent = Progress | Subtitles
+
+
+class VideoSubtitler(Protocol):
+    """Subtitles."""
+
+    def subtitle_video(self, request: SubtitleVideo) -> AsyncIterator[SubtitlesEvent]:
+        """Last the subtitles. A video in which nobody speaks has none."""
+        ...
