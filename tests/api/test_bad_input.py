@@ -28,6 +28,7 @@ GOOD: dict[str, dict[str, Any]] = {
     f"{SPEAK}/stream": {"input": "x"},
     WRITE: {"file": WAV},
     "/v1/audio/translations": {"file": WAV},
+    "/v1/audio/clone": {"text": "x", "ref_audio": WAV},
 }
 LEAKS = re.compile(r"Traceback|\.py\b|/work|/usr|/home|/tmp|site-packages|pydantic|line \d+", re.I)
 MISSING = object()
@@ -140,6 +141,18 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "items": [MISSING, None, 5, "x", {}, [], [5], [{"input": "x"}] * 65],
         "response_format": ["mp3", "json", 5],
         "speed": [9, "x"],
+    },
+    "/v1/audio/clone": {
+        "text": [MISSING, None, "", " ", *WRONG_TEXT, "x" * 16_385],
+        "ref_audio": [MISSING, None, "", 5, {}, [], PNG, *NO_MEDIA],
+        "voice_name": WRONG_TEXT,
+        "ref_text": WRONG_TEXT,
+        "speed": [0.24, 4.01, HUGE, *WRONG_NUMBER],
+        "seed": [1.5, 2**63, HUGE, *WRONG_NUMBER],
+        "engine": [*WRONG_TEXT, "nothing", "x" * 501],
+        "language": [*WRONG_TEXT, "klingon"],
+        "ref_language": [*WRONG_TEXT, "klingon"],
+        "response_format": [5, "xml", "b64_mp3"],
     },
     WRITE: {
         "file": [MISSING, None, "", 5, {}, [], PNG, *NO_MEDIA],
