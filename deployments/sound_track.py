@@ -23,7 +23,7 @@ class SoundTrack:
     without sound leaves the film silent.
     """
 
-    def __init__(self, source: Path, output: Any, *, param: str = "audio") -> None:
+    def __init__(self, source: Path, output: Any, *, param: str) -> None:
         self._param = param
         self._output = output
         self._stack = ExitStack()

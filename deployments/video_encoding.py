@@ -56,7 +56,8 @@ class VideoWriter:
     where MP4 can carry it, else encoded, and ends with the picture.
 
     As a context manager it closes the file; the film is whole only after `finish`. With `is_timed`
-    every frame has a time of its own, else they are `fps` to a second.
+    every frame has a time of its own, else they are `fps` to a second. InvalidRequest with
+    `sound_param` when the sound cannot be decoded.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class VideoWriter:
         fps: float,
         quality: VideoQuality = "fast",
         sound: Path | None = None,
+        sound_param: str = "video",
         is_timed: bool = False,
     ) -> None:
-        self._stack = ExitStack()
         self._given = size
         self.size = even_size(size)
         self._rate = exact_rate(fps)
@@ -80,10 +81,14 @@ class VideoWriter:
         self._last_ticks = -1
         self._held: Any = None
         options = {"movflags": "+faststart"}
-        opened = av.open(str(target), "w", format="mp4", options=options)
-        self._output: Any = self._stack.enter_context(opened)
-        self._picture = self._begun(quality)
-        self._sound = sound and self._stack.enter_context(SoundTrack(sound, self._output))
+        with ExitStack() as stack:
+            opened = av.open(str(target), "w", format="mp4", options=options)
+            self._output: Any = stack.enter_context(opened)
+            self._picture = self._begun(quality)
+            track = sound and SoundTrack(sound, self._output, param=sound_param)
+            self._sound = track and stack.enter_context(track)
+            # Closed here only when something above has failed.
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -230,3 +230,12 @@ def test_sound_alone_is_no_film(tmp_path: Path) -> None:
     ffmpeg("-i", spoken, "-vn", "-c:a", "copy", tmp_path / "sound.m4a")
     with pytest.raises(InvalidRequest, match="no picture in this file"):
         probed(tmp_path / "sound.m4a", param="video")
+
+
+def test_sound_that_is_none_names_its_field(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(b"no sound at all")
+    with pytest.raises(InvalidRequest, match="no sound can be decoded") as caught:
+        written(
+            tmp_path / "film.mp4", shades(3), sound=tmp_path / "noise", sound_param="audio_file"
+        )
+    assert caught.value.param == "audio_file"
