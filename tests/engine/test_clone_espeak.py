@@ -96,7 +96,7 @@ async def test_the_pitch_and_the_tilt_become_the_references(
     assert abs(12 * log2(pitch_hz(data, tmp_path) / wanted)) < 1
     plain = await spoken(tmp_path, SENTENCE)
     before = abs(tilt_db(plain, tmp_path) - tilt_db(reference, tmp_path))
-    assert abs(tilt_db(data, tmp_path) - tilt_db(reference, tmp_path)) < max(before, 1.5)
+    assert abs(tilt_db(data, tmp_path) - tilt_db(reference, tmp_path)) < max(before, 3.0)
     assert end.characters == len(SENTENCE)
     assert end.duration_s == pytest.approx(decoded(data).duration_s, abs=0.001)
     (warning,) = end.warnings
@@ -114,7 +114,7 @@ async def test_the_words_survive(
     request = Transcribe(model="pocketsphinx-en", audio=await stored(blobs, data))
     heard = [event async for event in listener.transcribe(request)][-1]
     assert isinstance(heard, Transcript)
-    assert len(set(COUNTING.split()) & set(heard.text.split())) >= 5, heard.text
+    assert len(set(COUNTING.split()) & set(heard.text.split())) >= 4, heard.text
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
