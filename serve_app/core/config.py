@@ -66,7 +66,12 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "conversion": ("audio_to_audio",),
     "media": (),
 }
-PipelineName = Literal["video-dub", "video-subtitle", "video-generation", "story"]
+PipelineName = Literal[
+    "video-dub",
+    "video-subtitle",
+    "video-generation",
+    "story",
+]
 INGRESS = "ingress"
 JOBS = "jobs"
 """The names of the server's own deployments, which no family may have."""

@@ -25,12 +25,7 @@ from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.composition import (
-    compose_story,
-    compose_video_dub,
-    compose_video_generation,
-    compose_video_subtitles,
-)
+from serve_app.composition import PIPELINES, compose_video_dub
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
@@ -190,12 +185,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
                 forward_secret=(environment or {}).get("FORWARD_AUTH_SECRET"),
             ),
             statuses=statuses,
-            compose={
-                "pipeline.video-dub": partial(dubbing, video_dub),
-                "video.subtitle": compose_video_subtitles,
-                "pipeline.story": compose_story,
-                "video.generation": compose_video_generation,
-            },
+            compose=PIPELINES | {"pipeline.video-dub": partial(dubbing, video_dub)},
         )
 
     yield make
