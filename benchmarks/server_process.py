@@ -126,7 +126,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def write_config(folder: Path, *, more_families: Sequence[dict[str, object]] = ()) -> Path:
+def write_config(
+    folder: Path,
+    *,
+    more_families: Sequence[dict[str, object]] = (),
+    pipelines: Sequence[dict[str, object]] = (),
+) -> Path:
     """Two families of the fake engine, one as fast as it can, one paced; access control on.
 
     JSON is YAML.
@@ -146,6 +151,7 @@ def write_config(folder: Path, *, more_families: Sequence[dict[str, object]] = (
         # Counted as always, never reached.
         "limits": {"rates": {"inference": {"default": UNREACHED}}},
         "families": [*families, *more_families],
+        "pipelines": list(pipelines),
     }
     application = {
         "name": "polyphony",

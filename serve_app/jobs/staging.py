@@ -45,7 +45,8 @@ class JobStage:
                 result = await self._steps.step(name, lambda: self._tried(work))
             except AppError as error:
                 tracker.end(name, failed=True, device_s=meter.device_s)
-                name_stage(error, name)
+                if tracker.has_stages:
+                    name_stage(error, name)
                 raise
         tracker.end(name, device_s=meter.device_s)
         return result

@@ -35,6 +35,11 @@ class Tracker:
         self._write = write
         self._changed = asyncio.Event()
 
+    @property
+    def has_stages(self) -> bool:
+        """Whether the job is more than one piece of work."""
+        return len(self._stages) > 1
+
     def begin(self, stage: str) -> None:
         """A stage starts, or is read from the record."""
         if self._is_done(stage):
@@ -61,21 +66,20 @@ class Tracker:
         """A stage got further; `percent` never falls. Where there are several, the phase is the
         stage.
         """
-        phase = progress.phase if len(self._stages) == 1 else stage
+        phase = stage if self.has_stages else progress.phase
         if phase != self._progress.phase:
             self._phase_begun = time.monotonic()
         elapsed = time.monotonic() - self._phase_begun
         rate = progress.current / elapsed if progress.current and elapsed > 0 else None
         left = None if progress.total is None else progress.total - progress.current
         self._shares[stage] = progress.current / progress.total if progress.total else 0.0
-        is_whole = len(self._stages) == 1
         self._progress = JobProgress(
             current=progress.current,
             total=progress.total,
             percent=max(self._percent(), self._progress.percent or 0.0),
             phase=phase,
             per_second=rate,
-            eta_s=left / rate if rate and left is not None and is_whole else None,
+            eta_s=left / rate if rate and left is not None and not self.has_stages else None,
         )
         self._changed.set()
 

@@ -106,7 +106,7 @@ class Server:
                 family("camera", "video", self.diary),
                 family("media", "media", self.diary),
             ],
-            "pipelines": [{"name": "video-dub"}, {"name": "story"}],
+            "pipelines": [{"name": n} for n in ("video-dub", "story", "video-generation")],
         }
         application = {
             "name": "default",
