@@ -1,0 +1,57 @@
+"""POST /v1/pipelines/postcard."""
+
+import secrets
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.image_body import PROMPT_CHARACTERS, SEEDS
+from serve_app.api.v1.job_body import JobBody
+from serve_app.api.v1.job_calls import called
+from serve_app.api.v1.media_answer import output_key
+from serve_app.api.v1.sizes import asked_size
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.core.images import Size
+from serve_app.core.postcard import SendPostcard
+
+router = APIRouter(tags=["pipelines"], responses=ERRORS)
+DEFAULT_SIZE = Size(width=512, height=512)
+
+
+class PostcardBody(JobBody):
+    """What the postcard shows; `narrate` false leaves out the voice."""
+
+    prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
+    size: Text | None = Field(default=None, max_length=100)
+    seed: Annotated[Integer, Field(ge=0, lt=SEEDS)] | None = None
+    narrate: Flag | None = None
+    response_format: Literal["url", "b64_json", "base64", "b64"] | None = None
+
+    def to_postcard(self, context: Context) -> SendPostcard:
+        """The operation, with the default models and a seed: a job that is resumed must not
+        choose again.
+        """
+        models = context.models
+        return SendPostcard(
+            prompt=self.prompt,
+            text_model=models.chat(None).id,
+            image_model=models.images(None).id,
+            speech_model=None if self.narrate is False else models.speech(None).id,
+            size=asked_size(self.size, param="size") or DEFAULT_SIZE,
+            seed=secrets.randbelow(SEEDS) if self.seed is None else self.seed,
+        )
+
+
+@router.post("/v1/pipelines/postcard")
+async def postcard(
+    body: PostcardBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """A picture, a caption for it, and the caption read aloud."""
+    check_configured(context, SendPostcard.pipeline)
+    operation = body.to_postcard(context)
+    output = {"response_format": output_key(body.response_format, "image", ("b64_json",))}
+    return await called(body, operation, request, context, principal, output)

@@ -1,0 +1,129 @@
+"""The postcard pipeline over the shipped fakes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from deployments.fake import FakeChat, FakeSpeech
+from deployments.fake_images import FakeImages
+from pipelines.postcard import PostcardPress
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import Cancelled, Unavailable
+from serve_app.core.images import ImageEvent, Size, TextToImage
+from serve_app.core.options import FakeOptions
+from serve_app.core.postcard import Postcard, SendPostcard
+from serve_app.core.speech import Speak, SpeechEvent
+from serve_app.core.stages import PlainStage
+
+T = TypeVar("T")
+BOAT = SendPostcard(
+    prompt="a red boat",
+    text_model="echo",
+    image_model="squares",
+    speech_model="hum",
+    size=Size(width=64, height=64),
+    seed=7,
+)
+
+
+class Stages(PlainStage):
+    """Notes what begins."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        self.names.append(name)
+        return await super().__call__(name, work)
+
+
+class Reader(FakeSpeech):
+    """Says when it begins, and fails with what it is told to."""
+
+    begun: asyncio.Event
+    error: Exception | None = None
+
+    async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        self.begun.set()
+        if self.error is not None:
+            raise self.error
+        async for event in super().speak(request):
+            yield event
+
+
+class Painter(FakeImages):
+    """Draws once somebody reads: waits forever where both do not work at the same time."""
+
+    waits_for: asyncio.Event | None = None
+
+    async def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+        if self.waits_for is not None:
+            async with asyncio.timeout(5):
+                await self.waits_for.wait()
+        async for event in super().text_to_image(request):
+            yield event
+
+
+class Parts:
+    """A press over fakes."""
+
+    def __init__(self, folder: Path) -> None:
+        blobs, model = FsspecBlobStore(folder), Model(id="fake")
+        self.stages = Stages()
+        self.images = Painter(FakeOptions(task="images"), model, blobs=blobs)
+        self.speech = Reader(FakeOptions(task="speech"), model, blobs=blobs)
+        self.speech.begun = asyncio.Event()
+        chat = FakeChat(FakeOptions(task="chat"), model, blobs=blobs)
+        self.press = PostcardPress(chat, self.images, self.speech, blobs, self.stages)
+
+    async def sent(self, request: SendPostcard = BOAT) -> Postcard:
+        """The last thing that the pipeline yields."""
+        events = [event async for event in self.press.send_postcard(request)]
+        assert isinstance(events[-1], Postcard)
+        return events[-1]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    """New ones for every test."""
+    return Parts(tmp_path)
+
+
+async def test_a_postcard_is_written_drawn_and_read(parts: Parts) -> None:
+    card = await parts.sent()
+    assert set(card.caption.split()) == {"a", "red", "boat"}
+    assert card.picture.mime == "image/png"
+    assert card.sound is not None
+    assert card.sound.mime == "audio/wav"
+    assert card.warnings == ()
+    assert parts.stages.names == ["caption", "picture", "voice"]
+    assert tuple(parts.stages.names) == BOAT.stages
+
+
+async def test_it_is_read_while_it_is_drawn(parts: Parts) -> None:
+    parts.images.waits_for = parts.speech.begun
+    assert (await parts.sent()).sound is not None
+
+
+async def test_without_a_voice_nothing_is_read(parts: Parts) -> None:
+    request = BOAT.model_copy(update={"speech_model": None})
+    card = await parts.sent(request)
+    assert card.sound is None
+    assert tuple(parts.stages.names) == request.stages == ("caption", "picture")
+
+
+async def test_a_caption_that_cannot_be_read_is_told(parts: Parts) -> None:
+    parts.speech.error = Unavailable("the voice is lost")
+    card = await parts.sent()
+    assert card.sound is None
+    assert card.warnings == ("stage 'voice': the voice is lost",)
+
+
+async def test_a_cancelled_postcard_is_none(parts: Parts) -> None:
+    parts.speech.error = Cancelled("the job was cancelled")
+    with pytest.raises(Cancelled):
+        await parts.sent()
