@@ -73,9 +73,8 @@ def main() -> None:
     about, per_stage = machine(), statistics.median(costs)
     print(f"machine: {json.dumps(about)}")
     for name, seconds in times.items():
-        print(
-            f"story, {SCENES} pictures, replicas: {name:4} median {statistics.median(seconds):.2f} s"
-        )
+        middle = statistics.median(seconds)
+        print(f"story of {SCENES} pictures, replicas: {name:4} median {middle:.2f} s")
     print(f"two replicas are {gain:.2f} times as fast as one")
     print(f"a dubbed video adds {per_stage:.1f} ms per stage (median of {len(costs)})")
     file = save_as(
