@@ -31,7 +31,9 @@ LEAST_S = 3.0
 """How long the picture takes whose cost is measured; the steps are chosen for it."""
 
 GUIDANCE = 7.5
-THREADS = 2
+THREADS = 1
+"""With more, the threads of both sides wait for each other wherever the machine does other work."""
+
 SIDE_PX = 512
 MOST_STEPS = 150
 TOGETHER = 4
@@ -104,7 +106,7 @@ def _cost(client: Client, checkpoint: Path, rounds: int) -> tuple[int, Times]:
     client.draw(side=SIDE_PX, steps=2)
     bare = _bare(checkpoint)
     tenth = min(_seconds(lambda: bare(10)) for _ in range(4))
-    steps = min(MOST_STEPS, round(10 * LEAST_S * 1.15 / tenth))
+    steps = min(MOST_STEPS, round(10 * LEAST_S * 1.6 / tenth))
     client.draw(side=SIDE_PX, steps=steps)
     times: Times = {"bare": [], "http": []}
     for number in range(rounds):
@@ -161,7 +163,9 @@ def _show(about: dict[str, Any], steps: int, cost: Times, gains: dict[str, Times
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     bare, through = median(cost["bare"]), median(cost["http"])
     print(f"one picture of {steps} steps: bare {bare:.2f} s, through HTTP {through:.2f} s")
-    print(f"ratio: {through / bare:.3f} (goal: at most 1.05)")
+    # Of neighbours, because other work on the machine comes and goes.
+    ratio = median(h / b for b, h in zip(cost["bare"], cost["http"], strict=True))
+    print(f"ratio, median of the rounds': {ratio:.3f} (goal: at most 1.05)")
     for name, times in gains.items():
         apart, together = median(times["one by one"]), median(times["together"])
         print(f"{TOGETHER} of {name}: one by one {apart:.2f} s, together {together:.2f} s")
