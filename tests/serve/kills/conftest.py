@@ -19,6 +19,7 @@ from serve_app.launch.processes import adopt_orphans, descendants, kill_descenda
 ROOT = Path(__file__).parents[3]
 DELAY_S = 1.0
 SECRET = "the callback secret"
+PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation")
 
 
 def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Server:
                 family("camera", "video", self.diary),
                 family("media", "media", self.diary),
             ],
-            "pipelines": [{"name": n} for n in ("video-dub", "story", "video-generation")],
+            "pipelines": [{"name": name} for name in PIPELINES],
         }
         application = {
             "name": "default",
