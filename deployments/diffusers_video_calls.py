@@ -23,6 +23,8 @@ MAX_STEPS = 150
 STEPS = 50
 """For pipelines that name no number of their own."""
 USUAL_STRENGTH = 0.8
+DECODED_TOGETHER = 8
+"""Frames that Stable Video Diffusion decodes at once; all of them would take the most memory."""
 MOTIONS: dict[CameraMotion, str] = {
     "zoom-in": "the camera slowly zooms in",
     "zoom-out": "the camera slowly zooms out",
@@ -94,7 +96,8 @@ class VideoCall:
             "frame_rate": fps,
             "fps": max(1, round(fps)),
             self._guidance: self._guidance_scale,
-        }
+            "decode_chunk_size": min(count, DECODED_TOGETHER),
+        } | self._decoding
         return arguments | {
             name: value
             for name, value in optional.items()
@@ -128,6 +131,16 @@ class VideoCall:
         asked = (self._request.guidance_scale, self._options.guidance_scale)
         own: float | None = self._defaults.get(self._guidance)
         return next((value for value in asked if value is not None), own)
+
+    @property
+    def _decoding(self) -> dict[str, float]:
+        """LTX's later autoencoders take out the last noise themselves; these are its authors' own
+        numbers.
+        """
+        config = getattr(self._pipeline.vae, "config", {})
+        if not config.get("timestep_conditioning"):
+            return {}
+        return {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
 
     def _words(self) -> dict[str, Any]:
         if not self._takes("prompt"):

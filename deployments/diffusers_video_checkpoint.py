@@ -38,6 +38,8 @@ class VideoCheckpoint:
                 str(directory), local_files_only=True, **arguments
             )
             self.kind = kind_of(self.first, options.max_frames)
+        if options.offload != "none" and hasattr(self.first.vae, "enable_tiling"):
+            self.first.vae.enable_tiling()
         self._pipelines = {type(self.first): self.first}
         self._offload = options.offload
         self._placed: tuple[Any, Offload] | None = None

@@ -4,6 +4,7 @@ Sides are made even, as yuv420p wants them, by repeating the last row or column.
 blocks.
 """
 
+import math
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ import av
 import numpy as np
 
 from deployments.sound_track import SoundTrack
+from deployments.video_decoding import BT709, UNSAID, Colours
 from serve_app.core.errors import InternalError
 from serve_app.core.images import Size
 from serve_app.core.video import VideoQuality
@@ -20,9 +22,9 @@ from serve_app.core.video import VideoQuality
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 TICKS_PER_S = 90_000
-BT709 = 1
-"""Matrix, primaries and transfer of ITU-T H.273."""
 STUDIO_RANGE = 1
+BT601, SMPTE170M = 5, 6
+"""The same matrix by two numbers."""
 PRESETS: dict[VideoQuality, dict[str, str]] = {
     "draft": {"preset": "ultrafast", "crf": "26"},
     "fast": {"preset": "veryfast", "crf": "20"},
@@ -45,10 +47,26 @@ def exact_rate(fps: float) -> Fraction:
 
 
 def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality = "fast") -> Any:
-    """An H.264 stream in an open container; `size` has even sides."""
-    picture = output.add_stream("libx264", rate=rate, options=PRESETS[quality])
+    """An H.264 stream in an open container; `size` has even sides.
+
+    Frames are never reordered. With B-frames libx264 wrote one film in a hundred differently from
+    the same frames, in a process with torch; and frames with times of their own would be decoded at
+    times that fit no duration.
+    """
+    picture = output.add_stream("libx264", rate=rate, options=PRESETS[quality] | {"bf": "0"})
     picture.width, picture.height, picture.pix_fmt = size.width, size.height, "yuv420p"
     return picture
+
+
+def studio_frame(pixels: Pixels, colours: Colours = BT709) -> Any:
+    """RGB as a frame in yuv420p; sides are made even as in VideoWriter."""
+    height, width = pixels.shape[:2]
+    if height % 2 or width % 2:
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    # Decoders take the matrix of old television where none is said.
+    matrix = colours.matrix if colours.matrix not in (UNSAID, SMPTE170M) else BT601
+    return frame.reformat(format="yuv420p", dst_colorspace=matrix)
 
 
 class VideoWriter:
@@ -56,8 +74,9 @@ class VideoWriter:
     where MP4 can carry it, else encoded, and ends with the picture.
 
     As a context manager it closes the file; the film is whole only after `finish`. With `is_timed`
-    every frame has a time of its own, else they are `fps` to a second. InvalidRequest with
-    `sound_param` when the sound cannot be decoded.
+    every frame has a time of its own, else they are `fps` to a second. With `keeps_sound` all of
+    the sound is there, however long it is. InvalidRequest with `sound_param` when the sound cannot
+    be decoded.
     """
 
     def __init__(
@@ -70,12 +89,16 @@ class VideoWriter:
         sound: Path | None = None,
         sound_param: str = "video",
         is_timed: bool = False,
+        colours: Colours = BT709,
+        keeps_sound: bool = False,
     ) -> None:
         self._given = size
         self.size = even_size(size)
         self._rate = exact_rate(fps)
         self._base = Fraction(1, TICKS_PER_S) if is_timed else 1 / self._rate
         self._is_timed = is_timed
+        self._colours = colours
+        self._keeps_sound = keeps_sound
         self.num_frames = 0
         self.duration_s = 0.0
         self._last_ticks = -1
@@ -103,9 +126,18 @@ class VideoWriter:
 
     def write(self, pixels: Pixels, *, at_s: float | None = None) -> None:
         """The next frame; `at_s` is when it is shown, later than the one before."""
-        frame: Any = av.VideoFrame.from_ndarray(self._padded(pixels), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=BT709)
-        frame.colorspace, frame.color_range = BT709, STUDIO_RANGE
+        height, width = pixels.shape[:2]
+        if (width, height) != (self._given.width, self._given.height):
+            raise InternalError(f"a frame of {width}x{height} does not fit into this film")
+        self.write_frame(studio_frame(pixels, self._colours), at_s=at_s)
+
+    def write_frame(self, frame: Any, *, at_s: float | None = None) -> None:
+        """As `write`, for a frame in yuv420p of the film's own size and colours, which is taken."""
+        if (frame.width, frame.height) != (self.size.width, self.size.height):
+            raise InternalError(f"a frame of {frame.width}x{frame.height} does not fit")
+        frame.pict_type = 0
+        frame.colorspace, frame.color_range = self._colours.matrix, STUDIO_RANGE
+        frame.color_primaries, frame.color_trc = self._colours[1:]
         frame.pts = self._ticks(at_s)
         frame.time_base = self._base
         self._mux(self._picture.encode(frame))
@@ -120,7 +152,7 @@ class VideoWriter:
             raise InternalError("a film without frames was to be written")
         self._mux([*self._picture.encode(None), None])
         if self._sound:
-            self._sound.write_until(self.duration_s)
+            self._sound.write_until(math.inf if self._keeps_sound else self.duration_s)
             self._sound.finish()
         self._stack.close()
 
@@ -137,12 +169,10 @@ class VideoWriter:
 
     def _begun(self, quality: VideoQuality) -> Any:
         picture = add_picture(self._output, self.size, self._rate, quality)
-        if self._is_timed:
-            # Frames out of order would be decoded at times that fit no duration.
-            picture.options = picture.options | {"bf": "0"}
         context = picture.codec_context
         context.time_base = self._base
-        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.colorspace = self._colours.matrix
+        context.color_primaries, context.color_trc = self._colours[1:]
         context.color_range = STUDIO_RANGE
         return picture
 
@@ -153,12 +183,3 @@ class VideoWriter:
             ticks = max(self._last_ticks + 1, round(at_s * TICKS_PER_S))
         self._last_ticks = ticks
         return ticks
-
-    def _padded(self, pixels: Pixels) -> Pixels:
-        height, width = pixels.shape[:2]
-        if (width, height) != (self._given.width, self._given.height):
-            raise InternalError(f"a frame of {width}x{height} does not fit into this film")
-        below, beside = self.size.height - height, self.size.width - width
-        if below or beside:
-            pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
-        return np.ascontiguousarray(pixels)
