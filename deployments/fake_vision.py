@@ -17,7 +17,13 @@ from serve_app.core.depth import DepthEvent, DepthMap, EstimateDepth
 from serve_app.core.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.streams import closing
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
 
 
 class FakeUpscaling(FakeEngine):
@@ -29,6 +35,20 @@ class FakeUpscaling(FakeEngine):
         async with self.working("upscale", request.image.sha256):
             async for event in upscaling.upscale(request):
                 yield event
+
+    async def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """As `upscale`, every frame."""
+        from av.video.reformatter import Interpolation
+
+        from deployments.video_scaling import ResampledFrames, VideoScaling
+
+        frames = ResampledFrames(Interpolation.POINT)
+        scaling = VideoScaling(frames, engine="fake", blobs=self.blobs)
+        async with self.working("upscale_video", request.video.sha256):
+            events = scaling.upscale_video(request)
+            async with closing(events):
+                async for event in events:
+                    yield event
 
 
 class FakeDepth(FakeEngine):

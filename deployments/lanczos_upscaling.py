@@ -12,7 +12,12 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import LanczosOptions
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
 
 WARNING = (
     "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
@@ -32,7 +37,7 @@ class LanczosUpscaling:
         path: Path | None,  # noqa: ARG002
         blobs: BlobStore,
     ) -> None:
-        self._engine = options.engine
+        self._engine, self._blobs = options.engine, blobs
         self._upscaling = PictureUpscaling(_resized, engine=options.engine, blobs=blobs)
 
     async def start(self) -> None:
@@ -43,13 +48,26 @@ class LanczosUpscaling:
 
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """See Upscaler."""
+        self._check_allowed(request)
+        return self._upscaling.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        from av.video.reformatter import Interpolation
+
+        from deployments.video_scaling import ResampledFrames, VideoScaling
+
+        self._check_allowed(request)
+        frames = ResampledFrames(Interpolation.LANCZOS, WARNING)
+        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
+
+    def _check_allowed(self, request: UpscaleImage | UpscaleVideo) -> None:
         if not request.allows_resize:
             raise BackendUnavailable(
                 f"model {request.model!r} only resizes; allow that with 'allow_resize': true",
                 param="allow_resize",
                 provider=self._engine,
             )
-        return self._upscaling.upscale(request)
 
 
 def _resized(image: Image.Image, scale: int) -> Iterator[Progress | Enlarged]:

@@ -19,7 +19,12 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import SpandrelOptions
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """What spandrel's loader reads, the safest first; the others are unpickled by its restricted
@@ -29,7 +34,7 @@ WHOLE_PX = 1 << 20
 
 
 class SpandrelUpscaling:
-    """An Upscaler. Pictures are enlarged one after the other in one thread."""
+    """An Upscaler. Pictures and frames are enlarged one after the other in one thread."""
 
     context_length: int | None = None
 
@@ -41,6 +46,7 @@ class SpandrelUpscaling:
         is_whole = self._network.tiling.name == "INTERNAL"
         tile_px = WHOLE_PX if is_whole else options.tile_px
         self._tiling = Tiling(tile_px, options.overlap_px)
+        self._engine, self._blobs = options.engine, blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spandrel")
         self._upscaling = PictureUpscaling(
             self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
@@ -57,6 +63,13 @@ class SpandrelUpscaling:
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """See Upscaler."""
         return self._upscaling.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        from deployments.video_scaling import EnlargedFrames, VideoScaling
+
+        frames = EnlargedFrames(self._enlarged, self._thread)
+        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
         return enlarged(image, wanted, Network(self._network.scale, self._run), self._tiling)

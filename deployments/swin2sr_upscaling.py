@@ -17,11 +17,16 @@ from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import Swin2srOptions
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
 
 
 class Swin2srUpscaling:
-    """An Upscaler. Pictures are enlarged one after the other in one thread."""
+    """An Upscaler. Pictures and frames are enlarged one after the other in one thread."""
 
     context_length: int | None = None
 
@@ -44,6 +49,7 @@ class Swin2srUpscaling:
         self._scale = int(config.upscale)
         self._channels = int(config.num_channels)
         self._tiling = Tiling(options.tile_px, options.overlap_px, self._step_px)
+        self._engine, self._blobs = options.engine, blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="swin2sr")
         self._upscaling = PictureUpscaling(
             self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
@@ -60,6 +66,13 @@ class Swin2srUpscaling:
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """See Upscaler."""
         return self._upscaling.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        from deployments.video_scaling import EnlargedFrames, VideoScaling
+
+        frames = EnlargedFrames(self._enlarged, self._thread)
+        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
         return enlarged(image, wanted, Network(self._scale, self._run), self._tiling)

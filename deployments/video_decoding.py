@@ -4,7 +4,7 @@ Everything here blocks. Iterators are closed by who stops early, which closes th
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,14 @@ UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 """Their packets say nothing of when a frame is shown, only of the order."""
 STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
 FALLBACK_RATE = 25.0
+FULL_RANGE = 2
+UNSAID = 2
+SAID_COLOURS = (
+    {1, 4, 5, 6, 7, 9},
+    {1, 4, 5, 6, 7, 8, 9, 11, 12, 22},
+    {1, 4, 5, 6, 7, 8, 13, 14, 15},
+)
+"""Matrices, primaries and transfers that H.264 can say and that stand for standard range."""
 WHOLE_SHARE = 0.9
 
 
@@ -33,15 +41,64 @@ class Frame(NamedTuple):
     pixels: Pixels
 
 
+class Colours(NamedTuple):
+    """Matrix, primaries and transfer of a picture in studio range, as ITU-T H.273 numbers them."""
+
+    matrix: int = 1
+    primaries: int = 1
+    transfer: int = 1
+
+
+BT709 = Colours()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame as the decoder gives it; `at_s` as in Frame."""
+
+    at_s: float
+    frame: Any
+    stream: Any
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its planes can be used as they are: upright, square pixels, studio range."""
+        frame = self.frame
+        return (
+            frame.format.name.startswith("yuv4")
+            and frame.color_range != FULL_RANGE
+            and not is_high_range(frame)
+            and _quarter_turns(frame) == 0
+            and _square_size(frame, self.stream)[0] == frame.width
+        )
+
+    @property
+    def colours(self) -> Colours:
+        """What its planes stand for; those that have no meaning are left unsaid."""
+        frame = self.frame
+        said = (frame.colorspace, frame.color_primaries, frame.color_trc)
+        pairs = zip(said, SAID_COLOURS, strict=True)
+        return Colours(*(int(v) if int(v) in known else UNSAID for v, known in pairs))
+
+    def pixels(self) -> Pixels:
+        """As in Frame."""
+        return _pixels(self.frame, self.stream)
+
+
 @dataclass(frozen=True)
 class Film:
-    """What a file says of itself; `size` is upright and of square pixels. `fps` is the average."""
+    """What a file says of itself; `size` is upright and of square pixels. `fps` is the average.
+    `colours` are those of planes that can be used as they are.
+    """
 
     size: Size
     fps: float
     duration_s: float | None
     num_frames: int | None
     has_sound: bool
+    num_sounds: int = 0
+    colours: Colours = BT709
+    is_high_range: bool = False
 
 
 def probed(path: Path, *, param: str) -> Film:
@@ -54,6 +111,7 @@ def probed(path: Path, *, param: str) -> Film:
         first = next(iter(container.decode(stream)), None)
         if first is None:
             raise _undecodable(param)
+        shown = Shown(0.0, first, stream)
         width, height = _upright_size(first, stream)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
         duration_s = _duration_s(container, stream)
@@ -64,6 +122,9 @@ def probed(path: Path, *, param: str) -> Film:
             duration_s=duration_s,
             num_frames=counted,
             has_sound=bool(container.streams.audio),
+            num_sounds=len(container.streams.audio),
+            colours=shown.colours if shown.is_plain else BT709,
+            is_high_range=is_high_range(first),
         )
 
 
@@ -73,10 +134,17 @@ def film_frames(path: Path, *, param: str) -> Generator[Frame]:
 
     Raises as `probed`, and InvalidRequest at the end when much of the film is missing.
     """
+    with closing(shown_frames(path, param=param)) as frames:
+        for shown in frames:
+            yield Frame(shown.at_s, shown.pixels())
+
+
+def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
+    """The frames as `film_frames`, as the decoder gives them."""
     with _opened(path, param) as (container, stream):
         reading = _Reading(container, stream)
         for frame in reading.frames():
-            yield Frame(reading.shown_s(frame), _pixels(frame, stream))
+            yield Shown(reading.shown_s(frame), frame, stream)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)

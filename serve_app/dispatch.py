@@ -8,6 +8,7 @@ from serve_app.core.depth import EstimateDepth
 from serve_app.core.embeddings import Embed
 from serve_app.core.face_swap import SwapFaces
 from serve_app.core.images import ImageToImage, Inpaint, TextToImage
+from serve_app.core.interpolation import InterpolateVideo
 from serve_app.core.message import Message
 from serve_app.core.operations import Operation
 from serve_app.core.pipelines import PipelineOperation
@@ -16,7 +17,7 @@ from serve_app.core.segmentation import SegmentImage
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
-from serve_app.core.upscaling import UpscaleImage
+from serve_app.core.upscaling import UpscaleImage, UpscaleVideo
 from serve_app.core.voice_conversion import ConvertVoice
 from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
@@ -54,6 +55,10 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
             return models.faces(operation.model).runs.swap_faces(operation)
         case UpscaleImage():
             return models.upscaling(operation.model).runs.upscale(operation)
+        case UpscaleVideo():
+            return models.upscaling(operation.model).runs.upscale_video(operation)
+        case InterpolateVideo():
+            return models.interpolation(operation.model).runs.interpolate(operation)
         case EstimateDepth():
             return models.depth(operation.model).runs.estimate_depth(operation)
         case DescribeImage():

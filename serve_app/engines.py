@@ -25,6 +25,7 @@ from serve_app.core.options import (
     LanczosOptions,
     MfccOptions,
     OpencvFacesOptions,
+    OpticalFlowOptions,
     PiperOptions,
     PocketsphinxOptions,
     PocketTtsOptions,
@@ -95,6 +96,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.camera_moves import CameraMoves
 
             return CameraMoves(options, model, path=path, blobs=blobs)
+        case OpticalFlowOptions() as options:
+            from deployments.flow_interpolation import FlowInterpolation
+
+            return FlowInterpolation(options, model, path=path, blobs=blobs)
         case VllmOptions() as options:
             from deployments.vllm_chat import VllmChat
 
@@ -231,6 +236,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             from deployments.fake_video import FakeVideo
 
             return FakeVideo(options, model, blobs=blobs)
+        case "interpolation":
+            from deployments.fake_interpolation import FakeInterpolation
+
+            return FakeInterpolation(options, model, blobs=blobs)
         case "stems":
             from deployments.fake_stems import FakeStems
 

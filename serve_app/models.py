@@ -15,6 +15,7 @@ from serve_app.core.embeddings import EmbeddingModel
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.face_swap import FaceModel
 from serve_app.core.images import ImageModel
+from serve_app.core.interpolation import Interpolator
 from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.message import Message
 from serve_app.core.options import Task
@@ -43,6 +44,7 @@ AnyModel = (
     | DepthEstimator
     | ImageDescriber
     | VideoModel
+    | Interpolator
     | StemSeparator
     | VoiceConverter
     | MediaProcessor
@@ -67,6 +69,7 @@ TASK_NAMES: dict[Task, str] = {
     "depth": "depth",
     "captioning": "captioning",
     "video": "video",
+    "interpolation": "frame interpolation",
     "stems": "stem separation",
     "conversion": "voice conversion",
     "media": "media",
@@ -205,6 +208,11 @@ class Models:
     def video(self, name: str | None) -> Found[VideoModel]:
         """A model that makes films."""
         return cast("Found[VideoModel]", self._for("video", name, self.config.defaults.video))
+
+    def interpolation(self, name: str | None) -> Found[Interpolator]:
+        """A model that puts frames between frames."""
+        found = self._for("interpolation", name, self.config.defaults.interpolation)
+        return cast("Found[Interpolator]", found)
 
     def every_video(self) -> list[Found[VideoModel]]:
         """All models that make films."""

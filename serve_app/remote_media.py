@@ -14,6 +14,7 @@ from serve_app.core.face_swap import (
 )
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
+from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import (
     BurnSubtitles,
@@ -26,7 +27,12 @@ from serve_app.core.segmentation import SegmentEvent, SegmentImage
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
 from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.core.voice_conversion import ConversionEvent, ConvertVoice
 from serve_app.remote import Remote
@@ -108,6 +114,10 @@ class RemoteUpscaling(Remote):
         """See Upscaler."""
         return self._stream("upscale", request.model, request)
 
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        return self._stream("upscale_video", request.model, request)
+
 
 class RemoteDepth(Remote):
     """A DepthEstimator."""
@@ -131,6 +141,14 @@ class RemoteVideo(Remote):
     def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
         """See VideoModel."""
         return self._stream("generate_video", request.model, request)
+
+
+class RemoteInterpolation(Remote):
+    """An Interpolator."""
+
+    def interpolate(self, request: InterpolateVideo) -> AsyncGenerator[InterpolationEvent]:
+        """See Interpolator."""
+        return self._stream("interpolate", request.model, request)
 
 
 class RemoteStems(Remote):

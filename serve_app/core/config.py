@@ -58,10 +58,11 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "images": ("image_generation", "image_to_image", "inpainting"),
     "segmentation": ("image_segmentation",),
     "faces": ("object_detection",),
-    "upscaling": ("image_upscaling",),
+    "upscaling": ("image_upscaling", "video_upscaling"),
     "depth": ("depth_estimation",),
     "captioning": ("image_to_text",),
     "video": ("video_generation",),
+    "interpolation": ("video_interpolation",),
     "stems": ("audio_to_audio",),
     "conversion": ("audio_to_audio",),
     "media": (),
@@ -70,6 +71,7 @@ PipelineName = Literal[
     "video-dub",
     "video-subtitle",
     "video-generation",
+    "image-to-video",
     "story",
 ]
 INGRESS = "ingress"
@@ -140,6 +142,7 @@ class Defaults(Section):
     captioning: str | None = None
     conversion: str | None = None
     video: str | None = None
+    interpolation: str | None = None
 
 
 class AppConfig(Section):

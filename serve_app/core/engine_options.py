@@ -18,6 +18,7 @@ Task = Literal[
     "depth",
     "captioning",
     "video",
+    "interpolation",
     "stems",
     "media",
     "conversion",

@@ -8,7 +8,9 @@ from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.depth import DepthMap, EstimateDepth
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.face_swap import SwapFaces, SwappedFaces
+from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
+from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
@@ -17,7 +19,7 @@ from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.story import TellStory, ToldStory
 from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.upscaling import UpscaledImage, UpscaleImage
+from serve_app.core.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.video_generation import ProduceVideo, Videos
 from serve_app.core.video_subtitles import Subtitles, SubtitleVideo
@@ -38,6 +40,8 @@ Operation = (
     | SegmentImage
     | SwapFaces
     | UpscaleImage
+    | UpscaleVideo
+    | InterpolateVideo
     | EstimateDepth
     | DescribeImage
     | SeparateStems
@@ -46,6 +50,7 @@ Operation = (
     | DubVideo
     | SubtitleVideo
     | TellStory
+    | AnimatePrompt
 )
 
 
@@ -76,6 +81,8 @@ Result = (
     | Segments
     | SwappedFaces
     | UpscaledImage
+    | UpscaledVideo
+    | InterpolatedVideo
     | DepthMap
     | ImageDescription
     | Stems
@@ -84,6 +91,7 @@ Result = (
     | DubbedVideo
     | Subtitles
     | ToldStory
+    | AnimatedPrompt
 )
 
 OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
@@ -106,9 +114,12 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "audio.stems": (SeparateStems, Stems),
     "audio.convert": (ConvertVoice, ConvertedVoice),
     "video.generation": (ProduceVideo, Videos),
+    "video.upscale": (UpscaleVideo, UpscaledVideo),
+    "video.interpolate": (InterpolateVideo, InterpolatedVideo),
     "pipeline.video-dub": (DubVideo, DubbedVideo),
     "video.subtitle": (SubtitleVideo, Subtitles),
     "pipeline.story": (TellStory, ToldStory),
+    "pipeline.image-to-video": (AnimatePrompt, AnimatedPrompt),
 }
 """By public name: the part before the dot is the operation's medium, where it has one."""
 

@@ -35,6 +35,7 @@ from serve_app.core.video_options import (
     AvOptions,
     CameraMovesOptions,
     DiffusersVideoOptions,
+    OpticalFlowOptions,
     VideoOptions,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "LanczosOptions",
     "MfccOptions",
     "OpencvFacesOptions",
+    "OpticalFlowOptions",
     "PiperOptions",
     "PocketTtsOptions",
     "PocketsphinxOptions",
@@ -104,6 +106,7 @@ AnyEngineOptions = Annotated[
     | DiffusersOptions
     | DiffusersVideoOptions
     | CameraMovesOptions
+    | OpticalFlowOptions
     | VllmOptions
     | FasterWhisperOptions
     | PocketsphinxOptions

@@ -1,4 +1,4 @@
-"""Upscaling: pictures made larger."""
+"""Upscaling: pictures and films made larger."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
@@ -10,6 +10,7 @@ from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
 
 Scale = Literal[2, 3, 4, 8]
+VideoFactor = Literal[2, 3, 4]
 
 
 class UpscaleImage(Message):
@@ -39,11 +40,53 @@ class UpscaledImage(MediaResult):
 UpscaleEvent = Progress | UpscaledImage
 
 
+class UpscaleVideo(Message):
+    """Make every frame of `video` `factor` times as wide and as high; the rest is as in
+    UpscaleImage. Films of more than `max_duration_s` are refused.
+    """
+
+    model: str
+    video: Blob
+    factor: VideoFactor = 2
+    allows_resize: bool = False
+    max_duration_s: float = Field(default=7200, gt=0)
+
+
+class UpscaledVideo(MediaResult):
+    """An MP4 with H.264 in yuv420p, its frames shown when those of the source are, with the
+    source's sound. `size` has even sides; `fps` is the average; `engine` is what made it.
+    """
+
+    video: Blob
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    engine: str
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {
+            self.video.sha256: Facts(
+                width=self.size.width, height=self.size.height, duration_s=self.duration_s
+            )
+        }
+
+
+VideoUpscaleEvent = Progress | UpscaledVideo
+
+
 class Upscaler(Protocol):
-    """Makes pictures larger."""
+    """Makes pictures and films larger."""
 
     def upscale(self, request: UpscaleImage) -> AsyncIterator[UpscaleEvent]:
         """Progress in tiles, last the result. BackendUnavailable when the engine only resizes and
         the request does not allow that; PayloadTooLarge with `param` `image` or `scale`.
+        """
+        ...
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncIterator[VideoUpscaleEvent]:
+        """Progress in frames, last the film. Raises as `upscale`, with `param` `video` or
+        `upscale_factor`; InvalidRequest for what is no film.
         """
         ...

@@ -60,6 +60,13 @@ class CameraMovesOptions(VideoOptions):
     needs_still: Literal[True] = True
 
 
+class OpticalFlowOptions(EngineOptions):
+    """Frames put in between by OpenCV's optical flow, both ways; needs no model."""
+
+    engine: Literal["optical_flow"] = "optical_flow"
+    task: Literal["interpolation"] = "interpolation"
+
+
 class AvOptions(EngineOptions):
     """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs."""
 

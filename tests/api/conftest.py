@@ -15,6 +15,7 @@ from deployments.fake_conversion import FakeConversion
 from deployments.fake_diarization import FakeDiarization
 from deployments.fake_faces import FakeFaces
 from deployments.fake_images import FakeImages
+from deployments.fake_interpolation import FakeInterpolation
 from deployments.fake_segmentation import FakeSegmentation
 from deployments.fake_stems import FakeStems
 from deployments.fake_video import FakeVideo
@@ -104,6 +105,11 @@ FAMILIES: list[dict[str, Any]] = [
         "options": {"engine": "fake", "task": "video"},
         "models": [{"id": "lights", "created": 1}],
     },
+    {
+        "name": "interpolation",
+        "options": {"engine": "fake", "task": "interpolation"},
+        "models": [{"id": "flow", "created": 1}],
+    },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
 ENGINES = {
@@ -120,6 +126,7 @@ ENGINES = {
     "depth": FakeDepth,
     "captioning": FakeCaptions,
     "video": FakeVideo,
+    "interpolation": FakeInterpolation,
     "stems": FakeStems,
     "conversion": FakeConversion,
     "media": fake.FakeMedia,

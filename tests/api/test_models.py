@@ -47,6 +47,7 @@ ALL = [
     "repeater",
     "bright",
     "lights",
+    "flow",
 ]
 
 
@@ -85,6 +86,7 @@ async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncCli
         "repeater": "image",
         "bright": "image",
         "lights": "video",
+        "flow": "video",
     }
     for entry in await listed(client):
         assert entry["capabilities"]
@@ -109,7 +111,7 @@ async def test_coarse_names_come_before_fine_ones(client: httpx.AsyncClient) -> 
         ("?type=text", ["echo"]),
         ("?type=vision", ["org/eye"]),
         ("?type=audio", ["auto", "whisper-base"]),
-        ("?type=video", ["lights"]),
+        ("?type=video", ["lights", "flow"]),
         ("?capability=llm", ["echo", "org/eye"]),
         ("?capability=image_to_text", ["org/eye"]),
         ("?capability=asr", ["auto", "whisper-base"]),

@@ -47,6 +47,8 @@ ROUTES = {
     "/v1/images/depth": {"post"},
     "/v1/audio/stems": {"post"},
     "/v1/video/generations": {"post"},
+    "/v1/video/upscale": {"post"},
+    "/v1/video/interpolate": {"post"},
     "/v1/pipelines/video-dub": {"post"},
 }
 

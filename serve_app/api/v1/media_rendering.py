@@ -10,13 +10,15 @@ from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
 from serve_app.core.face_swap import SwappedFaces
 from serve_app.core.images import Images
+from serve_app.core.interpolation import InterpolatedVideo
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.operations import SpokenSound
 from serve_app.core.segmentation import Segment, Segments
 from serve_app.core.stems import Stems
 from serve_app.core.story import ToldStory
-from serve_app.core.upscaling import UpscaledImage
+from serve_app.core.upscaling import UpscaledImage, UpscaledVideo
+from serve_app.core.video import GeneratedVideo
 from serve_app.core.video_dub import DubbedVideo
 from serve_app.core.video_generation import Videos
 from serve_app.core.video_subtitles import Subtitles
@@ -56,6 +58,10 @@ class MediaRendering:
                 return _envelope(job, [await self._item(job, result.audio, key)], result.warnings)
             case Videos():
                 return await self._filmed(job, result)
+            case UpscaledVideo() | InterpolatedVideo():
+                key = job.output.get("response_format", "url")
+                item = await self._item(job, result.video, key) | _film(result)
+                return _envelope(job, [item | {"engine": result.engine}], result.warnings)
             case DubbedVideo():
                 return await self._dubbed(job, result)
             case Subtitles():
@@ -123,15 +129,7 @@ class MediaRendering:
     async def _filmed(self, job: Job, videos: Videos) -> dict[str, Any]:
         key = job.output.get("response_format", "url")
         items = [
-            await self._item(job, film.video, key)
-            | {
-                "width": film.size.width,
-                "height": film.size.height,
-                "fps": film.fps,
-                "num_frames": film.num_frames,
-                "duration": film.duration_s,
-                "seed": film.seed,
-            }
+            await self._item(job, film.video, key) | _film(film) | {"seed": film.seed}
             for film in videos.videos
         ]
         return _envelope(job, items, videos.warnings)
@@ -165,6 +163,14 @@ class MediaRendering:
         except NotFound:
             return None
         return base64.b64encode(data).decode()
+
+
+def _film(film: GeneratedVideo | UpscaledVideo | InterpolatedVideo) -> dict[str, Any]:
+    return film.size.model_dump() | {
+        "fps": film.fps,
+        "num_frames": film.num_frames,
+        "duration": film.duration_s,
+    }
 
 
 def _found(segment: Segment) -> dict[str, Any]:

@@ -32,6 +32,7 @@ TYPES: dict[Task, ModelType] = {
     "conversion": "audio",
     "images": "image",
     "video": "video",
+    "interpolation": "video",
     "segmentation": "image",
     "faces": "image",
     "upscaling": "image",
@@ -59,7 +60,8 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     ),
     "segmentation": ("v1/images/segment",),
     "faces": ("v1/images/faceswap",),
-    "upscaling": ("v1/images/upscale",),
+    "upscaling": ("v1/images/upscale", "v1/video/upscale"),
+    "interpolation": ("v1/video/interpolate",),
     "depth": ("v1/images/depth",),
     "captioning": (),
 }

@@ -26,7 +26,9 @@ from serve_app.api.v1 import (
     transcriptions,
     upscaling,
     video,
+    video_interpolation,
     video_subtitles,
+    video_upscaling,
     voices,
 )
 
@@ -51,6 +53,8 @@ PARTS = (
     face_swap,
     dub,
     video_subtitles,
+    video_upscaling,
+    video_interpolation,
     story,
     files,
     archive,
