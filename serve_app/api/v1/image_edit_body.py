@@ -37,7 +37,7 @@ BodyT = TypeVar("BodyT", bound="SourceBody")
 
 
 class SourceBody(ImageBody):
-    """What all routes that draw over an image share. Of several images the others are references."""
+    """Of several images the first is drawn over, and the others are references."""
 
     image: Pictures
     strength: Strength | None = None
