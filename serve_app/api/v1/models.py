@@ -39,7 +39,7 @@ TYPES: dict[Task, ModelType] = {
     "depth": "image",
     "captioning": "vision",
 }
-INTERNAL = {"id", "context_length", "video", "memory_mb", "requests", "last_used"}
+INTERNAL = {"id", "context_length", "video", "memory_mb", "requests", "last_used", "loads"}
 """What a model's state says elsewhere, or to administrators only."""
 UNLISTED: frozenset[Task] = frozenset({"diarization"})
 """What no request can name."""
