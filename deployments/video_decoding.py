@@ -6,6 +6,7 @@ Everything here blocks. Iterators are closed by who stops early, which closes th
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,11 +55,11 @@ BT709 = Colours()
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame as the decoder gives it; `at_s` as in Frame."""
+    """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels."""
 
     at_s: float
     frame: Any
-    stream: Any
+    aspect: Fraction | None
 
     @property
     def is_plain(self) -> bool:
@@ -69,7 +70,7 @@ class Shown:
             and frame.color_range != FULL_RANGE
             and not is_high_range(frame)
             and _quarter_turns(frame) == 0
-            and _square_size(frame, self.stream)[0] == frame.width
+            and _square_size(frame, self.aspect)[0] == frame.width
         )
 
     @property
@@ -82,7 +83,7 @@ class Shown:
 
     def pixels(self) -> Pixels:
         """As in Frame."""
-        return _pixels(self.frame, self.stream)
+        return _pixels(self.frame, self.aspect)
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ def probed(path: Path, *, param: str) -> Film:
         first = next(iter(container.decode(stream)), None)
         if first is None:
             raise _undecodable(param)
-        shown = Shown(0.0, first, stream)
-        width, height = _upright_size(first, stream)
+        shown = Shown(0.0, first, stream.sample_aspect_ratio)
+        width, height = _upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
         duration_s = _duration_s(container, stream)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
@@ -144,7 +145,7 @@ def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
     with _opened(path, param) as (container, stream):
         reading = _Reading(container, stream)
         for frame in reading.frames():
-            yield Shown(reading.shown_s(frame), frame, stream)
+            yield Shown(reading.shown_s(frame), frame, stream.sample_aspect_ratio)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)
@@ -239,8 +240,8 @@ class _Reading:
         )
 
 
-def _pixels(frame: Any, stream: Any) -> Pixels:
-    width, height = _square_size(frame, stream)
+def _pixels(frame: Any, aspect: Fraction | None) -> Pixels:
+    width, height = _square_size(frame, aspect)
     if is_high_range(frame):
         pixels = standard_range(frame, width, height)
     else:
@@ -248,16 +249,15 @@ def _pixels(frame: Any, stream: Any) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, k=_quarter_turns(frame)))
 
 
-def _square_size(frame: Any, stream: Any) -> tuple[int, int]:
+def _square_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
     """As stored, with the width that makes pixels square."""
-    ratio = stream.sample_aspect_ratio
-    if not ratio or ratio == 1 or not 0.1 < ratio < 10:
+    if not aspect or aspect == 1 or not 0.1 < aspect < 10:
         return frame.width, frame.height
-    return max(1, round(frame.width * float(ratio))), frame.height
+    return max(1, round(frame.width * float(aspect))), frame.height
 
 
-def _upright_size(frame: Any, stream: Any) -> tuple[int, int]:
-    width, height = _square_size(frame, stream)
+def _upright_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
+    width, height = _square_size(frame, aspect)
     return (height, width) if _quarter_turns(frame) % 2 else (width, height)
 
 

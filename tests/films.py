@@ -1,12 +1,14 @@
 """What a film really is, as a decoder finds it; and pictures whose motion can be followed."""
 
 import io
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
+import imageio_ffmpeg
 import numpy as np
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -55,6 +57,23 @@ def check_playable(data: bytes, *, size: tuple[int, int], fps: float, frames: in
     assert found.frames == frames
     assert abs(found.duration_s - frames / fps) < 0.5 / fps
     return found
+
+
+def sound_packets(data: bytes) -> list[tuple[int, bytes]]:
+    """What the first sound track is made of, as stored, and when each piece is heard, counted from
+    the first.
+    """
+    with av.open(io.BytesIO(data)) as container:
+        sound = container.streams.audio[0]
+        packets = [packet for packet in container.demux(sound) if packet.pts is not None]
+        begin = packets[0].pts or 0
+        return [((packet.pts or 0) - begin, bytes(packet)) for packet in packets]
+
+
+def ffmpeg(*arguments: object) -> None:
+    """The binary that imageio-ffmpeg brings, which shares no code with the server's own reading."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)]
+    subprocess.run(command, check=True)
 
 
 def decoded(data: bytes) -> list[Pixels]:
