@@ -77,8 +77,10 @@ def error_response(error: AppError, path: str) -> JSONResponse:
 
 
 def error_headers(error: AppError) -> dict[str, str]:
-    """What tells a client how to react: `Retry-After`, `x-should-retry`, `WWW-Authenticate`."""
-    headers: dict[str, str] = {}
+    """What tells a client how to react: `Retry-After`, `x-should-retry`, `WWW-Authenticate`; and
+    the job that failed.
+    """
+    headers: dict[str, str] = {} if error.job_id is None else {"X-Job-ID": error.job_id}
     wait_s = error.retry_after_s
     if wait_s is None and isinstance(error, QueueFull | ModelNotReady | RateLimited):
         wait_s = UNKNOWN_WAIT_S
@@ -121,7 +123,7 @@ def from_validation(error: RequestValidationError) -> InvalidRequest:
     for item in errors:
         item["loc"] = item["loc"][1:]
         if item["type"] == "json_invalid":
-            item["loc"] = ()
+            item |= {"loc": (), "msg": "the body is no JSON"}
     return from_validation_errors(errors, error.body if where == "body" else None)
 
 
@@ -131,8 +133,7 @@ def from_validation_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> In
     """
     first = max(errors, key=_how_telling) if errors else {}
     param = field_path(first.get("loc", ()), body)
-    message = str(first.get("msg", "the request is invalid"))
-    message = message.removeprefix("Value error, ")
+    message = _said(first)
     message = message[:1].lower() + message[1:]
     return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
 
@@ -153,6 +154,17 @@ def field_path(loc: Sequence[str | int], body: Any) -> str:
         elif value is None or (is_last and isinstance(value, Mapping)):
             path += f".{part}" if path else part
     return path
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What pydantic says, which calls the characters of some texts items."""
+    limits = error.get("ctx", {})
+    match error.get("type"), error.get("input"):
+        case "too_short", str():
+            return f"string should have at least {limits['min_length']} character(s)"
+        case "too_long", str():
+            return f"string should have at most {limits['max_length']} characters"
+    return str(error.get("msg", "the request is invalid")).removeprefix("Value error, ")
 
 
 def _how_telling(error: Mapping[str, Any]) -> tuple[bool, int]:

@@ -2,21 +2,27 @@
 
 from pathlib import Path
 
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 
 
 def check_picture(path: Path, *, param: str, pixels: int) -> None:
-    """InvalidRequest for what is no picture that can be decoded, or one of too many pixels."""
+    """InvalidRequest for what is no picture that can be decoded; PayloadTooLarge for one that has
+    more than so many pixels.
+    """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             if image.width * image.height > pixels:
-                raise InvalidRequest(
+                raise PayloadTooLarge(
                     f"{param}: {image.width}x{image.height} is more than the allowed "
                     f"{pixels} pixels",
                     param=param,
                 )
             image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PayloadTooLarge(
+            f"{param}: the image has more than the allowed {pixels} pixels", param=param
+        ) from None
+    except (OSError, ValueError, SyntaxError):
         raise InvalidRequest(f"{param}: the image cannot be decoded", param=param) from None

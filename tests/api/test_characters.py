@@ -18,7 +18,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import png
+from tests.pictures import claiming_png, png
 from tests.scenes import png_of, portrait
 
 API = {"Authorization": "Bearer secret"}
@@ -215,7 +215,12 @@ async def test_bad_images(client: httpx.AsyncClient, path: str, images: Any, par
 async def test_an_image_with_too_many_pixels(make_context: MakeContext) -> None:
     async with client_of(make_context(limits={"image_pixels": 100})) as client:
         answer = await client.post("/v1/characters", json={"name": "a", "images": [image()]})
-    assert answer.status_code == 400
+        claimed = base64.b64encode(claiming_png()).decode()
+        body = {"name": "a", "images": [{"data": claimed}]}
+        worse = await client.post("/v1/characters", json=body)
+    for refused in (answer, worse):
+        assert refused.status_code == 413
+        assert refused.json()["error"]["param"] == "images[0].data"
     assert "40x20 is more than the allowed 100 pixels" in answer.json()["error"]["message"]
 
 

@@ -1,5 +1,6 @@
 """Every failure of the contract as it looks on the wire."""
 
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.error_contract import CONTRACT
 
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 COMPLETE = {"model": "echo", "prompt": "hello"}
+JSON = {"Content-Type": "application/json"}
 KEYS = {"message", "type", "code", "param", "kind", "provider"}
 
 
@@ -133,6 +135,28 @@ async def test_a_body_that_is_no_object_is_400(
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["code"] == "invalid_request"
     assert ("responseStatus" in answer.json()) == ("chat" in path)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{", "the body is no JSON"),
+        (
+            '{"prompt": "x", "scheduler": ""}',
+            "scheduler: string should have at least 1 character(s)",
+        ),
+        (
+            json.dumps({"prompt": "x", "tag": "x" * 201}),
+            "tag: string should have at most 200 characters",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_said_plainly(
+    client: httpx.AsyncClient, body: str, message: str
+) -> None:
+    answer = await client.post("/v1/images/generations", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == message
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -289,6 +289,7 @@ async def test_a_failed_job_says_why_and_is_not_tried_again(client: httpx.AsyncC
     answer = await client.post(URL, json=speech(voice="nobody", ref_id="bad"))
     message = refused(answer, 400, "invalid_request", "voice")
     job = await job_of(client, "bad")
+    assert answer.headers["x-job-id"] == job["id"]
     assert job["status"] == "failed"
     assert job["error"]["message"] == message
     (stage,) = job["stages"]
