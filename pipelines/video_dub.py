@@ -91,6 +91,8 @@ class VideoDub:
         )
 
     async def _heard(self, request: DubVideo, sound: Blob) -> Transcript:
+        if request.heard is not None:
+            return request.heard
         operation = Transcribe(
             model=request.transcription_model, audio=sound, language=request.source_language
         )

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator
 
-from serve_app.core.images import ImageModel, Images, TextToImage
+from pipelines.film_finishing import FilmFinishing
+from pipelines.film_parts import FilmParts, drawn, generated
 from serve_app.core.media import Blob
-from serve_app.core.stages import Stage, result_of
-from serve_app.core.video import GeneratedVideo, VideoModel
+from serve_app.core.stages import Stage
+from serve_app.core.video import GeneratedVideo
 from serve_app.core.video_generation import (
+    GENERATE_STAGE,
     PICTURE_STAGE,
     ProduceVideo,
     ProduceVideoEvent,
@@ -19,9 +21,8 @@ class VideoGeneration:
     that were finished.
     """
 
-    def __init__(self, images: ImageModel, video: VideoModel, stage: Stage) -> None:
-        self._images = images
-        self._video = video
+    def __init__(self, parts: FilmParts, stage: Stage) -> None:
+        self._parts = parts
         self._stage = stage
 
     async def produce_video(self, request: ProduceVideo) -> AsyncGenerator[ProduceVideoEvent]:
@@ -29,30 +30,28 @@ class VideoGeneration:
         warnings = list(request.warnings)
         stills: list[Blob | None] = [request.generation.image] * request.count
         if request.picture is not None:
-            drawn = await self._drawn(request.picture)
-            stills = [image.image for image in drawn.images]
-            warnings += drawn.warnings
+            images = await drawn(self._parts, self._stage, PICTURE_STAGE, request.picture)
+            stills = [image.image for image in images.images]
+            warnings += images.warnings
         films = [await self._generated(request, i, still) for i, still in enumerate(stills)]
         warnings += [text for film in films for text in film.warnings]
-        yield Videos(videos=tuple(films), warnings=tuple(dict.fromkeys(warnings)))
-
-    async def _drawn(self, picture: TextToImage) -> Images:
-        return await self._stage(
-            PICTURE_STAGE,
-            lambda: result_of(
-                self._stage, PICTURE_STAGE, self._images.text_to_image(picture), Images
-            ),
+        done = [await self._finishing(request, i).finished(film) for i, film in enumerate(films)]
+        warnings += [text for finished in done for text in finished.warnings]
+        yield Videos(
+            videos=tuple(finished.film for finished in done),
+            subtitles=tuple(finished.subtitles for finished in done),
+            warnings=tuple(dict.fromkeys(warnings)),
         )
 
     async def _generated(
         self, request: ProduceVideo, index: int, still: Blob | None
     ) -> GeneratedVideo:
-        name = request.generate_stage(index)
+        name = request.stage_of(GENERATE_STAGE, index)
         changes = {"seed": request.generation.seed + index, "image": still}
         generation = request.generation.model_copy(update=changes)
-        return await self._stage(
-            name,
-            lambda: result_of(
-                self._stage, name, self._video.generate_video(generation), GeneratedVideo
-            ),
+        return await generated(self._parts, self._stage, name, generation)
+
+    def _finishing(self, request: ProduceVideo, index: int) -> FilmFinishing:
+        return FilmFinishing(
+            self._parts, self._stage, request.finish, named=lambda n: request.stage_of(n, index)
         )

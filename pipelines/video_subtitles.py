@@ -43,10 +43,7 @@ class VideoSubtitles:
 
     async def subtitle_video(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
         """See VideoSubtitler. A stage that fails is named in its error."""
-        sound = await self._stage(
-            EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
-        )
-        transcript = await self._heard(request, sound)
+        transcript = request.heard or await self._heard(request)
         segments, untranslated = await self._translated(request, transcript)
         read = cues(timed(segments), "subtitle")
         video, missing = await self._burned(request, read)
@@ -59,9 +56,12 @@ class VideoSubtitles:
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    async def _heard(self, request: SubtitleVideo, sound: Blob) -> Transcript:
+    async def _heard(self, request: SubtitleVideo) -> Transcript:
+        sound = await self._stage(
+            EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
+        )
         operation = Transcribe(
-            model=request.transcription_model,
+            model=request.transcription_model or "",
             audio=sound,
             language=request.language,
             task="translate" if request.is_translated_while_heard else "transcribe",

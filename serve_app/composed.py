@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
+from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.core.upscaling import UpscaleEvent, UpscaleImage, UpscaleVideo, VideoUpscaleEvent
 from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
@@ -96,3 +98,29 @@ class CatalogStems:
     def separate_stems(self, request: SeparateStems) -> AsyncIterator[StemEvent]:
         """See StemSeparator."""
         return self._models.stems(request.model).runs.separate_stems(request)
+
+
+class CatalogUpscaling:
+    """An Upscaler over every model of the catalog that makes frames larger."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def upscale(self, request: UpscaleImage) -> AsyncIterator[UpscaleEvent]:
+        """See Upscaler."""
+        return self._models.upscaling(request.model).runs.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncIterator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        return self._models.upscaling(request.model).runs.upscale_video(request)
+
+
+class CatalogInterpolation:
+    """An Interpolator over every model of the catalog that puts frames between frames."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def interpolate(self, request: InterpolateVideo) -> AsyncIterator[InterpolationEvent]:
+        """See Interpolator."""
+        return self._models.interpolation(request.model).runs.interpolate(request)

@@ -1,6 +1,9 @@
 """The pipelines, each composed over a catalog and imported in the replica that runs it."""
 
+from typing import TYPE_CHECKING
+
 from serve_app.core.config import AppConfig
+from serve_app.core.image_to_video import AnimatePrompt
 from serve_app.core.stages import Stage
 from serve_app.core.story import TellStory
 from serve_app.core.video_dub import DubVideo
@@ -8,6 +11,9 @@ from serve_app.core.video_generation import ProduceVideo
 from serve_app.core.video_subtitles import SubtitleVideo
 from serve_app.jobs.assembly import ComposePipeline
 from serve_app.models import Models
+
+if TYPE_CHECKING:
+    from pipelines.film_parts import FilmParts
 
 
 def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models:
@@ -34,17 +40,20 @@ def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models
     return models.with_pipeline(DubVideo, dubber.dub_video)
 
 
-def compose_video_generation(
-    config: AppConfig,  # noqa: ARG001 - every pipeline is composed alike
-    models: Models,
-    stage: Stage,
-) -> Models:
+def compose_video_generation(config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with the video-generation pipeline over it."""
     from pipelines.video_generation import VideoGeneration
-    from serve_app.composed import CatalogImages, CatalogVideo
 
-    producer = VideoGeneration(CatalogImages(models), CatalogVideo(models), stage)
+    producer = VideoGeneration(_film_parts(config, models, ProduceVideo.pipeline), stage)
     return models.with_pipeline(ProduceVideo, producer.produce_video)
+
+
+def compose_image_to_video(config: AppConfig, models: Models, stage: Stage) -> Models:
+    """The catalog with the image-to-video pipeline over it."""
+    from pipelines.image_to_video import ImageToVideo
+
+    animator = ImageToVideo(_film_parts(config, models, AnimatePrompt.pipeline), stage)
+    return models.with_pipeline(AnimatePrompt, animator.animate_prompt)
 
 
 def compose_video_subtitles(config: AppConfig, models: Models, stage: Stage) -> Models:
@@ -79,10 +88,31 @@ def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
     return models.with_pipeline(TellStory, teller.tell_story)
 
 
+def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
+    from pipelines.film_parts import FilmParts
+    from serve_app import composed
+    from serve_app.blobs.store import FsspecBlobStore
+
+    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == name)
+    return FilmParts(
+        images=composed.CatalogImages(models),
+        video=composed.CatalogVideo(models),
+        interpolation=composed.CatalogInterpolation(models),
+        upscaling=composed.CatalogUpscaling(models),
+        speech=composed.CatalogSpeech(models),
+        transcription=composed.CatalogTranscription(models),
+        chat=composed.CatalogChat(models),
+        stems=composed.CatalogStems(models),
+        media=models.media(pipeline.media),
+        blobs=FsspecBlobStore(config.storage.blobs_location),
+    )
+
+
 PIPELINES: dict[str, ComposePipeline] = {
     "pipeline.video-dub": compose_video_dub,
     "video.subtitle": compose_video_subtitles,
     "pipeline.story": compose_story,
     "video.generation": compose_video_generation,
+    "pipeline.image-to-video": compose_image_to_video,
 }
 """By the name of the operation that they do."""

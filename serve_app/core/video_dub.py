@@ -6,21 +6,19 @@ from typing import ClassVar, Protocol
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.transcription import Transcript
 
 EXTRACT, SEPARATE, TRANSCRIBE = "extract-audio", "separate", "transcribe"
 TRANSLATE, SPEAK, REPLACE, BURN = "translate", "speak", "replace-audio", "burn-subtitles"
 WEIGHTS = {TRANSCRIBE: 4.0, SEPARATE: 4.0, TRANSLATE: 3.0, SPEAK: 3.0, BURN: 3.0}
 
 
-class DubVideo(PipelineOperation):
-    """Speak a video's words in `target_language`. Model fields are canonical ids. With
-    `stems_model` the other sounds of the video stay under the new voice. With `clones_voice` the
-    new voice is like the one that is heard, else it is `voice`, None being the model's own.
+class Dubbing(Message):
+    """How a film is dubbed. Model fields are canonical ids. With `stems_model` the other sounds of
+    the film stay under the new voice. With `clones_voice` the new voice is like the one that is
+    heard, else it is `voice`, None being the model's own.
     """
 
-    pipeline: ClassVar[str] = "video-dub"
-
-    video: Blob
     target_language: str
     source_language: str | None = None
     transcription_model: str
@@ -31,12 +29,24 @@ class DubVideo(PipelineOperation):
     stems_model: str | None = None
     burns_subtitles: bool = False
 
+
+class DubVideo(PipelineOperation, Dubbing):
+    """Speak a video's words in another language. `heard` is what is said, where that is known;
+    else it is listened to.
+    """
+
+    pipeline: ClassVar[str] = "video-dub"
+
+    video: Blob
+    heard: Transcript | None = None
+
     @property
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         separated = (SEPARATE,) if self.stems_model else ()
         burned = (BURN,) if self.burns_subtitles else ()
-        return (EXTRACT, TRANSCRIBE, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
+        listened = () if self.heard else (TRANSCRIBE,)
+        return (EXTRACT, *listened, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""

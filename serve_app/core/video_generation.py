@@ -5,19 +5,21 @@ from typing import ClassVar, Protocol
 
 from pydantic import Field
 
+from serve_app.core.film_finish import FilmFinish, weight_of
 from serve_app.core.images import TextToImage
-from serve_app.core.media import Facts, MediaResult
+from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.video import GeneratedVideo, GenerateVideo
 
 PICTURE_STAGE = "picture"
 GENERATE_STAGE = "generate"
+GENERATE_WEIGHT = 6.0
 
 
 class ProduceVideo(PipelineOperation):
     """Make `count` films, film i from the seed + i. With `picture`, as many stills are drawn first
-    and animated. `warnings` are known before the work.
+    and animated. Each film is finished as `finish` says. `warnings` are known before the work.
     """
 
     pipeline: ClassVar[str] = "video-generation"
@@ -25,6 +27,7 @@ class ProduceVideo(PipelineOperation):
     generation: GenerateVideo
     count: int = Field(default=1, ge=1)
     picture: TextToImage | None = None
+    finish: FilmFinish = FilmFinish()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -46,17 +49,27 @@ class ProduceVideo(PipelineOperation):
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         drawn = (PICTURE_STAGE,) if self.picture else ()
-        return (*drawn, *(self.generate_stage(i) for i in range(self.count)))
+        made = (self.stage_of(GENERATE_STAGE, i) for i in range(self.count))
+        finished = (self.stage_of(n, i) for i in range(self.count) for n in self.finish.stages)
+        return (*drawn, *made, *finished)
 
-    def generate_stage(self, index: int) -> str:
-        """The stage that makes a film; each has its own, so that a finished one is kept."""
-        return GENERATE_STAGE if self.count == 1 else f"{GENERATE_STAGE}-{index + 1}"
+    def weight_of(self, stage: str) -> float:
+        """See PipelineOperation."""
+        is_made = stage.startswith(GENERATE_STAGE)
+        return GENERATE_WEIGHT if is_made else weight_of(stage)
+
+    def stage_of(self, name: str, index: int) -> str:
+        """The stage of a film; each has its own, so that what is finished of it is kept."""
+        return name if self.count == 1 else f"{name}-{index + 1}"
 
 
 class Videos(MediaResult):
-    """The finished films in the order of their seeds."""
+    """The finished films in the order of their seeds, and the subtitle file of each, SubRip, where
+    that was asked for.
+    """
 
     videos: tuple[GeneratedVideo, ...]
+    subtitles: tuple[Blob | None, ...] = ()
 
     def facts(self) -> dict[str, Facts]:
         """See MediaResult."""

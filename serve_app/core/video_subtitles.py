@@ -5,46 +5,55 @@ from typing import ClassVar, Protocol
 
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.media_processing import SubtitleStyle
-from serve_app.core.message import Progress
+from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
-from serve_app.core.transcription import Segment
+from serve_app.core.transcription import Segment, Transcript
 
 EXTRACT, TRANSCRIBE, TRANSLATE, BURN = "extract-audio", "transcribe", "translate", "burn-subtitles"
 WEIGHTS = {EXTRACT: 1.0, TRANSCRIBE: 4.0, TRANSLATE: 3.0, BURN: 3.0}
 
 
-class SubtitleVideo(PipelineOperation):
-    """Write down what is said in a video. With `target_language` it is translated, by the
-    `chat_model`, or by the transcription model itself where `is_translated_while_heard`. With
-    `burns` the cues are drawn into the picture.
+class Subtitling(Message):
+    """How subtitles are made. With `target_language` they are translated, by the `chat_model`, or
+    by the transcription model itself where `is_translated_while_heard`.
     """
 
-    pipeline: ClassVar[str] = "video-subtitle"
-
-    video: Blob
-    transcription_model: str
+    transcription_model: str | None = None
     chat_model: str | None = None
     language: str | None = None
     target_language: str | None = None
     is_translated_while_heard: bool = False
     style: SubtitleStyle = "default"
+
+
+class SubtitleVideo(PipelineOperation, Subtitling):
+    """Write down what is said in a video. With `burns` the cues are drawn into the picture. `heard`
+    is what is said, where that is known; else the transcription model listens.
+    """
+
+    pipeline: ClassVar[str] = "video-subtitle"
+
+    video: Blob
     burns: bool = False
+    heard: Transcript | None = None
 
     @property
-    def model(self) -> str:
+    def model(self) -> str | None:
         """The model that listens."""
         return self.transcription_model
 
     @property
     def needs_translation(self) -> bool:
         """Whether the words are translated after they were heard."""
-        return self.target_language is not None and not self.is_translated_while_heard
+        is_done = self.is_translated_while_heard and self.heard is None
+        return self.target_language is not None and not is_done
 
     @property
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         translated = (TRANSLATE,) if self.needs_translation else ()
-        return (EXTRACT, TRANSCRIBE, *translated, *((BURN,) if self.burns else ()))
+        listened = () if self.heard else (EXTRACT, TRANSCRIBE)
+        return (*listened, *translated, *((BURN,) if self.burns else ()))
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""

@@ -2,6 +2,7 @@
 
 from serve_app.archive.archive import Archive
 from serve_app.archive.entries import Origin
+from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job
@@ -22,8 +23,9 @@ class OutputArchive:
         if not isinstance(result, MediaResult):
             return {}
         files, facts = {}, result.facts()
-        # A file that is in the result twice is one file.
-        for position, blob in enumerate(dict.fromkeys(blobs_of(result))):
+        # A file that is in the result twice is one file; texts live as long as their job.
+        media = [blob for blob in dict.fromkeys(blobs_of(result)) if kind_of(blob.mime)]
+        for position, blob in enumerate(media):
             origin = _origin(job, facts.get(blob.sha256, Facts()))
             entry = await self._archive.record(blob, origin, position=position)
             if entry is not None:

@@ -347,18 +347,11 @@ async def test_a_keyframe_is_drawn_when_it_is_always_wanted(studio: Studio) -> N
         ({"character_references": [PNG], "image": PNG}, "character_references"),
         ({"character_references": [PNG], "keyframe_identity": "never"}, "character_references"),
         ({"add_audio": True}, "add_audio"),
-        ({"audio_file": "UklGRg=="}, "audio_file"),
-        ({"tts_text": "hello"}, "tts_text"),
+        ({"add_audio": True, "audio_type": "music"}, "audio_type"),
+        ({"add_audio": True, "audio_type": "sfx", "tts_text": "hello"}, "audio_type"),
         ({"sync_audio": True}, "sync_audio"),
         ({"lip_sync": True, "lip_sync_method": "wav2lip"}, "lip_sync"),
-        ({"dialogs": [{"text": "hello"}]}, "dialogs"),
-        ({"generate_subtitles": True}, "generate_subtitles"),
-        ({"burn_subtitles": True, "subtitle_style": "karaoke"}, "burn_subtitles"),
-        ({"translate_subtitles": True}, "translate_subtitles"),
-        ({"dub_video": True, "dub_target_lang": "de"}, "dub_video"),
-        ({"voice_clone": True}, "voice_clone"),
-        ({"upscale_output": True, "upscale_factor": 4}, "upscale_output"),
-        ({"interpolate_output": True}, "interpolate_output"),
+        ({"dialogs": [{"text": "hello", "lip_sync": True}]}, "dialogs[0].lip_sync"),
         ({"convert_to_3d": True, "depth_method": "zoe"}, "convert_to_3d"),
     ],
 )
@@ -393,6 +386,8 @@ async def test_models_that_can_are_listed(studio: Studio) -> None:
         ({"whisper_model": "base"}, "whisper_model"),
         ({"dub_target_lang": "de"}, "dub_target_lang"),
         ({"dub_source_lang": "de"}, "dub_source_lang"),
+        ({"translate_subtitles": True}, "translate_subtitles"),
+        ({"voice_clone": True}, "voice_clone"),
         ({"upscale_factor": 2}, "upscale_factor"),
         ({"fps_multiplier": 2}, "fps_multiplier"),
         ({"depth_method": "midas"}, "depth_method"),
@@ -566,7 +561,7 @@ async def test_what_only_the_work_finds_out_names_the_field_too(
 
 async def test_a_stage_that_fails_is_named(studio: Studio) -> None:
     studio.video.fails_with = BackendUnavailable("the model is gone", provider="lights")
-    answer = await studio.post()
+    answer = await studio.post(keyframe_identity="always")
     assert answer.status_code == 503
     assert answer.json()["error"]["message"] == "stage 'generate': the model is gone"
 
@@ -590,7 +585,7 @@ async def test_models_tell_what_they_can_make(studio: Studio) -> None:
     async with client_of(studio.context) as client:
         entries = {e["id"]: e for e in (await client.get("/v1/models?type=video")).json()["data"]}
         capabilities = (await client.get("/coderai/capabilities")).json()
-    assert entries.keys() == {"lights", "camera-moves"}
+    assert entries.keys() == {"lights", "camera-moves", "flow"}
     lights, moves = entries["lights"], entries["camera-moves"]
     assert lights["capabilities"] == ["video_generation"]
     assert moves["capabilities"] == ["video_generation", "image_to_video"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -90,7 +91,8 @@ class Graph:
         values: dict[str, Any] = {"generation": {"model": "m", "seed": 5, "prompt": "a boat"}}
         request = ProduceVideo.model_validate(values | fields)
         assert request.stages == tuple(self.stages_of(request))
-        pipeline = VideoGeneration(self.images, self.video, self.stage)  # type: ignore[arg-type]
+        parts: Any = SimpleNamespace(images=self.images, video=self.video)
+        pipeline = VideoGeneration(parts, self.stage)
         *_, last = [event async for event in pipeline.produce_video(request)]
         assert isinstance(last, Videos)
         return last

@@ -10,19 +10,15 @@ from pydantic import Field
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.spoken_models import heard_and_translated, known_language
+from serve_app.api.v1.spoken_models import known_language
 from serve_app.api.v1.wire import ERRORS, Flag, Text
-from serve_app.clone_selection import select_clone
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.video_dub import DubVideo
-from serve_app.models import Models
-from serve_app.stem_selection import select_stems
 
 router = APIRouter(tags=["video"], responses=ERRORS)
-NO_STEMS = "keep_background: no stem separation model is in service; only the new voice is heard"
 
 
 class DubBody(JobBody):
@@ -50,30 +46,22 @@ class DubBody(JobBody):
         self, context: Context, *, burns_subtitles: bool
     ) -> tuple[DubVideo, list[str]]:
         """The operation, with the video stored, and what is known to be missing in its result."""
-        models = context.models
         source = known_language(self.source_lang, "source_lang") if self.source_lang else None
-        target = known_language(self.target_lang, "target_lang")
-        transcription, chat = heard_and_translated(models, self.model, source)
-        speech = (
-            select_clone(models, None, param="voice_clone")
-            if self.voice_clone
-            else models.speech(None)
-        )
-        stems = None if self.keep_background is False else await _stems(models)
-        operation = DubVideo(
-            video=await context.intake.take(self.video, param="video", kind="video"),
-            target_language=target,
-            source_language=source,
-            transcription_model=transcription,
-            chat_model=chat,
-            speech_model=speech.id,
-            voice=None if self.voice_clone else self.voice,
+        keeps_background = self.keep_background is not False
+        asked = await to_dubbing(
+            context.models,
+            target=known_language(self.target_lang, "target_lang"),
+            source=source,
+            model=self.model,
+            voice=self.voice,
             clones_voice=bool(self.voice_clone),
-            stems_model=stems,
+            keeps_background=keeps_background,
             burns_subtitles=burns_subtitles if self.burn_subtitles is None else self.burn_subtitles,
         )
-        is_lost = stems is None and self.keep_background is not False
-        return operation, [NO_STEMS] if is_lost else []
+        video = await context.intake.take(self.video, param="video", kind="video")
+        operation = DubVideo(video=video, **dict(asked))
+        is_lost = asked.stems_model is None and keeps_background
+        return operation, [f"keep_background: {NO_STEMS}"] if is_lost else []
 
 
 @router.post("/v1/video/dub")
@@ -109,10 +97,3 @@ async def _answer(
         "is_item": is_item,
     }
     return await called(body, operation, request, context, principal, output)
-
-
-async def _stems(models: Models) -> str | None:
-    try:
-        return (await select_stems(models, allows_fallback=True)).model.id
-    except BackendUnavailable:
-        return None

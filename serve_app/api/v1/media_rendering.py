@@ -2,13 +2,20 @@
 
 import base64
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
-from serve_app.api.v1.pipeline_rendering import dub_steps, story_steps, subtitle_item
+from serve_app.api.v1.pipeline_rendering import (
+    animation_steps,
+    dub_steps,
+    story_steps,
+    subtitle_item,
+)
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.depth import DepthMap
 from serve_app.core.errors import NotFound
 from serve_app.core.face_swap import SwappedFaces
+from serve_app.core.image_to_video import AnimatedPrompt
 from serve_app.core.images import Images
 from serve_app.core.interpolation import InterpolatedVideo
 from serve_app.core.jobs import Job
@@ -70,6 +77,11 @@ class MediaRendering:
                 item = subtitle_item(result, job.output.get("format", "srt"))
                 item |= {} if made is None else await self._item(job, made, key)
                 return _envelope(job, [item], result.warnings)
+            case AnimatedPrompt():
+                key = job.output.get("response_format", "url")
+                film = await self._item(job, result.film.video, key)
+                picture = await self._link(job, result.picture.image)
+                return _envelope(job, [], result.warnings) | animation_steps(film, picture)
             case ToldStory():
                 steps = await story_steps(result, partial(self._link, job))
                 return _envelope(job, [], result.warnings) | steps
@@ -129,8 +141,11 @@ class MediaRendering:
     async def _filmed(self, job: Job, videos: Videos) -> dict[str, Any]:
         key = job.output.get("response_format", "url")
         items = [
-            await self._item(job, film.video, key) | _film(film) | {"seed": film.seed}
-            for film in videos.videos
+            await self._item(job, film.video, key)
+            | _film(film)
+            | {"seed": film.seed}
+            | ({"subtitles_url": await self._link(job, subtitles)} if subtitles else {})
+            for film, subtitles in zip_longest(videos.videos, videos.subtitles)
         ]
         return _envelope(job, items, videos.warnings)
 

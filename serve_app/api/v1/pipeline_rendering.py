@@ -43,6 +43,16 @@ async def story_steps(told: ToldStory, link: Link) -> dict[str, Any]:
     return {"pipeline": "story", "steps": steps, "data": [item]}
 
 
+def animation_steps(film: dict[str, Any], picture: str | None) -> dict[str, Any]:
+    """`steps` and `data` of a picture that was animated; `film` is an item of an envelope."""
+    steps = [{"step": "image", "url": picture}, {"step": "video"} | film]
+    return {
+        "pipeline": "image-to-video",
+        "steps": steps,
+        "data": [film | {"image_url": picture}],
+    }
+
+
 def dub_steps(dubbed: DubbedVideo, item: dict[str, Any]) -> dict[str, Any]:
     """`pipeline` and `steps` of a dubbed video."""
     heard = {

@@ -1,29 +1,23 @@
-"""Which finishing steps a film can be asked for: what is not served yet is refused in this one
-place, by what would be needed for it.
+"""Which finishing steps a film is asked for: what nothing configured can do is refused here, by
+what would be needed for it.
 """
 
-from serve_app.api.v1.video_body import VideoBody
+from serve_app.api.context import Context
+from serve_app.api.v1.film_language import dubbing, language_warnings, subtitling
+from serve_app.api.v1.film_sound import lines, needed_for, sound_warnings
+from serve_app.api.v1.video_body import FinishingFields, VideoBody
 from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.film_finish import FilmFinish, LargerFrames, MoreFrames
+from serve_app.core.upscaling import VideoFactor
+from serve_app.models import Models
+from serve_app.upscaler_selection import select_upscaler
 
-NO_SOUND = "no configured model makes sound for films"
 NO_LIPS = "no configured model moves lips"
-NO_SUBTITLES = "films are not subtitled in this version; POST the film to a route that does"
 NOT_SERVED: dict[str, str] = {
     "text_guidance_scale": "no configured model is driven by sound",
     "audio_guidance_scale": "no configured model is driven by sound",
-    "add_audio": NO_SOUND,
-    "audio_file": "films are not given sound in this version",
-    "tts_text": "films are not given speech in this version",
-    "sync_audio": NO_SOUND,
+    "sync_audio": "no configured model makes films to sound",
     "lip_sync": NO_LIPS,
-    "dialogs": "films are not given speech in this version",
-    "generate_subtitles": NO_SUBTITLES,
-    "burn_subtitles": NO_SUBTITLES,
-    "translate_subtitles": NO_SUBTITLES,
-    "dub_video": "films are not dubbed while they are made; POST it to /v1/pipelines/video-dub",
-    "voice_clone": "films are not dubbed while they are made",
-    "upscale_output": "films are not made larger in this version; ask for a larger size",
-    "interpolate_output": "no frames are put in between in this version; ask for a higher fps",
     "convert_to_3d": "no configured model makes films three-dimensional",
 }
 """By field: why it cannot be asked for. A step that is served has no line here."""
@@ -34,12 +28,14 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "tts_voice": ("tts_text", "dialogs"),
     "tts_speed": ("tts_text", "dialogs"),
     "lip_sync_method": ("lip_sync",),
+    "translate_subtitles": ("generate_subtitles", "burn_subtitles"),
     "subtitle_language": ("generate_subtitles", "burn_subtitles"),
     "subtitle_target_lang": ("translate_subtitles",),
     "subtitle_style": ("burn_subtitles",),
     "whisper_model": ("generate_subtitles", "burn_subtitles", "dub_video"),
     "dub_target_lang": ("dub_video",),
     "dub_source_lang": ("dub_video",),
+    "voice_clone": ("dub_video",),
     "upscale_factor": ("upscale_output",),
     "fps_multiplier": ("interpolate_output",),
     "depth_method": ("convert_to_3d",),
@@ -58,10 +54,58 @@ def refuse_not_served(body: VideoBody) -> None:
         )
 
 
-def idle_details(body: VideoBody) -> list[str]:
+async def to_finish(
+    body: FinishingFields, context: Context, *, has_source: bool
+) -> tuple[FilmFinish, list[str]]:
+    """The steps, their media stored, and what is known to be missing in their result. A film that
+    `has_source` sounds as that does.
+    """
+    spoken = await lines(body, context)
+    audio = None
+    if body.audio_file is not None:
+        audio = await context.intake.take(body.audio_file, param="audio_file", kind="audio")
+    has_speech = bool(spoken) or audio is not None or has_source
+    dubbed = await dubbing(body, context.models, has_speech=has_speech)
+    is_known = bool(spoken)
+    asked = await subtitling(body, context.models, has_speech=has_speech, is_known=is_known)
+    finish = FilmFinish(
+        frames=await _frames(body, context.models),
+        size=await larger_frames(body.upscale_output, body.upscale_factor, context.models),
+        lines=spoken,
+        audio=audio,
+        keeps_sound=has_source,
+        dubbing=dubbed,
+        subtitles=asked,
+        writes_subtitles=bool(body.generate_subtitles),
+        burns_subtitles=bool(body.burn_subtitles),
+    )
+    warnings = sound_warnings(body) + language_warnings(body, dubbed, is_known=is_known)
+    return finish, warnings
+
+
+def idle_details(body: FinishingFields) -> list[str]:
     """A warning for every detail of a step that is not asked for."""
     return [
         f"{name}: has no effect without {' or '.join(map(repr, switches))}"
         for name, switches in SWITCHES.items()
-        if getattr(body, name) is not None and not any(getattr(body, s) for s in switches)
+        if getattr(body, name) not in (None, False) and not any(getattr(body, s) for s in switches)
     ]
+
+
+async def larger_frames(
+    is_asked: bool | None, factor: VideoFactor | None, models: Models
+) -> LargerFrames | None:
+    """Which model makes the frames larger; one that resizes is used where none is trained."""
+    if not is_asked:
+        return None
+    async with needed_for("upscale_output"):
+        found = await select_upscaler(models, None, allows_resize=True)
+    return LargerFrames(model=found.id, factor=factor or 2, allows_resize=True)
+
+
+async def _frames(body: FinishingFields, models: Models) -> MoreFrames | None:
+    if not body.interpolate_output:
+        return None
+    async with needed_for("interpolate_output"):
+        found = models.interpolation(None)
+    return MoreFrames(model=found.id, multiplier=body.fps_multiplier or 2)

@@ -5,17 +5,16 @@ import secrets
 from serve_app.api.context import Context
 from serve_app.api.v1.image_body import SEEDS
 from serve_app.api.v1.video_body import VideoBody
-from serve_app.api.v1.video_finishing import idle_details, refuse_not_served
+from serve_app.api.v1.video_finishing import idle_details, refuse_not_served, to_finish
 from serve_app.api.v1.video_identity import references, refuse_own_picture
+from serve_app.api.v1.video_models import able_facts, video_options
 from serve_app.api.v1.video_still import idle_keyframe, still
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, MediaKind
-from serve_app.core.options import VideoOptions
-from serve_app.core.video import MODE_NAMES, GenerateVideo, VideoMode, VideoModel
+from serve_app.core.video import GenerateVideo, VideoMode, VideoModel
 from serve_app.core.video_generation import ProduceVideo
 from serve_app.core.video_plan import planned
-from serve_app.models import Found, Models
-from serve_app.video_facts import video_facts
+from serve_app.models import Found
 
 TAKEN: dict[VideoMode, tuple[str, ...]] = {
     "t2v": (),
@@ -49,19 +48,20 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
         refuse_own_picture(body, "loras")
     keyframe = mode == "t2v" and _wants_keyframe(body, found, has_identity=identity is not None)
     # A still for a model that draws none is a part of its answer to a prompt.
-    mode = "ti2v" if keyframe and not _options(found).needs_still else mode
-    await _check_able(mode, found, context.models)
+    mode = "ti2v" if keyframe and not video_options(found).needs_still else mode
+    facts = await able_facts(mode, found, context.models)
+    finish, missing = await to_finish(body, context, has_source=body.video is not None)
     generation = await _generation(body, context, found, mode)
-    facts = video_facts(found, (await context.models.statuses()).get(found.id))
     if facts is not None:
         planned(generation, facts)
     return ProduceVideo(
         generation=generation,
         count=body.n or 1,
-        picture=await still(body, context, _options(found), generation, identity)
+        picture=await still(body, context, video_options(found), generation, identity)
         if keyframe
         else None,
-        warnings=(*idle_details(body), *idle_keyframe(body, is_drawn=keyframe)),
+        finish=finish,
+        warnings=(*idle_details(body), *idle_keyframe(body, is_drawn=keyframe), *missing),
     )
 
 
@@ -101,33 +101,10 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
             raise InvalidRequest(f"{name}: the mode {mode!r} needs one", param=name)
 
 
-def _options(found: Found[VideoModel]) -> VideoOptions:
-    """Those of the family; the fake engine has none of its own."""
-    options = found.family.options
-    return options if isinstance(options, VideoOptions) else VideoOptions(engine=options.engine)
-
-
 def _wants_keyframe(body: VideoBody, found: Found[VideoModel], *, has_identity: bool) -> bool:
     """Whether a prompt alone begins with a still that an image model draws."""
     is_asked = has_identity or bool(body.loras) or body.keyframe_identity == "always"
-    return is_asked or _options(found).needs_still
-
-
-async def _check_able(mode: VideoMode, found: Found[VideoModel], models: Models) -> None:
-    """UnsupportedCapability, listing the models that are known to be able."""
-    statuses = await models.statuses()
-    facts = video_facts(found, statuses.get(found.id))
-    if facts is None or mode in facts.modes:
-        return
-    others = {
-        other.id: video_facts(other, statuses.get(other.id)) for other in models.every_video()
-    }
-    able = [repr(id) for id, known in others.items() if known is not None and mode in known.modes]
-    raise UnsupportedCapability(
-        f"mode: model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
-        f"models that can: {', '.join(able) or 'none that is known'}",
-        param="mode",
-    )
+    return is_asked or video_options(found).needs_still
 
 
 async def _generation(

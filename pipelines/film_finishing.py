@@ -1,0 +1,237 @@
+"""The finishing steps of a film, each a stage; what fails leaves the film as it was."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pipelines.film_parts import FilmParts
+from pipelines.film_words import FilmWords, SpokenLine, in_translation, said
+from pipelines.parallel import tried
+from pipelines.utterances import uttered
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.film_finish import (
+    BURN,
+    DUB,
+    INTERPOLATE,
+    LINE_GAP_S,
+    SOUND,
+    SPEAK,
+    SUBTITLE,
+    UPSCALE,
+    FilmFinish,
+)
+from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    PlacedAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.message import Progress
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.subtitles import srt
+from serve_app.core.transcription import Segment, Transcript
+from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo
+from serve_app.core.video import GeneratedVideo
+
+T = TypeVar("T")
+SUBTITLES_MIME = "application/x-subrip"
+FIELDS = {
+    INTERPOLATE: "interpolate_output",
+    UPSCALE: "upscale_output",
+    DUB: "dub_video",
+    BURN: "burn_subtitles",
+}
+"""What a step is called in requests."""
+
+
+@dataclass(frozen=True)
+class FinishedFilm:
+    """A film, its subtitles as SubRip where they were asked for, and what went wrong."""
+
+    film: GeneratedVideo
+    subtitles: Blob | None
+    warnings: tuple[str, ...]
+
+
+class FilmFinishing:
+    """The steps of one film, to be done once. `named` makes the names of its stages of those of the
+    steps.
+    """
+
+    def __init__(
+        self,
+        parts: FilmParts,
+        stage: Stage,
+        plan: FilmFinish,
+        *,
+        named: Callable[[str], str] = str,
+    ) -> None:
+        self._parts = parts
+        self._stage = stage
+        self._plan = plan
+        self._named = named
+        self._words = FilmWords(parts, stage)
+        self._warnings: list[str] = []
+
+    async def finished(self, film: GeneratedVideo) -> FinishedFilm:
+        """The film after every step that could be done."""
+        film = await self._with_more_frames(film)
+        film = await self._with_larger_frames(film)
+        film, heard = await self._with_sound(film)
+        film, heard = await self._dubbed(film, heard)
+        film, subtitles = await self._subtitled(film, heard)
+        return FinishedFilm(film, subtitles, tuple(dict.fromkeys(self._warnings)))
+
+    async def _with_more_frames(self, film: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.frames
+        if asked is None:
+            return film
+        operation = InterpolateVideo(
+            model=asked.model, video=film.video, fps_multiplier=asked.multiplier
+        )
+        events = self._parts.interpolation.interpolate
+        made = await self._step(
+            INTERPOLATE,
+            lambda name: result_of(self._stage, name, events(operation), InterpolatedVideo),
+        )
+        return film if made is None else self._changed(film, made)
+
+    async def _with_larger_frames(self, film: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.size
+        if asked is None:
+            return film
+        operation = UpscaleVideo(
+            model=asked.model,
+            video=film.video,
+            factor=asked.factor,
+            allows_resize=asked.allows_resize,
+        )
+        events = self._parts.upscaling.upscale_video
+        made = await self._step(
+            UPSCALE, lambda name: result_of(self._stage, name, events(operation), UpscaledVideo)
+        )
+        return film if made is None else self._changed(film, made)
+
+    def _changed(
+        self, film: GeneratedVideo, made: InterpolatedVideo | UpscaledVideo
+    ) -> GeneratedVideo:
+        self._warnings += made.warnings
+        names = ("video", "size", "fps", "num_frames", "duration_s")
+        return film.model_copy(update={name: getattr(made, name) for name in names})
+
+    async def _with_sound(self, film: GeneratedVideo) -> tuple[GeneratedVideo, Transcript | None]:
+        """The film with its sound, and what is said in it where that is known."""
+        plan = self._plan
+        lines: tuple[SpokenLine, ...] = ()
+        if plan.lines:
+            field = plan.lines[0].field
+            lines = await self._step(SPEAK, self._spoken, field=field) or ()
+        sounds = [PlacedAudio(audio=line.audio, start_s=line.start_s) for line in lines]
+        if plan.audio is not None:
+            sounds.insert(0, PlacedAudio(audio=plan.audio, start_s=0.0))
+        if not sounds:
+            return film, None
+        field = "audio_file" if plan.audio is not None else plan.lines[0].field
+        video = await self._step(SOUND, lambda _: self._mixed(film, sounds), field=field)
+        if video is None:
+            return film, None
+        heard, unheard = said(lines, film.duration_s)
+        self._warnings += unheard
+        return film.model_copy(update={"video": video}), heard
+
+    async def _spoken(self, name: str) -> tuple[SpokenLine, ...]:
+        """The lines as they are heard, each at its second."""
+        spoken: list[SpokenLine] = []
+        next_s = 0.0
+        for line in self._plan.lines:
+            utterance = await uttered(self._parts.speech, self._parts.blobs, line.speech)
+            start_s = next_s if line.start_s is None else line.start_s
+            next_s = start_s + utterance.duration_s + LINE_GAP_S
+            spoken.append(
+                SpokenLine(
+                    line=line,
+                    audio=utterance.audio,
+                    start_s=start_s,
+                    end_s=start_s + utterance.duration_s,
+                    warnings=utterance.warnings,
+                )
+            )
+            done = Progress(phase=name, current=len(spoken), total=len(self._plan.lines))
+            self._stage.report(name, done)
+        return tuple(spoken)
+
+    async def _mixed(self, film: GeneratedVideo, sounds: list[PlacedAudio]) -> Blob:
+        replace = self._parts.media.replace_audio
+        own = [PlacedAudio(audio=film.video, start_s=0.0)] if self._plan.keeps_sound else []
+        try:
+            return await replace(ReplaceAudio(video=film.video, sounds=(*own, *sounds)))
+        except InvalidRequest as error:
+            # A film that was made of a silent one has no sound to be kept.
+            if not own or error.param != "sounds[0]":
+                raise
+        return await replace(ReplaceAudio(video=film.video, sounds=tuple(sounds)))
+
+    async def _dubbed(
+        self, film: GeneratedVideo, heard: Transcript | None
+    ) -> tuple[GeneratedVideo, Transcript | None]:
+        asked = self._plan.dubbing
+        if asked is None:
+            return film, heard
+        made = await self._step(
+            DUB, lambda name: self._words.dubbed(name, asked, film.video, heard)
+        )
+        if made is None:
+            return film, heard
+        self._warnings += made.warnings
+        heard = in_translation(made, asked.target_language, film.duration_s)
+        return film.model_copy(update={"video": made.video}), heard
+
+    async def _subtitled(
+        self, film: GeneratedVideo, heard: Transcript | None
+    ) -> tuple[GeneratedVideo, Blob | None]:
+        asked = self._plan.subtitles
+        if asked is None:
+            return film, None
+        writes = self._plan.writes_subtitles
+        made = await self._step(
+            SUBTITLE,
+            lambda name: self._words.subtitles(name, asked, film.video, heard),
+            field="generate_subtitles" if writes else "burn_subtitles",
+        )
+        if made is None:
+            return film, None
+        self._warnings += made.warnings
+        file = await self._stored(srt(made.cues)) if writes else None
+        return await self._burned(film, made.cues), file
+
+    async def _burned(self, film: GeneratedVideo, cues: tuple[Segment, ...]) -> GeneratedVideo:
+        asked = self._plan.subtitles
+        if asked is None or not self._plan.burns_subtitles:
+            return film
+        operation = BurnSubtitles(video=film.video, cues=cues, style=asked.style)
+        events = self._parts.media.burn_subtitles
+        made = await self._step(
+            BURN, lambda name: result_of(self._stage, name, events(operation), SubtitledVideo)
+        )
+        if made is None:
+            return film
+        self._warnings += made.warnings
+        return film.model_copy(update={"video": made.video})
+
+    async def _step(
+        self, step: str, work: Callable[[str], Awaitable[T]], *, field: str | None = None
+    ) -> T | None:
+        """What a step makes; without it, the warnings say why."""
+        name = self._named(step)
+        made, error = await tried(self._stage(name, lambda: work(name)))
+        if error is not None:
+            self._warnings.append(f"{field or FIELDS[step]}: left out; {error.message}")
+        return made
+
+    async def _stored(self, text: str) -> Blob:
+        async def data() -> AsyncGenerator[bytes]:
+            yield text.encode()
+
+        return await self._parts.blobs.write(data(), mime=SUBTITLES_MIME)

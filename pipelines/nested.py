@@ -1,0 +1,36 @@
+"""A whole pipeline as one stage of another."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from serve_app.core.message import Progress
+from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.stages import PlainStage, Stage
+
+T = TypeVar("T")
+
+
+class NestedStage(PlainStage):
+    """Runs the stages of `operation` and tells their progress as that of the stage `name`."""
+
+    def __init__(self, outer: Stage, name: str, operation: PipelineOperation) -> None:
+        self._outer = outer
+        self._name = name
+        self._weights = {stage: operation.weight_of(stage) for stage in operation.stages}
+        self._shares: dict[str, float] = {}
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Stage."""
+        result = await super().__call__(name, work)
+        self._tell(name, 1.0)
+        return result
+
+    def report(self, name: str, progress: Progress) -> None:
+        """See Stage."""
+        self._tell(name, progress.current / progress.total if progress.total else 0.0)
+
+    def _tell(self, name: str, share: float) -> None:
+        self._shares[name] = share
+        done = sum(w * self._shares.get(stage, 0.0) for stage, w in self._weights.items())
+        percent = round(100 * done / sum(self._weights.values()))
+        self._outer.report(self._name, Progress(phase=name, current=percent, total=100))

@@ -1,0 +1,78 @@
+"""What is done with a film once it is made: frames, size, sound, language, subtitles."""
+
+from pydantic import Field
+
+from serve_app.core.media import Blob
+from serve_app.core.message import Message
+from serve_app.core.speech import CloneSpeech, Speak
+from serve_app.core.upscaling import VideoFactor
+from serve_app.core.video_dub import Dubbing
+from serve_app.core.video_subtitles import Subtitling
+
+INTERPOLATE, UPSCALE, SPEAK, SOUND = "interpolate", "upscale", "speak", "add-sound"
+DUB, SUBTITLE, BURN = "dub", "subtitle", "burn-subtitles"
+WEIGHTS = {INTERPOLATE: 2.0, UPSCALE: 4.0, SPEAK: 1.0, SOUND: 0.5, DUB: 4.0, SUBTITLE: 2.0}
+LINE_GAP_S = 0.1
+"""Between a line and the next one, where that has no time of its own."""
+
+
+class PlacedLine(Message):
+    """A line and the second at which it is spoken; None is after the one before. `speaker` is who
+    says it, for those who read; `field` is where the request has it.
+    """
+
+    speech: Speak | CloneSpeech
+    start_s: float | None = Field(default=None, ge=0)
+    speaker: str | None = None
+    field: str
+
+
+class MoreFrames(Message):
+    """Show `multiplier` times as many frames in the same time."""
+
+    model: str
+    multiplier: int = Field(default=2, ge=2, le=8)
+
+
+class LargerFrames(Message):
+    """Make every frame `factor` times as wide and as high."""
+
+    model: str
+    factor: VideoFactor = 2
+    allows_resize: bool = False
+
+
+class FilmFinish(Message):
+    """The steps, done in this order, each a stage; one that fails leaves the film as it was.
+    `audio` is heard from the beginning on, `lines` are spoken over it. With `keeps_sound` what the
+    film sounds like stays under both.
+    """
+
+    frames: MoreFrames | None = None
+    size: LargerFrames | None = None
+    lines: tuple[PlacedLine, ...] = ()
+    audio: Blob | None = None
+    keeps_sound: bool = False
+    dubbing: Dubbing | None = None
+    subtitles: Subtitling | None = None
+    writes_subtitles: bool = False
+    burns_subtitles: bool = False
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the steps that are asked for."""
+        asked = {
+            INTERPOLATE: self.frames,
+            UPSCALE: self.size,
+            SPEAK: self.lines,
+            SOUND: self.lines or self.audio,
+            DUB: self.dubbing,
+            SUBTITLE: self.subtitles,
+            BURN: self.burns_subtitles,
+        }
+        return tuple(name for name, step in asked.items() if step)
+
+
+def weight_of(stage: str) -> float:
+    """How much of the work a step is, by the name of its stage."""
+    return next((w for name, w in WEIGHTS.items() if stage.startswith(name)), 1.0)
