@@ -42,12 +42,18 @@ class JobBody(Body):
         return self.is_async(headers) or bool(self.ref_id or self.callback_url)
 
     def refuse_job(self, headers: Mapping[str, str]) -> None:
-        """InvalidRequest when an answer that streams is asked to be a job as well."""
-        if self.needs_job(headers):
+        """InvalidRequest when an answer that is no job's is asked to be one, naming the field."""
+        asked = {
+            "async": self.is_async(headers),
+            "ref_id": self.ref_id,
+            "callback_url": self.callback_url,
+        }
+        for name in (name for name, value in asked.items() if value):
             raise InvalidRequest(
-                "an answer that streams is bound to its connection and cannot be a job; "
-                "leave out 'async', 'Prefer: respond-async', 'ref_id' and 'callback_url'",
-                param="async",
+                f"{name}: an answer that streams or has parts of its own is bound to its "
+                "connection and cannot be a job; leave out 'async', 'Prefer: respond-async', "
+                "'ref_id' and 'callback_url'",
+                param=name,
             )
 
 
