@@ -30,7 +30,8 @@ class Tracker:
         self._shares: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._progress = JobProgress()
-        self._phase_begun = time.monotonic()
+        # When the phase began, and how far it was when it was first told of.
+        self._phase_begun = (time.monotonic(), 0)
         self._warnings: list[str] = []
         self._write = write
         self._changed = asyncio.Event()
@@ -68,9 +69,10 @@ class Tracker:
         """
         phase = stage if self.has_stages else progress.phase
         if phase != self._progress.phase:
-            self._phase_begun = time.monotonic()
-        elapsed = time.monotonic() - self._phase_begun
-        rate = progress.current / elapsed if progress.current and elapsed > 0 else None
+            self._phase_begun = (time.monotonic(), progress.current)
+        since, start = self._phase_begun
+        elapsed, made = time.monotonic() - since, progress.current - start
+        rate = made / elapsed if made > 0 and elapsed > 0 else None
         left = None if progress.total is None else progress.total - progress.current
         self._shares[stage] = progress.current / progress.total if progress.total else 0.0
         self._progress = JobProgress(

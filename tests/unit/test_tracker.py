@@ -1,5 +1,7 @@
 """What is told of a running job."""
 
+import time
+
 from serve_app.core.jobs import StageState
 from serve_app.core.message import Progress
 from serve_app.jobs.store import Account
@@ -53,3 +55,16 @@ def test_the_phase_of_a_single_stage_is_its_engines() -> None:
     tracker.advance("image.generation", Progress(phase="denoise", current=1, total=4))
     progress = tracker.account().progress
     assert (progress.phase, progress.current, progress.total) == ("denoise", 1, 4)
+
+
+def test_a_rate_is_told_from_the_second_report_of_a_phase_on() -> None:
+    """What is done when a phase is first told of was done before, in nobody knows what time."""
+    tracker = Tracker({"audio.transcription": 1.0}, nowhere)
+    tracker.begin("audio.transcription")
+    tracker.advance("audio.transcription", Progress(phase="transcribe", current=30))
+    assert tracker.account().progress.per_second is None
+    time.sleep(0.01)
+    tracker.advance("audio.transcription", Progress(phase="transcribe", current=31))
+    rate = tracker.account().progress.per_second
+    assert rate is not None
+    assert 0 < rate <= 100
