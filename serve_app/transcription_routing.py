@@ -36,14 +36,18 @@ PARAKEET_LANGUAGES = frozenset(
 Asr = Found[TranscriptionModel]
 
 
-def select(models: Models, name: str | None, language: str | None) -> Asr:
-    """The model for a request. ModelNotFound for an unknown name or size, BackendUnavailable when
-    no speech recognition is configured at all.
+def select(
+    models: Models, name: str | None, language: str | None, *, translates: bool = False
+) -> Asr:
+    """The model for a request; where it names none, one that `translates` if that is asked for.
+    ModelNotFound for an unknown name or size, BackendUnavailable when no speech recognition is
+    configured at all.
     """
     installed = installed_models(models)
     wanted = (name or "").strip().lower()
     if wanted in ("", "auto"):
-        return _routed(models, installed, language)
+        routed = _routed(models, installed, language)
+        return _translating(routed, installed, language) if translates else routed
     if (listed := _listed(models, name or "")) is not None:
         return listed
     if wanted == "whisper-1":
@@ -81,7 +85,7 @@ def request_language(text: str | None, model: Model) -> str | None:
     return code
 
 
-def check_translation(model: Model, models: Models) -> None:
+def check_translation(model: Model, models: Models, *, param: str) -> None:
     """UnsupportedCapability for a model that cannot translate to English."""
     if model.can_translate:
         return
@@ -89,7 +93,7 @@ def check_translation(model: Model, models: Models) -> None:
     raise UnsupportedCapability(
         f"model {model.id!r} does not translate; models that do: "
         f"{', '.join(map(repr, able)) or 'none is configured'}",
-        param="translate",
+        param=param,
     )
 
 
@@ -118,6 +122,16 @@ def _routed(models: Models, installed: list[Asr], language: str | None) -> Asr:
         if found := _of_family(installed, family):
             return found
     return installed[0]
+
+
+def _translating(routed: Asr, installed: list[Asr], language: str | None) -> Asr:
+    """The first of the models that translate that language, the routed one before the others."""
+    code = language_code(language or "")
+    for found in (routed, *installed):
+        languages = found.model.languages
+        if found.model.can_translate and (code is None or not languages or code in languages):
+            return found
+    return routed
 
 
 def _listed(models: Models, name: str) -> Asr | None:

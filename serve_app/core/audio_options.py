@@ -15,6 +15,8 @@ class FasterWhisperOptions(EngineOptions):
     once; with 1 they are decoded one after the other, each knowing the text before it.
     """
 
+    honours: ClassVar[frozenset[str]] = frozenset({"prompt", "temperature"})
+
     engine: Literal["faster_whisper"] = "faster_whisper"
     task: Literal["transcription"] = "transcription"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -46,8 +46,8 @@ class EngineOptions(Section):
 
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
     `is_fallback` marks engines that stand in for a trained model where callers allow that.
-    `honours` are the optional fields of speech requests that the engine acts on; others are
-    reported as ignored.
+    `honours` are the optional fields of speech and transcription requests that the engine acts on;
+    others are reported as ignored.
     """
 
     is_fallback: ClassVar[bool] = False

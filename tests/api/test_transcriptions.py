@@ -340,6 +340,43 @@ async def test_a_model_that_cannot_translate_names_one_that_can(make_context: Ma
     assert BASE in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"translate": "true"}, "translate"),
+        ({"task_type": "Translate"}, "task_type"),
+        ({"target_language": "en"}, "target_language"),
+    ],
+)
+async def test_a_refused_translation_names_the_field_that_asked_for_it(
+    make_context: MakeContext, fields: dict[str, str], param: str
+) -> None:
+    answer, _ = await routed(make_context, [SPHINX], **fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_without_a_model_a_translation_goes_to_one_that_translates(
+    make_context: MakeContext,
+) -> None:
+    default = {"transcription": SPHINX}
+    for model in ("", "auto"):
+        asked = {"model": model, "translate": "true"}
+        assert (await routed(make_context, INSTALLED, defaults=default, **asked))[1] == BASE
+    answer, _ = await routed(make_context, [SPHINX, LARGE], model="auto", translate="true")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("form", ["json", "srt", "text"])
+async def test_what_the_model_has_no_use_for_is_reported_in_every_form(
+    make_context: MakeContext, form: str
+) -> None:
+    asked = {"prompt": "numbers", "temperature": "0.5", "response_format": form}
+    answer, _ = await routed(make_context, [SPHINX], **asked)
+    assert answer.headers["x-ignored-fields"] == "prompt,temperature"
+    answer, _ = await routed(make_context, [SPHINX], temperature="0", response_format=form)
+    assert "x-ignored-fields" not in answer.headers
+
+
 @pytest.mark.parametrize("language", ["fr", "klingon", "xx"])
 async def test_languages_a_model_does_not_know(client: httpx.AsyncClient, language: str) -> None:
     answer = await write(client, language=language)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
 from starlette.requests import Request
 
 from serve_app.api.context import Context
@@ -81,9 +81,19 @@ class TranscriptionBody(JobBody):
         Annotated[Integer, BeforeValidator(_number), Field(ge=-PRIORITY, le=PRIORITY)] | None
     ) = None
 
+    _unheard: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def leave(self, names: frozenset[str]) -> None:
+        """The model has no use for these fields."""
+        self._unheard = names
+
     def without_effect(self) -> list[str]:
-        """Accepted for compatibility, or of no use with the others; word times are always there."""
-        useless = [*NO_EFFECT]
+        """Accepted for compatibility, or of no use to the model or with the others; word times are
+        always there. A temperature of 0 is what every model does by itself.
+        """
+        useless = [*NO_EFFECT, *sorted(self._unheard)]
+        if self.temperature == 0 and "temperature" in useless:
+            useless.remove("temperature")
         if self.stream:
             useless += ["response_format"]
         if not self.wants_speakers:
@@ -104,10 +114,13 @@ class TranscriptionBody(JobBody):
         return form not in UNDIVIDED or (form == "json" and self.wants_speakers)
 
     @property
-    def wants_translation(self) -> bool:
-        """Translation into English, by any of its names."""
-        is_named = (self.task_type or "").lower() == "translate"
-        return bool(self.translate) or is_named or self.target_language is not None
+    def translation_field(self) -> str | None:
+        """The field that asks for translation into English, by any of its names."""
+        if self.translate:
+            return "translate"
+        if (self.task_type or "").lower() == "translate":
+            return "task_type"
+        return None if self.target_language is None else "target_language"
 
     def check_target(self) -> None:
         """UnsupportedCapability for translation to anything but English."""

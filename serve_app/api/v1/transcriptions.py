@@ -18,6 +18,8 @@ from serve_app.diarized_transcription import transcribed
 from serve_app.transcription_routing import check_translation, request_language, select
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
+NOT_BY_ALL = frozenset({"prompt", "temperature"})
+"""Fields that some engines have no use for."""
 FORM = {
     "requestBody": {
         "required": True,
@@ -41,7 +43,9 @@ async def transcriptions(
 ) -> Response:
     """Write down what is said, in its language or (`translate`) in English."""
     body, audio = await read_transcription(request, context)
-    operation = to_transcribe(context, body, audio, is_translation=body.wants_translation)
+    operation = to_transcribe(
+        context, body, audio, is_translation=body.translation_field is not None
+    )
     return await _answered(request, context, principal, body, operation)
 
 
@@ -58,9 +62,10 @@ def to_transcribe(
 ) -> Transcribe:
     """The operation, its model chosen."""
     body.check_target()
-    found = select(context.models, body.model, body.language)
+    found = select(context.models, body.model, body.language, translates=is_translation)
     if is_translation:
-        check_translation(found.model, context.models)
+        check_translation(found.model, context.models, param=body.translation_field or "model")
+    body.leave(NOT_BY_ALL - found.family.options.honours)
     return Transcribe(
         model=found.id,
         audio=audio,
