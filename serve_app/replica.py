@@ -15,7 +15,12 @@ from typing import Any
 from serve_app.core.config import Family, Model
 from serve_app.core.costs import Spent
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.memory import free_memory, is_device_lost, is_out_of_memory
+from serve_app.core.memory import (
+    free_memory,
+    is_device_lost,
+    is_out_of_memory,
+    return_freed_memory,
+)
 from serve_app.core.status import ModelStatus
 from serve_app.core.streams import batched, joined
 from serve_app.engine_pool import EnginePool, Loader
@@ -47,6 +52,8 @@ class Replica:
         )
         self._sweeper: asyncio.Task[None] | None = None
         self._lost: str | None = None
+        self._users = 0
+        self._used_at: float | None = None
 
     async def call(self, verb: str, model_id: str, *arguments: Any) -> Any:
         """Run a verb that answers once."""
@@ -98,9 +105,14 @@ class Replica:
     @asynccontextmanager
     async def _using(self, model_id: str) -> AsyncGenerator[Any]:
         self._sweep()
-        with self._memory_watched(model_id):
-            async with self._pool.use(model_id) as engine:
-                yield engine
+        self._users += 1
+        try:
+            with self._memory_watched(model_id):
+                async with self._pool.use(model_id) as engine:
+                    yield engine
+        finally:
+            self._users -= 1
+            self._used_at = time.monotonic()
 
     @contextmanager
     def _memory_watched(self, model_id: str) -> Generator[None]:
@@ -126,9 +138,18 @@ class Replica:
 
     def _sweep(self) -> None:
         if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._unload_idle())
+            self._sweeper = asyncio.create_task(self._tidy())
 
-    async def _unload_idle(self) -> None:
+    async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(IDLE_CHECK_S)
             await self._pool.unload_idle()
+            await self._shrink()
+
+    async def _shrink(self) -> None:
+        """Once after work, and not between requests that follow each other."""
+        if self._users or self._used_at is None:
+            return
+        if time.monotonic() - self._used_at >= IDLE_CHECK_S:
+            self._used_at = None
+            await asyncio.to_thread(return_freed_memory)

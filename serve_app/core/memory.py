@@ -1,5 +1,8 @@
-"""Running out of memory, as the libraries of engines tell it, without importing them."""
+"""Running out of memory, as the libraries of engines tell it, without importing them; and giving
+back what was freed.
+"""
 
+import ctypes
 import gc
 import sys
 
@@ -28,3 +31,14 @@ def free_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def return_freed_memory() -> None:
+    """Let the C library give back to the system what has been freed. Blocks for some milliseconds.
+
+    Pillow's pictures lie in blocks that glibc keeps once they are freed: a replica that took one
+    picture of 60 megapixels held 600 MB from then on, and 50 MB after this.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,5 +1,6 @@
 """The machine's ledger of loaded models, and loading by it."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -17,6 +18,41 @@ from serve_app.memory.devices import placed_on, weights_mb
 from serve_app.memory.ledger import Holding, MemoryLedger, Shortage
 from serve_app.memory.loader import FamilyLoader
 
+GREEDY = """
+import asyncio, sys
+from serve_app.core.config import Family
+from serve_app.replica import Replica
+
+def resident_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+class Engine:
+    last, context_length = None, None
+    async def start(self): ...
+    async def close(self): ...
+    async def eat(self):
+        blocks = [b"x" * (100_000 + number) for number in range(2000)]
+        # What is freed below the last block is kept by the C library.
+        self.last = blocks[-1]
+        return resident_mb()
+
+class Loader:
+    def load(self, model, report): return Engine()
+    def unloaded(self, model): ...
+    def is_wanted(self): return False
+
+async def main():
+    options = {"engine": "fake", "task": "media"}
+    family = Family.model_validate({"name": "f", "options": options})
+    replica = Replica(family, lambda _: Loader(), load_wait_s=10)
+    full = await replica.call("eat", "f")
+    assert resident_mb() > full - 50, "nothing is kept: the test proves nothing"
+    while resident_mb() > full - 150:
+        await asyncio.sleep(0.1)
+
+asyncio.run(main())
+"""
 HOLD = """
 import sys
 from pathlib import Path
@@ -182,3 +218,8 @@ def test_errors_of_memory_are_told_from_others(
 ) -> None:
     assert is_out_of_memory(error) == is_short
     assert is_device_lost(error) == is_lost
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc only")
+def test_an_idle_replica_gives_back_what_its_work_took() -> None:
+    subprocess.run([sys.executable, "-c", GREEDY], check=True, timeout=60)
