@@ -118,7 +118,7 @@ async def test_without_a_transcription_model_the_transcript_stays_empty_with_a_w
 
 class DeafTranscription:
     async def transcribe(self, request: object) -> AsyncIterator[object]:
-        raise InvalidRequest("no sound in it", param="file")
+        raise InvalidRequest("file: no sound in it", param="file")
         yield
 
 
@@ -126,8 +126,32 @@ async def test_sound_that_cannot_be_decoded(make_context: MakeContext) -> None:
     context = make_context(runs={"transcription": DeafTranscription()})
     async with client_of(context) as client:
         answer = await client.post(PATH, data={"name": "a"}, files={"audio": ("a", wav())})
+    error = answer.json()["error"]
     assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "audio"
+    assert (error["param"], error["message"]) == ("audio", "audio: no sound in it")
+
+
+BROKEN = b"RIFF\x24\0\0\0WAVEfmt " + b"\xff" * 400
+
+
+@pytest.mark.parametrize("sound", [BROKEN, wav(seconds=0)], ids=["broken", "without samples"])
+async def test_a_sound_that_cannot_be_decoded_is_refused_though_its_words_are_given(
+    client: httpx.AsyncClient, sound: bytes
+) -> None:
+    fields = {"name": "b", "transcript": "x"}
+    answers = [
+        (await client.post(PATH, data=fields, files={"audio": ("a", sound)}), "audio"),
+        (await client.post(PATH, json=fields | {"audio": b64(sound)}), "audio"),
+        (await client.post(f"{PATH}/extract", json=fields | {"audio": b64(sound)}), "audio"),
+    ]
+    await saved(client)
+    clip = {"audio": b64(sound), "transcript": "x"}
+    patch = client.patch(f"{PATH}/ann", json={"add_clips": [clip]})
+    answers.append((await patch, "add_clips[0].audio"))
+    answers.append((await client.patch(f"{PATH}/ann", json=clip), "audio"))
+    for answer, param in answers:
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert (await client.get(f"{PATH}/b")).status_code == 404
 
 
 async def test_the_list(client: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """The bodies of the voice routes, from a form or from JSON, and their way to stored sound."""
 
+import asyncio
 from typing import Any
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -16,6 +17,7 @@ from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, MediaProcessor
 from serve_app.models import Models
 from serve_app.profiles.profile import NewItem
+from serve_app.profiles.sounds import check_sound
 
 AUDIO_FIELDS = ("audio", "audio_sample")
 
@@ -80,11 +82,24 @@ async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blo
     media = [values.pop(field, None) for field in AUDIO_FIELDS]
     body = _validated(values)
     if uploads:
-        return body, uploads[0]
+        return body, await decodable(context, uploads[0], param="audio")
     given = next((value for value in media if isinstance(value, str) and value), None)
     if given is None:
         raise InvalidRequest("audio: is required", param="audio")
-    return body, await context.intake.take(given, param="audio", kind="audio")
+    return body, await taken_sound(context, given, param="audio")
+
+
+async def taken_sound(context: Context, media: str, *, param: str) -> Blob:
+    """A sound in any of the forms of a medium, stored."""
+    blob = await context.intake.take(media, param=param, kind="audio")
+    return await decodable(context, blob, param=param)
+
+
+async def decodable(context: Context, sound: Blob, *, param: str) -> Blob:
+    """The sound. InvalidRequest when nothing can be heard of it, now and not when it is used."""
+    async with context.blobs.local_file(sound) as path:
+        await asyncio.to_thread(check_sound, path, param=param)
+    return sound
 
 
 async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewItem]:
@@ -92,7 +107,7 @@ async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewItem]:
     items: list[NewItem] = []
     for position, clip in enumerate(clips):
         param = f"add_clips[{position}].audio"
-        blob = await context.intake.take(clip.audio, param=param, kind="audio")
+        blob = await taken_sound(context, clip.audio, param=param)
         items.append(NewItem(role="clip", text=clip.transcript, blob=blob))
     return items
 
@@ -102,7 +117,7 @@ async def extracted_sound(context: Context, body: VoiceExtractBody) -> Blob:
     if body.audio is not None:
         blob = await context.intake.take(body.audio, param="audio", kind="audio")
         if not blob.mime.startswith("video/"):
-            return blob
+            return await decodable(context, blob, param="audio")
     elif body.video is not None:
         blob = await context.intake.take(body.video, param="video", kind="video")
     else:

@@ -14,6 +14,7 @@ from serve_app.api.v1.voice_body import (
     extracted_sound,
     read_voice,
     taken_clips,
+    taken_sound,
 )
 from serve_app.api.v1.voice_presets import preset_voices
 from serve_app.api.v1.wire import ERRORS, json_response
@@ -121,7 +122,7 @@ async def change_voice(
     transcript = body.transcript
     warnings: dict[str, list[str]] = {}
     if body.audio is not None:
-        sound = await context.intake.take(body.audio, param="audio", kind="audio")
+        sound = await taken_sound(context, body.audio, param="audio")
         items.append(NewItem(role="audio", text="", blob=sound))
         transcript, warnings = await _transcript(context, transcript or "", sound)
     change = Change(
@@ -159,7 +160,8 @@ async def _transcript(
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
     except InvalidRequest as error:
-        raise InvalidRequest(f"audio: {error.message}", param="audio") from None
+        said = error.message.removeprefix(f"{error.param}: ")
+        raise InvalidRequest(f"audio: {said}", param="audio") from None
     heard = [event.text for event in events if isinstance(event, Transcript)]
     return storable("".join(heard)), {}
 

@@ -1,0 +1,35 @@
+"""Reference sounds: what can be decoded. Blocks."""
+
+from pathlib import Path
+from typing import Any
+
+from serve_app.core.errors import InvalidRequest
+
+
+def check_sound(path: Path, *, param: str) -> None:
+    """InvalidRequest for what holds no sound that can be decoded. Where PyAV is not installed, as
+    on a head node without engines, the model that uses the sound finds out.
+    """
+    try:
+        import av
+    except ImportError:
+        return
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+            if any(map(_decodes, container.demux(container.streams.audio[0]))):
+                return
+    except av.FFmpegError:
+        pass
+    raise InvalidRequest(f"{param}: no sound can be decoded from this file", param=param)
+
+
+def _decodes(packet: Any) -> bool:
+    """Damaged packets before the first good one are skipped, as engines do."""
+    import av
+
+    try:
+        return bool(packet.decode())
+    except av.InvalidDataError:
+        return False
