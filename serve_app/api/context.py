@@ -1,6 +1,6 @@
 """What routes are given: the parts of the server, built once and passed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -37,9 +37,9 @@ class Context:
 
 
 async def get_context(request: Request) -> Context:
-    """The context that `create_app` was given."""
+    """The context that `create_app` was given, for a caller who knows the server by this host."""
     context: Context = request.app.state.context
-    return context
+    return replace(context, intake=context.intake.at(request.headers.get("host")))
 
 
 async def get_principal(request: Request) -> Principal:

@@ -36,16 +36,31 @@ class MediaIntake:
         *,
         public_url: str | None = None,
         find_archived: FindArchived | None = None,
+        host: str | None = None,
     ) -> None:
         self._store = store
         self._find_archived = find_archived
         self._limits = limits
         self._public_url = public_url
+        self._host = host
 
     def into(self, store: FsspecBlobStore) -> Self:
         """The same intake over another store."""
+        return self._with(store=store, host=self._host)
+
+    def at(self, host: str | None) -> Self:
+        """The same intake for a caller who reached the server under this `Host`: below it lie own
+        files. Whoever makes a host up gains nothing, because the path alone names the same file.
+        """
+        return self._with(store=self._store, host=host)
+
+    def _with(self, *, store: FsspecBlobStore, host: str | None) -> Self:
         return type(self)(
-            store, self._limits, public_url=self._public_url, find_archived=self._find_archived
+            store,
+            self._limits,
+            public_url=self._public_url,
+            find_archived=self._find_archived,
+            host=host,
         )
 
     async def take(self, value: str, *, param: str, kind: MediaKind | None = None) -> Blob:
@@ -87,6 +102,10 @@ class MediaIntake:
     def _own_file(self, value: str) -> str | None:
         if self._public_url and value.startswith(self._public_url + "/"):
             value = value[len(self._public_url) :]
+        elif self._host and value[:4].lower() == "http":
+            value = re.sub(
+                rf"https?://{re.escape(self._host)}(?=/)", "", value, count=1, flags=re.I
+            )
         match = OWN_FILE.fullmatch(value)
         return unquote(match[1]) if match else None
 

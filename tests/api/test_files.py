@@ -135,6 +135,14 @@ async def test_unknown_and_unsafe_names(stored: httpx.AsyncClient, name: str) ->
     assert answer.json()["error"]["code"] == "not_found"
 
 
+async def test_a_files_whole_url_is_taken_back(client: httpx.AsyncClient) -> None:
+    url = (await client.post("/v1/files/upload", content=PNG)).json()["url"]
+    body = {"file": f"{client.base_url}{url}"}
+    again = await client.post("/v1/files/upload", json=body)
+    assert again.status_code == 200, again.text
+    assert again.json()["url"] == url
+
+
 async def test_look_up_by_hash(stored: httpx.AsyncClient) -> None:
     for name in (DIGEST, f"sha256:{DIGEST}", DIGEST.upper()):
         answer = await stored.get(f"/v1/files/blob/{name}")

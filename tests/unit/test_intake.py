@@ -70,6 +70,23 @@ async def test_stored_forms(store: FsspecBlobStore) -> None:
         assert await intake.take(value, param="image") == blob
 
 
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "https://LOCALHOST:9", "http://[::1]"])
+async def test_a_file_is_known_below_the_host_that_the_caller_uses(
+    store: FsspecBlobStore, origin: str
+) -> None:
+    intake = intake_of(store)
+    blob = await intake.take(base64.b64encode(PNG).decode(), param="image")
+    url = f"{origin}/v1/files/{filename(blob)}"
+    host = origin.partition("//")[2].lower()
+    assert await intake.at(host).take(url, param="image") == blob
+    assert await intake.at(host).into(store).take(url + "?download=1", param="image") == blob
+    for elsewhere in (intake, intake.at("127.0.0.2"), intake.at(host + "0"), intake.at("(")):
+        with pytest.raises(InvalidRequest, match="is not on the public internet"):
+            await elsewhere.take(url, param="image")
+    with pytest.raises(InvalidRequest, match="is not on the public internet"):
+        await intake.at(host).take(f"{origin}/other/{filename(blob)}", param="image")
+
+
 @pytest.mark.parametrize("value", ["sha256:" + "0" * 64, "/v1/files/" + "0" * 64 + ".png"])
 async def test_unknown_stored_files(store: FsspecBlobStore, value: str) -> None:
     with pytest.raises(NotFound) as caught:
