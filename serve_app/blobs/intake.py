@@ -17,6 +17,7 @@ from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
 
 OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
+WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 BASE64_TEXT = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
 BASE64_CHUNK = 1024 * 1024
@@ -102,10 +103,8 @@ class MediaIntake:
     def _own_file(self, value: str) -> str | None:
         if self._public_url and value.startswith(self._public_url + "/"):
             value = value[len(self._public_url) :]
-        elif self._host and value[:4].lower() == "http":
-            value = re.sub(
-                rf"https?://{re.escape(self._host)}(?=/)", "", value, count=1, flags=re.I
-            )
+        elif self._host and (whole := WHOLE_URL.fullmatch(value)):
+            value = whole[2] if whole[1].lower() == self._host.lower() else value
         match = OWN_FILE.fullmatch(value)
         return unquote(match[1]) if match else None
 
