@@ -1,0 +1,184 @@
+"""A film of a prompt with dialog and subtitles, by the engines that need no download."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from deployments.av_media import AvMedia
+from deployments.camera_moves import CameraMoves
+from deployments.fake import FakeChat, FakeTranscription
+from deployments.fake_images import FakeImages
+from deployments.flow_interpolation import FlowInterpolation
+from deployments.hpss_stems import HpssStems
+from deployments.lanczos_upscaling import LanczosUpscaling
+from pipelines.film_parts import FilmParts
+from pipelines.image_to_video import ImageToVideo
+from pipelines.video_generation import VideoGeneration
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
+from serve_app.core.options import (
+    AvOptions,
+    CameraMovesOptions,
+    FakeOptions,
+    HpssOptions,
+    LanczosOptions,
+    OpticalFlowOptions,
+)
+from serve_app.core.stages import PlainStage
+from serve_app.core.video_generation import ProduceVideo, Videos
+from tests.films import check_playable, decoded, look
+from tests.material import content, espeak, stored, tone, wav
+from tests.material import decoded as heard
+
+SIZE = {"width": 160, "height": 120}
+PROMPT = "a red boat"
+# Five seconds of a camera that moves over a drawn still.
+GENERATION = {
+    "model": "camera-moves",
+    "prompt": PROMPT,
+    "seed": 5,
+    "size": SIZE,
+    "fps": 10,
+    "num_frames": 50,
+    "camera_motion": "zoom-in",
+}
+PICTURE = {"model": "squares", "prompt": PROMPT, "seed": 5, "size": SIZE}
+
+
+def spoken(text: str, **fields: Any) -> dict[str, Any]:
+    speech = {"model": "espeak-ng", "text": text, "voice": "en-us", "format": "wav"}
+    return {"speech": speech, "field": "dialogs[0]"} | fields
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+def parts(blobs: FsspecBlobStore, tmp_path: Path) -> FilmParts:
+    def made(kind: Any, options: Any) -> Any:
+        return kind(options, Model(id="built-in"), path=None, blobs=blobs)
+
+    return FilmParts(
+        images=made(FakeImages, FakeOptions(task="images")),
+        video=made(CameraMoves, CameraMovesOptions()),
+        interpolation=made(FlowInterpolation, OpticalFlowOptions()),
+        upscaling=made(LanczosUpscaling, LanczosOptions()),
+        speech=espeak(tmp_path),
+        transcription=made(FakeTranscription, FakeOptions(task="transcription")),
+        chat=made(FakeChat, FakeOptions(task="chat")),
+        stems=made(HpssStems, HpssOptions()),
+        media=made(AvMedia, AvOptions()),
+        blobs=blobs,
+    )
+
+
+async def produced(parts: FilmParts, finish: dict[str, Any], **fields: Any) -> Videos:
+    request = ProduceVideo.model_validate(
+        {"generation": GENERATION, "picture": PICTURE, "finish": finish} | fields
+    )
+    events = VideoGeneration(parts, PlainStage()).produce_video(request)
+    *_, made = [event async for event in events]
+    assert isinstance(made, Videos)
+    return made
+
+
+async def test_dialogs_are_heard_and_read_when_they_are_spoken(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    lines = [
+        spoken("Good morning, captain.", start_s=0.5),
+        spoken("Set the sails.", start_s=3.0, speaker="Bob"),
+    ]
+    finish = {
+        "lines": lines,
+        "subtitles": {"style": "default"},
+        "writes_subtitles": True,
+        "burns_subtitles": True,
+    }
+    plain = await produced(parts, {})
+    made = await produced(parts, finish)
+    assert made.warnings == ()
+    data = await content(blobs, made.videos[0].video)
+    film = check_playable(data, size=(160, 120), fps=10, frames=50)
+    assert film.sound_s == pytest.approx(5.0, abs=0.1)
+
+    sound = heard(data)
+    assert sound.loudness(0.0, 0.45) < 0.005
+    assert sound.loudness(0.6, 1.2) > 0.02
+    assert sound.loudness(2.6, 2.95) < 0.005
+    assert sound.loudness(3.1, 3.6) > 0.02
+
+    # The cues are drawn into the lower part of the picture, when the lines are heard.
+    before = decoded(await content(blobs, plain.videos[0].video))
+    after = decoded(data)
+    lower = np.s_[80:, :, :]
+    changes = [
+        float(np.abs(after[i][lower].astype(float) - before[i][lower]).mean())
+        for i in (2, 10, 28, 34)
+    ]
+    quiet, first, pause, second = changes
+    assert min(first, second) > 3 * max(quiet, pause)
+
+    assert made.subtitles[0] is not None
+    srt = (await content(blobs, made.subtitles[0])).decode()
+    assert srt.startswith("1\n00:00:00,500 --> ")
+    assert "Good morning, captain." in srt
+    assert "\n00:00:03,000 --> " in srt
+    assert "[Bob] Set the sails." in srt
+
+
+async def test_more_and_larger_frames_keep_the_time(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    finish = {
+        "frames": {"model": "flow", "multiplier": 2},
+        "size": {"model": "lanczos", "factor": 2, "allows_resize": True},
+    }
+    made = await produced(parts, finish, generation=GENERATION | {"num_frames": 8})
+    [film] = made.videos
+    data = await content(blobs, film.video)
+    assert (film.size.width, film.size.height, film.fps) == (320, 240, 20)
+    check_playable(data, size=(320, 240), fps=20, frames=film.num_frames)
+    assert film.duration_s == pytest.approx(0.8, abs=0.06)
+    assert any("lanczos" in warning.lower() for warning in made.warnings)
+
+
+async def test_a_sound_of_ones_own_lies_under_the_words(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    music = await stored(blobs, wav(tone(9.0, hz=3000)))
+    finish = {"lines": [spoken("Ahoy.", start_s=2.0)], "audio": music.model_dump()}
+    made = await produced(parts, finish)
+    data = await content(blobs, made.videos[0].video)
+    assert look(data).sound_s == pytest.approx(5.0, abs=0.1)
+    sound = heard(data)
+    assert sound.loudness(2.05, 2.4) > 1.05 * sound.loudness(0.5, 1.5) > 0.05
+
+
+async def test_a_prompt_becomes_a_film_that_speaks(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    request = AnimatePrompt.model_validate(
+        {
+            "picture": PICTURE,
+            "generation": GENERATION | {"num_frames": 30},
+            "finish": {"lines": [spoken("Ahoy.")]},
+        }
+    )
+    events = ImageToVideo(parts, PlainStage()).animate_prompt(request)
+    *_, made = [event async for event in events]
+    assert isinstance(made, AnimatedPrompt)
+    data = await content(blobs, made.film.video)
+    check_playable(data, size=(160, 120), fps=10, frames=30)
+    assert heard(data).loudness(0.05, 0.4) > 0.02
+    # The film begins with the picture.
+    with av.open(io.BytesIO(await content(blobs, made.picture.image))) as container:
+        still = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(decoded(data)[0].astype(float) - still).mean() < 12
