@@ -35,10 +35,13 @@ TENSORS = ("lora_A", "lora_B", "lora.up", "lora.down", "lora_up", "lora_down")
 
 @dataclass(frozen=True)
 class Fittings:
-    """What a request brings along, in memory: the tensors of its LoRAs, its reference pictures."""
+    """What a request brings along, in memory: the tensors of its LoRAs, its reference pictures and
+    what of their files was left out.
+    """
 
     loras: tuple[dict[str, torch.Tensor], ...] = ()
     references: tuple[Any, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass

@@ -155,13 +155,14 @@ class DiffusersImages:
             assert files.image is not None
             source, said = source_of(request, files.image, files.mask, rule=self._rule)
             warnings += said
+        fittings = _fittings(request, files, attachments)
         return Prepared(
             settings=call.settings(mode, request, source, self._rule),
             source=source,
-            fittings=_fittings(request, files, attachments),
+            fittings=fittings,
             pipeline=pipeline,
             call=call,
-            warnings=warnings,
+            warnings=(*warnings, *fittings.warnings),
         )
 
 
@@ -228,12 +229,15 @@ def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fitti
         param = f"loras[{position}]"
         file = files.loras[position] or attachments.lora_file(lora, param)
         loras.append(lora_tensors(file, param))
-    param = request.references.field if request.references else ""
-    references = (
-        decoded_picture(path, param=param, max_pixels=request.max_pixels)
-        for path in files.references
-    )
-    return Fittings(tuple(loras), tuple(map(flattened, references)))
+    references = []
+    warnings: list[str] = []
+    for number, path in enumerate(files.references):
+        assert request.references is not None
+        param = request.references.path(number)
+        picture = decoded_picture(path, param=param, max_pixels=request.max_pixels)
+        references.append(flattened(picture))
+        warnings += picture.warnings
+    return Fittings(tuple(loras), tuple(references), tuple(warnings))
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes]:

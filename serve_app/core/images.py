@@ -41,12 +41,17 @@ class Lora(Message):
 
 class References(Message):
     """Pictures whose subject, not whose outlines, the result follows; `strength` from 0 to 1.
-    `field` is the request's field that named them.
+    `field` is the request's field that named them, `paths` the place in it of each, where known.
     """
 
     images: tuple[Blob, ...] = Field(min_length=1)
     strength: float = Field(default=0.6, ge=0, le=1)
     field: str = "character_references"
+    paths: tuple[str, ...] = ()
+
+    def path(self, number: int) -> str:
+        """What an error calls a picture."""
+        return self.paths[number] if number < len(self.paths) else self.field
 
 
 class Drawing(Message):

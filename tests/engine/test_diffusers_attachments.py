@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import save_file
@@ -12,7 +13,12 @@ from safetensors.torch import save_file
 from deployments.diffusers_images import DiffusersImages
 from deployments.starter_images import save_ip_adapter
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.errors import (
+    BackendUnavailable,
+    InvalidRequest,
+    PayloadTooLarge,
+    UnsupportedCapability,
+)
 from serve_app.core.images import Lora, References
 from serve_app.core.media import Blob
 from tests.engine.drawing import (
@@ -216,6 +222,19 @@ async def test_reference_pictures_change_the_picture_and_are_gone_afterwards(
     plain = await picture(engine, blobs, redrawing(first, strength=1))
     over = redrawing(first, references=References(images=(second,)), strength=1)
     assert distance(await picture(engine, blobs, over), plain) > 0
+
+
+async def test_each_reference_picture_is_told_from_the_others(
+    engine: DiffusersImages, blobs: FsspecBlobStore
+) -> None:
+    deep = await stored(blobs, Image.fromarray(np.full((24, 32), 40_000, np.uint16)))
+    large = await stored(blobs, gradient((40, 30)))
+    references = References(images=(deep, large), paths=("image[1]", "image[2]"))
+    result = await drawn(engine, drawing(references=references))
+    assert result.warnings == ("image[1]: reduced to 8 bits per channel",)
+    with pytest.raises(PayloadTooLarge, match="40x30") as caught:
+        await drawn(engine, drawing(references=references, max_pixels=40 * 30 - 1))
+    assert caught.value.param == "image[2]"
 
 
 async def test_references_need_an_adapter(tmp_path: Path, xl: Path, blobs: FsspecBlobStore) -> None:

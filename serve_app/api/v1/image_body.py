@@ -22,6 +22,7 @@ from serve_app.core.images import (
 )
 from serve_app.core.media import Blob
 from serve_app.models import Found
+from serve_app.profiles.profile import Kind
 
 MAX_COUNT = 10
 MAX_EXTRAS = 16
@@ -32,6 +33,10 @@ SEEDS = 2**32
 
 QUALITIES: dict[str, Quality] = {"low": "low", "high": "high", "hd": "high"}
 IGNORED = ("style", "background", "moderation", "user")
+KINDS: dict[Kind, str] = {
+    "character": "character_profiles",
+    "environment": "environment_profiles",
+}
 REFERENCES = ("character_references", "character_profiles", "environment_profiles")
 # Spelled out, because forms are described apart from the components that JSON bodies refer to.
 Loras = Annotated[
@@ -122,26 +127,21 @@ class ImageBody(JobBody):
         return {name: value for name, value in fields.items() if value is not None}
 
     async def _references(self, context: Context, also: Sequence[str]) -> References | None:
-        by_field: dict[str, list[Blob]] = {
-            "character_profiles": await profile_images(
-                context, "character", self.character_profiles
-            ),
-            "environment_profiles": await profile_images(
-                context, "environment", self.environment_profiles
-            ),
-        }
+        named: list[tuple[str, Blob]] = []
+        for kind, names in KINDS.items():
+            saved = await profile_images(context, kind, getattr(self, names))
+            named += [(names, blob) for blob in saved]
         given = ("character_references", self.character_references or (), 0), ("image", also, 1)
         for field, values, first in given:
-            by_field[field] = [
-                await context.intake.take(value, param=f"{field}[{position}]", kind="image")
-                for position, value in enumerate(values, first)
-            ]
-        images = tuple(blob for blobs in by_field.values() for blob in blobs)
-        if not images:
+            for position, value in enumerate(values, first):
+                path = f"{field}[{position}]"
+                named.append((path, await context.intake.take(value, param=path, kind="image")))
+        if not named:
             return None
-        field = next(name for name, blobs in by_field.items() if blobs)
+        paths, images = zip(*named, strict=True)
         strength = 0.6 if self.character_strength is None else self.character_strength
-        return References(images=images, strength=strength, field=field)
+        field = paths[0].partition("[")[0]
+        return References(images=images, strength=strength, field=field, paths=paths)
 
 
 class GenerationBody(ImageBody):
