@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from serve_app.core.speech import AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.wav import sized
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.material import decoded, wav
 
@@ -78,6 +79,23 @@ async def test_events_cannot_be_one_answer_as_well(client: httpx.AsyncClient, as
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "response_format")
     assert "mp3" in error["message"]
+
+
+@pytest.mark.parametrize("form", ["mp3", "wav", "pcm"])
+async def test_raw_sound_can_have_a_name_of_its_own(client: httpx.AsyncClient, form: str) -> None:
+    body = {"input": TEXT, "response_format": form, "style": "news"}
+    plain = await client.post(URL, json=body)
+    named = await client.post(URL, json=body | {"ref_id": "mine"})
+    assert named.content == (plain.content if form != "wav" else sized(plain.content))
+    for header in ("content-type", "x-ignored-fields"):
+        assert named.headers[header] == plain.headers[header]
+    job = (await client.get("/v1/jobs/mine")).json()
+    assert (job["id"], job["status"]) == (named.headers["x-job-id"], "succeeded")
+    assert (await client.get(job["result"]["data"][0]["url"])).content == named.content
+    again = await client.post(URL, json=body | {"ref_id": "mine"})
+    assert (again.status_code, again.json()["error"]["param"]) == (409, "ref_id")
+    bad = await client.post(URL, json=body | {"ref_id": "bad", "voice": "nobody"})
+    assert (bad.status_code, bad.json()["error"]["param"]) == (400, "voice")
 
 
 @pytest.mark.parametrize(

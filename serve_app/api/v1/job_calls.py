@@ -95,16 +95,22 @@ async def called(
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
     submission = await submission_of(body, operation, context, principal, output)
-    noted = observed(request)
-    noted.note_operation(operation, is_streamed=False)
     headers = {"X-Job-ID": submission.id} | body.ignored()
     if body.is_async(request.headers):
+        observed(request).note_operation(operation, is_streamed=False)
         job = await context.jobs.submit(submission)
         return accepted(job, context, headers, prefers=prefers_async(request.headers))
-    timeout_s = context.config.jobs.sync_timeout_s.v1
-    job = await context.jobs.run(submission, timeout_s=timeout_s)
-    noted.note_job(job)
+    job = await ran(submission, request, context)
     return await rendering(context).response(job, finished_result(job), headers)
+
+
+async def ran(submission: Submission, request: Request, context: Context) -> Job:
+    """The job when it has ended, well or not."""
+    noted = observed(request)
+    noted.note_operation(submission.operation, is_streamed=False)
+    job = await context.jobs.run(submission, timeout_s=context.config.jobs.sync_timeout_s.v1)
+    noted.note_job(job)
+    return job
 
 
 def accepted(job: Job, context: Context, headers: dict[str, str], *, prefers: bool) -> Response:

@@ -8,14 +8,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.sse import frame, sse_response
-from serve_app.api.v1.job_calls import called, streamed
+from serve_app.api.v1.job_calls import called, finished_result, ran, streamed, submission_of
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.speech_cloning import uttered
 from serve_app.api.v1.speech_recording import SpeechRecording
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.operations import SpokenSound
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
 from serve_app.core.streams import closing
 
@@ -35,6 +37,9 @@ async def speech(
         output = {"response_format": body.response_format}
         async with utterance.explained():
             return await called(body, operation, request, context, principal, output)
+    if body.needs_job(request.headers) and body.stream_format != "sse":
+        async with utterance.explained():
+            return await _of_a_job(body, operation, request, context, principal)
     said = utterance.events(context.models)
     async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
@@ -68,6 +73,23 @@ async def speech_stream(
     response = audio_response(recording.listen(events), operation, headers)
     response.background = BackgroundTask(recording.keep_quietly)
     return response
+
+
+async def _of_a_job(
+    body: SpeechBody,
+    operation: Speak | CloneSpeech,
+    request: Request,
+    context: Context,
+    principal: Principal,
+) -> Response:
+    """Raw bytes of what is to have a name or a callback: not before all is spoken."""
+    submission = await submission_of(body, operation, context, principal, {})
+    job = await ran(submission, request, context)
+    result = finished_result(job)
+    if not isinstance(result, SpokenSound):
+        raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
+    headers = {"X-Job-ID": job.id, "Content-Type": AUDIO_MIME[operation.format]} | body.ignored()
+    return StreamingResponse(context.blobs.read(result.audio), headers=headers)
 
 
 def refuse_envelope(body: SpeechBody, request: Request) -> None:
