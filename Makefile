@@ -33,6 +33,7 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/vision.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/video.py
 	$(BIN)/python benchmarks/pipelines.py
 
 $(BIN)/python:

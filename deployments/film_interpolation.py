@@ -15,6 +15,7 @@ import numpy as np
 from deployments.camera import covered
 from deployments.flow_planes import Planes, PlanesBetween, dissolved
 from deployments.image_decoding import check_pixels
+from deployments.running_ahead import ahead
 from deployments.video_decoding import (
     BT709,
     MAX_PIXELS,
@@ -107,7 +108,10 @@ def interpolated(
     rate = rate_of(source.fps, request)
     expected = round((source.duration_s or 0) * rate)
     with ExitStack() as stack:
-        stack.enter_context(closing(source.frames))
+        # Flow is sought while the frame before is encoded, and the next one decoded.
+        stills = stack.enter_context(closing(ahead(source.frames)))
+        made = between(stills, rate, fps=source.fps, has_cuts=source.has_cuts)
+        frames = stack.enter_context(closing(ahead(made)))
         writer = stack.enter_context(
             VideoWriter(
                 target,
@@ -118,7 +122,7 @@ def interpolated(
                 keeps_sound=True,
             )
         )
-        for planes in between(source.frames, rate, fps=source.fps, has_cuts=source.has_cuts):
+        for planes in frames:
             if stop():
                 return
             writer.write_frame(frame_of(planes))

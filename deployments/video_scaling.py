@@ -4,7 +4,7 @@ A film takes no more memory than a few of its frames and what the encoder looks 
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,6 +16,7 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 from deployments.image_tiles import Enlarged
+from deployments.running_ahead import ahead
 from deployments.video_decoding import MAX_PIXELS, Film, Pixels, Shown, probed, shown_frames
 from deployments.video_encoding import VideoWriter, even_size
 from serve_app.core.errors import BackendUnavailable, Cancelled, PayloadTooLarge
@@ -157,7 +158,10 @@ def scaled(
     size = _size(film, request.factor)
     warnings = dict.fromkeys(film_warnings(film))
     with ExitStack() as stack:
-        frames = stack.enter_context(closing(shown_frames(source, param="video")))
+        # Frames are scaled while the one before is encoded.
+        frames = stack.enter_context(
+            closing(ahead(_scaled_frames(source, film, request, scale, stop)))
+        )
         writer = stack.enter_context(
             VideoWriter(
                 target,
@@ -169,16 +173,23 @@ def scaled(
                 keeps_sound=True,
             )
         )
-        for shown in frames:
+        for at_s, made in frames:
             if stop():
                 return
-            made = scale(shown, film, request.factor, stop)
             warnings |= dict.fromkeys(made.warnings)
-            _write(writer, made, shown.at_s)
+            _write(writer, made, at_s)
             done = writer.num_frames
             yield Progress(phase="upscale", current=done, total=max(film.num_frames or 0, done))
         writer.finish()
     yield ScaledFile(writer.size, film.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+
+
+def _scaled_frames(
+    source: Path, film: Film, request: UpscaleVideo, scale: FrameScaler, stop: Stop
+) -> Generator[tuple[float, Scaled]]:
+    with closing(shown_frames(source, param="video")) as frames:
+        for shown in frames:
+            yield shown.at_s, scale(shown, film, request.factor, stop)
 
 
 def check_duration(film: Film, limit_s: float) -> None:
