@@ -147,8 +147,9 @@ async def test_a_transcript_as_a_job_keeps_its_form(client: httpx.AsyncClient) -
 async def test_a_stream_cannot_be_a_job(client: httpx.AsyncClient) -> None:
     body = {"messages": [{"role": "user", "content": "a"}], "stream": True, "ref_id": "mine"}
     refused(await client.post("/v1/chat/completions", json=body), 400, "invalid_request", "ref_id")
-    raw = {"input": "a", "response_format": "mp3", "ref_id": "mine"}
-    refused(await client.post(URL, json=raw), 400, "invalid_request", "async")
+    raw = {"input": "a", "response_format": "pcm", "ref_id": "mine"}
+    answer = await client.post(f"{URL}/stream", json=raw)
+    refused(answer, 400, "invalid_request", "ref_id")
 
 
 async def test_a_job_goes_by_its_id_its_number_and_its_ref_id(client: httpx.AsyncClient) -> None:
