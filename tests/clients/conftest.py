@@ -58,14 +58,26 @@ def environment(directory: Path) -> dict[str, str]:
     return own | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(directory / "hub"), "PYTHONPATH": str(ROOT)}
 
 
-def stop(server: Server) -> tuple[int, list[int]]:
-    """SIGTERM; the exit status and which of its processes are still there afterwards."""
+def stop(server: Server) -> tuple[int, list[str]]:
+    """SIGTERM; the exit status and which of its processes still run afterwards."""
     family = descendants(server.process.pid)
     assert family
     server.process.send_signal(signal.SIGTERM)
     server.process.communicate(timeout=60)
-    left = [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    left = [running for running in map(running_process, family) if running]
     return server.process.returncode, left
+
+
+def running_process(pid: int) -> str:
+    """What runs there. Nothing does where a process has ended and its new parent, init, has not
+    looked yet.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        name = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+    return "" if state in "ZX" else f"{pid} {state} {name}"
 
 
 @pytest.fixture(scope="package")

@@ -1,17 +1,17 @@
-"""The README's table of settings is what the configuration's classes say."""
+"""The documented table of settings is what the configuration's classes say."""
 
 from pathlib import Path
 
 from serve_app.settings_table import BEGIN, END, replaced, settings_table
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/settings.md"
 
 
-def test_the_readme_has_todays_settings() -> None:
-    text = README.read_text()
+def test_the_page_has_todays_settings() -> None:
+    text = PAGE.read_text()
     assert BEGIN in text
     assert END in text
-    assert replaced(text) == text, "run: python -m serve_app.settings_table README.md"
+    assert replaced(text) == text, "run: python -m serve_app.settings_table docs/settings.md"
 
 
 def test_the_table_has_values_and_defaults() -> None:

@@ -1,0 +1,130 @@
+"""The README's lines, run as printed on the local default, make what it shows."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from tests.clients.conftest import ROOT, Server, environment
+
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "docs/results"
+WITHOUT_A_HUB = ("/v1/embeddings", "/v1/images/depth")
+PICTURES = {
+    "boat.webp": (256, 256),
+    "stormy.webp": (320, 240),
+    "larger.png": (640, 480),
+    "cutout.png": (320, 240),
+    "swapped.png": (320, 240),
+}
+SOUNDS = ("counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
+FILMS = {
+    "pan.mp4": (320, 240),
+    "animated.mp4": (128, 96),
+    "larger.mp4": (640, 480),
+    "smoother.mp4": (320, 240),
+    "talking.mp4": (320, 240),
+    "subtitled.mp4": (320, 240),
+    "dubbed.mp4": (320, 240),
+    "story.mp4": (64, 64),
+}
+SPEAKING = ("talking.mp4", "subtitled.mp4", "dubbed.mp4", "story.mp4")
+
+
+def blocks() -> list[str]:
+    """The console blocks below the shorthands, those included."""
+    found = re.findall(r"(?ms)^```console\n(.*?)^```$", README)
+    return [block for block in found if "make " not in block]
+
+
+class Ran:
+    """Where the lines ran, and what each printed."""
+
+    def __init__(self, folder: Path, printed: dict[str, str]) -> None:
+        self.folder = folder
+        self.printed = printed
+
+    def of(self, part: str) -> str:
+        """What the one line with this text printed."""
+        (line,) = (line for line in self.printed if part in line)
+        return self.printed[line]
+
+
+@pytest.fixture(scope="module")
+def ran(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """All lines, one after the other."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "docs").symlink_to(ROOT / "docs")
+    shorthands, *others = blocks()
+    assert "server=http://127.0.0.1:8000\n" in shorthands
+    shorthands = shorthands.replace("http://127.0.0.1:8000", server.url)
+    printed = {}
+    for line in "".join(others).replace("\\\n", " ").splitlines():
+        done = subprocess.run(
+            ("bash", "-c", f"set -eo pipefail\n{shorthands}\n{line}"),
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        printed[line] = done.stdout
+    return Ran(folder, printed)
+
+
+def test_every_answer_is_one(ran: Ran) -> None:
+    for line, text in ran.printed.items():
+        if any(route in line for route in WITHOUT_A_HUB):
+            assert '"code":"backend_unavailable"' in text
+            assert "HF_HUB_OFFLINE" in text
+        else:
+            assert '"error":{' not in text, f"{line}\n{text}"
+
+
+def test_text(ran: Ran) -> None:
+    assert '"object":"chat.completion"' in ran.of('"model": "auto"')
+    assert ran.of('"stream": true').rstrip().endswith("data: [DONE]")
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_sounds(ran: Ran, name: str) -> None:
+    with av.open(str(ran.folder / name)) as sound:
+        assert sum(frame.samples / frame.sample_rate for frame in sound.decode(audio=0)) > 0.4
+
+
+def test_what_was_said_is_heard(ran: Ran) -> None:
+    """Speech is not the same twice, and pocketsphinx mishears a word or two of it."""
+    heard = (ran.folder / "counting.srt").read_text().split()
+    assert heard[0] == "1"
+    assert heard[2] == "-->"
+    assert len({"one", "two", "three", "four", "five", "six", "seven"} & set(heard)) >= 4
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(ran: Ran, name: str) -> None:
+    for folder in {ran.folder, RESULTS} if (RESULTS / name).exists() else {ran.folder}:
+        with Image.open(folder / name) as picture:
+            picture.load()
+            assert picture.size == PICTURES[name]
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_films(ran: Ran, name: str) -> None:
+    for folder in {ran.folder, RESULTS} if (RESULTS / name).exists() else {ran.folder}:
+        with av.open(str(folder / name)) as film:
+            frames: list[Any] = list(film.decode(video=0))
+            assert (frames[0].width, frames[0].height) == FILMS[name]
+            assert len(frames) > 20
+            assert bool(film.streams.audio) == (name in SPEAKING)
+
+
+def test_a_job_is_told_to_its_end(ran: Ran) -> None:
+    assert ran.of("respond-async").startswith("HTTP/1.1 202")
+    assert '"status":"succeeded"' in ran.of("take-1/events")
