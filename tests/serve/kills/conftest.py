@@ -19,7 +19,7 @@ from serve_app.launch.processes import adopt_orphans, descendants, kill_descenda
 ROOT = Path(__file__).parents[3]
 DELAY_S = 1.0
 SECRET = "the callback secret"
-PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation")
+PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation", "image-to-video")
 
 
 def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, Any]:
@@ -105,6 +105,8 @@ class Server:
                 family("ears", "transcription", self.diary),
                 family("painter", "images", self.diary),
                 family("camera", "video", self.diary),
+                family("between", "interpolation", self.diary),
+                family("large", "upscaling", self.diary),
                 family("media", "media", self.diary),
             ],
             "pipelines": [{"name": name} for name in PIPELINES],
