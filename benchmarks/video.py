@@ -36,6 +36,7 @@ ENCODING = [
     "-c:v",
     "libx264",
     *(p for pair in PRESETS["fast"].items() for p in (f"-{pair[0]}", pair[1])),
+    *("-bf", "0"),
 ]
 ENDING = ["-pix_fmt", "yuv420p", "-c:a", "copy", "-movflags", "+faststart"]
 NO_BLOB = Blob(sha256="0" * 64, mime="video/mp4", size=0)

@@ -31,6 +31,10 @@ PRESETS: dict[VideoQuality, dict[str, str]] = {
     "best": {"preset": "medium", "crf": "16"},
 }
 
+LARGE_PX = 4096 * 2304
+FRUGAL = {"x264-params": "rc-lookahead=2:sync-lookahead=0:sliced-threads=1:ref=1"}
+"""For pictures so large that the encoder would take more than 1.5 GiB for those it holds."""
+
 
 def even_size(size: Size) -> Size:
     """The next even sides."""
@@ -53,7 +57,10 @@ def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality =
     the same frames, in a process with torch; and frames with times of their own would be decoded at
     times that fit no duration.
     """
-    picture = output.add_stream("libx264", rate=rate, options=PRESETS[quality] | {"bf": "0"})
+    options = PRESETS[quality] | {"bf": "0"}
+    if size.width * size.height > LARGE_PX:
+        options |= FRUGAL
+    picture = output.add_stream("libx264", rate=rate, options=options)
     picture.width, picture.height, picture.pix_fmt = size.width, size.height, "yuv420p"
     return picture
 
