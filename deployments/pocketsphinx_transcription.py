@@ -3,8 +3,8 @@ quality on clear speech, bounded memory on long files.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from deployments.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
@@ -25,8 +25,6 @@ from serve_app.core.transcription import (
 
 LONGEST_UTTERANCE_S = 30.0
 FRAMES_PER_S = 100
-IDLE_DECODERS = 2
-"""Kept for the next recording: one takes 40 MB and half a second to make."""
 
 
 class PocketsphinxTranscription:
@@ -50,19 +48,19 @@ class PocketsphinxTranscription:
                 "pip install 'polyphony[local]'",
                 provider="pocketsphinx",
             ) from error
-        arguments = {"lm": str(path)} if path else {}
+        settings = {"loglevel": "FATAL", **({"lm": str(path)} if path else {}), **options.extra}
         self._library = pocketsphinx
-        self._arguments = {"loglevel": "FATAL", **arguments, **options.extra}
         self._model = model
         self._blobs = blobs
-        self._idle: list[Any] = []
+        # One for all: it takes 90 MB, and two never work at once, as the library keeps the GIL.
+        self._decoder = pocketsphinx.Decoder(samprate=SPEECH_RATE, **settings)
+        self._turn = Lock()
 
     async def start(self) -> None:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free what was kept for the next recording."""
-        self._idle.clear()
+        """Nothing to free."""
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """See TranscriptionModel."""
@@ -87,13 +85,13 @@ class PocketsphinxTranscription:
     ) -> Iterator[TranscriptionEvent]:
         segments: list[Segment] = []
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
-        with self._decoder() as decoder:
-            for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
-                segment = _segment(decoder, len(segments), start_s, sound)
-                if segment is not None:
-                    segments.append(segment)
-                    yield segment
-                yield Progress(phase="transcribe", current=round(splitter.duration_s))
+        for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
+            with self._turn:
+                segment = _segment(self._decoder, len(segments), start_s, sound)
+            if segment is not None:
+                segments.append(segment)
+                yield segment
+            yield Progress(phase="transcribe", current=round(splitter.duration_s))
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
             language="en",
@@ -101,19 +99,6 @@ class PocketsphinxTranscription:
             segments=tuple(segments),
             warnings=warnings,
         )
-
-    @contextmanager
-    def _decoder(self) -> Iterator[Any]:
-        """One that nobody else uses; it is kept unless the work breaks off."""
-        try:
-            decoder = self._idle.pop()
-        except IndexError:
-            decoder = self._library.Decoder(samprate=SPEECH_RATE, **self._arguments)
-        # Else it would hear with the noise and the means of the recording before.
-        decoder.reinit_feat()
-        yield decoder
-        if len(self._idle) < IDLE_DECODERS:
-            self._idle.append(decoder)
 
 
 def unused(request: Transcribe) -> tuple[str, ...]:
@@ -179,6 +164,8 @@ class Utterances:
 
 def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:
     """One utterance recognised; None when nothing was understood."""
+    # Else it would hear with the noise and the means of another recording.
+    decoder.reinit_feat()
     decoder.start_utt()
     decoder.process_raw(sound, no_search=False, full_utt=True)
     decoder.end_utt()
