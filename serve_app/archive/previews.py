@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.core.media import MediaKind
+from serve_app.core.memory import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ EFFORT = 2
 """Of 0 to 6: a third of the time of the default 4 for three per cent more bytes."""
 
 PIXELS = 100_000_000
+LARGE_PIXELS = 8_000_000
+"""Whoever has decoded more than this gives the memory back."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class Look:
 
 def look(path: Path, kind: MediaKind) -> Look:
     """Look into a file. Blocks."""
+    seen = _seen(path, kind)
+    if (seen.width or 0) * (seen.height or 0) > LARGE_PIXELS:
+        return_freed_memory()
+    return seen
+
+
+def _seen(path: Path, kind: MediaKind) -> Look:
     try:
         return _picture(path) if kind == "image" else _recording(path, kind)
     except ImportError:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable
@@ -52,6 +53,23 @@ async def main():
         await asyncio.sleep(0.1)
 
 asyncio.run(main())
+"""
+LOOK = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import PIL.Image
+from serve_app.archive.previews import look
+
+def resident_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+before = resident_mb()
+with ThreadPoolExecutor(1) as thread:
+    for _ in range(3):
+        assert thread.submit(look, Path(sys.argv[1]), "image").result().preview
+assert resident_mb() < before + 60, (before, resident_mb())
 """
 HOLD = """
 import sys
@@ -223,3 +241,10 @@ def test_errors_of_memory_are_told_from_others(
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc only")
 def test_an_idle_replica_gives_back_what_its_work_took() -> None:
     subprocess.run([sys.executable, "-c", GREEDY], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc only")
+def test_a_look_at_a_large_picture_leaves_no_memory_behind(tmp_path: Path) -> None:
+    Image.new("RGB", (6000, 6000), "red").save(tmp_path / "large.png")
+    path = str(tmp_path / "large.png")
+    subprocess.run([sys.executable, "-c", LOOK, path], check=True, timeout=60)
