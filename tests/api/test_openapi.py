@@ -50,6 +50,7 @@ ROUTES = {
     "/v1/video/upscale": {"post"},
     "/v1/video/interpolate": {"post"},
     "/v1/pipelines/video-dub": {"post"},
+    "/v1/pipelines/image-to-video": {"post"},
 }
 
 
@@ -57,7 +58,7 @@ ROUTES = {
 def app(make_context: MakeContext) -> FastAPI:
     """A server with every route in service, whose one token may do everything without limit."""
     context = make_context(
-        pipelines=[{"name": "video-dub"}, {"name": "video-generation"}],
+        pipelines=[{"name": name} for name in ("video-dub", "video-generation", "image-to-video")],
         auth={"required": True},
         environment={"ADMIN_TOKEN": TOKEN},
         limits={"rates": {"inference": RATES, "admin": RATES}},
