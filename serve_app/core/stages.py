@@ -47,11 +47,16 @@ def name_stage(error: AppError, name: str) -> None:
 
 
 async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:
-    """The result of an operation that a stage does; its progress is the stage's."""
+    """The result of an operation that a stage does; its progress is the stage's. The stream is
+    heard to its end, because what the work cost comes after the result.
+    """
+    result: M | None = None
     async with closing(events):
         async for event in events:
             if isinstance(event, Progress):
                 stage.report(name, event)
             elif isinstance(event, kind):
-                return event
-    raise UpstreamError(f"{name!r} ended without a result")
+                result = event
+    if result is None:
+        raise UpstreamError(f"{name!r} ended without a result")
+    return result

@@ -28,13 +28,17 @@ async def outcome(
     if isinstance(operation, Speak | CloneSpeech):
         return await _spoken(operation, cast("AsyncIterator[CloneEvent]", events), blobs, report)
     kind = OPERATIONS[name_of(operation)][1]
+    result: Result | None = None
     async with closing(events):
+        # To its end: what the work cost comes after the result.
         async for event in events:
             if isinstance(event, Progress):
                 report(event)
             elif isinstance(event, kind):
-                return event
-    raise UpstreamError(f"{name_of(operation)!r} ended without a result")
+                result = event
+    if result is None:
+        raise UpstreamError(f"{name_of(operation)!r} ended without a result")
+    return result
 
 
 async def _spoken(
