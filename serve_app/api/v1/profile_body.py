@@ -9,6 +9,7 @@ from serve_app.api.context import Context
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import Body, Integer, Text
 from serve_app.core.errors import PayloadTooLarge
+from serve_app.core.memory import return_freed_memory
 from serve_app.database.text import is_storable
 from serve_app.profiles.pictures import check_picture
 from serve_app.profiles.profile import NewItem
@@ -102,4 +103,5 @@ async def _taken(context: Context, image: ImageBody, param: str) -> NewItem:
     pixels = context.config.limits.image_pixels
     async with context.blobs.local_file(blob) as path:
         await asyncio.to_thread(check_picture, path, param=param, pixels=pixels)
+        await asyncio.to_thread(return_freed_memory)
     return NewItem(role="image", text=image.label or "", blob=blob)
