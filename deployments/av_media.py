@@ -170,6 +170,9 @@ async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
 
 def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]) -> None:
     """16 kHz mono WAV; the header is written again when the length is known."""
+    from deployments.video_decoding import check_length
+
+    check_length(source, param="video")
     begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
     end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
     position = size = 0

@@ -62,7 +62,7 @@ class Camera:
 def _fineness(picture: Pixels, size: Size) -> float:
     """How many of its pixels there are along one of the film's."""
     height, width = picture.shape[:2]
-    return min(width / size.width, height / size.height)
+    return float(min(width / size.width, height / size.height))
 
 
 def covered(picture: Pixels, size: Size, *, scale: float = 1.0) -> Pixels:

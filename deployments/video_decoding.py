@@ -4,7 +4,7 @@ Everything here blocks. Iterators are closed by who stops early, which closes th
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from serve_app.core.images import Size
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 MAX_PIXELS = 8192 * 4320
+MAX_DURATION_S = 2 * 3600.0
 UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 """Their packets say nothing of when a frame is shown, only of the order."""
 STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
@@ -106,7 +107,7 @@ def probed(path: Path, *, param: str) -> Film:
     """Look into a film: its header and its first frame, which alone tells how it is turned.
 
     InvalidRequest with `param` for what is no film or has no frame; PayloadTooLarge for frames of
-    more than `MAX_PIXELS`.
+    more than `MAX_PIXELS` and for films of more than `MAX_DURATION_S`.
     """
     with _opened(path, param) as (container, stream):
         first = next(iter(container.decode(stream)), None)
@@ -187,9 +188,27 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
                     f"{param}: {width}x{height} is more than the allowed {MAX_PIXELS} pixels",
                     param=param,
                 )
+            _check_duration(_duration_s(container, stream), param)
             yield container, stream
     except av.FFmpegError as error:
         raise _undecodable(param) from error
+
+
+def check_length(path: Path, *, param: str) -> None:
+    """PayloadTooLarge for a film, or a sound, that lasts too long. Decodes nothing; what cannot be
+    opened is left to who decodes it.
+    """
+    with suppress(av.FFmpegError), av.open(str(path), metadata_errors="ignore") as container:
+        _check_duration(container.duration and container.duration / av.time_base, param)
+
+
+def _check_duration(lasts_s: float | None, param: str) -> None:
+    if lasts_s is not None and lasts_s > MAX_DURATION_S:
+        raise PayloadTooLarge(
+            f"{param}: {lasts_s / 3600:.1f} hours are more than the allowed "
+            f"{MAX_DURATION_S / 3600:g}; cut the film",
+            param=param,
+        )
 
 
 class _Reading:

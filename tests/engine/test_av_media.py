@@ -4,7 +4,9 @@ import asyncio
 import io
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -13,9 +15,14 @@ from deployments.audio_encoding import encode
 from deployments.av_media import AvMedia, in_cancellable_thread
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import ExtractAudio, PlacedAudio, ReplaceAudio
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    PlacedAudio,
+    ReplaceAudio,
+)
 from serve_app.core.options import AvOptions
 from tests.material import HEIGHT, WIDTH, clip, content, decoded, silence, stored, tone, wav
 
@@ -310,3 +317,27 @@ async def test_cancelling_waits_until_the_work_has_stopped() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert has_stopped.is_set()
+
+
+async def test_a_film_of_three_hours_is_too_long(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    """A frame every half hour, so that the test does not last as long."""
+    path = tmp_path / "long.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1)
+        for number in range(7):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = number * 1800, Fraction(1, 1)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    blob = await stored(blobs, path.read_bytes(), mime="video/mp4")
+    with pytest.raises(PayloadTooLarge) as caught:
+        await media.extract_audio(ExtractAudio(video=blob))
+    assert caught.value.param == "video"
+    assert "3.0 hours are more than the allowed 2" in caught.value.message
+    events = media.burn_subtitles(BurnSubtitles(video=blob, cues=()))
+    with pytest.raises(PayloadTooLarge):
+        await anext(events)
