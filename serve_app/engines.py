@@ -259,7 +259,9 @@ def _part_path(storage: Storage, model: Model, source: str | None) -> Path | Non
 
 
 def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
-    """Where the model's files are, None where it is built in; downloads them, or makes the starter, when they are not."""
+    """Where the model's files are, None where it is built in. They are downloaded, or made, where
+    they are not there yet.
+    """
     if model.source is None:
         return None
     if model.source == STARTER:
