@@ -138,7 +138,7 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "max_new_tokens": [0, 1.5, *WRONG_NUMBER],
     },
     f"{SPEAK}/batch": {
-        "items": [MISSING, None, 5, "x", {}, [], [5], [{"input": "x"}] * 65],
+        "items": [MISSING, None, 5, "x", {}, [], [{"input": "x"}] * 65],
         "response_format": ["mp3", "json", 5],
         "speed": [9, "x"],
     },
