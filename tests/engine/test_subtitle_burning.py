@@ -171,7 +171,12 @@ async def test_no_film_is_named(media: AvMedia, blobs: FsspecBlobStore) -> None:
 async def test_who_leaves_stops_the_child(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    long = await stored(blobs, clip(tmp_path / "long.mp4", 60.0).read_bytes(), mime="video/mp4")
+    path = tmp_path / "long.mp4"
+    with VideoWriter(path, Size(width=1280, height=720), fps=25) as film:
+        for number in range(500):
+            film.write(np.full((720, 1280, 3), number % 250, dtype=np.uint8))
+        film.finish()
+    long = await blobs.write_file(path, mime="video/mp4")
     before = set(psutil.Process().children())
     events = media.burn_subtitles(BurnSubtitles(video=long, cues=(CUE,)))
     async for _ in events:
