@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Generic, TypeVar, cast
 
 from serve_app.core.chat import ChatDelta
+from serve_app.core.message import Progress
 
 T = TypeVar("T")
 MAX_WAITING = 1024
+PROGRESS_WINDOW_S = 0.1
 
 
 async def started(items: AsyncIterator[T]) -> AsyncGenerator[T]:
@@ -50,12 +52,16 @@ async def gathered(items: AsyncIterator[T]) -> list[T]:
         return [item async for item in items]
 
 
-async def batched(items: AsyncIterator[T], *, window_s: float) -> AsyncGenerator[list[T]]:
+async def batched(
+    items: AsyncIterator[T], *, window_s: float, progress_window_s: float = PROGRESS_WINDOW_S
+) -> AsyncGenerator[list[T]]:
     """Group items so that at most one list leaves per `window_s`.
 
     The first item, and every item that comes after a pause of `window_s`, leaves at once; only
-    items that come faster wait, at most `window_s` or until `MAX_WAITING` of them do. An error is
-    raised after the items before it. Closing the result closes `items`.
+    items that come faster wait, at most `window_s` or until `MAX_WAITING` of them do. Progress
+    waits longer, `progress_window_s`, but only for more of it: a step may take milliseconds, and
+    nobody looks that often. An error is raised after the items before it. Closing the result
+    closes `items`.
     """
     relay = Relay(items)
     pump = asyncio.create_task(relay.pump())
@@ -66,8 +72,10 @@ async def batched(items: AsyncIterator[T], *, window_s: float) -> AsyncGenerator
             pause = next_at - loop.time()
             if pause > 0:
                 await relay.gather_more(pause)
-            next_at = loop.time() + window_s
-            yield relay.take()
+            batch = relay.take()
+            relay.tells_progress = isinstance(batch[-1], Progress)
+            next_at = loop.time() + (progress_window_s if relay.tells_progress else window_s)
+            yield batch
         await pump
     finally:
         pump.cancel()
@@ -86,6 +94,7 @@ class Relay(Generic[T]):
     def __init__(self, items: AsyncIterator[T]) -> None:
         self._items = items
         self._waiting: list[T] = []
+        self.tells_progress = False
         self._has_ended = False
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
@@ -97,6 +106,8 @@ class Relay(Generic[T]):
             async for item in self._items:
                 self._waiting.append(item)
                 self._arrived.set()
+                if self.tells_progress and not isinstance(item, Progress):
+                    self._enough.set()
                 if len(self._waiting) >= MAX_WAITING:
                     self._enough.set()
                     self._taken.clear()
@@ -128,10 +139,14 @@ class Relay(Generic[T]):
 
 
 def joined(items: list[T]) -> list[T]:
-    """Neighbouring chat deltas of one choice joined into one; everything else as it is."""
+    """Neighbouring chat deltas of one choice joined into one, and of neighbouring progress of one
+    phase the last; everything else as it is.
+    """
     result: list[T] = []
     run: list[ChatDelta] = []
     for item in items:
+        if isinstance(item, Progress) and not run and result and _is_same(result[-1], item):
+            result.pop()
         if run and not _fits(run, item):
             result.append(cast("T", _join(run)))
             run = []
@@ -142,6 +157,10 @@ def joined(items: list[T]) -> list[T]:
     if run:
         result.append(cast("T", _join(run)))
     return result
+
+
+def _is_same(before: object, progress: Progress) -> bool:
+    return isinstance(before, Progress) and before.phase == progress.phase
 
 
 def _fits(run: list[ChatDelta], item: object) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from serve_app.core.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
+from serve_app.core.message import Progress
 from serve_app.core.streams import MAX_WAITING, batched, gathered, joined, started
 
 HOUR_S = 3600.0
@@ -222,3 +223,32 @@ async def test_cancelled_gathering_closes_the_source() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gathering
     assert script.is_closed
+
+
+async def test_progress_waits_for_more_of_it_and_for_nothing_else() -> None:
+    def step(number: int) -> Progress:
+        return Progress(phase="denoise", current=number, total=9)
+
+    async def drawing() -> AsyncGenerator[Progress | str]:
+        for number in range(1, 4):
+            yield step(number)
+            await asyncio.sleep(0)
+        yield "done"
+        # Whoever still waits for a window, or for the end, waits for ever.
+        await asyncio.sleep(HOUR_S)
+
+    lists: list[list[Progress | str]] = []
+    async with asyncio.timeout(5):
+        async for batch in batched(drawing(), window_s=HOUR_S, progress_window_s=HOUR_S):
+            lists.append(batch)
+            if "done" in batch:
+                break
+    told = [item for batch in lists for item in batch]
+    assert told == [step(1), step(2), step(3), "done"]
+    assert len(lists) == 2
+
+
+def test_of_neighbouring_progress_the_last_is_kept() -> None:
+    one, two = Progress(phase="load", current=1), Progress(phase="load", current=2)
+    other = Progress(phase="draw", current=1)
+    assert joined([one, two, other, "x", two]) == [two, other, "x", two]
