@@ -160,12 +160,18 @@ class FsspecBlobStore:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _new_spool(self) -> Spool:
-        """A thread cannot be cancelled: a spool that is opened for nobody is discarded."""
-        opening = asyncio.ensure_future(asyncio.to_thread(Spool, self._spool_folder()))
+        """A thread cannot be cancelled: a spool that is opened for nobody is discarded.
+
+        A future of the executor and no task, since a loop that ends cancels all of its tasks.
+        """
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(None, Spool, self._spool_folder())
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(lambda opened: opened.result().discard())
+            await asyncio.wait((opening,))
+            if opening.exception() is None:
+                opening.result().discard()
             raise
 
     def _spool_folder(self) -> Path | None:
