@@ -132,7 +132,7 @@ def heard_over_http(
 @contextlib.contextmanager
 def espeak_here() -> Generator[Any]:
     """The engine in this process."""
-    from deployments.espeak import EspeakSpeech
+    from deployments.audio.espeak import EspeakSpeech
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.core.config import Model
     from serve_app.core.options import EspeakOptions

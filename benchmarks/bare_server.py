@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 import yaml
 
-from deployments.fake import FakeChat
+from deployments.fakes.engine import FakeChat
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.api.app import create_app

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.fake import FakeChat
+from deployments.fakes.engine import FakeChat
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, ChatMessage, TextPart, Usage
 from serve_app.core.config import AppConfig, Family

@@ -22,10 +22,10 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from results import machine, save_as
 
-from deployments.film_interpolation import film_source, interpolated
-from deployments.subtitle_burning import burned
-from deployments.video_encoding import PRESETS
-from deployments.video_scaling import ResampledFrames, scaled
+from deployments.video.film_interpolation import film_source, interpolated
+from deployments.video.subtitle_burning import burned
+from deployments.video.video_encoding import PRESETS
+from deployments.video.video_scaling import ResampledFrames, scaled
 from serve_app.core.interpolation import InterpolateVideo
 from serve_app.core.media import Blob
 from serve_app.core.transcription import Segment

@@ -56,84 +56,84 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
         case FakeOptions() as options:
             return _fake(options, model, blobs)
         case TransformersOptions(task="chat") as options:
-            from deployments.transformers_chat import TransformersChat
+            from deployments.text.transformers_chat import TransformersChat
 
             return TransformersChat(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="embeddings") as options:
-            from deployments.transformers_embeddings import TransformersEmbeddings
+            from deployments.text.transformers_embeddings import TransformersEmbeddings
 
             return TransformersEmbeddings(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="segmentation") as options:
-            from deployments.transformers_segmentation import TransformersSegmentation
+            from deployments.image.transformers_segmentation import TransformersSegmentation
 
             return TransformersSegmentation(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="depth") as options:
-            from deployments.transformers_depth import TransformersDepth
+            from deployments.image.transformers_depth import TransformersDepth
 
             return TransformersDepth(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="captioning") as options:
-            from deployments.transformers_captioning import TransformersCaptioning
+            from deployments.image.transformers_captioning import TransformersCaptioning
 
             return TransformersCaptioning(options, model, path=path, blobs=blobs)
         case TransformersDiarizationOptions() as options:
-            from deployments.transformers_diarization import TransformersDiarization
+            from deployments.audio.transformers_diarization import TransformersDiarization
 
             return TransformersDiarization(options, model, path=path, blobs=blobs)
         case TransformersOptions() as options:
-            from deployments.transformers_rerank import TransformersRerank
+            from deployments.text.transformers_rerank import TransformersRerank
 
             return TransformersRerank(options, model, path=path, blobs=blobs)
         case DiffusersOptions() as options:
-            from deployments.diffusers_images import DiffusersImages
+            from deployments.image.diffusers_images import DiffusersImages
 
             find = partial(_located, storage, model)
             return DiffusersImages(options, model, path=path, blobs=blobs, locate=find)
         case DiffusersVideoOptions() as options:
-            from deployments.diffusers_video import DiffusersVideo
+            from deployments.video.diffusers_video import DiffusersVideo
 
             return DiffusersVideo(options, model, path=path, blobs=blobs)
         case CameraMovesOptions() as options:
-            from deployments.camera_moves import CameraMoves
+            from deployments.video.camera_moves import CameraMoves
 
             return CameraMoves(options, model, path=path, blobs=blobs)
         case OpticalFlowOptions() as options:
-            from deployments.flow_interpolation import FlowInterpolation
+            from deployments.video.flow_interpolation import FlowInterpolation
 
             return FlowInterpolation(options, model, path=path, blobs=blobs)
         case VllmOptions() as options:
-            from deployments.vllm_chat import VllmChat
+            from deployments.text.vllm_chat import VllmChat
 
             return VllmChat(options, model, path=path, blobs=blobs)
         case FasterWhisperOptions() as options:
-            from deployments.faster_whisper_transcription import FasterWhisperTranscription
+            from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 
             return FasterWhisperTranscription(options, model, path=path, blobs=blobs)
         case PocketsphinxOptions() as options:
-            from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+            from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 
             return PocketsphinxTranscription(options, model, path=path, blobs=blobs)
         case MfccOptions() as options:
-            from deployments.mfcc_diarization import MfccDiarization
+            from deployments.audio.mfcc_diarization import MfccDiarization
 
             return MfccDiarization(options, model, path=path, blobs=blobs)
         case EspeakOptions() as options:
-            from deployments.espeak import EspeakSpeech
+            from deployments.audio.espeak import EspeakSpeech
 
             return EspeakSpeech(options, model, path=path, blobs=blobs)
         case GrabcutOptions() as options:
-            from deployments.grabcut import GrabcutSegmentation
+            from deployments.image.grabcut import GrabcutSegmentation
 
             return GrabcutSegmentation(options, model, path=path, blobs=blobs)
         case OpencvFacesOptions() as options:
-            from deployments.opencv_faces import OpencvFaces
+            from deployments.image.opencv_faces import OpencvFaces
 
             return OpencvFaces(options, model, path=path, blobs=blobs)
         case InsightfaceOptions() as options:
-            from deployments.insightface_faces import InsightfaceFaces
+            from deployments.image.insightface_faces import InsightfaceFaces
 
             return InsightfaceFaces(options, model, path=path, blobs=blobs)
         case TransformersSpeechOptions(vocoder=part, speaker_model=speaker) as options:
-            from deployments.transformers_speech import TransformersSpeech
+            from deployments.audio.transformers_speech import TransformersSpeech
 
             extra = _part_path(storage, model, part)
             ears = _part_path(storage, model, speaker)
@@ -141,36 +141,36 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
                 options, model, path=path, blobs=blobs, part=extra, speaker_model=ears
             )
         case PocketTtsOptions(audio_tokenizer=part) as options:
-            from deployments.transformers_speech import TransformersSpeech
+            from deployments.audio.transformers_speech import TransformersSpeech
 
             extra = _part_path(storage, model, part)
             return TransformersSpeech(options, model, path=path, blobs=blobs, part=extra)
         case PiperOptions() as options:
-            from deployments.piper import PiperSpeech
+            from deployments.audio.piper import PiperSpeech
 
             return PiperSpeech(options, model, path=path, blobs=blobs)
         case Swin2srOptions() as options:
-            from deployments.swin2sr_upscaling import Swin2srUpscaling
+            from deployments.image.swin2sr_upscaling import Swin2srUpscaling
 
             return Swin2srUpscaling(options, model, path=path, blobs=blobs)
         case SpandrelOptions() as options:
-            from deployments.spandrel_upscaling import SpandrelUpscaling
+            from deployments.image.spandrel_upscaling import SpandrelUpscaling
 
             return SpandrelUpscaling(options, model, path=path, blobs=blobs)
         case LanczosOptions() as options:
-            from deployments.lanczos_upscaling import LanczosUpscaling
+            from deployments.image.lanczos_upscaling import LanczosUpscaling
 
             return LanczosUpscaling(options, model, path=path, blobs=blobs)
         case DemucsOptions() as options:
-            from deployments.demucs_stems import DemucsStems
+            from deployments.audio.demucs_stems import DemucsStems
 
             return DemucsStems(options, model, path=path, blobs=blobs)
         case HpssOptions() as options:
-            from deployments.hpss_stems import HpssStems
+            from deployments.audio.hpss_stems import HpssStems
 
             return HpssStems(options, model, path=path, blobs=blobs)
         case SpeechT5ConversionOptions(vocoder=vocoder, speaker_model=speaker) as options:
-            from deployments.speecht5_conversion import SpeechT5Conversion
+            from deployments.audio.speecht5_conversion import SpeechT5Conversion
 
             return SpeechT5Conversion(
                 options,
@@ -181,17 +181,17 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
                 speaker_model=_part_path(storage, model, speaker),
             )
         case RubberbandOptions() as options:
-            from deployments.rubberband_conversion import RubberbandConversion
+            from deployments.audio.rubberband_conversion import RubberbandConversion
 
             return RubberbandConversion(options, model, path=path, blobs=blobs)
         case AvOptions() as options:
-            from deployments.av_media import AvMedia
+            from deployments.video.av_media import AvMedia
 
             return AvMedia(options, model, path=path, blobs=blobs)
 
 
 def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
-    from deployments import fake
+    from deployments.fakes import engine as fake
 
     match options.task:
         case "chat":
@@ -205,47 +205,47 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
         case "transcription":
             return fake.FakeTranscription(options, model, blobs=blobs)
         case "diarization":
-            from deployments.fake_diarization import FakeDiarization
+            from deployments.fakes.diarization import FakeDiarization
 
             return FakeDiarization(options, model, blobs=blobs)
         case "images":
-            from deployments.fake_images import FakeImages
+            from deployments.fakes.images import FakeImages
 
             return FakeImages(options, model, blobs=blobs)
         case "segmentation":
-            from deployments.fake_segmentation import FakeSegmentation
+            from deployments.fakes.segmentation import FakeSegmentation
 
             return FakeSegmentation(options, model, blobs=blobs)
         case "faces":
-            from deployments.fake_faces import FakeFaces
+            from deployments.fakes.faces import FakeFaces
 
             return FakeFaces(options, model, blobs=blobs)
         case "upscaling":
-            from deployments.fake_vision import FakeUpscaling
+            from deployments.fakes.vision import FakeUpscaling
 
             return FakeUpscaling(options, model, blobs=blobs)
         case "depth":
-            from deployments.fake_vision import FakeDepth
+            from deployments.fakes.vision import FakeDepth
 
             return FakeDepth(options, model, blobs=blobs)
         case "captioning":
-            from deployments.fake_vision import FakeCaptions
+            from deployments.fakes.vision import FakeCaptions
 
             return FakeCaptions(options, model, blobs=blobs)
         case "video":
-            from deployments.fake_video import FakeVideo
+            from deployments.fakes.video import FakeVideo
 
             return FakeVideo(options, model, blobs=blobs)
         case "interpolation":
-            from deployments.fake_interpolation import FakeInterpolation
+            from deployments.fakes.interpolation import FakeInterpolation
 
             return FakeInterpolation(options, model, blobs=blobs)
         case "stems":
-            from deployments.fake_stems import FakeStems
+            from deployments.fakes.stems import FakeStems
 
             return FakeStems(options, model, blobs=blobs)
         case "conversion":
-            from deployments.fake_conversion import FakeConversion
+            from deployments.fakes.conversion import FakeConversion
 
             return FakeConversion(options, model, blobs=blobs)
         case "media":
@@ -265,11 +265,11 @@ def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
     if model.source is None:
         return None
     if model.source == STARTER:
-        from deployments.starter import ensure_starter
+        from deployments.text.starter import ensure_starter
 
         return ensure_starter(storage.data_dir / "models" / "starter")
     if model.source == STARTER_IMAGES:
-        from deployments.starter_images import ensure_starter_images
+        from deployments.image.starter_images import ensure_starter_images
 
         return ensure_starter_images(storage.data_dir / "models" / "starter-images")
     from serve_app.model_files import locate

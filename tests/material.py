@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from deployments.espeak import EspeakSpeech
+from deployments.audio.espeak import EspeakSpeech
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore

@@ -76,7 +76,7 @@ __all__ = [
 
 
 class FakeOptions(EngineOptions):
-    """The deterministic engine for tests, benchmarks and dry runs; see `deployments/fake.py`.
+    """The deterministic engine for tests, benchmarks and dry runs; see `deployments/fakes`.
 
     `tokens_per_s` paces streams, 0 sends at once. `load_s` delays loading. `fails_with` makes
     loading fail with that cause. `delay_s` is how long speech, transcription, image and media calls

@@ -10,16 +10,16 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from deployments import fake
-from deployments.fake_conversion import FakeConversion
-from deployments.fake_diarization import FakeDiarization
-from deployments.fake_faces import FakeFaces
-from deployments.fake_images import FakeImages
-from deployments.fake_interpolation import FakeInterpolation
-from deployments.fake_segmentation import FakeSegmentation
-from deployments.fake_stems import FakeStems
-from deployments.fake_video import FakeVideo
-from deployments.fake_vision import FakeCaptions, FakeDepth, FakeUpscaling
+from deployments.fakes import engine as fake
+from deployments.fakes.conversion import FakeConversion
+from deployments.fakes.diarization import FakeDiarization
+from deployments.fakes.faces import FakeFaces
+from deployments.fakes.images import FakeImages
+from deployments.fakes.interpolation import FakeInterpolation
+from deployments.fakes.segmentation import FakeSegmentation
+from deployments.fakes.stems import FakeStems
+from deployments.fakes.video import FakeVideo
+from deployments.fakes.vision import FakeCaptions, FakeDepth, FakeUpscaling
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.access.passwords import Passwords

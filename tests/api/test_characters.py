@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from deployments.opencv_faces import OpencvFaces
+from deployments.image.opencv_faces import OpencvFaces
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.rubberband_conversion import RubberbandConversion
+from deployments.audio.rubberband_conversion import RubberbandConversion
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest

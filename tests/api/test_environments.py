@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image, ImageFilter
 
-from deployments.opencv_faces import OpencvFaces
+from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import OpencvFacesOptions

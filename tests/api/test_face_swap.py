@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.opencv_faces import OpencvFaces
+from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import OpencvFacesOptions

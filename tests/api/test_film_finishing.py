@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fake import FakeMedia, FakeSpeech
+from deployments.fakes.engine import FakeMedia, FakeSpeech
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable

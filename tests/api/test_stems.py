@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.hpss_stems import HpssStems
+from deployments.audio.hpss_stems import HpssStems
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import HpssOptions

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from deployments.lanczos_upscaling import LanczosUpscaling
+from deployments.image.lanczos_upscaling import LanczosUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import LanczosOptions

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.camera_moves import CameraMoves
-from deployments.fake_images import FakeImages
-from deployments.fake_video import FACTS, FakeVideo
+from deployments.fakes.images import FakeImages
+from deployments.fakes.video import FACTS, FakeVideo
+from deployments.video.camera_moves import CameraMoves
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable

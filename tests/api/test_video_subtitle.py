@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fake import FakeTranscription
+from deployments.fakes.engine import FakeTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import FakeOptions

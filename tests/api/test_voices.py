@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fake import WORDS, FakeSpeech
+from deployments.fakes.engine import WORDS, FakeSpeech
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model

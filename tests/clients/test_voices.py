@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from deployments.audio_decoding import speech_blocks
-from deployments.pitch import median_pitch
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.pitch import median_pitch
 from serve_app.launch.processes import descendants
 from tests.clients.conftest import Server
 from tests.material import clip, decoded

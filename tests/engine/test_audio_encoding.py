@@ -8,9 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from deployments.audio_decoding import speech_blocks
-from deployments.audio_encoding import AudioEncoder, encode
-from deployments.audio_tempo import Tempo
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.audio_encoding import AudioEncoder, encode
+from deployments.audio.audio_tempo import Tempo
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.speech import AudioFormat
 from tests.material import clip, decoded, silence, tone, wav

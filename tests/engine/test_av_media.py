@@ -11,8 +11,8 @@ from typing import Any
 import av
 import pytest
 
-from deployments.audio_encoding import encode
-from deployments.av_media import AvMedia, in_cancellable_thread
+from deployments.audio.audio_encoding import encode
+from deployments.video.av_media import AvMedia, in_cancellable_thread
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.camera_moves import CameraMoves
+from deployments.video.camera_moves import CameraMoves
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import (
@@ -313,7 +313,7 @@ async def test_bad_requests_name_the_field(
 
 def _cut(folder: Path) -> bytes:
     """Half of a film whose index comes first."""
-    from deployments.video_encoding import VideoWriter
+    from deployments.video.video_encoding import VideoWriter
 
     with VideoWriter(folder / "whole.mp4", Size(width=64, height=48), fps=10) as writer:
         for seed in range(20):

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.audio_decoding import speech_blocks
-from deployments.espeak import EspeakSpeech
-from deployments.pitch import median_pitch
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription
-from deployments.voice_character import heard_character
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.espeak import EspeakSpeech
+from deployments.audio.pitch import median_pitch
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.audio.voice_character import heard_character
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.transformers_speech import TransformersSpeech
+from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability

@@ -15,8 +15,8 @@ import torch
 from demucs.apply import BagOfModels, apply_model
 from safetensors.torch import save_file
 
-from deployments.demucs_chunks import Chunks
-from deployments.demucs_stems import DemucsStems
+from deployments.audio.demucs_chunks import Chunks
+from deployments.audio.demucs_stems import DemucsStems
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -323,7 +323,7 @@ def test_a_model_needs_a_source(blobs: FsspecBlobStore) -> None:
 
 LIGHT = """
 import sys
-import deployments.demucs_stems
+import deployments.audio.demucs_stems
 print([name for name in ("torch", "demucs") if name in sys.modules])
 """
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from deployments.diffusers_images import DiffusersImages
-from deployments.starter_images import save_ip_adapter
+from deployments.image.diffusers_images import DiffusersImages
+from deployments.image.starter_images import save_ip_adapter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -171,7 +171,7 @@ async def test_loras_that_are_not_there(engine: DiffusersImages, given: Lora, me
 async def test_a_lora_of_the_hub_that_cannot_be_had(
     checkpoint: Path, blobs: FsspecBlobStore
 ) -> None:
-    from deployments.diffusers_images import DiffusersImages as Engine
+    from deployments.image.diffusers_images import DiffusersImages as Engine
     from serve_app.core.config import Model
     from serve_app.core.options import DiffusersOptions
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from deployments.diffusers_images import DiffusersImages
+from deployments.image.diffusers_images import DiffusersImages
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.images import Images, Size

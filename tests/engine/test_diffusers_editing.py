@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from deployments.diffusers_images import DiffusersImages
+from deployments.image.diffusers_images import DiffusersImages
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedCapability
 from serve_app.core.images import Size

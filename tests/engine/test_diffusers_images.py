@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from deployments.diffusers_images import DiffusersImages
-from deployments.diffusers_schedulers import NAMES
+from deployments.image.diffusers_images import DiffusersImages
+from deployments.image.diffusers_schedulers import NAMES
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from deployments.espeak import OPENAI_VOICES, EspeakSpeech
+from deployments.audio.espeak import OPENAI_VOICES, EspeakSpeech
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.speech import OPENAI_VOICES as NAMES
 from serve_app.core.speech import AudioChunk, AudioFormat, Speak, SpeechEvent, Spoken

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.faster_whisper_transcription import FasterWhisperTranscription
-from deployments.faster_whisper_windows import CHUNK_S, SHORTEST_WINDOW_S
+from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.audio.faster_whisper_windows import CHUNK_S, SHORTEST_WINDOW_S
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -291,11 +291,11 @@ TORCH_FREE = """
 import sys
 from pathlib import Path
 
-from deployments.av_media import AvMedia
-from deployments.av_remux import Remux
-from deployments.espeak import EspeakSpeech
-from deployments.faster_whisper_transcription import FasterWhisperTranscription
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.video.av_media import AvMedia
+from deployments.video.av_remux import Remux
+from deployments.audio.espeak import EspeakSpeech
+from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import (

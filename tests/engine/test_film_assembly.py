@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from deployments.av_media import AvMedia
-from deployments.video_encoding import VideoWriter
+from deployments.video.av_media import AvMedia
+from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest

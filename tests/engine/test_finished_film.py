@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 
-from deployments.av_media import AvMedia
-from deployments.camera_moves import CameraMoves
-from deployments.fake import FakeChat, FakeTranscription
-from deployments.fake_images import FakeImages
-from deployments.flow_interpolation import FlowInterpolation
-from deployments.hpss_stems import HpssStems
-from deployments.lanczos_upscaling import LanczosUpscaling
+from deployments.audio.hpss_stems import HpssStems
+from deployments.fakes.engine import FakeChat, FakeTranscription
+from deployments.fakes.images import FakeImages
+from deployments.image.lanczos_upscaling import LanczosUpscaling
+from deployments.video.av_media import AvMedia
+from deployments.video.camera_moves import CameraMoves
+from deployments.video.flow_interpolation import FlowInterpolation
 from pipelines.film_parts import FilmParts
 from pipelines.image_to_video import ImageToVideo
 from pipelines.video_generation import VideoGeneration

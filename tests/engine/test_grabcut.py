@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.grabcut import GrabcutSegmentation
+from deployments.image.grabcut import GrabcutSegmentation
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge

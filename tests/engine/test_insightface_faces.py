@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.insightface_faces import InsightfaceFaces
+from deployments.image.insightface_faces import InsightfaceFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from deployments.fake_interpolation import FakeInterpolation
-from deployments.film_interpolation import Still, between, planes_of
-from deployments.flow_interpolation import FlowInterpolation
-from deployments.flow_planes import Planes, PlanesBetween, dissolved
-from deployments.video_encoding import VideoWriter, studio_frame
+from deployments.fakes.interpolation import FakeInterpolation
+from deployments.video.film_interpolation import Still, between, planes_of
+from deployments.video.flow_interpolation import FlowInterpolation
+from deployments.video.flow_planes import Planes, PlanesBetween, dissolved
+from deployments.video.video_encoding import VideoWriter, studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.mfcc_diarization import MfccDiarization
+from deployments.audio.mfcc_diarization import MfccDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
@@ -165,7 +165,7 @@ async def test_progress_counts_the_seconds_and_a_closed_stream_ends_the_work(
 TORCH_FREE = """
 import sys
 from pathlib import Path
-from deployments.mfcc_diarization import MfccDiarization
+from deployments.audio.mfcc_diarization import MfccDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.options import MfccOptions

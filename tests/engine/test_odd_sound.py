@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from deployments.faster_whisper_transcription import FasterWhisperTranscription
-from deployments.mfcc_diarization import MfccDiarization
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.audio.mfcc_diarization import MfccDiarization
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.diarization import Diarization, Diarize

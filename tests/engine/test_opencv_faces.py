@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from deployments.face_finding import CascadeFinder
-from deployments.opencv_faces import OpencvFaces
+from deployments.image.face_finding import CascadeFinder
+from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -78,7 +78,7 @@ def understood(text: str) -> int:
 
 def samples_16_khz(data: bytes) -> bytes:
     """WAV of any rate as 16 kHz samples."""
-    from deployments.audio_encoding import Frames, resampler
+    from deployments.audio.audio_encoding import Frames, resampler
 
     sound = decoded(data)
     pcm = (sound.samples * 32_767).astype("<i2").tobytes()

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.audio_decoding import SPEECH_RATE, first_seconds, speech_blocks
-from deployments.pitch import median_pitch
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription
-from deployments.rubberband import Reshaping, reshaped
-from deployments.rubberband_conversion import RubberbandConversion
-from deployments.voice_character import heard_character, timbre_gains
+from deployments.audio.audio_decoding import SPEECH_RATE, first_seconds, speech_blocks
+from deployments.audio.pitch import median_pitch
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.audio.rubberband import Reshaping, reshaped
+from deployments.audio.rubberband_conversion import RubberbandConversion
+from deployments.audio.voice_character import heard_character, timbre_gains
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InternalError, InvalidRequest

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from deployments.spandrel_upscaling import SpandrelUpscaling, weights_file
+from deployments.image.spandrel_upscaling import SpandrelUpscaling, weights_file
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.audio_decoding import SPEECH_RATE
-from deployments.speaker_embedding import SpeakerEmbedder
-from deployments.speech_cuts import LONGEST_S, Piece, pieces_at_pauses
-from deployments.speecht5_conversion import LONGEST, SHORTEST, SpeechT5Conversion
+from deployments.audio.audio_decoding import SPEECH_RATE
+from deployments.audio.speaker_embedding import SpeakerEmbedder
+from deployments.audio.speech_cuts import LONGEST_S, Piece, pieces_at_pauses
+from deployments.audio.speecht5_conversion import LONGEST, SHORTEST, SpeechT5Conversion
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest

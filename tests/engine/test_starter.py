@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor
 
-from deployments.starter import ensure_starter
+from deployments.text.starter import ensure_starter
 from serve_app.core.errors import BackendUnavailable
 
 QUESTION = [{"role": "user", "content": "Hello there, how are you?"}]

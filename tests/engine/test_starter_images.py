@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image, ImageStat
 
-from deployments.diffusers_images import DiffusersImages
-from deployments.starter_images import ensure_starter_images
+from deployments.image.diffusers_images import DiffusersImages
+from deployments.image.starter_images import ensure_starter_images
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.images import Drawing, References, Size
 from tests.engine.drawing import (

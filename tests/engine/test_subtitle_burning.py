@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from deployments.ass_subtitles import ass
-from deployments.av_media import AvMedia
-from deployments.video_encoding import VideoWriter
+from deployments.video.ass_subtitles import ass
+from deployments.video.av_media import AvMedia
+from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest

@@ -12,10 +12,10 @@ import av
 import numpy as np
 import pytest
 
-from deployments.av_media import AvMedia
-from deployments.fake import FakeChat
-from deployments.hpss_stems import HpssStems
-from deployments.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.audio.hpss_stems import HpssStems
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.fakes.engine import FakeChat
+from deployments.video.av_media import AvMedia
 from pipelines.video_dub import VideoDub
 from pipelines.video_subtitles import VideoSubtitles
 from serve_app.blobs.store import FsspecBlobStore

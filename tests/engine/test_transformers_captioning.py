@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from transformers import BlipForConditionalGeneration, BlipForQuestionAnswering, BlipProcessor
 
-from deployments.transformers_captioning import TransformersCaptioning
-from deployments.transformers_chat import TransformersChat
+from deployments.image.transformers_captioning import TransformersCaptioning
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.chat_describer import ChatDescriber
 from serve_app.core.captioning import DescribeImage, ImageDescription

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.transformers_chat import TransformersChat
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import Chat, ChatMessage, ImagePart, Sampling, TextPart
 from serve_app.core.errors import (
     BackendUnavailable,

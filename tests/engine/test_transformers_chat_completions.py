@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.starter_tokenizer import trained_tokenizer
-from deployments.transformers_chat import TransformersChat
+from deployments.text.starter_tokenizer import trained_tokenizer
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import Sampling
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
 from tests.engine.tiny_chat import (

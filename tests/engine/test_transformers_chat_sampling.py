@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from deployments.text_generation.sampling import choose, penalized, rows_for
-from deployments.transformers_chat import TransformersChat
+from deployments.text.generation.sampling import choose, penalized, rows_for
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import Sampling
 from serve_app.core.errors import InvalidRequest
 from tests.engine.tiny_chat import (

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from deployments.starter import ensure_starter
-from deployments.starter_tokenizer import trained_tokenizer
-from deployments.text_generation.prompt import Prompts
-from deployments.text_generation.tool_format import instructions
-from deployments.transformers_chat import TransformersChat
+from deployments.text.generation.prompt import Prompts
+from deployments.text.generation.tool_format import instructions
+from deployments.text.starter import ensure_starter
+from deployments.text.starter_tokenizer import trained_tokenizer
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import ChatMessage, Sampling, TextFormat, TextPart, Tool, ToolChoice
 from serve_app.core.errors import InvalidRequest
 from tests.engine.tiny_chat import (

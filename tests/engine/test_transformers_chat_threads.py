@@ -11,7 +11,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaForCausalLM
 
-from deployments.text_generation.batching import twin_of
+from deployments.text.generation.batching import twin_of
 from serve_app.core.chat import Sampling
 from serve_app.core.errors import BackendUnavailable
 from tests.engine.tiny_chat import POSITIONS, Direct, ask, engine_of, read, save_chat

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from deployments.transformers_chat import TransformersChat
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import (
     AudioPart,
     Chat,

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from transformers.modeling_outputs import DepthEstimatorOutput
 
-from deployments.transformers_depth import TransformersDepth, as_brightness, seen_size
+from deployments.image.transformers_depth import TransformersDepth, as_brightness, seen_size
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.depth import DepthMap, EstimateDepth

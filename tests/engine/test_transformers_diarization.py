@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector, WavLMModel
 
-from deployments.transformers_diarization import (
+from deployments.audio.transformers_diarization import (
     TransformersDiarization,
     Vectors,
     piece_edges,

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, CLIPModel, T5Config, T5EncoderModel
 
-from deployments.transformers_embeddings import TransformersEmbeddings
+from deployments.text.transformers_embeddings import TransformersEmbeddings
 from serve_app.core.config import Model
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import (

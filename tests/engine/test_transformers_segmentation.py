@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from transformers import Sam2Model, SamImageProcessorPil, SamModel, SamProcessor
 
-from deployments.mask_grid import grid_points, suppressed
-from deployments.transformers_segmentation import TransformersSegmentation
+from deployments.image.mask_grid import grid_points, suppressed
+from deployments.image.transformers_segmentation import TransformersSegmentation
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.transformers_speech import TransformersSpeech
+from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, Swin2SRForImageSuperResolution
 
-from deployments.lanczos_upscaling import LanczosUpscaling
-from deployments.swin2sr_upscaling import Swin2srUpscaling
+from deployments.image.lanczos_upscaling import LanczosUpscaling
+from deployments.image.swin2sr_upscaling import Swin2srUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge

@@ -8,8 +8,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from deployments.video_decoding import at_rate, film_frames, probed
-from deployments.video_encoding import VideoWriter, exact_rate
+from deployments.video.video_decoding import at_rate, film_frames, probed
+from deployments.video.video_encoding import VideoWriter, exact_rate
 from serve_app.core.errors import InternalError, InvalidRequest
 from serve_app.core.images import Size
 from tests.films import Pixels, check_playable, decoded, landscape, look, write_film

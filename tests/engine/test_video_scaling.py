@@ -12,11 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from deployments.fake_vision import FakeUpscaling
-from deployments.lanczos_upscaling import WARNING, LanczosUpscaling
-from deployments.swin2sr_upscaling import Swin2srUpscaling
-from deployments.video_decoding import film_frames
-from deployments.video_encoding import VideoWriter
+from deployments.fakes.vision import FakeUpscaling
+from deployments.image.lanczos_upscaling import WARNING, LanczosUpscaling
+from deployments.image.swin2sr_upscaling import Swin2srUpscaling
+from deployments.video.video_decoding import film_frames
+from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
@@ -298,7 +298,7 @@ async def test_the_fake_repeats_pixels(blobs: FsspecBlobStore, tmp_path: Path) -
 
 def test_resizing_films_needs_no_torch() -> None:
     script = (
-        "import sys, deployments.lanczos_upscaling, deployments.video_scaling; "
+        "import sys, deployments.image.lanczos_upscaling, deployments.video.video_scaling; "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -22,8 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from deployments.starter_tokenizer import trained_tokenizer
-from deployments.transformers_chat import TransformersChat
+from deployments.text.starter_tokenizer import trained_tokenizer
+from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import (
     Chat,
     ChatDelta,

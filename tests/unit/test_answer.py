@@ -2,8 +2,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from deployments.text_generation.answer import AnswerParser
-from deployments.text_generation.tool_format import HERMES, LLAMA, MISTRAL, ToolFormat
+from deployments.text.generation.answer import AnswerParser
+from deployments.text.generation.tool_format import HERMES, LLAMA, MISTRAL, ToolFormat
 from serve_app.core.chat import ChatDelta, Tool
 
 TOOLS = (Tool(name="weather"), Tool(name="clock"))

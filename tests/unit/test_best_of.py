@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.best_of import best_of
+from deployments.text.best_of import best_of
 from serve_app.core.chat import ChatDelta, ChatEvent, Complete, Sampling, TokenLogprob, Usage
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deployments.speaker_clustering import MOST_PIECES, cluster
-from deployments.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
+from deployments.audio.speaker_clustering import MOST_PIECES, cluster
+from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
 from serve_app.core.diarization import Turn, by_speaker, speaker_name
 from serve_app.core.transcription import Segment, Word
 

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deployments.fake import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
-from deployments.fake_images import FakeImages
-from deployments.fake_interpolation import FakeInterpolation
-from deployments.fake_stems import FakeStems
-from deployments.fake_video import FakeVideo
-from deployments.fake_vision import FakeUpscaling
+from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fakes.images import FakeImages
+from deployments.fakes.interpolation import FakeInterpolation
+from deployments.fakes.stems import FakeStems
+from deployments.fakes.video import FakeVideo
+from deployments.fakes.vision import FakeUpscaling
 from pipelines.film_words import SpokenLine, said
 from pipelines.image_to_video import ImageToVideo
 from pipelines.nested import NestedStage

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.image_decoding import Picture, decoded_picture
+from deployments.image.image_decoding import Picture, decoded_picture
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from tests.pictures import claiming_png, huge_png, png
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.image_tiles import (
+from deployments.image.image_tiles import (
     Enlarged,
     Network,
     Pixels,
@@ -142,5 +142,5 @@ def test_padding_mirrors_even_a_single_pixel() -> None:
 
 
 def test_resizing_needs_no_torch() -> None:
-    script = "import sys, deployments.lanczos_upscaling; sys.exit('torch' in sys.modules)"
+    script = "import sys, deployments.image.lanczos_upscaling; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

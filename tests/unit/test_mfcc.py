@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.fft import dct
 
-from deployments.audio_decoding import SPEECH_RATE
-from deployments.mfcc import BANDS, COEFFICIENTS, FRAMES_PER_S, cosines, mfcc
+from deployments.audio.audio_decoding import SPEECH_RATE
+from deployments.audio.mfcc import BANDS, COEFFICIENTS, FRAMES_PER_S, cosines, mfcc
 
 
 def sine(hz: float, *, loudness: float = 0.3) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.sentences import sentences
+from deployments.audio.sentences import sentences
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from deployments.audio_decoding import SPEECH_RATE
-from deployments.speech_windows import quiet_clips, quiet_cut, speech_windows
+from deployments.audio.audio_decoding import SPEECH_RATE
+from deployments.audio.speech_windows import quiet_clips, quiet_cut, speech_windows
 
 
 def loud(seconds: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deployments.fake import FakeChat, FakeMedia, FakeSpeech
-from deployments.fake_images import FakeImages
-from deployments.fake_video import FakeVideo
+from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech
+from deployments.fakes.images import FakeImages
+from deployments.fakes.video import FakeVideo
 from pipelines.story import Story
 from pipelines.story_script import read_script, spread
 from serve_app.blobs.store import FsspecBlobStore

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from deployments.text_generation.tool_format import (
+from deployments.text.generation.tool_format import (
     HERMES,
     LLAMA,
     MISTRAL,

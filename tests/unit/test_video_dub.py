@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deployments.fake import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
-from deployments.fake_stems import FakeStems
+from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from deployments.loop_thread import LoopThread
-from deployments.vllm_chat import VllmBackend, VllmChat, engine_arguments
+from deployments.text.loop_thread import LoopThread
+from deployments.text.vllm_chat import VllmBackend, VllmChat, engine_arguments
 from serve_app.core.chat import Chat, ChatDelta, ChatMessage, Complete, ImagePart, TextPart, Usage
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from deployments.vllm_stream import StreamReader, error_of
-from deployments.vllm_wire import (
+from deployments.text.vllm_stream import StreamReader, error_of
+from deployments.text.vllm_wire import (
     chat_fields,
     complete_fields,
     media_of,
@@ -435,7 +435,7 @@ def test_what_nobody_expects_in_a_stream() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 def test_the_engine_says_what_to_install(tmp_path: Path) -> None:
-    from deployments.vllm_chat import VllmChat
+    from deployments.text.vllm_chat import VllmChat
     from serve_app.core.config import Model
     from serve_app.core.errors import BackendUnavailable
     from serve_app.core.media import BlobStore

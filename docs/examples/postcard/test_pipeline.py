@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import pytest
 
-from deployments.fake import FakeChat, FakeSpeech
-from deployments.fake_images import FakeImages
+from deployments.fakes.engine import FakeChat, FakeSpeech
+from deployments.fakes.images import FakeImages
 from pipelines.postcard import PostcardPress
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model

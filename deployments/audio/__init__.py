@@ -1,0 +1,1 @@
+"""Engines of sound: speech, transcription, voices, stems."""

@@ -1,0 +1,126 @@
+"""espeak-ng in the likeness of another voice: its speech moved to the pitch and the average
+spectrum of a reference.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing as closed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deployments.audio.audio_decoding import first_seconds, speech_blocks
+from deployments.audio.audio_encoding import encode
+from deployments.audio.pcm_wav import written_wav
+from deployments.audio.rubberband import reshaped
+from deployments.audio.voice_character import VoiceCharacter, heard_character
+from deployments.audio.voice_likeness import reshaping_towards
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.message import Progress
+from serve_app.core.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
+
+BEST_EFFORT = (
+    "cloned by signal processing, not by a trained model: espeak-ng speaks with the reference's "
+    "pitch and average spectrum; its accent and finer timbre are not the reference's"
+)
+HIGH_VOICE_HZ = 155.0
+HIGH_VARIANT = "f2"
+"""Of espeak-ng's voices the one that high voices are moved from, so that formants fit better."""
+
+Stop = Callable[[], bool]
+Synthesize = Callable[[str], Iterator[bytes]]
+"""The text in the voice variant given, as signed 16-bit mono; an empty name is the plain voice."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What espeak-ng brings: its sound, the sound's rate, and the factor of the duration that is
+    left to reach the speed asked for.
+    """
+
+    synthesize: Synthesize
+    sample_rate: int
+    duration: float
+
+
+def cloned(
+    request: CloneSpeech, reference: Path, performance: Performance, stop: Stop
+) -> Iterator[CloneEvent]:
+    """The speech as it is moved. Blocks. See SpeechModel."""
+    voice = reference_character(reference, stop)
+    if stop():
+        return
+    with tempfile.TemporaryDirectory(prefix="clone-") as folder:
+        plain = Path(folder) / "plain.wav"
+        samples = 0
+        for count in _performed(performance, voice, plain):
+            if stop():
+                return
+            samples = count
+        yield from _moved(request, performance, plain, voice, samples, stop)
+
+
+def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
+    """Of the first seconds. InvalidRequest where nobody speaks in them."""
+    blocks = first_seconds(speech_blocks(path, param="ref_audio"), REFERENCE_S)
+    character = heard_character(blocks, stop)
+    if character.pitch_hz is None and not stop():
+        raise InvalidRequest(
+            f"ref_audio: no voice is heard in its first {REFERENCE_S:.0f} seconds; send a "
+            "recording in which somebody speaks",
+            param="ref_audio",
+        )
+    return character
+
+
+def _performed(performance: Performance, voice: VoiceCharacter, plain: Path) -> Iterator[int]:
+    """Writes what espeak-ng says; yields how many samples there are."""
+    variant = HIGH_VARIANT if (voice.pitch_hz or 0) > HIGH_VOICE_HZ else ""
+    pcm = performance.synthesize(variant)
+    yield from written_wav(plain, pcm, sample_rate=performance.sample_rate, param="input")
+
+
+def _moved(
+    request: CloneSpeech,
+    performance: Performance,
+    plain: Path,
+    voice: VoiceCharacter,
+    total: int,
+    stop: Stop,
+) -> Iterator[CloneEvent]:
+    rate, samples = performance.sample_rate, 0
+    encoder = encode(request.format, rate)
+    for pcm in _reshaped(performance, plain, voice, total, stop):
+        samples += len(pcm) // 2
+        if data := encoder.push(pcm):
+            yield AudioChunk(data=data)
+        total_s = max(1, round(total * performance.duration / rate))
+        yield Progress(phase="clone", current=min(total_s, samples // rate), total=total_s)
+    if stop():
+        return
+    if data := encoder.finish():
+        yield AudioChunk(data=data)
+    yield Spoken(
+        duration_s=samples / rate,
+        characters=len(request.text),
+        warnings=(BEST_EFFORT, *_without_effect(request)),
+    )
+
+
+def _reshaped(
+    performance: Performance, plain: Path, voice: VoiceCharacter, total: int, stop: Stop
+) -> Iterator[bytes]:
+    """Nothing where espeak-ng found nothing to say."""
+    if not total:
+        return
+    own = heard_character(speech_blocks(plain, param="input"), stop)
+    wanted = reshaping_towards(voice, own, speech_blocks(plain, param="input"), stop)
+    wanted = replace(wanted, duration=performance.duration)
+    rate = performance.sample_rate
+    blocks = speech_blocks(plain, param="input", rate=rate)
+    with closed(reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)) as sound:
+        yield from sound
+
+
+def _without_effect(request: CloneSpeech) -> Iterator[str]:
+    if request.seed is not None:
+        yield "seed has no effect: espeak-ng draws nothing by chance"

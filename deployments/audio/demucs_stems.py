@@ -1,0 +1,242 @@
+"""Stems by Demucs (S. Rouard et al., Hybrid transformers for music source separation, 2023)."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from deployments.audio.audio_resampling import Resampler, resampled
+from deployments.audio.audio_samples import Samples, Sound, WavFile, opened_sound
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import DemucsOptions
+from serve_app.core.stems import (
+    STEM_NAMES,
+    STEM_ROLES,
+    SeparateStems,
+    Stem,
+    StemEvent,
+    StemName,
+    Stems,
+)
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+OWN_STEMS = ("vocals", "drums", "bass")
+"""Stems that a model gives as they are; `other` and `instrumental` are the sum of what is left."""
+SMALLEST_DEVIATION = 1e-5
+StemSamples = np.ndarray[Any, np.dtype[np.float32]]
+"""Shaped (sources, channels, samples)."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Of a whole sound: samples per channel, and mean and deviation of its mono mix."""
+
+    samples: int
+    mean: float
+    deviation: float
+
+
+class DemucsStems:
+    """A StemSeparator. Holds a few chunks of sound at a time."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: DemucsOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        self._options = options
+        self._model = model.id
+        self._blobs = blobs
+        self._bag, self._device = _load(options, model, path)
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Let go of the weights."""
+        self._bag = None
+
+    async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
+        """See StemSeparator. UnsupportedCapability for stems that the model was not trained for."""
+        names = STEM_NAMES[request.stem_mode]
+        self._check(names)
+        duration_s = 0.0
+        with tempfile.TemporaryDirectory(prefix="stems-") as folder:
+            targets = {name: Path(folder) / f"{name}.wav" for name in names}
+            async with self._blobs.local_file(request.audio) as source:
+                work = in_thread(lambda stop: self._separated(source, targets, stop))
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            duration_s = item
+            stems = [
+                Stem(
+                    name=name,
+                    role=STEM_ROLES[name],
+                    audio=await self._blobs.write_file(path, mime="audio/wav"),
+                )
+                for name, path in targets.items()
+            ]
+        yield Stems(
+            stem_mode=request.stem_mode,
+            stems=tuple(stems),
+            engine=self._options.engine,
+            model=self._model,
+            quality="ml",
+            dependency="demucs",
+            duration_s=duration_s,
+        )
+
+    def _check(self, names: tuple[StemName, ...]) -> None:
+        missing = [name for name in names if name in OWN_STEMS and name not in self._bag.sources]
+        if missing:
+            raise UnsupportedCapability(
+                f"stem_mode: model {self._model!r} does not separate {missing[0]!r}; "
+                f"its stems: {', '.join(self._bag.sources)}",
+                param="stem_mode",
+            )
+
+    def _separated(
+        self, source: Path, targets: dict[StemName, Path], stop: Callable[[], bool]
+    ) -> Iterator[Progress | float]:
+        """Writes the stems; the last item is the sound's duration in seconds."""
+        with opened_sound(source, param="audio") as sound:
+            level = level_of(sound.blocks, stop)
+        with ExitStack() as stack:
+            sound = stack.enter_context(opened_sound(source, param="audio"))
+            duration_s = level.samples / sound.sample_rate
+            writers = {
+                name: StemWriter(stack.enter_context(path.open("wb")), sound, self._bag.samplerate)
+                for name, path in targets.items()
+            }
+            yield Progress(phase="separate", current=0, total=round(duration_s))
+            done_s = 0.0
+            for stems in self._stems(sound, level, stop):
+                for name, writer in writers.items():
+                    writer.write(stem_of(name, tuple(writers), self._bag.sources, stems))
+                done_s += stems.shape[-1] / self._bag.samplerate
+                now = round(min(done_s, duration_s))
+                yield Progress(phase="separate", current=now, total=round(duration_s))
+            for writer in writers.values():
+                writer.finish(level.samples)
+            yield duration_s
+
+    def _stems(self, sound: Sound, level: Level, stop: Callable[[], bool]) -> Iterator[StemSamples]:
+        """What the model makes of the sound, at the model's rate, as loud as the sound is."""
+        from deployments.audio.demucs_chunks import Chunks
+
+        chunks = Chunks(self._bag, self._device, overlap=self._options.overlap)
+        blocks = resampled(sound.blocks, sound.sample_rate, self._bag.samplerate)
+        wanted = (
+            (with_channels(block, self._bag.audio_channels) - level.mean) / level.deviation
+            for block in blocks
+        )
+        for stems in chunks.separated(wanted, stop):
+            yield stems * level.deviation + level.mean
+
+
+class StemWriter:
+    """A stem on its way into a WAV file of the mix's rate, channels and length."""
+
+    def __init__(self, file: BinaryIO, mix: Sound, model_rate: int) -> None:
+        self._file = WavFile(file, sample_rate=mix.sample_rate, channels=mix.channels)
+        self._channels = mix.channels
+        is_same = mix.sample_rate == model_rate
+        self._resampler = None if is_same else Resampler(model_rate, mix.sample_rate)
+
+    def write(self, samples: Samples) -> None:
+        """Append samples of the model's rate and channels."""
+        samples = with_channels(samples, self._channels)
+        self._file.write(self._resampler.push(samples) if self._resampler else samples)
+
+    def finish(self, count: int) -> None:
+        """Complete the file, `count` samples long: resampling twice may have lost one or two, or
+        made some of the filter's ringing.
+        """
+        if self._resampler:
+            self._file.write(self._resampler.finish())
+        self._file.cut_to(count)
+        self._file.finish()
+
+
+def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> Level:
+    """Of all blocks, or of those until it was told to stop."""
+    count, total, squares = 0, 0.0, 0.0
+    for block in blocks:
+        mono = block.mean(axis=0, dtype=np.float64)
+        count += len(mono)
+        total += float(mono.sum())
+        squares += float(np.square(mono).sum())
+        if stop():
+            break
+    mean = total / max(1, count)
+    deviation = max(0.0, squares / max(1, count) - mean**2) ** 0.5
+    return Level(count, mean, max(deviation, SMALLEST_DEVIATION))
+
+
+def with_channels(samples: Samples, channels: int) -> Samples:
+    """Mono on both channels, or both channels as mono."""
+    if len(samples) == channels:
+        return samples
+    if channels == 1:
+        return np.asarray(samples.mean(axis=0, keepdims=True), dtype=np.float32)
+    return np.repeat(samples[:1], channels, axis=0)
+
+
+def stem_of(
+    name: StemName, asked: tuple[StemName, ...], sources: list[str], stems: StemSamples
+) -> Samples:
+    """The stem from what the model gives: its own, or all that nobody asked for."""
+    if name in OWN_STEMS:
+        return np.asarray(stems[sources.index(name)], dtype=np.float32)
+    left = [i for i, source in enumerate(sources) if source not in asked or source == name]
+    return np.asarray(stems[left].sum(axis=0), dtype=np.float32)
+
+
+def _load(options: DemucsOptions, model: Model, path: Path | None) -> tuple[Any, Any]:
+    """The models and their device."""
+    try:
+        import torch
+
+        from deployments.audio.demucs_checkpoint import load_bag
+    except ImportError as error:
+        raise BackendUnavailable(
+            "demucs is not installed; install the local extra: pip install 'polyphony[local]'",
+            provider=options.engine,
+        ) from error
+    if path is None:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+        )
+    wanted = options.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(
+            "no CUDA device is visible here; set placement.gpus, or device to 'auto'"
+        )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    try:
+        return load_bag(path).eval().to(wanted), torch.device(wanted)
+    except (ValueError, RuntimeError) as error:
+        raise BackendUnavailable(
+            f"model {model.id!r} cannot be loaded by demucs; its source must be a directory with "
+            "weights of Demucs (.safetensors or .th) and, for a bag of models, its list (.yaml)",
+            provider=options.engine,
+        ) from error

@@ -1,0 +1,132 @@
+"""Speech recognition with Whisper through faster-whisper and CTranslate2."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.faster_whisper_windows import Listening, window_s
+from deployments.audio.speech_windows import speech_windows
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.languages import language_code
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import FasterWhisperOptions
+from serve_app.core.threads import in_thread
+from serve_app.core.transcription import (
+    Segment,
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+)
+
+
+class FasterWhisperTranscription:
+    """A TranscriptionModel over a checkpoint in CTranslate2's form."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: FasterWhisperOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        self._options = options
+        self._model = model
+        self._blobs = blobs
+        self._whisper: Any = _load(options, model, path)
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Let go of the weights."""
+        self._whisper = None
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        """See TranscriptionModel."""
+        language = self._language(request)
+        async with self._blobs.local_file(request.audio) as path:
+            events = in_thread(lambda stop: self._heard(path, request, language, stop))
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                await events.aclose()
+
+    def _language(self, request: Transcribe) -> str | None:
+        if request.task == "translate" and not self._whisper.model.is_multilingual:
+            raise UnsupportedCapability(
+                f"model {self._model.id!r} does not translate", param="task_type"
+            )
+        if request.language is None:
+            return None
+        code = language_code(request.language)
+        known = self._whisper.supported_languages
+        if code not in known:
+            raise InvalidRequest(
+                f"model {self._model.id!r} does not understand {request.language!r}; "
+                f"languages: {', '.join(known)}",
+                param="language",
+            )
+        return code
+
+    def _heard(
+        self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
+    ) -> Iterator[TranscriptionEvent]:
+        listening = Listening(self._whisper, self._options, request, language)
+        segments: list[Segment] = []
+        end_s = 0.0
+        for window in speech_windows(
+            speech_blocks(path, param="file"), longest_s=window_s(self._options)
+        ):
+            for segment in listening.hear(window, len(segments)):
+                segments.append(segment)
+                yield segment
+                yield Progress(phase="transcribe", current=round(segment.end))
+                if stop():
+                    return
+            end_s = window.start_s + window.duration_s
+            yield Progress(phase="transcribe", current=round(end_s))
+            if stop():
+                return
+        yield Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language=listening.language,
+            duration_s=end_s,
+            segments=tuple(segments),
+        )
+
+
+def _load(options: FasterWhisperOptions, model: Model, path: Path | None) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise BackendUnavailable(
+            "faster-whisper is not installed; install the local extra: "
+            "pip install 'polyphony[local]'",
+            provider="faster_whisper",
+        ) from error
+    if path is None:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+        )
+    try:
+        return WhisperModel(
+            str(path),
+            device=options.device,
+            compute_type=options.compute_type,
+            cpu_threads=options.threads or 0,
+            local_files_only=True,
+            **options.extra,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BackendUnavailable(
+            f"model {model.id!r} cannot be loaded by faster-whisper; its source must be a Whisper "
+            "checkpoint in CTranslate2's form",
+            provider="faster_whisper",
+        ) from error

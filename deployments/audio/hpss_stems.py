@@ -1,0 +1,153 @@
+"""Stems without a trained model: harmonic/percussive separation, centre and change of the sound."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from deployments.audio.audio_samples import Sound, WavFile, opened_sound
+from deployments.audio.hpss_masks import REACH_FRAMES, masks
+from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import HpssOptions
+from serve_app.core.stems import (
+    STEM_NAMES,
+    STEM_ROLES,
+    SeparateStems,
+    Stem,
+    StemEvent,
+    StemName,
+    Stems,
+)
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+LIMITATIONS = (
+    "separated by signal processing, not by a trained model: every stem keeps traces of the others",
+    "a voice is told by what changes and lies in the centre of a stereo mix; solo instruments "
+    "there are taken for voices, held notes of voices for instruments",
+)
+
+
+class HpssStems:
+    """A StemSeparator. An hour of sound takes no more memory than seconds of it."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: HpssOptions,
+        model: Model,
+        *,
+        path: Path | None,  # noqa: ARG002 - every engine is constructed alike
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import av  # noqa: F401 - found missing here rather than in the middle of a job
+        except ImportError as error:
+            raise BackendUnavailable(
+                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
+                provider=options.engine,
+            ) from error
+        self._engine = options.engine
+        self._model = model.id
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
+        """See StemSeparator."""
+        if not request.allows_fallback:
+            raise BackendUnavailable(
+                f"model {request.model!r} separates by signal processing only; "
+                "allow that with 'fallback_mode'",
+                param="fallback_mode",
+                provider=self._engine,
+            )
+        names = STEM_NAMES[request.stem_mode]
+        duration_s = 0.0
+        with tempfile.TemporaryDirectory(prefix="stems-") as folder:
+            targets = {name: Path(folder) / f"{name}.wav" for name in names}
+            async with self._blobs.local_file(request.audio) as source:
+                work = in_thread(lambda stop: _separated(source, request, targets, stop))
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            duration_s = item
+            yield await self._stored(request, targets, duration_s)
+
+    async def _stored(
+        self, request: SeparateStems, targets: dict[StemName, Path], duration_s: float
+    ) -> Stems:
+        stems = [
+            Stem(
+                name=name,
+                role=STEM_ROLES[name],
+                audio=await self._blobs.write_file(path, mime="audio/wav"),
+            )
+            for name, path in targets.items()
+        ]
+        return Stems(
+            stem_mode=request.stem_mode,
+            stems=tuple(stems),
+            engine=self._engine,
+            model=self._model,
+            quality="best-effort",
+            dependency="numpy",
+            duration_s=duration_s,
+            limitations=LIMITATIONS,
+        )
+
+
+def _separated(
+    source: Path, request: SeparateStems, targets: dict[StemName, Path], stop: Callable[[], bool]
+) -> Iterator[Progress | float]:
+    """Writes the stems; the last item is the sound's duration in seconds."""
+    with ExitStack() as stack:
+        sound = stack.enter_context(opened_sound(source, param="audio"))
+        files = {
+            name: WavFile(
+                stack.enter_context(path.open("wb")),
+                sample_rate=sound.sample_rate,
+                channels=sound.channels,
+            )
+            for name, path in targets.items()
+        }
+        done = 0
+        for count in _written(sound, request, files, stop):
+            done += count
+            yield _progress(done / sound.sample_rate, sound.duration_s)
+        for file in files.values():
+            file.finish()
+        yield done / sound.sample_rate
+
+
+def _written(
+    sound: Sound, request: SeparateStems, files: dict[StemName, WavFile], stop: Callable[[], bool]
+) -> Iterator[int]:
+    """How many samples were written, piece by piece; ends early when told to stop."""
+    grid = Grid.for_rate(sound.sample_rate, reach_frames=REACH_FRAMES)
+    hertz = np.fft.rfftfreq(grid.window, 1 / sound.sample_rate).astype(np.float32)
+    for piece, count in pieces(sound.blocks, grid):
+        spectrum = spectrum_of(piece, grid)
+        for name, mask in masks(spectrum, hertz, request.stem_mode).items():
+            if stop():
+                return
+            files[name].write(inner_samples(spectrum * mask, grid, count))
+        yield count
+
+
+def _progress(done_s: float, total_s: float | None) -> Progress:
+    total = None if total_s is None else max(round(total_s), round(done_s), 1)
+    return Progress(phase="separate", current=round(done_s), total=total)

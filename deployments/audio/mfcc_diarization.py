@@ -1,0 +1,83 @@
+"""Who speaks when, without a trained model: loudness, cepstra and clustering."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.mfcc import mfcc
+from deployments.audio.speaker_clustering import cluster
+from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
+from deployments.audio.speech_windows import speech_windows
+from serve_app.core.config import Model
+from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import MfccOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+WINDOW_S = 30.0
+BEST_EFFORT = (
+    "speakers were told apart by signal processing, not by a trained model (best effort): similar "
+    "voices may be taken for one, and who speaks at the same time is not told apart"
+)
+
+
+class MfccDiarization:
+    """A Diarizer. Keeps 4 kB per second of sound."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: MfccOptions,
+        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        *,
+        path: Path | None,  # noqa: ARG002 - every engine is constructed alike
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import av  # noqa: F401 - found missing here rather than in the middle of a job
+        except ImportError as error:
+            raise BackendUnavailable(
+                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
+                provider=options.engine,
+            ) from error
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
+        """See Diarizer."""
+        async with self._blobs.local_file(request.audio) as path:
+            events = in_thread(lambda stop: _heard(path, request.num_speakers, stop))
+            async with closing(events):
+                async for event in events:
+                    yield event
+
+
+def _heard(
+    path: Path, num_speakers: int | None, stop: Callable[[], bool]
+) -> Iterator[DiarizationEvent]:
+    parts = []
+    for window in speech_windows(speech_blocks(path, param="file"), longest_s=WINDOW_S):
+        parts.append(mfcc(window.samples))
+        yield Progress(phase="diarize", current=round(window.start_s + window.duration_s))
+        if stop():
+            return
+    features, level_db = (np.concatenate(column) for column in zip(*parts, strict=True))
+    regions = speech_regions(level_db)
+    if not regions:
+        yield Diarization(turns=(), warnings=(BEST_EFFORT,))
+        return
+    spoken = np.concatenate([features[start:end] for start, end in regions])
+    labels = cluster(spoken, piece_lengths(regions), num_speakers, stop)
+    if not stop():
+        yield told_apart(turns_of(regions, labels), num_speakers, BEST_EFFORT)

@@ -1,0 +1,184 @@
+"""English speech recognition with the model inside the pocketsphinx wheel: no download, modest
+quality on clear speech, bounded memory on long files.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.languages import language_code
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import PocketsphinxOptions
+from serve_app.core.threads import in_thread
+from serve_app.core.transcription import (
+    Segment,
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    Word,
+)
+
+LONGEST_UTTERANCE_S = 30.0
+FRAMES_PER_S = 100
+
+
+class PocketsphinxTranscription:
+    """A TranscriptionModel."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: PocketsphinxOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import pocketsphinx
+        except ImportError as error:
+            raise BackendUnavailable(
+                "pocketsphinx is not installed; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider="pocketsphinx",
+            ) from error
+        settings = {"loglevel": "FATAL", **({"lm": str(path)} if path else {}), **options.extra}
+        self._library = pocketsphinx
+        self._model = model
+        self._blobs = blobs
+        # One for all: it takes 90 MB, and two never work at once, as the library keeps the GIL.
+        self._decoder = pocketsphinx.Decoder(samprate=SPEECH_RATE, **settings)
+        self._turn = Lock()
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        """See TranscriptionModel."""
+        if request.task == "translate":
+            raise UnsupportedCapability(
+                f"model {self._model.id!r} does not translate", param="task_type"
+            )
+        if request.language is not None and language_code(request.language) != "en":
+            raise InvalidRequest(
+                f"model {self._model.id!r} understands English ('en') only", param="language"
+            )
+        async with self._blobs.local_file(request.audio) as path:
+            events = in_thread(lambda stop: self._heard(path, unused(request), stop))
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                await events.aclose()
+
+    def _heard(
+        self, path: Path, warnings: tuple[str, ...], stop: Callable[[], bool]
+    ) -> Iterator[TranscriptionEvent]:
+        segments: list[Segment] = []
+        splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
+        for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
+            with self._turn:
+                segment = _segment(self._decoder, len(segments), start_s, sound)
+            if segment is not None:
+                segments.append(segment)
+                yield segment
+            yield Progress(phase="transcribe", current=round(splitter.duration_s))
+        yield Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language="en",
+            duration_s=splitter.duration_s,
+            segments=tuple(segments),
+            warnings=warnings,
+        )
+
+
+def unused(request: Transcribe) -> tuple[str, ...]:
+    """What the request asks for that the library has no word for."""
+    asked = {"prompt": request.prompt is not None, "temperature": request.temperature > 0}
+    return tuple(
+        f"{name} has no effect on model {request.model!r}"
+        for name, is_set in asked.items()
+        if is_set
+    )
+
+
+class Utterances:
+    """Cuts a sound at its pauses by the library's voice activity endpointer."""
+
+    def __init__(self, endpointer: Any) -> None:
+        self._endpointer = endpointer
+        self._speech = bytearray()
+        self._region_s: float | None = None
+        self._start_s = 0.0
+        self.duration_s = 0.0
+
+    def split(
+        self, blocks: Iterator[bytes], stop: Callable[[], bool]
+    ) -> Iterator[tuple[float, bytes]]:
+        """Start in seconds and samples of every utterance, at most 30 s long."""
+        size = int(self._endpointer.frame_bytes)
+        held = b""
+        for block in blocks:
+            if stop():
+                return
+            held += block
+            self.duration_s += len(block) / BYTES_PER_SECOND
+            while len(held) > size:
+                frame, held = held[:size], held[size:]
+                self._hear(self._endpointer.process(frame))
+                if self._is_complete():
+                    yield self._cut()
+        if held:
+            self._hear(self._endpointer.end_stream(held))
+        if self._speech:
+            yield self._cut()
+
+    def _hear(self, speech: bytes | None) -> None:
+        if not speech:
+            return
+        region_s = float(self._endpointer.speech_start)
+        # Speech that was cut for its length goes on without a start of its own.
+        if region_s != self._region_s:
+            self._region_s = self._start_s = region_s
+        self._speech += speech
+
+    def _is_complete(self) -> bool:
+        has_ended = bool(self._speech) and not self._endpointer.in_speech
+        return has_ended or len(self._speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND
+
+    def _cut(self) -> tuple[float, bytes]:
+        cut = self._start_s, bytes(self._speech)
+        self._start_s += len(self._speech) / BYTES_PER_SECOND
+        self._speech.clear()
+        return cut
+
+
+def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:
+    """One utterance recognised; None when nothing was understood."""
+    # Else it would hear with the noise and the means of another recording.
+    decoder.reinit_feat()
+    decoder.start_utt()
+    decoder.process_raw(sound, no_search=False, full_utt=True)
+    decoder.end_utt()
+    words = tuple(
+        Word(
+            word=piece.word.partition("(")[0],
+            start=round(start_s + piece.start_frame / FRAMES_PER_S, 3),
+            end=round(start_s + (piece.end_frame + 1) / FRAMES_PER_S, 3),
+        )
+        for piece in decoder.seg() or ()
+        if not piece.word.startswith(("<", "["))
+    )
+    if not words:
+        return None
+    text = " ".join(word.word for word in words)
+    return Segment(id=number, start=words[0].start, end=words[-1].end, text=text, words=words)

@@ -1,0 +1,148 @@
+"""Voice conversion without a trained model: the source's pitch and average spectrum moved to the
+target's. What is said, and how, stays the source's.
+"""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import closing as closed
+from dataclasses import replace
+from pathlib import Path
+
+from deployments.audio.audio_decoding import BYTES_PER_SECOND, first_seconds, speech_blocks
+from deployments.audio.pcm_wav import written_wav
+from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
+from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
+from deployments.audio.voice_character import VoiceCharacter, heard_character
+from deployments.audio.voice_likeness import reshaping_towards
+from serve_app.core.config import Model
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import RubberbandOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import pushed
+from serve_app.core.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+
+BEST_EFFORT = (
+    "converted by signal processing, not by a trained model: the pitch and the average spectrum "
+    "are the target's; accent, breath and the finer timbre stay the source's"
+)
+UNVOICED = "no voice is heard in source_audio; its pitch is moved by pitch_shift only"
+TARGET_S = 300.0
+"""More of the target tells nothing new."""
+Push = Callable[[Progress], None]
+
+
+class RubberbandConversion:
+    """A VoiceConverter. An hour of sound takes no more memory than seconds of it."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: RubberbandOptions,  # noqa: ARG002 - every engine is constructed alike
+        model: Model,
+        *,
+        path: Path | None,  # noqa: ARG002
+        blobs: BlobStore,
+    ) -> None:
+        ffmpeg_path()
+        self._model = model.id
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
+        """See VoiceConverter. Progress in seconds of sound."""
+        with tempfile.TemporaryDirectory(prefix="voice-") as folder:
+            wav = Path(folder) / "converted.wav"
+            async with (
+                self._blobs.local_file(request.source) as source,
+                self._blobs.local_file(request.target) as target,
+            ):
+                conversion = Conversion(request, source, target, wav)
+                work = pushed(conversion.run)
+                async with closing(work):
+                    async for progress in work:
+                        yield progress
+            audio = await self._blobs.write_file(wav, mime="audio/wav")
+        warnings = (BEST_EFFORT, *conversion.warnings, *without_diffusion(request, self._model))
+        yield ConvertedVoice(audio=audio, duration_s=conversion.duration_s, warnings=warnings)
+
+
+def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
+    """Warnings for what was asked of an engine that does not diffuse."""
+    wishes = {"diffusion_steps": request.diffusion_steps, "inference_cfg_rate": request.guidance}
+    for field, value in wishes.items():
+        if value is not None:
+            yield f"{field} has no effect: model {model!r} is no diffusion model"
+
+
+class Conversion:
+    """One conversion between local files. `duration_s` and `warnings` are known when it has run."""
+
+    def __init__(self, request: ConvertVoice, source: Path, target: Path, wav: Path) -> None:
+        self._request = request
+        self._source = source
+        self._target = target
+        self._wav = wav
+        self._source_s = 0.0
+        self.duration_s = 0.0
+        self.warnings: tuple[str, ...] = ()
+
+    def run(self, push: Push, stop: Callable[[], bool]) -> None:
+        """Blocks. Hears both, then writes the file."""
+        target = self._heard_target(stop)
+        source = self._heard_source(push, stop)
+        if stop():
+            return
+        if target.pitch_hz is None:
+            raise InvalidRequest(
+                "target_voice: no voice is heard in it; send a recording in which somebody speaks",
+                param="target_voice",
+            )
+        self._write(self._reshaping(source, target, stop), push, stop)
+
+    def _heard_target(self, stop: Callable[[], bool]) -> VoiceCharacter:
+        blocks = speech_blocks(self._target, param="target_voice")
+        return heard_character(first_seconds(blocks, TARGET_S), stop, highest_hz=self._highest_hz)
+
+    def _heard_source(self, push: Push, stop: Callable[[], bool]) -> VoiceCharacter:
+        def counted() -> Iterator[bytes]:
+            for block in speech_blocks(self._source, param="source_audio"):
+                seconds = int(self._source_s)
+                self._source_s += len(block) / BYTES_PER_SECOND
+                if int(self._source_s) > seconds:
+                    push(Progress(phase="listen", current=int(self._source_s)))
+                yield block
+
+        return heard_character(counted(), stop, highest_hz=self._highest_hz)
+
+    @property
+    def _highest_hz(self) -> float:
+        return HIGHEST_SUNG_HZ if self._request.is_singing else HIGHEST_SPOKEN_HZ
+
+    def _reshaping(
+        self, source: VoiceCharacter, target: VoiceCharacter, stop: Callable[[], bool]
+    ) -> Reshaping:
+        if source.pitch_hz is None:
+            self.warnings = (UNVOICED,)
+        blocks = speech_blocks(self._source, param="source_audio")
+        wanted = reshaping_towards(target, source, blocks, stop, highest_hz=self._highest_hz)
+        shift = 2 ** (self._request.pitch_shift / 12)
+        return replace(wanted, pitch=wanted.pitch * shift, duration=self._request.length_adjust)
+
+    def _write(self, wanted: Reshaping, push: Push, stop: Callable[[], bool]) -> None:
+        rate = self._request.sample_rate
+        blocks = speech_blocks(self._source, param="source_audio", rate=rate)
+        total = max(1, round(self._source_s * wanted.duration))
+        sound = reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)
+        with closed(sound):
+            for samples in written_wav(self._wav, sound, sample_rate=rate, param="source_audio"):
+                self.duration_s = samples / rate
+                current = min(total, int(self.duration_s))
+                push(Progress(phase="convert", current=current, total=total))

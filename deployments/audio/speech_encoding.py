@@ -1,0 +1,33 @@
+"""Samples that are being spoken as the events of a SpeechModel."""
+
+from collections.abc import Iterable, Iterator
+
+from deployments.audio.audio_encoding import encode
+from deployments.audio.audio_tempo import Tempo
+from serve_app.core.speech import AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
+
+
+def spoken(
+    pieces: Iterable[bytes],
+    request: Speak | CloneSpeech,
+    *,
+    sample_rate: int,
+    tempo: float = 1.0,
+    warnings: tuple[str, ...] = (),
+) -> Iterator[SpeechEvent]:
+    """Signed 16-bit mono samples, `tempo` times as fast, in the form that is asked for, then
+    Spoken.
+    """
+    stretch = Tempo(sample_rate, tempo)
+    encoder = encode(request.format, sample_rate)
+    samples = 0
+    for pcm in pieces:
+        stretched = stretch.push(pcm)
+        samples += len(stretched) // 2
+        if data := encoder.push(stretched):
+            yield AudioChunk(data=data)
+    rest = stretch.finish()
+    samples += len(rest) // 2
+    if data := encoder.push(rest) + encoder.finish():
+        yield AudioChunk(data=data)
+    yield Spoken(duration_s=samples / sample_rate, characters=len(request.text), warnings=warnings)

@@ -1,0 +1,159 @@
+"""Who speaks when, by the x-vectors of a trained model (D. Snyder et al., X-vectors: robust DNN
+embeddings for speaker recognition, 2018). Imported only where torch is.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
+
+from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
+from deployments.audio.mfcc import FRAMES_PER_S, mfcc
+from deployments.audio.speaker_turns import (
+    Labels,
+    piece_lengths,
+    speech_regions,
+    told_apart,
+    turns_of,
+)
+from deployments.audio.speech_windows import Samples, Window, speech_windows
+from deployments.transformers_checkpoint import check_complete, device_of, loading
+from serve_app.core.config import Model
+from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import TransformersDiarizationOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+WINDOW_S = 30.0
+HEARD = 2 * SPEECH_RATE
+"""Samples from which a voice is told; less speech is repeated until it is as long."""
+BATCH = 16
+FRAME = SPEECH_RATE // FRAMES_PER_S
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class TransformersDiarization:
+    """A Diarizer. A speaker who changes without a pause is noticed two seconds late at most."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: TransformersDiarizationOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        device = device_of(options)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        with loading(model, path) as checkpoint:
+            voices, info = AutoModelForAudioXVector.from_pretrained(
+                checkpoint, local_files_only=True, output_loading_info=True, **options.extra
+            )
+            listener: Any = AutoFeatureExtractor.from_pretrained(checkpoint, local_files_only=True)
+        check_complete(model, info["missing_keys"], kind="a checkpoint for x-vectors")
+        self._voices: Any = voices.to(device).eval()
+        self._listener = listener
+        self._device = device
+        self._similarity = options.similarity
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Let go of the weights."""
+        self._voices = None
+
+    async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
+        """See Diarizer."""
+        async with self._blobs.local_file(request.audio) as path:
+            events = in_thread(lambda stop: self._heard(path, request.num_speakers, stop))
+            async with closing(events):
+                async for event in events:
+                    yield event
+
+    def _heard(
+        self, path: Path, num_speakers: int | None, stop: Callable[[], bool]
+    ) -> Iterator[DiarizationEvent]:
+        """Where speech is, is told by all of the sound; so it is decoded twice, and never held."""
+        levels = []
+        for window in _windows(path):
+            levels.append(mfcc(window.samples)[1])
+            if stop():
+                return
+        regions = speech_regions(np.concatenate(levels))
+        lengths = piece_lengths(regions)
+        vectors: list[Vectors] = []
+        for window, pieces in _pieces_of(_windows(path), piece_edges(regions, lengths)):
+            for start in range(0, len(pieces), BATCH):
+                if stop():
+                    return
+                vectors.append(self._vectors(pieces[start : start + BATCH]))
+            end_s = window.start_s + window.duration_s
+            yield Progress(phase="diarize", current=round(end_s))
+        if not vectors:
+            yield Diarization(turns=())
+            return
+        labels = _clustered(np.concatenate(vectors), num_speakers, self._similarity)
+        yield told_apart(turns_of(regions, np.repeat(labels, lengths)), num_speakers)
+
+    @torch.inference_mode()
+    def _vectors(self, pieces: list[Samples]) -> Vectors:
+        """One of length 1 per piece."""
+        heard = [np.resize(piece, HEARD) for piece in pieces]
+        inputs = self._listener(heard, sampling_rate=SPEECH_RATE, return_tensors="pt")
+        found = self._voices(inputs["input_values"].to(self._device)).embeddings
+        normal = torch.nn.functional.normalize(found.float(), dim=-1)
+        return np.asarray(normal.cpu().numpy(), dtype=np.float32)
+
+
+def piece_edges(regions: list[tuple[int, int]], lengths: Labels) -> list[tuple[int, int]]:
+    """First and last frame (exclusive) of every piece of the regions."""
+    edges, rest = [], iter(lengths.tolist())
+    for start, end in regions:
+        while start < end:
+            length = next(rest)
+            edges.append((start, start + length))
+            start += length
+    return edges
+
+
+def _windows(path: Path) -> Iterator[Window]:
+    return speech_windows(speech_blocks(path, param="file"), longest_s=WINDOW_S)
+
+
+def _pieces_of(
+    windows: Iterator[Window], edges: list[tuple[int, int]]
+) -> Iterator[tuple[Window, list[Samples]]]:
+    """Every window with the samples of the pieces whose middle lies in it."""
+    position = 0
+    for window in windows:
+        first = round(window.start_s * SPEECH_RATE)
+        last = first + len(window.samples)
+        pieces = []
+        while position < len(edges) and sum(edges[position]) * FRAME // 2 < last:
+            start, end = (edge * FRAME - first for edge in edges[position])
+            pieces.append(window.samples[max(0, start) : max(1, end)])
+            position += 1
+        yield window, pieces
+
+
+def _clustered(vectors: Vectors, num_speakers: int | None, similarity: float) -> Labels:
+    """The speaker of every vector, by the mean likeness of two speakers' vectors."""
+    if len(vectors) == 1:
+        return np.zeros(1, dtype=np.int64)
+    tree = linkage(vectors, method="average", metric="cosine")
+    if num_speakers is None:
+        found = fcluster(tree, 1 - similarity, criterion="distance")
+    else:
+        found = fcluster(tree, num_speakers, criterion="maxclust")
+    return np.asarray(found, dtype=np.int64)

@@ -1,0 +1,183 @@
+"""Speech by transformers, sentence by sentence: VITS, SpeechT5 and Pocket TTS. Imported only where
+torch is.
+"""
+
+import secrets
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from deployments.audio.clone_speecht5 import SpeechT5Imitator
+from deployments.audio.preset_voices import OwnLanguages, PresetVoices
+from deployments.audio.speech_encoding import spoken
+from deployments.audio.transformers_speech_parts import Imitator, Samples, Speaker, Stop
+from deployments.audio.transformers_speech_pocket import PocketSpeaker, recorded
+from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
+from deployments.audio.transformers_speech_vits import VitsSpeaker
+from deployments.transformers_checkpoint import device_of, loading
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.options import PocketTtsOptions, TransformersSpeechOptions
+from serve_app.core.speech import (
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    Voice,
+)
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+SEEDS = 2**63
+Say = Callable[[Any, Stop], Iterator[Samples]]
+"""The sound of a sentence, in the voice that is meant."""
+
+
+class TransformersSpeech:
+    """A SpeechModel. Voices are the checkpoint's speakers; OpenAI's names stand for them in turn.
+    Without a seed every answer is another one.
+    """
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: TransformersSpeechOptions | PocketTtsOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+        part: Path | None = None,
+        speaker_model: Path | None = None,
+    ) -> None:
+        device = device_of(options)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        with loading(model, path) as checkpoint:
+            self._speaker = _speaker(options, checkpoint, device, part, speaker_model)
+        self._device = device
+        self._blobs = blobs
+        self._presets = PresetVoices(self._speaker.presets, default=options.voice)
+        own = () if self._speaker.language is None else (self._speaker.language,)
+        self._languages = OwnLanguages(model.id, model.languages or own)
+        # The random numbers of torch are the process's own: whoever seeds them works alone.
+        self._lock = threading.Lock()
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Forgetting the weights frees them."""
+        self.__dict__.pop("_speaker", None)
+
+    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+        """The default, the other speakers, then OpenAI's names."""
+        return self._presets.listing(self._languages.only)
+
+    async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        """See SpeechModel. Sound comes sentence by sentence, and between two it can be stopped."""
+        speaker, voice = self._speaker, self._presets.speaker(request.voice)
+
+        def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
+            return speaker.say(sentence, voice=voice, speed=request.speed, stop=stop)
+
+        warnings = self._languages.warnings(request.language)
+        work = in_thread(lambda stop: self._spoken(request, say, warnings, stop))
+        async with closing(work):
+            async for item in work:
+                yield item
+
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """See SpeechModel."""
+        speaker = self._speaker
+        if not isinstance(speaker, Imitator):
+            raise UnsupportedCapability(
+                f"model {request.model!r} speaks with its own voices only", param="ref_audio"
+            )
+        warnings = self._languages.warnings(request.language)
+        async with self._blobs.local_file(request.reference) as reference:
+
+            def produce(stop: Stop) -> Iterator[CloneEvent]:
+                with self._lock:
+                    voice = speaker.voice_of(recorded(reference, speaker.sample_rate))
+
+                def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
+                    return speaker.say_as(sentence, voice=voice, stop=stop)
+
+                yield from self._spoken(request, say, warnings, stop)
+
+            work = in_thread(produce)
+            async with closing(work):
+                async for item in work:
+                    yield item
+
+    def _spoken(
+        self, request: Speak | CloneSpeech, say: Say, warnings: tuple[str, ...], stop: Stop
+    ) -> Iterator[SpeechEvent]:
+        speaker = self._speaker
+        return spoken(
+            map(_pcm, self._sounds(request, say, stop)),
+            request,
+            sample_rate=speaker.sample_rate,
+            tempo=1.0 if speaker.has_speed else request.speed,
+            warnings=warnings,
+        )
+
+    def _sounds(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
+        """The sound of each sentence. Sentence k is drawn with the seed plus k."""
+        # Lone surrogates are no text to tokenizers.
+        sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
+        if not sentences:
+            raise InvalidRequest("input: holds nothing that this model can say", param="input")
+        seed = secrets.randbits(62) if request.seed is None else request.seed
+        for k, sentence in enumerate(sentences):
+            if stop():
+                return
+            with self._lock, torch.random.fork_rng(self._devices()):
+                torch.manual_seed((seed + k) % SEEDS)
+                said = list(say(sentence, stop))
+            yield from said
+
+    def _devices(self) -> list[torch.device]:
+        return [self._device] if self._device.type == "cuda" else []
+
+
+def _speaker(
+    options: TransformersSpeechOptions | PocketTtsOptions,
+    path: Path,
+    device: torch.device,
+    part: Path | None,
+    speaker_model: Path | None,
+) -> Speaker:
+    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+    match config.model_type, options:
+        case "vits", TransformersSpeechOptions():
+            return VitsSpeaker(path, device, options.extra)
+        case "speecht5", TransformersSpeechOptions(voices=voices):
+            if speaker_model is None:
+                return SpeechT5Speaker(path, device, options.extra, vocoder=part, voices=voices)
+            return SpeechT5Imitator(
+                path,
+                device,
+                options.extra,
+                vocoder=part,
+                voices=voices,
+                speaker_model=speaker_model,
+            )
+        case "pocket_tts", PocketTtsOptions(voices=voices):
+            return PocketSpeaker(path, device, options.extra, audio_tokenizer=part, voices=voices)
+    raise BackendUnavailable(
+        f"a checkpoint of type {config.model_type!r} does not speak with engine "
+        f"{options.engine!r}; engine transformers_speech takes vits and speecht5, engine "
+        "pocket_tts takes pocket_tts"
+    )
+
+
+def _pcm(samples: Samples) -> bytes:
+    return bytes((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes())

@@ -1,0 +1,1 @@
+"""Deterministic engines of every modality, for tests and trials."""

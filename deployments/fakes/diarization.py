@@ -1,0 +1,31 @@
+"""The fake Diarizer."""
+
+from collections.abc import AsyncGenerator
+
+from deployments.fakes.engine import FakeEngine
+from serve_app.core.diarization import (
+    Diarization,
+    DiarizationEvent,
+    Diarize,
+    Turn,
+    speaker_name,
+)
+from serve_app.core.message import Progress
+
+TURNS = 3
+
+
+class FakeDiarization(FakeEngine):
+    """A Diarizer that hears somebody else every second."""
+
+    async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
+        """Three seconds of the given number of speakers, else of two."""
+        speakers = request.num_speakers or 2
+        async with self.working("diarize", request.audio.sha256):
+            yield Progress(phase="diarize", current=1, total=TURNS)
+        yield Diarization(
+            turns=tuple(
+                Turn(start=k, end=k + 1, speaker=speaker_name(k % speakers)) for k in range(TURNS)
+            ),
+            warnings=("nobody listened",),
+        )

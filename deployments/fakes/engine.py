@@ -1,0 +1,258 @@
+"""The engines of `engine: fake`: deterministic, quick, without weights, for every task.
+
+They ship with the product so that an installation, a client or a whole graph can be tried and
+measured without a model; the test suite runs on them.
+"""
+
+import asyncio
+import hashlib
+import math
+import struct
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from deployments.fakes.replies import FakeReplies, tokens_of
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.config import Model
+from serve_app.core.embeddings import Embed, Embeddings
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.film import AssembleFilm, Film
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.message import Progress
+from serve_app.core.options import FakeOptions
+from serve_app.core.rerank import Relevance, Rerank
+from serve_app.core.speech import (
+    AudioChunk,
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    Spoken,
+    Voice,
+)
+from serve_app.core.transcription import (
+    Segment,
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    Word,
+)
+
+DIMENSIONS = 64
+SAMPLE_RATE = 24_000
+SECONDS_PER_CHARACTER = 0.05
+WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog")
+
+
+class FakeEngine:
+    """Loading as the options ask for it."""
+
+    def __init__(
+        self,
+        options: FakeOptions,
+        model: Model,
+        *,
+        path: Path | None = None,  # noqa: ARG002 - every engine is constructed alike
+        blobs: BlobStore,
+    ) -> None:
+        self.options = options
+        self.model = model
+        self.blobs = blobs
+        self.context_length: int | None = None
+        time.sleep(options.load_s)
+        if options.fails_with:
+            raise BackendUnavailable(options.fails_with, param="model", provider="fake")
+        self._note(f"loaded {model.id}")
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    @asynccontextmanager
+    async def working(self, verb: str, subject: str) -> AsyncIterator[None]:
+        """Take as long as the options say, and note it. A line is one write, so that processes
+        can share the file.
+        """
+        self._note(f"{verb} begins {subject}")
+        await asyncio.sleep(self.options.delay_s)
+        yield
+        self._note(f"{verb} ends {subject}")
+
+    def _note(self, line: str) -> None:
+        if self.options.diary is not None:
+            with self.options.diary.open("ab", buffering=0) as diary:
+                diary.write(f"{line}\n".encode())
+
+
+class FakeChat(FakeEngine):
+    """A ChatModel that says the last message back."""
+
+    def __init__(
+        self, options: FakeOptions, model: Model, *, path: Path | None = None, blobs: BlobStore
+    ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
+        self.context_length = options.context_length
+        self._replies = FakeReplies(options)
+
+    def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        """See FakeReplies."""
+        return self._replies.chat(request)
+
+    def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
+        """See FakeReplies."""
+        return self._replies.complete(request)
+
+
+class FakeEmbeddings(FakeEngine):
+    """An EmbeddingModel whose vectors are the text's digest."""
+
+    async def embed(self, request: Embed) -> Embeddings:
+        """Equal texts have equal vectors, others nearly orthogonal ones."""
+        if request.images:
+            raise UnsupportedCapability(f"model {request.model!r} embeds text only", param="image")
+        size = request.dimensions or DIMENSIONS
+        if size > DIMENSIONS:
+            raise InvalidRequest(
+                f"dimensions: {size} is more than the model's {DIMENSIONS}", param="dimensions"
+            )
+        texts = [t if isinstance(t, str) else " ".join(map(str, t)) for t in request.texts]
+        return Embeddings(
+            vectors=tuple(_vector(text, size) for text in texts),
+            dimensions=size,
+            prompt_tokens=sum(len(tokens_of(text)) for text in texts),
+        )
+
+
+class FakeRerank(FakeEngine):
+    """A RerankModel that scores by shared words."""
+
+    async def rerank(self, request: Rerank) -> Relevance:
+        """The share of the query's words that a document has."""
+        query = set(request.query.lower().split())
+        documents = [set(document.lower().split()) for document in request.documents]
+        tokens = sum(len(document) + len(query) for document in documents)
+        scores = tuple(len(query & document) / max(1, len(query)) for document in documents)
+        return Relevance(scores=scores, prompt_tokens=tokens)
+
+
+class FakeSpeech(FakeEngine):
+    """A SpeechModel that hums: a tone of 0.05 s per character."""
+
+    async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
+        """A tone whose length follows the text's."""
+        from deployments.audio.audio_encoding import encode
+
+        names = [voice.name for voice in await self.voices(request.model)]
+        if request.voice is not None and request.voice not in names:
+            raise InvalidRequest(
+                f"unknown voice {request.voice!r}; voices: {', '.join(names)}", param="voice"
+            )
+        encoder = encode(request.format, SAMPLE_RATE)
+        duration_s = len(request.text) * SECONDS_PER_CHARACTER / request.speed
+        async with self.working("speak", request.text):
+            for data in (encoder.push(_tone(duration_s)), encoder.finish()):
+                if data:
+                    yield AudioChunk(data=data)
+        yield Spoken(duration_s=duration_s, characters=len(request.text))
+
+    async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
+        """As `speak`, whoever is heard in the reference."""
+        async with self.working("clone", request.reference.sha256):
+            yield Progress(phase="clone", current=1, total=1)
+        speech = Speak(
+            model=request.model, text=request.text, speed=request.speed, format=request.format
+        )
+        async for event in self.speak(speech):
+            yield event
+
+    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+        """Two."""
+        return (Voice(name="hum", language="en"), Voice(name="alloy", language="en"))
+
+
+class FakeTranscription(FakeEngine):
+    """A TranscriptionModel that always hears the same sentence, three words a second."""
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        """Three segments of one second."""
+        segments = tuple(map(_segment, range(3)))
+        async with self.working("transcribe", request.audio.sha256):
+            for segment in segments:
+                yield segment
+        yield Transcript(
+            text=" ".join(WORDS),
+            language=request.language or "en",
+            duration_s=3.0,
+            segments=segments,
+        )
+
+
+class FakeMedia(FakeEngine):
+    """A MediaProcessor that hands back what it is given."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        """The video itself."""
+        async with self.working("extract_audio", request.video.sha256):
+            return request.video
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        """The video itself."""
+        async with self.working("replace_audio", request.video.sha256):
+            return request.video
+
+    async def burn_subtitles(
+        self, request: BurnSubtitles
+    ) -> AsyncGenerator[Progress | SubtitledVideo]:
+        """The video itself."""
+        async with self.working("burn_subtitles", request.video.sha256):
+            yield Progress(phase="burn-subtitles", current=1, total=1)
+        yield SubtitledVideo(video=request.video)
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """The first scene's clip, or picture; every scene lasts a second."""
+        count = len(request.scenes)
+        first = request.scenes[0]
+        async with self.working("assemble_film", first.picture.sha256):
+            return Film(
+                video=first.clip or first.picture,
+                sound=first.narration,
+                size=request.size,
+                fps=request.fps,
+                num_frames=round(count * request.fps),
+                duration_s=count,
+                starts_s=tuple(float(i) for i in range(count)),
+            )
+
+
+def _segment(number: int) -> Segment:
+    """The `number`th second: three words."""
+    words = tuple(
+        Word(word=word, start=number + k / 3, end=number + (k + 1) / 3)
+        for k, word in enumerate(WORDS[3 * number : 3 * number + 3])
+    )
+    text = " ".join(word.word for word in words)
+    return Segment(id=number, start=number, end=number + 1, text=text, words=words)
+
+
+def _vector(text: str, size: int) -> bytes:
+    digest = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(DIMENSIONS)
+    values = [byte - 127.5 for byte in digest[:size]]
+    norm = math.sqrt(sum(value * value for value in values))
+    return struct.pack(f"<{size}f", *(value / norm for value in values))
+
+
+def _tone(duration_s: float) -> bytes:
+    """440 Hz, signed 16-bit little-endian mono."""
+    count = int(duration_s * SAMPLE_RATE)
+    step = 2 * math.pi * 440 / SAMPLE_RATE
+    return struct.pack(f"<{count}h", *(int(9000 * math.sin(k * step)) for k in range(count)))

@@ -1,0 +1,135 @@
+"""The image engine of `engine: fake`: coloured squares that follow from prompt and seed."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from deployments.fakes.engine import FakeEngine
+from deployments.image.image_encoding import encoded, parameters_text
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.images import (
+    IMAGE_MIME,
+    Drawing,
+    Image,
+    ImageEvent,
+    Images,
+    ImageToImage,
+    Inpaint,
+    Size,
+    TextToImage,
+)
+from serve_app.core.message import Progress
+
+STEPS = 4
+SIZE = Size(width=512, height=512)
+SIZE_STEP_PX = 8
+SQUARES = 8
+SCHEDULERS = ("fake",)
+
+
+class FakeImages(FakeEngine):
+    """An ImageModel whose pictures are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
+    draws over images by blending squares into them, and takes nothing besides.
+    """
+
+    def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+        """The same picture for the same prompt, negative prompt and seed."""
+        return self._drawn("text_to_image", request)
+
+    def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
+        """As `text_to_image`, with `strength` as the share of the squares."""
+        return self._drawn("image_to_image", request)
+
+    def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
+        """As `image_to_image`, inside the mask."""
+        return self._drawn("inpaint", request)
+
+    async def _drawn(self, verb: str, request: Drawing) -> AsyncGenerator[ImageEvent]:
+        _check(request)
+        from deployments.image.image_sources import SizeRule
+
+        rule = SizeRule(SIZE_STEP_PX, SIZE)
+        source, said = await self._source(request, rule)
+        steps = request.steps or STEPS
+        total = steps * request.count
+        images: list[Image] = []
+        async with self.working(verb, request.prompt):
+            for step in range(total):
+                await asyncio.sleep(0)
+                yield Progress(phase="denoise", current=step + 1, total=total)
+                if (step + 1) % steps == 0:
+                    size = rule.rounded(request.size or SIZE)
+                    seed = request.seed + step // steps
+                    images.append(await self._written(request, seed, size, source))
+        warnings = (*rule.warnings(request.size), *said)
+        yield Images(images=tuple(images), warnings=warnings)
+
+    async def _source(self, request: Drawing, rule: Any) -> tuple[Any, tuple[str, ...]]:
+        """The Source of a request that has one."""
+        from deployments.image.image_sources import source_of
+
+        if not isinstance(request, ImageToImage):
+            return None, ()
+        async with AsyncExitStack() as stack:
+            image = await stack.enter_async_context(self.blobs.local_file(request.image))
+            mask = None
+            if isinstance(request, Inpaint):
+                mask = await stack.enter_async_context(self.blobs.local_file(request.mask))
+            return await asyncio.to_thread(source_of, request, image, mask, rule=rule)
+
+    async def _written(self, request: Drawing, seed: int, size: Size, source: Any) -> Image:
+        data, made = await asyncio.to_thread(_file, request, seed, size, source)
+        blob = await self.blobs.write(_once(data), mime=IMAGE_MIME[request.format])
+        return Image(image=blob, seed=seed, size=made)
+
+
+def _file(request: Drawing, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
+    """A picture as a file, and its size."""
+    if source is not None:
+        size = Size(width=source.image.width, height=source.image.height)
+    picture = _squares(request, seed, size)
+    if isinstance(request, ImageToImage):
+        picture = source.finished(_blended(source.image, picture, request.strength))
+        size = Size(width=picture.width, height=picture.height)
+    text = parameters_text(request, seed=seed, size=size, steps=request.steps or STEPS)
+    data = encoded(picture, request.format, compression=request.compression, parameters=text)
+    return data, size
+
+
+def _squares(request: Drawing, seed: int, size: Size) -> Any:
+    from PIL import Image as Pictures
+
+    subject = f"{request.prompt}\0{request.negative_prompt or ''}\0{seed}"
+    colours = hashlib.shake_256(subject.encode()).digest(SQUARES * SQUARES * 3)
+    small = Pictures.frombytes("RGB", (SQUARES, SQUARES), colours)
+    return small.resize((size.width, size.height), Pictures.Resampling.NEAREST)
+
+
+def _blended(image: Any, squares: Any, strength: float) -> Any:
+    from PIL import Image as Pictures
+
+    return Pictures.blend(image, squares, strength)
+
+
+def _check(request: Drawing) -> None:
+    """Refuse what this engine has not."""
+    if request.scheduler not in (None, *SCHEDULERS):
+        raise InvalidRequest(
+            f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
+        )
+    given = {
+        "loras": request.loras,
+        "vae_model": request.vae_model,
+        request.references.field if request.references else "": request.references,
+    }
+    for name, value in given.items():
+        if value:
+            raise UnsupportedCapability(
+                f"{name}: model {request.model!r} takes none; leave it out", param=name
+            )
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

@@ -1,0 +1,1 @@
+"""Engines of pictures: drawing, looking, enlarging, faces, masks."""

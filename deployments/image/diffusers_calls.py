@@ -1,0 +1,177 @@
+"""How a diffusers pipeline wants to be called: what it takes, its own defaults, its sizes."""
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deployments.image.image_sources import SizeRule, Source
+from serve_app.core.images import Drawing, ImageToImage, Lora, Quality, References, Size
+from serve_app.core.options import DiffusersOptions
+
+Mode = Literal["text_to_image", "image_to_image", "inpaint"]
+
+STEP_SHARES: dict[Quality, float] = {"low": 0.6, "standard": 1.0, "high": 1.5}
+MAX_STEPS = 150
+STEPS = 50
+"""For pipelines that name no number of their own."""
+
+LEAST_STEP_PX = 8
+"""Many pipelines refuse other sizes, whatever their latents are."""
+
+FAINTEST = 0.001
+"""A strength below which nothing is drawn; it would take a thousand steps to begin at the last."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What pictures have in common that are drawn in one call. `size` is None for the model's own.
+    Pipelines treat an absent negative prompt differently from an empty one.
+    """
+
+    mode: Mode
+    size: Size | None
+    steps: int
+    guidance_scale: float | None
+    strength: float | None
+    scheduler: str | None
+    checks_safety: bool
+    has_negative: bool
+    loras: tuple[Lora, ...]
+    vae_model: str | None
+    references: References | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is drawn: the part of a call that differs from picture to picture."""
+
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    source: Source | None
+
+
+class PipelineCall:
+    """The arguments of one kind of pipeline for any request. `first` is the pipeline whose own
+    steps and guidance are the model's.
+    """
+
+    def __init__(self, pipeline: Any, options: DiffusersOptions, *, first: Any) -> None:
+        self._taken = _defaults(pipeline)
+        self._defaults = self._taken | _defaults(first)
+        self._options = options
+        # Some models are distilled to follow `guidance_scale` as a number that they are told; what
+        # compares with a negative prompt is `true_cfg_scale`, which is off by default in these.
+        true_scale = self._taken.get("true_cfg_scale")
+        self._is_guided_by_negatives = true_scale is None or true_scale > 1
+        is_true = true_scale is not None and true_scale > 1
+        self._guidance = "true_cfg_scale" if is_true else "guidance_scale"
+
+    def settings(self, mode: Mode, request: Drawing, source: Source | None, rule: SizeRule) -> Any:
+        """What this request has in common with others."""
+        size = request.size and rule.rounded(request.size)
+        strength = request.strength if isinstance(request, ImageToImage) else None
+        if source is not None:
+            size = Size(width=source.image.width, height=source.image.height)
+        return Settings(
+            mode=mode,
+            size=size,
+            steps=self.steps(request),
+            guidance_scale=self._guidance_scale(request),
+            strength=strength if "strength" in self._taken else None,
+            scheduler=request.scheduler,
+            checks_safety=request.checks_safety,
+            has_negative=request.negative_prompt is not None,
+            loras=request.loras,
+            vae_model=request.vae_model,
+            references=request.references,
+        )
+
+    def steps(self, request: Drawing) -> int:
+        """As asked, or the model's own scaled by the quality."""
+        if request.steps is not None:
+            return request.steps
+        own = self._options.steps or self._defaults.get("num_inference_steps") or STEPS
+        return max(1, min(MAX_STEPS, round(own * STEP_SHARES[request.quality])))
+
+    def can_batch(self, settings: Settings) -> bool:
+        """References are not laid out for batches, and pipelines that edit by instruction take
+        several images for one picture.
+        """
+        is_plain = settings.mode == "text_to_image" or "strength" in self._taken
+        return is_plain and settings.references is None
+
+    def arguments(self, settings: Settings, subjects: list[Subject]) -> dict[str, Any]:
+        """Everything but generators, callback and what is attached."""
+        arguments: dict[str, Any] = {"prompt": _listed([s.prompt for s in subjects])}
+        arguments["num_inference_steps"] = settings.steps
+        if settings.guidance_scale is not None:
+            arguments[self._guidance] = settings.guidance_scale
+        if settings.has_negative and "negative_prompt" in self._taken:
+            arguments["negative_prompt"] = _listed([s.negative_prompt for s in subjects])
+        if settings.size is not None and "width" in self._taken:
+            arguments |= {"width": settings.size.width, "height": settings.size.height}
+        if settings.strength is not None:
+            # A pipeline takes the last `strength` of its steps, rounded down, and fails on none.
+            fewest = math.ceil(1 / settings.strength)
+            arguments["strength"] = settings.strength
+            arguments["num_inference_steps"] = max(settings.steps, fewest)
+        sources = [s.source for s in subjects if s.source is not None]
+        if sources:
+            arguments["image"] = _listed([source.image for source in sources])
+        if settings.mode == "inpaint":
+            arguments["mask_image"] = _listed([source.mask for source in sources])
+        return arguments
+
+    def warnings(self, request: Drawing) -> list[str]:
+        """What the model cannot follow to the letter."""
+        warnings = []
+        takes_negatives = "negative_prompt" in self._taken and self._is_guided_by_negatives
+        if request.negative_prompt and not takes_negatives:
+            warnings.append("negative_prompt: this model follows none")
+        elif request.negative_prompt and (self._guidance_scale(request) or 0) <= 1:
+            warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
+        if request.guidance_scale is not None and self._guidance not in self._taken:
+            warnings.append("guidance_scale: this model takes none")
+        if isinstance(request, ImageToImage) and "strength" not in self._taken:
+            warnings.append("strength: this model takes none")
+        return warnings
+
+    @property
+    def tells_steps(self) -> bool:
+        """Whether the pipeline calls back after each step."""
+        return "callback_on_step_end" in self._taken
+
+    def _guidance_scale(self, request: Drawing) -> float | None:
+        """As asked or the model's own; None for a pipeline without guidance."""
+        if self._guidance not in self._taken:
+            return None
+        asked = (request.guidance_scale, self._options.guidance_scale)
+        own = self._defaults[self._guidance]
+        return next((value for value in asked if value is not None), own)
+
+
+def size_rule(pipeline: Any) -> SizeRule:
+    """Pixels per cell of the latents, times the cells per patch of a transformer."""
+    cell = int(getattr(pipeline, "vae_scale_factor", 8))
+    transformer = getattr(pipeline, "transformer", None)
+    patch = getattr(getattr(transformer, "config", None), "patch_size", 1)
+    processor = getattr(pipeline, "image_processor", None)
+    wanted = getattr(getattr(processor, "config", None), "vae_scale_factor", cell)
+    step_px = max(LEAST_STEP_PX, cell * (patch if isinstance(patch, int) else 1), int(wanted))
+    own = getattr(pipeline, "default_sample_size", None)
+    if own is None:
+        own = getattr(getattr(getattr(pipeline, "unet", None), "config", None), "sample_size", None)
+    side = own * cell if isinstance(own, int) else 1024
+    return SizeRule(step_px, Size(width=side, height=side))
+
+
+def _defaults(pipeline: Any) -> dict[str, Any]:
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    return {name: given.default for name, given in parameters.items()}
+
+
+def _listed(values: list[Any]) -> Any:
+    """One alone is given as it is, which every pipeline understands."""
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,209 @@
+"""One call of a diffusers pipeline for a batch of pictures; runs in the thread that draws.
+
+Imported only where diffusers is.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from deployments.image.diffusers_attachments import Attachments, Fittings
+from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
+from deployments.image.diffusers_line import Drawn, Order, Picture
+from deployments.image.diffusers_loading import Checkpoint
+from deployments.image.diffusers_schedulers import scheduler_of
+from deployments.image.remembered_prompts import RememberedPrompts
+from serve_app.core.config import Model
+from serve_app.core.errors import AppError, BackendUnavailable
+from serve_app.core.memory import free_memory, is_out_of_memory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do for one picture."""
+
+    settings: Settings
+    subject: Subject
+    fittings: Fittings
+    pipeline: Any
+    call: PipelineCall
+
+
+class Stopped(Exception):
+    """Nobody waits for any picture of the batch any more."""
+
+
+class Artist:
+    """Draws batches with the pipelines of one checkpoint, which are as before after each."""
+
+    def __init__(
+        self,
+        model: Model,
+        checkpoint: Checkpoint,
+        attachments: Attachments,
+        prompts: RememberedPrompts,
+    ) -> None:
+        self._model = model
+        self._checkpoint = checkpoint
+        self._attachments = attachments
+        self._prompts = prompts
+        self._scheduler = checkpoint.first.scheduler
+
+    def draw(self, pictures: list[Picture[Work]]) -> None:
+        """Every picture is drawn, or its request told why not. What a batch fails with, pictures
+        may not fail with alone: memory runs out, or a pipeline takes no batches.
+        """
+        wanted = [picture for picture in pictures if not picture.order.is_stopped]
+        if not wanted:
+            return
+        error = self._attempt(wanted)
+        if error is None:
+            return
+        if len(wanted) > 1 and (not isinstance(error, AppError) or _is_short(error)):
+            logger.info("a batch of %d failed (%s); drawing one by one", len(wanted), error)
+            for picture in wanted:
+                self.draw([picture])
+            return
+        for picture in wanted:
+            # Each request may add to the message of its own.
+            picture.order.tell(copy(error))
+
+    def _attempt(self, pictures: list[Picture[Work]]) -> Exception | None:
+        """What it failed with, without the frames that hold on to tensors."""
+        is_short = False
+        try:
+            self._run(pictures)
+        except Stopped:
+            pass
+        except Exception as error:  # Handed on to the requests, in another thread.
+            is_short = is_out_of_memory(error)
+            if not isinstance(error, AppError) and not is_short:
+                logger.exception("model %r cannot draw", self._model.id)
+            if not is_short:
+                return error.with_traceback(None)
+        else:
+            return None
+        pictures[0].work.pipeline.maybe_free_model_hooks()
+        if not is_short:
+            return None
+        free_memory()
+        return self._out_of_memory(pictures[0].work.settings)
+
+    def _run(self, pictures: list[Picture[Work]]) -> None:
+        work = pictures[0].work
+        settings, pipeline = work.settings, work.pipeline
+        if settings.strength is not None and settings.strength < FAINTEST:
+            for picture in pictures:
+                source = picture.work.subject.source
+                assert source is not None
+                _hand_on(picture, source.image, was_known=False)
+            return
+        self._checkpoint.take_over(pipeline)
+        self._prompts.begin(settings.loras)
+        with ExitStack() as stack:
+            stack.enter_context(self._set_up(pipeline, settings))
+            fitted = self._attachments.attached(pipeline, settings, work.fittings)
+            attached = stack.enter_context(fitted)
+            arguments = work.call.arguments(settings, [p.work.subject for p in pictures])
+            arguments |= attached.arguments | {"generator": _generators(pictures)}
+            if work.call.tells_steps:
+                arguments["callback_on_step_end"] = _told(pictures)
+            output = pipeline(**arguments)
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(pictures)
+        said = tuple(attached.warnings)
+        for row, picture in enumerate(pictures):
+            _hand_on(
+                picture,
+                output.images[row],
+                was_known=self._prompts.was_hit(row),
+                was_blacked=bool(flags[row]),
+                warnings=said,
+            )
+
+    @contextmanager
+    def _set_up(self, pipeline: Any, settings: Settings) -> Generator[None]:
+        """Scheduler and safety checker as asked."""
+        checker = getattr(pipeline, "safety_checker", None)
+        pipeline.scheduler = scheduler_of(self._scheduler, settings.scheduler)
+        if checker is not None and not settings.checks_safety:
+            pipeline.safety_checker = None
+        try:
+            yield
+        finally:
+            if checker is not None:
+                pipeline.safety_checker = checker
+
+    def _out_of_memory(self, settings: Settings) -> BackendUnavailable:
+        size = settings.size
+        asked = f"{size.width}x{size.height}" if size else "the model's own size"
+        return BackendUnavailable(
+            f"model {self._model.id!r} ran out of memory at {asked}; ask for a smaller size",
+            provider="diffusers",
+            code="out_of_memory",
+        )
+
+
+def _hand_on(
+    picture: Picture[Work],
+    image: Any,
+    *,
+    was_known: bool,
+    was_blacked: bool = False,
+    warnings: tuple[str, ...] = (),
+) -> None:
+    source = picture.work.subject.source
+    result = image.convert("RGB") if source is None else source.finished(image)
+    picture.order.advance([picture.index], picture.work.settings.steps)
+    picture.order.tell(Drawn(picture.index, result, was_known, was_blacked, warnings))
+
+
+def _is_short(error: AppError) -> bool:
+    return error.code == "out_of_memory"
+
+
+def _generators(pictures: list[Picture[Work]]) -> Any:
+    """On the CPU, so that a seed means the same picture on every device; one for each picture, so
+    that it means the same in every batch.
+    """
+    generators = [
+        torch.Generator("cpu").manual_seed(picture.work.subject.seed) for picture in pictures
+    ]
+    return generators[0] if len(generators) == 1 else generators
+
+
+def _told(
+    pictures: list[Picture[Work]],
+) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+    """The pipeline's callback after each step."""
+    steps = pictures[0].work.settings.steps
+
+    def told(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
+        # Some schedulers take more steps than they are asked for, and drawing over takes fewer.
+        count = getattr(pipeline, "num_timesteps", None) or steps
+        done = min(steps, round((step + 1) * steps / count))
+        _advance(pictures, done)
+        return values
+
+    return told
+
+
+def _advance(pictures: list[Picture[Work]], done: int) -> None:
+    """Tell each request once. Raises Stopped when nobody is left to tell."""
+    indices: dict[Order, list[int]] = defaultdict(list)
+    for picture in pictures:
+        if picture.order.is_stopped:
+            picture.settle()
+        else:
+            indices[picture.order].append(picture.index)
+    if not indices:
+        raise Stopped
+    for order, mine in indices.items():
+        order.advance(mine, done)

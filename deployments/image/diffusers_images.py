@@ -1,0 +1,244 @@
+"""Images by diffusers: any checkpoint that its `AutoPipeline` classes load from a directory."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deployments.image.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
+from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
+from deployments.image.diffusers_drawing import Artist, Work
+from deployments.image.diffusers_line import DrawingLine, Drawn, Order, Picture, unloaded
+from deployments.image.diffusers_loading import Checkpoint
+from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_encoding import encoded, parameters_text
+from deployments.image.image_sources import Source, flattened, source_of
+from deployments.image.remembered_prompts import RememberedPrompts
+from serve_app.core.config import Model
+from serve_app.core.images import (
+    IMAGE_MIME,
+    Drawing,
+    Image,
+    ImageEvent,
+    Images,
+    ImageToImage,
+    Inpaint,
+    Size,
+    TextToImage,
+)
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.memory import free_memory
+from serve_app.core.message import Progress
+from serve_app.core.options import DiffusersOptions
+
+
+@dataclass(frozen=True)
+class Files:
+    """A request's blobs as local files."""
+
+    image: Path | None
+    mask: Path | None
+    loras: tuple[Path | None, ...]
+    references: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request with everything in memory that drawing it takes."""
+
+    settings: Settings
+    source: Source | None
+    fittings: Fittings
+    pipeline: Any
+    call: PipelineCall
+    warnings: tuple[str, ...]
+
+
+class DiffusersImages:
+    """An ImageModel. One thread draws; pictures with the same settings, of whatever requests, are
+    drawn at once, each with a generator of its own, so that a seed means the same picture alone
+    and among others.
+    """
+
+    def __init__(
+        self,
+        options: DiffusersOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+        locate: Locate = Path,
+    ) -> None:
+        self.context_length: int | None = None
+        self._options = options
+        self._blobs = blobs
+        self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
+        first = self._checkpoint.first
+        self._rule = size_rule(first)
+        attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
+        self._attachments: Attachments | None = attachments
+        # Offloading hangs hooks of its own on the encoders, again after every picture.
+        is_whole = options.offload == "none"
+        prompts = RememberedPrompts(first.components if is_whole else {})
+        artist = Artist(model, self._checkpoint, attachments, prompts)
+        self._line: DrawingLine[Work] = DrawingLine(artist.draw, max_batch=options.max_batch)
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights; pictures under way are finished by their thread."""
+        self._line.close()
+        self._line = DrawingLine(lambda _: None, max_batch=1)
+        self._line.close()
+        self._checkpoint = self._attachments = None
+        free_memory()
+
+    def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel. BackendUnavailable with the code `out_of_memory` when it is."""
+        return self._drawn(request, "text_to_image")
+
+    def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel. As `text_to_image`."""
+        return self._drawn(request, "image_to_image")
+
+    def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
+        """See ImageModel. As `text_to_image`."""
+        return self._drawn(request, "inpaint")
+
+    async def _drawn(self, request: Drawing, mode: Mode) -> AsyncGenerator[ImageEvent]:
+        async with AsyncExitStack() as stack:
+            files = await self._files(stack, request)
+            prepared = await asyncio.to_thread(self._prepared, request, mode, files)
+        order = Order(request.count, steps=prepared.settings.steps)
+        album = Album(self._blobs, request, prepared)
+        try:
+            self._line.put(_pictures(order, request, prepared))
+            async with aclosing(order.events()) as events:
+                async for event in events:
+                    if isinstance(event, Progress):
+                        yield event
+                    else:
+                        await album.add(event)
+        finally:
+            order.stop()
+            self._line.drop(order)
+            await order.left()
+        yield album.images()
+
+    async def _files(self, stack: AsyncExitStack, request: Drawing) -> Files:
+        async def local(blob: Blob) -> Path:
+            return await stack.enter_async_context(self._blobs.local_file(blob))
+
+        references = request.references.images if request.references else ()
+        return Files(
+            image=await local(request.image) if isinstance(request, ImageToImage) else None,
+            mask=await local(request.mask) if isinstance(request, Inpaint) else None,
+            loras=tuple([await local(lora.file) if lora.file else None for lora in request.loras]),
+            references=tuple([await local(blob) for blob in references]),
+        )
+
+    def _prepared(self, request: Drawing, mode: Mode, files: Files) -> Prepared:
+        """Blocks. Raises what is wrong with the request."""
+        checkpoint, attachments = self._checkpoint, self._attachments
+        if checkpoint is None or attachments is None:
+            raise unloaded()
+        pipeline = checkpoint.pipeline(mode)
+        attachments.check(request, pipeline)
+        call = PipelineCall(pipeline, self._options, first=checkpoint.first)
+        warnings = (*self._rule.warnings(request.size), *call.warnings(request))
+        source = None
+        if isinstance(request, ImageToImage):
+            assert files.image is not None
+            source, said = source_of(request, files.image, files.mask, rule=self._rule)
+            warnings += said
+        fittings = _fittings(request, files, attachments)
+        return Prepared(
+            settings=call.settings(mode, request, source, self._rule),
+            source=source,
+            fittings=fittings,
+            pipeline=pipeline,
+            call=call,
+            warnings=(*warnings, *fittings.warnings),
+        )
+
+
+class Album:
+    """One request's finished pictures, stored in their order."""
+
+    def __init__(self, blobs: BlobStore, request: Drawing, prepared: Prepared) -> None:
+        self._blobs = blobs
+        self._request = request
+        self._prepared = prepared
+        self._images: dict[int, Image] = {}
+        self._warnings = list(prepared.warnings)
+        self._are_known = True
+
+    async def add(self, drawn: Drawn) -> None:
+        """Encode it beside what is drawn next, and store it."""
+        request, settings = self._request, self._prepared.settings
+        seed = request.seed + drawn.index
+        size = Size(width=drawn.image.width, height=drawn.image.height)
+        own = type(self._prepared.pipeline.scheduler).__name__
+        parameters = parameters_text(
+            request,
+            seed=seed,
+            size=size,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            scheduler=settings.scheduler or own,
+        )
+        write = partial(encoded, drawn.image, request.format, compression=request.compression)
+        data = await asyncio.to_thread(write, parameters=parameters)
+        blob = await self._blobs.write(_once(data), mime=IMAGE_MIME[request.format])
+        self._images[drawn.index] = Image(image=blob, seed=seed, size=size)
+        self._are_known = self._are_known and drawn.was_known
+        self._warnings += drawn.warnings
+        if drawn.was_blacked:
+            self._warnings.append(f"image {drawn.index}: blacked out by the safety checker")
+
+    def images(self) -> Images:
+        """All of them."""
+        return Images(
+            images=tuple(self._images[index] for index in sorted(self._images)),
+            prompt_cache_hit=self._are_known,
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+
+def _pictures(order: Order, request: Drawing, prepared: Prepared) -> list[Picture[Work]]:
+    settings, call = prepared.settings, prepared.call
+    alike = settings if call.can_batch(settings) else None
+    pictures = []
+    for index in range(request.count):
+        subject = Subject(
+            request.prompt, request.negative_prompt, request.seed + index, prepared.source
+        )
+        work = Work(settings, subject, prepared.fittings, prepared.pipeline, call)
+        pictures.append(Picture(order, index, alike, work))
+    return pictures
+
+
+def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fittings:
+    """Blocks, and may download."""
+    loras = []
+    for position, lora in enumerate(request.loras):
+        param = f"loras[{position}]"
+        file = files.loras[position] or attachments.lora_file(lora, param)
+        loras.append(lora_tensors(file, param))
+    references = []
+    warnings: list[str] = []
+    for number, path in enumerate(files.references):
+        assert request.references is not None
+        param = request.references.path(number)
+        picture = decoded_picture(path, param=param, max_pixels=request.max_pixels)
+        references.append(flattened(picture))
+        warnings += picture.warnings
+    return Fittings(tuple(loras), tuple(references), tuple(warnings))
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

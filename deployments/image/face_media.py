@@ -1,0 +1,174 @@
+"""Pictures and films with other faces in them, for every engine that finds and swaps faces."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from deployments.image.face_finding import Face, Pixels
+from deployments.image.image_decoding import Picture, decoded_picture
+from deployments.image.image_encoding import saved_png
+from deployments.video.video_decoding import Film, film_frames, probed
+from deployments.video.video_encoding import VideoWriter
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.streams import closing as closing_stream
+from serve_app.core.threads import in_thread
+
+Stop = Callable[[], bool]
+Find = Callable[[Pixels], list[Face]]
+"""The faces in an RGB picture, the largest first. Blocks."""
+Swap = Callable[[Pixels, Face], Pixels]
+"""An RGB picture with another face in place of this one; the picture itself where that cannot be
+done. Blocks.
+"""
+NO_FACE = "target: no face was found; it is returned as it is"
+
+
+class FaceTools(Protocol):
+    """What an engine brings."""
+
+    def find(self, pixels: Pixels) -> list[Face]:
+        """See Find."""
+        ...
+
+    def swapper(self, pixels: Pixels, face: Face) -> Swap:
+        """What puts this face of a picture into others."""
+        ...
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """What was written, or, without a face, was not."""
+
+    faces: int
+    width: int
+    height: int
+    duration_s: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+async def swap_events(
+    request: SwapFaces,
+    tools: FaceTools,
+    blobs: BlobStore,
+    *,
+    executor: Executor | None = None,
+    warnings: tuple[str, ...] = (),
+) -> AsyncGenerator[FaceSwapEvent]:
+    """The events of one request; see FaceModel."""
+    swapped: Swapped | None = None
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="faces-"))
+        made = Path(folder) / "made"
+        source = await stack.enter_async_context(blobs.local_file(request.source_face))
+        target = await stack.enter_async_context(blobs.local_file(request.target))
+        work = in_thread(lambda stop: _work(request, tools, source, target, made, stop), executor)
+        async with closing_stream(work):
+            async for item in work:
+                if isinstance(item, Progress):
+                    yield item
+                else:
+                    swapped = item
+        assert swapped is not None
+        mime = "image/png" if request.target_type == "image" else "video/mp4"
+        media = await blobs.write_file(made, mime=mime) if swapped.faces else request.target
+    yield SwappedFaces(
+        media=media,
+        faces_swapped=swapped.faces,
+        width=swapped.width,
+        height=swapped.height,
+        duration_s=swapped.duration_s,
+        warnings=(*swapped.warnings, *(warnings if swapped.faces else (NO_FACE,))),
+    )
+
+
+def _work(
+    request: SwapFaces, tools: FaceTools, source: Path, target: Path, made: Path, stop: Stop
+) -> Iterator[Progress | Swapped]:
+    shown = decoded_picture(source, param="source_face", max_pixels=request.max_pixels)
+    pixels = np.array(shown.image)
+    faces = tools.find(pixels)
+    if not faces:
+        raise InvalidRequest(
+            "source_face: no face was found in it; send a picture that shows one from the front",
+            param="source_face",
+        )
+    change = Change(tools, tools.swapper(pixels, faces[0]), request.faces == "largest")
+    if request.target_type == "image":
+        yield from _picture(request, change, target, made, shown.warnings)
+    else:
+        yield from _film(change, target, made, shown.warnings, stop)
+
+
+class Change:
+    """What is done to every picture and frame."""
+
+    def __init__(self, tools: FaceTools, swap: Swap, only_largest: bool) -> None:
+        self._tools = tools
+        self._swap = swap
+        self._only_largest = only_largest
+
+    def __call__(self, pixels: Pixels) -> tuple[Pixels, int]:
+        """The picture, and how many faces were swapped in it."""
+        faces = self._tools.find(pixels)
+        count = 0
+        for face in faces[:1] if self._only_largest else faces:
+            changed = self._swap(pixels, face)
+            count += changed is not pixels
+            pixels = changed
+        return pixels, count
+
+
+def _picture(
+    request: SwapFaces, change: Change, target: Path, made: Path, warnings: tuple[str, ...]
+) -> Iterator[Progress | Swapped]:
+    picture = decoded_picture(target, param="target", max_pixels=request.max_pixels)
+    pixels, count = change(np.array(picture.image))
+    if count:
+        saved_png(_with_alpha(pixels, picture), made, colours=picture.colours)
+    yield Progress(phase="swap", current=1, total=1)
+    width, height = picture.image.size
+    yield Swapped(count, width, height, warnings=(*warnings, *picture.warnings))
+
+
+def _with_alpha(pixels: Pixels, picture: Picture) -> Image.Image:
+    image = Image.fromarray(pixels)
+    if picture.alpha is not None:
+        image.putalpha(picture.alpha)
+    return image
+
+
+def _film(
+    change: Change, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
+) -> Iterator[Progress | Swapped]:
+    """Frame by frame, so that a long film takes no more memory than a short one."""
+    film = probed(target, param="target")
+    most = 0
+    with (
+        VideoWriter(made, film.size, fps=film.fps, sound=target, is_timed=True) as writer,
+        closing(film_frames(target, param="target")) as frames,
+    ):
+        for frame in frames:
+            if stop():
+                return
+            pixels, count = change(frame.pixels)
+            most = max(most, count)
+            writer.write(pixels, at_s=frame.at_s)
+            yield _progress(writer.num_frames, film)
+        writer.finish()
+    size = writer.size
+    yield Swapped(most, size.width, size.height, writer.duration_s, warnings)
+
+
+def _progress(done: int, film: Film) -> Progress:
+    total = None if film.num_frames is None else max(done, film.num_frames)
+    return Progress(phase="swap", current=done, total=total)

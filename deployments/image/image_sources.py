@@ -1,0 +1,138 @@
+"""Pictures to draw over: cut to size, masked, and put together again with what was drawn.
+
+Imported only where pictures are drawn. Everything here blocks.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageChops, ImageOps
+
+from deployments.image.image_decoding import Picture, decoded_picture
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.images import ImageToImage, Size
+
+SIDE_PX = range(16, 4097)
+"""Of pictures that are drawn at their own size."""
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to draw over. `image` is RGB, `mask` is L, white where it is drawn over; both have
+    a size that the model can draw. `size` is the result's, the upper left part of it.
+    """
+
+    image: Image.Image
+    mask: Image.Image | None
+    size: Pair
+
+    def finished(self, drawn: Image.Image) -> Image.Image:
+        """The result of its size: outside the mask, every pixel is the source's own."""
+        box = (0, 0, *self.size)
+        result = drawn.convert("RGB").crop(box)
+        if self.mask is None:
+            return result
+        return Image.composite(result, self.image.crop(box), self.mask.crop(box))
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """The sizes a model can draw: sides are multiples of `step_px`; by itself it draws `own`."""
+
+    step_px: int
+    own: Size
+
+    def rounded(self, size: Size) -> Size:
+        """The nearest size that can be drawn."""
+        return Size(width=self._near(size.width), height=self._near(size.height))
+
+    def with_proportions(self, size: Pair) -> Size:
+        """About as many pixels as the model's own size, in the proportions of another."""
+        scale = (self.own.width * self.own.height / (size[0] * size[1])) ** 0.5
+        sides = (min(SIDE_PX[-1], max(1, round(side * scale))) for side in size)
+        width, height = sides
+        return self.rounded(Size(width=width, height=height))
+
+    def warnings(self, asked: Size | None) -> list[str]:
+        """What has to be said of the size that was asked for."""
+        size = asked and self.rounded(asked)
+        if size is None or size == asked:
+            return []
+        return [f"size: rounded to {size.width}x{size.height}, a multiple of {self.step_px}"]
+
+    def _near(self, length: int) -> int:
+        return max(self.step_px, round(length / self.step_px) * self.step_px)
+
+
+def source_of(
+    request: ImageToImage, image: Path, mask: Path | None, *, rule: SizeRule
+) -> tuple[Source, tuple[str, ...]]:
+    """The request's picture, ready to be drawn over, and what of the files was left out.
+
+    InvalidRequest for files that cannot be decoded, and for pictures too small or too large to be
+    drawn at their own size.
+    """
+    picture = decoded_picture(image, param="image", max_pixels=request.max_pixels)
+    plain, warnings = flattened(picture), picture.warnings
+    selected = None
+    if mask is not None:
+        drawn = decoded_picture(mask, param="mask", max_pixels=request.max_pixels)
+        selected = selection(drawn).resize(plain.size, Image.Resampling.BILINEAR)
+        warnings += drawn.warnings
+    if request.size is None and not request.is_sized_by_model:
+        return _at_own_size(plain, selected, rule.step_px), warnings
+    size = rule.rounded(request.size) if request.size else rule.with_proportions(plain.size)
+    pair = (size.width, size.height)
+    cut = None if selected is None else _covering(selected, pair)
+    return Source(_covering(plain, pair), cut, pair), warnings
+
+
+def flattened(picture: Picture) -> Image.Image:
+    """On white, where the picture is not opaque."""
+    if picture.alpha is None:
+        return picture.image
+    white = Image.new("RGB", picture.image.size, "white")
+    return Image.composite(picture.image, white, picture.alpha)
+
+
+def selection(mask: Picture) -> Image.Image:
+    """White where it is drawn over: what is transparent, or, in an opaque mask, what is bright."""
+    if mask.alpha is not None and mask.alpha.getextrema() != (255, 255):
+        return ImageChops.invert(mask.alpha)
+    return mask.image.convert("L")
+
+
+def _covering(image: Image.Image, size: Pair) -> Image.Image:
+    return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+
+
+def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> Source:
+    """Drawn a little larger where its sides are no multiples, so that no pixel has to move."""
+    for side in image.size:
+        if side not in SIDE_PX:
+            raise InvalidRequest(
+                f"image: {image.width}x{image.height} cannot be drawn at its own size, whose sides "
+                f"must be from {SIDE_PX.start} to {SIDE_PX[-1]}; name a 'size'",
+                param="image",
+            )
+    width, height = (-(-side // step_px) * step_px for side in image.size)
+    padded = None if mask is None else _padded(mask, (width, height))
+    return Source(_padded(image, (width, height)), padded, image.size)
+
+
+def _padded(image: Image.Image, size: Pair) -> Image.Image:
+    """The last column and row repeated up to the size."""
+    if image.size == size:
+        return image
+    (width, height), (right, bottom) = image.size, size
+    canvas = Image.new(image.mode, size)
+    canvas.paste(image)
+    if right > width:
+        column = image.crop((width - 1, 0, width, height))
+        canvas.paste(column.resize((right - width, height)), (width, 0))
+    if bottom > height:
+        row = canvas.crop((0, height - 1, right, height))
+        canvas.paste(row.resize((right, bottom - height)), (0, height))
+    return canvas

@@ -1,0 +1,80 @@
+"""Faces without a model of their own: OpenCV's cascades find them, Poisson cloning swaps them."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.face_swap import (
+    ExtractedPictures,
+    ExtractPictures,
+    FaceSwapEvent,
+    SwapFaces,
+)
+from serve_app.core.media import BlobStore
+from serve_app.core.options import OpencvFacesOptions
+
+if TYPE_CHECKING:
+    from deployments.image.face_finding import Face, Pixels
+    from deployments.image.face_media import Swap
+
+WARNING = (
+    "faces were laid over others by image processing (OpenCV), not by a trained model: expression, "
+    "pose and light are those of the source"
+)
+
+
+class OpencvFaces:
+    """A FaceModel. Faces are found when they are seen from the front."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: OpencvFacesOptions,
+        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        *,
+        path: Path | None,  # noqa: ARG002
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import av  # noqa: F401 - found missing here rather than in the middle of a job
+
+            from deployments.image.face_finding import CascadeFinder
+        except ImportError as error:
+            raise BackendUnavailable(
+                "OpenCV or PyAV is not installed; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider=options.engine,
+            ) from error
+        self._finder = CascadeFinder()
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
+        """See FaceModel."""
+        from deployments.image.face_media import swap_events
+
+        return swap_events(request, self, self._blobs, warnings=(WARNING,))
+
+    async def extract_pictures(self, request: ExtractPictures) -> ExtractedPictures:
+        """See FaceModel."""
+        from deployments.image.reference_pictures import extracted
+
+        return await extracted(request, self.find, self._blobs)
+
+    def find(self, pixels: "Pixels") -> "list[Face]":
+        """See FaceTools."""
+        return self._finder(pixels)
+
+    def swapper(self, pixels: "Pixels", face: "Face") -> "Swap":
+        """See FaceTools."""
+        from deployments.image.face_blending import FaceSource
+
+        return FaceSource(pixels, face)

@@ -1,0 +1,165 @@
+"""Upscaling with Real-ESRGAN and every other architecture that spandrel knows.
+
+spandrel imports torchvision, of which there is no build for every machine: both come with the
+`spandrel` extra.
+"""
+
+import pickle
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged
+from deployments.image.picture_upscaling import PictureUpscaling
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import SpandrelOptions
+from serve_app.core.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+"""What spandrel's loader reads, the safest first; the others are unpickled by its restricted
+unpickler."""
+
+WHOLE_PX = 1 << 20
+
+
+class SpandrelUpscaling:
+    """An Upscaler. Pictures and frames are enlarged one after the other in one thread."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self, options: SpandrelOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        self._network = _loaded(options, model, path)
+        # Some architectures look at the whole picture by themselves in bounded memory.
+        is_whole = self._network.tiling.name == "INTERNAL"
+        tile_px = WHOLE_PX if is_whole else options.tile_px
+        self._tiling = Tiling(tile_px, options.overlap_px)
+        self._engine, self._blobs = options.engine, blobs
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spandrel")
+        self._upscaling = PictureUpscaling(
+            self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
+        )
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights; a picture under way ends with an error."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._network = None
+
+    def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
+        """See Upscaler."""
+        return self._upscaling.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        from deployments.video.video_scaling import EnlargedFrames, VideoScaling
+
+        frames = EnlargedFrames(self._enlarged, self._thread)
+        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
+
+    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
+        return enlarged(image, wanted, Network(self._network.scale, self._run), self._tiling)
+
+    def _run(self, tile: Pixels) -> Pixels:
+        from deployments.image.tensor_tiles import as_tensor, as_tile
+
+        network = self._network
+        values = as_tensor(
+            tile, channels=network.input_channels, device=network.device, dtype=network.dtype
+        )
+        # The descriptor itself pads to what the architecture needs, and runs without gradients.
+        return as_tile(network(values)[0])
+
+
+def weights_file(path: Path, model: Model) -> Path:
+    """The file itself, or the one in a directory. BackendUnavailable when it is not clear."""
+    if path.is_file():
+        return path
+    for suffix in SUFFIXES:
+        found = sorted(path.glob(f"*{suffix}"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(file.name for file in found[:8])
+            raise BackendUnavailable(
+                f"model {model.id!r} has several weights files ({names}); set its source to one"
+            )
+    raise BackendUnavailable(
+        f"model {model.id!r} has no weights file; set its source to one of the kinds "
+        f"{', '.join(SUFFIXES)}, or to a directory that holds one"
+    )
+
+
+def _loaded(options: SpandrelOptions, model: Model, path: Path | None) -> Any:
+    """A spandrel.ImageModelDescriptor, ready to be called."""
+    try:
+        import spandrel
+        import torch
+
+        from deployments.transformers_checkpoint import device_of
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"the spandrel engine needs {error.name!r}; install the spandrel extra: "
+            "pip install 'polyphony[spandrel]'",
+            provider=options.engine,
+        ) from error
+    if path is None:
+        raise BackendUnavailable(f"model {model.id!r} has no source; set it to a weights file")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    file = weights_file(path, model)
+    try:
+        network = spandrel.ModelLoader(device=device_of(options)).load_from_file(file)
+        network = network.to(_dtype(options, network)).eval()
+    except (
+        spandrel.UnsupportedModelError,
+        spandrel.UnsupportedDtypeError,
+        pickle.UnpicklingError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+    ) as error:
+        raise BackendUnavailable(
+            f"model {model.id!r} cannot be loaded by spandrel ({type(error).__name__}); "
+            "check that its weights are of an architecture that spandrel knows",
+            provider=options.engine,
+        ) from error
+    _check_kind(network, model)
+    return network
+
+
+def _dtype(options: SpandrelOptions, network: Any) -> Any:
+    import torch
+
+    if options.dtype != "auto":
+        return getattr(torch, options.dtype)
+    is_halved = network.device.type == "cuda" and network.supports_half
+    return torch.float16 if is_halved else torch.float32
+
+
+def _check_kind(network: Any, model: Model) -> None:
+    import spandrel
+
+    fits = isinstance(network, spandrel.ImageModelDescriptor) and (
+        network.input_channels == network.output_channels in (1, 3)
+    )
+    if not fits:
+        raise BackendUnavailable(
+            f"model {model.id!r} ({network.architecture.name}) does not turn colour or grey "
+            "pictures into such; set its source to weights of an upscaler"
+        )

@@ -1,0 +1,169 @@
+"""Depth with any checkpoint that `AutoModelForDepthEstimation` loads: Depth Anything, DPT, ZoeDepth
+and their kin.
+"""
+
+import inspect
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_encoding import saved_png
+from deployments.transformers_checkpoint import (
+    check_complete,
+    device_of,
+    loading,
+    loading_arguments,
+)
+from serve_app.core.config import Model
+from serve_app.core.depth import DepthEvent, DepthMap, EstimateDepth
+from serve_app.core.images import Size
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import TransformersOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+DISTANCE_TYPES = frozenset({"zoedepth", "glpn", "depth_pro", "prompt_depth_anything", "tipsv2_dpt"})
+"""Architectures whose processed output is a distance; DPT and Depth Anything have both kinds."""
+
+UNUSED = r"residual_layer1|pooler|mask_token"
+"""Weights that the published DPT checkpoints lack, because nothing reads them."""
+
+LONG_EDGE_PX = 4096
+ASPECT = 4
+"""Thinner pictures are widened first: processors keep proportions, down to no pixel at all."""
+
+DYNAMIC_RANGE = 1000
+"""Distances under this fraction of the farthest are taken for equally near."""
+
+Numbers = NDArray[np.float32]
+
+
+class TransformersDepth:
+    """A DepthEstimator. Pictures are looked at one after the other in one thread."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self, options: TransformersOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        device = device_of(options)
+        with loading(model, path) as directory:
+            self._processor: Any = AutoImageProcessor.from_pretrained(
+                str(directory), local_files_only=True
+            )
+            network, report = AutoModelForDepthEstimation.from_pretrained(
+                str(directory), output_loading_info=True, **loading_arguments(options, device)
+            )
+        check_complete(
+            model, report["missing_keys"], kind="a depth estimation checkpoint", unused=UNUSED
+        )
+        self._network: Any = network.to(device).eval()
+        self._tells_distance = tells_distance(network.config, options)
+        self._blobs = blobs
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="depth")
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._network = None
+
+    async def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
+        """See DepthEstimator."""
+        made: tuple[Size, tuple[str, ...]] | None = None
+        with tempfile.TemporaryDirectory(prefix="depth-") as folder:
+            target = Path(folder) / "depth.png"
+            async with self._blobs.local_file(request.image) as source:
+                work = in_thread(lambda _: self._made(source, target, request), self._thread)
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            made = item
+            assert made is not None
+            blob = await self._blobs.write_file(target, mime="image/png")
+        yield DepthMap(depth=blob, size=made[0], warnings=made[1])
+
+    def _made(
+        self, source: Path, target: Path, request: EstimateDepth
+    ) -> Iterator[Progress | tuple[Size, tuple[str, ...]]]:
+        picture = decoded_picture(source, param="image", max_pixels=request.max_pixels)
+        progress = partial(Progress, phase="depth", total=1)
+        yield progress(current=0)
+        depth = self._depth(picture.image)
+        yield progress(current=1)
+        near, warnings = as_brightness(depth, tells_distance=self._tells_distance)
+        image = Image.fromarray(near)
+        saved_png(image, target)
+        yield Size(width=image.width, height=image.height), picture.warnings + warnings
+
+    @torch.inference_mode()
+    def _depth(self, image: Image.Image) -> Numbers:
+        """The model's numbers at the picture's size."""
+        seen = image.resize(seen_size(*image.size), Image.Resampling.BICUBIC)
+        inputs = self._processor(images=seen, return_tensors="pt")
+        inputs = inputs.to(self._network.device, self._network.dtype)
+        outputs = self._network(**inputs)
+        outputs.predicted_depth = outputs.predicted_depth.float()
+        size = (image.height, image.width)
+        arguments: dict[str, Any] = {"target_sizes": [size]}
+        post_process = self._processor.post_process_depth_estimation
+        if "source_sizes" in inspect.signature(post_process).parameters:
+            arguments["source_sizes"] = [(seen.height, seen.width)]
+        (found,) = post_process(outputs, **arguments)
+        # Processors squeeze sides of one pixel away.
+        return found["predicted_depth"].float().reshape(size).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def tells_distance(config: Any, options: TransformersOptions) -> bool:
+    """Whether large numbers are far. DPT heads with a projection are those of DINOv2, which were
+    trained on distances; all other DPT and relative models were trained on their inverse.
+    """
+    if options.measures != "auto":
+        return options.measures == "distance"
+    if config.model_type == "depth_anything":
+        return bool(config.depth_estimation_type == "metric")
+    if config.model_type == "dpt":
+        return bool(config.add_projection)
+    return config.model_type in DISTANCE_TYPES
+
+
+def as_brightness(
+    depth: Numbers, *, tells_distance: bool
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """From 0 for the farthest to 255 for the nearest. Distances are inverted first, as those
+    numbers are that relative models give; what is no number is far.
+    """
+    if tells_distance:
+        farthest = max(float(np.nanmax(depth, initial=0)), 1e-6)
+        distance = np.clip(np.nan_to_num(depth, nan=farthest), farthest / DYNAMIC_RANGE, farthest)
+        depth = (1 / distance).astype(np.float32)
+    is_known = np.isfinite(depth)
+    if not is_known.any() or np.ptp(depth[is_known]) <= 0:
+        flat = np.zeros(depth.shape, np.uint8)
+        return flat, ("depth: the model sees everything at the same distance",)
+    least, most = float(depth[is_known].min()), float(depth[is_known].max())
+    near = np.where(is_known, (depth - least) / (most - least), 0)
+    return np.rint(near * 255).astype(np.uint8), ()
+
+
+def seen_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture is handed to the processor, which resizes it anyway."""
+    shrink = min(1, LONG_EDGE_PX / max(width, height))
+    width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
+    least = -(-max(width, height) // ASPECT)
+    return max(width, least), max(height, least)

@@ -1,0 +1,72 @@
+"""Segmentation through transformers: SAM and SAM 2, which can be pointed at objects, Mask2Former
+and MaskFormer, which know the names of those they find.
+"""
+
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from deployments.image.prompted_masks import PROMPTED, PromptedMasks
+from deployments.image.segment_pictures import Find, stored_segments
+from deployments.image.universal_masks import UNIVERSAL, UniversalMasks
+from deployments.transformers_checkpoint import device_of, loading, loading_arguments
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.options import TransformersOptions
+from serve_app.core.segmentation import SegmentEvent, SegmentImage
+
+
+class TransformersSegmentation:
+    """A SegmentationModel. One picture is worked on at a time."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self, options: TransformersOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        self._engine = options.engine
+        self._blobs = blobs
+        self._find = _loaded(options, model, path)
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segmentation")
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Let go of the weights."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._find = _unloaded
+
+    def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
+        """See SegmentationModel."""
+        return stored_segments(
+            request,
+            self._find,
+            self._blobs,
+            engine=self._engine,
+            quality="ml",
+            executor=self._threads,
+        )
+
+
+def _loaded(options: TransformersOptions, model: Model, path: Path | None) -> Find:
+    device = device_of(options)
+    with loading(model, path) as directory:
+        arguments = loading_arguments(options, device)
+        config: Any = AutoConfig.from_pretrained(directory, local_files_only=True)
+        if config.model_type in PROMPTED:
+            return PromptedMasks(directory, device=device, arguments=arguments).find
+        if config.model_type in UNIVERSAL:
+            return UniversalMasks(model.id, directory, device=device, arguments=arguments).find
+    raise BackendUnavailable(
+        f"model {model.id!r} is a {config.model_type!r} checkpoint; segmentation takes "
+        f"{', '.join((*PROMPTED, *UNIVERSAL))}"
+    )
+
+
+def _unloaded(*_: object) -> Any:
+    raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)

@@ -1,0 +1,1 @@
+"""Engines of text: chat, completions, embeddings, rerank."""

@@ -1,0 +1,143 @@
+"""Plain completion: several prompts, several choices each, echo and best-of."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from deployments.text.generation.answer import AnswerParser
+from deployments.text.generation.decode import Decoding
+from serve_app.core.chat import ChatDelta, ChatEvent, Complete, Sampling, Usage
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+
+if TYPE_CHECKING:
+    from deployments.text.generation.generator import TextGenerator
+
+# Prefix, suffix and middle marks of the code models that can fill a gap.
+FILL_MARKS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # noqa: RUF001 - DeepSeek's own
+)
+
+
+async def completion_events(
+    generator: "TextGenerator", request: Complete
+) -> AsyncGenerator[ChatEvent]:
+    """Every prompt after the other; all are checked before the first is begun."""
+    generator.check_bias(request.sampling)
+    prompts = [_ids(generator, request, i) for i in range(len(request.prompts))]
+    decodings = [_decoding(generator, request, prompt) for prompt in prompts]
+    total = Usage(prompt_tokens=0, completion_tokens=0)
+    for number, decoding in enumerate(decodings):
+        first = number * request.sampling.n
+        if request.echo:
+            async for delta in _echo(generator, request, number, decoding.prompt):
+                yield delta
+        events = generator.events(decoding, _plain, first=first)
+        if decoding.choices > request.sampling.n:
+            events = _best(events, first, request.sampling)
+        async for event in events:
+            if isinstance(event, Usage):
+                total = _sum(total, event)
+            else:
+                yield event
+    yield total
+
+
+def _plain(index: int) -> AnswerParser:
+    """Completions have neither calls nor reasoning: all is text."""
+    return AnswerParser(index).as_text()
+
+
+def _ids(generator: "TextGenerator", request: Complete, number: int) -> list[int]:
+    prompt = request.prompts[number]
+    if isinstance(prompt, str):
+        text = _with_suffix(generator, prompt, request.suffix)
+        ids = generator.checkpoint.encode(text, has_specials=request.suffix is not None)
+        return ids or sorted(generator.checkpoint.eos_ids)[:1] or [0]
+    if request.suffix is not None:
+        raise InvalidRequest("suffix: needs the prompt as text", param="suffix")
+    vocabulary = generator.checkpoint.vocabulary
+    for token in prompt:
+        if token >= vocabulary:
+            raise InvalidRequest(
+                f"prompt: there is no token {token}; the last is {vocabulary - 1}", param="prompt"
+            )
+    return list(prompt)
+
+
+def _with_suffix(generator: "TextGenerator", prompt: str, suffix: str | None) -> str:
+    if suffix is None:
+        return prompt
+    vocabulary = generator.checkpoint.tokenizer.get_vocab()
+    for before, after, middle in FILL_MARKS:
+        if before in vocabulary and after in vocabulary and middle in vocabulary:
+            return f"{before}{prompt}{after}{suffix}{middle}"
+    raise UnsupportedCapability(
+        f"model {generator.checkpoint.model_id!r} cannot fill a gap; leave out 'suffix'",
+        param="suffix",
+    )
+
+
+def _decoding(generator: "TextGenerator", request: Complete, prompt: list[int]) -> Decoding:
+    sampling = request.sampling
+    choices = max(request.best_of or 0, sampling.n)
+    if choices > sampling.n and sampling.logprobs is None:
+        # The likelihood decides which ones are best.
+        sampling = sampling.model_copy(update={"logprobs": 0})
+    limit = generator.limit(prompt, sampling, param="prompt")
+    return Decoding(prompt, sampling, choices, limit, generator.checkpoint.eos_ids)
+
+
+async def _echo(
+    generator: "TextGenerator", request: Complete, number: int, prompt: list[int]
+) -> AsyncGenerator[ChatDelta]:
+    """The prompt itself, as every choice's beginning."""
+    checkpoint = generator.checkpoint
+    given = request.prompts[number]
+    text = given if isinstance(given, str) else checkpoint.tokenizer.decode(prompt)
+    logprobs = []
+    if request.sampling.logprobs is not None:
+        steps = await asyncio.to_thread(
+            generator.loop.prompt_logprobs, prompt, request.sampling.logprobs
+        )
+        for step in steps:
+            top = tuple(checkpoint.describe(token, value) for token, value in step.top)
+            entry = checkpoint.describe(step.token, step.logprob)
+            logprobs.append(entry.model_copy(update={"top": top}))
+    for choice in range(request.sampling.n):
+        index = number * request.sampling.n + choice
+        yield ChatDelta(index=index, text=text, logprobs=tuple(logprobs))
+
+
+async def _best(
+    events: AsyncGenerator[ChatEvent], first: int, wanted: Sampling
+) -> AsyncGenerator[ChatEvent]:
+    """The `n` choices with the highest mean log probability, renumbered, best first."""
+    candidates: dict[int, list[ChatDelta]] = {}
+    usage: Usage | None = None
+    async for event in events:
+        if isinstance(event, Usage):
+            usage = event
+        else:
+            candidates.setdefault(event.index, []).append(event)
+    ranked = sorted(candidates.values(), key=_mean_logprob, reverse=True)
+    for place, deltas in enumerate(ranked[: wanted.n]):
+        for delta in deltas:
+            shown = delta.logprobs if wanted.logprobs is not None else ()
+            yield delta.model_copy(update={"index": first + place, "logprobs": shown})
+    if usage is not None:
+        yield usage
+
+
+def _mean_logprob(deltas: list[ChatDelta]) -> float:
+    values = [item.logprob or 0.0 for delta in deltas for item in delta.logprobs]
+    return sum(values) / len(values) if values else 0.0
+
+
+def _sum(left: Usage, right: Usage) -> Usage:
+    return Usage(
+        prompt_tokens=left.prompt_tokens + right.prompt_tokens,
+        completion_tokens=left.completion_tokens + right.completion_tokens,
+        fingerprint=right.fingerprint,
+    )

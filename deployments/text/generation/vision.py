@@ -1,0 +1,60 @@
+"""Pictures for image-text-to-text checkpoints, through the checkpoint's own processor."""
+
+import asyncio
+from typing import Any
+
+from PIL import Image
+
+from deployments.image.image_decoding import decoded_picture
+from deployments.text.generation.checkpoint import Checkpoint
+from serve_app.core.chat import Chat, ImagePart
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.images import MAX_PIXELS
+from serve_app.core.media import BlobStore
+
+
+def refuse_unseen(request: Chat, *, sees: bool) -> None:
+    """UnsupportedCapability for the first part that is neither text nor, if the model `sees`, a
+    picture.
+    """
+    taken = {"text", "image"} if sees else {"text"}
+    for m, message in enumerate(request.messages):
+        for p, part in enumerate(message.content):
+            if part.type not in taken:
+                raise UnsupportedCapability(
+                    f"model {request.model!r} takes no {part.type} input",
+                    param=f"messages[{m}].content[{p}]",
+                )
+
+
+class VisionInputs:
+    """Turns a conversation with pictures into the inputs of the first pass."""
+
+    def __init__(self, checkpoint: Checkpoint, blobs: BlobStore) -> None:
+        self._checkpoint = checkpoint
+        self._blobs = blobs
+
+    async def read(self, request: Chat, text: str) -> tuple[list[int], dict[str, Any]]:
+        """Token ids with the pictures' places in them, and the pictures' tensors."""
+        images = []
+        for m, message in enumerate(request.messages):
+            for p, part in enumerate(message.content):
+                if isinstance(part, ImagePart):
+                    images.append(await self._open(part, f"messages[{m}].content[{p}]"))
+        return await asyncio.to_thread(self._process, text, images)
+
+    async def _open(self, part: ImagePart, where: str) -> Image.Image:
+        async with self._blobs.local_file(part.image) as path:
+            picture = await asyncio.to_thread(
+                decoded_picture, path, param=where, max_pixels=MAX_PIXELS
+            )
+            return picture.image
+
+    def _process(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict[str, Any]]:
+        processor = self._checkpoint.processor
+        assert processor is not None
+        inputs = processor(text=[text], images=images, return_tensors="pt")
+        inputs = inputs.to(self._checkpoint.model.device)
+        ids = inputs.pop("input_ids")[0].tolist()
+        inputs.pop("attention_mask", None)
+        return ids, dict(inputs)

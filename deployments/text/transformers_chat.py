@@ -1,0 +1,64 @@
+"""Text generation with Hugging Face transformers: continuous batching for plain sampling, a decode
+loop of its own for everything else.
+"""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.options import TransformersOptions
+
+if TYPE_CHECKING:
+    from deployments.text.generation.generator import TextGenerator
+
+
+class TransformersChat:
+    """A ChatModel over a causal or image-text-to-text checkpoint."""
+
+    def __init__(
+        self,
+        options: TransformersOptions,
+        model: Model,
+        *,
+        path: Path | None,
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            from deployments.text.generation.checkpoint import load_checkpoint
+            from deployments.text.generation.generator import TextGenerator
+        except ImportError as error:
+            raise BackendUnavailable(
+                f"the transformers engine needs {error.name!r}; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider="transformers",
+            ) from error
+
+        checkpoint = load_checkpoint(options, model, path)
+        self.context_length: int | None = checkpoint.context_length
+        self._generator: TextGenerator | None = TextGenerator(checkpoint, options, blobs)
+
+    async def start(self) -> None:
+        """Nothing: the batching thread starts with the first request that needs it."""
+
+    async def close(self) -> None:
+        """Stop the threads and let go of the weights."""
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            await generator.close()
+
+    def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        """See ChatModel."""
+        return self._open().chat(request)
+
+    def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
+        """See ChatModel."""
+        return self._open().complete(request)
+
+    def _open(self) -> "TextGenerator":
+        if self._generator is None:
+            raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+        return self._generator

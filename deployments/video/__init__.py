@@ -1,0 +1,1 @@
+"""Engines of films, and what reads and writes them."""

@@ -1,0 +1,190 @@
+"""Cutting and joining media with PyAV: sound out of a video, new sound into it."""
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
+from deployments.audio.audio_encoding import wav_header
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, Cancelled
+from serve_app.core.film import AssembleFilm, Film, FilmScene
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.message import Progress
+from serve_app.core.options import AvOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+if TYPE_CHECKING:
+    from deployments.video.film_assembly import SceneFiles
+
+T = TypeVar("T")
+SAMPLE_BYTES = 2
+
+
+class AvMedia:
+    """A MediaProcessor."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: AvOptions,  # noqa: ARG002 - every engine is constructed alike
+        model: Model,  # noqa: ARG002
+        *,
+        path: Path | None,  # noqa: ARG002
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import av  # noqa: F401 - found missing here rather than in the middle of a job
+        except ImportError as error:
+            raise BackendUnavailable(
+                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
+                provider="av",
+            ) from error
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        """See MediaProcessor."""
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            target = Path(folder) / "sound.wav"
+            async with self._blobs.local_file(request.video) as source:
+                await in_cancellable_thread(lambda stop: _extract(source, request, target, stop))
+            return await self._blobs.write_file(target, mime="audio/wav")
+
+    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+        """See MediaProcessor."""
+        from deployments.video.av_remux import Remux
+
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            target = Path(folder) / "film.mp4"
+            async with AsyncExitStack() as stack:
+                source = await stack.enter_async_context(self._blobs.local_file(request.video))
+                sounds = [
+                    (s.start_s, await stack.enter_async_context(self._blobs.local_file(s.audio)))
+                    for s in request.sounds
+                ]
+                remux = Remux(source, sounds, target)
+                await in_cancellable_thread(remux.run)
+            return await self._blobs.write_file(target, mime="video/mp4")
+
+    async def assemble_film(self, request: AssembleFilm) -> Film:
+        """See MediaProcessor."""
+        from deployments.video import film_assembly
+
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            silent, target, sound = (Path(folder) / n for n in ("cut.mp4", "film.mp4", "sound.wav"))
+            async with AsyncExitStack() as stack:
+                scenes = [await self._files(scene, stack) for scene in request.scenes]
+
+                def work(stop: Callable[[], bool]) -> film_assembly.Cut:
+                    cut = film_assembly.cut_picture(scenes, request.size, request.fps, silent, stop)
+                    if any(scene.narration for scene in scenes):
+                        film_assembly.add_narration(silent, scenes, cut, target, stop)
+                        film_assembly.write_narration(scenes, cut, sound, stop)
+                    return cut
+
+                cut = await in_cancellable_thread(work)
+            has_sound = sound.exists()
+            return Film(
+                video=await self._blobs.write_file(
+                    target if has_sound else silent, mime="video/mp4"
+                ),
+                sound=await self._blobs.write_file(sound, mime="audio/wav") if has_sound else None,
+                size=cut.size,
+                fps=cut.fps,
+                num_frames=cut.num_frames,
+                duration_s=cut.duration_s,
+                starts_s=cut.starts_s,
+            )
+
+    async def burn_subtitles(
+        self, request: BurnSubtitles
+    ) -> AsyncGenerator[Progress | SubtitledVideo]:
+        """See MediaProcessor."""
+        from deployments.video.subtitle_burning import burned
+
+        warnings: list[str] = []
+        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+            target = Path(folder) / "film.mp4"
+            async with self._blobs.local_file(request.video) as source:
+                work = in_thread(
+                    lambda stop: burned(
+                        source, request.cues, target, style=request.style, stop=stop
+                    )
+                )
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            warnings.append(item)
+            video = await self._blobs.write_file(target, mime="video/mp4")
+        yield SubtitledVideo(video=video, warnings=tuple(warnings))
+
+    async def _files(self, scene: FilmScene, stack: AsyncExitStack) -> "SceneFiles":
+        from deployments.video.film_assembly import SceneFiles
+
+        async def local(blob: Blob | None) -> Path | None:
+            if blob is None:
+                return None
+            return await stack.enter_async_context(self._blobs.local_file(blob))
+
+        return SceneFiles(
+            picture=await stack.enter_async_context(self._blobs.local_file(scene.picture)),
+            clip=await local(scene.clip),
+            narration=await local(scene.narration),
+            narration_s=scene.narration_s,
+        )
+
+
+async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+    """Run `work` in a thread; cancelling tells it to stop and waits until it has."""
+    stop = threading.Event()
+    running = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            running.exception()
+        raise
+
+
+def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]) -> None:
+    """16 kHz mono WAV; the header is written again when the length is known."""
+    from deployments.video.video_decoding import check_length
+
+    check_length(source, param="video")
+    begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
+    end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
+    position = size = 0
+    with target.open("wb") as file:
+        file.write(wav_header(SPEECH_RATE, 0))
+        for block in speech_blocks(source, param="video"):
+            if stop():
+                raise Cancelled("the work was cancelled")
+            if end is not None and position >= end:
+                break
+            part = block[max(0, begin - position) : None if end is None else end - position]
+            size += file.write(part)
+            position += len(block)
+        file.seek(0)
+        file.write(wav_header(SPEECH_RATE, size))

@@ -1,0 +1,237 @@
+"""A video with new sound: the picture copied where MP4 can carry it, else encoded as H.264."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from deployments.audio.audio_encoding import Frames
+from serve_app.core.errors import Cancelled, InvalidRequest
+
+SOUND_RATE = 48_000
+BLOCK = 1024
+COPIED_CODECS = frozenset({"h264", "hevc", "av1"})
+# Their packets say nothing of when a frame is shown, only of the order.
+UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
+PARAM = "video"
+Channels = Literal[1, 2]
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Remux:
+    """One replacement: `sounds` are start seconds and files; `target` becomes an MP4."""
+
+    def __init__(self, source: Path, sounds: list[tuple[float, Path]], target: Path) -> None:
+        self._source = source
+        self._sounds = sounds
+        self._target = target
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Blocks. InvalidRequest when the source is no video that can be decoded, or a sound is
+        none; `param` says which.
+        """
+        try:
+            with av.open(str(self._source), metadata_errors="ignore") as source:
+                if not source.streams.video:
+                    raise InvalidRequest(f"{PARAM}: there is no picture in this file", param=PARAM)
+                with av.open(
+                    str(self._target), "w", format="mp4", options={"movflags": "+faststart"}
+                ) as output:
+                    self._write(source, output, stop)
+        except av.FFmpegError as error:
+            raise InvalidRequest(f"{PARAM}: the video cannot be decoded", param=PARAM) from error
+
+    def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
+        """Picture and sound interleaved by time, so that neither is held in memory."""
+        video = source.streams.video[0]
+        is_copied = _can_be_copied(source, video)
+        picture = output.add_stream_from_template(video) if is_copied else _encoder(output, video)
+        mixed = Mix(self._sounds)
+        sound = output.add_stream("aac", rate=SOUND_RATE)
+        sound.layout = "stereo" if mixed.channels == 2 else "mono"
+        frames = Frames(SOUND_RATE, channels=mixed.channels)
+        end_s = 0.0
+        packets = (_copied if is_copied else _encoded)(source, video, picture)
+        for packet, packet_end_s in packets:
+            if stop():
+                raise Cancelled("the work was cancelled")
+            output.mux(packet)
+            end_s = max(end_s, packet_end_s)
+            for block in mixed.until(end_s):
+                output.mux(sound.encode(frames.frame(block)))
+        if end_s == 0.0:
+            raise InvalidRequest(f"{PARAM}: the video has no frames", param=PARAM)
+        output.mux(sound.encode(None))
+
+
+class Mix:
+    """The placed sounds added up, read block by block from the start. It is stereo where one of
+    them is, unless `channels` says otherwise.
+    """
+
+    def __init__(
+        self, sounds: list[tuple[float, Path]], *, channels: Channels | None = None
+    ) -> None:
+        placed = enumerate(sounds)
+        tracks = [(round(start * SOUND_RATE), path, f"sounds[{i}]") for i, (start, path) in placed]
+        self.channels: Channels = channels or _most_channels(tracks)
+        self._waiting = sorted(tracks)
+        self._playing: list[Track] = []
+        self._position = 0
+
+    def until(self, end_s: float) -> Iterator[bytes]:
+        """The blocks up to a second, interleaved; the last one may be short."""
+        end = round(end_s * SOUND_RATE)
+        while self._position < end:
+            count = min(BLOCK, end - self._position)
+            yield self._next(count)
+
+    def _next(self, count: int) -> bytes:
+        block = np.zeros(count * self.channels, dtype=np.float32)
+        end = self._position + count
+        while self._waiting and self._waiting[0][0] < end:
+            start, path, param = self._waiting.pop(0)
+            delay = max(0, start - self._position)
+            self._playing.append(Track(path, delay, channels=self.channels, param=param))
+        for track in self._playing:
+            block += track.read(count)
+        self._playing = [track for track in self._playing if not track.has_ended]
+        self._position = end
+        # Overlapping speech is limited; unlimited it would wrap around when made integers.
+        loud = np.abs(block) > 1.0
+        block[loud] = np.sign(block[loud])
+        return bytes((block * 32767.0).astype("<i2").tobytes())
+
+
+class Track:
+    """One sound, decoded as it is needed, after `delay` samples of silence."""
+
+    def __init__(self, path: Path, delay: int, *, channels: Channels, param: str) -> None:
+        self._blocks = _sound(path, channels, param)
+        self._channels = channels
+        self._held = np.zeros(delay * channels, dtype=np.float32)
+        self.has_ended = False
+
+    def read(self, count: int) -> Samples:
+        """The next samples, interleaved; silence after the end."""
+        size = count * self._channels
+        while len(self._held) < size and not self.has_ended:
+            block = next(self._blocks, None)
+            if block is None:
+                self.has_ended = True
+                silence = np.zeros(size - len(self._held), dtype=np.float32)
+                self._held = np.concatenate([self._held, silence])
+            else:
+                self._held = np.concatenate([self._held, block])
+        part, self._held = self._held[:size], self._held[size:]
+        return part
+
+
+def _most_channels(tracks: list[tuple[int, Path, str]]) -> Channels:
+    for _, path, param in tracks:
+        with _opened(path, param) as container:
+            if container.streams.audio[0].codec_context.channels > 1:
+                return 2
+    return 1
+
+
+def _sound(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
+    layout = "stereo" if channels == 2 else "mono"
+    resampler = av.AudioResampler(format="flt", layout=layout, rate=SOUND_RATE)
+    with _opened(path, param) as container:
+        for frame in container.decode(audio=0):
+            frame.pts = None
+            for block in resampler.resample(frame):
+                yield _flat(block)
+        for block in resampler.resample(None):
+            yield _flat(block)
+
+
+@contextmanager
+def _opened(path: Path, param: str) -> Generator[Any]:
+    """A file with sound; what cannot be decoded of it becomes InvalidRequest."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+            yield container
+    except av.FFmpegError as error:
+        raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
+
+
+def _flat(frame: Any) -> Samples:
+    samples: Samples = frame.to_ndarray().reshape(-1)
+    return samples
+
+
+def _can_be_copied(source: Any, video: Any) -> bool:
+    return _is_timed(source) and video.codec_context.name in COPIED_CODECS
+
+
+def _is_timed(source: Any) -> bool:
+    return source.format.name not in UNTIMED_FORMATS
+
+
+def _copied(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
+    """The picture's packets, from second 0 on, and the second at which each one's frame ends."""
+    rate = float(video.average_rate or 25)
+    begin: int | None = None
+    for packet in _timed(source.demux(video), round(1 / (rate * video.time_base))):
+        begin = packet.pts if begin is None else begin
+        packet.pts -= begin
+        packet.dts -= begin
+        packet.stream = picture
+        lasts_s = float((packet.duration or 0) * video.time_base) or 1 / rate
+        yield packet, float(packet.pts * video.time_base) + lasts_s
+
+
+def _timed(packets: Iterator[Any], frame_ticks: int) -> Iterator[Any]:
+    """Packets with decoding times. Matroska leaves out those of the first ones where frames are
+    reordered; they are counted back from the first that is known.
+    """
+    held: list[Any] = []
+    for packet in packets:
+        if packet.pts is None:
+            continue
+        held.append(packet)
+        if packet.dts is not None:
+            yield from _counted_back(held, packet.dts, frame_ticks)
+            held = []
+    if held:
+        yield from _counted_back(held, min(packet.pts for packet in held), frame_ticks)
+
+
+def _counted_back(packets: list[Any], last_dts: int, frame_ticks: int) -> Iterator[Any]:
+    for place, packet in enumerate(reversed(packets)):
+        packet.dts = last_dts - place * frame_ticks
+    yield from packets
+
+
+def _encoded(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
+    """As `_copied`, of frames decoded and encoded again."""
+    rate = float(video.average_rate or 25)
+    begin: int | None = None
+    for number, frame in enumerate(source.decode(video)):
+        even = frame.reformat(width=picture.width, height=picture.height, format="yuv420p")
+        if even.pts is None or not _is_timed(source):
+            even.pts = round(number / (rate * video.time_base))
+        begin = even.pts if begin is None else begin
+        even.pts -= begin
+        at_s = float(even.pts * video.time_base)
+        for packet in picture.encode(even):
+            yield packet, at_s + 1 / rate
+    for packet in picture.encode(None):
+        yield packet, 0.0
+
+
+def _encoder(output: Any, video: Any) -> Any:
+    """H.264 of the same size, which must be even, and rate."""
+    picture = output.add_stream("libx264", rate=video.average_rate or 25)
+    picture.width = video.codec_context.width // 2 * 2
+    picture.height = video.codec_context.height // 2 * 2
+    picture.pix_fmt = "yuv420p"
+    picture.options = {"preset": "veryfast", "crf": "20"}
+    return picture

@@ -1,0 +1,71 @@
+"""Films without a trained model: a camera that moves over stills and films."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options import CameraMovesOptions
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+from serve_app.core.video import GenerateVideo, VideoEvent, VideoFacts
+
+
+class CameraMoves:
+    """A VideoModel. A film takes no more memory than a few of its frames."""
+
+    context_length: int | None = None
+
+    def __init__(
+        self,
+        options: CameraMovesOptions,
+        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        *,
+        path: Path | None,  # noqa: ARG002
+        blobs: BlobStore,
+    ) -> None:
+        try:
+            import av  # noqa: F401 - found missing here rather than in the middle of a job
+            import cv2  # noqa: F401
+        except ImportError as error:
+            raise BackendUnavailable(
+                "OpenCV or PyAV is not installed; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider=options.engine,
+            ) from error
+        assert options.facts is not None
+        self.video_facts: VideoFacts = options.facts
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
+        """See VideoModel."""
+        from deployments.video.camera_shot import CameraShot
+        from deployments.video.video_files import VideoFiles, stored_film
+
+        with tempfile.TemporaryDirectory(prefix="film-") as folder:
+            target = Path(folder) / "film.mp4"
+            async with AsyncExitStack() as stack:
+
+                async def local(blob: Blob) -> Path:
+                    return await stack.enter_async_context(self._blobs.local_file(blob))
+
+                files = await VideoFiles.of(request, local)
+                shot = CameraShot(request, self.video_facts, files, target)
+                work = in_thread(shot.run)
+                async with closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                            continue
+                        film = item
+            yield await stored_film(self._blobs, target, film)

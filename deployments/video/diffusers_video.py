@@ -1,0 +1,73 @@
+"""Films by diffusers: Wan, LTX, CogVideoX and Stable Video Diffusion, from a directory."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+
+from deployments.video.diffusers_film import FilmMaking, Made
+from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
+from deployments.video.video_files import VideoFiles, stored_film
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.memory import free_memory
+from serve_app.core.message import Progress
+from serve_app.core.options import DiffusersVideoOptions
+from serve_app.core.threads import pushed
+from serve_app.core.video import GenerateVideo, VideoEvent
+
+
+class DiffusersVideo:
+    """A VideoModel. Films are made one after the other in one thread."""
+
+    def __init__(
+        self, options: DiffusersVideoOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        self.context_length: int | None = None
+        try:
+            import av  # noqa: F401 - found missing here rather than after a film was made
+            import cv2  # noqa: F401
+        except ImportError as error:
+            raise BackendUnavailable(
+                "OpenCV or PyAV is not installed; install the local extra: "
+                "pip install 'polyphony[local]'",
+                provider=options.engine,
+            ) from error
+        self._options = options
+        self._blobs = blobs
+        self._checkpoint: VideoCheckpoint | None = VideoCheckpoint(options, model, path)
+        self.video_facts = self._checkpoint.kind.facts
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers-video")
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights; a film under way is finished by its thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._checkpoint = None
+        free_memory()
+
+    async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
+        """See VideoModel."""
+        checkpoint = self._checkpoint
+        assert checkpoint is not None, "a closed engine is not used"
+        with tempfile.TemporaryDirectory(prefix="film-") as folder:
+            target = Path(folder) / "film.mp4"
+            async with AsyncExitStack() as stack:
+
+                async def local(blob: Blob) -> Path:
+                    return await stack.enter_async_context(self._blobs.local_file(blob))
+
+                files = await VideoFiles.of(request, local)
+                making = FilmMaking(request, self._options, checkpoint, files, target)
+                events: AsyncGenerator[Made] = pushed(making.run, self._thread)
+                async with aclosing(events):
+                    async for event in events:
+                        if isinstance(event, Progress):
+                            yield event
+                            continue
+                        film = event
+            yield await stored_film(self._blobs, target, film)

@@ -1,0 +1,114 @@
+"""A film's sound beside its new picture: copied where MP4 can carry it, else encoded as AAC.
+
+Everything here blocks.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+
+from deployments.audio.audio_decoding import decoded_frames
+from serve_app.core.errors import InvalidRequest
+
+COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
+AAC_BITS_PER_S = 192_000
+
+
+class SoundTrack:
+    """The first sound track of a file, written into `output` as far as the picture has come. A file
+    without sound leaves the film silent.
+    """
+
+    def __init__(self, source: Path, output: Any, *, param: str) -> None:
+        self._param = param
+        self._output = output
+        self._stack = ExitStack()
+        try:
+            opened = av.open(str(source), metadata_errors="ignore")
+        except av.FFmpegError as error:
+            raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
+        self._source: Any = self._stack.enter_context(opened)
+        self._packets = self._written()
+        self._held: tuple[Any, float] | None = None
+        self._track: Any = self._added()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._packets.close()
+        self._stack.close()
+
+    def write_until(self, end_s: float) -> None:
+        """Mux what is heard before a second; packets are never split."""
+        while self._track is not None:
+            self._held = self._held or next(self._packets, None)
+            if self._held is None or self._held[1] >= end_s:
+                return
+            self._output.mux(self._held[0])
+            self._held = None
+
+    def finish(self) -> None:
+        """Leave out what would be heard after the picture."""
+        self._held = None
+        self._packets.close()
+
+    def _added(self) -> Any:
+        """The stream in the output, which has to be there before its first packet."""
+        if not self._source.streams.audio:
+            return None
+        stream = self._source.streams.audio[0]
+        if self._is_copied(stream):
+            return self._output.add_stream_from_template(stream)
+        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+        track = self._output.add_stream("aac", rate=stream.codec_context.sample_rate or 48_000)
+        track.layout, track.bit_rate = layout, AAC_BITS_PER_S
+        return track
+
+    def _is_copied(self, stream: Any) -> bool:
+        return stream.codec_context.name in COPIED_CODECS
+
+    def _written(self) -> Any:
+        """Packets for the output and the second at which each begins."""
+        stream = self._source.streams.audio[0]
+        try:
+            yield from self._copied(stream) if self._is_copied(stream) else self._encoded(stream)
+        except av.FFmpegError as error:
+            raise InvalidRequest(
+                f"{self._param}: no sound can be decoded", param=self._param
+            ) from error
+
+    def _copied(self, stream: Any) -> Iterator[tuple[Any, float]]:
+        begin = round(self._begin_s / stream.time_base)
+        for packet in self._source.demux(stream):
+            if packet.pts is None or packet.dts is None:
+                continue
+            packet.pts -= begin
+            packet.dts -= begin
+            packet.stream = self._track
+            yield packet, float(packet.pts * stream.time_base)
+
+    def _encoded(self, stream: Any) -> Iterator[tuple[Any, float]]:
+        rate = self._track.codec_context.sample_rate
+        layout = self._track.codec_context.layout.name
+        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        late_s = float((stream.start_time or 0) * stream.time_base) - self._begin_s
+        position = max(0, round(late_s * rate))
+        for frame in decoded_frames(self._source, resampler, self._param):
+            frame.pts, frame.time_base = position, Fraction(1, rate)
+            position += frame.samples
+            for packet in self._track.encode(frame):
+                yield packet, float(packet.pts * packet.time_base)
+        for packet in self._track.encode(None):
+            yield packet, float(packet.pts * packet.time_base)
+
+    @property
+    def _begin_s(self) -> float:
+        """Where the file's picture begins, or its sound where it has no picture."""
+        streams = self._source.streams
+        first = streams.video[0] if streams.video else streams.audio[0]
+        return float((first.start_time or 0) * first.time_base)

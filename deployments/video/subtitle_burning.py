@@ -1,0 +1,128 @@
+"""Subtitles drawn into a film by libass, in the ffmpeg that imageio-ffmpeg brings, as a child.
+
+Everything here blocks.
+"""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import av
+from PIL import ImageFont
+
+from deployments.audio.rubberband import ffmpeg_path
+from deployments.video.ass_subtitles import ass
+from deployments.video.sound_track import AAC_BITS_PER_S, COPIED_CODECS
+from deployments.video.tone_mapping import WHITE_NITS, is_high_range
+from deployments.video.video_decoding import probed
+from deployments.video.video_encoding import PRESETS, even_size
+from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
+from serve_app.core.media_processing import SubtitleStyle
+from serve_app.core.message import Progress
+from serve_app.core.transcription import Segment
+
+SUBTITLES, FONTS = "cues.ass", "fonts"
+TO_STANDARD_RANGE = (
+    f"zscale=t=linear:npl={WHITE_NITS:g},format=gbrpf32le,zscale=p=bt709,tonemap=mobius,"
+    "zscale=t=bt709:m=bt709:r=tv"
+)
+TO_EVEN_SIDES = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
+TO_SQUARE_PIXELS = "scale=trunc(iw*sar+0.5):ih,setsar=1"
+FRAME = re.compile(r"frame=\s*(\d+)")
+NO_GLYPH = re.compile(r"failed to find any fallback with glyph 0x([0-9A-Fa-f]+)")
+Stop = Callable[[], bool]
+
+
+def burned(
+    source: Path,
+    cues: Sequence[Segment],
+    target: Path,
+    *,
+    style: SubtitleStyle,
+    stop: Stop,
+) -> Generator[Progress | str]:
+    """Write `source` with its cues drawn in to `target`, as MP4 of the same times and sound.
+
+    Progress in frames, and sentences to warn of characters that no font has. InvalidRequest with
+    `param` `video` for what is no film; Cancelled when told to stop, which kills the child.
+    """
+    film = probed(source, param="video")
+    with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
+        folder = Path(name)
+        size = even_size(film.size)
+        (folder / SUBTITLES).write_text(ass(cues, style, size), encoding="utf-8")
+        (folder / FONTS).mkdir()
+        (folder / FONTS / "font.ttf").write_bytes(_font())
+        # Under names of our own: a filter graph has a syntax that paths would have to be quoted in.
+        (folder / "source").symlink_to(source.absolute())
+        with (folder / "complaints").open("w+b") as complaints:
+            child = subprocess.Popen(
+                _command(source, target),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            )
+            try:
+                for done in _frames(cast("IO[str]", child.stdout), stop):
+                    yield Progress(phase="burn-subtitles", current=done, total=film.num_frames)
+            finally:
+                child.kill()
+                child.wait()
+                cast("IO[str]", child.stdout).close()
+            complaints.seek(0)
+            text = complaints.read().decode(errors="replace")
+        if child.returncode != 0:
+            raise InvalidRequest("video: the film cannot be decoded to its end", param="video")
+    yield from _warnings(text)
+
+
+def _frames(lines: IO[str], stop: Stop) -> Generator[int]:
+    """The number of frames written, as the child tells it twice a second until it ends."""
+    for line in lines:
+        if stop():
+            raise Cancelled("the work was cancelled")
+        if match := FRAME.match(line):
+            yield int(match[1])
+
+
+def _command(source: Path, target: Path) -> list[str]:
+    with av.open(str(source), metadata_errors="ignore") as container:
+        picture: Any = container.streams.video[0]
+        first = next(iter(container.decode(picture)))
+        sound = container.streams.audio[0] if container.streams.audio else None
+        is_copied = sound is not None and sound.codec_context.name in COPIED_CODECS
+        chain = [TO_STANDARD_RANGE] if is_high_range(first) else []
+        if picture.sample_aspect_ratio not in (None, 0, 1):
+            chain.append(TO_SQUARE_PIXELS)
+    chain += [TO_EVEN_SIDES, f"ass={SUBTITLES}:fontsdir={FONTS}", "format=yuv420p"]
+    encoding = [piece for pair in PRESETS["fast"].items() for piece in (f"-{pair[0]}", pair[1])]
+    track = ["-c:a", "copy"] if is_copied else ["-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
+    return [
+        *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
+        *("-i", "source", "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1"),
+        *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
+        *("-c:v", "libx264", *encoding, *track),
+        *("-movflags", "+faststart", "-f", "mp4", "-y", str(target.absolute())),
+    ]
+
+
+def _warnings(complaints: str) -> list[str]:
+    missing = sorted({chr(int(code, 16)) for code in NO_GLYPH.findall(complaints)})
+    if not missing:
+        return []
+    listed = " ".join(missing[:20])
+    return [f"subtitles: no installed font has {listed}; install one on the server"]
+
+
+def _font() -> bytes:
+    """The one that Pillow brings along, so that there is a font wherever the server runs."""
+    font = ImageFont.load_default(20)
+    data = getattr(font, "font_bytes", None)
+    if not isinstance(data, bytes):
+        raise InternalError("Pillow was built without FreeType; install its wheel")
+    return data

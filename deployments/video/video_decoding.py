@@ -1,0 +1,298 @@
+"""Any film to upright RGB frames with their times, one by one, in bounded memory.
+
+Everything here blocks. Iterators are closed by who stops early, which closes the file.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from deployments.video.tone_mapping import is_high_range, standard_range
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.images import Size
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+MAX_PIXELS = 8192 * 4320
+MAX_DURATION_S = 2 * 3600.0
+UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
+"""Their packets say nothing of when a frame is shown, only of the order."""
+STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
+FALLBACK_RATE = 25.0
+FULL_RANGE = 2
+UNSAID = 2
+SAID_COLOURS = (
+    {1, 4, 5, 6, 7, 9},
+    {1, 4, 5, 6, 7, 8, 9, 11, 12, 22},
+    {1, 4, 5, 6, 7, 8, 13, 14, 15},
+)
+"""Matrices, primaries and transfers that H.264 can say and that stand for standard range."""
+WHOLE_SHARE = 0.9
+
+
+class Frame(NamedTuple):
+    """`pixels` are height by width by RGB, 8 bits; `at_s` counts from the first frame."""
+
+    at_s: float
+    pixels: Pixels
+
+
+class Colours(NamedTuple):
+    """Matrix, primaries and transfer of a picture in studio range, as ITU-T H.273 numbers them."""
+
+    matrix: int = 1
+    primaries: int = 1
+    transfer: int = 1
+
+
+BT709 = Colours()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels."""
+
+    at_s: float
+    frame: Any
+    aspect: Fraction | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its planes can be used as they are: upright, square pixels, studio range."""
+        frame = self.frame
+        return (
+            frame.format.name.startswith("yuv4")
+            and frame.color_range != FULL_RANGE
+            and not is_high_range(frame)
+            and _quarter_turns(frame) == 0
+            and _square_size(frame, self.aspect)[0] == frame.width
+        )
+
+    @property
+    def colours(self) -> Colours:
+        """What its planes stand for; those that have no meaning are left unsaid."""
+        frame = self.frame
+        said = (frame.colorspace, frame.color_primaries, frame.color_trc)
+        pairs = zip(said, SAID_COLOURS, strict=True)
+        return Colours(*(int(v) if int(v) in known else UNSAID for v, known in pairs))
+
+    def pixels(self) -> Pixels:
+        """As in Frame."""
+        return _pixels(self.frame, self.aspect)
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a file says of itself; `size` is upright and of square pixels. `fps` is the average.
+    `colours` are those of planes that can be used as they are.
+    """
+
+    size: Size
+    fps: float
+    duration_s: float | None
+    num_frames: int | None
+    has_sound: bool
+    num_sounds: int = 0
+    colours: Colours = BT709
+    is_high_range: bool = False
+
+
+def probed(path: Path, *, param: str) -> Film:
+    """Look into a film: its header and its first frame, which alone tells how it is turned.
+
+    InvalidRequest with `param` for what is no film or has no frame; PayloadTooLarge for frames of
+    more than `MAX_PIXELS` and for films of more than `MAX_DURATION_S`.
+    """
+    with _opened(path, param) as (container, stream):
+        first = next(iter(container.decode(stream)), None)
+        if first is None:
+            raise _undecodable(param)
+        shown = Shown(0.0, first, stream.sample_aspect_ratio)
+        width, height = _upright_size(first, shown.aspect)
+        fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
+        duration_s = _duration_s(container, stream)
+        counted = stream.frames or (round(duration_s * fps) if duration_s else None)
+        return Film(
+            size=Size(width=width, height=height),
+            fps=fps,
+            duration_s=duration_s,
+            num_frames=counted,
+            has_sound=bool(container.streams.audio),
+            num_sounds=len(container.streams.audio),
+            colours=shown.colours if shown.is_plain else BT709,
+            is_high_range=is_high_range(first),
+        )
+
+
+def film_frames(path: Path, *, param: str) -> Generator[Frame]:
+    """The frames in the order they are shown, turned upright, with square pixels, high dynamic
+    range brought down. Damaged packets are skipped; times never fall.
+
+    Raises as `probed`, and InvalidRequest at the end when much of the film is missing.
+    """
+    with closing(shown_frames(path, param=param)) as frames:
+        for shown in frames:
+            yield Frame(shown.at_s, shown.pixels())
+
+
+def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
+    """The frames as `film_frames`, as the decoder gives them."""
+    with _opened(path, param) as (container, stream):
+        reading = _Reading(container, stream)
+        for frame in reading.frames():
+            yield Shown(reading.shown_s(frame), frame, stream.sample_aspect_ratio)
+        if reading.count == 0:
+            raise _undecodable(param)
+        reading.check_end(param)
+
+
+def at_rate(frames: Iterator[Frame], fps: float) -> Iterator[Pixels]:
+    """The frame that is shown at each tick of a steady rate: dropped or repeated as need be. The
+    last one is shown as long as the one before it.
+    """
+    tick = 0
+    shown: Frame | None = None
+    lasted_s = 1 / fps
+    for frame in frames:
+        while shown is not None and tick / fps < frame.at_s - 0.5 / fps:
+            yield shown.pixels
+            tick += 1
+        if shown is not None:
+            lasted_s = frame.at_s - shown.at_s
+        shown = frame
+    while shown is not None and tick / fps < shown.at_s + lasted_s - 0.5 / fps:
+        yield shown.pixels
+        tick += 1
+
+
+@contextmanager
+def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
+    """The container and its picture. What decoding raises inside becomes InvalidRequest."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if container.format.name.split(",")[0] in STILL_FORMATS:
+                raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
+            if not container.streams.video:
+                raise InvalidRequest(f"{param}: there is no picture in this file", param=param)
+            stream: Any = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MAX_PIXELS:
+                raise PayloadTooLarge(
+                    f"{param}: {width}x{height} is more than the allowed {MAX_PIXELS} pixels",
+                    param=param,
+                )
+            _check_duration(_duration_s(container, stream), param)
+            yield container, stream
+    except av.FFmpegError as error:
+        raise _undecodable(param) from error
+
+
+def check_length(path: Path, *, param: str) -> None:
+    """PayloadTooLarge for a film, or a sound, that lasts too long. Decodes nothing; what cannot be
+    opened is left to who decodes it.
+    """
+    with suppress(av.FFmpegError), av.open(str(path), metadata_errors="ignore") as container:
+        _check_duration(container.duration and container.duration / av.time_base, param)
+
+
+def _check_duration(lasts_s: float | None, param: str) -> None:
+    if lasts_s is not None and lasts_s > MAX_DURATION_S:
+        raise PayloadTooLarge(
+            f"{param}: {lasts_s / 3600:.1f} hours are more than the allowed "
+            f"{MAX_DURATION_S / 3600:g}; cut the film",
+            param=param,
+        )
+
+
+class _Reading:
+    """A film on its way through the decoder: how far it is by its frames and by its packets."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._container = container
+        self._stream = stream
+        self._rate = float(stream.average_rate or FALLBACK_RATE)
+        self._is_timed = container.format.name not in UNTIMED_FORMATS
+        self._begin: float | None = None
+        self._shown_s = 0.0
+        self._end_s = 0.0
+        self.count = 0
+
+    def frames(self) -> Iterator[Any]:
+        """Those of every packet that is not damaged."""
+        for packet in self._container.demux(self._stream):
+            if packet.pts is not None:
+                end = packet.pts + (packet.duration or 0)
+                self._end_s = max(self._end_s, float(end * self._stream.time_base))
+            try:
+                decoded = packet.decode()
+            except av.InvalidDataError:
+                continue
+            for frame in decoded:
+                self.count += 1
+                yield frame
+
+    def shown_s(self, frame: Any) -> float:
+        """When it is shown, counted from the first one; never before the one before it."""
+        shown = frame.time if self._is_timed else None
+        shown = (self.count - 1) / self._rate if shown is None else shown
+        self._begin = shown if self._begin is None else self._begin
+        self._shown_s = max(self._shown_s, shown - self._begin)
+        return self._shown_s
+
+    def check_end(self, param: str) -> None:
+        """Files that were cut off announce more than they hold."""
+        announced_s = _duration_s(self._container, self._stream)
+        held_s = max(self._end_s - (self._begin or 0), self._shown_s) + 2 / self._rate
+        if announced_s is None or held_s >= announced_s * WHOLE_SHARE:
+            return
+        raise InvalidRequest(
+            f"{param}: the file is cut off; it announces {announced_s:.1f} s and holds "
+            f"{self._shown_s:.1f} s",
+            param=param,
+        )
+
+
+def _pixels(frame: Any, aspect: Fraction | None) -> Pixels:
+    width, height = _square_size(frame, aspect)
+    if is_high_range(frame):
+        pixels = standard_range(frame, width, height)
+    else:
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return np.ascontiguousarray(np.rot90(pixels, k=_quarter_turns(frame)))
+
+
+def _square_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
+    """As stored, with the width that makes pixels square."""
+    if not aspect or aspect == 1 or not 0.1 < aspect < 10:
+        return frame.width, frame.height
+    return max(1, round(frame.width * float(aspect))), frame.height
+
+
+def _upright_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
+    width, height = _square_size(frame, aspect)
+    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
+
+
+def _quarter_turns(frame: Any) -> int:
+    """Counter-clockwise, as the display matrix of MP4 and QuickTime says."""
+    return int(round(frame.rotation / 90) % 4)
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _undecodable(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: no picture can be decoded from this file; send mp4, webm, mkv or mov",
+        param=param,
+    )

@@ -1,0 +1,230 @@
+"""Films made larger, frame by frame: what every upscaler does around its model.
+
+A film takes no more memory than a few of its frames and what the encoder looks ahead.
+"""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from concurrent.futures import CancelledError, Executor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from PIL import Image
+
+from deployments.image.image_tiles import Enlarged
+from deployments.video.running_ahead import ahead
+from deployments.video.video_decoding import MAX_PIXELS, Film, Pixels, Shown, probed, shown_frames
+from deployments.video.video_encoding import VideoWriter, even_size
+from serve_app.core.errors import BackendUnavailable, Cancelled, PayloadTooLarge
+from serve_app.core.images import Size
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.streams import closing as async_closing
+from serve_app.core.threads import UNLOADED, in_thread
+from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
+
+Stop = Callable[[], bool]
+SLOWEST_FPS = 0.01
+LONGEST_SIDE_PX = 16_384
+"""No picture of H.264 is wider or higher."""
+
+
+class Scaled(NamedTuple):
+    """`frame` is yuv420p in the colours of the film, `pixels` RGB; one of them is there."""
+
+    frame: Any = None
+    pixels: Pixels | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class FrameScaler(Protocol):
+    """Blocks. Raises Cancelled soon after being told to stop."""
+
+    def __call__(self, shown: Shown, film: Film, factor: int, stop: Stop) -> Scaled:
+        """A frame, upright and `factor` times the size of the film."""
+        ...
+
+
+class ResampledFrames:
+    """Frames resized by libswscale, in the planes that they were decoded to where that is right."""
+
+    def __init__(self, kind: Interpolation, *warnings: str) -> None:
+        self._kind = kind
+        self._warnings = warnings
+
+    def __call__(
+        self,
+        shown: Shown,
+        film: Film,
+        factor: int,
+        stop: Stop,  # noqa: ARG002 - a frame takes milliseconds
+    ) -> Scaled:
+        """See FrameScaler."""
+        width, height = film.size.width * factor, film.size.height * factor
+        if shown.is_plain and width % 2 == height % 2 == 0:
+            frame = shown.frame.reformat(width, height, "yuv420p", interpolation=self._kind)
+            return Scaled(frame=frame, warnings=self._warnings)
+        plain: Any = av.VideoFrame.from_ndarray(shown.pixels(), format="rgb24")
+        resized = plain.reformat(width, height, interpolation=self._kind)
+        return Scaled(pixels=resized.to_ndarray(), warnings=self._warnings)
+
+
+class EnlargedFrames:
+    """Frames enlarged as pictures are; `executor` is what the model's calls run in, so that
+    pictures and films take turns.
+    """
+
+    def __init__(
+        self,
+        enlarge: Callable[[Image.Image, int], Iterator[Progress | Enlarged]],
+        executor: Executor,
+    ) -> None:
+        self._enlarge = enlarge
+        self._executor = executor
+
+    def __call__(self, shown: Shown, film: Film, factor: int, stop: Stop) -> Scaled:
+        """See FrameScaler. BackendUnavailable when the executor is shut down."""
+        image = Image.fromarray(shown.pixels())
+        size = (film.size.width, film.size.height)
+        image = image if image.size == size else image.resize(size)
+        try:
+            running = self._executor.submit(self._enlarged, image, factor, stop)
+        except RuntimeError:
+            raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        try:
+            made = running.result()
+        except CancelledError:
+            raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        return Scaled(pixels=np.asarray(made.image), warnings=made.warnings)
+
+    def _enlarged(self, image: Image.Image, factor: int, stop: Stop) -> Enlarged:
+        for item in self._enlarge(image, factor):
+            if isinstance(item, Enlarged):
+                return item
+            if stop():
+                break
+        raise Cancelled("the work was cancelled")
+
+
+class VideoScaling:
+    """The verb of an Upscaler for films."""
+
+    def __init__(self, scale: FrameScaler, *, engine: str, blobs: BlobStore) -> None:
+        self._scale = scale
+        self._engine = engine
+        self._blobs = blobs
+
+    async def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        made: ScaledFile | None = None
+        with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
+            target = Path(folder) / "upscaled.mp4"
+            async with self._blobs.local_file(request.video) as source:
+                work = in_thread(lambda stop: scaled(source, target, request, self._scale, stop))
+                async with async_closing(work):
+                    async for item in work:
+                        if isinstance(item, Progress):
+                            yield item
+                        else:
+                            made = item
+            assert made is not None
+            blob = await self._blobs.write_file(target, mime="video/mp4")
+        yield UpscaledVideo(video=blob, engine=self._engine, **made._asdict())
+
+
+class ScaledFile(NamedTuple):
+    """What is known of a file that was written."""
+
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    warnings: tuple[str, ...]
+
+
+def scaled(
+    source: Path, target: Path, request: UpscaleVideo, scale: FrameScaler, stop: Stop
+) -> Iterator[Progress | ScaledFile]:
+    """Progress in frames, last what was written to `target`. Blocks; ends early when told to stop.
+
+    InvalidRequest and PayloadTooLarge with `param` `video` or `upscale_factor`.
+    """
+    film = probed(source, param="video")
+    check_duration(film, request.max_duration_s)
+    size = _size(film, request.factor)
+    warnings = dict.fromkeys(film_warnings(film))
+    with ExitStack() as stack:
+        # Frames are scaled while the one before is encoded.
+        frames = stack.enter_context(
+            closing(ahead(_scaled_frames(source, film, request, scale, stop)))
+        )
+        writer = stack.enter_context(
+            VideoWriter(
+                target,
+                size,
+                fps=max(film.fps, SLOWEST_FPS),
+                sound=source if film.has_sound else None,
+                is_timed=True,
+                colours=film.colours,
+                keeps_sound=True,
+            )
+        )
+        for at_s, made in frames:
+            if stop():
+                return
+            warnings |= dict.fromkeys(made.warnings)
+            _write(writer, made, at_s)
+            done = writer.num_frames
+            yield Progress(phase="upscale", current=done, total=max(film.num_frames or 0, done))
+        writer.finish()
+    yield ScaledFile(writer.size, film.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+
+
+def _scaled_frames(
+    source: Path, film: Film, request: UpscaleVideo, scale: FrameScaler, stop: Stop
+) -> Generator[tuple[float, Scaled]]:
+    with closing(shown_frames(source, param="video")) as frames:
+        for shown in frames:
+            yield shown.at_s, scale(shown, film, request.factor, stop)
+
+
+def check_duration(film: Film, limit_s: float) -> None:
+    """PayloadTooLarge for what says that it is longer."""
+    if (film.duration_s or 0) > limit_s:
+        raise PayloadTooLarge(
+            f"video: {film.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
+            param="video",
+        )
+
+
+def film_warnings(film: Film) -> list[str]:
+    """What of a film is not in the new one."""
+    warnings = []
+    if film.num_sounds > 1:
+        warnings.append(f"video: the first of {film.num_sounds} sound tracks was kept")
+    if film.is_high_range:
+        warnings.append("video: its high dynamic range was brought down to standard range")
+    return warnings
+
+
+def _write(writer: VideoWriter, made: Scaled, at_s: float) -> None:
+    if made.pixels is None:
+        writer.write_frame(made.frame, at_s=at_s)
+    else:
+        writer.write(made.pixels, at_s=at_s)
+
+
+def _size(film: Film, factor: int) -> Size:
+    size = Size(width=film.size.width * factor, height=film.size.height * factor)
+    even = even_size(size)
+    if even.width * even.height > MAX_PIXELS or max(even.width, even.height) > LONGEST_SIDE_PX:
+        raise PayloadTooLarge(
+            f"upscale_factor: {even.width}x{even.height} is more than the allowed {MAX_PIXELS} "
+            f"pixels, or than {LONGEST_SIDE_PX} on a side",
+            param="upscale_factor",
+        )
+    return size
