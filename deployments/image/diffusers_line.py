@@ -5,6 +5,7 @@ Knows nothing of diffusers: what is drawn at once is decided by an equal `alike`
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,11 @@ from serve_app.core.message import Progress
 
 GATHERING_S = 0.02
 """How long the thread waits for company before it draws; a picture takes seconds."""
+
+TELLING_S = 0.1
+"""The thread tells of its steps this often: each time the event loop takes the interpreter from
+it.
+"""
 
 T = TypeVar("T")
 
@@ -45,6 +51,7 @@ class Order:
         self._unsettled = count
         self._total = steps * count
         self._steps = [0] * count
+        self._told_at = -TELLING_S
 
     @property
     def is_stopped(self) -> bool:
@@ -70,10 +77,14 @@ class Order:
         await self._left.wait()
 
     def advance(self, indices: list[int], step: int) -> None:
-        """In the thread: these pictures have come so far."""
+        """In the thread: these pictures have come so far. Told at once or with what follows."""
         for index in indices:
             self._steps[index] = max(self._steps[index], step)
         current = min(sum(self._steps), self._total)
+        now = time.monotonic()
+        if current < self._total and now - self._told_at < TELLING_S:
+            return
+        self._told_at = now
         self.tell(Progress(phase="denoise", current=current, total=self._total))
 
     def tell(self, event: Event | Exception) -> None:

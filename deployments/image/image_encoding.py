@@ -8,8 +8,8 @@ from serve_app.core.images import Drawing, ImageFormat, ImageToImage, Lora, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
-PNG_EFFORT = 4
-"""zlib's level: a third of the time of the default 6 for a few per cent more bytes."""
+PNG_RUNS = 3
+"""zlib's strategy Z_RLE: half the time of its default, and photographs get no larger."""
 
 
 def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: str) -> bytes:
@@ -22,7 +22,7 @@ def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: st
     if format == "png":
         info = PngInfo()
         info.add_itxt("parameters", parameters)
-        image.save(target, "PNG", pnginfo=info, compress_level=PNG_EFFORT)
+        image.save(target, "PNG", pnginfo=info, compress_type=PNG_RUNS)
     else:
         image.save(target, format.upper(), quality=compression, exif=_exif(parameters))
     return target.getvalue()
@@ -31,13 +31,13 @@ def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: st
 def png_bytes(image: Any) -> bytes:
     """A Pillow image as a PNG file."""
     target = io.BytesIO()
-    image.save(target, "PNG", compress_level=PNG_EFFORT)
+    image.save(target, "PNG", compress_type=PNG_RUNS)
     return target.getvalue()
 
 
 def saved_png(image: Any, target: Path, *, colours: bytes | None = None) -> None:
     """A Pillow image as a PNG file; `colours` is an ICC profile."""
-    image.save(target, "PNG", compress_level=PNG_EFFORT, icc_profile=colours)
+    image.save(target, "PNG", compress_type=PNG_RUNS, icc_profile=colours)
 
 
 def parameters_text(

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 LONG_EDGE_PX = 512
 QUALITY = 80
-EFFORT = 2
-"""Of 0 to 6: a third of the time of the default 4 for three per cent more bytes."""
+EFFORT = 1
+"""Of 0 to 6: a quarter of the time of the default 4 for at most a fifth more bytes."""
 
 PIXELS = 100_000_000
 LARGE_PIXELS = 8_000_000
