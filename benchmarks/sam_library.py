@@ -9,7 +9,7 @@ from PIL import Image
 
 BOX = [24, 20, 104, 96]
 """In a picture of 128 pixels."""
-PNG_EFFORT = 4
+PNG_RUNS = 3
 
 
 def save_sam(folder: Path) -> None:
@@ -49,7 +49,7 @@ def open_sam(folder: Path) -> Callable[[bytes], bytes]:
         (masks,) = processor.image_processor.post_process_masks(output.pred_masks, *sizes)
         target = io.BytesIO()
         mask = np.where(masks[0, 0].numpy(), 255, 0).astype(np.uint8)
-        Image.fromarray(mask).save(target, "PNG", compress_level=PNG_EFFORT)
+        Image.fromarray(mask).save(target, "PNG", compress_type=PNG_RUNS)
         return target.getvalue()
 
     return run

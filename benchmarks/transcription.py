@@ -1,7 +1,7 @@
 """What transcription costs through HTTP, next to faster-whisper called in this process: the same
 file, the same options, one chunk after the other and batched, in turn.
 
-    python benchmarks/transcription.py [--calls 7] [--seconds 120]
+    python benchmarks/transcription.py [--calls 5] [--seconds 60]
 
 The checkpoint has the size of Whisper tiny and recites one text whatever it hears; the speech is
 espeak-ng's.
@@ -40,8 +40,8 @@ Bare = Callable[[Path], str]
 def main() -> None:
     """Make checkpoint and speech, start the server, measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=7)
-    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--calls", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=60)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Checkpoint and speech are made as the tests make theirs.

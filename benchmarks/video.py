@@ -23,6 +23,7 @@ from av.video.reformatter import Interpolation
 from results import machine, save_as
 
 from deployments.video.film_interpolation import film_source, interpolated
+from deployments.video.flow_planes import FlowFinder
 from deployments.video.subtitle_burning import burned
 from deployments.video.video_encoding import PRESETS
 from deployments.video.video_scaling import ResampledFrames, scaled
@@ -210,7 +211,8 @@ def doubled(source: Path) -> Iterator[Any]:
 def interpolate_here(source: Path, target: Path) -> None:
     """As the server does it."""
     request = InterpolateVideo(model="optical-flow", video=NO_BLOB)
-    for _ in interpolated(film_source(source, request.max_duration_s), target, request, never):
+    film = film_source(source, request.max_duration_s)
+    for _ in interpolated(film, target, request, FlowFinder(), never):
         pass
 
 

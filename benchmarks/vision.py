@@ -34,7 +34,7 @@ LOAD_TIMEOUT_S = 90.0
 SIDE_PX = 128
 """Of the pictures: one tile for the upscaler."""
 
-PNG_EFFORT = 4
+PNG_RUNS = 3
 """The server's own, so that both sides do the same work."""
 
 Bare = Callable[[bytes], bytes]
@@ -143,7 +143,7 @@ def drawn(number: int) -> bytes:
 def as_png(image: Image.Image) -> bytes:
     """A file."""
     target = io.BytesIO()
-    image.save(target, "PNG", compress_level=PNG_EFFORT)
+    image.save(target, "PNG", compress_type=PNG_RUNS)
     return target.getvalue()
 
 

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from serve_app.archive.entries import (
     FILE_NAME,
+    NO_PREVIEW,
     ArchiveQuery,
     ArchiveSettings,
     Entry,
@@ -19,7 +22,7 @@ from serve_app.archive.entries import (
     entry_of,
     new_filename,
 )
-from serve_app.archive.previews import Look, look
+from serve_app.archive.previews import Look, look, measure
 from serve_app.blobs.references import Unheld, discard, hold, release
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
@@ -35,6 +38,7 @@ logger = logging.getLogger(__name__)
 SETTING = "archive"
 TEXTS = ("prompt", "negative_prompt", "model", "operation", "owner", "tag", "job_id")
 EXACT = ("type", "model", "operation", "owner", "tag")
+ILLUSTRATED: tuple[MediaKind, ...] = ("image", "video")
 Row = ArchiveRow
 
 
@@ -60,7 +64,8 @@ class Archive:
     async def record(self, blob: Blob, origin: Origin, *, position: int = 0) -> Entry | None:
         """Enter a generated file, the `position`th of its request; None while the archive is off.
 
-        Entering the same output of the same job again gives the entry that is there.
+        Entering the same output of the same job again gives the entry that is there. Its preview
+        comes with `illustrate`.
         """
         kind = kind_of(blob.mime)
         if kind is None:
@@ -70,16 +75,34 @@ class Archive:
         filename = new_filename(blob, origin.job_id, position)
         if found := await self._database.read(lambda session: session.get(Row, filename)):
             return entry_of(found)
-        is_known = kind == "audio" and origin.duration is not None
-        seen, preview = (Look(), None) if is_known else await self._looked(blob, kind)
+        seen = Look() if _is_measured(kind, origin) else await self._looked(measure, blob, kind)
         row = _row(filename, blob, kind, origin, seen, self._clock())
-        row["preview"] = preview.sha256 if preview else None
-        blobs = [blob, preview] if preview else [blob]
         try:
-            return await self._database.write(partial(_entered, values=row, blobs=blobs))
+            return await self._database.write(partial(_entered, values=row, blob=blob))
         except IntegrityError:
             # Another run of the same job was faster.
             return await self.entry(filename, owner=None)
+
+    async def illustrate(self, filename: str) -> None:
+        """Make the preview of an entry that may have one; nothing where it is gone."""
+        entry = await self._find(filename)
+        if entry is None:
+            return
+        seen = Look()
+        with suppress(NotFound):
+            seen = await self._looked(look, entry.blob, entry.type)
+        preview = None
+        if seen.preview is not None:
+            preview = await self._blobs.write(_once(seen.preview), mime="image/webp")
+        await self._database.write(partial(_illustrated, filename=filename, preview=preview))
+
+    async def illustrate_all(self) -> int:
+        """Make the previews that a kill prevented; how many."""
+        wanting = select(Row.filename).where(Row.preview.is_(None), Row.type.in_(ILLUSTRATED))
+        names = await self._database.read(lambda session: session.scalars(wanting).all())
+        for name in names:
+            await self.illustrate(name)
+        return len(names)
 
     async def entries(self, query: ArchiveQuery) -> tuple[list[Entry], int]:
         """The entries asked for, and how many the filters let through in all."""
@@ -144,12 +167,11 @@ class Archive:
         row = await self._database.read(lambda session: session.get(Row, filename))
         return entry_of(row) if row else None
 
-    async def _looked(self, blob: Blob, kind: MediaKind) -> tuple[Look, Blob | None]:
+    async def _looked(
+        self, see: Callable[[Path, MediaKind], Look], blob: Blob, kind: MediaKind
+    ) -> Look:
         async with self._blobs.local_file(blob) as path:
-            seen = await asyncio.to_thread(look, path, kind)
-        if seen.preview is None:
-            return seen, None
-        return seen, await self._blobs.write(_once(seen.preview), mime="image/webp")
+            return await asyncio.to_thread(see, path, kind)
 
 
 def _row(
@@ -164,13 +186,30 @@ def _row(
     return values | {"filename": filename, "type": kind, "created": created} | blob.model_dump()
 
 
-def _entered(session: Session, *, values: dict[str, object], blobs: Sequence[Blob]) -> Entry:
+def _is_measured(kind: MediaKind, origin: Origin) -> bool:
+    """Whether its maker has told all numbers that are read from such a file."""
+    has_size = None not in (origin.width, origin.height)
+    has_length = origin.duration is not None
+    return {"image": has_size, "audio": has_length, "video": has_size and has_length}[kind]
+
+
+def _entered(session: Session, *, values: dict[str, object], blob: Blob) -> Entry:
     row = session.get(Row, values["filename"])
     if row is None:
         row = Row(**values)
         session.add(row)
-        hold(session, f"archive:{row.filename}", blobs)
+        hold(session, f"archive:{row.filename}", [blob])
     return entry_of(row)
+
+
+def _illustrated(session: Session, *, filename: str, preview: Blob | None) -> None:
+    row = session.get(Row, filename)
+    if row is None:
+        # Deleted meanwhile; the bytes, which nobody holds, go with a sweep.
+        return
+    row.preview = preview.sha256 if preview else NO_PREVIEW
+    if preview is not None:
+        hold(session, f"archive:{filename}", [preview])
 
 
 def _deleted(

@@ -18,6 +18,10 @@ NAMES = uuid.UUID("5e3d1f0c-7d4b-4a54-9c2b-6a1f0f6f2f57")
 """The namespace of the names of a job's files."""
 
 
+NO_PREVIEW = ""
+"""In the database: it was tried and there cannot be one. None is: not yet."""
+
+
 class Origin(Message):
     """How a file came to be. `seed`, `width`, `height` (pixels) and `duration` (seconds) as far as
     the maker knows them; sizes and length are else read from the file.
@@ -102,4 +106,5 @@ def new_filename(blob: Blob, job_id: str | None, position: int) -> str:
 def entry_of(row: ArchiveRow) -> Entry:
     """The message of a row."""
     values = {name: getattr(row, name) for name in Entry.model_fields}
+    values["preview"] = row.preview or None
     return Entry.model_validate(values)

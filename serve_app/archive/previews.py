@@ -5,7 +5,8 @@ Nothing here fails: a file that cannot be looked into has no preview.
 
 import io
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,48 +35,77 @@ class Look:
     preview: bytes | None = None
 
 
+def measure(path: Path, kind: MediaKind) -> Look:
+    """The numbers alone, which decodes nothing. Blocks."""
+    return _tried(_measured_picture if kind == "image" else _measured_recording, path, kind)
+
+
 def look(path: Path, kind: MediaKind) -> Look:
-    """Look into a file. Blocks."""
-    seen = _seen(path, kind)
+    """Numbers and preview. Blocks."""
+    seen = _tried(_picture if kind == "image" else _recording, path, kind)
     if (seen.width or 0) * (seen.height or 0) > LARGE_PIXELS:
         return_freed_memory()
     return seen
 
 
-def _seen(path: Path, kind: MediaKind) -> Look:
+def _tried(see: Callable[[Path], Look], path: Path, kind: MediaKind) -> Look:
     try:
-        return _picture(path) if kind == "image" else _recording(path, kind)
+        return see(path)
     except ImportError:
         logger.info("no look into %s files: PyAV is not installed", kind)
     except Exception as error:  # Decoders raise classes of their own for what they cannot read.
-        logger.warning("no preview of a file of kind %s: %s", kind, error)
+        logger.warning("a file of kind %s cannot be looked into: %s", kind, error)
     return Look()
+
+
+def _measured_picture(path: Path) -> Look:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return _measured(image)
+
+
+def _measured(image: Any) -> Look:
+    from PIL.Image import Image
+
+    width, height = image.size
+    # The PNG reader's own decodes the picture, to look behind it.
+    turned = Image.getexif(image).get(0x0112, 1) in (5, 6, 7, 8)
+    return Look(height, width) if turned else Look(width, height)
 
 
 def _picture(path: Path) -> Look:
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
+        seen = _measured(image)
         if image.width * image.height > PIXELS:
-            return Look(width=image.width, height=image.height)
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        size = image.size[::-1] if turned else image.size
+            return seen
         image.draft("RGB", (2 * LONG_EDGE_PX, 2 * LONG_EDGE_PX))
-        preview = webp(ImageOps.exif_transpose(image))
-    return Look(width=size[0], height=size[1], preview=preview)
+        return replace(seen, preview=webp(ImageOps.exif_transpose(image)))
 
 
-def _recording(path: Path, kind: MediaKind) -> Look:
+def _measured_recording(path: Path) -> Look:
     import av
 
     with av.open(str(path)) as container:
         duration = container.duration / av.time_base if container.duration else None
-        if kind == "audio" or not container.streams.video:
+        if not container.streams.video:
             return Look(duration=duration)
+        film = container.streams.video[0]
+        return Look(film.width, film.height, duration)
+
+
+def _recording(path: Path) -> Look:
+    import av
+
+    seen = _measured_recording(path)
+    if seen.width is None:
+        return seen
+    with av.open(str(path)) as container:
         for frame in container.decode(container.streams.video[0]):
-            preview = webp(frame.to_image())  # type: ignore[no-untyped-call]
-            return Look(frame.width, frame.height, duration, preview)
-        return Look(duration=duration)
+            return replace(seen, preview=webp(frame.to_image()))  # type: ignore[no-untyped-call]
+    return seen
 
 
 def webp(image: Any, *, long_edge_px: int = LONG_EDGE_PX) -> bytes:

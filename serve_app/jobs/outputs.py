@@ -1,22 +1,32 @@
 """A finished job's files in the archive, before anybody hears that it is finished."""
 
-from serve_app.archive.archive import Archive
-from serve_app.archive.entries import Origin
+import asyncio
+import logging
+
+from serve_app.archive.archive import ILLUSTRATED, Archive
+from serve_app.archive.entries import Entry, Origin
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
+from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.media import Facts, MediaResult
 from serve_app.core.operations import Operation, Result, blobs_of, to_json
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.database.connection import Database
 
+logger = logging.getLogger(__name__)
+
 
 class OutputArchive:
-    """Enters what a job made. Doing it again for the same job changes nothing."""
+    """Enters what a job made. Doing it again for the same job changes nothing. Previews are made
+    afterwards, one at a time; those that a kill prevents, by the next sweep.
+    """
 
     def __init__(self, config: AppConfig, database: Database, blobs: FsspecBlobStore) -> None:
         self._archive = Archive(database, blobs, config.archive)
+        self._previews = asyncio.Semaphore(1)
+        self._making: set[asyncio.Task[None]] = set()
 
     async def record(self, job: Job, result: Result) -> dict[str, str]:
         """The public names of the result's files, by hash; empty while the archive is off."""
@@ -30,7 +40,22 @@ class OutputArchive:
             entry = await self._archive.record(blob, origin, position=position)
             if entry is not None:
                 files[blob.sha256] = entry.filename
+                self._illustrate_soon(entry)
         return files
+
+    def _illustrate_soon(self, entry: Entry) -> None:
+        if entry.type in ILLUSTRATED and entry.preview is None:
+            task = asyncio.create_task(self._illustrate(entry.filename))
+            # The loop itself keeps no task alive.
+            self._making.add(task)
+            task.add_done_callback(self._making.discard)
+
+    async def _illustrate(self, filename: str) -> None:
+        async with self._previews:
+            try:
+                await self._archive.illustrate(filename)
+            except AppError as error:
+                logger.warning("no preview of %s yet: %s", filename, error)
 
 
 def _origin(job: Job, facts: Facts) -> Origin:

@@ -46,6 +46,7 @@ async def made(context: Context, color: str = "red", **origin: Any) -> str:
     values = {"owner": "anonymous", "operation": "image.generate", "prompt": "a fox"} | origin
     entry = await context.archive.record(blob, Origin.model_validate(values))
     assert entry is not None
+    await context.archive.illustrate(entry.filename)
     return entry.filename
 
 

@@ -117,8 +117,13 @@ async def test_every_image_is_in_the_archive(client: httpx.AsyncClient) -> None:
         assert (file["prompt"], file["negative_prompt"]) == ("a red boat", "rain")
         assert (file["width"], file["height"]) == (64, 64)
         assert (file["model"], file["operation"]) == ("squares", "image.generation")
-        assert file["preview_url"]
     assert {file["seed"] for file in files} == {7, 8}
+    while not all(file["preview_url"] for file in files):
+        await asyncio.sleep(0.05)
+        files = (await client.get("/v1/archive?tag=boats")).json()["files"]
+    for file in files:
+        preview = await client.get(file["preview_url"])
+        assert (preview.status_code, preview.headers["content-type"]) == (200, "image/webp")
 
 
 async def test_a_job_that_nobody_waits_for(client: httpx.AsyncClient) -> None:

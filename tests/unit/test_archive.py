@@ -12,7 +12,7 @@ from PIL import Image
 
 from serve_app.archive.archive import Archive
 from serve_app.archive.entries import FILE_NAME, ArchiveQuery, ArchiveSettings, Entry, Origin
-from serve_app.archive.previews import look
+from serve_app.archive.previews import Look, look, measure
 from serve_app.archive.sweep import ArchiveSweep, Swept
 from serve_app.blobs.references import release
 from serve_app.blobs.store import FsspecBlobStore, filename
@@ -56,7 +56,8 @@ async def entered(
     blob = await blobs.write(chunks(png() if data is None else data))
     entry = await archive.record(blob, ORIGIN.model_copy(update=changes))
     assert entry is not None
-    return entry
+    await archive.illustrate(entry.filename)
+    return await archive.entry(entry.filename, owner=None)
 
 
 async def names(archive: Archive, **query: Any) -> list[str]:
@@ -90,6 +91,47 @@ async def test_a_preview_is_a_small_webp(archive: Archive, blobs: FsspecBlobStor
     data = b"".join([chunk async for chunk in blobs.read(preview)])
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.size) == ("WEBP", (512, 256))
+
+
+async def test_an_entry_does_not_wait_for_its_preview(
+    archive: Archive, blobs: FsspecBlobStore
+) -> None:
+    entry = await archive.record(await blobs.write(chunks(png())), ORIGIN)
+    assert entry is not None
+    assert (entry.preview, entry.width, entry.height) == (None, 800, 400)
+
+
+@on_both
+async def test_a_sweep_makes_the_previews_that_a_kill_prevented(
+    archive: Archive, blobs: FsspecBlobStore, database: Database
+) -> None:
+    good = await archive.record(await blobs.write(chunks(png())), ORIGIN)
+    bad = await archive.record(await blobs.write(chunks(png()[:-30]), mime="image/png"), ORIGIN)
+    assert good is not None
+    assert bad is not None
+    await ArchiveSweep(archive, database, blobs).sweep_once()
+    preview = (await archive.entry(good.filename, owner=None)).preview
+    assert preview is not None
+    assert (await archive.entry(bad.filename, owner=None)).preview is None
+    assert await archive.illustrate_all() == 0, "what cannot have one is not tried again"
+    await archive.delete(good.filename, owner=None)
+    assert await blobs.find(preview) is None
+
+
+async def test_a_preview_of_what_was_deleted_meanwhile_holds_nothing(
+    archive: Archive, blobs: FsspecBlobStore, database: Database
+) -> None:
+    entry = await archive.record(await blobs.write(chunks(png())), ORIGIN)
+    assert entry is not None
+    await archive.delete(entry.filename, owner=None)
+    await archive.illustrate(entry.filename)
+    assert await holders(database) == set()
+
+
+def test_sizes_are_known_without_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(png()[:-30])
+    assert measure(path, "image") == Look(width=800, height=400)
 
 
 async def test_sound_has_no_preview(archive: Archive, blobs: FsspecBlobStore) -> None:
