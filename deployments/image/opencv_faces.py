@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.face_swap import (
     ExtractedPictures,
     ExtractPictures,
@@ -38,16 +38,9 @@ class OpencvFaces:
         path: Path | None,  # noqa: ARG002
         blobs: BlobStore,
     ) -> None:
-        try:
-            import av  # noqa: F401 - found missing here rather than in the middle of a job
+        check_opencv(options.engine)
+        from deployments.image.face_finding import CascadeFinder
 
-            from deployments.image.face_finding import CascadeFinder
-        except ImportError as error:
-            raise BackendUnavailable(
-                "OpenCV or PyAV is not installed; install the local extra: "
-                "pip install 'polyphony[local]'",
-                provider=options.engine,
-            ) from error
         self._finder = CascadeFinder()
         self._blobs = blobs
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import CameraMovesOptions
@@ -28,15 +28,7 @@ class CameraMoves:
         path: Path | None,  # noqa: ARG002
         blobs: BlobStore,
     ) -> None:
-        try:
-            import av  # noqa: F401 - found missing here rather than in the middle of a job
-            import cv2  # noqa: F401
-        except ImportError as error:
-            raise BackendUnavailable(
-                "OpenCV or PyAV is not installed; install the local extra: "
-                "pip install 'polyphony[local]'",
-                provider=options.engine,
-            ) from error
+        check_opencv(options.engine)
         assert options.facts is not None
         self.video_facts: VideoFacts = options.facts
         self._blobs = blobs

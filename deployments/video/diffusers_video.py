@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+from deployments.opencv_library import check_opencv
 from deployments.video.diffusers_film import FilmMaking, Made
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
 from deployments.video.video_files import VideoFiles, stored_film
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
@@ -26,15 +26,7 @@ class DiffusersVideo:
         self, options: DiffusersVideoOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
         self.context_length: int | None = None
-        try:
-            import av  # noqa: F401 - found missing here rather than after a film was made
-            import cv2  # noqa: F401
-        except ImportError as error:
-            raise BackendUnavailable(
-                "OpenCV or PyAV is not installed; install the local extra: "
-                "pip install 'polyphony[local]'",
-                provider=options.engine,
-            ) from error
+        check_opencv(options.engine)
         self._options = options
         self._blobs = blobs
         self._checkpoint: VideoCheckpoint | None = VideoCheckpoint(options, model, path)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
 
 from deployments.image.image_decoding import check_pixels
 from deployments.video.camera import covered
-from deployments.video.flow_planes import Planes, PlanesBetween, dissolved
+from deployments.video.flow_planes import Planes, dissolved
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import (
     BT709,
@@ -34,6 +34,27 @@ from serve_app.core.message import Progress
 
 AS_GIVEN = 0.02
 """What is this near to a given frame, as a share of the way to the next one, is that frame."""
+
+
+class Motion(Protocol):
+    """What lies between two pictures of one size."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the second picture begins another shot."""
+        ...
+
+    def at(self, share: float) -> Planes:
+        """The picture at a share of the way from the first (0) to the second (1)."""
+        ...
+
+
+class MotionFinder(Protocol):
+    """How the pictures between two are made."""
+
+    def motion(self, first: Planes, second: Planes, colours: Colours) -> Motion:
+        """Of pictures whose planes stand for `colours`."""
+        ...
 
 
 class Still(NamedTuple):
@@ -102,15 +123,19 @@ def pair_source(first: Path, last: Path) -> Source:
 
 
 def interpolated(
-    source: Source, target: Path, request: InterpolateVideo, stop: Callable[[], bool]
+    source: Source,
+    target: Path,
+    request: InterpolateVideo,
+    finder: MotionFinder,
+    stop: Callable[[], bool],
 ) -> Iterator[Progress | InterpolatedFile]:
     """Progress in frames, last what was written; ends early when told to stop."""
     rate = rate_of(source.fps, request)
     expected = round((source.duration_s or 0) * rate)
     with ExitStack() as stack:
-        # Flow is sought while the frame before is encoded, and the next one decoded.
+        # Motion is sought while the frame before is encoded, and the next one decoded.
         stills = stack.enter_context(closing(ahead(source.frames)))
-        made = between(stills, rate, fps=source.fps, has_cuts=source.has_cuts)
+        made = between(source._replace(frames=stills), rate, finder)
         frames = stack.enter_context(closing(ahead(made)))
         writer = stack.enter_context(
             VideoWriter(
@@ -148,20 +173,18 @@ def rate_of(fps: float, request: InterpolateVideo) -> Fraction:
     return rate
 
 
-def between(
-    stills: Iterator[Still], rate: Fraction, *, fps: float, has_cuts: bool
-) -> Generator[Planes]:
+def between(source: Source, rate: Fraction, finder: MotionFinder) -> Generator[Planes]:
     """The frame at each tick of the new rate. The last of the given ones is shown as long as the
-    one before it, a single one as its `fps` says.
+    one before it, a single one as the source's `fps` says.
     """
     tick = 0
-    lasts_s = 1 / fps
-    held = next(stills)
-    for still in stills:
+    lasts_s = 1 / source.fps
+    held = next(source.frames)
+    for still in source.frames:
         if still.at_s <= held.at_s:
             continue
         lasts_s = still.at_s - held.at_s
-        way = _Way(held, still, has_cuts=has_cuts)
+        way = _Way(held, still, source, finder)
         while (share := (tick / rate - held.at_s) / lasts_s) < 1 - AS_GIVEN:
             yield way.at(float(share))
             tick += 1
@@ -174,18 +197,19 @@ def between(
 class _Way:
     """From one given frame to the next; nothing is looked for before it is needed."""
 
-    def __init__(self, first: Still, second: Still, *, has_cuts: bool) -> None:
+    def __init__(self, first: Still, second: Still, source: Source, finder: MotionFinder) -> None:
         self._first, self._second = first.planes, second.planes
-        self._has_cuts = has_cuts
-        self._between: PlanesBetween | None = None
+        self._source, self._finder = source, finder
+        self._motion: Motion | None = None
 
     def at(self, share: float) -> Planes:
         if share < AS_GIVEN:
             return self._first
-        self._between = self._between or PlanesBetween(self._first, self._second)
-        if not self._between.is_cut:
-            return self._between.at(share)
-        if self._has_cuts:
+        if self._motion is None:
+            self._motion = self._finder.motion(self._first, self._second, self._source.colours)
+        if not self._motion.is_cut:
+            return self._motion.at(share)
+        if self._source.has_cuts:
             return self._first if share < 0.5 else self._second
         return dissolved(self._first, self._second, share)
 

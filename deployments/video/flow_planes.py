@@ -4,11 +4,13 @@ Both are carried to the time between, and what only one of them shows is taken f
 H. Jiang et al., "Super SloMo" (CVPR 2018).
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+
+from deployments.video.video_decoding import Colours
 
 Plane = np.ndarray[Any, np.dtype[np.uint8]]
 Field = np.ndarray[Any, np.dtype[np.float32]]
@@ -41,8 +43,21 @@ class Planes(NamedTuple):
     v: Plane
 
 
+class FlowFinder:
+    """A MotionFinder."""
+
+    def motion(
+        self,
+        first: Planes,
+        second: Planes,
+        colours: Colours,  # noqa: ARG002 - luma is followed, whatever its colours
+    ) -> "PlanesBetween":
+        """See MotionFinder."""
+        return PlanesBetween(first, second)
+
+
 class PlanesBetween:
-    """What lies between two pictures of one size."""
+    """A Motion."""
 
     def __init__(self, first: Planes, second: Planes) -> None:
         self._first, self._second = first, second
@@ -54,9 +69,9 @@ class PlanesBetween:
         self._new = _straying(self._back, self._forth, self._grid)
         self._grey = grey
 
-    @property
+    @cached_property
     def is_cut(self) -> bool:
-        """Whether the second picture begins another shot."""
+        """See Motion."""
         first, second = self._grey
         left = _difference(first, _moved(second, self._grid + self._forth))
         if max(float(self._left.mean()), float(self._new.mean())) > CUT_STRAYING:
@@ -64,7 +79,7 @@ class PlanesBetween:
         return left > max(CUT_LEFT, CUT_LEFT_SHARE * _difference(first, second))
 
     def at(self, share: float) -> Planes:
-        """The picture at a share of the way from the first (0) to the second (1)."""
+        """See Motion."""
         forth = _from_between(self._forth, share, self._grid)
         back = _from_between(self._back, 1 - share, self._grid)
         # What is seen of one picture and hidden in the other is taken from the one alone.

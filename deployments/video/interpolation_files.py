@@ -1,0 +1,75 @@
+"""An interpolation from stored media to a stored film, whatever makes the frames between."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from deployments.video.film_interpolation import (
+    InterpolatedFile,
+    MotionFinder,
+    film_source,
+    interpolated,
+    pair_source,
+)
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.interpolation import (
+    InterpolatedVideo,
+    InterpolateVideo,
+    InterpolationEvent,
+)
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.streams import closing
+from serve_app.core.threads import in_thread
+
+
+async def interpolation_events(
+    request: InterpolateVideo, finder: MotionFinder, blobs: BlobStore, *, engine: str
+) -> AsyncGenerator[InterpolationEvent]:
+    """See Interpolator; `engine` is what the result is said to be made by."""
+    made: InterpolatedFile | None = None
+    with tempfile.TemporaryDirectory(prefix="interpolate-") as folder:
+        target = Path(folder) / "interpolated.mp4"
+        async with AsyncExitStack() as stack:
+            paths = [
+                await stack.enter_async_context(blobs.local_file(blob)) for blob in _given(request)
+            ]
+            work = in_thread(lambda stop: _written(request, paths, target, finder, stop))
+            async with closing(work):
+                async for item in work:
+                    if isinstance(item, Progress):
+                        yield item
+                    else:
+                        made = item
+        assert made is not None
+        blob = await blobs.write_file(target, mime="video/mp4")
+    yield InterpolatedVideo(video=blob, engine=engine, **made._asdict())
+
+
+def _given(request: InterpolateVideo) -> list[Blob]:
+    """The film, or the two pictures. InvalidRequest for neither and for one picture alone."""
+    if request.video is not None:
+        return [request.video]
+    if request.init_image is None and request.end_image is None:
+        raise InvalidRequest("video: give a video, or init_image and end_image", param="video")
+    for name, blob in (("init_image", request.init_image), ("end_image", request.end_image)):
+        if blob is None:
+            raise InvalidRequest(
+                f"{name}: two pictures are needed, init_image and end_image", param=name
+            )
+    return [blob for blob in (request.init_image, request.end_image) if blob is not None]
+
+
+def _written(
+    request: InterpolateVideo,
+    paths: list[Path],
+    target: Path,
+    finder: MotionFinder,
+    stop: Callable[[], bool],
+) -> Iterator[Progress | InterpolatedFile]:
+    if request.video is not None:
+        source = film_source(paths[0], request.max_duration_s)
+    else:
+        source = pair_source(*paths)
+    yield from interpolated(source, target, request, finder, stop)
