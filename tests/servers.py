@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,64 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[DatabaseServer]:
     """A Postgres that trusts this machine. It refuses to run as root, so that `nobody` runs it."""
+    with _cluster() as cluster, cluster.running() as process:
+        yield DatabaseServer(cluster.port, process)
+
+
+@pytest.fixture(scope="module")
+def stoppable_postgres() -> Iterator["StoppablePostgres"]:
+    """A Postgres of its own, which is running."""
+    with _cluster() as cluster:
+        server = StoppablePostgres(cluster)
+        server.start()
+        yield server
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The files of a Postgres, and how it is started."""
+
+    port: int
+    command: Sequence[str]
+    user: str | None
+    folder: str
+
+    @contextmanager
+    def running(self) -> Iterator["subprocess.Popen[bytes]"]:
+        with _running(self.command, port=self.port, user=self.user, cwd=self.folder) as process:
+            _until_it_answers(self.port)
+            yield process
+
+
+class StoppablePostgres:
+    """A Postgres that goes away and comes back with everything it had."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._running = ExitStack()
+        self._server: DatabaseServer | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        process = self._running.enter_context(self._cluster.running())
+        self._server = DatabaseServer(self._cluster.port, process)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Returns when it has ended: with its connections cut, or without any order (`at_once`)."""
+        if self._server is not None and at_once:
+            self._server.process.send_signal(signal.SIGQUIT)
+        self._running.close()
+        self._server = None
+
+    def new_database(self, name: str) -> str:
+        """See DatabaseServer."""
+        assert self._server is not None
+        return self._server.new_database(name)
+
+
+@contextmanager
+def _cluster() -> Iterator[Cluster]:
     homes = sorted(Path(POSTGRES_HOMES).glob("*/bin/initdb"))
     if not homes:
         pytest.skip("Postgres is not installed (Debian package postgresql)")
@@ -91,10 +149,7 @@ def postgres() -> Iterator[DatabaseServer]:
             "fsync=off",
         )
         options = [part for setting in settings for part in ("-c", setting)]
-        command = (str(home / "postgres"), "-D", data, *options)
-        with _running(command, port=port, user=user, cwd=folder) as process:
-            _until_it_answers(port)
-            yield DatabaseServer(port, process)
+        yield Cluster(port, (str(home / "postgres"), "-D", data, *options), user, folder)
 
 
 @contextmanager

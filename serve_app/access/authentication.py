@@ -18,7 +18,7 @@ from serve_app.access.sign_in import SignIn
 from serve_app.access.tokens import ROLE_SCOPES, Principal, Scope, WebSession, presented_token
 from serve_app.access.web_sessions import cookie_name
 from serve_app.core.config import AppConfig
-from serve_app.core.errors import Forbidden, Unauthenticated
+from serve_app.core.errors import Forbidden, Unauthenticated, Unavailable
 from serve_app.database.connection import Database
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,10 +57,16 @@ class Access:
     ) -> Principal | None:
         """The principal of the first carrier present, or None without one or for one that is
         unknown, which never falls through to the next carrier. The cookie is the last carrier.
+        Unavailable where a credential is needed and the database that may know it does not answer.
         """
         token = presented_token(headers)
         if token is not None:
-            return await self.known.token(token)
+            try:
+                return await self.known.token(token)
+            except Unavailable:
+                if self.required:
+                    raise
+                return None
         if "cookie" not in headers:
             return None
         web = await self.web_session(headers, self.caller(headers, peer, scheme=scheme))

@@ -38,6 +38,8 @@ LOOK_FIRST_S = 4.0
 """A revocation is seen within 5 s: older knowledge than this is not used before a look."""
 LOOK_FOR_UNKNOWN_S = 0.5
 PATIENCE_S = 1.0
+RETRY_AFTER_S = 5
+UNKNOWN = "the database does not answer, so that this credential cannot be checked; try again"
 SESSION_CACHE_S = 60.0
 MOST_SESSIONS = 10_000
 
@@ -95,13 +97,17 @@ class KnownCredentials:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def token(self, token: str) -> Principal | None:
-        """The principal of a token, None for one that is unknown, revoked or expired."""
+        """The principal of a token, None for one that is unknown, revoked or expired. Unavailable
+        when it is not known here and the database does not say.
+        """
         await self._stay_fresh()
         digest = token_digest(token)
         known = self._find(digest)
         if known is None and self._ticks() - self._looked_at >= LOOK_FOR_UNKNOWN_S:
-            await self._wait_for(self._begin_look())
+            has_looked = await self._wait_for(self._begin_look())
             known = self._find(digest)
+            if known is None and not has_looked:
+                raise Unavailable(UNKNOWN, retry_after_s=RETRY_AFTER_S)
         if known is None:
             return None
         self._note_use(known)
@@ -157,11 +163,15 @@ class KnownCredentials:
             self._look_task = self._start(self.look())
         return self._look_task
 
-    async def _wait_for(self, task: "asyncio.Task[None]") -> None:
-        """For a while: a database that is down must not hold up every request."""
+    async def _wait_for(self, task: "asyncio.Task[None]") -> bool:
+        """Whether the look has succeeded within a while: a database that is down must not hold up
+        every request.
+        """
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
-        if not done or task.exception() is not None:
+        has_looked = bool(done) and task.exception() is None
+        if not has_looked:
             self._patient_from = self._ticks() + LOOK_EVERY_S
+        return has_looked
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work)

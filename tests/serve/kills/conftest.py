@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from serve_app.launch.processes import adopt_orphans, descendants, kill_descenda
 
 ROOT = Path(__file__).parents[3]
 DELAY_S = 1.0
+NO_TOKENS: Mapping[str, str] = {}
 SECRET = "the callback secret"
 PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation", "image-to-video")
 
@@ -32,8 +33,17 @@ def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, 
 class Server:
     """`python -m serve_app` in a directory, started, killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        environment: Mapping[str, str] = NO_TOKENS,
+        **sections: Mapping[str, object],
+    ) -> None:
+        """`sections` are added to those of the configuration."""
         self._directory = directory
+        self._environment = environment
+        self._sections = sections
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
         self.data = directory / "data"
@@ -44,6 +54,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when the server says that it is ready."""
+        own = {"PYTHONPATH": str(ROOT), "CALLBACK_SECRET": SECRET, **self._environment}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         self._others = descendants(os.getpid())
         log = self._directory / "log"
@@ -51,7 +62,7 @@ class Server:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "serve_app", "--config", "config.yaml"),
                 cwd=self._directory,
-                env=environment | {"PYTHONPATH": str(ROOT), "CALLBACK_SECRET": SECRET},
+                env=environment | own,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -89,7 +100,7 @@ class Server:
             time.sleep(0.05)
 
     def _write_config(self) -> None:
-        args = {
+        args: dict[str, Any] = {
             "auth": {"required": False},
             "storage": {"data_dir": str(self.data)},
             "jobs": {
@@ -107,10 +118,13 @@ class Server:
                 family("camera", "video", self.diary),
                 family("between", "interpolation", self.diary),
                 family("large", "upscaling", self.diary),
+                family("deep", "depth", self.diary),
                 family("media", "media", self.diary),
             ],
             "pipelines": [{"name": name} for name in PIPELINES],
         }
+        for name, section in self._sections.items():
+            args[name] = {**args.get(name, {}), **section}
         application = {
             "name": "default",
             "import_path": "serve_app.build:build",
