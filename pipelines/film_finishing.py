@@ -8,6 +8,7 @@ from pipelines.film_parts import FilmParts
 from pipelines.film_words import FilmWords, SpokenLine, in_translation, said
 from pipelines.parallel import tried
 from pipelines.utterances import uttered
+from serve_app.core.depth import ConvertToStereo, StereoVideo
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.film_finish import (
     BURN,
@@ -16,6 +17,7 @@ from serve_app.core.film_finish import (
     LINE_GAP_S,
     SOUND,
     SPEAK,
+    STEREO,
     SUBTITLE,
     UPSCALE,
     FilmFinish,
@@ -42,6 +44,7 @@ FIELDS = {
     UPSCALE: "upscale_output",
     DUB: "dub_video",
     BURN: "burn_subtitles",
+    STEREO: "convert_to_3d",
 }
 """What a step is called in requests."""
 
@@ -82,6 +85,8 @@ class FilmFinishing:
         film, heard = await self._with_sound(film)
         film, heard = await self._dubbed(film, heard)
         film, subtitles = await self._subtitled(film, heard)
+        # Last, so that what is drawn into the picture is seen by each eye in its place.
+        film = await self._for_two_eyes(film)
         return FinishedFilm(film, subtitles, tuple(dict.fromkeys(self._warnings)))
 
     async def _with_more_frames(self, film: GeneratedVideo) -> GeneratedVideo:
@@ -115,7 +120,7 @@ class FilmFinishing:
         return film if made is None else self._changed(film, made)
 
     def _changed(
-        self, film: GeneratedVideo, made: InterpolatedVideo | UpscaledVideo
+        self, film: GeneratedVideo, made: InterpolatedVideo | UpscaledVideo | StereoVideo
     ) -> GeneratedVideo:
         self._warnings += made.warnings
         names = ("video", "size", "fps", "num_frames", "duration_s")
@@ -219,6 +224,17 @@ class FilmFinishing:
             return film
         self._warnings += made.warnings
         return film.model_copy(update={"video": made.video})
+
+    async def _for_two_eyes(self, film: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.stereo
+        if asked is None:
+            return film
+        operation = ConvertToStereo(model=asked.model, video=film.video, method=asked.method)
+        events = self._parts.depth.convert_to_stereo
+        made = await self._step(
+            STEREO, lambda name: result_of(self._stage, name, events(operation), StereoVideo)
+        )
+        return film if made is None else self._changed(film, made)
 
     async def _step(
         self, step: str, work: Callable[[str], Awaitable[T]], *, field: str | None = None

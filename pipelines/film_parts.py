@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serve_app.core.chat import ChatModel
+from serve_app.core.depth import DepthEstimator
 from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.interpolation import Interpolator
 from serve_app.core.media import BlobStore
@@ -23,6 +24,7 @@ class FilmParts:
     video: VideoModel
     interpolation: Interpolator
     upscaling: Upscaler
+    depth: DepthEstimator
     speech: SpeechModel
     transcription: TranscriptionModel
     chat: ChatModel

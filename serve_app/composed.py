@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.depth import ConvertToStereo, DepthEvent, EstimateDepth, StereoEvent
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
@@ -124,3 +125,18 @@ class CatalogInterpolation:
     def interpolate(self, request: InterpolateVideo) -> AsyncIterator[InterpolationEvent]:
         """See Interpolator."""
         return self._models.interpolation(request.model).runs.interpolate(request)
+
+
+class CatalogDepth:
+    """A DepthEstimator over every model of the catalog that estimates depth."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def estimate_depth(self, request: EstimateDepth) -> AsyncIterator[DepthEvent]:
+        """See DepthEstimator."""
+        return self._models.depth(request.model).runs.estimate_depth(request)
+
+    def convert_to_stereo(self, request: ConvertToStereo) -> AsyncIterator[StereoEvent]:
+        """See DepthEstimator."""
+        return self._models.depth(request.model).runs.convert_to_stereo(request)

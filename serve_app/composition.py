@@ -99,6 +99,7 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
         video=composed.CatalogVideo(models),
         interpolation=composed.CatalogInterpolation(models),
         upscaling=composed.CatalogUpscaling(models),
+        depth=composed.CatalogDepth(models),
         speech=composed.CatalogSpeech(models),
         transcription=composed.CatalogTranscription(models),
         chat=composed.CatalogChat(models),

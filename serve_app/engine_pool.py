@@ -209,6 +209,7 @@ class EnginePool:
             raise failure from error
         ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
         ready["video"] = getattr(engine, "video_facts", None)
+        ready["depth_method"] = getattr(engine, "depth_method", None)
         slot.loads += 1
         report(slot.status.model_copy(update=ready))
         logger.info("model %r is loaded", slot.model.id)

@@ -54,7 +54,7 @@ def locate(
     revision is had by naming it. Files that came whole are kept when a download is cut off. Raises
     BackendUnavailable, naming cause and remedy, within seconds when no hub can be reached.
     """
-    local = _local_path(source, data_dir)
+    local = local_path(source, data_dir)
     if local is not None:
         return local
     if source.startswith(("/", ".", "~")):
@@ -83,7 +83,8 @@ class _Asked:
         }
 
 
-def _local_path(source: str, data_dir: Path) -> Path | None:
+def local_path(source: str, data_dir: Path) -> Path | None:
+    """Where a source is that is a path; None for others, and where nothing is."""
     for path in (Path(source).expanduser(), data_dir / source):
         if path.exists():
             return path.absolute()

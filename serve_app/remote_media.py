@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from serve_app.core.captioning import DescribeImage, DescriptionEvent
-from serve_app.core.depth import DepthEvent, EstimateDepth
+from serve_app.core.depth import ConvertToStereo, DepthEvent, EstimateDepth, StereoEvent
 from serve_app.core.diarization import DiarizationEvent, Diarize
 from serve_app.core.face_swap import (
     ExtractedPictures,
@@ -125,6 +125,10 @@ class RemoteDepth(Remote):
     def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
         """See DepthEstimator."""
         return self._stream("estimate_depth", request.model, request)
+
+    def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
+        """See DepthEstimator."""
+        return self._stream("convert_to_stereo", request.model, request)
 
 
 class RemoteCaptions(Remote):

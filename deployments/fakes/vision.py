@@ -13,7 +13,13 @@ from deployments.image.image_encoding import saved_png
 from deployments.image.image_tiles import Enlarged
 from deployments.image.picture_upscaling import PictureUpscaling
 from serve_app.core.captioning import DescribeImage, DescriptionEvent, ImageDescription
-from serve_app.core.depth import DepthEvent, DepthMap, EstimateDepth
+from serve_app.core.depth import (
+    ConvertToStereo,
+    DepthEvent,
+    DepthMap,
+    EstimateDepth,
+    StereoEvent,
+)
 from serve_app.core.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
@@ -66,6 +72,23 @@ class FakeDepth(FakeEngine):
             blob = await self.blobs.write_file(target, mime="image/png")
         size = Size(width=image.width, height=image.height)
         yield DepthMap(depth=blob, size=size, warnings=picture.warnings)
+
+    async def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
+        """As `estimate_depth`, every frame."""
+        import numpy as np
+
+        from deployments.video.stereo_film import StereoConversion
+
+        conversion = StereoConversion(
+            lambda image: np.asarray(image.convert("L"), dtype=np.float32),
+            method=None,
+            blobs=self.blobs,
+        )
+        async with self.working("convert_to_stereo", request.video.sha256):
+            events = conversion.convert_to_stereo(request)
+            async with closing(events):
+                async for event in events:
+                    yield event
 
 
 class FakeCaptions(FakeEngine):

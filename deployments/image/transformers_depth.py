@@ -1,8 +1,7 @@
 """Depth with any checkpoint that `AutoModelForDepthEstimation` loads: Depth Anything, DPT, ZoeDepth
-and their kin.
+and their kin; of pictures, and of the frames of films.
 """
 
-import inspect
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from deployments.image.image_decoding import decoded_picture
 from deployments.image.image_encoding import saved_png
+from deployments.image.padded_depth import without_padding
 from deployments.transformers_checkpoint import (
     check_complete,
     device_of,
@@ -25,13 +25,20 @@ from deployments.transformers_checkpoint import (
     loading_arguments,
 )
 from serve_app.core.config import Model
-from serve_app.core.depth import DepthEvent, DepthMap, EstimateDepth
+from serve_app.core.depth import (
+    METHODS,
+    ConvertToStereo,
+    DepthEvent,
+    DepthMap,
+    EstimateDepth,
+    StereoEvent,
+)
 from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import TransformersOptions
 from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.threads import in_thread, in_turn
 
 DISTANCE_TYPES = frozenset({"zoedepth", "glpn", "depth_pro", "prompt_depth_anything", "tipsv2_dpt"})
 """Architectures whose processed output is a distance; DPT and Depth Anything have both kinds."""
@@ -70,6 +77,7 @@ class TransformersDepth:
         )
         self._network: Any = network.to(device).eval()
         self._tells_distance = tells_distance(network.config, options)
+        self.depth_method = METHODS.get(network.config.model_type)
         self._blobs = blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="depth")
 
@@ -98,6 +106,21 @@ class TransformersDepth:
             blob = await self._blobs.write_file(target, mime="image/png")
         yield DepthMap(depth=blob, size=made[0], warnings=made[1])
 
+    def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
+        """See DepthEstimator."""
+        from deployments.video.stereo_film import StereoConversion
+
+        conversion = StereoConversion(
+            lambda image: in_turn(self._thread, lambda: self._nearness(image)),
+            method=self.depth_method,
+            blobs=self._blobs,
+        )
+        return conversion.convert_to_stereo(request)
+
+    def _nearness(self, image: Image.Image) -> Numbers:
+        depth = self._depth(image)
+        return inverted(depth) if self._tells_distance else depth
+
     def _made(
         self, source: Path, target: Path, request: EstimateDepth
     ) -> Iterator[Progress | tuple[Size, tuple[str, ...]]]:
@@ -120,13 +143,18 @@ class TransformersDepth:
         outputs = self._network(**inputs)
         outputs.predicted_depth = outputs.predicted_depth.float()
         size = (image.height, image.width)
-        arguments: dict[str, Any] = {"target_sizes": [size]}
-        post_process = self._processor.post_process_depth_estimation
-        if "source_sizes" in inspect.signature(post_process).parameters:
-            arguments["source_sizes"] = [(seen.height, seen.width)]
-        (found,) = post_process(outputs, **arguments)
+        if self.depth_method == "zoe":
+            found = without_padding(
+                outputs.predicted_depth,
+                (seen.height, seen.width),
+                size,
+                is_padded=bool(self._processor.do_pad),
+            )
+        else:
+            post_process = self._processor.post_process_depth_estimation
+            found = post_process(outputs, target_sizes=[size])[0]["predicted_depth"]
         # Processors squeeze sides of one pixel away.
-        return found["predicted_depth"].float().reshape(size).cpu().numpy()  # type: ignore[no-any-return]
+        return np.asarray(found.float().reshape(size).cpu().numpy(), dtype=np.float32)
 
 
 def tells_distance(config: Any, options: TransformersOptions) -> bool:
@@ -142,6 +170,13 @@ def tells_distance(config: Any, options: TransformersOptions) -> bool:
     return config.model_type in DISTANCE_TYPES
 
 
+def inverted(distances: Numbers) -> Numbers:
+    """As relative models tell depth; what is no number is far."""
+    farthest = max(float(np.nanmax(distances, initial=0)), 1e-6)
+    known = np.clip(np.nan_to_num(distances, nan=farthest), farthest / DYNAMIC_RANGE, farthest)
+    return (1 / known).astype(np.float32)
+
+
 def as_brightness(
     depth: Numbers, *, tells_distance: bool
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -149,9 +184,7 @@ def as_brightness(
     numbers are that relative models give; what is no number is far.
     """
     if tells_distance:
-        farthest = max(float(np.nanmax(depth, initial=0)), 1e-6)
-        distance = np.clip(np.nan_to_num(depth, nan=farthest), farthest / DYNAMIC_RANGE, farthest)
-        depth = (1 / distance).astype(np.float32)
+        depth = inverted(depth)
     is_known = np.isfinite(depth)
     if not is_known.any() or np.ptp(depth[is_known]) <= 0:
         flat = np.zeros(depth.shape, np.uint8)

@@ -5,7 +5,7 @@ A film takes no more memory than a few of its frames and what the encoder looks 
 
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,12 +19,12 @@ from deployments.image.image_tiles import Enlarged
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import MAX_PIXELS, Film, Pixels, Shown, probed, shown_frames
 from deployments.video.video_encoding import VideoWriter, even_size
-from serve_app.core.errors import BackendUnavailable, Cancelled, PayloadTooLarge
+from serve_app.core.errors import Cancelled, PayloadTooLarge
 from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.streams import closing as async_closing
-from serve_app.core.threads import UNLOADED, in_thread
+from serve_app.core.threads import in_thread, in_turn
 from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
 
 Stop = Callable[[], bool]
@@ -91,14 +91,7 @@ class EnlargedFrames:
         image = Image.fromarray(shown.pixels())
         size = (film.size.width, film.size.height)
         image = image if image.size == size else image.resize(size)
-        try:
-            running = self._executor.submit(self._enlarged, image, factor, stop)
-        except RuntimeError:
-            raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
-        try:
-            made = running.result()
-        except CancelledError:
-            raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        made = in_turn(self._executor, lambda: self._enlarged(image, factor, stop))
         return Scaled(pixels=np.asarray(made.image), warnings=made.warnings)
 
     def _enlarged(self, image: Image.Image, factor: int, stop: Stop) -> Enlarged:
@@ -177,7 +170,7 @@ def scaled(
             if stop():
                 return
             warnings |= dict.fromkeys(made.warnings)
-            _write(writer, made, at_s)
+            write_scaled(writer, made, at_s)
             done = writer.num_frames
             yield Progress(phase="upscale", current=done, total=max(film.num_frames or 0, done))
         writer.finish()
@@ -211,7 +204,8 @@ def film_warnings(film: Film) -> list[str]:
     return warnings
 
 
-def _write(writer: VideoWriter, made: Scaled, at_s: float) -> None:
+def write_scaled(writer: VideoWriter, made: Scaled, at_s: float) -> None:
+    """The next frame of a film whose frames have times."""
     if made.pixels is None:
         writer.write_frame(made.frame, at_s=at_s)
     else:

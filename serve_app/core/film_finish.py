@@ -1,7 +1,8 @@
-"""What is done with a film once it is made: frames, size, sound, language, subtitles."""
+"""What is done with a film once it is made: frames, size, sound, language, subtitles, two eyes."""
 
 from pydantic import Field
 
+from serve_app.core.depth import DepthMethod
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.speech import CloneSpeech, Speak
@@ -10,8 +11,16 @@ from serve_app.core.video_dub import Dubbing
 from serve_app.core.video_subtitles import Subtitling
 
 INTERPOLATE, UPSCALE, SPEAK, SOUND = "interpolate", "upscale", "speak", "add-sound"
-DUB, SUBTITLE, BURN = "dub", "subtitle", "burn-subtitles"
-WEIGHTS = {INTERPOLATE: 2.0, UPSCALE: 4.0, SPEAK: 1.0, SOUND: 0.5, DUB: 4.0, SUBTITLE: 2.0}
+DUB, SUBTITLE, BURN, STEREO = "dub", "subtitle", "burn-subtitles", "stereo"
+WEIGHTS = {
+    INTERPOLATE: 2.0,
+    UPSCALE: 4.0,
+    SPEAK: 1.0,
+    SOUND: 0.5,
+    DUB: 4.0,
+    SUBTITLE: 2.0,
+    STEREO: 4.0,
+}
 LINE_GAP_S = 0.1
 """Between a line and the next one, where that has no time of its own."""
 
@@ -42,6 +51,13 @@ class LargerFrames(Message):
     allows_resize: bool = False
 
 
+class TwoEyes(Message):
+    """Show the film to two eyes; see ConvertToStereo."""
+
+    model: str
+    method: DepthMethod | None = None
+
+
 class FilmFinish(Message):
     """The steps, done in this order, each a stage; one that fails leaves the film as it was.
     `audio` is heard from the beginning on, `lines` are spoken over it. With `keeps_sound` what the
@@ -57,6 +73,7 @@ class FilmFinish(Message):
     subtitles: Subtitling | None = None
     writes_subtitles: bool = False
     burns_subtitles: bool = False
+    stereo: TwoEyes | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -69,6 +86,7 @@ class FilmFinish(Message):
             DUB: self.dubbing,
             SUBTITLE: self.subtitles,
             BURN: self.burns_subtitles,
+            STEREO: self.stereo,
         }
         return tuple(name for name, step in asked.items() if step)
 

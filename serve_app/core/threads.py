@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from typing import TypeVar, cast
 
 from serve_app.core.errors import BackendUnavailable
@@ -74,6 +74,20 @@ async def pushed(
         if not running.cancelled():
             # An error that nobody waits for any more must not be reported as lost.
             running.exception()
+
+
+def in_turn(executor: Executor, work: Callable[[], T]) -> T:
+    """What `work` returns, done in the executor while the calling thread waits. BackendUnavailable
+    when the executor is shut down, before or after the call.
+    """
+    try:
+        running = executor.submit(work)
+    except RuntimeError:
+        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+    try:
+        return running.result()
+    except CancelledError:
+        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
 
 
 def called_back(

@@ -123,9 +123,11 @@ async def test_every_step_is_a_stage_in_its_order(studio: Studio) -> None:
         dub_target_lang="de",
         generate_subtitles=True,
         burn_subtitles=True,
+        convert_to_3d=True,
     ) == [
         "generate",
         *("interpolate", "upscale", "speak", "add-sound", "dub", "subtitle", "burn-subtitles"),
+        "stereo",
     ]
 
 
@@ -391,6 +393,8 @@ async def test_bad_requests(
     [
         ("interpolation", {"interpolate_output": True}, "interpolate_output"),
         ("upscaling", {"upscale_output": True}, "upscale_output"),
+        ("depth", {"convert_to_3d": True}, "convert_to_3d"),
+        ("depth", {"convert_to_3d": True, "depth_method": "midas"}, "convert_to_3d"),
         ("speech", {"tts_text": "hello"}, "tts_text"),
         ("speech", {"dialogs": [HELLO]}, "dialogs[0].text"),
         (

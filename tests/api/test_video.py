@@ -352,7 +352,6 @@ async def test_a_keyframe_is_drawn_when_it_is_always_wanted(studio: Studio) -> N
         ({"sync_audio": True}, "sync_audio"),
         ({"lip_sync": True, "lip_sync_method": "wav2lip"}, "lip_sync"),
         ({"dialogs": [{"text": "hello", "lip_sync": True}]}, "dialogs[0].lip_sync"),
-        ({"convert_to_3d": True, "depth_method": "zoe"}, "convert_to_3d"),
     ],
 )
 async def test_what_nobody_can_do_is_refused_before_work_starts(

@@ -11,6 +11,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from transformers.modeling_outputs import DepthEstimatorOutput
 
+from deployments.image.padded_depth import without_padding
 from deployments.image.transformers_depth import TransformersDepth, as_brightness, seen_size
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
@@ -24,6 +25,7 @@ from tests.engine.tiny_vision import (
     picture_of,
     save_depth_anything,
     save_dpt,
+    save_zoedepth,
     stored,
 )
 from tests.pictures import huge_png, png
@@ -45,6 +47,11 @@ def metric(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_dpt(tmp_path_factory.mktemp("dpt"))
+
+
+@pytest.fixture(scope="session")
+def zoe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_zoedepth(tmp_path_factory.mktemp("zoe"))
 
 
 @pytest.fixture
@@ -77,7 +84,7 @@ async def depth_of(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (300, 1), (37, 53), (640, 100)])
-@pytest.mark.parametrize("kind", ["relative", "metric", "dpt"])
+@pytest.mark.parametrize("kind", ["relative", "metric", "dpt", "zoe"])
 async def test_the_inputs_size(
     kind: str, size: tuple[int, int], blobs: FsspecBlobStore, request: pytest.FixtureRequest
 ) -> None:
@@ -104,6 +111,7 @@ class Told:
         ("relative", {}, False),
         ("dpt", {}, False),
         ("metric", {}, True),
+        ("zoe", {}, True),
         ("relative", {"measures": "distance"}, True),
         ("metric", {"measures": "inverse"}, False),
     ],
@@ -124,6 +132,33 @@ async def test_near_is_bright_whatever_the_model_measures(
     row = row if is_left_near else row[::-1]
     assert (row[0], row[-1]) == (255, 0)
     assert (np.diff(row) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("relative", "depth-anything"),
+        ("metric", "depth-anything"),
+        ("dpt", "midas"),
+        ("zoe", "zoe"),
+    ],
+)
+async def test_what_a_model_is_called(
+    kind: str, method: str, blobs: FsspecBlobStore, request: pytest.FixtureRequest
+) -> None:
+    assert engine_of(request.getfixturevalue(kind), blobs).depth_method == method
+
+
+def test_borders_are_taken_off() -> None:
+    # ZoeDepth adds 3 * sqrt(side / 2): 24 pixels to 128 of height, 12 to 32 of width.
+    columns = torch.linspace(0, 55, 56).expand(1, 176, 56)
+    rows = torch.linspace(0, 175, 176)[:, None].expand(1, 176, 56)
+    found = without_padding(columns, (128, 32), (128, 32), is_padded=True)
+    assert torch.allclose(found, torch.linspace(12, 43, 32).expand(128, 32), atol=1e-4)
+    found = without_padding(rows, (128, 32), (64, 32), is_padded=True)
+    assert torch.allclose(found[1:-1, 0], torch.linspace(26.5, 148.5, 62), atol=0.01)
+    found = without_padding(columns, (176, 56), (176, 56), is_padded=False)
+    assert torch.allclose(found, columns[0], atol=1e-4)
 
 
 async def test_a_dpt_head_with_a_projection_tells_distance(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import (
+    BeitConfig,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipForQuestionAnswering,
@@ -22,7 +23,10 @@ from transformers import (
     Swin2SRConfig,
     Swin2SRForImageSuperResolution,
     Swin2SRImageProcessorPil,
+    ZoeDepthConfig,
+    ZoeDepthForDepthEstimation,
 )
+from transformers.models.zoedepth.image_processing_pil_zoedepth import ZoeDepthImageProcessorPil
 
 from serve_app.core.media import Blob, BlobStore
 from tests.engine.tiny_encoders import WORDS, word_tokenizer
@@ -118,6 +122,34 @@ def save_dpt(folder: Path, **fields: Any) -> Path:
     )
     DPTForDepthEstimation(config).save_pretrained(folder)
     DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def save_zoedepth(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = ZoeDepthConfig(
+        backbone_config=BeitConfig(
+            image_size=32,
+            patch_size=8,
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=16,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+            reshape_hidden_states=False,
+            use_relative_position_bias=True,
+        ),
+        neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=8,
+        bottleneck_features=8,
+        num_relative_features=4,
+        num_attractors=[2, 2, 2, 2],
+        bin_embedding_dim=8,
+        bin_configurations=[{"name": "nyu", "n_bins": 8, "min_depth": 1e-3, "max_depth": 10.0}],
+    )
+    ZoeDepthForDepthEstimation(config).save_pretrained(folder)
+    processor = ZoeDepthImageProcessorPil(size={"height": 32, "width": 32}, ensure_multiple_of=32)
+    processor.save_pretrained(folder)
     return folder
 
 

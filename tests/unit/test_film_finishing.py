@@ -12,7 +12,7 @@ from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.video import FakeVideo
-from deployments.fakes.vision import FakeUpscaling
+from deployments.fakes.vision import FakeDepth, FakeUpscaling
 from pipelines.film_words import SpokenLine, said
 from pipelines.image_to_video import ImageToVideo
 from pipelines.nested import NestedStage
@@ -52,8 +52,12 @@ EVERYTHING = {
     "subtitles": {"chat_model": "echo"},
     "writes_subtitles": True,
     "burns_subtitles": True,
+    "stereo": {"model": "deep", "method": "zoe"},
 }
-STEPS = ["interpolate", "upscale", "speak", "add-sound", "dub", "subtitle", "burn-subtitles"]
+STEPS = [
+    *("interpolate", "upscale", "speak", "add-sound", "dub"),
+    *("subtitle", "burn-subtitles", "stereo"),
+]
 
 
 class Recorded(PlainStage):
@@ -110,6 +114,7 @@ class Graph:
             video=made(FakeVideo, "video"),
             interpolation=made(FakeInterpolation, "interpolation"),
             upscaling=made(FakeUpscaling, "upscaling"),
+            depth=made(FakeDepth, "depth"),
             speech=made(FakeSpeech, "speech"),
             transcription=made(FakeTranscription, "transcription"),
             chat=made(FakeChat, "chat"),
@@ -146,7 +151,7 @@ async def test_every_step_is_done_in_its_order(graph: Graph) -> None:
     made = await graph.produced(finish=EVERYTHING)
     assert graph.stage.begun == ["generate", *STEPS]
     [film] = made.videos
-    assert (film.size.width, film.fps, film.num_frames) == (128, 16, 34)
+    assert (film.size.width, film.fps, film.num_frames) == (256, 16, 34)
     assert film.duration_s == pytest.approx(2.125)
     assert made.subtitles[0] is not None
     assert made.subtitles[0].mime == "application/x-subrip"
@@ -169,16 +174,19 @@ async def test_films_are_finished_one_after_the_other(graph: Graph) -> None:
         ("dub", "dub_video"),
         ("subtitle", "generate_subtitles"),
         ("burn-subtitles", "burn_subtitles"),
+        ("stereo", "convert_to_3d"),
     ],
 )
 async def test_what_fails_is_left_out(graph: Graph, step: str, field: str) -> None:
     graph.stage.failing = {step: Unavailable("it broke")}
     made = await graph.produced(finish=EVERYTHING)
     assert f"{field}: left out; stage {step!r}: it broke" in made.warnings
-    assert graph.stage.begun[-1] == ("subtitle" if step == "subtitle" else "burn-subtitles")
+    assert graph.stage.begun[-1] == "stereo"
+    assert ("burn-subtitles" in graph.stage.begun) == (step != "subtitle")
     assert (made.subtitles == (None,)) == (step == "subtitle")
     assert (made.videos[0].fps == 8) == (step == "interpolate")
-    assert (made.videos[0].size.width == 64) == (step == "upscale")
+    widths = {"upscale": 128, "stereo": 128}
+    assert made.videos[0].size.width == widths.get(step, 256)
 
 
 async def test_a_film_that_fails_is_an_error(graph: Graph) -> None:
@@ -295,4 +303,4 @@ def test_steps_have_weights() -> None:
         {"generation": {"model": "m", "seed": 1}, "count": 2, "finish": EVERYTHING}
     )
     assert request.weight_of("dub-2") == request.weight_of("dub-1") > request.weight_of("speak-1")
-    assert len(set(request.stages)) == len(request.stages) == 16
+    assert len(set(request.stages)) == len(request.stages) == 18

@@ -7,8 +7,9 @@ from serve_app.api.v1.film_language import dubbing, language_warnings, subtitlin
 from serve_app.api.v1.film_sound import lines, needed_for, sound_warnings
 from serve_app.api.v1.video_body import FinishingFields, VideoBody
 from serve_app.core.errors import UnsupportedCapability
-from serve_app.core.film_finish import FilmFinish, LargerFrames, MoreFrames
+from serve_app.core.film_finish import FilmFinish, LargerFrames, MoreFrames, TwoEyes
 from serve_app.core.upscaling import VideoFactor
+from serve_app.depth_selection import select_depth
 from serve_app.models import Models
 from serve_app.upscaler_selection import select_upscaler
 
@@ -18,7 +19,6 @@ NOT_SERVED: dict[str, str] = {
     "audio_guidance_scale": "no configured model is driven by sound",
     "sync_audio": "no configured model makes films to sound",
     "lip_sync": NO_LIPS,
-    "convert_to_3d": "no configured model makes films three-dimensional",
 }
 """By field: why it cannot be asked for. A step that is served has no line here."""
 
@@ -78,6 +78,7 @@ async def to_finish(
         subtitles=asked,
         writes_subtitles=bool(body.generate_subtitles),
         burns_subtitles=bool(body.burn_subtitles),
+        stereo=await _stereo(body, context.models),
     )
     warnings = sound_warnings(body) + language_warnings(body, dubbed, is_known=is_known)
     return finish, warnings
@@ -109,3 +110,11 @@ async def _frames(body: FinishingFields, models: Models) -> MoreFrames | None:
     async with needed_for("interpolate_output"):
         found = models.interpolation(None)
     return MoreFrames(model=found.id, multiplier=body.fps_multiplier or 2)
+
+
+async def _stereo(body: FinishingFields, models: Models) -> TwoEyes | None:
+    if not body.convert_to_3d:
+        return None
+    async with needed_for("convert_to_3d"):
+        found = await select_depth(models, body.depth_method)
+    return TwoEyes(model=found.id, method=body.depth_method)

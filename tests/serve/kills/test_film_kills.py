@@ -31,6 +31,7 @@ FILM = {
     "dub_target_lang": "de",
     "generate_subtitles": True,
     "burn_subtitles": True,
+    "convert_to_3d": True,
     "async": True,
 }
 
@@ -80,13 +81,17 @@ async def test_a_film_that_is_finished(server: Server, http: httpx.AsyncClient) 
         (pipeline, "extract_audio begins", 1),
         (pipeline, "burn_subtitles begins", 1),
         ("media", "burn_subtitles begins", 2),
+        (pipeline, "convert_to_stereo begins", 1),
+        ("deep", "convert_to_stereo begins", 2),
     ]
     job = await survived(server, http, job_id, kills)
     names = [stage["name"] for stage in job["stages"]]
     assert names == [
-        *("generate", "interpolate", "speak", "add-sound", "dub", "subtitle", "burn-subtitles")
+        *("generate", "interpolate", "speak", "add-sound", "dub", "subtitle", "burn-subtitles"),
+        "stereo",
     ]
     [item] = job["result"]["data"]
     assert "ahoy" in (await http.get(item["subtitles_url"])).text
     begun = ("generate_video", "interpolate", "extract_audio", "burn_subtitles")
     assert [server.noted(f"{verb} begins") for verb in begun] == [1, 2, 2, 3]
+    assert server.noted("convert_to_stereo begins") == 3
