@@ -1,6 +1,6 @@
 """Multipart forms read as a stream: files go straight into the blob store, never to memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -39,9 +39,11 @@ async def read_form(
     intake: MediaIntake,
     file_fields: Collection[str],
     kind: MediaKind | None = None,
+    other_fields: Collection[str] = (),
 ) -> Form:
-    """Read a multipart body. Parts named in `file_fields` that carry a file name are stored; all
-    others are text of at most 1 MiB each, 200 in all.
+    """Read a multipart body. Parts named in `file_fields`, whose files are of the `kind`, or in
+    `other_fields` that carry a file name are stored; all others are text of at most 1 MiB each, 200
+    in all.
 
     Raises InvalidRequest for a malformed body or a file in an unexpected field, and what the
     intake raises; a client that leaves is Cancelled and leaves no half-written file.
@@ -51,7 +53,8 @@ async def read_form(
     try:
         async for name, part in events:
             if name == "file":
-                await _store(part, events, form, intake, file_fields, kind)
+                kinds = dict.fromkeys(other_fields) | dict.fromkeys(file_fields, kind)
+                await _store(part, events, form, intake, kinds)
             else:
                 form.fields.setdefault(part.name, []).append(_text(part))
                 if len(form.fields) > FIELDS:
@@ -164,17 +167,16 @@ async def _store(
     events: _Events,
     form: Form,
     intake: MediaIntake,
-    file_fields: Collection[str],
-    kind: MediaKind | None,
+    kinds: Mapping[str, MediaKind | None],
 ) -> None:
     name = part.name.removesuffix("[]")
-    if name not in file_fields:
-        allowed = ", ".join(map(repr, sorted(file_fields)))
+    if name not in kinds:
+        allowed = ", ".join(map(repr, sorted(kinds)))
         raise InvalidRequest(
             f"unexpected file in the field {part.name[:100]!r}; files go into {allowed}",
             param=part.name[:100],
         )
-    blob = await intake.take_upload(events.data(), param=name, kind=kind)
+    blob = await intake.take_upload(events.data(), param=name, kind=kinds[name])
     form.files.setdefault(name, []).append(blob)
 
 

@@ -55,9 +55,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     name can give another one.
     """
 
-    def __init__(self, allowed: AllowList, *, param: str) -> None:
+    def __init__(self, allowed: AllowList, *, param: str, instead: str = "") -> None:
+        """`instead` is what a caller can do about an address that is refused."""
         self._allowed = allowed
         self._param = param
+        self._instead = instead
         self._inner = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -94,7 +96,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             if not is_public(address) and not self._allowed.has(host, port, address):
                 raise InvalidRequest(
                     f"{self._param}: the host {host!r} is not on the public internet; "
-                    "upload the file instead, or let the operator add it to limits.fetch_allow",
+                    f"{self._instead}let the operator add it to limits.fetch_allow",
                     param=self._param,
                 )
         return addresses

@@ -15,6 +15,7 @@ from serve_app.core.settings import Limits
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CONNECT_TIMEOUT_S = 10.0
+INSTEAD = "upload the file instead, or "
 
 
 async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str) -> Blob:
@@ -37,7 +38,8 @@ async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str)
 
 
 async def _body(url: str, limits: Limits, param: str) -> AsyncGenerator[bytes]:
-    backend = GuardedBackend(AllowList(limits.fetch_allow), param=param)
+    allowed = AllowList(limits.fetch_allow)
+    backend = GuardedBackend(allowed, param=param, instead=INSTEAD)
     async with httpcore.AsyncConnectionPool(network_backend=backend) as pool:
         for _ in range(limits.fetch_redirects + 1):
             parts = checked_url(url, param)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from serve_app.archive.archive import ILLUSTRATED, Archive
 from serve_app.archive.entries import Entry, Origin
@@ -16,6 +17,9 @@ from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.database.connection import Database
 
 logger = logging.getLogger(__name__)
+
+LIMITS = frozenset({"max_pixels"})
+"""Fields that the server's settings decide."""
 
 
 class OutputArchive:
@@ -65,7 +69,7 @@ def _origin(job: Job, facts: Facts) -> Origin:
         model=job.model,
         prompt=_prompt(job.operation),
         negative_prompt=getattr(job.operation, "negative_prompt", None),
-        parameters=to_json(job.operation),
+        parameters=asked_for(job.operation),
         seed=facts.seed,
         width=facts.width,
         height=facts.height,
@@ -73,6 +77,11 @@ def _origin(job: Job, facts: Facts) -> Origin:
         tag=job.tag,
         job_id=job.id,
     )
+
+
+def asked_for(operation: Operation) -> dict[str, Any]:
+    """The operation without what callers do not choose."""
+    return {name: value for name, value in to_json(operation).items() if name not in LIMITS}
 
 
 def _prompt(operation: Operation) -> str | None:

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 from PIL import Image, ImageChops
 
 from serve_app.api.app import create_app
+from serve_app.api.v1.image_extras import with_uploaded
 from tests.api.conftest import MakeContext
 from tests.pictures import claiming_png, data_url, huge_png, png
 
@@ -173,6 +174,27 @@ async def test_a_form_with_a_mask(client: httpx.AsyncClient) -> None:
     box = difference(opened(file.content), opened(photo()))
     assert box is not None
     assert box[2] <= 40
+
+
+@pytest.mark.parametrize("name", ["loras", "loras[]"])
+async def test_a_form_brings_loras_along(client: httpx.AsyncClient, name: str) -> None:
+    """The fake has no weights to change, which it says only of LoRAs that have come to it."""
+    files = [("image", ("a.png", photo())), (name, ("style.safetensors", b"weights"))]
+    answer = await client.post(EDITS, data={"prompt": "x"}, files=files)
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_capability", "loras")
+
+
+def test_files_go_to_the_loras_that_name_none() -> None:
+    listed = [{"weight": 0.5}, {"id": "name:known"}, {"name": "second"}]
+    assert with_uploaded(listed, ["sha256:a", "sha256:b", "sha256:c"]) == [
+        {"weight": 0.5, "id": "sha256:a"},
+        {"id": "name:known"},
+        {"name": "second", "id": "sha256:b"},
+        {"id": "sha256:c"},
+    ]
+    assert with_uploaded([{}], []) == [{}]
+    assert with_uploaded("no list", ["sha256:a"]) == "no list"
 
 
 async def test_more_images_are_references_which_the_model_must_take(

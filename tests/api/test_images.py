@@ -88,6 +88,16 @@ async def test_more_compression_is_a_smaller_file(client: httpx.AsyncClient) -> 
     assert sizes[0] < sizes[1]
 
 
+async def test_compression_of_what_loses_nothing_is_reported(client: httpx.AsyncClient) -> None:
+    for fields, ignored in (
+        ({"output_compression": 5}, "output_compression"),
+        ({"output_compression": 5, "output_format": "png"}, "output_compression"),
+        ({"output_compression": 5, "output_format": "webp"}, None),
+    ):
+        answer = await client.post(URL, json=SMALL | fields)
+        assert answer.headers.get("x-ignored-fields") == ignored
+
+
 @pytest.mark.parametrize(
     ("asked", "size"),
     [("auto", (512, 512)), (None, (1024, 1024)), ("128x64", (128, 64)), ("64X72", (64, 72))],
@@ -117,6 +127,8 @@ async def test_every_image_is_in_the_archive(client: httpx.AsyncClient) -> None:
         assert (file["prompt"], file["negative_prompt"]) == ("a red boat", "rain")
         assert (file["width"], file["height"]) == (64, 64)
         assert (file["model"], file["operation"]) == ("squares", "image.generation")
+        assert file["parameters"]["size"] == {"width": 64, "height": 64}
+        assert "max_pixels" not in file["parameters"]
     assert {file["seed"] for file in files} == {7, 8}
     while not all(file["preview_url"] for file in files):
         await asyncio.sleep(0.05)

@@ -189,8 +189,14 @@ async def test_translations(client: httpx.AsyncClient) -> None:
     ):
         answer = await write(client, url, response_format="verbose_json", **fields)
         assert answer.json()["task"] == "translate"
+        assert "x-ignored-fields" not in answer.headers
     answer = await write(client, task_type="whatever", response_format="verbose_json")
     assert answer.json()["task"] == "transcribe"
+    assert answer.headers["x-ignored-fields"] == "task_type"
+    against = {"task_type": "transcribe", "translate": "false"}
+    answer = await write(client, TRANSLATIONS, response_format="verbose_json", **against)
+    assert answer.json()["task"] == "translate"
+    assert answer.headers["x-ignored-fields"] == "task_type,translate"
 
 
 @pytest.mark.parametrize(

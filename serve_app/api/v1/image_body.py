@@ -75,8 +75,12 @@ class ImageBody(JobBody):
     character_strength: Annotated[Number, Field(strict=True, ge=0, le=1)] | None = None
 
     def without_effect(self) -> list[str]:
-        """`character_strength` has no effect without references."""
-        names = IGNORED if self.has_references() else (*IGNORED, "character_strength")
+        """`character_strength` has no effect without references, and PNG loses nothing."""
+        names = [*IGNORED]
+        if not self.has_references():
+            names.append("character_strength")
+        if self.output_format in (None, "png"):
+            names.append("output_compression")
         return [name for name in names if getattr(self, name) is not None]
 
     def has_references(self) -> bool:

@@ -11,7 +11,7 @@ from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, read_form
 from serve_app.api.v1.image_body import MAX_EXTRAS, PROMPT_CHARACTERS, ImageBody, worded
-from serve_app.api.v1.image_extras import Media
+from serve_app.api.v1.image_extras import Media, with_uploaded
 from serve_app.api.v1.transcription_body import FALSE, TRUE
 from serve_app.api.v1.wire import Number, Text
 from serve_app.core.errors import InvalidRequest
@@ -98,7 +98,13 @@ async def read_image_body(request: Request, context: Context, kind: type[BodyT])
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     match content_type:
         case "multipart/form-data":
-            form = await read_form(request, intake=context.intake, file_fields=FILES, kind="image")
+            form = await read_form(
+                request,
+                intake=context.intake,
+                file_fields=FILES,
+                kind="image",
+                other_fields=("loras",),
+            )
             values = form_values(form)
         case "application/json" | "":
             values = await read_json_object(request)
@@ -121,6 +127,9 @@ def form_values(form: Form) -> dict[str, Any]:
         values[plain] = given if plain in LISTS else _parsed(plain, given[-1])
     for name, blobs in form.files.items():
         stored = [f"sha256:{blob.sha256}" for blob in blobs]
+        if name == "loras":
+            values[name] = with_uploaded(values.get(name, []), stored)
+            continue
         values[name] = stored if name in LISTS else stored[-1]
     return values
 

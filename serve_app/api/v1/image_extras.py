@@ -1,7 +1,8 @@
 """What a request for images lays beside the model: LoRAs and reference pictures."""
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,7 @@ HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 REGISTERED = "name:"
 STORED = "sha256:"
 MAX_WEIGHT = 10.0
+SOURCES = frozenset({"id", "file", "data", "url", "model", "path"})
 
 Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 Name = Annotated[Text, Field(min_length=1, max_length=500)]
@@ -66,6 +68,20 @@ class LoraBody(BaseModel):
             f"{param}: {self.id[:100]!r} is neither 'name:<registered>' nor 'sha256:<hex>'",
             param=param,
         )
+
+
+def with_uploaded(listed: Any, files: Sequence[str]) -> Any:
+    """The `loras` of a form with the files that were sent along: an entry that names no LoRA takes
+    the next file, and every file that is left is an entry.
+    """
+    if not isinstance(listed, list):
+        return listed
+    left = [{"id": name} for name in files]
+    filled = []
+    for entry in listed:
+        is_open = isinstance(entry, dict) and not SOURCES & entry.keys()
+        filled.append(entry | left.pop(0) if is_open and left else entry)
+    return [*filled, *left]
 
 
 async def profile_images(context: Context, kind: Kind, names: list[str] | None) -> list[Blob]:

@@ -26,6 +26,7 @@ NO_EFFECT = (
     "known_speaker_names",
     "known_speaker_references",
 )
+TASK_TYPES = frozenset({"transcribe", "translate"})
 UNDIVIDED = frozenset({"json", "text"})
 """Forms in which nothing is seen of segments."""
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
@@ -84,14 +85,16 @@ class TranscriptionBody(JobBody):
     _unheard: frozenset[str] = PrivateAttr(default=frozenset())
 
     def leave(self, names: frozenset[str]) -> None:
-        """The model has no use for these fields."""
-        self._unheard = names
+        """These fields have no effect on this route or with this model."""
+        self._unheard |= names
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility, or of no use to the model or with the others; word times are
         always there. A temperature of 0 is what every model does by itself.
         """
         useless = [*NO_EFFECT, *sorted(self._unheard)]
+        if (self.task_type or "").lower() not in TASK_TYPES:
+            useless += ["task_type"]
         if self.temperature == 0 and "temperature" in useless:
             useless.remove("temperature")
         if self.stream:
@@ -121,6 +124,14 @@ class TranscriptionBody(JobBody):
         if (self.task_type or "").lower() == "translate":
             return "task_type"
         return None if self.target_language is None else "target_language"
+
+    def against_translation(self) -> frozenset[str]:
+        """The fields that ask for the words as they were said."""
+        asked = {
+            "translate": self.translate is False,
+            "task_type": (self.task_type or "").lower() == "transcribe",
+        }
+        return frozenset(name for name, is_asked in asked.items() if is_asked)
 
     def check_target(self) -> None:
         """UnsupportedCapability for translation to anything but English."""
