@@ -13,7 +13,7 @@ from serve_app.core.costs import METER, Spent
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
 from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.status import ModelStatus
+from serve_app.core.status import ModelStatus, over_replicas
 
 
 @contextmanager
@@ -60,14 +60,14 @@ class Remote:
         self._stream_handle = handle.options(method_name="stream", stream=True)
         self._metered_call_handle = handle.options(method_name="metered_call")
         self._metered_stream_handle = handle.options(method_name="metered_stream", stream=True)
-        self._status_handle = handle.options(method_name="status")
         self._load_handle = handle.options(method_name="load_model")
-        self._unload_handle = handle.options(method_name="unload_model")
+        self._every_handle = handle
 
     async def status(self) -> tuple[ModelStatus, ...]:
-        """The models' states in one of the replicas; starts one when there is none."""
+        """The models' states over all running replicas. Unavailable when there is none."""
         with remote_errors(self.name):
-            return cast("tuple[ModelStatus, ...]", await self._status_handle.remote())
+            answers = await self._every("status")
+            return over_replicas(status for answer in answers for status in answer)
 
     async def load_model(self, model_id: str) -> ModelStatus:
         """See Loadable. One of the replicas does it; it is started when there is none."""
@@ -76,10 +76,22 @@ class Remote:
             return cast("ModelStatus", await handle.remote(model_id))
 
     async def unload_model(self, model_id: str) -> ModelStatus:
-        """See Loadable. One of the replicas does it."""
+        """See Loadable. Every running replica does it; none is started for it."""
         with remote_errors(self.name):
-            handle = self._routed(self._unload_handle, model_id)
-            return cast("ModelStatus", await handle.remote(model_id))
+            try:
+                (status,) = over_replicas(await self._every("unload_model", model_id))
+            except DeploymentUnavailableError:
+                return ModelStatus(id=model_id, state="unloaded")
+            return status
+
+    async def _every(self, method: str, *arguments: object) -> list[Any]:
+        """What the running replicas answer; those that fail are left out unless all do."""
+        response = self._every_handle.broadcast(method, *arguments)
+        answers = await response.results_async(return_exceptions=True)
+        good = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if not good:
+            raise next(answer for answer in answers if isinstance(answer, BaseException))
+        return good
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
         meter = METER.get()

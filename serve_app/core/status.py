@@ -1,5 +1,6 @@
 """What a family says of the models it holds."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from serve_app.core.depth import DepthMethod
@@ -29,3 +30,25 @@ class ModelStatus(Message):
     requests: int = 0
     loads: int = 0
     last_used: float | None = None
+
+
+STATES: tuple[LoadState, ...] = ("unloaded", "failed", "downloading", "loading", "ready")
+"""From the farthest from memory to the nearest."""
+
+
+def over_replicas(statuses: Iterable[ModelStatus]) -> tuple[ModelStatus, ...]:
+    """One status of each model, of what several replicas say of it: the nearest to memory, with
+    the requests and loads of all.
+    """
+    found: dict[str, ModelStatus] = {}
+    for status in statuses:
+        other = found.get(status.id)
+        found[status.id] = status if other is None else _joined(other, status)
+    return tuple(found.values())
+
+
+def _joined(one: ModelStatus, other: ModelStatus) -> ModelStatus:
+    nearest = max(one, other, key=lambda status: STATES.index(status.state))
+    used = [status.last_used for status in (one, other) if status.last_used is not None]
+    sums = {"requests": one.requests + other.requests, "loads": one.loads + other.loads}
+    return nearest.model_copy(update=sums | {"last_used": max(used, default=None)})

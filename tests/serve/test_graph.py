@@ -106,6 +106,24 @@ async def test_requests_find_the_replica_that_holds_their_model(
     assert (data_dir / "spread").read_text().splitlines() == settled
 
 
+async def test_a_model_that_one_of_two_replicas_holds_is_loaded(http: httpx.AsyncClient) -> None:
+    """Whichever replica is asked first; and it is unloaded wherever it is."""
+    boss = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    for name in ("left", "right"):
+        assert (await http.post("/v1/chat/completions", json=said("hi", name))).is_success
+        await asyncio.sleep(2)
+    for _ in range(6):
+        await asyncio.sleep(1.1)
+        models = (await http.get("/v1/models")).json()["data"]
+        assert {m["id"] for m in models if m.get("loaded")} >= {"left", "right"}
+    for name in ("left", "right"):
+        answer = await http.post(f"/admin/api/models/{name}/unload", headers=boss)
+        assert answer.status_code == 202, answer.text
+        async with asyncio.timeout(20):
+            while (await http.get(f"/v1/models/{name}")).json()["loaded"]:
+                await asyncio.sleep(0.2)
+
+
 async def test_a_model_is_loaded_and_unloaded_by_hand(http: httpx.AsyncClient) -> None:
     boss = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
