@@ -29,6 +29,7 @@ from serve_app.core.options import (
     PiperOptions,
     PocketsphinxOptions,
     PocketTtsOptions,
+    RifeOptions,
     RubberbandOptions,
     SpandrelOptions,
     SpeechT5ConversionOptions,
@@ -100,6 +101,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.video.flow_interpolation import FlowInterpolation
 
             return FlowInterpolation(options, model, path=path, blobs=blobs)
+        case RifeOptions() as options:
+            from deployments.video.rife_interpolation import RifeInterpolation
+
+            return RifeInterpolation(options, model, path=path, blobs=blobs)
         case VllmOptions() as options:
             from deployments.text.vllm_chat import VllmChat
 

@@ -21,8 +21,8 @@ from serve_app.download_progress import DownloadProgress
 logger = logging.getLogger(__name__)
 
 HUB_TIMEOUT_S = 5.0
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
-PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".pkl")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 UNUSED = (
     *(".onnx", ".onnx_data", ".gguf", ".ggml", ".h5", ".msgpack", ".tflite", ".mlmodel", ".ot"),
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".pdf", ".zip", ".tar", ".gz"),

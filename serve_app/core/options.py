@@ -36,6 +36,7 @@ from serve_app.core.video_options import (
     CameraMovesOptions,
     DiffusersVideoOptions,
     OpticalFlowOptions,
+    RifeOptions,
     VideoOptions,
 )
 
@@ -60,6 +61,7 @@ __all__ = [
     "PiperOptions",
     "PocketTtsOptions",
     "PocketsphinxOptions",
+    "RifeOptions",
     "RubberbandOptions",
     "Section",
     "SpandrelOptions",
@@ -107,6 +109,7 @@ AnyEngineOptions = Annotated[
     | DiffusersVideoOptions
     | CameraMovesOptions
     | OpticalFlowOptions
+    | RifeOptions
     | VllmOptions
     | FasterWhisperOptions
     | PocketsphinxOptions

@@ -67,6 +67,22 @@ class OpticalFlowOptions(EngineOptions):
     task: Literal["interpolation"] = "interpolation"
 
 
+class RifeOptions(EngineOptions):
+    """Frames put in between by RIFE 4 with weights of the operator's: the model's source is the
+    `flownet.pkl` or `.safetensors` of Practical-RIFE, a directory that holds it, or a hub id.
+
+    `dtype` auto is float16 on a GPU and float32 on a CPU, which takes no other. `flow_divisor`
+    looks for motion at pictures that much smaller, which suits 4K and larger films.
+    """
+
+    engine: Literal["rife"] = "rife"
+    task: Literal["interpolation"] = "interpolation"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    flow_divisor: Literal[1, 2, 4] = 1
+
+
 class AvOptions(EngineOptions):
     """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs."""
 

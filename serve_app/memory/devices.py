@@ -9,7 +9,10 @@ from serve_app.gpus import nvidia_gpus
 
 MIB = 1024**2
 CPU = "cpu"
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".th", ".onnx", ".gguf")
+WEIGHT_SUFFIXES = (
+    *(".safetensors", ".bin", ".pt", ".pth", ".pkl"),
+    *(".ckpt", ".th", ".onnx", ".gguf"),
+)
 CGROUP = Path("/sys/fs/cgroup")
 
 

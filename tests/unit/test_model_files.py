@@ -293,6 +293,8 @@ def test_the_environment_names_hub_cache_and_offline(hub: TinyHub, tmp_path: Pat
             ["tekken.json", "model-00001-of-00002.safetensors"],
         ),
         (["consolidated.safetensors"], ["consolidated.safetensors"]),
+        (["train_log/flownet.pkl", "README.md"], ["README.md", "train_log/flownet.pkl"]),
+        (["flownet.safetensors", "flownet.pkl"], ["flownet.safetensors"]),
         (["model.fp16.safetensors", "model.safetensors"], ["model.safetensors"]),
         (["original/consolidated.00.pth", "tf_model.h5", ".gitattributes"], []),
     ],

@@ -1,0 +1,85 @@
+"""Frames put between frames by RIFE, with weights that the operator supplies."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.opencv_library import check_opencv
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
+from serve_app.core.media import BlobStore
+from serve_app.core.memory import free_memory
+from serve_app.core.options import RifeOptions
+from serve_app.core.threads import UNLOADED
+
+if TYPE_CHECKING:
+    from deployments.video.rife_motion import RifeFinder
+
+
+class RifeInterpolation:
+    """An Interpolator. A film takes no more memory than a few of its frames, and what the network
+    needs for one.
+    """
+
+    context_length: int | None = None
+
+    def __init__(
+        self, options: RifeOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        check_opencv(options.engine)
+        self._finder: RifeFinder | None = _finder(options, model, path)
+        self._engine = options.engine
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights; a film under way keeps them until it is made."""
+        self._finder = None
+        free_memory()
+
+    def interpolate(self, request: InterpolateVideo) -> AsyncGenerator[InterpolationEvent]:
+        """See Interpolator."""
+        from deployments.video.interpolation_files import interpolation_events
+
+        if self._finder is None:
+            raise BackendUnavailable(UNLOADED, retry_after_s=1)
+        return interpolation_events(request, self._finder, self._blobs, engine=self._engine)
+
+
+def _finder(options: RifeOptions, model: Model, path: Path | None) -> "RifeFinder":
+    try:
+        import torch
+
+        from deployments.transformers_checkpoint import device_of
+        from deployments.video.rife_checkpoint import loaded_network, weights_file
+        from deployments.video.rife_motion import RifeFinder
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"the rife engine needs {error.name!r}; install the local extra: "
+            "pip install 'polyphony[local]'",
+            provider=options.engine,
+        ) from error
+    if path is None:
+        raise BackendUnavailable(
+            f"model {model.id!r} has no source; set it to the flownet.pkl of a RIFE 4"
+        )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = device_of(options)
+    is_on_gpu = device.type == "cuda"
+    name = ("float16" if is_on_gpu else "float32") if options.dtype == "auto" else options.dtype
+    if name != "float32" and not is_on_gpu:
+        raise BackendUnavailable(
+            f"model {model.id!r} runs on a CPU, which does not take dtype {name!r}; set it to auto"
+        )
+    network = loaded_network(
+        model,
+        weights_file(model, path),
+        device=device,
+        dtype=getattr(torch, name),
+        divisor=options.flow_divisor,
+    )
+    return RifeFinder(network)
