@@ -1,12 +1,23 @@
-"""JSON bodies are read whole into memory, so they are bounded before any route reads them."""
+"""Bodies that are read whole into memory are bounded before any route reads them."""
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STREAMED = "streams_body"
+
+
+def streams_body(request: Request) -> None:
+    """Say, before the first byte is read, that the body is not kept in memory and has a limit of
+    its own.
+    """
+    request.scope["state"][STREAMED] = True
 
 
 class BodyLimit:
-    """Refuses with 413 a JSON body of more than `limit` bytes, while it comes."""
+    """Refuses with 413 a body of more than `limit` bytes, while it comes; whatever its type, since
+    the framework reads a body before it looks at that.
+    """
 
     def __init__(self, app: ASGIApp, *, limit: int) -> None:
         self._app = app
@@ -14,19 +25,19 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI scope."""
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        if "json" not in headers.get("content-type", "").lower():
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        state = scope.setdefault("state", {})
         received = 0
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
+            if received > self._limit and not state.get(STREAMED):
                 # FastAPI passes this class on from where it reads the body, and no other.
-                raise HTTPException(413, f"a JSON body of more than {self._limit} bytes")
+                raise HTTPException(413, f"a body of more than {self._limit} bytes")
             return message
 
         await self._app(scope, counted, send)

@@ -7,12 +7,13 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from serve_app.api.body_limit import streams_body
 from serve_app.blobs.intake import MediaIntake
 from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.media import Blob, MediaKind
 
 TEXT_BYTES = 1024 * 1024
-FIELDS = 200
+PARTS = 200
 
 
 @dataclass
@@ -42,23 +43,26 @@ async def read_form(
     other_fields: Collection[str] = (),
 ) -> Form:
     """Read a multipart body. Parts named in `file_fields`, whose files are of the `kind`, or in
-    `other_fields` that carry a file name are stored; all others are text of at most 1 MiB each, 200
-    in all.
+    `other_fields` that carry a file name are stored; all others are text of at most 1 MiB each. A
+    body has at most 200 parts.
 
     Raises InvalidRequest for a malformed body or a file in an unexpected field, and what the
     intake raises; a client that leaves is Cancelled and leaves no half-written file.
     """
     form = Form()
+    streams_body(request)
     events = _Events(request)
+    parts = 0
     try:
         async for name, part in events:
+            parts += 1
+            if parts > PARTS:
+                raise InvalidRequest(f"more than {PARTS} form fields", param=part.name[:100])
             if name == "file":
                 kinds = dict.fromkeys(other_fields) | dict.fromkeys(file_fields, kind)
                 await _store(part, events, form, intake, kinds)
             else:
                 form.fields.setdefault(part.name, []).append(_text(part))
-                if len(form.fields) > FIELDS:
-                    raise InvalidRequest(f"more than {FIELDS} form fields")
     finally:
         await events.aclose()
     return form

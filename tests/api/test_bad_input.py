@@ -383,3 +383,41 @@ async def test_a_json_body_over_the_limit(make_context: MakeContext, is_announce
         assert answer.json()["error"]["code"] == "payload_too_large"
         assert answer.json()["error"]["kind"] == "overflow"
         assert (await client.post(CHAT, json=GOOD[CHAT])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "multipart/form-data; boundary=x", "application/octet-stream"]
+)
+@pytest.mark.parametrize("path", [CHAT, "/v1/images/edits"])
+async def test_a_body_that_no_route_streams_is_bounded_whatever_its_type(
+    make_context: MakeContext, path: str, kind: str | None
+) -> None:
+    sent = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(64):
+            sent += 1
+            yield b"{" * 2**20
+
+    async with client_of(make_context(limits={"base64_bytes": 1000})) as client:
+        headers = {} if kind is None else {"Content-Type": kind}
+        answer = await client.post(path, content=pieces(), headers=headers)
+    assert answer.status_code in (400, 413), answer.text
+    assert sent < 32
+
+
+async def test_a_field_cannot_be_repeated_without_end(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n'
+        yield b"--b--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await client.post(WRITE, content=parts(), headers=headers)
+    check_refusal(answer, param="prompt", sent="1000 prompts")
+    assert sent < 300

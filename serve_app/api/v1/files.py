@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from serve_app.api.body_limit import streams_body
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
@@ -152,6 +153,7 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
 
 
 async def _body(request: Request) -> AsyncGenerator[bytes]:
+    streams_body(request)
     try:
         async for chunk in request.stream():
             if chunk:
