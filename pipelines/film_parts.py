@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from serve_app.core.chat import ChatModel
 from serve_app.core.depth import DepthEstimator
 from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.interpolation import Interpolator
@@ -13,6 +12,7 @@ from serve_app.core.stages import Stage, result_of
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
 from serve_app.core.upscaling import Upscaler
+from serve_app.core.translation import Translator
 from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
 
 
@@ -27,7 +27,7 @@ class FilmParts:
     depth: DepthEstimator
     speech: SpeechModel
     transcription: TranscriptionModel
-    chat: ChatModel
+    translator: Translator
     stems: StemSeparator
     media: MediaProcessor
     blobs: BlobStore

@@ -40,7 +40,7 @@ class FilmWords:
         parts = self._parts
         dubber = VideoDub(
             parts.transcription,
-            parts.chat,
+            parts.translator,
             parts.speech,
             parts.stems,
             parts.media,
@@ -57,7 +57,7 @@ class FilmWords:
         parts = self._parts
         subtitler = VideoSubtitles(
             parts.transcription,
-            parts.chat,
+            parts.translator,
             parts.media,
             NestedStage(self._stage, name, operation),
         )

@@ -1,31 +1,15 @@
-"""Segments of speech in another language, by a text model, one answer of JSON for each."""
+"""Segments of speech in another language, whichever model translates them."""
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
-from pipelines.parallel import each
-from serve_app.core.chat import (
-    Chat,
-    ChatDelta,
-    ChatMessage,
-    ChatModel,
-    Sampling,
-    TextFormat,
-    TextPart,
-)
-from serve_app.core.languages import language_code, language_name
-from serve_app.core.streams import closing
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.languages import language_code
+from serve_app.core.stages import Stage, result_of
 from serve_app.core.transcription import Segment
+from serve_app.core.translation import Purpose, Translate, Translation, Translator
 
-TRANSLATION_TOKENS = 400
-AT_ONCE = 4
-TRANSLATED: dict[str, Any] = {
-    "type": "object",
-    "properties": {"translation": {"type": "string"}},
-    "required": ["translation"],
-    "additionalProperties": False,
-}
+TRANSLATE = "translate"
 
 
 def is_same(source: str | None, target: str) -> bool:
@@ -33,64 +17,78 @@ def is_same(source: str | None, target: str) -> bool:
     return source is not None and language_code(source) == language_code(target)
 
 
-async def translated(
-    chat: ChatModel,
-    model: str,
-    segments: Sequence[Segment],
+async def check_languages(
+    translator: Translator,
+    stage: Stage,
     *,
+    model: str,
     source: str | None,
     target: str,
-    purpose: str,
-    done: Callable[[int], None] = lambda _: None,
-) -> tuple[list[str], list[str]]:
-    """A text per segment, and warnings: a segment that the model fails on stays as it was.
-    `purpose` completes "Translate …, for being"; `done` is told how many are.
+    source_field: str = "source_lang",
+) -> None:
+    """InvalidRequest, before any work, for languages that the model does not know. What is sent in
+    `source_field` may be None, to be heard.
     """
-    count = 0
-
-    async def one(segment: Segment) -> str | None:
-        nonlocal count
-        text = await _translation(chat, model, segment.text, source, target, purpose)
-        count += 1
-        done(count)
-        return text
-
-    texts = await each(segments, one, at_once=AT_ONCE)
-    failed = [str(number) for number, text in enumerate(texts) if text is None]
-    kept = [text or segment.text for text, segment in zip(texts, segments, strict=True)]
-    if not failed:
-        return kept, []
-    return kept, [
-        f"{model!r} did not translate segment {', '.join(failed)}; "
-        f"the original words are {purpose} there"
-    ]
+    if is_same(source, target):
+        return
+    request = Translate(model=model, texts=(), target_language=target, source_language=source)
+    with _named(source_field):
+        await result_of(stage, TRANSLATE, translator.translate(request), Translation)
 
 
-async def _translation(
-    chat: ChatModel, model: str, text: str, source: str | None, target: str, purpose: str
-) -> str | None:
-    known = f" from {language_name(source)}" if source else ""
-    into = language_name(language_code(target) or target)
-    instruction = (
-        f"Translate the user's text{known} to {into}, for being {purpose}. "
-        'Answer with JSON: {"translation": "…"}.'
-    )
-    operation = Chat(
+async def translated(
+    translator: Translator,
+    stage: Stage,
+    segments: Sequence[Segment],
+    *,
+    model: str,
+    source: str | None,
+    target: str,
+    purpose: Purpose,
+    source_field: str = "source_lang",
+) -> tuple[list[str], list[str]]:
+    """A text per segment, and warnings: a segment that the model fails on stays as it was, and so
+    do all where the languages are the same. Within the stage `translate`; errors about the source
+    name `source_field`.
+    """
+    if is_same(source, target):
+        return [segment.text for segment in segments], []
+    request = Translate(
         model=model,
-        messages=(
-            ChatMessage(role="system", content=(TextPart(text=instruction),)),
-            ChatMessage(role="user", content=(TextPart(text=text),)),
-        ),
-        sampling=Sampling(temperature=0.0, max_tokens=TRANSLATION_TOKENS, seed=0),
-        response_format=TextFormat(type="json_schema", json_schema=TRANSLATED),
+        texts=tuple(segment.text for segment in segments),
+        target_language=target,
+        source_language=source,
+        purpose=purpose,
     )
-    answer = ""
-    events = chat.chat(operation)
-    async with closing(events):
-        async for event in events:
-            answer += event.text if isinstance(event, ChatDelta) else ""
+    with _named(source_field):
+        made = await result_of(stage, TRANSLATE, translator.translate(request), Translation)
+    return list(made.texts), _warnings(model, made, purpose)
+
+
+def _warnings(model: str, made: Translation, purpose: Purpose) -> list[str]:
+    warnings = []
+    if made.kept:
+        warnings.append(
+            f"{model!r} did not translate segment {_listed(made.kept)}; "
+            f"the original words are {purpose} there"
+        )
+    if made.cut:
+        warnings.append(
+            f"{model!r} did not come to an end with segment {_listed(made.cut)}; "
+            "its translation is cut there"
+        )
+    return warnings
+
+
+def _listed(places: Sequence[int]) -> str:
+    return ", ".join(map(str, places))
+
+
+@contextmanager
+def _named(source_field: str) -> Generator[None]:
     try:
-        translation = str(json.loads(answer)["translation"]).strip()
-    except (ValueError, KeyError, TypeError):
-        return None
-    return translation or None
+        yield
+    except InvalidRequest as error:
+        if error.param == "source_lang":
+            error.param = source_field
+        raise

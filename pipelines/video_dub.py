@@ -3,10 +3,9 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from pipelines.parallel import Tried, together, tried
-from pipelines.translation import is_same, translated
+from pipelines.silence import check_speech
+from pipelines.translation import check_languages, translated
 from pipelines.utterances import fitted
-from serve_app.core.chat import ChatModel
-from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import (
     BurnSubtitles,
@@ -22,6 +21,7 @@ from serve_app.core.stages import Stage, result_of
 from serve_app.core.stems import SeparateStems, Stems, StemSeparator
 from serve_app.core.subtitles import cues
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionModel
+from serve_app.core.translation import Translator
 from serve_app.core.video_dub import (
     BURN,
     EXTRACT,
@@ -43,7 +43,7 @@ class VideoDub:
     def __init__(
         self,
         transcription: TranscriptionModel,
-        chat: ChatModel,
+        translator: Translator,
         speech: SpeechModel,
         stems: StemSeparator,
         media: MediaProcessor,
@@ -51,7 +51,7 @@ class VideoDub:
         stage: Stage,
     ) -> None:
         self._transcription = transcription
-        self._chat = chat
+        self._translator = translator
         self._speech = speech
         self._stems = stems
         self._media = media
@@ -60,6 +60,13 @@ class VideoDub:
 
     async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         """See VideoDubber. A stage that fails is named in its error."""
+        await check_languages(
+            self._translator,
+            self._stage,
+            model=request.translation_model,
+            source=request.source_language,
+            target=request.target_language,
+        )
         sound = await self._stage(
             EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
         )
@@ -101,8 +108,7 @@ class VideoDub:
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._transcription.transcribe(operation)
         transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
-        if not transcript.segments:
-            raise InvalidRequest("video: nobody speaks in it", param="video")
+        check_speech(transcript)
         return transcript
 
     async def _background(self, request: DubVideo) -> tuple[PlacedAudio | None, tuple[str, ...]]:
@@ -138,16 +144,14 @@ class VideoDub:
     async def _translated(
         self, request: DubVideo, source: str | None, segments: Sequence[Segment]
     ) -> tuple[list[str], list[str]]:
-        if is_same(source, request.target_language):
-            return [segment.text for segment in segments], []
         return await translated(
-            self._chat,
-            request.chat_model,
+            self._translator,
+            self._stage,
             segments,
+            model=request.translation_model,
             source=source,
             target=request.target_language,
             purpose="spoken",
-            done=lambda count: self._tell(TRANSLATE, count, len(segments)),
         )
 
     async def _spoken(
@@ -156,13 +160,15 @@ class VideoDub:
         reference = await self._reference(sound, segments) if request.clones_voice else None
         placed: list[PlacedAudio] = []
         warnings: list[str] = []
-        for segment, text in zip(segments, texts, strict=True):
+        for count, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
+            if not text.strip():
+                continue
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start
             line = await fitted(self._speech, self._blobs, operation, slot_s)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings
-            self._tell(SPEAK, len(placed), len(segments))
+            self._tell(SPEAK, count, len(segments))
         return tuple(placed), tuple(dict.fromkeys(warnings))
 
     async def _reference(self, sound: Blob, segments: Sequence[Segment]) -> Blob:

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator
 
-from pipelines.translation import is_same, translated
-from serve_app.core.chat import ChatModel
+from pipelines.silence import check_speech
+from pipelines.translation import check_languages, translated
+from serve_app.core.languages import language_code
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import (
     BurnSubtitles,
@@ -11,10 +12,10 @@ from serve_app.core.media_processing import (
     MediaProcessor,
     SubtitledVideo,
 )
-from serve_app.core.message import Progress
 from serve_app.core.stages import Stage, result_of
 from serve_app.core.subtitles import cues, timed
 from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionModel
+from serve_app.core.translation import Translator
 from serve_app.core.video_subtitles import (
     BURN,
     EXTRACT,
@@ -32,17 +33,18 @@ class VideoSubtitles:
     def __init__(
         self,
         transcription: TranscriptionModel,
-        chat: ChatModel,
+        translator: Translator,
         media: MediaProcessor,
         stage: Stage,
     ) -> None:
         self._transcription = transcription
-        self._chat = chat
+        self._translator = translator
         self._media = media
         self._stage = stage
 
     async def subtitle_video(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
         """See VideoSubtitler. A stage that fails is named in its error."""
+        await self._check_languages(request)
         transcript = request.heard or await self._heard(request)
         segments, untranslated = await self._translated(request, transcript)
         read = cues(timed(segments), "subtitle")
@@ -51,7 +53,7 @@ class VideoSubtitles:
         yield Subtitles(
             segments=segments,
             cues=read,
-            language=request.target_language or transcript.language or request.language,
+            language=_written(request, transcript),
             video=video,
             warnings=tuple(dict.fromkeys(warnings)),
         )
@@ -66,12 +68,13 @@ class VideoSubtitles:
             language=request.language,
             task="translate" if request.is_translated_while_heard else "transcribe",
         )
-        return await self._stage(
-            TRANSCRIBE,
-            lambda: result_of(
-                self._stage, TRANSCRIBE, self._transcription.transcribe(operation), Transcript
-            ),
-        )
+        return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+
+    async def _transcript(self, operation: Transcribe) -> Transcript:
+        events = self._transcription.transcribe(operation)
+        transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
+        check_speech(transcript)
+        return transcript
 
     async def _translated(
         self, request: SubtitleVideo, transcript: Transcript
@@ -92,25 +95,28 @@ class VideoSubtitles:
     async def _translation(
         self, request: SubtitleVideo, transcript: Transcript
     ) -> tuple[list[str], list[str]]:
-        source = transcript.language or request.language
-        segments, target = transcript.segments, request.target_language
-        assert target is not None
-        if is_same(source, target):
-            return [segment.text for segment in segments], []
-
-        def tell(count: int) -> None:
-            done = Progress(phase=TRANSLATE, current=count, total=len(segments))
-            self._stage.report(TRANSLATE, done)
-
+        assert request.target_language is not None
         return await translated(
-            self._chat,
-            request.chat_model or "",
-            segments,
-            source=source,
-            target=target,
+            self._translator,
+            self._stage,
+            transcript.segments,
+            model=request.translation_model or "",
+            source=transcript.language or request.language,
+            target=request.target_language,
             purpose="read",
-            done=tell,
+            source_field="language",
         )
+
+    async def _check_languages(self, request: SubtitleVideo) -> None:
+        if request.needs_translation and request.target_language is not None:
+            await check_languages(
+                self._translator,
+                self._stage,
+                model=request.translation_model or "",
+                source=request.language,
+                target=request.target_language,
+                source_field="language",
+            )
 
     async def _burned(
         self, request: SubtitleVideo, read: tuple[Segment, ...]
@@ -125,3 +131,11 @@ class VideoSubtitles:
             ),
         )
         return made.video, made.warnings
+
+
+def _written(request: SubtitleVideo, transcript: Transcript) -> str | None:
+    """The code of the language that is read."""
+    target = request.target_language
+    if target is not None:
+        return language_code(target) or target
+    return transcript.language or request.language

@@ -10,6 +10,7 @@ from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, V
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.upscaling import UpscaleEvent, UpscaleImage, UpscaleVideo, VideoUpscaleEvent
+from serve_app.core.translation import Translate, TranslationEvent
 from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
@@ -61,6 +62,17 @@ class CatalogTranscription:
 
 
 class CatalogVideo:
+class CatalogTranslation:
+    """A Translator over every model of the catalog that translates, or can be told to."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def translate(self, request: Translate) -> AsyncIterator[TranslationEvent]:
+        """See Translator."""
+        return self._models.translation(request.model).runs.translate(request)
+
+
     """A VideoModel over every video model of the catalog."""
 
     def __init__(self, models: Models) -> None:

@@ -21,16 +21,16 @@ def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models
     from pipelines.video_dub import VideoDub
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.composed import (
-        CatalogChat,
         CatalogSpeech,
         CatalogStems,
         CatalogTranscription,
+        CatalogTranslation,
     )
 
     pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
     dubber = VideoDub(
         CatalogTranscription(models),
-        CatalogChat(models),
+        CatalogTranslation(models),
         CatalogSpeech(models),
         CatalogStems(models),
         models.media(pipeline.media),
@@ -59,12 +59,15 @@ def compose_image_to_video(config: AppConfig, models: Models, stage: Stage) -> M
 def compose_video_subtitles(config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with the video-subtitle pipeline over it."""
     from pipelines.video_subtitles import VideoSubtitles
-    from serve_app.composed import CatalogChat, CatalogTranscription
+    from serve_app.composed import CatalogTranscription, CatalogTranslation
 
     name = SubtitleVideo.pipeline
     pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == name)
     subtitler = VideoSubtitles(
-        CatalogTranscription(models), CatalogChat(models), models.media(pipeline.media), stage
+        CatalogTranscription(models),
+        CatalogTranslation(models),
+        models.media(pipeline.media),
+        stage,
     )
     return models.with_pipeline(SubtitleVideo, subtitler.subtitle_video)
 
@@ -102,7 +105,7 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
         depth=composed.CatalogDepth(models),
         speech=composed.CatalogSpeech(models),
         transcription=composed.CatalogTranscription(models),
-        chat=composed.CatalogChat(models),
+        translator=composed.CatalogTranslation(models),
         stems=composed.CatalogStems(models),
         media=models.media(pipeline.media),
         blobs=FsspecBlobStore(config.storage.blobs_location),

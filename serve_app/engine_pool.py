@@ -244,6 +244,7 @@ class EnginePool:
         self._changed([slot.model.id for slot in slots if slot.loading and not slot.failed])
 
 
+        ready["translation"] = getattr(engine, "translation_facts", None)
 def _with_use(slot: Slot) -> ModelStatus:
     seconds_ago = time.monotonic() - slot.used_at
     used_at = time.time() - seconds_ago if slot.used_at else None

@@ -66,6 +66,10 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             return TransformersEmbeddings(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="segmentation") as options:
             from deployments.image.transformers_segmentation import TransformersSegmentation
+        case TransformersOptions(task="translation") as options:
+            from deployments.text.transformers_translation import TransformersTranslation
+
+            return TransformersTranslation(options, model, path=path, blobs=blobs)
 
             return TransformersSegmentation(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="depth") as options:
@@ -215,6 +219,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return FakeDiarization(options, model, blobs=blobs)
         case "images":
             from deployments.fakes.images import FakeImages
+        case "translation":
+            from deployments.fakes.translation import FakeTranslation
+
+            return FakeTranslation(options, model, blobs=blobs)
 
             return FakeImages(options, model, blobs=blobs)
         case "segmentation":

@@ -14,7 +14,13 @@ from serve_app.core.errors import AppError
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
 from serve_app.models import AnyModel, Models
-from serve_app.remote import Remote, RemoteChat, RemoteEmbeddings, RemoteRerank
+from serve_app.remote import (
+    Remote,
+    RemoteChat,
+    RemoteEmbeddings,
+    RemoteRerank,
+    RemoteTranslation,
+)
 from serve_app.remote_media import (
     RemoteCaptions,
     RemoteConversion,
@@ -40,6 +46,7 @@ REMOTES: Mapping[Task, Callable[..., AnyModel]] = {
     "embeddings": RemoteEmbeddings,
     "rerank": RemoteRerank,
     "speech": RemoteSpeech,
+    "translation": RemoteTranslation,
     "transcription": RemoteTranscription,
     "diarization": RemoteDiarization,
     "images": RemoteImages,

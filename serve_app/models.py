@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from serve_app.chat_describer import ChatDescriber
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.captioning import ImageDescriber
 from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
@@ -27,14 +28,17 @@ from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
 from serve_app.core.upscaling import Upscaler
+from serve_app.core.translation import Translator
 from serve_app.core.video import VideoModel
 from serve_app.core.voice_conversion import VoiceConverter
 
+from serve_app.task_names import EXAMPLES, TASK_NAMES
 AnyModel = (
     ChatModel
     | EmbeddingModel
     | RerankModel
     | SpeechModel
+    | Translator
     | TranscriptionModel
     | Diarizer
     | ImageModel
@@ -54,36 +58,6 @@ RunPipeline = Callable[[Any], AsyncIterator[Message]]
 """A pipeline's verb: takes its PipelineOperation, streams Progress and last the result."""
 Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
 """The status of every model that is in memory or on its way; the others are unloaded."""
-
-TASK_NAMES: dict[Task, str] = {
-    "chat": "text",
-    "embeddings": "embedding",
-    "rerank": "rerank",
-    "speech": "speech",
-    "transcription": "transcription",
-    "diarization": "speaker diarization",
-    "images": "image",
-    "segmentation": "segmentation",
-    "faces": "face",
-    "upscaling": "upscaling",
-    "depth": "depth",
-    "captioning": "captioning",
-    "video": "video",
-    "interpolation": "frame interpolation",
-    "stems": "stem separation",
-    "conversion": "voice conversion",
-    "media": "media",
-}
-
-
-EXAMPLES: Mapping[Task, str] = {
-    "upscaling": ", such as {engine: swin2sr} with the source caidas/swin2SR-classical-sr-x2-64",
-    "depth": ", such as {engine: transformers, task: depth} with the source "
-    "depth-anything/Depth-Anything-V2-Small-hf",
-    "captioning": ", such as {engine: transformers, task: captioning} with the source "
-    "Salesforce/blip-image-captioning-base",
-}
-"""What to add for the tasks that no built-in model does."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +131,14 @@ class Models:
 
     def speech(self, name: str | None) -> Found[SpeechModel]:
         """A model that speaks."""
+    def translation(self, name: str | None) -> Found[Translator]:
+        """A model that translates: one for that, else a chat model, which is told to."""
+        if self._means_chat(name):
+            chat = self.chat(name)
+            return Found(chat.model, chat.family, ChatTranslator(chat.runs))
+        found = self._for("translation", name, self.config.defaults.translation)
+        return cast("Found[Translator]", found)
+
         return cast("Found[SpeechModel]", self._for("speech", name, self.config.defaults.speech))
 
     def transcription(self, name: str | None) -> Found[TranscriptionModel]:
@@ -248,6 +230,12 @@ class Models:
 
     def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
         """Nothing, `auto` and an empty name mean the default."""
+    def _means_chat(self, name: str | None) -> bool:
+        """Whether a chat model does the translating that `name` means."""
+        if name is not None and name.strip().lower() not in ("", "auto"):
+            return self.named(name).family.options.task == "chat"
+        return not any(found.family.options.task == "translation" for found in self.all())
+
         if name is None or name.strip().lower() in ("", "auto"):
             return self._default(task, default)
         found = self.named(name)

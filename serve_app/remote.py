@@ -14,6 +14,7 @@ from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.status import ModelStatus, over_replicas
+from serve_app.core.translation import Translate, TranslationEvent
 
 
 @contextmanager
@@ -151,3 +152,11 @@ class RemoteRerank(Remote):
     async def rerank(self, request: Rerank) -> Relevance:
         """See RerankModel."""
         return cast("Relevance", await self._call("rerank", request.model, request))
+
+
+class RemoteTranslation(Remote):
+    """A Translator."""
+
+    def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
+        """See Translator."""
+        return self._stream("translate", request.model, request)

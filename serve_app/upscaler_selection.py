@@ -2,7 +2,8 @@
 
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.upscaling import Upscaler
-from serve_app.models import EXAMPLES, Found, Models
+from serve_app.models import Found, Models
+from serve_app.task_names import EXAMPLES
 
 
 async def select_upscaler(

@@ -52,6 +52,8 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "chat": ("text_generation",),
     "embeddings": ("embeddings",),
     "rerank": ("rerank",),
+    # As a part of it; the contract has no name for translation alone.
+    "translation": ("video_dubbing",),
     "speech": ("text_to_speech",),
     "transcription": ("speech_to_text", "subtitle_generation"),
     "diarization": (),
@@ -82,7 +84,7 @@ JOBS = "jobs"
 class Model(Section):
     """One model of a family. `source` is a hub id or a local path; engines whose model is built in
     need none. `capabilities` adds fine names to those of the family's task. `languages` are
-    lower-case codes, for transcription and speech. `supports_streaming` is false for transcription
+    lower-case codes, for transcription, speech and, of what it translates to, translation. `supports_streaming` is false for transcription
     models whose segments come all at the end. `created` is a unix second; by default the
     second in which this server first saw the model. `memory_mb` is what it takes once loaded, where
     1.2 times the size of its weights is a bad guess.
@@ -132,6 +134,7 @@ class Defaults(Section):
     embeddings: str | None = None
     rerank: str | None = None
     speech: str | None = None
+    translation: str | None = None
     transcription: str | None = None
     diarization: str | None = None
     images: str | None = None

@@ -8,6 +8,7 @@ Task = Literal[
     "chat",
     "embeddings",
     "rerank",
+    "translation",
     "speech",
     "transcription",
     "diarization",

@@ -1,6 +1,6 @@
 """Language names and codes: ISO 639-1 where it exists, else ISO 639-3, with English names."""
 
-# The languages Whisper and espeak-ng know, code and English name.
+# The languages Whisper, espeak-ng and M2M100 know, code and English name.
 _TABLE = """
 af afrikaans|am amharic|ar arabic|as assamese|az azerbaijani|ba bashkir|be belarusian|bg bulgarian
 bn bengali|bo tibetan|br breton|bs bosnian|ca catalan|cs czech|cy welsh|da danish|de german|el greek
@@ -15,6 +15,8 @@ ru russian|sa sanskrit|sd sindhi|si sinhala|sk slovak|sl slovenian|sn shona|so s
 sr serbian|su sundanese|sv swedish|sw swahili|ta tamil|te telugu|tg tajik|th thai|tk turkmen
 tl tagalog|tn setswana|tr turkish|tt tatar|uk ukrainian|ur urdu|uz uzbek|vi vietnamese|yi yiddish
 yo yoruba|yue cantonese|zh chinese|cmn mandarin|haw hawaiian|chr cherokee|grc ancient greek
+ast asturian|ceb cebuano|ff fulah|fy western frisian|ig igbo|ilo iloko|lg ganda|nso northern sotho
+ss swati|wo wolof|xh xhosa|zu zulu
 """
 NAMES: dict[str, str] = dict(
     entry.split(" ", 1) for entry in _TABLE.strip().replace("\n", "|").split("|")
@@ -39,7 +41,8 @@ mlg mg|mri mi|mao mi|mkd mk|mac mk|mal ml|mon mn|mar mr|msa ms|zlm ms|may ms|mlt
 nep ne|npi ne|nld nl|dut nl|nno nn|nor no|nob no|oci oc|ori or|ory or|pan pa|pol pl|pus ps|por pt
 que qu|ron ro|rum ro|rus ru|san sa|snd sd|sin si|slk sk|slo sk|slv sl|sna sn|som so|sqi sq|alb sq
 srp sr|sun su|swe sv|swa sw|swh sw|tam ta|tel te|tgk tg|tha th|tuk tk|tgl tl|tsn tn|tur tr|tat tt
-ukr uk|urd ur|uzb uz|vie vi|yid yi|yor yo|zho zh|chi zh
+ukr uk|urd ur|uzb uz|vie vi|yid yi|yor yo|zho zh|chi zh|ful ff|fry fy|ibo ig|lug lg|ssw ss
+wol wo|xho xh|zul zu
 """
 _SHORTER: dict[str, str] = {
     code: shorter

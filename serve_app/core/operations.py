@@ -20,6 +20,7 @@ from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.story import TellStory, ToldStory
 from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
+from serve_app.core.translation import Translate, Translation
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.video_generation import ProduceVideo, Videos
 from serve_app.core.video_subtitles import Subtitles, SubtitleVideo
@@ -31,6 +32,7 @@ Operation = (
     | Embed
     | Rerank
     | Speak
+    | Translate
     | CloneSpeech
     | Transcribe
     | TextToImage
@@ -77,6 +79,7 @@ Result = (
     | Relevance
     | SpokenSound
     | Transcript
+    | Translation
     | Images
     | Segments
     | SwappedFaces
@@ -102,6 +105,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "audio.speech": (Speak, SpokenSound),
     "audio.clone": (CloneSpeech, SpokenSound),
     "audio.transcription": (Transcribe, Transcript),
+    "translate": (Translate, Translation),
     "image.generation": (TextToImage, Images),
     "image.edit": (ImageToImage, Images),
     "image.variation": (VaryImage, Images),

@@ -5,6 +5,7 @@ from typing import Literal
 
 from serve_app.core.depth import DepthMethod
 from serve_app.core.message import Message
+from serve_app.core.translation import TranslationFacts
 from serve_app.core.video import VideoFacts
 
 LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
@@ -14,7 +15,8 @@ class ModelStatus(Message):
     """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
     and what would help. `context_length` is in tokens, once known. `memory_mb` is what
     loading it took of its device; `last_used` is a unix second. `video` is what a video model can
-    make, `depth_method` what kind of depth model it is, once known.
+    make, `depth_method` what kind of depth model it is, `translation`
+    the languages of one that translates, once known.
     """
 
     id: str
@@ -26,6 +28,7 @@ class ModelStatus(Message):
     context_length: int | None = None
     memory_mb: float | None = None
     video: VideoFacts | None = None
+    translation: TranslationFacts | None = None
     depth_method: DepthMethod | None = None
     requests: int = 0
     loads: int = 0

@@ -12,11 +12,14 @@ class TransformersOptions(EngineOptions):
 
     `device` auto is CUDA where there is one. `threads` is torch's intra-op number on a CPU, None
     leaves it to torch. `max_batch_tokens` and `cache_blocks` size continuous batching. `measures`
-    is what a depth model's numbers are; auto reads it from its configuration.
+    is what a depth model's numbers are; auto reads it from its configuration. `beams` is how many
+    beginnings a translation is chosen from; None is what the checkpoint says.
     """
 
     engine: Literal["transformers"] = "transformers"
-    task: Literal["chat", "embeddings", "rerank", "segmentation", "depth", "captioning"]
+    task: Literal[
+        "chat", "embeddings", "rerank", "translation", "segmentation", "depth", "captioning"
+    ]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
@@ -25,6 +28,7 @@ class TransformersOptions(EngineOptions):
     cache_blocks: int | None = Field(default=None, ge=1)
     trust_remote_code: bool = False
     measures: Literal["auto", "distance", "inverse"] = "auto"
+    beams: int | None = Field(default=None, ge=1, le=16)
 
 
 class VllmOptions(EngineOptions):

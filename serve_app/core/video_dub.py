@@ -22,7 +22,7 @@ class Dubbing(Message):
     target_language: str
     source_language: str | None = None
     transcription_model: str
-    chat_model: str
+    translation_model: str
     speech_model: str
     voice: str | None = None
     clones_voice: bool = False

@@ -14,12 +14,12 @@ WEIGHTS = {EXTRACT: 1.0, TRANSCRIBE: 4.0, TRANSLATE: 3.0, BURN: 3.0}
 
 
 class Subtitling(Message):
-    """How subtitles are made. With `target_language` they are translated, by the `chat_model`, or
-    by the transcription model itself where `is_translated_while_heard`.
+    """How subtitles are made. With `target_language` they are translated, by the
+    `translation_model`, or by the transcription model itself where `is_translated_while_heard`.
     """
 
     transcription_model: str | None = None
-    chat_model: str | None = None
+    translation_model: str | None = None
     language: str | None = None
     target_language: str | None = None
     is_translated_while_heard: bool = False
@@ -78,5 +78,5 @@ class VideoSubtitler(Protocol):
     """Subtitles."""
 
     def subtitle_video(self, request: SubtitleVideo) -> AsyncIterator[SubtitlesEvent]:
-        """Last the subtitles. A video in which nobody speaks has none."""
+        """Last the subtitles. InvalidRequest with `param` `video` where nobody speaks."""
         ...

@@ -19,6 +19,7 @@ from deployments.fakes.interpolation import FakeInterpolation
 from deployments.fakes.segmentation import FakeSegmentation
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.video import FakeVideo
+from deployments.fakes.translation import FakeTranslation
 from deployments.fakes.vision import FakeCaptions, FakeDepth, FakeUpscaling
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
@@ -117,6 +118,7 @@ ENGINES = {
     "embeddings": fake.FakeEmbeddings,
     "rerank": fake.FakeRerank,
     "speech": fake.FakeSpeech,
+    "translation": FakeTranslation,
     "transcription": fake.FakeTranscription,
     "diarization": FakeDiarization,
     "images": FakeImages,

@@ -128,11 +128,11 @@ async def test_the_request_reaches_the_pipeline(make_context: MakeContext) -> No
     assert (seen.source_language, seen.target_language) == ("en", "de")
     assert (seen.video.mime, seen.video.size) == ("video/mp4", len(MP4))
     assert seen.transcription_model == "whisper-base"
-    assert (seen.chat_model, seen.speech_model) == ("echo", "hum")
+    assert (seen.translation_model, seen.speech_model) == ("echo", "hum")
 
 
 @pytest.mark.parametrize(
-    ("model", "transcription", "chat"),
+    ("model", "transcription", "translation"),
     [
         (None, "whisper-base", "echo"),
         ("auto", "whisper-base", "echo"),
@@ -142,12 +142,12 @@ async def test_the_request_reaches_the_pipeline(make_context: MakeContext) -> No
     ],
 )
 async def test_a_model_takes_the_place_it_fits(
-    make_context: MakeContext, model: str | None, transcription: str, chat: str
+    make_context: MakeContext, model: str | None, transcription: str, translation: str
 ) -> None:
     dubber = Dubbing()
     await dub(make_context, dubber, model=model)
     assert dubber.seen[0].transcription_model == transcription
-    assert dubber.seen[0].chat_model == chat
+    assert dubber.seen[0].translation_model == translation
 
 
 @pytest.mark.parametrize(

@@ -123,15 +123,19 @@ async def test_english_comes_from_the_model_that_listens(
     assert [stage["name"] for stage in job["stages"]] == ["extract-audio", "transcribe"]
 
 
-async def test_a_film_in_which_nobody_speaks_has_no_subtitles(
-    make_context: MakeContext, tmp_path: Any
+@pytest.mark.parametrize("fields", [{}, {"burn": True}, {"target_lang": "de"}])
+async def test_a_film_in_which_nobody_speaks_is_refused(
+    make_context: MakeContext, tmp_path: Any, fields: dict[str, Any]
 ) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")
     silence = Silence(FakeOptions(task="transcription"), Model(id="whisper-base"), blobs=blobs)
     context = make_context(pipelines=PIPELINES, runs={"transcription": silence})
     async with client_of(context) as client:
-        answer = await client.post(URL, json={"video": VIDEO})
-    assert answer.json()["data"] == [{"text": "", "format": "srt"}]
+        answer = await client.post(URL, json={"video": VIDEO} | fields)
+        archive = (await client.get("/v1/archive")).json()
+    refused(answer, 400, "invalid_request", "video")
+    assert answer.json()["error"]["message"] == "stage 'transcribe': nobody speaks in the video"
+    assert archive["total"] == 0
 
 
 @pytest.mark.parametrize(

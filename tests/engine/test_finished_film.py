@@ -21,6 +21,7 @@ from pipelines.video_generation import VideoGeneration
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.options import (
     AvOptions,
     CameraMovesOptions,
@@ -72,7 +73,7 @@ def parts(blobs: FsspecBlobStore, tmp_path: Path) -> FilmParts:
         upscaling=made(LanczosUpscaling, LanczosOptions()),
         speech=espeak(tmp_path),
         transcription=made(FakeTranscription, FakeOptions(task="transcription")),
-        chat=made(FakeChat, FakeOptions(task="chat")),
+        translator=ChatTranslator(made(FakeChat, FakeOptions(task="chat"))),
         stems=made(HpssStems, HpssOptions()),
         media=made(AvMedia, AvOptions()),
         blobs=blobs,

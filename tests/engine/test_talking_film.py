@@ -19,6 +19,7 @@ from deployments.video.av_media import AvMedia
 from pipelines.video_dub import VideoDub
 from pipelines.video_subtitles import VideoSubtitles
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.config import Model
 from serve_app.core.media import Blob
@@ -37,12 +38,17 @@ GERMAN = "eins zwei drei vier f\u00fcnf sechs sieben"
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Translator(FakeChat):
+class Interpreter(FakeChat):
     """Knows one sentence."""
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         yield ChatDelta(text=json.dumps({"translation": GERMAN}))
         yield Usage(prompt_tokens=1, completion_tokens=1)
+
+
+def translator(blobs: FsspecBlobStore) -> ChatTranslator:
+    options = FakeOptions(task="chat")
+    return ChatTranslator(Interpreter(options, Model(id="translator"), blobs=blobs))
 
 
 class Film(NamedTuple):
@@ -147,7 +153,7 @@ async def test_a_dubbed_film_keeps_its_times_and_its_background(
     ears = await hearing(blobs)
     pipeline = VideoDub(
         ears,
-        Translator(FakeOptions(task="chat"), Model(id="translator"), blobs=blobs),
+        translator(blobs),
         espeak(tmp_path),
         HpssStems(HpssOptions(), Model(id="hpss"), path=None, blobs=blobs),
         media(blobs),
@@ -159,7 +165,7 @@ async def test_a_dubbed_film_keeps_its_times_and_its_background(
         target_language="de",
         source_language="en",
         transcription_model="ear",
-        chat_model="translator",
+        translation_model="translator",
         speech_model="espeak-ng",
         stems_model="hpss",
         burns_subtitles=True,
@@ -186,7 +192,7 @@ async def test_subtitles_say_what_is_spoken_when_it_is(blobs: FsspecBlobStore, f
     ears = await hearing(blobs)
     pipeline = VideoSubtitles(
         ears,
-        Translator(FakeOptions(task="chat"), Model(id="translator"), blobs=blobs),
+        translator(blobs),
         media(blobs),
         PlainStage(),
     )

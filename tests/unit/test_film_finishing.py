@@ -19,6 +19,7 @@ from pipelines.nested import NestedStage
 from pipelines.video_generation import VideoGeneration
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
 from serve_app.core.film_finish import FilmFinish, PlacedLine
 from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
@@ -40,7 +41,7 @@ LINE = {
 DUBBING = {
     "target_language": "de",
     "transcription_model": "ear",
-    "chat_model": "echo",
+    "translation_model": "echo",
     "speech_model": "hum",
     "stems_model": "hpss",
 }
@@ -49,7 +50,7 @@ EVERYTHING = {
     "size": {"model": "large", "factor": 2},
     "lines": [LINE],
     "dubbing": DUBBING,
-    "subtitles": {"chat_model": "echo"},
+    "subtitles": {"translation_model": "echo"},
     "writes_subtitles": True,
     "burns_subtitles": True,
     "stereo": {"model": "deep", "method": "zoe"},
@@ -117,7 +118,7 @@ class Graph:
             depth=made(FakeDepth, "depth"),
             speech=made(FakeSpeech, "speech"),
             transcription=made(FakeTranscription, "transcription"),
-            chat=made(FakeChat, "chat"),
+            translator=ChatTranslator(made(FakeChat, "chat")),
             stems=made(FakeStems, "stems"),
             media=self.media,
             blobs=blobs,

@@ -14,6 +14,7 @@ from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTransc
 from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
@@ -168,7 +169,7 @@ class Graph:
         """Translations are given to `self.chat` before."""
         parts = {
             "transcription": self.transcription,
-            "chat": self.chat,
+            "translator": ChatTranslator(self.chat),
             "speech": self.speech,
             "stems": self.stems,
             "media": self.media,
@@ -179,7 +180,7 @@ class Graph:
             video=VIDEO,
             target_language=target,
             transcription_model="ear",
-            chat_model="brain",
+            translation_model="brain",
             speech_model="mouth",
             **wanted,
         )
@@ -276,7 +277,8 @@ async def test_a_segment_that_is_not_translated_stays_and_is_said(
 
 async def test_the_shipped_fakes_make_a_whole_graph(graph: Graph) -> None:
     options = FakeOptions(task="chat")
-    graph.replaced["chat"] = FakeChat(options, Model(id="fake"), blobs=graph.blobs)
+    fake = FakeChat(options, Model(id="fake"), blobs=graph.blobs)
+    graph.replaced["translator"] = ChatTranslator(fake)
     result = await graph.dub("de")
     assert [segment.text for segment in result.segments] == SAID
     assert len(result.warnings) == 1
@@ -324,7 +326,7 @@ async def test_a_video_in_which_nobody_speaks(graph: Graph) -> None:
     graph.transcription.segments = []
     with pytest.raises(InvalidRequest) as caught:
         await graph.dub()
-    assert caught.value.message == "stage 'transcribe': video: nobody speaks in it"
+    assert caught.value.message == "stage 'transcribe': nobody speaks in the video"
     assert caught.value.param == "video"
     assert graph.stages == STAGES[:2]
 
@@ -425,12 +427,12 @@ class Endless:
 
 @pytest.mark.parametrize(
     ("part", "stage"),
-    [("transcription", "transcribe"), ("chat", "translate"), ("speech", "speak")],
+    [("transcription", "transcribe"), ("translator", "translate"), ("speech", "speak")],
 )
 async def test_cancelling_closes_the_stage_that_runs(graph: Graph, part: str, stage: str) -> None:
     endless = Endless()
     graph.chat.answers = translations("eins", "zwei", "drei")
-    graph.replaced[part] = endless
+    graph.replaced[part] = ChatTranslator(endless) if part == "translator" else endless
     dubbing = asyncio.create_task(graph.dub("de"))
     await endless.has_begun.wait()
     dubbing.cancel()

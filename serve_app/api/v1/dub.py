@@ -14,7 +14,7 @@ from serve_app.api.v1.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.spoken_models import known_language
+from serve_app.api.v1.spoken_models import known_language, known_locale
 from serve_app.api.v1.wire import ERRORS, Flag, Text
 from serve_app.core.video_dub import DubVideo
 
@@ -22,8 +22,8 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 class DubBody(JobBody):
-    """A video and the language it is to speak. `model` is a transcription or a text model; the
-    other one is the default.
+    """A video and the language it is to speak. `model` hears or translates; the other one is the
+    default.
     """
 
     video: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
@@ -50,7 +50,7 @@ class DubBody(JobBody):
         keeps_background = self.keep_background is not False
         asked = await to_dubbing(
             context.models,
-            target=known_language(self.target_lang, "target_lang"),
+            target=known_locale(self.target_lang, "target_lang"),
             source=source,
             model=self.model,
             voice=self.voice,

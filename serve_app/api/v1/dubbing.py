@@ -21,10 +21,10 @@ async def to_dubbing(
     keeps_background: bool,
     burns_subtitles: bool = False,
 ) -> Dubbing:
-    """From and to codes of languages. `model` is a transcription or a text model, the other one is
-    the default. Without a model that separates stems the background is lost.
+    """From and to codes of languages. `model` hears or translates, the other one is the default.
+    Without a model that separates stems the background is lost.
     """
-    transcription, chat = heard_and_translated(models, model, source)
+    transcription, translation = heard_and_translated(models, model, source)
     speech = (
         select_clone(models, None, param="voice_clone") if clones_voice else models.speech(None)
     )
@@ -32,7 +32,7 @@ async def to_dubbing(
         target_language=target,
         source_language=source,
         transcription_model=transcription,
-        chat_model=chat,
+        translation_model=translation,
         speech_model=speech.id,
         voice=None if clones_voice else voice,
         clones_voice=clones_voice,

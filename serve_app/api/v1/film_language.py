@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from serve_app.api.v1.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.film_sound import needed_for
-from serve_app.api.v1.spoken_models import known_language
+from serve_app.api.v1.spoken_models import known_language, known_locale
 from serve_app.api.v1.video_body import FinishingFields
 from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.languages import language_code
 from serve_app.core.video_dub import Dubbing
 from serve_app.core.video_subtitles import Subtitling
 from serve_app.models import Models
@@ -31,7 +32,7 @@ async def dubbing(body: FinishingFields, models: Models, *, has_speech: bool) ->
         async with needed_for("dub_video"):
             return await to_dubbing(
                 models,
-                target=known_language(body.dub_target_lang, "dub_target_lang"),
+                target=known_locale(body.dub_target_lang, "dub_target_lang"),
                 source=source,
                 model=body.whisper_model,
                 clones_voice=bool(body.voice_clone),
@@ -52,14 +53,15 @@ async def subtitling(
     async with needed_for(field):
         language = body.subtitle_language
         heard = None if is_known else _listener(models, body.whisper_model, language)
-        chat = models.chat(None).id if target else None
+        translation = models.translation(None).id if target else None
+    is_english = target is not None and language_code(target) == ENGLISH
     can_translate = heard is not None and models.transcription(heard).model.can_translate
     return Subtitling(
         transcription_model=heard,
-        chat_model=chat,
+        translation_model=translation,
         language=_language(body, models, heard),
         target_language=target,
-        is_translated_while_heard=target == ENGLISH and can_translate,
+        is_translated_while_heard=is_english and can_translate,
         style=body.subtitle_style or "default",
     )
 
@@ -81,7 +83,7 @@ def _target(body: FinishingFields) -> str | None:
         return None
     if body.subtitle_target_lang is None:
         return ENGLISH
-    return known_language(body.subtitle_target_lang, "subtitle_target_lang")
+    return known_locale(body.subtitle_target_lang, "subtitle_target_lang")
 
 
 def _listener(models: Models, name: str | None, language: str | None) -> str:

@@ -25,6 +25,7 @@ from serve_app.core.media import MediaResult
 from serve_app.core.operations import Result, SaidText
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.core.translation import Translation
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class JobRendering:
                     task=transcribe.task,
                     granularity=job.output.get("segment_granularity"),
                 )
-            case _, ImageDescription():
+            case _, ImageDescription() | Translation():
                 return result.model_dump(exclude_defaults=True)
             case _, MediaResult():
                 return await self._media.body(job, result)

@@ -26,6 +26,7 @@ TYPES: dict[Task, ModelType] = {
     "chat": "text",
     "embeddings": "embedding",
     "rerank": "rerank",
+    "translation": "text",
     "speech": "tts",
     "transcription": "audio",
     "stems": "audio",
@@ -39,7 +40,16 @@ TYPES: dict[Task, ModelType] = {
     "depth": "image",
     "captioning": "vision",
 }
-INTERNAL = {"id", "context_length", "video", "memory_mb", "requests", "last_used", "loads"}
+INTERNAL = {
+    "id",
+    "context_length",
+    "video",
+    "translation",
+    "memory_mb",
+    "requests",
+    "last_used",
+    "loads",
+}
 """What a model's state says elsewhere, or to administrators only."""
 UNLISTED: frozenset[Task] = frozenset({"diarization"})
 """What no request can name."""
@@ -49,6 +59,7 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "embeddings": ("v1/embeddings",),
     "rerank": ("v1/rerank",),
     "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
+    "translation": (),
     "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
     "stems": ("v1/audio/stems",),
     "conversion": ("v1/audio/convert",),
@@ -164,6 +175,8 @@ def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str
     if facts is not None:
         entry["video"] = facts.model_dump()
     if model.aliases:
+    if status is not None and status.translation is not None:
+        entry["translation"] = status.translation.model_dump()
         entry["alias"] = model.aliases[0]
         entry["aliases"] = list(model.aliases)
     return entry

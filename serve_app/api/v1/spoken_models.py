@@ -1,18 +1,35 @@
 """Which models hear and translate a film, and in which languages."""
 
+import re
+
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.languages import language_code
+from serve_app.core.options import Task
 from serve_app.models import Models
 from serve_app.transcription_routing import select
 
+LOCALE = re.compile(r"[a-z]{2,3}((?:-[a-z0-9]{2,4}){1,2})")
+TRANSLATING: tuple[Task, ...] = ("chat", "translation")
+
 
 def heard_and_translated(models: Models, name: str | None, language: str | None) -> tuple[str, str]:
-    """The ids of the transcription and the text model; `name` is either of them, the other one is
-    the default.
+    """The ids of the model that hears and of the one that translates; `name` is either of them, the
+    other one is the default.
     """
-    is_chat = name is not None and name.lower() not in ("", "auto") and _is_chat(models, name)
-    transcription = select(models, None if is_chat else name, language).id
-    return transcription, models.chat(name if is_chat else None).id
+    names_translator = is_translator(models, name)
+    transcription = select(models, None if names_translator else name, language).id
+    return transcription, models.translation(name if names_translator else None).id
+
+
+def is_translator(models: Models, name: str | None) -> bool:
+    """Whether `name` is that of a model that translates. Names that only transcription routing
+    knows, like Whisper sizes, are none.
+    """
+    return name is not None and any(
+        name.lower() in map(str.lower, (f.id, *f.model.aliases))
+        for f in models.all()
+        if f.family.options.task in TRANSLATING
+    )
 
 
 def known_language(text: str, param: str) -> str:
@@ -25,10 +42,8 @@ def known_language(text: str, param: str) -> str:
     return code
 
 
-def _is_chat(models: Models, name: str) -> bool:
-    """Names that only transcription routing knows, like Whisper sizes, are no chat models."""
-    return any(
-        name.lower() in map(str.lower, (f.id, *f.model.aliases))
-        for f in models.all()
-        if f.family.options.task == "chat"
-    )
+def known_locale(text: str, param: str) -> str:
+    """The code of a language, with the script or the region that follows it: `pt-br`."""
+    code = known_language(text, param)
+    found = LOCALE.fullmatch(text.strip().lower().replace("_", "-"))
+    return code + (found[1] if found else "")

@@ -11,9 +11,10 @@ from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
-from serve_app.api.v1.spoken_models import heard_and_translated, known_language
+from serve_app.api.v1.spoken_models import heard_and_translated, is_translator, known_locale
 from serve_app.api.v1.wire import ERRORS, Flag, Text
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.languages import language_code
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.video_subtitles import SubtitleVideo
 from serve_app.transcription_routing import request_language
@@ -55,14 +56,19 @@ class SubtitleBody(JobBody):
                 param="response_format",
             )
         target = self._target()
-        heard, chat = heard_and_translated(context.models, self.model, self.language)
+        heard, translation = heard_and_translated(context.models, self.model, self.language)
         found = context.models.transcription(heard)
         language = request_language(self.language, found.model)
-        while_heard = target == ENGLISH and found.model.can_translate
+        while_heard = (
+            target is not None
+            and language_code(target) == ENGLISH
+            and found.model.can_translate
+            and not is_translator(context.models, self.model)
+        )
         return SubtitleVideo(
             video=await context.intake.take(self.video, param="video", kind="video"),
             transcription_model=heard,
-            chat_model=chat if target and not while_heard else None,
+            translation_model=translation if target and not while_heard else None,
             language=language,
             target_language=target,
             is_translated_while_heard=while_heard,
@@ -73,7 +79,7 @@ class SubtitleBody(JobBody):
     def _target(self) -> str | None:
         """`target_lang` says more than `translate`; without it that is English."""
         if self.target_lang is not None:
-            return known_language(self.target_lang, "target_lang")
+            return known_locale(self.target_lang, "target_lang")
         return ENGLISH if self.translate else None
 
 
