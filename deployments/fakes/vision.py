@@ -80,7 +80,7 @@ class FakeDepth(FakeEngine):
         from deployments.video.stereo_film import StereoConversion
 
         conversion = StereoConversion(
-            lambda image: np.asarray(image.convert("L"), dtype=np.float32),
+            lambda image, _: np.asarray(image.convert("L"), dtype=np.float32),
             method=None,
             blobs=self.blobs,
         )

@@ -3,7 +3,7 @@ and their kin; of pictures, and of the frames of films.
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from serve_app.core.depth import (
     EstimateDepth,
     StereoEvent,
 )
+from serve_app.core.errors import Cancelled
 from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
@@ -54,6 +55,7 @@ DYNAMIC_RANGE = 1000
 """Distances under this fraction of the farthest are taken for equally near."""
 
 Numbers = NDArray[np.float32]
+Stop = Callable[[], bool]
 
 
 class TransformersDepth:
@@ -76,6 +78,9 @@ class TransformersDepth:
             model, report["missing_keys"], kind="a depth estimation checkpoint", unused=UNUSED
         )
         self._network: Any = network.to(device).eval()
+        self._is_stopped: Stop = _never
+        for part in network.modules():
+            part.register_forward_pre_hook(self._check_going_on)
         self._tells_distance = tells_distance(network.config, options)
         self.depth_method = METHODS.get(network.config.model_type)
         self._blobs = blobs
@@ -95,7 +100,9 @@ class TransformersDepth:
         with tempfile.TemporaryDirectory(prefix="depth-") as folder:
             target = Path(folder) / "depth.png"
             async with self._blobs.local_file(request.image) as source:
-                work = in_thread(lambda _: self._made(source, target, request), self._thread)
+                work = in_thread(
+                    lambda stop: self._made(source, target, request, stop), self._thread
+                )
                 async with closing(work):
                     async for item in work:
                         if isinstance(item, Progress):
@@ -111,23 +118,28 @@ class TransformersDepth:
         from deployments.video.stereo_film import StereoConversion
 
         conversion = StereoConversion(
-            lambda image: in_turn(self._thread, lambda: self._nearness(image)),
+            lambda image, stop: in_turn(self._thread, lambda: self._nearness(image, stop)),
             method=self.depth_method,
             blobs=self._blobs,
         )
         return conversion.convert_to_stereo(request)
 
-    def _nearness(self, image: Image.Image) -> Numbers:
-        depth = self._depth(image)
+    def _check_going_on(self, *_: object) -> None:
+        """Called before every layer: large models take seconds for one picture on a CPU."""
+        if self._is_stopped():
+            raise Cancelled("the work was cancelled")
+
+    def _nearness(self, image: Image.Image, stop: Stop) -> Numbers:
+        depth = self._depth(image, stop)
         return inverted(depth) if self._tells_distance else depth
 
     def _made(
-        self, source: Path, target: Path, request: EstimateDepth
+        self, source: Path, target: Path, request: EstimateDepth, stop: Stop
     ) -> Iterator[Progress | tuple[Size, tuple[str, ...]]]:
         picture = decoded_picture(source, param="image", max_pixels=request.max_pixels)
         progress = partial(Progress, phase="depth", total=1)
         yield progress(current=0)
-        depth = self._depth(picture.image)
+        depth = self._depth(picture.image, stop)
         yield progress(current=1)
         near, warnings = as_brightness(depth, tells_distance=self._tells_distance)
         image = Image.fromarray(near)
@@ -135,11 +147,12 @@ class TransformersDepth:
         yield Size(width=image.width, height=image.height), picture.warnings + warnings
 
     @torch.inference_mode()
-    def _depth(self, image: Image.Image) -> Numbers:
-        """The model's numbers at the picture's size."""
+    def _depth(self, image: Image.Image, stop: Stop) -> Numbers:
+        """The model's numbers at the picture's size. Cancelled soon after being told to stop."""
         seen = image.resize(seen_size(*image.size), Image.Resampling.BICUBIC)
         inputs = self._processor(images=seen, return_tensors="pt")
         inputs = inputs.to(self._network.device, self._network.dtype)
+        self._is_stopped = stop
         outputs = self._network(**inputs)
         outputs.predicted_depth = outputs.predicted_depth.float()
         size = (image.height, image.width)
@@ -155,6 +168,10 @@ class TransformersDepth:
             found = post_process(outputs, target_sizes=[size])[0]["predicted_depth"]
         # Processors squeeze sides of one pixel away.
         return np.asarray(found.float().reshape(size).cpu().numpy(), dtype=np.float32)
+
+
+def _never() -> bool:
+    return False
 
 
 def tells_distance(config: Any, options: TransformersOptions) -> bool:

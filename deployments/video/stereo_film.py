@@ -32,8 +32,9 @@ from serve_app.core.streams import closing as async_closing
 from serve_app.core.threads import in_thread
 
 Stop = Callable[[], bool]
-FrameDepth = Callable[[Image.Image], Field]
-"""How near everything in a picture is, at its size: more is nearer, not finite is unknown. Blocks.
+FrameDepth = Callable[[Image.Image, Stop], Field]
+"""How near everything in a picture is, at its size: more is nearer, not finite is unknown. Blocks,
+and may raise Cancelled when it is told to stop.
 """
 
 PARALLAX = 0.02
@@ -171,7 +172,7 @@ def _deep_frames(
             pixels = _sized(shown.pixels(), size)
             small = _sized(pixels, seen)
             grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-            near = steady.at(depth(Image.fromarray(small)), grey, shown.at_s)
+            near = steady.at(depth(Image.fromarray(small), stop), grey, shown.at_s)
             rimmed = np.asarray(cv2.dilate(near, RIM), dtype=np.float32)
             yield _Deep(shown.at_s, pixels, rimmed)
 

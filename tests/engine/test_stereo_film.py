@@ -19,7 +19,7 @@ from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.depth import ConvertToStereo, StereoVideo
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
+from serve_app.core.errors import BackendUnavailable, Cancelled, InvalidRequest, PayloadTooLarge
 from serve_app.core.images import Size
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions, TransformersOptions
@@ -182,7 +182,7 @@ async def test_near_is_seen_apart_whatever_the_model_measures(
     for method, distance in (("midas", False), ("zoe", True)):
         engine = engine_of(checkpoints[method], blobs)
 
-        def told(image: Image.Image, is_distance: bool = distance) -> Any:
+        def told(image: Image.Image, _: Any, is_distance: bool = distance) -> Any:
             grey = np.asarray(image.convert("L"), dtype=np.float32)
             return 256 - grey if is_distance else grey
 
@@ -239,10 +239,10 @@ def counted(engine: Any) -> Callable[[], int]:
     looks = 0
     real = engine._depth
 
-    def depth(image: Image.Image) -> Any:
+    def depth(image: Image.Image, stop: Callable[[], bool]) -> Any:
         nonlocal looks
         looks += 1
-        return real(image)
+        return real(image, stop)
 
     engine._depth = depth
     return lambda: looks
@@ -270,6 +270,23 @@ async def test_progress_in_frames_and_cancelling_between_them(
     assert result.num_frames == 40
 
 
+async def test_a_look_is_broken_off_between_layers(
+    checkpoints: dict[str, Path], blobs: FsspecBlobStore
+) -> None:
+    engine = engine_of(checkpoints["midas"], blobs)
+    layers = 0
+
+    def stop() -> bool:
+        nonlocal layers
+        layers += 1
+        return layers > 5
+
+    with pytest.raises(Cancelled):
+        engine._depth(Image.new("RGB", (32, 32)), stop)
+    assert layers == 6
+    assert engine._depth(Image.new("RGB", (32, 32)), lambda: False).shape == (32, 32)
+
+
 async def test_pictures_and_films_take_turns(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
@@ -292,7 +309,7 @@ async def test_a_closed_engine_refuses(
 async def test_what_goes_wrong_with_a_frame_ends_the_film(
     blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    def broken(_: Image.Image) -> Any:
+    def broken(*_: object) -> Any:
         raise BackendUnavailable("it broke")
 
     engine = StereoConversion(broken, method=None, blobs=blobs)

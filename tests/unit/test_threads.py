@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from serve_app.core.threads import called_back, in_thread
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.threads import called_back, in_thread, in_turn
 
 Stop = Callable[[], bool]
 
@@ -162,3 +163,44 @@ def test_work_is_told_to_end(way: str) -> None:
 
 def test_work_without_a_callback_gives_nothing() -> None:
     assert list(called_back(lambda _: None, never)) == []
+
+
+def test_work_is_done_in_turn_by_the_executors_thread() -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="turns") as executor:
+        assert in_turn(executor, lambda: threading.current_thread().name) == "turns_0"
+        with pytest.raises(RuntimeError, match="its own"):
+            in_turn(executor, _fails)
+    with pytest.raises(BackendUnavailable, match="unloaded"):
+        in_turn(executor, lambda: None)
+
+
+def test_work_that_was_still_waiting_when_the_executor_shut_down() -> None:
+    executor = ThreadPoolExecutor(1)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        goes_on.wait()
+
+    executor.submit(slow)
+    begun.wait()
+    errors: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            in_turn(executor, lambda: None)
+        except BackendUnavailable as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while executor._work_queue.qsize() == 0:
+        pass
+    executor.shutdown(wait=False, cancel_futures=True)
+    goes_on.set()
+    waiting.join()
+    assert len(errors) == 1
+
+
+def _fails() -> None:
+    raise RuntimeError("its own error")
