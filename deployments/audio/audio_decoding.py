@@ -8,6 +8,8 @@ from serve_app.core.errors import InvalidRequest
 
 SPEECH_RATE = 16_000
 BYTES_PER_SECOND = SPEECH_RATE * 2
+RATES = range(1_000, 1_000_001)
+"""Of sounds that are heard; a file that claims another one makes hours of nothing, or no second."""
 
 
 def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterator[bytes]:
@@ -20,8 +22,7 @@ def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterato
 
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+            audio_track(container, param)
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             yield from map(_bytes, decoded_frames(container, resampler, param))
     except av.FFmpegError as error:
@@ -40,11 +41,22 @@ def first_seconds(
             return
 
 
+def audio_track(container: Any, param: str) -> Any:
+    """The first one. InvalidRequest where there is none that can be heard."""
+    if not container.streams.audio:
+        raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+    stream = container.streams.audio[0]
+    if stream.rate and stream.rate not in RATES:
+        raise undecodable(param)
+    return stream
+
+
 def decoded_frames(container: Any, resampler: Any, param: str) -> Iterator[Any]:
     """The resampled frames of the first audio track. InvalidRequest when there is none."""
     import av
 
     frames = 0
+    kind: object = None
     for packet in container.demux(container.streams.audio[0]):
         try:
             decoded = packet.decode()
@@ -54,6 +66,12 @@ def decoded_frames(container: Any, resampler: Any, param: str) -> Iterator[Any]:
             frames += 1
             # Timestamps of broken files would make the resampler fill gaps for hours.
             frame.pts = None
+            before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
+            if before not in (None, kind):
+                # Recordings that were joined go on at another rate, or with other channels.
+                yield from resampler.resample(None)
+                wanted = {"format": resampler.format, "layout": resampler.layout}
+                resampler = av.AudioResampler(**wanted, rate=resampler.rate)
             yield from resampler.resample(frame)
     if frames == 0:
         raise undecodable(param)

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from deployments.audio.audio_decoding import decoded_frames, undecodable
-from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from deployments.audio.audio_decoding import audio_track, decoded_frames, undecodable
+from serve_app.core.errors import PayloadTooLarge
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 """Shaped (channels, samples), full scale is -1 to 1."""
@@ -40,9 +40,7 @@ def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
 
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            stream = container.streams.audio[0]
+            stream = audio_track(container, param)
             rate, channels = stream.rate, min(stream.channels, 2)
             if not rate or not channels:
                 raise undecodable(param)

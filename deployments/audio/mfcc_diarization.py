@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.audio.audio_decoding import speech_blocks
-from deployments.audio.mfcc import mfcc
+from deployments.audio.mfcc import COEFFICIENTS, mfcc
 from deployments.audio.speaker_clustering import cluster
 from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
 from deployments.audio.speech_windows import speech_windows
@@ -66,7 +66,8 @@ class MfccDiarization:
 def _heard(
     path: Path, num_speakers: int | None, stop: Callable[[], bool]
 ) -> Iterator[DiarizationEvent]:
-    parts = []
+    # A sound may be too short for a single sample at this rate.
+    parts = [(np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.float32))]
     for window in speech_windows(speech_blocks(path, param="file"), longest_s=WINDOW_S):
         parts.append(mfcc(window.samples))
         yield Progress(phase="diarize", current=round(window.start_s + window.duration_s))

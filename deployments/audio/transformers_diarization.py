@@ -85,7 +85,7 @@ class TransformersDiarization:
         self, path: Path, num_speakers: int | None, stop: Callable[[], bool]
     ) -> Iterator[DiarizationEvent]:
         """Where speech is, is told by all of the sound; so it is decoded twice, and never held."""
-        levels = []
+        levels = [np.zeros(0, dtype=np.float32)]
         for window in _windows(path):
             levels.append(mfcc(window.samples)[1])
             if stop():

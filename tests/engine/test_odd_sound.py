@@ -2,20 +2,25 @@
 
 import asyncio
 import io
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import pytest
 
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.audio_samples import WavFile, opened_sound
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.audio.mfcc_diarization import MfccDiarization
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.diarization import Diarization, Diarize
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.options import FasterWhisperOptions, MfccOptions, PocketsphinxOptions
 from serve_app.core.transcription import Transcribe, Transcript
@@ -82,6 +87,57 @@ def odd_files(spoken: Spoken, folder: Path) -> dict[str, bytes]:
         "cut off": plain[: len(plain) - 7],
         "video": clip(folder / "film.mp4", 1.0, sound=pcm).read_bytes(),
     }
+
+
+def mp3(samples: np.ndarray[Any, np.dtype[np.float64]], rate: int, layout: str) -> bytes:
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp3") as output:
+        stream: Any = output.add_stream("libmp3lame", rate=rate)
+        stream.layout = layout
+        pcm = np.repeat((samples * 32_767).astype("<i2"), stream.layout.nb_channels)
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout=layout)
+        frame.sample_rate = rate
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def test_recordings_that_were_joined_are_heard_to_the_end(spoken: Spoken, tmp_path: Path) -> None:
+    """At another rate and with other channels from the middle on."""
+    file = tmp_path / "joined.mp3"
+    telephone, music = (22_050, "mono"), (44_100, "stereo")
+    for kinds in (telephone, music), (music, telephone):
+        parts = [mp3(spoken.at(rate), rate, layout) for rate, layout in kinds]
+        file.write_bytes(b"".join(parts))
+        heard = sum(map(len, speech_blocks(file, param="file"))) / 2 / 16_000
+        assert heard == pytest.approx(2 * spoken.duration_s, abs=0.3)
+        with opened_sound(file, param="audio") as sound:
+            blocks = list(sound.blocks)
+        assert {len(block) for block in blocks} == {sound.channels}
+        seconds = sum(block.shape[1] for block in blocks) / sound.sample_rate
+        assert seconds == pytest.approx(2 * spoken.duration_s, abs=0.3)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(1, 1), (999, 1), (2**30, 2), (2**31 - 1, 1)])
+def test_rates_that_nobody_hears_are_refused(tmp_path: Path, rate: int, channels: int) -> None:
+    file = tmp_path / "odd.wav"
+    data = bytearray(file_of(np.zeros(5000), 16_000, channels))
+    data[24:32] = struct.pack("<II", rate, rate * channels * 2 % 2**32)
+    file.write_bytes(data)
+    with pytest.raises(InvalidRequest) as refused:
+        list(speech_blocks(file, param="file"))
+    assert refused.value.param == "file"
+    with pytest.raises(InvalidRequest) as refused, opened_sound(file, param="audio") as sound:
+        WavFile(io.BytesIO(), sample_rate=sound.sample_rate, channels=sound.channels)
+    assert refused.value.param == "audio"
+
+
+async def test_nobody_speaks_in_a_single_sample(blobs: FsspecBlobStore) -> None:
+    engine = MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
+    audio = await stored(blobs, file_of(np.zeros(1), 48_000, 1))
+    result = await last(engine.diarize(Diarize(model="m", audio=audio)))
+    assert isinstance(result, Diarization)
+    assert result.turns == ()
 
 
 async def last(events: Any) -> Any:
