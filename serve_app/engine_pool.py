@@ -7,15 +7,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.core.config import Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.errors import AppError, BackendUnavailable, ModelNotFound, ModelNotReady
 from serve_app.core.status import ModelStatus
+from serve_app.core.threads import to_its_end
+from serve_app.engine_slot import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +41,6 @@ class Loader(Protocol):
     def is_wanted(self) -> bool:
         """Whether somebody else waits for the memory of models that nobody uses."""
         ...
-
-
-@dataclass
-class Slot:
-    """One model's place: its status, the running or finished load, and who uses it."""
-
-    model: Model
-    status: ModelStatus
-    loading: Future[Engine] | None = None
-    engine: Engine | None = None
-    users: int = 0
-    uses: int = 0
-    loads: int = 0
-    used_at: float = 0.0
-    failed_at: float = 0.0
-
-    @property
-    def failed(self) -> bool:
-        """Whether the last load has ended badly."""
-        return self.loading is not None and self.loading.done() and bool(self.loading.exception())
 
 
 class EnginePool:
@@ -96,7 +77,7 @@ class EnginePool:
         """Begin to load a model that is not loaded; `status` tells how it goes."""
         slot = self._slot(model_id)
         if slot.engine is None:
-            self._in_background(self._loaded(slot))
+            self._in_background(self._load_unused(slot))
         return slot.status
 
     def unload(self, model_id: str) -> ModelStatus:
@@ -131,13 +112,14 @@ class EnginePool:
         """Unload what a family of several models has not used for `idle_unload_s`, and at once what
         it does not use while somebody else waits for memory.
         """
-        if len(self._slots) == 1 or not any(slot.engine for slot in self._slots.values()):
+        if len(self._slots) == 1 or not any(slot.is_loaded for slot in self._slots.values()):
             return
         is_wanted = await asyncio.to_thread(self._loader.is_wanted)
         limit = time.monotonic() - (0 if is_wanted else self._idle_unload_s)
         for slot in self._slots.values():
-            if slot.engine and not slot.users and slot.used_at < limit:
-                await self._unload(slot)
+            async with self._making_room:
+                if slot.is_idle and slot.idle_since < limit:
+                    await self._unload(slot)
 
     def _slot(self, model_id: str) -> Slot:
         slot = self._slots.get(model_id)
@@ -155,10 +137,20 @@ class EnginePool:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.info("a model is not loaded: %s", error)
 
+    async def _load_unused(self, slot: Slot) -> None:
+        """What is being loaded is in use: it is not unloaded before it has been started."""
+        slot.users += 1
+        try:
+            await self._loaded(slot)
+        finally:
+            slot.users -= 1
+
     async def _unload_unused(self, slot: Slot) -> None:
-        while slot.users or (slot.loading is not None and not slot.loading.done()):
+        while True:
+            async with self._making_room:
+                if not slot.users and (slot.loading is None or slot.loading.done()):
+                    return await self._unload(slot)
             await asyncio.sleep(POLL_S)
-        await self._unload(slot)
 
     async def _loaded(self, slot: Slot) -> Engine:
         deadline = time.monotonic() + self._load_wait_s
@@ -172,11 +164,15 @@ class EnginePool:
         await self._wait(slot, deadline)
         async with self._starting:
             if slot.engine is None:
-                assert slot.loading is not None
-                engine = slot.loading.result()
-                await engine.start()
-                slot.engine = engine
+                await to_its_end(asyncio.ensure_future(self._start(slot)))
+        assert slot.engine is not None
         return slot.engine
+
+    async def _start(self, slot: Slot) -> None:
+        assert slot.loading is not None
+        engine = slot.loading.result()
+        await engine.start()
+        slot.engine = engine
 
     async def _wait(self, slot: Slot, deadline: float) -> None:
         """Until the load has ended, well or badly, or it is clear that it takes long."""
@@ -209,8 +205,10 @@ class EnginePool:
             raise failure from error
         ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
         ready["video"] = getattr(engine, "video_facts", None)
+        ready["translation"] = getattr(engine, "translation_facts", None)
         ready["depth_method"] = getattr(engine, "depth_method", None)
         slot.loads += 1
+        slot.loaded_at = time.monotonic()
         report(slot.status.model_copy(update=ready))
         logger.info("model %r is loaded", slot.model.id)
         return engine
@@ -221,9 +219,9 @@ class EnginePool:
             loaded = [slot for slot in self._slots.values() if slot.loading and not slot.failed]
             if len(loaded) < self._max_loaded:
                 return
-            idle = [slot for slot in loaded if slot.engine and not slot.users]
+            idle = [slot for slot in loaded if slot.is_idle]
             if idle:
-                await self._unload(min(idle, key=lambda slot: slot.used_at))
+                await self._unload(min(idle, key=lambda slot: slot.idle_since))
             elif time.monotonic() > deadline:
                 raise ModelNotReady(
                     "every loaded model of this family is in use", param="model", retry_after_s=5
@@ -232,7 +230,12 @@ class EnginePool:
                 await asyncio.sleep(POLL_S)
 
     async def _unload(self, slot: Slot) -> None:
-        engine, slot.engine, slot.loading = slot.engine, None, None
+        """To be called with room being made, so that the model is not loaded again meanwhile."""
+        await to_its_end(asyncio.ensure_future(self._unloaded(slot)))
+
+    async def _unloaded(self, slot: Slot) -> None:
+        engine = slot.loading.result() if slot.loading and slot.is_loaded else None
+        slot.engine = slot.loading = None
         slot.status = ModelStatus(id=slot.model.id, state="unloaded")
         if engine:
             await engine.close()
@@ -244,7 +247,6 @@ class EnginePool:
         self._changed([slot.model.id for slot in slots if slot.loading and not slot.failed])
 
 
-        ready["translation"] = getattr(engine, "translation_facts", None)
 def _with_use(slot: Slot) -> ModelStatus:
     seconds_ago = time.monotonic() - slot.used_at
     used_at = time.time() - seconds_ago if slot.used_at else None

@@ -76,6 +76,20 @@ async def pushed(
             running.exception()
 
 
+async def to_its_end(running: "asyncio.Future[T]") -> T:
+    """What the future gives. Who is cancelled meanwhile waits for its end all the same, so that
+    whatever it holds is free afterwards: a thread cannot be stopped, and some work must not be.
+    """
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            # An error that nobody waits for any more must not be reported as lost.
+            running.exception()
+        raise
+
+
 def in_turn(executor: Executor, work: Callable[[], T]) -> T:
     """What `work` returns, done in the executor while the calling thread waits. BackendUnavailable
     when the executor is shut down, before or after the call.

@@ -248,3 +248,150 @@ async def test_a_model_is_unloaded_when_nobody_uses_it_and_loaded_again() -> Non
             await asyncio.sleep(0.01)
     assert pool.status()[0].requests == 1
     await pool.close()
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_load_that_nobody_waited_for_makes_room_for_others() -> None:
+    gate = threading.Event()
+    made: list[Loaded] = []
+
+    def load(model: Model, report: Report) -> Loaded:
+        if model.id == "a":
+            report(ModelStatus(id="a", state="downloading", bytes_done=1, bytes_total=2))
+            gate.wait(20)
+        made.append(Loaded(model))
+        return made[-1]
+
+    loading = Loading(load)
+    pool = EnginePool(
+        (Model(id="a"), Model(id="b")), loading, max_loaded=1, idle_unload_s=600, load_wait_s=1
+    )
+    with pytest.raises(ModelNotReady):
+        await _used(pool, "a")
+    gate.set()
+    await _until(lambda: states(pool)["a"] == "ready")
+    assert await _used(pool, "b") == "b"
+    assert states(pool) == {"a": "unloaded", "b": "ready"}
+    assert (made[0].closed, loading.freed) == (1, ["a"])
+    await pool.close()
+
+
+async def test_a_load_that_nobody_waited_for_is_unloaded_whole() -> None:
+    gate = threading.Event()
+    made: list[Loaded] = []
+
+    def load(model: Model, report: Report) -> Loaded:
+        gate.wait(20)
+        made.append(Loaded(model))
+        return made[-1]
+
+    loading = Loading(load)
+    pool = EnginePool((Model(id="a"),), loading, max_loaded=1, idle_unload_s=600, load_wait_s=0.1)
+    with pytest.raises(ModelNotReady):
+        await _used(pool, "a")
+    pool.unload("a")
+    gate.set()
+    await _until(lambda: states(pool)["a"] == "unloaded")
+    await _until(lambda: loading.freed == ["a"])
+    assert made[0].closed == 1
+    await pool.close()
+
+
+async def test_a_model_loaded_by_hand_stays_as_long_as_one_that_was_used() -> None:
+    pool = pool_of("a", "b", max_loaded=2)
+    pool.load("a")
+    await _until(lambda: states(pool)["a"] == "ready")
+    await pool.unload_idle()
+    assert states(pool)["a"] == "ready"
+    assert pool.status()[0].last_used is None
+    await pool.close()
+
+
+class Slow(Loaded):
+    """Takes its time to start and to close."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.reached = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def start(self) -> None:
+        await super().start()
+        await self._pause()
+
+    async def close(self) -> None:
+        await self._pause()
+        await super().close()
+
+    async def _pause(self) -> None:
+        self.reached.set()
+        await self.may_go_on.wait()
+
+
+async def test_an_engine_is_started_once_though_its_first_user_leaves() -> None:
+    slow = Slow(Model(id="a"))
+    pool = pool_of("a", load=lambda *_: slow)
+    leaving = asyncio.create_task(_used(pool, "a"))
+    await slow.reached.wait()
+    leaving.cancel()
+    slow.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await _used(pool, "a") == "a"
+    assert slow.started == 1
+    await pool.close()
+
+
+async def test_an_engine_is_closed_whole_though_who_needed_the_room_leaves() -> None:
+    slow = Slow(Model(id="a"))
+    slow.may_go_on.set()
+    loading = Loading(lambda model, _: slow if model.id == "a" else Loaded(model))
+    pool = EnginePool(
+        (Model(id="a"), Model(id="b")), loading, max_loaded=1, idle_unload_s=600, load_wait_s=10
+    )
+    async with pool.use("a"):
+        slow.reached.clear()
+        slow.may_go_on.clear()
+    leaving = asyncio.create_task(_used(pool, "b"))
+    await slow.reached.wait()
+    leaving.cancel()
+    slow.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert (slow.closed, loading.freed) == (1, ["a"])
+    await pool.close()
+
+
+async def test_a_model_is_not_loaded_again_before_it_has_left() -> None:
+    slow = Slow(Model(id="a"))
+    slow.may_go_on.set()
+    events: list[str] = []
+
+    class Noted(Loading):
+        def unloaded(self, model: Model) -> None:
+            events.append("unloaded")
+
+    def load(model: Model, report: Report) -> Loaded:
+        events.append("loaded")
+        return slow
+
+    pool = EnginePool(
+        (Model(id="a"), Model(id="b")), Noted(load), max_loaded=2, idle_unload_s=0, load_wait_s=10
+    )
+    async with pool.use("a"):
+        slow.reached.clear()
+        slow.may_go_on.clear()
+    leaving = asyncio.create_task(pool.unload_idle())
+    await slow.reached.wait()
+    returning = asyncio.create_task(_used(pool, "a"))
+    await asyncio.sleep(0.3)
+    slow.may_go_on.set()
+    await leaving
+    assert await returning == "a"
+    assert events == ["loaded", "unloaded", "loaded"]
+    await pool.close()
