@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.images import UNREADABLE
 
 EXIF_ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -40,12 +49,12 @@ def decoded_picture(path: Path, *, param: str, max_pixels: int) -> Picture:
         with Image.open(path) as image:
             check_pixels(*image.size, param=param, max_pixels=max_pixels)
             warnings = _left_out(image, param)
-            return _plain(ImageOps.exif_transpose(image), warnings)
+            return _plain(_upright(image), warnings)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PayloadTooLarge(
             f"{param}: the image has more than the allowed {max_pixels} pixels", param=param
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except UNREADABLE as error:
         raise InvalidRequest(f"{param}: the image cannot be decoded", param=param) from error
 
 
@@ -55,6 +64,15 @@ def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> Non
         raise PayloadTooLarge(
             f"{param}: {width}x{height} is more than the allowed {max_pixels} pixels", param=param
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Not by ImageOps, which writes all other EXIF data anew and fails on what of it is odd."""
+    try:
+        turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION, 1))
+    except UNREADABLE:
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _left_out(image: Any, param: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Images: text to pictures, and pictures to pictures."""
 
+import struct
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
@@ -13,6 +14,20 @@ Quality = Literal["low", "standard", "high"]
 
 MAX_PIXELS = 64_000_000
 """Of a picture that an operation takes or makes, where nothing else is said."""
+
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow's decoders raise for files that are damaged or were made to deceive."""
 
 IMAGE_MIME: dict[ImageFormat, str] = {
     "png": "image/png",

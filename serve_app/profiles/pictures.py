@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.images import UNREADABLE
 
 
 def check_picture(path: Path, *, param: str, pixels: int) -> None:
@@ -24,5 +25,5 @@ def check_picture(path: Path, *, param: str, pixels: int) -> None:
         raise PayloadTooLarge(
             f"{param}: the image has more than the allowed {pixels} pixels", param=param
         ) from None
-    except (OSError, ValueError, SyntaxError):
+    except UNREADABLE:
         raise InvalidRequest(f"{param}: the image cannot be decoded", param=param) from None

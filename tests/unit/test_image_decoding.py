@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deployments.image.image_decoding import Picture, decoded_picture
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
@@ -25,6 +25,13 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     target = io.BytesIO()
     image.save(target, format, **options)
     return target.getvalue()
+
+
+def damaged_avif() -> bytes:
+    whole = bytearray(saved(Image.new("RGB", (64, 64), "red"), "AVIF"))
+    data = whole.find(b"mdat")
+    whole[data + 4 :] = b"\xff" * (len(whole) - data - 4)
+    return bytes(whole)
 
 
 def pixel(picture: Picture) -> Any:
@@ -97,6 +104,23 @@ def test_exif_turns_the_picture(tmp_path: Path) -> None:
     assert picture.image.getpixel((1, 0)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_odd_exif_data_leaves_the_picture_as_upright_as_others(
+    tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, "words"
+    left = Image.new("RGB", (40, 20), "black")
+    left.paste("red", (0, 0, 8, 8))
+    plain = saved(left, "JPEG", quality=95, exif=exif)
+    odd = bytearray(plain)
+    odd[plain.find(b"Exif") + 17] = 7
+    shown = [decoded(data, tmp_path).image for data in (plain, bytes(odd))]
+    with Image.open(io.BytesIO(plain)) as image:
+        turned = ImageOps.exif_transpose(image).convert("RGB")
+    assert [each.tobytes() for each in shown] == [turned.tobytes()] * 2
+
+
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
 def test_the_first_of_several_frames_is_taken_and_that_is_said(format: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
@@ -133,6 +157,8 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(
         png(size=(30, 30))[:60],
         claiming_png(5000, 5000),
         b"GIF89a" + bytes(20),
+        b"II*\0\x08\0\0\0\x01\0\x0e\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+        damaged_avif(),
     ],
 )
 def test_what_cannot_be_decoded_is_refused(data: bytes, tmp_path: Path) -> None:
