@@ -11,8 +11,8 @@ from serve_app.core.speech import SpeechModel
 from serve_app.core.stages import Stage, result_of
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
-from serve_app.core.upscaling import Upscaler
 from serve_app.core.translation import Translator
+from serve_app.core.upscaling import Upscaler
 from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
 
 

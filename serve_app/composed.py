@@ -9,8 +9,8 @@ from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
-from serve_app.core.upscaling import UpscaleEvent, UpscaleImage, UpscaleVideo, VideoUpscaleEvent
 from serve_app.core.translation import Translate, TranslationEvent
+from serve_app.core.upscaling import UpscaleEvent, UpscaleImage, UpscaleVideo, VideoUpscaleEvent
 from serve_app.core.video import GenerateVideo, VideoEvent
 from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
@@ -61,7 +61,6 @@ class CatalogTranscription:
         return transcribed(self._models, request)
 
 
-class CatalogVideo:
 class CatalogTranslation:
     """A Translator over every model of the catalog that translates, or can be told to."""
 
@@ -73,6 +72,7 @@ class CatalogTranslation:
         return self._models.translation(request.model).runs.translate(request)
 
 
+class CatalogVideo:
     """A VideoModel over every video model of the catalog."""
 
     def __init__(self, models: Models) -> None:

@@ -17,8 +17,8 @@ from serve_app.core.segmentation import SegmentImage
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
-from serve_app.core.upscaling import UpscaleImage, UpscaleVideo
 from serve_app.core.translation import Translate
+from serve_app.core.upscaling import UpscaleImage, UpscaleVideo
 from serve_app.core.voice_conversion import ConvertVoice
 from serve_app.diarized_transcription import transcribed
 from serve_app.models import Models
@@ -38,9 +38,9 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
             return _single(models.embeddings(operation.model).runs.embed(operation))
         case Rerank():
             return _single(models.rerank(operation.model).runs.rerank(operation))
-        case Speak():
         case Translate():
             return models.translation(operation.model).runs.translate(operation)
+        case Speak():
             return models.speech(operation.model).runs.speak(operation)
         case CloneSpeech():
             return models.speech(operation.model).runs.clone(operation)

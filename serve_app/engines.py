@@ -64,12 +64,12 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.text.transformers_embeddings import TransformersEmbeddings
 
             return TransformersEmbeddings(options, model, path=path, blobs=blobs)
-        case TransformersOptions(task="segmentation") as options:
-            from deployments.image.transformers_segmentation import TransformersSegmentation
         case TransformersOptions(task="translation") as options:
             from deployments.text.transformers_translation import TransformersTranslation
 
             return TransformersTranslation(options, model, path=path, blobs=blobs)
+        case TransformersOptions(task="segmentation") as options:
+            from deployments.image.transformers_segmentation import TransformersSegmentation
 
             return TransformersSegmentation(options, model, path=path, blobs=blobs)
         case TransformersOptions(task="depth") as options:
@@ -209,6 +209,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return fake.FakeEmbeddings(options, model, blobs=blobs)
         case "rerank":
             return fake.FakeRerank(options, model, blobs=blobs)
+        case "translation":
+            from deployments.fakes.translation import FakeTranslation
+
+            return FakeTranslation(options, model, blobs=blobs)
         case "speech":
             return fake.FakeSpeech(options, model, blobs=blobs)
         case "transcription":
@@ -219,10 +223,6 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             return FakeDiarization(options, model, blobs=blobs)
         case "images":
             from deployments.fakes.images import FakeImages
-        case "translation":
-            from deployments.fakes.translation import FakeTranslation
-
-            return FakeTranslation(options, model, blobs=blobs)
 
             return FakeImages(options, model, blobs=blobs)
         case "segmentation":

@@ -27,18 +27,18 @@ from serve_app.core.speech import SpeechModel
 from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
 from serve_app.core.transcription import TranscriptionModel
-from serve_app.core.upscaling import Upscaler
 from serve_app.core.translation import Translator
+from serve_app.core.upscaling import Upscaler
 from serve_app.core.video import VideoModel
 from serve_app.core.voice_conversion import VoiceConverter
-
 from serve_app.task_names import EXAMPLES, TASK_NAMES
+
 AnyModel = (
     ChatModel
     | EmbeddingModel
     | RerankModel
-    | SpeechModel
     | Translator
+    | SpeechModel
     | TranscriptionModel
     | Diarizer
     | ImageModel
@@ -129,8 +129,6 @@ class Models:
         """A model that reranks."""
         return cast("Found[RerankModel]", self._for("rerank", name, self.config.defaults.rerank))
 
-    def speech(self, name: str | None) -> Found[SpeechModel]:
-        """A model that speaks."""
     def translation(self, name: str | None) -> Found[Translator]:
         """A model that translates: one for that, else a chat model, which is told to."""
         if self._means_chat(name):
@@ -139,6 +137,8 @@ class Models:
         found = self._for("translation", name, self.config.defaults.translation)
         return cast("Found[Translator]", found)
 
+    def speech(self, name: str | None) -> Found[SpeechModel]:
+        """A model that speaks."""
         return cast("Found[SpeechModel]", self._for("speech", name, self.config.defaults.speech))
 
     def transcription(self, name: str | None) -> Found[TranscriptionModel]:
@@ -219,6 +219,12 @@ class Models:
         """A media family by its name; it has no models."""
         return cast("MediaProcessor", self._runs[family])
 
+    def _means_chat(self, name: str | None) -> bool:
+        """Whether a chat model does the translating that `name` means."""
+        if name is not None and name.strip().lower() not in ("", "auto"):
+            return self.named(name).family.options.task == "chat"
+        return not any(found.family.options.task == "translation" for found in self.all())
+
     def _seeing(self, name: str | None) -> Found[AnyModel] | None:
         """The chat model that takes pictures, if `name` means one."""
         seeing = [found for found in self.all() if _sees(found)]
@@ -230,12 +236,6 @@ class Models:
 
     def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
         """Nothing, `auto` and an empty name mean the default."""
-    def _means_chat(self, name: str | None) -> bool:
-        """Whether a chat model does the translating that `name` means."""
-        if name is not None and name.strip().lower() not in ("", "auto"):
-            return self.named(name).family.options.task == "chat"
-        return not any(found.family.options.task == "translation" for found in self.all())
-
         if name is None or name.strip().lower() in ("", "auto"):
             return self._default(task, default)
         found = self.named(name)

@@ -133,8 +133,8 @@ class Defaults(Section):
     chat: str | None = None
     embeddings: str | None = None
     rerank: str | None = None
-    speech: str | None = None
     translation: str | None = None
+    speech: str | None = None
     transcription: str | None = None
     diarization: str | None = None
     images: str | None = None

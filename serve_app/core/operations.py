@@ -19,8 +19,8 @@ from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.story import TellStory, ToldStory
 from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
 from serve_app.core.translation import Translate, Translation
+from serve_app.core.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
 from serve_app.core.video_dub import DubbedVideo, DubVideo
 from serve_app.core.video_generation import ProduceVideo, Videos
 from serve_app.core.video_subtitles import Subtitles, SubtitleVideo
@@ -31,8 +31,8 @@ Operation = (
     | Complete
     | Embed
     | Rerank
-    | Speak
     | Translate
+    | Speak
     | CloneSpeech
     | Transcribe
     | TextToImage
@@ -77,9 +77,9 @@ Result = (
     SaidText
     | Embeddings
     | Relevance
+    | Translation
     | SpokenSound
     | Transcript
-    | Translation
     | Images
     | Segments
     | SwappedFaces
@@ -102,10 +102,10 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "complete": (Complete, SaidText),
     "embed": (Embed, Embeddings),
     "rerank": (Rerank, Relevance),
+    "translate": (Translate, Translation),
     "audio.speech": (Speak, SpokenSound),
     "audio.clone": (CloneSpeech, SpokenSound),
     "audio.transcription": (Transcribe, Transcript),
-    "translate": (Translate, Translation),
     "image.generation": (TextToImage, Images),
     "image.edit": (ImageToImage, Images),
     "image.variation": (VaryImage, Images),

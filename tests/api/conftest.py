@@ -18,8 +18,8 @@ from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.fakes.segmentation import FakeSegmentation
 from deployments.fakes.stems import FakeStems
-from deployments.fakes.video import FakeVideo
 from deployments.fakes.translation import FakeTranslation
+from deployments.fakes.video import FakeVideo
 from deployments.fakes.vision import FakeCaptions, FakeDepth, FakeUpscaling
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
@@ -117,8 +117,8 @@ ENGINES = {
     "chat": fake.FakeChat,
     "embeddings": fake.FakeEmbeddings,
     "rerank": fake.FakeRerank,
-    "speech": fake.FakeSpeech,
     "translation": FakeTranslation,
+    "speech": fake.FakeSpeech,
     "transcription": fake.FakeTranscription,
     "diarization": FakeDiarization,
     "images": FakeImages,

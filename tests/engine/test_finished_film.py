@@ -19,9 +19,9 @@ from pipelines.film_parts import FilmParts
 from pipelines.image_to_video import ImageToVideo
 from pipelines.video_generation import VideoGeneration
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.chat_translator import ChatTranslator
 from serve_app.core.config import Model
 from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
-from serve_app.chat_translator import ChatTranslator
 from serve_app.core.options import (
     AvOptions,
     CameraMovesOptions,

@@ -18,8 +18,8 @@ from pipelines.image_to_video import ImageToVideo
 from pipelines.nested import NestedStage
 from pipelines.video_generation import VideoGeneration
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import Model
 from serve_app.chat_translator import ChatTranslator
+from serve_app.core.config import Model
 from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
 from serve_app.core.film_finish import FilmFinish, PlacedLine
 from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt

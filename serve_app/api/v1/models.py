@@ -58,8 +58,8 @@ ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "chat": ("v1/chat/completions", "v1/completions"),
     "embeddings": ("v1/embeddings",),
     "rerank": ("v1/rerank",),
-    "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
     "translation": (),
+    "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
     "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
     "stems": ("v1/audio/stems",),
     "conversion": ("v1/audio/convert",),
@@ -174,9 +174,9 @@ def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str
     facts = video_facts(found, status)
     if facts is not None:
         entry["video"] = facts.model_dump()
-    if model.aliases:
     if status is not None and status.translation is not None:
         entry["translation"] = status.translation.model_dump()
+    if model.aliases:
         entry["alias"] = model.aliases[0]
         entry["aliases"] = list(model.aliases)
     return entry
