@@ -8,6 +8,8 @@ from serve_app.core.images import Drawing, ImageFormat, ImageToImage, Lora, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
+EXIF_CHARACTERS = 32_000
+"""What a JPEG has room for: its Exif data are 64 KiB at most, and a character takes two bytes."""
 PNG_RUNS = 3
 """zlib's strategy Z_RLE: half the time of its default, and photographs get no larger."""
 
@@ -24,7 +26,8 @@ def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: st
         info.add_itxt("parameters", parameters)
         image.save(target, "PNG", pnginfo=info, compress_type=PNG_RUNS)
     else:
-        image.save(target, format.upper(), quality=compression, exif=_exif(parameters))
+        written = _cut(parameters) if format == "jpeg" else parameters
+        image.save(target, format.upper(), quality=compression, exif=_exif(written))
     return target.getvalue()
 
 
@@ -75,6 +78,14 @@ def parameters_text(
 def _lora_text(lora: Lora) -> str:
     file = lora.file.sha256[:12] if lora.file else None
     return f"{lora.registered or lora.source or file}:{lora.weight:g}"
+
+
+def _cut(parameters: str) -> str:
+    """As much as there is room for, with the settings, which are the last line."""
+    prompts, _, settings = parameters.rpartition("\n")
+    # In units of UTF-16, of which some characters take two.
+    room = EXIF_CHARACTERS - len(settings.encode("utf-16-be")) // 2 - 1
+    return prompts.encode("utf-16-be")[: 2 * room].decode("utf-16-be", "ignore") + f"\n{settings}"
 
 
 def _exif(parameters: str) -> Any:

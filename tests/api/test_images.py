@@ -79,6 +79,21 @@ async def test_every_format_and_what_is_written_into_it(
     assert pairs == "Steps: 4, Seed: 7, Size: 64x64, Model: squares"
 
 
+@pytest.mark.parametrize("letter", ["x", "🜂"])
+async def test_the_longest_prompts_fit_into_every_format(
+    client: httpx.AsyncClient, letter: str
+) -> None:
+    long = letter * 32_000
+    for name in ("png", "jpeg", "webp"):
+        [picture] = await pictures(client, prompt=long, negative_prompt=long, output_format=name)
+        assert picture.format == name.upper()
+        if name == "jpeg":
+            comment = picture.getexif().get_ifd(0x8769)[0x9286]
+            text = comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
+            assert text.startswith(letter * 10_000)
+            assert text.endswith("\nSteps: 4, Seed: 7, Size: 64x64, Model: squares")
+
+
 async def test_more_compression_is_a_smaller_file(client: httpx.AsyncClient) -> None:
     sizes = []
     for quality in (5, 95):
