@@ -13,7 +13,7 @@ from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
 from pipelines.utterances import Utterance, uttered
 from serve_app.core.chat import ChatModel
-from serve_app.core.errors import AppError
+from serve_app.core.errors import AppError, ContextLengthExceeded
 from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.media import Blob, BlobStore
@@ -88,7 +88,11 @@ class Story:
         )
 
     async def _script(self, request: TellStory) -> Script:
-        return await written(self._chat, request)
+        try:
+            return await written(self._chat, request)
+        except ContextLengthExceeded as error:
+            error.param = "story"
+            raise
 
     async def _picture(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
         operation = TextToImage(

@@ -17,6 +17,7 @@ from deployments.video.optical_flow import Between
 from deployments.video.video_decoding import Film, at_rate, film_frames, probed
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import FilmFile, VideoFiles, picture
+from deployments.video.video_scaling import film_warnings
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.video import CameraMotion, GenerateVideo, VideoFacts
@@ -52,6 +53,7 @@ class CameraShot:
         source = self._source()
         plan = planned(self._request, self._facts, size=source.size if source else None)
         total = self._total(plan, source)
+        lost = film_warnings(source) if source else []
         with ExitStack() as stack:
             writer = stack.enter_context(self._writer(plan, source))
             frames = stack.enter_context(closing(self._frames(plan, total)))
@@ -68,7 +70,7 @@ class CameraShot:
             num_frames=writer.num_frames,
             duration_s=writer.duration_s,
             seed=self._request.seed,
-            warnings=plan.warnings + self._warnings(),
+            warnings=(*plan.warnings, *self._warnings(), *lost),
         )
 
     def _source(self) -> Film | None:
@@ -172,8 +174,11 @@ class CameraShot:
     def _warnings(self) -> tuple[str, ...]:
         """What has no effect here; on a still that was drawn of the prompt, all of it had one."""
         request = self._request
+        unmoved = []
+        if self._motion is None and request.strength is not None:
+            unmoved = ["strength: has no effect without 'camera_motion'"]
         if request.mode == "t2v":
-            return ()
+            return tuple(unmoved)
         unused = [wire for name, wire in UNUSED.items() if getattr(request, name) is not None]
         unused += ["prompt"] if request.prompt.strip() else []
-        return tuple(f"{name}: has no effect on camera moves" for name in unused)
+        return (*unmoved, *(f"{name}: has no effect on camera moves" for name in unused))

@@ -19,6 +19,8 @@ from deployments.video.sound_track import AAC_BITS_PER_S, COPIED_CODECS
 from deployments.video.tone_mapping import WHITE_NITS, is_high_range
 from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
+from deployments.video.video_scaling import film_warnings
+from deployments.video.whole_film import check_whole
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Progress
@@ -46,10 +48,12 @@ def burned(
 ) -> Generator[Progress | str]:
     """Write `source` with its cues drawn in to `target`, as MP4 of the same times and sound.
 
-    Progress in frames, and sentences to warn of characters that no font has. InvalidRequest with
-    `param` `video` for what is no film; Cancelled when told to stop, which kills the child.
+    Progress in frames, and sentences to warn of characters that no font has and of what of the film
+    is lost. InvalidRequest with `param` `video` for what is no film, or was cut off; Cancelled when
+    told to stop, which kills the child.
     """
     film = probed(source, param="video")
+    check_whole(source, param="video")
     with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
         folder = Path(name)
         size = even_size(film.size)
@@ -78,6 +82,7 @@ def burned(
             text = complaints.read().decode(errors="replace")
         if child.returncode != 0:
             raise InvalidRequest("video: the film cannot be decoded to its end", param="video")
+    yield from film_warnings(film)
     yield from _warnings(text)
 
 
@@ -106,7 +111,8 @@ def _command(source: Path, target: Path) -> list[str]:
         *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
         *("-i", "source", "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
-        *("-c:v", "libx264", *encoding, *track),
+        # Frames that are reordered have times that fit no duration; see `add_picture`.
+        *("-c:v", "libx264", *encoding, "-bf", "0", *track),
         *("-movflags", "+faststart", "-f", "mp4", "-y", str(target.absolute())),
     ]
 

@@ -38,7 +38,12 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
     renders = 1 if wanted <= render else math.ceil((wanted - overlap) / max(1, render - overlap))
     _check_length(request, facts, wanted, renders)
     rounded = rounded_size(request.size or size or Size(width=512, height=512), facts.side_multiple)
-    warnings = _size_warning(request, rounded) + _length_warning(request, facts)
+    goes_on = renders > 1 or request.mode == "extend"
+    warnings = (
+        *_size_warning(request, rounded),
+        *_length_warning(request, facts),
+        *_overlap_warning(request, overlap if goes_on else 0),
+    )
     return Plan(rounded, fps, wanted, render, overlap, warnings)
 
 
@@ -193,3 +198,12 @@ def _length_warning(request: GenerateVideo, facts: VideoFacts) -> tuple[str, ...
     if asked is None or request.duration_s is not None or asked == legal_frames(asked, facts):
         return ()
     return (f"num_frames: rounded to {legal_frames(asked, facts)}",)
+
+
+def _overlap_warning(request: GenerateVideo, used: int) -> tuple[str, ...]:
+    asked = request.num_cond_frames
+    if asked is None or asked == used:
+        return ()
+    if used == 0:
+        return ("num_cond_frames: has no effect, because nothing is gone on from",)
+    return (f"num_cond_frames: rounded to {used}",)

@@ -271,6 +271,14 @@ async def test_a_prompt_for_a_model_that_only_animates_is_drawn_first(studio: St
     assert abs(decoded(first)[0].astype(int) - decoded(second)[0]).mean() > 20
 
 
+async def test_a_keyframe_that_a_model_cannot_do_without_is_told(studio: Studio) -> None:
+    answer = await studio.post(model="camera-moves", keyframe_identity="never")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["warnings"] == [
+        "keyframe_identity: one is drawn nonetheless, because the model only animates"
+    ]
+
+
 async def test_a_picture_of_ones_own_is_animated(studio: Studio) -> None:
     body, data = await studio.film(model="camera-moves", image=PNG, keyframe_steps=3)
     assert studio.images.asked == []

@@ -24,7 +24,16 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.options import CameraMovesOptions
 from serve_app.core.video import GeneratedVideo, GenerateVideo
-from tests.films import Pixels, check_playable, decoded, landscape, look, motion, write_film
+from tests.films import (
+    Pixels,
+    check_playable,
+    decoded,
+    ffmpeg,
+    landscape,
+    look,
+    motion,
+    write_film,
+)
 from tests.material import clip, content, stored, tone
 
 SIZE = Size(width=160, height=120)
@@ -198,6 +207,23 @@ async def test_what_has_no_effect_is_said(studio: Studio) -> None:
         mode="t2v", image=picture, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
     )
     assert drawn.warnings == ()
+
+
+async def test_what_a_film_of_ones_own_loses_is_said(studio: Studio, tmp_path: Path) -> None:
+    source = tmp_path / "rich.mkv"
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1")
+    sounds = ("-f", "lavfi", "-i", "sine=300:duration=1")
+    ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, source)
+    video = await studio.blobs.write_file(source, mime="video/mp4")
+    made, _, _ = await studio.made(mode="v2v", video=video, size=None, strength=0.3)
+    assert made.warnings == (
+        "strength: has no effect without 'camera_motion'",
+        "video: the first of 2 sound tracks was kept",
+    )
+    moved, _, _ = await studio.made(
+        mode="v2v", video=video, size=None, strength=0.3, camera_motion="zoom-in"
+    )
+    assert moved.warnings == made.warnings[1:]
 
 
 async def test_a_frame_to_go_on_from_is_a_still(studio: Studio) -> None:

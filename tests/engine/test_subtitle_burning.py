@@ -22,6 +22,7 @@ from serve_app.core.media_processing import BurnSubtitles, SubtitledVideo, Subti
 from serve_app.core.message import Progress
 from serve_app.core.options import AvOptions
 from serve_app.core.transcription import Segment, Word
+from tests.films import ffmpeg, look
 from tests.material import clip, content, stored, tone
 
 SIZE = Size(width=321, height=240)
@@ -145,6 +146,36 @@ async def test_the_sound_and_the_times_stay(
 
     assert times(data) == pytest.approx(times(source), abs=0.002)
     assert sound(data) == sound(source)
+
+
+async def test_frames_of_uneven_times_last_as_long_as_before(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "uneven.mp4"
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=5")
+    chosen = ("-vf", "select=not(mod(n\\,3))+lt(n\\,15)", "-fps_mode", "vfr")
+    ffmpeg(*pictures, *chosen, source)
+    film, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
+    found = look(await content(blobs, film.video))
+    assert found.frames == look(source.read_bytes()).frames
+    # The last frame begins at 4.8 s.
+    assert found.duration_s > 4.8
+
+
+async def test_what_of_a_film_is_lost_is_said(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "rich.mkv"
+    said = "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    pictures = ("-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1")
+    sounds = ("-f", "lavfi", "-i", "sine=300:duration=1")
+    codecs = ("-c:v", "libx265", "-x265-params", said, "-pix_fmt", "yuv420p10le", "-c:a", "aac")
+    ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
+    film, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
+    assert film.warnings == (
+        "video: the first of 2 sound tracks was kept",
+        "video: its high dynamic range was brought down to standard range",
+    )
 
 
 async def test_text_means_nothing_to_the_library(

@@ -17,7 +17,13 @@ from pipelines.story_script import read_script, spread
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.config import Model
-from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
+from serve_app.core.errors import (
+    AppError,
+    Cancelled,
+    ContextLengthExceeded,
+    InvalidRequest,
+    Unavailable,
+)
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.images import ImageEvent, Size, TextToImage
 from serve_app.core.message import Progress
@@ -42,8 +48,11 @@ class Author(FakeChat):
 
     answers: Sequence[str] = (SCRIPT,)
     asked: int = 0
+    error: AppError | None = None
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        if self.error is not None:
+            raise self.error
         answer = self.answers[self.asked]
         self.asked += 1
         yield ChatDelta(text=answer)
@@ -242,6 +251,14 @@ async def test_what_fails_besides_is_told(stage: Stage) -> None:
     assert told.audio is None
     assert told.film is not None
     assert told.warnings == (told.scenes[0].clip_error, told.audio_error)
+
+
+async def test_a_story_that_is_too_long_for_its_author_is_named(stage: Stage) -> None:
+    stage.chat.error = ContextLengthExceeded("the prompt has 9 tokens", param="messages")
+    with pytest.raises(ContextLengthExceeded) as caught:
+        await stage.tell()
+    assert caught.value.message == "stage 'script': the prompt has 9 tokens"
+    assert caught.value.param == "story"
 
 
 async def test_a_cancelled_story_does_not_go_on(stage: Stage) -> None:

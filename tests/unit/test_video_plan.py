@@ -153,3 +153,26 @@ def test_rounding_is_told() -> None:
     plan = planned(request(size=Size(width=500, height=512), num_frames=80), facts())
     assert plan.warnings == ("width, height: rounded to 496x512", "num_frames: rounded to 81")
     assert planned(request(num_frames=81), facts()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"num_cond_frames": 9, "mode": "extend"}, ()),
+        ({"num_cond_frames": 9, "duration_s": 10.0}, ()),
+        ({"num_cond_frames": 8, "duration_s": 10.0}, ("num_cond_frames: rounded to 1",)),
+        (
+            {"num_cond_frames": 9, "num_frames": 17},
+            ("num_cond_frames: has no effect, because nothing is gone on from",),
+        ),
+        (
+            {"num_cond_frames": 9, "mode": "v2v", "duration_s": 10.0},
+            ("num_cond_frames: has no effect, because nothing is gone on from",),
+        ),
+    ],
+)
+def test_frames_to_go_on_from_are_told_where_they_are_others(
+    fields: dict[str, Any], told: tuple[str, ...]
+) -> None:
+    native = facts(cond_frames=9, frame_step=8, continuation="native")
+    assert planned(request(**fields), native).warnings == told

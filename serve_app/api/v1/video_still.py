@@ -48,6 +48,8 @@ def idle_keyframe(body: VideoBody, *, is_drawn: bool) -> list[str]:
         names = ("keyframe_model", "keyframe_steps")
         idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]
         idle += [f"keyframe_identity: {why}"] if body.keyframe_identity == "always" else []
+    elif body.keyframe_identity == "never":
+        idle = ["keyframe_identity: one is drawn nonetheless, because the model only animates"]
     if body.character_strength is not None and not any(getattr(body, name) for name in FIELDS):
         idle.append("character_strength: has no effect without references")
     return idle
