@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pipelines.film_background import background_levels, made_background
 from pipelines.film_parts import FilmParts
 from pipelines.film_words import FilmWords, SpokenLine, in_translation, said
 from pipelines.parallel import tried
@@ -15,6 +16,7 @@ from serve_app.core.film_finish import (
     DUB,
     INTERPOLATE,
     LINE_GAP_S,
+    MAKE_SOUND,
     SOUND,
     SPEAK,
     STEREO,
@@ -31,6 +33,7 @@ from serve_app.core.media_processing import (
     SubtitledVideo,
 )
 from serve_app.core.message import Progress
+from serve_app.core.sound import GeneratedSound
 from serve_app.core.stages import Stage, result_of
 from serve_app.core.subtitles import srt
 from serve_app.core.transcription import Segment, Transcript
@@ -42,6 +45,7 @@ SUBTITLES_MIME = "application/x-subrip"
 FIELDS = {
     INTERPOLATE: "interpolate_output",
     UPSCALE: "upscale_output",
+    MAKE_SOUND: "add_audio",
     DUB: "dub_video",
     BURN: "burn_subtitles",
     STEREO: "convert_to_3d",
@@ -133,13 +137,12 @@ class FilmFinishing:
         if plan.lines:
             field = plan.lines[0].field
             lines = await self._step(SPEAK, self._spoken, field=field) or ()
-        sounds = [PlacedAudio(audio=line.audio, start_s=line.start_s) for line in lines]
-        if plan.audio is not None:
-            sounds.insert(0, PlacedAudio(audio=plan.audio, start_s=0.0))
-        if not sounds:
+        made = await self._background(film)
+        if not lines and plan.audio is None and made is None:
             return film, None
-        field = "audio_file" if plan.audio is not None else plan.lines[0].field
-        video = await self._step(SOUND, lambda _: self._mixed(film, sounds), field=field)
+        video = await self._step(
+            SOUND, lambda _: self._mixed(film, lines, made), field=self._sound_field(lines)
+        )
         if video is None:
             return film, None
         heard, unheard = said(lines, film.duration_s)
@@ -167,16 +170,55 @@ class FilmFinishing:
             self._stage.report(name, done)
         return tuple(spoken)
 
-    async def _mixed(self, film: GeneratedVideo, sounds: list[PlacedAudio]) -> Blob:
+    async def _background(self, film: GeneratedVideo) -> GeneratedSound | None:
+        asked = self._plan.background
+        if asked is None:
+            return None
+        made = await self._step(
+            MAKE_SOUND, lambda name: made_background(self._parts, self._stage, name, asked, film)
+        )
+        self._warnings += () if made is None else made.warnings
+        return made
+
+    def _sound_field(self, lines: tuple[SpokenLine, ...]) -> str:
+        """Who asked for what is heard."""
+        if self._plan.audio is not None:
+            return "audio_file"
+        return lines[0].line.field if lines else "add_audio"
+
+    async def _mixed(
+        self, film: GeneratedVideo, lines: tuple[SpokenLine, ...], made: GeneratedSound | None
+    ) -> Blob:
         replace = self._parts.media.replace_audio
-        own = [PlacedAudio(audio=film.video, start_s=0.0)] if self._plan.keeps_sound else []
+        keeps_own = self._plan.keeps_sound
         try:
-            return await replace(ReplaceAudio(video=film.video, sounds=(*own, *sounds)))
+            sounds = self._placed(film, lines, made, keeps_own=keeps_own)
+            return await replace(ReplaceAudio(video=film.video, sounds=sounds))
         except InvalidRequest as error:
             # A film that was made of a silent one has no sound to be kept.
-            if not own or error.param != "sounds[0]":
+            if not keeps_own or error.param != "sounds[0]":
                 raise
-        return await replace(ReplaceAudio(video=film.video, sounds=tuple(sounds)))
+        sounds = self._placed(film, lines, made, keeps_own=False)
+        return await replace(ReplaceAudio(video=film.video, sounds=sounds))
+
+    def _placed(
+        self,
+        film: GeneratedVideo,
+        lines: tuple[SpokenLine, ...],
+        made: GeneratedSound | None,
+        *,
+        keeps_own: bool,
+    ) -> tuple[PlacedAudio, ...]:
+        """Everything that is heard, the film's own sound first."""
+        whole = [film.video] if keeps_own else []
+        whole += [] if self._plan.audio is None else [self._plan.audio]
+        sounds = [PlacedAudio(audio=audio, start_s=0.0) for audio in whole]
+        sounds += [PlacedAudio(audio=line.audio, start_s=line.start_s) for line in lines]
+        if made is not None:
+            spoken = [(line.start_s, line.end_s) for line in lines]
+            levels = background_levels(film.duration_s, spoken, is_under_all=bool(whole))
+            sounds.append(PlacedAudio(audio=made.audio, start_s=0.0, levels=levels))
+        return tuple(sounds)
 
     async def _dubbed(
         self, film: GeneratedVideo, heard: Transcript | None

@@ -7,6 +7,7 @@ from serve_app.core.images import ImageModel, Images, TextToImage
 from serve_app.core.interpolation import Interpolator
 from serve_app.core.media import BlobStore
 from serve_app.core.media_processing import MediaProcessor
+from serve_app.core.sound import SoundModel
 from serve_app.core.speech import SpeechModel
 from serve_app.core.stages import Stage, result_of
 from serve_app.core.stems import StemSeparator
@@ -29,6 +30,7 @@ class FilmParts:
     transcription: TranscriptionModel
     translator: Translator
     stems: StemSeparator
+    sound: SoundModel
     media: MediaProcessor
     blobs: BlobStore
 

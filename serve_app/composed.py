@@ -6,6 +6,7 @@ from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.depth import ConvertToStereo, DepthEvent, EstimateDepth, StereoEvent
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
+from serve_app.core.sound import GenerateSound, SoundEvent
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
@@ -152,3 +153,14 @@ class CatalogDepth:
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncIterator[StereoEvent]:
         """See DepthEstimator."""
         return self._models.depth(request.model).runs.convert_to_stereo(request)
+
+
+class CatalogSound:
+    """A SoundModel over every model of the catalog that makes sound."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def generate_sound(self, request: GenerateSound) -> AsyncIterator[SoundEvent]:
+        """See SoundModel."""
+        return self._models.sound(request.model).runs.generate_sound(request)

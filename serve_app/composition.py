@@ -107,6 +107,7 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
         transcription=composed.CatalogTranscription(models),
         translator=composed.CatalogTranslation(models),
         stems=composed.CatalogStems(models),
+        sound=composed.CatalogSound(models),
         media=models.media(pipeline.media),
         blobs=FsspecBlobStore(config.storage.blobs_location),
     )

@@ -14,6 +14,7 @@ from serve_app.core.operations import Operation
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.rerank import Rerank
 from serve_app.core.segmentation import SegmentImage
+from serve_app.core.sound import GenerateSound
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems
 from serve_app.core.transcription import Transcribe
@@ -70,6 +71,8 @@ def execute(models: Models, operation: Operation) -> AsyncIterator[Message]:
             return models.stems(operation.model).runs.separate_stems(operation)
         case ConvertVoice():
             return models.conversion(operation.model).runs.convert_voice(operation)
+        case GenerateSound():
+            return models.sound(operation.model).runs.generate_sound(operation)
         case PipelineOperation():
             return models.pipeline(type(operation))(operation)
 

@@ -14,6 +14,7 @@ from serve_app.core.options import (
     AvOptions,
     CameraMovesOptions,
     DemucsOptions,
+    DiffusersAudioOptions,
     DiffusersOptions,
     DiffusersVideoOptions,
     EspeakOptions,
@@ -24,6 +25,7 @@ from serve_app.core.options import (
     InsightfaceOptions,
     LanczosOptions,
     MfccOptions,
+    MusicgenOptions,
     OpencvFacesOptions,
     OpticalFlowOptions,
     PiperOptions,
@@ -193,6 +195,14 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.audio.rubberband_conversion import RubberbandConversion
 
             return RubberbandConversion(options, model, path=path, blobs=blobs)
+        case MusicgenOptions() as options:
+            from deployments.audio.musicgen_sound import MusicgenSound
+
+            return MusicgenSound(options, model, path=path, blobs=blobs)
+        case DiffusersAudioOptions() as options:
+            from deployments.audio.diffusers_sound import DiffusersSound
+
+            return DiffusersSound(options, model, path=path, blobs=blobs)
         case AvOptions() as options:
             from deployments.video.av_media import AvMedia
 
@@ -261,6 +271,10 @@ def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
             from deployments.fakes.conversion import FakeConversion
 
             return FakeConversion(options, model, blobs=blobs)
+        case "sound":
+            from deployments.fakes.sound import FakeSound
+
+            return FakeSound(options, model, blobs=blobs)
         case "media":
             return fake.FakeMedia(options, model, blobs=blobs)
 

@@ -31,6 +31,7 @@ from serve_app.remote_media import (
     RemoteInterpolation,
     RemoteMedia,
     RemoteSegmentation,
+    RemoteSound,
     RemoteSpeech,
     RemoteStems,
     RemoteTranscription,
@@ -59,6 +60,7 @@ REMOTES: Mapping[Task, Callable[..., AnyModel]] = {
     "interpolation": RemoteInterpolation,
     "stems": RemoteStems,
     "conversion": RemoteConversion,
+    "sound": RemoteSound,
     "media": RemoteMedia,
 }
 STATUS_AGE_S = 1.0

@@ -23,6 +23,7 @@ from serve_app.core.options import Task
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.rerank import RerankModel
 from serve_app.core.segmentation import SegmentationModel
+from serve_app.core.sound import SoundModel
 from serve_app.core.speech import SpeechModel
 from serve_app.core.status import ModelStatus
 from serve_app.core.stems import StemSeparator
@@ -51,6 +52,7 @@ AnyModel = (
     | Interpolator
     | StemSeparator
     | VoiceConverter
+    | SoundModel
     | MediaProcessor
 )
 T = TypeVar("T")
@@ -214,6 +216,15 @@ class Models:
         """A model that converts voices."""
         found = self._for("conversion", name, self.config.defaults.conversion)
         return cast("Found[VoiceConverter]", found)
+
+    def sound(self, name: str | None) -> Found[SoundModel]:
+        """A model that makes sound; see `sound_selection` for one that makes a kind of it."""
+        return cast("Found[SoundModel]", self._for("sound", name, self.config.defaults.sound))
+
+    def every_sound(self) -> list[Found[SoundModel]]:
+        """All models that make sound."""
+        found = [found for found in self.all() if found.family.options.task == "sound"]
+        return cast("list[Found[SoundModel]]", found)
 
     def media(self, family: str) -> MediaProcessor:
         """A media family by its name; it has no models."""

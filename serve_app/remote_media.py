@@ -24,6 +24,7 @@ from serve_app.core.media_processing import (
 )
 from serve_app.core.message import Progress
 from serve_app.core.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.sound import GenerateSound, SoundEvent
 from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.stems import SeparateStems, StemEvent
 from serve_app.core.transcription import Transcribe, TranscriptionEvent
@@ -169,6 +170,14 @@ class RemoteConversion(Remote):
     def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
         """See VoiceConverter."""
         return self._stream("convert_voice", request.model, request)
+
+
+class RemoteSound(Remote):
+    """A SoundModel."""
+
+    def generate_sound(self, request: GenerateSound) -> AsyncGenerator[SoundEvent]:
+        """See SoundModel."""
+        return self._stream("generate_sound", request.model, request)
 
 
 class RemoteMedia(Remote):

@@ -80,7 +80,8 @@ class AvMedia:
                     (s.start_s, await stack.enter_async_context(self._blobs.local_file(s.audio)))
                     for s in request.sounds
                 ]
-                remux = Remux(source, sounds, target)
+                levels = [[(level.at_s, level.gain) for level in s.levels] for s in request.sounds]
+                remux = Remux(source, sounds, target, levels=levels)
                 await in_cancellable_thread(remux.run)
             return await self._blobs.write_file(target, mime="video/mp4")
 

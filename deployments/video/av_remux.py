@@ -1,6 +1,6 @@
 """A video with new sound: the picture copied where MP4 can carry it, else encoded as H.264."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,26 @@ UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 PARAM = "video"
 Channels = Literal[1, 2]
 Samples = np.ndarray[Any, np.dtype[np.float32]]
+Levels = Sequence[tuple[float, float]]
+"""Seconds of the film, in their order, and how loud the sound is there; in between by a line."""
 
 
 class Remux:
-    """One replacement: `sounds` are start seconds and files; `target` becomes an MP4."""
+    """One replacement: `sounds` are start seconds and files, `levels` those of each; `target`
+    becomes an MP4.
+    """
 
-    def __init__(self, source: Path, sounds: list[tuple[float, Path]], target: Path) -> None:
+    def __init__(
+        self,
+        source: Path,
+        sounds: list[tuple[float, Path]],
+        target: Path,
+        *,
+        levels: Sequence[Levels] = (),
+    ) -> None:
         self._source = source
         self._sounds = sounds
+        self._levels = levels
         self._target = target
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -49,7 +61,7 @@ class Remux:
         video = source.streams.video[0]
         is_copied = _can_be_copied(source, video)
         picture = output.add_stream_from_template(video) if is_copied else _encoder(output, video)
-        mixed = Mix(self._sounds)
+        mixed = Mix(self._sounds, levels=self._levels)
         sound = output.add_stream("aac", rate=SOUND_RATE)
         sound.layout = "stereo" if mixed.channels == 2 else "mono"
         frames = Frames(SOUND_RATE, channels=mixed.channels)
@@ -68,15 +80,20 @@ class Remux:
 
 
 class Mix:
-    """The placed sounds added up, read block by block from the start. It is stereo where one of
-    them is, unless `channels` says otherwise.
+    """The placed sounds added up, read block by block from the start, each as loud as its `levels`
+    say. It is stereo where one of them is, unless `channels` says otherwise.
     """
 
     def __init__(
-        self, sounds: list[tuple[float, Path]], *, channels: Channels | None = None
+        self,
+        sounds: list[tuple[float, Path]],
+        *,
+        channels: Channels | None = None,
+        levels: Sequence[Levels] = (),
     ) -> None:
         placed = enumerate(sounds)
         tracks = [(round(start * SOUND_RATE), path, f"sounds[{i}]") for i, (start, path) in placed]
+        self._levels = {f"sounds[{i}]": of_one for i, of_one in enumerate(levels) if of_one}
         self.channels: Channels = channels or _most_channels(tracks)
         self._waiting = sorted(tracks)
         self._playing: list[Track] = []
@@ -97,13 +114,23 @@ class Mix:
             delay = max(0, start - self._position)
             self._playing.append(Track(path, delay, channels=self.channels, param=param))
         for track in self._playing:
-            block += track.read(count)
+            block += track.read(count) * self._gain(track.param, count)
         self._playing = [track for track in self._playing if not track.has_ended]
         self._position = end
         # Overlapping speech is limited; unlimited it would wrap around when made integers.
         loud = np.abs(block) > 1.0
         block[loud] = np.sign(block[loud])
         return bytes((block * 32767.0).astype("<i2").tobytes())
+
+    def _gain(self, param: str, count: int) -> Samples | float:
+        """Of the next samples of a sound, interleaved."""
+        levels = self._levels.get(param)
+        if levels is None:
+            return 1.0
+        seconds, gains = zip(*levels, strict=True)
+        moments = (self._position + np.arange(count)) / SOUND_RATE
+        gain: Samples = np.interp(moments, seconds, gains).astype(np.float32)
+        return gain.repeat(self.channels)
 
 
 class Track:
@@ -112,6 +139,7 @@ class Track:
     def __init__(self, path: Path, delay: int, *, channels: Channels, param: str) -> None:
         self._blocks = _sound(path, channels, param)
         self._channels = channels
+        self.param = param
         self._held = np.zeros(delay * channels, dtype=np.float32)
         self.has_ended = False
 

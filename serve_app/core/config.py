@@ -67,6 +67,7 @@ TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
     "interpolation": ("video_interpolation",),
     "stems": ("audio_to_audio",),
     "conversion": ("audio_to_audio",),
+    "sound": ("audio_generation",),
     "media": (),
 }
 PipelineName = Literal[
@@ -146,6 +147,7 @@ class Defaults(Section):
     conversion: str | None = None
     video: str | None = None
     interpolation: str | None = None
+    sound: str | None = None
 
 
 class AppConfig(Section):

@@ -23,6 +23,7 @@ Task = Literal[
     "stems",
     "media",
     "conversion",
+    "sound",
 ]
 
 

@@ -5,17 +5,20 @@ from pydantic import Field
 from serve_app.core.depth import DepthMethod
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.sound import SoundKind
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.upscaling import VideoFactor
 from serve_app.core.video_dub import Dubbing
 from serve_app.core.video_subtitles import Subtitling
 
 INTERPOLATE, UPSCALE, SPEAK, SOUND = "interpolate", "upscale", "speak", "add-sound"
+MAKE_SOUND = "make-sound"
 DUB, SUBTITLE, BURN, STEREO = "dub", "subtitle", "burn-subtitles", "stereo"
 WEIGHTS = {
     INTERPOLATE: 2.0,
     UPSCALE: 4.0,
     SPEAK: 1.0,
+    MAKE_SOUND: 3.0,
     SOUND: 0.5,
     DUB: 4.0,
     SUBTITLE: 2.0,
@@ -58,16 +61,25 @@ class TwoEyes(Message):
     method: DepthMethod | None = None
 
 
+class BackgroundSound(Message):
+    """Make a sound as long as the film; see GenerateSound."""
+
+    model: str
+    prompt: str = Field(min_length=1)
+    kind: SoundKind = "music"
+
+
 class FilmFinish(Message):
     """The steps, done in this order, each a stage; one that fails leaves the film as it was.
-    `audio` is heard from the beginning on, `lines` are spoken over it. With `keeps_sound` what the
-    film sounds like stays under both.
+    `audio` is heard from the beginning on, `lines` are spoken over it, `background` is lowered
+    under what is spoken. With `keeps_sound` what the film sounds like stays under all of them.
     """
 
     frames: MoreFrames | None = None
     size: LargerFrames | None = None
     lines: tuple[PlacedLine, ...] = ()
     audio: Blob | None = None
+    background: BackgroundSound | None = None
     keeps_sound: bool = False
     dubbing: Dubbing | None = None
     subtitles: Subtitling | None = None
@@ -82,7 +94,8 @@ class FilmFinish(Message):
             INTERPOLATE: self.frames,
             UPSCALE: self.size,
             SPEAK: self.lines,
-            SOUND: self.lines or self.audio,
+            MAKE_SOUND: self.background,
+            SOUND: self.lines or self.audio or self.background,
             DUB: self.dubbing,
             SUBTITLE: self.subtitles,
             BURN: self.burns_subtitles,

@@ -23,11 +23,21 @@ class ExtractAudio(Message):
     end_s: float | None = Field(default=None, gt=0)
 
 
+class Level(Message):
+    """How loud a sound is at a second of the film; a factor, 1 leaves it as it is."""
+
+    at_s: float
+    gain: float = Field(ge=0)
+
+
 class PlacedAudio(Message):
-    """A sound and the second at which it starts."""
+    """A sound and the second at which it starts. With `levels`, in the order of their seconds, it
+    is made as loud as they say, evenly from one to the next.
+    """
 
     audio: Blob
     start_s: float
+    levels: tuple[Level, ...] = ()
 
 
 class ReplaceAudio(Message):

@@ -15,6 +15,7 @@ from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.segmentation import SegmentImage, Segments
+from serve_app.core.sound import GeneratedSound, GenerateSound
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.core.stems import SeparateStems, Stems
 from serve_app.core.story import TellStory, ToldStory
@@ -48,6 +49,7 @@ Operation = (
     | DescribeImage
     | SeparateStems
     | ConvertVoice
+    | GenerateSound
     | ProduceVideo
     | DubVideo
     | SubtitleVideo
@@ -90,6 +92,7 @@ Result = (
     | ImageDescription
     | Stems
     | ConvertedVoice
+    | GeneratedSound
     | Videos
     | DubbedVideo
     | Subtitles
@@ -117,6 +120,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "image.description": (DescribeImage, ImageDescription),
     "audio.stems": (SeparateStems, Stems),
     "audio.convert": (ConvertVoice, ConvertedVoice),
+    "audio.generation": (GenerateSound, GeneratedSound),
     "video.generation": (ProduceVideo, Videos),
     "video.upscale": (UpscaleVideo, UpscaledVideo),
     "video.interpolate": (InterpolateVideo, InterpolatedVideo),

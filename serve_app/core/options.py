@@ -30,6 +30,7 @@ from serve_app.core.image_options import (
     Swin2srOptions,
     TiledOptions,
 )
+from serve_app.core.sound_options import DiffusersAudioOptions, MusicgenOptions, SoundOptions
 from serve_app.core.text_options import TransformersOptions, VllmOptions
 from serve_app.core.video_options import (
     AvOptions,
@@ -45,6 +46,7 @@ __all__ = [
     "AvOptions",
     "CameraMovesOptions",
     "DemucsOptions",
+    "DiffusersAudioOptions",
     "DiffusersOptions",
     "DiffusersVideoOptions",
     "EngineOptions",
@@ -56,6 +58,7 @@ __all__ = [
     "InsightfaceOptions",
     "LanczosOptions",
     "MfccOptions",
+    "MusicgenOptions",
     "OpencvFacesOptions",
     "OpticalFlowOptions",
     "PiperOptions",
@@ -64,6 +67,7 @@ __all__ = [
     "RifeOptions",
     "RubberbandOptions",
     "Section",
+    "SoundOptions",
     "SpandrelOptions",
     "SpeechT5ConversionOptions",
     "Swin2srOptions",
@@ -129,6 +133,8 @@ AnyEngineOptions = Annotated[
     | HpssOptions
     | SpeechT5ConversionOptions
     | RubberbandOptions
+    | MusicgenOptions
+    | DiffusersAudioOptions
     | AvOptions,
     Field(discriminator="engine"),
 ]

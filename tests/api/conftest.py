@@ -17,6 +17,7 @@ from deployments.fakes.faces import FakeFaces
 from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.fakes.segmentation import FakeSegmentation
+from deployments.fakes.sound import FakeSound
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.translation import FakeTranslation
 from deployments.fakes.video import FakeVideo
@@ -131,6 +132,7 @@ ENGINES = {
     "interpolation": FakeInterpolation,
     "stems": FakeStems,
     "conversion": FakeConversion,
+    "sound": FakeSound,
     "media": fake.FakeMedia,
 }
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

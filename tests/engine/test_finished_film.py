@@ -11,6 +11,8 @@ import pytest
 from deployments.audio.hpss_stems import HpssStems
 from deployments.fakes.engine import FakeChat, FakeTranscription
 from deployments.fakes.images import FakeImages
+from deployments.fakes.sound import FakeSound
+from deployments.fakes.vision import FakeDepth
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
 from deployments.video.camera_moves import CameraMoves
@@ -33,7 +35,7 @@ from serve_app.core.options import (
 from serve_app.core.stages import PlainStage
 from serve_app.core.video_generation import ProduceVideo, Videos
 from tests.films import check_playable, decoded, look
-from tests.material import content, espeak, stored, tone, wav
+from tests.material import clip, content, espeak, stored, tone, wav
 from tests.material import decoded as heard
 
 SIZE = {"width": 160, "height": 120}
@@ -71,10 +73,12 @@ def parts(blobs: FsspecBlobStore, tmp_path: Path) -> FilmParts:
         video=made(CameraMoves, CameraMovesOptions()),
         interpolation=made(FlowInterpolation, OpticalFlowOptions()),
         upscaling=made(LanczosUpscaling, LanczosOptions()),
+        depth=made(FakeDepth, FakeOptions(task="depth")),
         speech=espeak(tmp_path),
         transcription=made(FakeTranscription, FakeOptions(task="transcription")),
         translator=ChatTranslator(made(FakeChat, FakeOptions(task="chat"))),
         stems=made(HpssStems, HpssOptions()),
+        sound=made(FakeSound, FakeOptions(task="sound")),
         media=made(AvMedia, AvOptions()),
         blobs=blobs,
     )
@@ -161,6 +165,62 @@ async def test_a_sound_of_ones_own_lies_under_the_words(
     assert look(data).sound_s == pytest.approx(5.0, abs=0.1)
     sound = heard(data)
     assert sound.loudness(2.05, 2.4) > 1.05 * sound.loudness(0.5, 1.5) > 0.05
+
+
+def level(sound: Any, hz: float, start_s: float, end_s: float) -> float:
+    """The amplitude of a tone between two seconds; a third of full scale is 0.336."""
+    first, last = (int(at_s * sound.sample_rate) for at_s in (start_s, end_s))
+    part = sound.samples[first:last]
+    moments = np.arange(len(part)) / sound.sample_rate
+    return float(2 * np.abs(np.mean(part * np.exp(-2j * np.pi * hz * moments))))
+
+
+async def test_music_is_as_long_as_the_film_and_fades_out(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    made = await produced(parts, {"background": {"model": "band", "prompt": "slow piano"}})
+    data = await content(blobs, made.videos[0].video)
+    check_playable(data, size=(160, 120), fps=10, frames=50)
+    assert look(data).sound_s == pytest.approx(5.0, abs=0.1)
+    sound = heard(data)
+    assert level(sound, 440, 0.5, 3.5) == pytest.approx(0.336, rel=0.05)
+    # A quarter of the film is left for it to end.
+    assert level(sound, 440, 4.3, 4.45) == pytest.approx(0.336 / 2, rel=0.1)
+    assert sound.loudness(4.95, 5.0) < 0.02
+    assert made.warnings == ()
+
+
+async def test_music_is_twelve_decibels_lower_under_speech(
+    parts: FilmParts, blobs: FsspecBlobStore
+) -> None:
+    line = spoken("Good morning, captain. Set the sails.", start_s=1.0)
+    background = {"model": "band", "prompt": "slow piano"}
+    plain = await produced(parts, {"lines": [line]})
+    made = await produced(parts, {"lines": [line], "background": background})
+    speech = heard(await content(blobs, plain.videos[0].video))
+    both = heard(await content(blobs, made.videos[0].video))
+    assert len(speech.samples) == len(both.samples)
+    assert level(both, 440, 0.1, 0.6) == pytest.approx(0.336, rel=0.05)
+    assert level(both, 440, 1.1, 2.1) == pytest.approx(0.336 / 3.98, rel=0.1)
+    # What is left without the tone is the speech, as loud as it is without music.
+    power = both.loudness(1.1, 2.1) ** 2 - level(both, 440, 1.1, 2.1) ** 2 / 2
+    assert power**0.5 == pytest.approx(speech.loudness(1.1, 2.1), rel=0.15)
+
+
+async def test_a_film_keeps_its_own_sound_over_the_music(
+    parts: FilmParts, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    own = clip(tmp_path / "own.mp4", 5.0, sound=tone(5.0, hz=1000)).read_bytes()
+    generation = GENERATION | {
+        "mode": "v2v",
+        "video": (await stored(blobs, own)).model_dump(),
+        "camera_motion": None,
+    }
+    finish = {"background": {"model": "band", "prompt": "slow piano"}, "keeps_sound": True}
+    made = await produced(parts, finish, generation=generation, picture=None)
+    sound = heard(await content(blobs, made.videos[0].video))
+    assert level(sound, 1000, 1.0, 3.0) == pytest.approx(0.336, rel=0.05)
+    assert level(sound, 440, 1.0, 3.0) == pytest.approx(0.336 / 3.98, rel=0.1)
 
 
 async def test_a_prompt_becomes_a_film_that_speaks(

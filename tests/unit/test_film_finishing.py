@@ -10,6 +10,7 @@ import pytest
 from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
 from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
+from deployments.fakes.sound import FakeSound
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.video import FakeVideo
 from deployments.fakes.vision import FakeDepth, FakeUpscaling
@@ -120,6 +121,7 @@ class Graph:
             transcription=made(FakeTranscription, "transcription"),
             translator=ChatTranslator(made(FakeChat, "chat")),
             stems=made(FakeStems, "stems"),
+            sound=made(FakeSound, "sound"),
             media=self.media,
             blobs=blobs,
         )

@@ -1,4 +1,4 @@
-"""What is to be heard in a film that is made: lines, spoken, and a sound of the caller's own."""
+"""What is to be heard in a film that is made: lines, spoken, and music or noise under them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +13,18 @@ from serve_app.core.errors import (
     InvalidRequest,
     UnsupportedCapability,
 )
-from serve_app.core.film_finish import PlacedLine
+from serve_app.core.film_finish import BackgroundSound, PlacedLine
+from serve_app.core.sound import SoundKind
 from serve_app.core.speech import CloneSpeech, Speak
+from serve_app.sound_selection import select_sound
 
+KINDS: dict[str, SoundKind] = {"music": "music", "sfx": "sfx", "ambient": "ambient"}
+BEGINNINGS: dict[SoundKind, str] = {
+    "music": "music for",
+    "sfx": "the sound of",
+    "ambient": "the ambient sound of",
+}
+"""What a film's prompt, which says what is seen, becomes a prompt for sound by."""
 LIPS_STILL = "dialogs: no configured model moves lips; the lines are heard only"
 
 
@@ -28,15 +37,31 @@ async def needed_for(field: str) -> AsyncIterator[None]:
         raise UnsupportedCapability(f"{field}: {error.message}", param=field) from error
 
 
-def refuse_sound(audio_type: str | None) -> None:
-    """UnsupportedCapability for sound that nothing makes."""
-    if audio_type != "speech":
-        field = "audio_type" if audio_type else "add_audio"
+async def background(
+    context: Context, audio_type: str | None, prompt: str | None, *, film_prompt: str | None
+) -> BackgroundSound:
+    """The sound that `add_audio` asks for, music unless a type is named: as `audio_prompt` says,
+    else what fits the film's own prompt. UnsupportedCapability where nothing makes it.
+    """
+    field = "audio_type" if audio_type else "add_audio"
+    kind = KINDS[audio_type or "music"]
+    try:
+        async with needed_for(field):
+            found = await select_sound(context.models, kind)
+    except UnsupportedCapability as error:
+        reason = error.message.removeprefix(f"{field}: ")
         raise UnsupportedCapability(
-            f"{field}: no configured model makes {audio_type or 'music'!r} for films; the audio "
-            "type 'speech' is spoken from 'audio_prompt'",
+            f"{field}: {reason}; or ask for the type 'speech', which is spoken from 'audio_prompt'",
             param=field,
+        ) from error
+    own, of_film = (prompt or "").strip(), (film_prompt or "").strip()
+    if not own and not of_film:
+        raise InvalidRequest(
+            f"audio_prompt: the film has no prompt that {kind!r} could be made for; say what is to "
+            "be heard",
+            param="audio_prompt",
         )
+    return BackgroundSound(model=found.id, kind=kind, prompt=own or f"{BEGINNINGS[kind]} {of_film}")
 
 
 async def spoken_prompt(context: Context, prompt: str | None) -> PlacedLine:
@@ -52,8 +77,7 @@ async def spoken_prompt(context: Context, prompt: str | None) -> PlacedLine:
 async def lines(body: FinishingFields, context: Context) -> tuple[PlacedLine, ...]:
     """Everything that is spoken: the narration from the beginning on, then the dialogs."""
     found: list[PlacedLine] = []
-    if body.add_audio and not _has_own_sound(body):
-        refuse_sound(body.audio_type)
+    if body.add_audio and body.audio_type == "speech" and not _has_own_sound(body):
         found.append(await spoken_prompt(context, body.audio_prompt))
     if (body.tts_text or "").strip():
         speech = await _speech(
@@ -68,6 +92,15 @@ async def lines(body: FinishingFields, context: Context) -> tuple[PlacedLine, ..
     for number, dialog in enumerate(body.dialogs or ()):
         found.append(await _dialog(body, dialog, f"dialogs[{number}]", context))
     return tuple(found)
+
+
+async def film_background(
+    body: FinishingFields, context: Context, *, film_prompt: str | None
+) -> BackgroundSound | None:
+    """What is heard under everything else; None where it is speech, or a sound of the caller's."""
+    if not body.add_audio or body.audio_type == "speech" or _has_own_sound(body):
+        return None
+    return await background(context, body.audio_type, body.audio_prompt, film_prompt=film_prompt)
 
 
 def sound_warnings(body: FinishingFields) -> list[str]:

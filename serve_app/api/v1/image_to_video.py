@@ -9,7 +9,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
-from serve_app.api.v1.film_sound import refuse_sound, spoken_prompt
+from serve_app.api.v1.film_sound import background, spoken_prompt
 from serve_app.api.v1.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
@@ -149,8 +149,13 @@ class ImageToVideoBody(JobBody):
         larger = await larger_frames(self.upscale_output, self.upscale_factor, context.models)
         if not self.add_audio:
             return FilmFinish(size=larger)
-        refuse_sound(self.audio_type)
-        return FilmFinish(size=larger, lines=(await spoken_prompt(context, self.audio_prompt),))
+        if self.audio_type == "speech":
+            line = await spoken_prompt(context, self.audio_prompt)
+            return FilmFinish(size=larger, lines=(line,))
+        made = await background(
+            context, self.audio_type, self.audio_prompt, film_prompt=self.prompt
+        )
+        return FilmFinish(size=larger, background=made)
 
 
 @router.post("/v1/pipelines/image-to-video")

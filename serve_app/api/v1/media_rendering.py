@@ -22,6 +22,7 @@ from serve_app.core.jobs import Job
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.operations import SpokenSound
 from serve_app.core.segmentation import Segment, Segments
+from serve_app.core.sound import GeneratedSound
 from serve_app.core.stems import Stems
 from serve_app.core.story import ToldStory
 from serve_app.core.upscaling import UpscaledImage, UpscaledVideo
@@ -60,7 +61,7 @@ class MediaRendering:
                 return _envelope(job, [item], result.warnings) | swapped
             case Stems():
                 return await self._separated(job, result)
-            case ConvertedVoice():
+            case ConvertedVoice() | GeneratedSound():
                 key = job.output.get("response_format", "url")
                 return _envelope(job, [await self._item(job, result.audio, key)], result.warnings)
             case Videos():

@@ -31,6 +31,7 @@ TYPES: dict[Task, ModelType] = {
     "transcription": "audio",
     "stems": "audio",
     "conversion": "audio",
+    "sound": "audio",
     "images": "image",
     "video": "video",
     "interpolation": "video",

@@ -4,7 +4,7 @@ what would be needed for it.
 
 from serve_app.api.context import Context
 from serve_app.api.v1.film_language import dubbing, language_warnings, subtitling
-from serve_app.api.v1.film_sound import lines, needed_for, sound_warnings
+from serve_app.api.v1.film_sound import film_background, lines, needed_for, sound_warnings
 from serve_app.api.v1.video_body import FinishingFields, VideoBody
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.film_finish import FilmFinish, LargerFrames, MoreFrames, TwoEyes
@@ -55,11 +55,12 @@ def refuse_not_served(body: VideoBody) -> None:
 
 
 async def to_finish(
-    body: FinishingFields, context: Context, *, has_source: bool
+    body: FinishingFields, context: Context, *, film_prompt: str | None, has_source: bool
 ) -> tuple[FilmFinish, list[str]]:
     """The steps, their media stored, and what is known to be missing in their result. A film that
     `has_source` sounds as that does.
     """
+    background = await film_background(body, context, film_prompt=film_prompt)
     spoken = await lines(body, context)
     audio = None
     if body.audio_file is not None:
@@ -73,6 +74,7 @@ async def to_finish(
         size=await larger_frames(body.upscale_output, body.upscale_factor, context.models),
         lines=spoken,
         audio=audio,
+        background=background,
         keeps_sound=has_source,
         dubbing=dubbed,
         subtitles=asked,

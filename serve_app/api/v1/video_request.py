@@ -50,7 +50,9 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     # A still for a model that draws none is a part of its answer to a prompt.
     mode = "ti2v" if keyframe and not video_options(found).needs_still else mode
     facts = await able_facts(mode, found, context.models)
-    finish, missing = await to_finish(body, context, has_source=body.video is not None)
+    finish, missing = await to_finish(
+        body, context, film_prompt=body.prompt, has_source=body.video is not None
+    )
     generation = await _generation(body, context, found, mode)
     if facts is not None:
         planned(generation, facts)

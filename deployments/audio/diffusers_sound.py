@@ -1,0 +1,134 @@
+"""Sound by diffusers: Stable Audio, AudioLDM, AudioLDM 2 and MusicLDM, from a directory."""
+
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deployments.audio.audio_samples import Samples
+from deployments.audio.diffusers_sound_checkpoint import SoundCheckpoint
+from deployments.audio.joined_sound import JoinedSound, Push, Stop, check_kind, sound_stream
+from serve_app.core.config import Model
+from serve_app.core.media import BlobStore
+from serve_app.core.memory import free_memory
+from serve_app.core.message import Progress
+from serve_app.core.options import DiffusersAudioOptions
+from serve_app.core.sound import GenerateSound, SoundEvent
+
+SEEDS = 2**63
+FADE_S = 1.0
+"""From one window into the next, where a window has room for it."""
+SHORTEST_S = 1.0
+"""Less is cut from this; vocoders make nothing of a few frames."""
+
+
+class Stopped(Exception):
+    """Nobody waits for the sound any more."""
+
+
+class DiffusersSound:
+    """A SoundModel. Sounds are made one after the other in one thread. What is longer than a window
+    is made of several, drawn with the seed, the seed + 1 and so on, and faded into each other.
+    """
+
+    context_length: int | None = None
+
+    def __init__(
+        self, options: DiffusersAudioOptions, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        self._options = options
+        self._blobs = blobs
+        self._checkpoint: SoundCheckpoint | None = SoundCheckpoint(options, model, path)
+        self.sample_rate = self._checkpoint.sample_rate
+        self.window_s = self._checkpoint.window / self.sample_rate
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers-audio")
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Free the weights; a sound under way is finished by its thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._checkpoint = None
+        free_memory()
+
+    async def generate_sound(self, request: GenerateSound) -> AsyncGenerator[SoundEvent]:
+        """See SoundModel. Progress in denoising steps."""
+        check_kind(request, self._options)
+        checkpoint = self._checkpoint
+        assert checkpoint is not None, "a closed engine is not used"
+        making = SoundMaking(request, checkpoint, self._options)
+        async for event in sound_stream(request, making.run, self._blobs, self._thread):
+            yield event
+
+
+class SoundMaking:
+    """One sound in the engine's thread."""
+
+    def __init__(
+        self, request: GenerateSound, checkpoint: SoundCheckpoint, options: DiffusersAudioOptions
+    ) -> None:
+        self._request = request
+        self._checkpoint = checkpoint
+        self._options = options
+        self._steps = options.steps or checkpoint.steps
+        rate, window = checkpoint.sample_rate, checkpoint.window
+        self._count = round(request.duration_s * rate)
+        self._fade = min(round(FADE_S * rate), window // 4)
+        self._pieces = pieces(self._count, window, self._fade)
+
+    def run(self, target: Path, push: Push, stop: Stop) -> None:
+        """Every window, in turn, into the file."""
+        rate = self._checkpoint.sample_rate
+        try:
+            with JoinedSound(target, rate, fade=self._fade, is_same_sound=False) as joined:
+                for number, count in enumerate(self._pieces):
+                    joined.add(self._drawn(number, count, push, stop))
+                push(joined.finish(self._count, self._checkpoint.warnings(self._request.prompt)))
+        except Stopped:
+            return
+        finally:
+            self._checkpoint.pipeline.maybe_free_model_hooks()
+
+    def _drawn(self, number: int, count: int, push: Push, stop: Stop) -> Samples:
+        """The samples of one window."""
+        total = self._steps * len(self._pieces)
+
+        def after_step(step: int, *_: object) -> None:
+            if stop():
+                raise Stopped
+            current = min(number * self._steps + step + 1, total)
+            push(Progress(phase="generate", current=current, total=total))
+
+        rate = self._checkpoint.sample_rate
+        asked = max(count, min(self._checkpoint.window, round(SHORTEST_S * rate)))
+        settings: dict[str, Any] = {"num_inference_steps": self._steps, "callback": after_step}
+        if self._options.guidance_scale is not None:
+            settings["guidance_scale"] = self._options.guidance_scale
+        generator = torch.Generator(self._checkpoint.device)
+        generator.manual_seed((self._request.seed + number) % SEEDS)
+        # Half a sample more, because pipelines round down.
+        settings[self._checkpoint.duration_name] = (asked + 0.5) / rate
+        if stop():
+            raise Stopped
+        made = self._checkpoint.pipeline(
+            self._request.prompt, generator=generator, **settings
+        ).audios
+        samples = np.asarray(made, dtype=np.float32).reshape(-1, np.shape(made)[-1])
+        # Half precision may overflow; silence is better than noise in the whole film.
+        return np.nan_to_num(samples[:, :count])
+
+
+def pieces(count: int, window: int, fade: int) -> list[int]:
+    """How many samples each window gives to a sound of `count`, with those that are faded."""
+    made = 0
+    lengths: list[int] = []
+    while made < count or not lengths:
+        known = fade if lengths else 0
+        length = min(window, known + count - made)
+        lengths.append(length)
+        made += length - known
+    return lengths
