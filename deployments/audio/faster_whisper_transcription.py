@@ -6,12 +6,12 @@ from typing import Any
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.faster_whisper_windows import Listening, window_s
+from deployments.audio.sound_progress import sound_progress, told_duration_s
 from deployments.audio.speech_windows import speech_windows
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
 from serve_app.core.options import FasterWhisperOptions
 from serve_app.core.threads import in_thread
 from serve_app.core.transcription import (
@@ -79,6 +79,7 @@ class FasterWhisperTranscription:
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         listening = Listening(self._whisper, self._options, request, language)
+        total_s = told_duration_s(path)
         segments: list[Segment] = []
         end_s = 0.0
         for window in speech_windows(
@@ -87,11 +88,11 @@ class FasterWhisperTranscription:
             for segment in listening.hear(window, len(segments)):
                 segments.append(segment)
                 yield segment
-                yield Progress(phase="transcribe", current=round(segment.end))
+                yield sound_progress("transcribe", segment.end, total_s)
                 if stop():
                     return
             end_s = window.start_s + window.duration_s
-            yield Progress(phase="transcribe", current=round(end_s))
+            yield sound_progress("transcribe", end_s, total_s)
             if stop():
                 return
         yield Transcript(

@@ -10,6 +10,7 @@ import numpy as np
 from deployments.audio.audio_samples import Sound, WavFile, opened_sound
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
+from deployments.audio.sound_progress import sound_progress
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
@@ -127,7 +128,7 @@ def _separated(
         done = 0
         for count in _written(sound, request, files, stop):
             done += count
-            yield _progress(done / sound.sample_rate, sound.duration_s)
+            yield sound_progress("separate", done / sound.sample_rate, sound.duration_s)
         for file in files.values():
             file.finish()
         yield done / sound.sample_rate
@@ -146,8 +147,3 @@ def _written(
                 return
             files[name].write(inner_samples(spectrum * mask, grid, count))
         yield count
-
-
-def _progress(done_s: float, total_s: float | None) -> Progress:
-    total = None if total_s is None else max(round(total_s), round(done_s), 1)
-    return Progress(phase="separate", current=round(done_s), total=total)

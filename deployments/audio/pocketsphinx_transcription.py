@@ -8,11 +8,11 @@ from threading import Lock
 from typing import Any
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
+from deployments.audio.sound_progress import sound_progress, told_duration_s
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
 from serve_app.core.options import PocketsphinxOptions
 from serve_app.core.threads import in_thread
 from serve_app.core.transcription import (
@@ -84,6 +84,7 @@ class PocketsphinxTranscription:
         self, path: Path, warnings: tuple[str, ...], stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         segments: list[Segment] = []
+        total_s = told_duration_s(path)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
         for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
             with self._turn:
@@ -91,7 +92,7 @@ class PocketsphinxTranscription:
             if segment is not None:
                 segments.append(segment)
                 yield segment
-            yield Progress(phase="transcribe", current=round(splitter.duration_s))
+            yield sound_progress("transcribe", splitter.duration_s, total_s)
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
             language="en",

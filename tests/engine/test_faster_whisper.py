@@ -164,6 +164,7 @@ async def test_progress_counts_the_seconds(
     assert seconds == sorted(seconds)
     assert seconds[0] <= WINDOW_S
     assert seconds[-1] == 2 * WINDOW_S
+    assert {event.total for event in events if isinstance(event, Progress)} == {2 * WINDOW_S}
 
 
 async def test_more_than_a_window_is_heard_piece_by_piece(

@@ -122,6 +122,8 @@ async def test_segments_come_first_and_join_to_the_text(
     seconds = [event.current for event in before if isinstance(event, Progress)]
     assert seconds == sorted(seconds)
     assert 0 < seconds[0] <= round(last.duration_s)
+    totals = {event.total for event in before if isinstance(event, Progress)}
+    assert totals == {round(last.duration_s)}
     assert last.text == " ".join(segment.text for segment in last.segments)
     assert [segment.id for segment in last.segments] == list(range(len(last.segments)))
     # The second time begins where the silence has ended.
