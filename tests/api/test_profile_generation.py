@@ -46,6 +46,13 @@ async def test_what_a_model_cannot_follow_is_told(client: httpx.AsyncClient, pat
     assert answer.json()["warnings"] == ["size: rounded to 64x72, a multiple of 8"]
 
 
+async def test_a_profile_is_no_job_and_says_so(client: httpx.AsyncClient, path: str) -> None:
+    fields = BODY | {"n": 1, "async": True, "callback_url": "https://example.com"}
+    answer = await client.post(f"{path}/generate", json=fields)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-ignored-fields"] == "async,callback_url"
+
+
 async def test_another_users_profile_is_not_drawn_for(make_context: MakeContext) -> None:
     async with client_of(make_context(environment={"API_TOKENS": "sk-api"})) as client:
         assert (await client.post("/v1/characters/generate", json=BODY)).status_code == 200

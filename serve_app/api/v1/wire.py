@@ -10,6 +10,8 @@ from starlette.responses import Response
 JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
+DEEPEST = 100
+"""Levels of an object that is handed on: beyond twice as many it could not be stored with a job."""
 
 
 def _is_unicode(text: str) -> str:
@@ -23,11 +25,15 @@ def _is_unicode(text: str) -> str:
 
 
 def _is_plain_json(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        _is_unicode(json.dumps(value, ensure_ascii=False))
-    except RecursionError:
-        raise ValueError("the object is nested too deeply") from None
+    if _is_deeper(value, DEEPEST):
+        raise ValueError(f"the object is nested more than {DEEPEST} levels deep")
+    _is_unicode(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deeper(each, levels - 1) for each in inner)
 
 
 Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_is_unicode)]
@@ -98,7 +104,7 @@ class Body(BaseModel):
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
     """`X-Ignored-Fields` for these names; a header carries printable ASCII only."""
-    kept = [name for name in names if name.isascii() and name.isprintable() and name != "async"]
+    kept = [name for name in names if name.isascii() and name.isprintable()]
     value = ",".join(dict.fromkeys(kept))[:HEADER_CHARACTERS]
     return {"X-Ignored-Fields": value} if value else {}
 
