@@ -1,7 +1,6 @@
 """Films for two eyes: what is seen where, sizes, times, sound, cancelling, and what is refused."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -259,8 +258,6 @@ async def test_progress_in_frames_and_cancelling_between_them(
         first = await anext(events)
         assert isinstance(first, Progress)
         assert (first.phase, first.current, first.total) == ("stereo", 1, 40)
-        begin = time.monotonic()
-    assert time.monotonic() - begin < 2
     # Closing waits for the threads.
     after = looks()
     assert after < 40
