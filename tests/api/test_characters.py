@@ -329,3 +329,14 @@ async def test_the_administration(client: httpx.AsyncClient, plural: str) -> Non
     deleted = await client.delete(f"{admin}/ann", headers=ADMIN)
     assert deleted.json() == {"ok": True, "name": "ann"}
     assert (await client.delete(f"{admin}/ann", headers=ADMIN)).status_code == 404
+
+
+async def test_a_profile_may_be_called_as_the_last_part_of_another_route(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    for name in ("progress", "generate", "extract", "load"):
+        await saved(client, path, name)
+        answer = await client.get(f"{path}/{name}")
+        assert (answer.status_code, answer.json().get("name")) == (200, name)
+    assert (await client.get("/v1/files/progress")).json()["error"]["code"] == "not_found"
+    assert (await client.get("/v1/models/progress")).json()["error"]["code"] == "model_not_found"

@@ -1,7 +1,7 @@
 """/v1/jobs, and the progress of a medium's newest job."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -13,6 +13,7 @@ from serve_app.api.v1.job_events import job_events
 from serve_app.api.v1.job_rendering import JobRendering, progress_object, rendering
 from serve_app.api.v1.wire import ERRORS, json_response
 from serve_app.core.jobs import Job, JobStatus
+from serve_app.core.media import MediaKind
 from serve_app.jobs.reader import JobQuery
 
 router = APIRouter(tags=["jobs"], responses=ERRORS)
@@ -95,13 +96,26 @@ async def watch_job(
     return sse_response(frames, path=request.url.path)
 
 
-@router.get("/v1/{medium}/progress")
-async def medium_progress(
-    medium: Literal["images", "video", "audio"], context: ContextDep, principal: PrincipalDep
-) -> Response:
-    """Where the caller's newest active job of a medium is; zeros when there is none."""
-    singular = "image" if medium == "images" else medium
-    job = await context.job_store.newest_active(singular, owner=principal.owner)
+@router.get("/v1/images/progress")
+async def image_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on images is; zeros when there is none."""
+    return await _newest(context, principal, "image")
+
+
+@router.get("/v1/video/progress")
+async def video_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on films is; zeros when there is none."""
+    return await _newest(context, principal, "video")
+
+
+@router.get("/v1/audio/progress")
+async def audio_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on sound is; zeros when there is none."""
+    return await _newest(context, principal, "audio")
+
+
+async def _newest(context: Context, principal: Principal, medium: MediaKind) -> Response:
+    job = await context.job_store.newest_active(medium, owner=principal.owner)
     return json_response(_progress(job))
 
 
