@@ -280,3 +280,13 @@ async def test_a_bad_value_names_its_field(
         error = answer.json()["error"]
     assert error["param"].partition(".")[0] == field
     assert (error["type"], error["kind"]) == ("invalid_request_error", "malformed")
+
+
+async def test_null_in_an_item_is_absent(client: httpx.AsyncClient) -> None:
+    """So that the shared field, and the form of a batch, hold for it."""
+    item = {"input": "x", "response_format": None, "speed": None}
+    body = {"items": [item], "response_format": "b64_mp3", "speed": 2}
+    [spoken] = (await client.post("/v1/audio/speech/batch", json=body)).json()["data"]
+    assert spoken.keys() == {"index", "b64_mp3"}
+    [plain] = (await client.post("/v1/audio/speech/batch", json={"items": [item]})).json()["data"]
+    assert plain.keys() == {"index", "b64_wav"}

@@ -61,7 +61,9 @@ class SpeechBatch:
         """An item of the envelope or its error: the one place where a failure is part of an
         answer.
         """
-        fields = {"response_format": "b64_wav"} | shared | (own if isinstance(own, dict) else {})
+        named = own if isinstance(own, dict) else {}
+        given = {name: value for name, value in named.items() if value is not None}
+        fields = {"response_format": "b64_wav"} | shared | given
         try:
             if not isinstance(own, dict):
                 name = f"items[{index}]"
