@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -23,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from serve_app.blobs.sniff import HEAD_BYTES, MIME_TYPES, extension_of, sniff
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
+from serve_app.core.threads import opened, to_its_end
 
 CHUNK_BYTES = 1024 * 1024
 FILE_NAME = re.compile(r"(?:up-)?([0-9a-f]{64})\.([a-z0-9]{1,8})")
@@ -92,17 +94,15 @@ class FsspecBlobStore:
         limit: int | None = None,
     ) -> Blob:
         """See BlobStore."""
-        spool = await self._new_spool()
         try:
-            async for chunk in chunks:
-                if limit is not None and spool.size + len(chunk) > limit:
-                    raise PayloadTooLarge(f"more than the allowed {limit} bytes")
-                await asyncio.to_thread(spool.push, chunk)
-            return await asyncio.to_thread(self._keep, spool, mime)
+            async with opened(self._new_spool, Spool.discard) as spool:
+                async for chunk in chunks:
+                    if limit is not None and spool.size + len(chunk) > limit:
+                        raise PayloadTooLarge(f"more than the allowed {limit} bytes")
+                    await asyncio.to_thread(spool.push, chunk)
+                return await asyncio.to_thread(self._keep, spool, mime)
         except OSError as error:
             raise _storage_error(error) from error
-        finally:
-            await asyncio.to_thread(spool.discard)
 
     async def write_file(self, path: Path, *, mime: str | None = None) -> Blob:
         """See BlobStore."""
@@ -112,9 +112,8 @@ class FsspecBlobStore:
         self, blob: Blob, *, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes]:
         """See BlobStore."""
-        file = await asyncio.to_thread(self._open, blob)
         remaining = (blob.size if end is None else min(end, blob.size)) - start
-        try:
+        async with opened(partial(self._open, blob), _close) as file:
             await asyncio.to_thread(file.seek, start)
             while remaining > 0:
                 data = await asyncio.to_thread(file.read, min(CHUNK_BYTES, remaining))
@@ -122,8 +121,6 @@ class FsspecBlobStore:
                     return
                 remaining -= len(data)
                 yield data
-        finally:
-            await asyncio.to_thread(file.close)
 
     async def find(self, sha256: str) -> Blob | None:
         """See BlobStore."""
@@ -151,32 +148,15 @@ class FsspecBlobStore:
                 raise _gone(blob)
             yield path
             return
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="blob-"))
-        try:
-            copy = folder / filename(blob)
-            await asyncio.to_thread(self._download, blob, copy)
+        async with opened(partial(tempfile.mkdtemp, prefix="blob-"), _remove_folder) as folder:
+            copy = Path(folder) / filename(blob)
+            download = partial(self._download, blob, copy)
+            await to_its_end(asyncio.get_running_loop().run_in_executor(None, download))
             yield copy
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _new_spool(self) -> Spool:
-        """A thread cannot be cancelled: a spool that is opened for nobody is discarded.
-
-        A future of the executor and no task, since a loop that ends cancels all of its tasks.
-        """
-        loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(None, Spool, self._spool_folder())
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            await asyncio.wait((opening,))
-            if opening.exception() is None:
-                opening.result().discard()
-            raise
-
-    def _spool_folder(self) -> Path | None:
+    def _new_spool(self) -> Spool:
         """On the store's own disk where that is local, so that keeping is a rename."""
-        return Path(self._root) / "spool" if self._is_local else None
+        return Spool(Path(self._root) / "spool" if self._is_local else None)
 
     def _path(self, blob: Blob) -> str:
         return f"{self._root}/{blob.sha256[:2]}/{filename(blob)}"
@@ -255,12 +235,17 @@ class ObservedStore(FsspecBlobStore):
 
 
 async def _file_chunks(path: Path) -> AsyncGenerator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
+    async with opened(lambda: path.open("rb"), _close) as file:
         while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield data
-    finally:
-        await asyncio.to_thread(file.close)
+
+
+def _close(file: IO[bytes]) -> None:
+    file.close()
+
+
+def _remove_folder(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

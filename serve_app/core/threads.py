@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import CancelledError, Executor
+from contextlib import asynccontextmanager
 from typing import TypeVar, cast
 
 from serve_app.core.errors import BackendUnavailable
@@ -88,6 +89,21 @@ async def to_its_end(running: "asyncio.Future[T]") -> T:
             # An error that nobody waits for any more must not be reported as lost.
             running.exception()
         raise
+
+
+@asynccontextmanager
+async def opened(make: Callable[[], T], close: Callable[[T], object]) -> AsyncGenerator[T]:
+    """What `make` gives, for the block; `close` is told of it at the end. Both block and run in
+    threads, to their ends, so that nothing stays open for somebody who was cancelled meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    # A future of the executor and no task, since a loop that ends cancels all of its tasks.
+    making = loop.run_in_executor(None, make)
+    try:
+        yield await to_its_end(making)
+    finally:
+        if making.done() and making.exception() is None:
+            await to_its_end(loop.run_in_executor(None, close, making.result()))
 
 
 def in_turn(executor: Executor, work: Callable[[], T]) -> T:

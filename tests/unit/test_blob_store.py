@@ -1,6 +1,9 @@
 """The blob store: content-addressed, atomic, the same on a directory and in memory."""
 
+import asyncio
 import pickle
+import tempfile
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -114,6 +117,13 @@ async def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
     assert await read_all(store, await store.write(chunks(bytes(MIB)))) == bytes(MIB)
 
 
+async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"no directory")
+    store = FsspecBlobStore(tmp_path / "file" / "blobs")
+    with pytest.raises(BackendUnavailable, match="cannot be written"):
+        await store.write(chunks(WAV))
+
+
 async def test_deleted_blobs_are_gone(store: FsspecBlobStore) -> None:
     blob = await store.write(chunks(WAV))
     await store.delete(blob)
@@ -133,6 +143,42 @@ async def test_local_files(store: FsspecBlobStore, tmp_path: Path) -> None:
     async with store.local_file(blob) as path:
         assert path.read_bytes() == WAV * 10
     assert source.exists()
+
+
+class SlowlyDownloaded(FsspecBlobStore):
+    """Downloads when it may."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.is_asked, self.may_go_on, self.is_done = (threading.Event() for _ in range(3))
+
+    def _download(self, blob: Blob, target: Path) -> None:
+        self.is_asked.set()
+        self.may_go_on.wait(10)
+        super()._download(blob, target)
+        self.is_done.set()
+
+
+async def test_a_download_for_somebody_who_has_left_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = SlowlyDownloaded(f"memory://{tmp_path.name}")
+    blob = await store.write(chunks(WAV))
+
+    async def look() -> None:
+        async with store.local_file(blob):
+            raise AssertionError("nobody is there any more")
+
+    looking = asyncio.create_task(look())
+    await asyncio.to_thread(store.is_asked.wait)
+    looking.cancel()
+    await asyncio.sleep(0.05)
+    store.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    await asyncio.to_thread(store.is_done.wait)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_only_the_url_is_pickled(tmp_path: Path) -> None:
