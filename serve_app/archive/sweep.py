@@ -51,8 +51,9 @@ class ArchiveSweep:
         entries = 0
         if kept_s is not None:
             entries = await self._archive.delete_before(self._clock() - kept_s)
-        await self._archive.illustrate_all()
         blobs = await sweep(self._database, self._blobs.url, grace_s=self._grace_s)
+        # Last, because a store that is full takes no preview until something went.
+        await self._archive.illustrate_all()
         if entries or blobs:
             logger.info("removed %d old archive entries and %d unneeded blobs", entries, blobs)
         return Swept(entries, blobs)

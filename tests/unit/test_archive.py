@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -392,3 +393,18 @@ async def test_a_sweep_repairs_a_kill_between_commit_and_removal(
         os.utime(path, (time.time() - 2 * DAY_S,) * 2)
     assert await sweep.sweep_once() == Swept(0, 2)
     assert await blobs.find(entry.sha256) is None
+
+
+async def test_a_full_disk_is_swept_before_previews_are_made(
+    small_disk: Path, database: Database, archive: Archive, blobs: FsspecBlobStore
+) -> None:
+    entry = await archive.record(await blobs.write(chunks(png())), ORIGIN)
+    assert entry is not None
+    unneeded = small_disk / "00" / f"{'0' * 64}.bin"
+    unneeded.parent.mkdir(exist_ok=True)
+    with suppress(OSError), unneeded.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    os.utime(unneeded, (time.time() - 2 * DAY_S,) * 2)
+    assert await ArchiveSweep(archive, database, blobs).sweep_once() == Swept(0, 1)
+    assert (await archive.entry(entry.filename, owner=None)).preview is not None
