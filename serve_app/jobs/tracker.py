@@ -1,12 +1,16 @@
 """What is known of a running job, written to its row as it changes, some times a second at most."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from serve_app.core.errors import Unavailable
 from serve_app.core.jobs import JobProgress, StageState
 from serve_app.core.message import Progress
 from serve_app.jobs.store import Account
+
+logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.3
 
@@ -98,12 +102,18 @@ class Tracker:
         return Account(progress, tuple(self._stages.values()), tuple(self._warnings))
 
     async def keep_writing(self) -> None:
-        """Write what changes until cancelled; a short job only has its end to write."""
+        """Write what changes until cancelled; a short job only has its end to write. What cannot
+        be written because the database is away is written later.
+        """
         while True:
             await self._changed.wait()
             await asyncio.sleep(PAUSE_S)
             self._changed.clear()
-            await self._write(self.account())
+            try:
+                await self._write(self.account())
+            except Unavailable as error:
+                logger.warning("progress is not written yet: %s", error.message)
+                self._changed.set()
 
     def _is_done(self, stage: str) -> bool:
         return stage in self._stages and self._stages[stage].status == "succeeded"

@@ -1,7 +1,9 @@
 """What is told of a running job."""
 
+import asyncio
 import time
 
+from serve_app.core.errors import Unavailable
 from serve_app.core.jobs import StageState
 from serve_app.core.message import Progress
 from serve_app.jobs.store import Account
@@ -68,3 +70,23 @@ def test_a_rate_is_told_from_the_second_report_of_a_phase_on() -> None:
     rate = tracker.account().progress.per_second
     assert rate is not None
     assert 0 < rate <= 100
+
+
+async def test_progress_is_written_again_once_the_database_is_back() -> None:
+    tries: list[Account] = []
+    is_written = asyncio.Event()
+
+    async def write(account: Account) -> None:
+        tries.append(account)
+        if len(tries) == 1:
+            raise Unavailable("the database does not answer; nothing was changed")
+        is_written.set()
+
+    tracker = Tracker({"a": 1.0}, write)
+    writing = asyncio.create_task(tracker.keep_writing())
+    tracker.begin("a")
+    tracker.advance("a", Progress(phase="steps", current=1, total=2))
+    async with asyncio.timeout(10):
+        await is_written.wait()
+    assert tries[-1] == tracker.account()
+    writing.cancel()
