@@ -126,7 +126,7 @@ class KnownCredentials:
         if web is None or web.expires_at <= now:
             return None
         if now - web.seen_at >= SEEN_EVERY_S:
-            self._sessions.pop(digest)
+            self._sessions.pop(digest, None)
             self._start(self._database.write(partial(extend_session, web=web, now=now)))
         return web
 

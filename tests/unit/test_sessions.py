@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy.orm import Session
@@ -35,6 +36,7 @@ from serve_app.database.migrate import migrate
 from serve_app.database.schema import SettingRow, TokenRow, UserRow, WebSessionRow
 from tests.unit.test_passwords import CHEAP
 
+T = TypeVar("T")
 BEGIN = 1_800_000_000.0
 PASSWORD = "correct horse"
 HOME = "192.0.2.1"
@@ -189,6 +191,33 @@ async def test_a_session_that_another_replica_extended_is_not_ended(
     assert await known.session(opened.cookie) is not None
 
 
+class Interrupted(Database):
+    """Does something else once, after the next read."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        found = await super().read(work)
+        if self.meanwhile is not None:
+            first, self.meanwhile = self.meanwhile, None
+            await first()
+        return found
+
+
+async def test_a_session_is_found_though_a_look_ends_while_it_is_read(
+    file: Path, sign_in: SignIn, clock: Clock
+) -> None:
+    opened = await ada(sign_in)
+    database = Interrupted(f"sqlite:///{file}")
+    known = KnownCredentials(database, clock=clock, ticks=clock)
+    clock.now += 61
+    await known.look()
+    database.meanwhile = known.look
+    assert await known.session(opened.cookie) is not None
+    await known.finish()
+    database.close()
+
+
 Ending = Callable[[Database, Opened], Awaitable[object]]
 
 
@@ -321,7 +350,8 @@ async def test_what_is_known_stays_in_force_while_the_database_is_down(
     for _ in range(5):
         clock.now += 30
         assert await known.token("sk-boss") is not None
-        assert await known.token("sk-unknown") is None
+        with pytest.raises(Unavailable):
+            await known.token("sk-unknown")
     database.read = read  # type: ignore[method-assign]
     await database.write(lambda session: session.delete(session.get(TokenRow, 1)))
     await database.write(announce)
