@@ -15,6 +15,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
+from serve_app.database.text import is_storable
 
 OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
 WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
@@ -71,6 +72,8 @@ class MediaIntake:
         Raises InvalidRequest with `param` for what cannot be had or is of another kind, NotFound
         for an own file that does not exist, PayloadTooLarge over the limits.
         """
+        if not is_storable(value):
+            raise InvalidRequest(f"{param}: holds NUL or half a character", param=param)
         blob = await self._taken(value.strip(), param)
         return checked(blob, param=param, kind=kind)
 

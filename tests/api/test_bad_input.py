@@ -41,6 +41,7 @@ NO_MEDIA = [
     *("!?", "a", "data:audio/wav", "data:audio/wav;base64,"),
     *("file:///etc/passwd", "/etc/passwd", "../../etc/passwd"),
     *("http://", "http://127.0.0.1/a.wav", "https://localhost/a.wav", "http://[::1]/a.wav"),
+    *("http://\ud800/", "http://a.example/\udfff", "http://a.example/\0"),
     *("http://169.254.169.254/latest", "http://[::ffff:10.0.0.1]/a.wav", "http://0/a.wav"),
 ]
 
@@ -421,3 +422,37 @@ async def test_a_field_cannot_be_repeated_without_end(client: httpx.AsyncClient)
     answer = await client.post(WRITE, content=parts(), headers=headers)
     check_refusal(answer, param="prompt", sent="1000 prompts")
     assert sent < 300
+
+
+@pytest.mark.parametrize("extra", [{}, {"async": True}, {"stream": True}])
+@pytest.mark.parametrize(
+    ("make", "param"),
+    [
+        (
+            lambda deep: {"tools": [{"type": "function", "function": {"name": "f"} | deep}]},
+            "tools[0].function.parameters",
+        ),
+        (
+            lambda deep: {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": deep["parameters"]},
+                }
+            },
+            "response_format.json_schema.schema",
+        ),
+    ],
+)
+async def test_schemas_are_nested_as_deeply_as_a_job_can_hold(
+    client: httpx.AsyncClient, make: Any, param: str, extra: dict[str, Any]
+) -> None:
+    for depth, is_good in ((90, True), (300, False), (900, False)):
+        schema: Any = {"type": "string"}
+        for _ in range(depth):
+            schema = {"items": schema}
+        body = GOOD[CHAT] | {"model": "echo"} | make({"parameters": schema}) | extra
+        answer = await client.post(CHAT, json=body)
+        if is_good:
+            assert answer.status_code in (200, 202), answer.text
+        else:
+            check_refusal(answer, param=param, sent=f"{depth} levels")
