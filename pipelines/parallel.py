@@ -1,12 +1,11 @@
 """Work at the same time, begun in an order that a Stage can rely on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 from serve_app.core.errors import AppError, Cancelled
 
-A = TypeVar("A")
 T = TypeVar("T")
 Tried: TypeAlias = tuple[T | None, AppError | None]
 """A result, or why there is none."""
@@ -21,25 +20,6 @@ async def together(*work: Coroutine[None, None, Any]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
-
-
-async def each(items: Sequence[A], work: Callable[[A], Awaitable[T]], *, at_once: int) -> list[T]:
-    """The results in the order of the items, so many worked on at the same time. The first error
-    is raised as soon as it comes; what runs then is cancelled.
-    """
-    places = asyncio.Semaphore(at_once)
-
-    async def placed(item: A) -> T:
-        async with places:
-            return await work(item)
-
-    tasks = [asyncio.ensure_future(placed(item)) for item in items]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def tried(work: Awaitable[T]) -> Tried[T]:

@@ -57,7 +57,9 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
     blobs: BlobStore = FsspecBlobStore(storage.blobs_location)
     match family.options:
         case FakeOptions() as options:
-            return _fake(options, model, blobs)
+            from deployments.fakes.loading import fake_engine
+
+            return fake_engine(options, model, blobs)
         case TransformersOptions(task="chat") as options:
             from deployments.text.transformers_chat import TransformersChat
 
@@ -207,76 +209,6 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
             from deployments.video.av_media import AvMedia
 
             return AvMedia(options, model, path=path, blobs=blobs)
-
-
-def _fake(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
-    from deployments.fakes import engine as fake
-
-    match options.task:
-        case "chat":
-            return fake.FakeChat(options, model, blobs=blobs)
-        case "embeddings":
-            return fake.FakeEmbeddings(options, model, blobs=blobs)
-        case "rerank":
-            return fake.FakeRerank(options, model, blobs=blobs)
-        case "translation":
-            from deployments.fakes.translation import FakeTranslation
-
-            return FakeTranslation(options, model, blobs=blobs)
-        case "speech":
-            return fake.FakeSpeech(options, model, blobs=blobs)
-        case "transcription":
-            return fake.FakeTranscription(options, model, blobs=blobs)
-        case "diarization":
-            from deployments.fakes.diarization import FakeDiarization
-
-            return FakeDiarization(options, model, blobs=blobs)
-        case "images":
-            from deployments.fakes.images import FakeImages
-
-            return FakeImages(options, model, blobs=blobs)
-        case "segmentation":
-            from deployments.fakes.segmentation import FakeSegmentation
-
-            return FakeSegmentation(options, model, blobs=blobs)
-        case "faces":
-            from deployments.fakes.faces import FakeFaces
-
-            return FakeFaces(options, model, blobs=blobs)
-        case "upscaling":
-            from deployments.fakes.vision import FakeUpscaling
-
-            return FakeUpscaling(options, model, blobs=blobs)
-        case "depth":
-            from deployments.fakes.vision import FakeDepth
-
-            return FakeDepth(options, model, blobs=blobs)
-        case "captioning":
-            from deployments.fakes.vision import FakeCaptions
-
-            return FakeCaptions(options, model, blobs=blobs)
-        case "video":
-            from deployments.fakes.video import FakeVideo
-
-            return FakeVideo(options, model, blobs=blobs)
-        case "interpolation":
-            from deployments.fakes.interpolation import FakeInterpolation
-
-            return FakeInterpolation(options, model, blobs=blobs)
-        case "stems":
-            from deployments.fakes.stems import FakeStems
-
-            return FakeStems(options, model, blobs=blobs)
-        case "conversion":
-            from deployments.fakes.conversion import FakeConversion
-
-            return FakeConversion(options, model, blobs=blobs)
-        case "sound":
-            from deployments.fakes.sound import FakeSound
-
-            return FakeSound(options, model, blobs=blobs)
-        case "media":
-            return fake.FakeMedia(options, model, blobs=blobs)
 
 
 def _part_path(storage: Storage, model: Model, source: str | None) -> Path | None:
