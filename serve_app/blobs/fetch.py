@@ -54,7 +54,7 @@ async def _body(url: str, limits: Limits, param: str) -> AsyncGenerator[bytes]:
                     async for chunk in _capped(response, limits.upload_bytes, param):
                         yield chunk
                     return
-                url = urljoin(url, _header(response, b"location"))
+                url = _next_url(url, _header(response, b"location"), param)
         raise InvalidRequest(f"{param}: more than {limits.fetch_redirects} redirects", param=param)
 
 
@@ -63,8 +63,9 @@ def checked_url(url: str, param: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
-        raise InvalidRequest(f"{param}: not a valid URL", param=param) from None
+        raise _not_a_url(param) from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise InvalidRequest(f"{param}: only http and https URLs are fetched", param=param)
     if "@" in parts.netloc:
@@ -84,6 +85,13 @@ def url_bytes(parts: SplitResult) -> httpcore.URL:
         port=parts.port,
         target=target,
     )
+
+
+def _next_url(url: str, location: str, param: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _not_a_url(param) from None
 
 
 def _check(response: httpcore.Response, limits: Limits, param: str) -> None:
@@ -113,6 +121,10 @@ def _header(response: httpcore.Response, name: bytes) -> str:
     return next(
         (value.decode("latin-1") for key, value in response.headers if key.lower() == name), ""
     )
+
+
+def _not_a_url(param: str) -> InvalidRequest:
+    return InvalidRequest(f"{param}: not a valid URL", param=param)
 
 
 def _too_large(limit: int, param: str) -> PayloadTooLarge:

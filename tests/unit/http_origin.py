@@ -30,6 +30,8 @@ async def reply(path: str, writer: asyncio.StreamWriter) -> None:
             await send(writer, "302 Found", b"", f"Location: {argument}\r\n")
         case "loop":
             await send(writer, "302 Found", b"", "Location: /loop/x\r\n")
+        case "astray":
+            await send(writer, "302 Found", b"", "Location: http://[\r\n")
         case "gzip":
             await send(writer, "200 OK", b"\x1f\x8b" + b"0" * 50, "Content-Encoding: gzip\r\n")
         case "claims":

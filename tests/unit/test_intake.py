@@ -243,6 +243,7 @@ async def test_a_fetched_file(store: FsspecBlobStore) -> None:
         ("to/http://localhost:1/x", "public internet"),
         ("to/file:///etc/passwd", "only http"),
         ("to/http://u:p@example.com/", "credentials"),
+        ("astray", "not a valid URL"),
     ],
 )
 async def test_fetches_that_fail(store: FsspecBlobStore, path: str, message: str) -> None:
@@ -251,6 +252,13 @@ async def test_fetches_that_fail(store: FsspecBlobStore, path: str, message: str
         with pytest.raises(InvalidRequest, match=message) as caught:
             await intake.take(f"http://{host}/{path}", param="image")
     assert caught.value.param == "image"
+
+
+async def test_a_host_that_cannot_be_written_is_refused(store: FsspecBlobStore) -> None:
+    for host in ("ä..example", f"{'ä' * 70}.example", "a..example", "\u00ad"):
+        with pytest.raises(InvalidRequest) as caught:
+            await intake_of(store).take(f"http://{host}/x.png", param="image")
+        assert caught.value.param == "image"
 
 
 @pytest.mark.parametrize("path", ["claims", "endless"])
