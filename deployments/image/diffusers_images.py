@@ -78,6 +78,8 @@ class DiffusersImages:
         self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
         first = self._checkpoint.first
         self._rule = size_rule(first)
+        # Now, because the pipeline's is another one while a request is drawn that names it.
+        self._own_scheduler = type(first.scheduler).__name__
         attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
         self._attachments: Attachments | None = attachments
         # Offloading hangs hooks of its own on the encoders, again after every picture.
@@ -114,9 +116,10 @@ class DiffusersImages:
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
         order = Order(request.count, steps=prepared.settings.steps)
-        album = Album(self._blobs, request, prepared)
+        album = Album(self._blobs, request, prepared, own_scheduler=self._own_scheduler)
+        # What the line does not take is not in it, and never left.
+        self._line.put(_pictures(order, request, prepared))
         try:
-            self._line.put(_pictures(order, request, prepared))
             async with aclosing(order.events()) as events:
                 async for event in events:
                     if isinstance(event, Progress):
@@ -169,8 +172,11 @@ class DiffusersImages:
 class Album:
     """One request's finished pictures, stored in their order."""
 
-    def __init__(self, blobs: BlobStore, request: Drawing, prepared: Prepared) -> None:
+    def __init__(
+        self, blobs: BlobStore, request: Drawing, prepared: Prepared, *, own_scheduler: str
+    ) -> None:
         self._blobs = blobs
+        self._own_scheduler = own_scheduler
         self._request = request
         self._prepared = prepared
         self._images: dict[int, Image] = {}
@@ -182,14 +188,13 @@ class Album:
         request, settings = self._request, self._prepared.settings
         seed = request.seed + drawn.index
         size = Size(width=drawn.image.width, height=drawn.image.height)
-        own = type(self._prepared.pipeline.scheduler).__name__
         parameters = parameters_text(
             request,
             seed=seed,
             size=size,
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
-            scheduler=settings.scheduler or own,
+            scheduler=settings.scheduler or self._own_scheduler,
         )
         write = partial(encoded, drawn.image, request.format, compression=request.compression)
         data = await asyncio.to_thread(write, parameters=parameters)

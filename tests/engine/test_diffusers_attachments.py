@@ -1,5 +1,6 @@
 """LoRAs, other autoencoders and reference pictures beside a model, and gone afterwards."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from deployments.image.diffusers_images import DiffusersImages
 from deployments.image.starter_images import save_ip_adapter
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
     InvalidRequest,
@@ -21,6 +23,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.images import Lora, References
 from serve_app.core.media import Blob
+from serve_app.core.options import DiffusersOptions
 from tests.engine.drawing import (
     distance,
     drawing,
@@ -267,3 +270,29 @@ async def test_an_adapter_by_the_options(
         await drawn(misfit, request)
     assert (await drawn(misfit, drawing())).images
     await misfit.close()
+
+
+async def test_a_request_that_is_prepared_while_the_model_is_unloaded_ends(
+    checkpoint: Path, blobs: FsspecBlobStore, lora: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def located(source: str) -> Path:
+        asyncio.run_coroutine_threadsafe(engine.close(), loop).result()
+        return Path(source)
+
+    options = DiffusersOptions(loras={"style": str(lora)})
+    engine = DiffusersImages(options, Model(id="m"), path=checkpoint, blobs=blobs, locate=located)
+    request = drawing(loras=(Lora(registered="style"),))
+    with pytest.raises(BackendUnavailable, match="unloaded"):
+        await asyncio.wait_for(drawn(engine, request), 60)
+
+
+async def test_the_scheduler_that_is_written_down_is_the_requests_own(
+    engine: DiffusersImages, blobs: FsspecBlobStore
+) -> None:
+    requests = [drawing(seed=i, scheduler=(None, "ddim")[i % 2]) for i in range(12)]
+    made = await asyncio.gather(*(drawn(engine, request) for request in requests))
+    for request, images in zip(requests, made, strict=True):
+        text = (await opened(blobs, images)).info["parameters"]
+        assert f"Sampler: {request.scheduler or 'PNDMScheduler'}," in text
