@@ -263,3 +263,15 @@ def test_temperature_sharpens_the_distribution() -> None:
         drawn = [choose(logits.clone(), sampling, row) for _ in range(4000)]
         shares.append(drawn.count(0) / len(drawn))
     assert shares == pytest.approx([0.835, 0.6, 0.5505], abs=0.03)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-38, 100.0])
+def test_every_repeat_penalty_leaves_something_to_draw(factor: float) -> None:
+    for temperature in (2e-5, 0.7, 2.0):
+        sampling = Sampling(repeat_penalty=factor, temperature=temperature, seed=1)
+        [row] = rows_for(sampling, [1, 2], 1, CPU)
+        logits = torch.tensor([0.5, 3.0, -4.0, 1.0])
+        token = choose(penalized(logits, sampling, row), sampling, row)
+        assert token in range(4)
+        if factor < 1:
+            assert token == 1

@@ -11,7 +11,15 @@ from deployments.text.generation.tool_format import instructions
 from deployments.text.starter import ensure_starter
 from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import ChatMessage, Sampling, TextFormat, TextPart, Tool, ToolChoice
+from serve_app.core.chat import (
+    ChatMessage,
+    Sampling,
+    TextFormat,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from serve_app.core.errors import InvalidRequest
 from tests.engine.tiny_chat import (
     RECITED_PROMPT,
@@ -315,3 +323,14 @@ async def test_reasoning_is_split_from_the_answer_and_counted(
     assert answer.usage.reasoning_tokens in range(thought - 1, thought + 2)
     assert answer.usage.prompt_tokens == len(bytes_tokenizer().encode(RECITED_PROMPT + opened))
     assert answer.usage.completion_tokens == len(bytes_tokenizer().encode(said))
+
+
+@pytest.mark.parametrize("arguments", ["[" * 100_000, "9" * 5_000, '{"a":' * 400 + "1" + "}" * 400])
+def test_a_conversation_with_a_strange_call_is_rendered_or_refused(arguments: str) -> None:
+    template = "{% for m in messages %}{{ m.tool_calls | tojson }}{% endfor %}"
+    tokenizer = trained_tokenizer()
+    tokenizer.chat_template = template
+    prompts = Prompts(tokenizer, template, model_id="m", takes_parts=False)
+    call = ToolCall(id="a", name="clock", arguments=arguments)
+    said = ChatMessage(role="assistant", tool_calls=(call,))
+    assert prompts.render(ask().model_copy(update={"messages": (said,)}), ()).text

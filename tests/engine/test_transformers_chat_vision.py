@@ -196,3 +196,11 @@ async def test_a_sound_is_refused_and_not_left_out(engine: TransformersChat) -> 
     with pytest.raises(UnsupportedCapability, match="takes no audio input") as caught:
         await seen(engine, TextPart(text="What?"), sound)
     assert caught.value.param == "messages[0].content[1]"
+
+
+async def test_a_text_with_the_mark_of_a_picture_is_the_callers_fault(
+    engine: TransformersChat, pictures: dict[str, Path]
+) -> None:
+    with pytest.raises(InvalidRequest, match="marks") as caught:
+        await seen(engine, TextPart(text="what is <image> here?"), picture(pictures["red"]))
+    assert caught.value.param == "messages"

@@ -69,7 +69,7 @@ class Prompts:
                     messages, tokenize=False, add_generation_prompt=True, **arguments
                 )
             )
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, RecursionError) as error:
             reason = str(error).split("\n")[0][:300]
             raise InvalidRequest(
                 f"messages: the chat template of {self._model_id!r} refuses them: {reason}",
@@ -104,7 +104,7 @@ def _arguments(text: str) -> Any:
     """Most templates write the arguments themselves and want the object."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

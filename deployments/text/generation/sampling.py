@@ -10,6 +10,8 @@ import torch
 from serve_app.core.chat import Sampling
 
 GREEDY_BELOW = 1e-5
+LARGEST = 1e30
+"""Of a penalised logit, which the lowest temperature still leaves finite."""
 
 
 @dataclass
@@ -47,7 +49,9 @@ def penalized(logits: torch.Tensor, sampling: Sampling, row: Row) -> torch.Tenso
         seen = torch.unique(torch.cat([row.prompt, said]))
         values = logits[seen]
         factor = sampling.repeat_penalty
-        logits[seen] = torch.where(values > 0, values / factor, values * factor)
+        # Bounded, because a tiny factor makes infinities, and of these no probabilities.
+        punished = torch.where(values > 0, values / factor, values * factor)
+        logits[seen] = punished.clamp(-LARGEST, LARGEST)
     if row.generated and (sampling.presence_penalty or sampling.frequency_penalty):
         said = torch.tensor(row.generated, dtype=torch.long, device=logits.device)
         tokens, counts = torch.unique(said, return_counts=True)

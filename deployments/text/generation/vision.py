@@ -8,7 +8,7 @@ from PIL import Image
 from deployments.image.image_decoding import decoded_picture
 from deployments.text.generation.checkpoint import Checkpoint
 from serve_app.core.chat import Chat, ImagePart
-from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.images import MAX_PIXELS
 from serve_app.core.media import BlobStore
 
@@ -53,7 +53,15 @@ class VisionInputs:
     def _process(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict[str, Any]]:
         processor = self._checkpoint.processor
         assert processor is not None
-        inputs = processor(text=[text], images=images, return_tensors="pt")
+        try:
+            inputs = processor(text=[text], images=images, return_tensors="pt")
+        except (ValueError, LookupError) as error:
+            # A text may hold the mark that stands for a picture.
+            raise InvalidRequest(
+                "messages: the model's processor cannot read them; leave out marks that stand for "
+                "pictures",
+                param="messages",
+            ) from error
         inputs = inputs.to(self._checkpoint.model.device)
         ids = inputs.pop("input_ids")[0].tolist()
         inputs.pop("attention_mask", None)
