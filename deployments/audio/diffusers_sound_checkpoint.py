@@ -11,6 +11,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 
 from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
@@ -43,6 +44,7 @@ class SoundCheckpoint:
                     f"model {model.id!r} is a {type(self.pipeline).__name__}; engine "
                     "'diffusers_audio' takes Stable Audio, AudioLDM, AudioLDM 2 and MusicLDM"
                 )
+            _make_generative(self.pipeline)
             self.pipeline.to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
         self.steps: int = taken["num_inference_steps"].default
@@ -88,6 +90,19 @@ def _opened(directory: Path, options: DiffusersAudioOptions, device: torch.devic
         )
     )
     return pipeline
+
+
+def _make_generative(pipeline: Any) -> None:
+    """AudioLDM 2 was given out with a GPT-2 that cannot generate in transformers since 4.50; the
+    same weights with a head can.
+    """
+    body = getattr(pipeline, "language_model", None)
+    if body is None or hasattr(body, "_update_model_kwargs_for_generation"):
+        return
+    whole = transformers.GPT2LMHeadModel(body.config)
+    whole.transformer = body
+    whole.tie_weights()
+    pipeline.register_modules(language_model=whole.eval())
 
 
 def _dtype(options: DiffusersAudioOptions, device: torch.device) -> torch.dtype:

@@ -20,13 +20,16 @@ from serve_app.core.options import DiffusersAudioOptions
 from serve_app.core.settings import Storage
 from serve_app.core.sound import GeneratedSound, GenerateSound
 from serve_app.engines import load_engine
-from tests.engine.tiny_sound import save_audioldm, save_stable_audio
+from tests.engine.tiny_sound import RATE, save_audioldm, save_audioldm2, save_stable_audio
 from tests.material import content, decoded
 
 MODEL = Model(id="tiny")
 OPTIONS = DiffusersAudioOptions(device="cpu", threads=1, steps=2)
-RATE = 1600
-SAVED = {"stable-audio": (save_stable_audio, 2), "audioldm": (save_audioldm, 1)}
+SAVED: dict[str, tuple[Any, int]] = {
+    "stable-audio": (save_stable_audio, 2),
+    "audioldm": (save_audioldm, 1),
+    "audioldm2": (save_audioldm2, 1),
+}
 SDE = "CosineDPMSolverMultistepScheduler"
 
 

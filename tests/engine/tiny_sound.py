@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from diffusers import (
+    AudioLDM2Pipeline,
+    AudioLDM2ProjectionModel,
+    AudioLDM2UNet2DConditionModel,
     AudioLDMPipeline,
     AutoencoderKL,
     AutoencoderOobleck,
@@ -20,22 +23,31 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     ClapTextConfig,
     ClapTextModelWithProjection,
     EncodecConfig,
     EncodecModel,
+    GPT2Config,
+    GPT2Model,
     MusicgenConfig,
     MusicgenDecoderConfig,
     MusicgenForConditionalGeneration,
     PreTrainedTokenizerFast,
+    RobertaTokenizer,
     SpeechT5HifiGan,
     SpeechT5HifiGanConfig,
     T5Config,
     T5EncoderModel,
+    T5Tokenizer,
 )
 
 WORDS = ("<pad>", "</s>", "<unk>", "slow", "piano", "rain", "on", "a", "roof")
 SAMPLE_RATE = 3200
+RATE = 1600
+"""Of what diffusers makes."""
 HOP = 64
 CODES = 32
 WINDOW_TOKENS = 64
@@ -105,7 +117,7 @@ def save_stable_audio(path: Path, *, scheduler: str | None = None) -> Path:
             decoder_channels=4,
             decoder_input_channels=4,
             audio_channels=2,
-            sampling_rate=1600,
+            sampling_rate=RATE,
         ),
         text_encoder=T5EncoderModel(_text_config()),
         projection_model=StableAudioProjectionModel(
@@ -145,64 +157,120 @@ def save_audioldm(path: Path) -> Path:
     """Mono, 1600 samples a second, a vocoder of eight samples per frame."""
     torch.manual_seed(0)
     pipeline = AudioLDMPipeline(
-        vae=AutoencoderKL(
-            block_out_channels=[8, 16],
-            in_channels=1,
-            out_channels=1,
-            norm_num_groups=4,
-            down_block_types=["DownEncoderBlock2D", "DownEncoderBlock2D"],
-            up_block_types=["UpDecoderBlock2D", "UpDecoderBlock2D"],
-            latent_channels=4,
-        ),
-        text_encoder=ClapTextModelWithProjection(
-            ClapTextConfig(
-                vocab_size=len(WORDS),
-                hidden_size=16,
-                intermediate_size=16,
-                num_attention_heads=2,
-                num_hidden_layers=1,
-                projection_dim=16,
-                max_position_embeddings=40,
-                pad_token_id=0,
-                bos_token_id=1,
-                eos_token_id=1,
-            )
-        ),
+        vae=_spectrum_codec(),
+        text_encoder=ClapTextModelWithProjection(ClapTextConfig(**_clap_text())),
         tokenizer=_tokenizer(),
         unet=UNet2DConditionModel(
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            layers_per_block=1,
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            **_unet(),
             cross_attention_dim=(8, 16),
             attention_head_dim=4,
             class_embed_type="simple_projection",
             projection_class_embeddings_input_dim=16,
             class_embeddings_concat=True,
         ),
-        scheduler=DDIMScheduler(
-            beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False
-        ),
-        vocoder=SpeechT5HifiGan(
-            SpeechT5HifiGanConfig(
-                model_in_dim=8,
-                sampling_rate=1600,
-                upsample_initial_channel=8,
-                upsample_rates=[4, 2],
-                upsample_kernel_sizes=[8, 4],
-                resblock_kernel_sizes=[3],
-                resblock_dilation_sizes=[[1, 3]],
-                initializer_range=0.3,
-                normalize_before=False,
-            )
-        ),
+        scheduler=_ddim(),
+        vocoder=_vocoder(),
     )
     pipeline.save_pretrained(path)
     return path
+
+
+def save_audioldm2(path: Path) -> Path:
+    """As it was given out, with a GPT-2 that has no head."""
+    torch.manual_seed(0)
+    language_model = GPT2Model(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=20))
+    language_model.config.max_new_tokens = 8
+    hearing = {"spec_size": 16, "window_size": 4, "num_mel_bins": 16, "patch_size": 2}
+    hearing |= {"patch_stride": 2, "patch_embeds_hidden_size": 8, "hidden_size": 16}
+    sides = {"depths": [1, 1], "num_attention_heads": [2, 2], "projection_dim": 16}
+    config = ClapConfig(text_config=_clap_text(), audio_config=hearing | sides, projection_dim=16)
+    letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"rainosluwp", "\u0120"]
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *"rainp"]
+    pipeline = AudioLDM2Pipeline(
+        vae=_spectrum_codec(),
+        text_encoder=ClapModel(config),
+        text_encoder_2=T5EncoderModel(_text_config()),
+        projection_model=AudioLDM2ProjectionModel(
+            text_encoder_dim=16, text_encoder_1_dim=16, langauge_model_dim=16
+        ),
+        language_model=language_model,
+        tokenizer=RobertaTokenizer(
+            vocab={letter: i for i, letter in enumerate(letters)}, merges=[], model_max_length=16
+        ),
+        tokenizer_2=T5Tokenizer(
+            vocab=[(piece, 0.0) for piece in pieces], extra_ids=0, model_max_length=16
+        ),
+        feature_extractor=ClapFeatureExtractor(),
+        unet=AudioLDM2UNet2DConditionModel(
+            **_unet(), cross_attention_dim=([None, 16, 16], [None, 16, 16])
+        ),
+        scheduler=_ddim(),
+        vocoder=_vocoder(),
+    )
+    pipeline.save_pretrained(path)
+    return path
+
+
+def _spectrum_codec() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=[8, 16],
+        in_channels=1,
+        out_channels=1,
+        norm_num_groups=4,
+        down_block_types=["DownEncoderBlock2D", "DownEncoderBlock2D"],
+        up_block_types=["UpDecoderBlock2D", "UpDecoderBlock2D"],
+        latent_channels=4,
+    )
+
+
+def _clap_text() -> dict[str, Any]:
+    return {
+        "vocab_size": 20,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "projection_dim": 16,
+        "max_position_embeddings": 40,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+    }
+
+
+def _unet() -> dict[str, Any]:
+    return {
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+        "layers_per_block": 1,
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    }
+
+
+def _ddim() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False
+    )
+
+
+def _vocoder() -> SpeechT5HifiGan:
+    return SpeechT5HifiGan(
+        SpeechT5HifiGanConfig(
+            model_in_dim=8,
+            sampling_rate=RATE,
+            upsample_initial_channel=8,
+            upsample_rates=[4, 2],
+            upsample_kernel_sizes=[8, 4],
+            resblock_kernel_sizes=[3],
+            resblock_dilation_sizes=[[1, 3]],
+            initializer_range=0.3,
+            normalize_before=False,
+        )
+    )
 
 
 def _text_config() -> T5Config:
