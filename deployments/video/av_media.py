@@ -71,6 +71,8 @@ class AvMedia:
     async def replace_audio(self, request: ReplaceAudio) -> Blob:
         """See MediaProcessor."""
         from deployments.video.av_remux import Remux
+        from deployments.video.plain_picture import is_plain, write_plain
+        from deployments.video.whole_film import check_whole
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "film.mp4"
@@ -81,8 +83,16 @@ class AvMedia:
                     for s in request.sounds
                 ]
                 levels = [[(level.at_s, level.gain) for level in s.levels] for s in request.sounds]
-                remux = Remux(source, sounds, target, levels=levels)
-                await in_cancellable_thread(remux.run)
+                plain = Path(folder) / "plain.mp4"
+
+                def work(stop: Callable[[], bool]) -> None:
+                    check_whole(source, param="video")
+                    picture = source if is_plain(source) else plain
+                    if picture is plain:
+                        write_plain(source, plain, stop)
+                    Remux(picture, sounds, target, levels=levels).run(stop)
+
+                await in_cancellable_thread(work)
             return await self._blobs.write_file(target, mime="video/mp4")
 
     async def assemble_film(self, request: AssembleFilm) -> Film:
@@ -172,8 +182,10 @@ async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
 def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]) -> None:
     """16 kHz mono WAV; the header is written again when the length is known."""
     from deployments.video.video_decoding import check_length
+    from deployments.video.whole_film import check_whole
 
     check_length(source, param="video")
+    check_whole(source, param="video")
     begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
     end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
     position = size = 0

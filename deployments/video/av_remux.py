@@ -1,4 +1,4 @@
-"""A video with new sound: the picture copied where MP4 can carry it, else encoded as H.264."""
+"""A video with new sound; the picture is copied, so it has to be one that MP4 carries."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +13,6 @@ from serve_app.core.errors import Cancelled, InvalidRequest
 
 SOUND_RATE = 48_000
 BLOCK = 1024
-COPIED_CODECS = frozenset({"h264", "hevc", "av1"})
-# Their packets say nothing of when a frame is shown, only of the order.
-UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 PARAM = "video"
 Channels = Literal[1, 2]
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -59,15 +56,13 @@ class Remux:
     def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
         """Picture and sound interleaved by time, so that neither is held in memory."""
         video = source.streams.video[0]
-        is_copied = _can_be_copied(source, video)
-        picture = output.add_stream_from_template(video) if is_copied else _encoder(output, video)
+        picture = output.add_stream_from_template(video)
         mixed = Mix(self._sounds, levels=self._levels)
         sound = output.add_stream("aac", rate=SOUND_RATE)
         sound.layout = "stereo" if mixed.channels == 2 else "mono"
         frames = Frames(SOUND_RATE, channels=mixed.channels)
         end_s = 0.0
-        packets = (_copied if is_copied else _encoded)(source, video, picture)
-        for packet, packet_end_s in packets:
+        for packet, packet_end_s in _copied(source, video, picture):
             if stop():
                 raise Cancelled("the work was cancelled")
             output.mux(packet)
@@ -195,14 +190,6 @@ def _flat(frame: Any) -> Samples:
     return samples
 
 
-def _can_be_copied(source: Any, video: Any) -> bool:
-    return _is_timed(source) and video.codec_context.name in COPIED_CODECS
-
-
-def _is_timed(source: Any) -> bool:
-    return source.format.name not in UNTIMED_FORMATS
-
-
 def _copied(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
     """The picture's packets, from second 0 on, and the second at which each one's frame ends."""
     rate = float(video.average_rate or 25)
@@ -236,30 +223,3 @@ def _counted_back(packets: list[Any], last_dts: int, frame_ticks: int) -> Iterat
     for place, packet in enumerate(reversed(packets)):
         packet.dts = last_dts - place * frame_ticks
     yield from packets
-
-
-def _encoded(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
-    """As `_copied`, of frames decoded and encoded again."""
-    rate = float(video.average_rate or 25)
-    begin: int | None = None
-    for number, frame in enumerate(source.decode(video)):
-        even = frame.reformat(width=picture.width, height=picture.height, format="yuv420p")
-        if even.pts is None or not _is_timed(source):
-            even.pts = round(number / (rate * video.time_base))
-        begin = even.pts if begin is None else begin
-        even.pts -= begin
-        at_s = float(even.pts * video.time_base)
-        for packet in picture.encode(even):
-            yield packet, at_s + 1 / rate
-    for packet in picture.encode(None):
-        yield packet, 0.0
-
-
-def _encoder(output: Any, video: Any) -> Any:
-    """H.264 of the same size, which must be even, and rate."""
-    picture = output.add_stream("libx264", rate=video.average_rate or 25)
-    picture.width = video.codec_context.width // 2 * 2
-    picture.height = video.codec_context.height // 2 * 2
-    picture.pix_fmt = "yuv420p"
-    picture.options = {"preset": "veryfast", "crf": "20"}
-    return picture

@@ -1,0 +1,48 @@
+"""Any film as H.264 in yuv420p, upright and with even sides, its frames at their times, without
+sound. Everything here blocks.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import av
+from av.video.reformatter import Interpolation
+
+from deployments.video.video_decoding import UNTIMED_FORMATS, probed, shown_frames
+from deployments.video.video_encoding import VideoWriter
+from deployments.video.video_scaling import SLOWEST_FPS, ResampledFrames, write_scaled
+from serve_app.core.errors import Cancelled
+
+PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+PARAM = "video"
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the picture can be copied into an MP4 that every player shows. False for what cannot
+    be opened.
+    """
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.video or container.format.name in UNTIMED_FORMATS:
+                return False
+            context = container.streams.video[0].codec_context
+            return context.name == "h264" and context.pix_fmt in PLAIN_FORMATS
+    except av.FFmpegError:
+        return False
+
+
+def write_plain(source: Path, target: Path, stop: Callable[[], bool]) -> None:
+    """InvalidRequest when the source is no video that can be decoded; Cancelled when stopped."""
+    film = probed(source, param=PARAM)
+    resize = ResampledFrames(Interpolation.LANCZOS)
+    rate = max(film.fps, SLOWEST_FPS)
+    with (
+        closing(shown_frames(source, param=PARAM)) as frames,
+        VideoWriter(target, film.size, fps=rate, is_timed=True, colours=film.colours) as writer,
+    ):
+        for shown in frames:
+            if stop():
+                raise Cancelled("the work was cancelled")
+            write_scaled(writer, resize(shown, film, 1, stop), shown.at_s)
+        writer.finish()
