@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
 from deployments.audio.sound_progress import sound_progress, told_duration_s
 from serve_app.core.config import Model
@@ -23,7 +25,11 @@ from serve_app.core.transcription import (
     Word,
 )
 
-LONGEST_UTTERANCE_S = 30.0
+LONGEST_UTTERANCE_S = 10.0
+"""The library hears an utterance in one call, in which nothing else of the process goes on: ten
+seconds take it one and a half.
+"""
+QUIET_WITHIN_S, QUIET_S = 3.0, 0.05
 FRAMES_PER_S = 100
 
 
@@ -125,7 +131,9 @@ class Utterances:
     def split(
         self, blocks: Iterator[bytes], stop: Callable[[], bool]
     ) -> Iterator[tuple[float, bytes]]:
-        """Start in seconds and samples of every utterance, at most 30 s long."""
+        """Start in seconds and samples of every utterance. One that goes on for too long is cut
+        where its end is least loud.
+        """
         size = int(self._endpointer.frame_bytes)
         held = b""
         for block in blocks:
@@ -140,7 +148,7 @@ class Utterances:
                     yield self._cut()
         if held:
             self._hear(self._endpointer.end_stream(held))
-        if self._speech:
+        while self._speech:
             yield self._cut()
 
     def _hear(self, speech: bytes | None) -> None:
@@ -154,13 +162,29 @@ class Utterances:
 
     def _is_complete(self) -> bool:
         has_ended = bool(self._speech) and not self._endpointer.in_speech
-        return has_ended or len(self._speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND
+        return has_ended or self._is_too_long()
+
+    def _is_too_long(self) -> bool:
+        return len(self._speech) > LONGEST_UTTERANCE_S * BYTES_PER_SECOND
 
     def _cut(self) -> tuple[float, bytes]:
-        cut = self._start_s, bytes(self._speech)
-        self._start_s += len(self._speech) / BYTES_PER_SECOND
-        self._speech.clear()
+        size = _quietest(self._speech) if self._is_too_long() else len(self._speech)
+        cut = self._start_s, bytes(self._speech[:size])
+        self._start_s += size / BYTES_PER_SECOND
+        del self._speech[:size]
         return cut
+
+
+def _quietest(sound: bytes | bytearray) -> int:
+    """The byte in the middle of what is least loud near the end."""
+    window = round(QUIET_S * SPEECH_RATE)
+    end = np.frombuffer(bytes(sound), "<i2")[-round(QUIET_WITHIN_S * SPEECH_RATE) :]
+    loudness = [
+        float(np.square(end[begin : begin + window].astype(np.float64)).mean())
+        for begin in range(0, len(end) - window, window)
+    ]
+    middle = int(np.argmin(loudness)) * window + window // 2
+    return len(sound) - (len(end) - middle) * 2
 
 
 def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:
