@@ -7,13 +7,10 @@ import uuid
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
-import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from serve_app.blobs.store import SHA256
+from serve_app.blobs.store import SHA256, place_of
 
 GROUP = 500
 CLOCK_SKEW_S = 60.0
@@ -24,10 +21,8 @@ class BlobRemoval:
     """Looks at the bytes of a blob store's URL. Every method blocks. Times are unix seconds."""
 
     def __init__(self, url: str) -> None:
-        filesystem, root = url_to_fs(url)
-        self._filesystem: fsspec.AbstractFileSystem = filesystem
-        self._root = cast("str", root).rstrip("/")
-        self._is_local = isinstance(filesystem, LocalFileSystem)
+        self._filesystem, self._root = place_of(url)
+        self._is_local = isinstance(self._filesystem, LocalFileSystem)
 
     def remove(self, sha256: str, *, written_before: float) -> bool:
         """Remove the bytes of a hash, unless they were written since; whether they are gone now.

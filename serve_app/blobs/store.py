@@ -36,6 +36,14 @@ def filename(blob: Blob) -> str:
     return f"{blob.sha256}.{extension_of(blob.mime)}"
 
 
+def place_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a store's URL and the folder in it. What lies there is looked up anew each
+    time: a listing that is kept would not show what other processes have written since.
+    """
+    filesystem, root = url_to_fs(url, use_listings_cache=False)
+    return filesystem, cast("str", root).rstrip("/")
+
+
 class Spool:
     """Bytes on their way in: a temporary file, the hash so far and the first bytes."""
 
@@ -78,10 +86,8 @@ class FsspecBlobStore:
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
-        filesystem, root = url_to_fs(self.url)
-        self._filesystem: fsspec.AbstractFileSystem = filesystem
-        self._root = cast("str", root).rstrip("/")
-        self._is_local = isinstance(filesystem, LocalFileSystem)
+        self._filesystem, self._root = place_of(self.url)
+        self._is_local = isinstance(self._filesystem, LocalFileSystem)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FsspecBlobStore, (self.url,)

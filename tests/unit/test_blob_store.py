@@ -6,8 +6,11 @@ import tempfile
 import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec import register_implementation
+from fsspec.implementations.memory import MemoryFileSystem
 
 from serve_app.blobs.store import FsspecBlobStore, ObservedStore, filename
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
@@ -179,6 +182,34 @@ async def test_a_download_for_somebody_who_has_left_leaves_nothing(
         await looking
     await asyncio.to_thread(store.is_done.wait)
     assert list(tmp_path.iterdir()) == []
+
+
+class ListedFileSystem(MemoryFileSystem):
+    """Keeps listings as object stores' file systems do: until something is written through it."""
+
+    protocol = "listed"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("listed://", "memory://")))
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        path = self._strip_protocol(path)
+        if path not in self.dircache:
+            self.dircache[path] = super().ls(path, detail=True, **options)
+            return super().ls(path, detail=detail, **options)
+        return [entry if detail else entry["name"] for entry in self.dircache[path]]
+
+
+async def test_what_another_process_has_written_is_found(tmp_path: Path) -> None:
+    register_implementation("listed", ListedFileSystem, clobber=True)
+    here, elsewhere = FsspecBlobStore(f"listed://{tmp_path.name}"), f"memory://{tmp_path.name}"
+    blob = await here.write(chunks(WAV))
+    await here.delete(blob)
+    MemoryFileSystem().pipe(f"/{tmp_path.name}/{blob.sha256[:2]}/neighbour.bin", b"x")
+    assert await here.find(blob.sha256) is None
+    await FsspecBlobStore(elsewhere).write(chunks(WAV))
+    assert await here.find(blob.sha256) == blob
 
 
 async def test_only_the_url_is_pickled(tmp_path: Path) -> None:
