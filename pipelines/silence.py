@@ -6,5 +6,10 @@ from serve_app.core.transcription import Transcript
 
 def check_speech(transcript: Transcript) -> None:
     """InvalidRequest where no word was heard."""
-    if not any(segment.text.strip() for segment in transcript.segments):
+    if not any(has_words(segment.text) for segment in transcript.segments):
         raise InvalidRequest("nobody speaks in the video", param="video")
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to say; models that hear write notes and dots for music."""
+    return any(character.isalnum() for character in text)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from pipelines.parallel import Tried, together, tried
-from pipelines.silence import check_speech
+from pipelines.silence import check_speech, has_words
 from pipelines.translation import check_languages, translated
 from pipelines.utterances import fitted
 from serve_app.core.media import Blob, BlobStore
@@ -161,7 +161,7 @@ class VideoDub:
         placed: list[PlacedAudio] = []
         warnings: list[str] = []
         for count, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
-            if not text.strip():
+            if not has_words(text):
                 continue
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start

@@ -92,6 +92,8 @@ class Speech(FakeSpeech):
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.asked.append(request)
+        if not any(letter.isalnum() for letter in request.text):
+            raise InvalidRequest("input: holds nothing that this model can say", param="input")
         async for event in super().speak(request):
             yield event
 
@@ -314,6 +316,24 @@ async def test_every_segment_starts_where_it_was_heard(graph: Graph) -> None:
     assert [start_s for start_s, _ in placed] == [0.0, 1.0, 2.0]
     natural = [len(text) / 20 for text in SAID]
     assert [length_s for _, length_s in placed] == pytest.approx([n * 1.25 for n in natural])
+
+
+async def test_what_holds_no_words_is_not_said(graph: Graph) -> None:
+    """Music is written down as notes by models that hear, and voices refuse to say them."""
+    texts = ["the quick brown", "\u266a", "...", "\u4f60\u597d"]
+    graph.transcription.segments = [
+        Segment(id=i, start=i, end=i + 1, text=text) for i, text in enumerate(texts)
+    ]
+    graph.transcription.language = "de"
+    dubbed = await graph.dub("de")
+    assert [start_s for start_s, _ in await graph.placed_s()] == [0.0, 3.0]
+    assert [segment.text for segment in dubbed.segments] == texts
+
+
+async def test_a_video_with_music_only_is_one_in_which_nobody_speaks(graph: Graph) -> None:
+    graph.transcription.segments = [Segment(id=0, start=0, end=1, text="\u266a \u266a")]
+    with pytest.raises(InvalidRequest, match="nobody speaks"):
+        await graph.dub()
 
 
 async def test_speech_that_fits_is_spoken_once(graph: Graph) -> None:
