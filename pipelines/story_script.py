@@ -60,7 +60,9 @@ def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:
             )
             for scene in found
         )
-    except (ValueError, KeyError, TypeError):
+        # JSON can spell half a character, which nothing that comes next can take.
+        "".join(scene.line + scene.picture for scene in scenes).encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     is_full = len(scenes) == request.scenes and all(s.line and s.picture for s in scenes)
     return scenes if is_full and _is_about(scenes, request.story) else None

@@ -304,6 +304,10 @@ async def test_a_model_that_writes_noise_is_replaced_by_the_story(stage: Stage) 
         json.dumps({"scenes": SCENES[:2]}),
         json.dumps({"scenes": [*SCENES[:2], {"line": " ", "picture": "a fox"}]}),
         json.dumps({"scenes": [*SCENES[:2], {"line": "x"}]}),
+        json.dumps({"scenes": [*SCENES[:2], {"line": 5, "picture": "a fox"}]}),
+        json.dumps({"scenes": [*SCENES[:2], {"line": ["x"], "picture": {}}]}),
+        json.dumps({"scenes": [*SCENES[:2], {"line": "\ud800", "picture": "a fox"}]}),
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_script(answer: str) -> None:
