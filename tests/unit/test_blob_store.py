@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fsspec import register_implementation
+from fsspec import AbstractFileSystem, register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
 
 from serve_app.blobs.store import FsspecBlobStore, ObservedStore, filename
@@ -188,6 +188,7 @@ class ListedFileSystem(MemoryFileSystem):
     """Keeps listings as object stores' file systems do: until something is written through it."""
 
     protocol = "listed"
+    find = AbstractFileSystem.find
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
