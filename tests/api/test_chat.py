@@ -368,3 +368,38 @@ async def test_the_old_function_messages_are_understood(make_context: MakeContex
     assert assistant.tool_calls[0].name == "get_weather"
     assert assistant.tool_calls[0].arguments == '{"city": "xx"}'
     assert (result.role, result.tool_call_id) == ("tool", assistant.tool_calls[0].id)
+
+
+@pytest.mark.parametrize(
+    ("sent", "ignored"),
+    [
+        ({"priority": 5}, "priority"),
+        ({"priority": 5, "async": True}, None),
+        ({"stream": True, "priority": 5}, "priority"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": True}}, None),
+        (
+            {"stream": True, "stream_options": {"include_queue": True}},
+            "stream_options.include_queue",
+        ),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
+        ({"max_tokens": 5}, None),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "functions": [{"name": "g"}],
+                "tool_choice": "auto",
+                "function_call": "none",
+            },
+            "functions,function_call",
+        ),
+        ({"functions": [{"name": "g"}], "function_call": "none"}, None),
+    ],
+)
+async def test_what_has_no_effect_beside_the_rest_is_named(
+    client: httpx.AsyncClient, sent: dict[str, Any], ignored: str | None
+) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}]} | sent
+    answer = await client.post("/v1/chat/completions", json=body)
+    assert answer.status_code in (200, 202), answer.text
+    assert answer.headers.get("x-ignored-fields") == ignored

@@ -67,8 +67,15 @@ class ChatBody(SamplingBody):
     provider: Text | None = None
 
     def without_effect(self) -> list[str]:
-        """Accepted for compatibility only."""
-        return [name for name in NO_EFFECT if getattr(self, name) is not None]
+        """Accepted for compatibility only, or said in a newer spelling as well."""
+        newer = {
+            "functions": self.tools,
+            "function_call": self.tool_choice,
+            "max_tokens": self.max_completion_tokens,
+        }
+        names = [*NO_EFFECT, *(name for name, value in newer.items() if value)]
+        sent = [name for name in names if getattr(self, name) is not None]
+        return [*sent, *self.idle_stream_options()]
 
     async def to_chat(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""

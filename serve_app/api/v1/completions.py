@@ -37,7 +37,8 @@ class CompletionBody(SamplingBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        names = ["user"] if self.user is not None else []
+        return [*names, *self.idle_stream_options()]
 
     def to_complete(self, model: str) -> Complete:
         """The operation."""

@@ -21,6 +21,8 @@ from serve_app.direct_jobs import new_job_id
 from serve_app.jobs.callbacks import check_callback
 
 T = TypeVar("T")
+QUEUED = ("priority",)
+"""Fields that only a job in a queue has a use for."""
 
 
 async def waited(
@@ -41,7 +43,7 @@ async def waited(
     noted.note_operation(operation, is_streamed=False)
     content = await context.direct_jobs.run(submission, answer)
     noted.note_usage(content)
-    return json_response(content, {"X-Job-ID": submission.id} | body.ignored())
+    return json_response(content, {"X-Job-ID": submission.id} | body.ignored(*QUEUED))
 
 
 async def streamed(
@@ -60,7 +62,7 @@ async def streamed(
     noted = observed(request)
     noted.note_operation(operation, is_streamed=True)
     watched = context.direct_jobs.watched(submission, events, note=noted.note_item)
-    return await started(watched), {"X-Job-ID": submission.id} | body.ignored()
+    return await started(watched), {"X-Job-ID": submission.id} | body.ignored(*QUEUED)
 
 
 async def submission_of(

@@ -80,6 +80,14 @@ class SamplingBody(JobBody):
             n=self.n or 1,
         )
 
+    def idle_stream_options(self) -> list[str]:
+        """What of them has no effect; this server tells nothing of its queue."""
+        if self.stream_options is None:
+            return []
+        if not self.stream:
+            return ["stream_options"]
+        return ["stream_options.include_queue"] if self.stream_options.include_queue else []
+
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with a usage chunk."""

@@ -97,9 +97,12 @@ class Body(BaseModel):
         """Unknown fields and those without effect."""
         return [*(self.model_extra or {}), *self.without_effect()]
 
-    def ignored(self) -> dict[str, str]:
-        """The `X-Ignored-Fields` header, empty when nothing was ignored."""
-        return ignored_header(self.ignored_names())
+    def ignored(self, *idle: str) -> dict[str, str]:
+        """The `X-Ignored-Fields` header, empty when nothing was ignored. `idle` are fields that
+        have no effect where the answer comes from.
+        """
+        sent = [name for name in idle if getattr(self, name) is not None]
+        return ignored_header([*self.ignored_names(), *sent])
 
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
