@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from serve_app.chat_describer import ChatDescriber
 from serve_app.chat_translator import ChatTranslator
@@ -76,8 +76,57 @@ class Found(Generic[T]):
         return self.model.id
 
 
+@dataclass(frozen=True)
+class ModelsOf(Generic[T]):
+    """The models of one task. A call finds the one that a request means, see `Models.find`."""
+
+    models: "Models"
+    task: Task
+
+    def __call__(self, name: str | None) -> Found[T]:
+        """The model with this name, or the default."""
+        return self.models.find(self.task, name)
+
+    def every(self) -> list[Found[T]]:
+        """All of them, in the order of the configuration."""
+        found = [found for found in self.models.all() if found.family.options.task == self.task]
+        return cast("list[Found[T]]", found)
+
+
+class Lookup(Generic[T]):
+    """A line of `Models`: which Protocol the families of a task satisfy."""
+
+    def __init__(self, task: Task) -> None:
+        self._task: Task = task
+
+    def __get__(self, models: "Models", _: type["Models"]) -> ModelsOf[T]:
+        return ModelsOf(models, self._task)
+
+
 class Models:
     """The catalog over live objects: `runs` maps family names to what satisfies their Protocol."""
+
+    chat = Lookup[ChatModel]("chat")
+    embeddings = Lookup[EmbeddingModel]("embeddings")
+    rerank = Lookup[RerankModel]("rerank")
+    _translation = Lookup[Translator]("translation")
+    speech = Lookup[SpeechModel]("speech")
+    transcription = Lookup[TranscriptionModel]("transcription")
+    """Routing by language and size is `transcription_routing`'s."""
+    diarization = Lookup[Diarizer]("diarization")
+    images = Lookup[ImageModel]("images")
+    segmentation = Lookup[SegmentationModel]("segmentation")
+    faces = Lookup[FaceModel]("faces")
+    upscaling = Lookup[Upscaler]("upscaling")
+    """Who may resize is `upscaler_selection`'s."""
+    depth = Lookup[DepthEstimator]("depth")
+    _captioning = Lookup[ImageDescriber]("captioning")
+    video = Lookup[VideoModel]("video")
+    interpolation = Lookup[Interpolator]("interpolation")
+    stems = Lookup[StemSeparator]("stems")
+    conversion = Lookup[VoiceConverter]("conversion")
+    sound = Lookup[SoundModel]("sound")
+    """Which makes what kind of sound is `sound_selection`'s."""
 
     def __init__(
         self,
@@ -118,137 +167,31 @@ class Models:
             raise ModelNotFound(f"unknown model {name!r}; {self._listing()}", param="model")
         return found
 
-    def chat(self, name: str | None) -> Found[ChatModel]:
-        """A model that generates text."""
-        return cast("Found[ChatModel]", self._for("chat", name, self.config.defaults.chat))
-
-    def embeddings(self, name: str | None) -> Found[EmbeddingModel]:
-        """A model that embeds."""
-        found = self._for("embeddings", name, self.config.defaults.embeddings)
-        return cast("Found[EmbeddingModel]", found)
-
-    def rerank(self, name: str | None) -> Found[RerankModel]:
-        """A model that reranks."""
-        return cast("Found[RerankModel]", self._for("rerank", name, self.config.defaults.rerank))
-
     def translation(self, name: str | None) -> Found[Translator]:
         """A model that translates: one for that, else a chat model, which is told to."""
         if self._means_chat(name):
             chat = self.chat(name)
             return Found(chat.model, chat.family, ChatTranslator(chat.runs))
-        found = self._for("translation", name, self.config.defaults.translation)
-        return cast("Found[Translator]", found)
-
-    def speech(self, name: str | None) -> Found[SpeechModel]:
-        """A model that speaks."""
-        return cast("Found[SpeechModel]", self._for("speech", name, self.config.defaults.speech))
-
-    def transcription(self, name: str | None) -> Found[TranscriptionModel]:
-        """A model that listens; routing by language and size is the caller's."""
-        found = self._for("transcription", name, self.config.defaults.transcription)
-        return cast("Found[TranscriptionModel]", found)
-
-    def diarization(self, name: str | None) -> Found[Diarizer]:
-        """A model that tells speakers apart."""
-        found = self._for("diarization", name, self.config.defaults.diarization)
-        return cast("Found[Diarizer]", found)
-
-    def images(self, name: str | None) -> Found[ImageModel]:
-        """A model that draws."""
-        return cast("Found[ImageModel]", self._for("images", name, self.config.defaults.images))
-
-    def segmentation(self, name: str | None) -> Found[SegmentationModel]:
-        """A model that finds objects."""
-        found = self._for("segmentation", name, self.config.defaults.segmentation)
-        return cast("Found[SegmentationModel]", found)
-
-    def faces(self, name: str | None) -> Found[FaceModel]:
-        """A model that finds and swaps faces."""
-        return cast("Found[FaceModel]", self._for("faces", name, self.config.defaults.faces))
-
-    def upscaling(self, name: str | None) -> Found[Upscaler]:
-        """A model that makes pictures larger; see `upscaler_selection` for who may resize."""
-        found = self._for("upscaling", name, self.config.defaults.upscaling)
-        return cast("Found[Upscaler]", found)
-
-    def depth(self, name: str | None) -> Found[DepthEstimator]:
-        """A model that estimates depth."""
-        return cast("Found[DepthEstimator]", self._for("depth", name, self.config.defaults.depth))
+        return self._translation(name)
 
     def captioning(self, name: str | None) -> Found[ImageDescriber]:
         """A model that puts pictures into words: one for that, else a chat model that sees."""
         seeing = self._seeing(name)
         if seeing is not None:
-            runs = ChatDescriber(cast("ChatModel", seeing.runs))
-            return Found(seeing.model, seeing.family, runs)
-        found = self._for("captioning", name, self.config.defaults.captioning)
-        return cast("Found[ImageDescriber]", found)
-
-    def every_upscaling(self) -> list[Found[Upscaler]]:
-        """All models that make pictures larger."""
-        found = [found for found in self.all() if found.family.options.task == "upscaling"]
-        return cast("list[Found[Upscaler]]", found)
-
-    def video(self, name: str | None) -> Found[VideoModel]:
-        """A model that makes films."""
-        return cast("Found[VideoModel]", self._for("video", name, self.config.defaults.video))
-
-    def interpolation(self, name: str | None) -> Found[Interpolator]:
-        """A model that puts frames between frames."""
-        found = self._for("interpolation", name, self.config.defaults.interpolation)
-        return cast("Found[Interpolator]", found)
-
-    def every_video(self) -> list[Found[VideoModel]]:
-        """All models that make films."""
-        found = [found for found in self.all() if found.family.options.task == "video"]
-        return cast("list[Found[VideoModel]]", found)
-
-    def stems(self, name: str | None) -> Found[StemSeparator]:
-        """A model that takes mixes apart."""
-        return cast("Found[StemSeparator]", self._for("stems", name, None))
-
-    def every_stems(self) -> list[Found[StemSeparator]]:
-        """All models that take mixes apart."""
-        found = [found for found in self.all() if found.family.options.task == "stems"]
-        return cast("list[Found[StemSeparator]]", found)
-
-    def conversion(self, name: str | None) -> Found[VoiceConverter]:
-        """A model that converts voices."""
-        found = self._for("conversion", name, self.config.defaults.conversion)
-        return cast("Found[VoiceConverter]", found)
-
-    def sound(self, name: str | None) -> Found[SoundModel]:
-        """A model that makes sound; see `sound_selection` for one that makes a kind of it."""
-        return cast("Found[SoundModel]", self._for("sound", name, self.config.defaults.sound))
-
-    def every_sound(self) -> list[Found[SoundModel]]:
-        """All models that make sound."""
-        found = [found for found in self.all() if found.family.options.task == "sound"]
-        return cast("list[Found[SoundModel]]", found)
+            return Found(seeing.model, seeing.family, ChatDescriber(seeing.runs))
+        return self._captioning(name)
 
     def media(self, family: str) -> MediaProcessor:
         """A media family by its name; it has no models."""
         return cast("MediaProcessor", self._runs[family])
 
-    def _means_chat(self, name: str | None) -> bool:
-        """Whether a chat model does the translating that `name` means."""
-        if name is not None and name.strip().lower() not in ("", "auto"):
-            return self.named(name).family.options.task == "chat"
-        return not any(found.family.options.task == "translation" for found in self.all())
-
-    def _seeing(self, name: str | None) -> Found[AnyModel] | None:
-        """The chat model that takes pictures, if `name` means one."""
-        seeing = [found for found in self.all() if _sees(found)]
-        if name is not None and name.strip().lower() not in ("", "auto"):
-            found = self.named(name)
-            return found if _sees(found) else None
-        is_needed = not any(found.family.options.task == "captioning" for found in self.all())
-        return seeing[0] if seeing and is_needed else None
-
-    def _for(self, task: Task, name: str | None, default: str | None) -> Found[AnyModel]:
-        """Nothing, `auto` and an empty name mean the default."""
-        if name is None or name.strip().lower() in ("", "auto"):
-            return self._default(task, default)
+    def find(self, task: Task, name: str | None) -> Found[Any]:
+        """The model of a task that a request means: nothing, `auto` and an empty name mean the
+        default. UnsupportedCapability where it is another task's, BackendUnavailable where the
+        task has none.
+        """
+        if not _is_name(name):
+            return self._default(task, getattr(self.config.defaults, task, None))
         found = self.named(name)
         if found.family.options.task != task:
             raise UnsupportedCapability(
@@ -256,6 +199,19 @@ class Models:
                 param="model",
             )
         return found
+
+    def _means_chat(self, name: str | None) -> bool:
+        """Whether a chat model does the translating that `name` means."""
+        if _is_name(name):
+            return self.named(name).family.options.task == "chat"
+        return not self._translation.every()
+
+    def _seeing(self, name: str | None) -> Found[ChatModel] | None:
+        """The chat model that takes pictures, if `name` means one."""
+        seeing = {found.id: found for found in self.chat.every() if _sees(found)}
+        if _is_name(name):
+            return seeing.get(self.named(name).id)
+        return None if self._captioning.every() else next(iter(seeing.values()), None)
 
     def _default(self, task: Task, default: str | None) -> Found[AnyModel]:
         if default is not None:
@@ -280,5 +236,9 @@ class Models:
         return f"{TASK_NAMES[task]} models: {names}" if task else f"models: {names}"
 
 
-def _sees(found: Found[AnyModel]) -> bool:
+def _is_name(name: str | None) -> TypeGuard[str]:
+    return name is not None and name.strip().lower() not in ("", "auto")
+
+
+def _sees(found: Found[Any]) -> bool:
     return found.family.options.task == "chat" and "image_to_text" in found.model.capabilities

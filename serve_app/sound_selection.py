@@ -12,7 +12,7 @@ async def select_sound(models: Models, kind: SoundKind) -> Found[SoundModel]:
     comes last. BackendUnavailable when there is none at all, UnsupportedCapability when those that
     there are make other kinds.
     """
-    every = models.every_sound()
+    every = models.sound.every()
     if not every:
         raise BackendUnavailable(
             f"no model that makes sound is configured; add a family to the configuration"

@@ -21,7 +21,7 @@ async def select_stems(models: Models, *, allows_fallback: bool) -> ChosenSepara
     BackendUnavailable when there is neither, or only what is not allowed.
     """
     statuses = await models.statuses()
-    found = models.every_stems()
+    found = models.stems.every()
     trained = [
         model
         for model in found

@@ -19,7 +19,7 @@ async def select_upscaler(
             raise _none_trained(f"model {name!r} only resizes", is_resizable=True)
         return found
     statuses = await models.statuses()
-    every = models.every_upscaling()
+    every = models.upscaling.every()
     preferred = models.config.defaults.upscaling
     if preferred is not None:
         default = models.upscaling(preferred)

@@ -24,7 +24,7 @@ async def able_facts(
     if facts is None or mode in facts.modes:
         return facts
     others = {
-        other.id: video_facts(other, statuses.get(other.id)) for other in models.every_video()
+        other.id: video_facts(other, statuses.get(other.id)) for other in models.video.every()
     }
     able = [repr(id) for id, known in others.items() if known is not None and mode in known.modes]
     raise UnsupportedCapability(
