@@ -17,6 +17,7 @@ from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
 from serve_app.core.options import DiffusersAudioOptions
 from serve_app.core.sound import GenerateSound, SoundEvent
+from serve_app.core.streams import closing
 
 SEEDS = 2**63
 FADE_S = 1.0
@@ -61,8 +62,10 @@ class DiffusersSound:
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"
         making = SoundMaking(request, checkpoint, self._options)
-        async for event in sound_stream(request, making.run, self._blobs, self._thread):
-            yield event
+        events = sound_stream(request, making.run, self._blobs, self._thread)
+        async with closing(events):
+            async for event in events:
+                yield event
 
 
 class SoundMaking:

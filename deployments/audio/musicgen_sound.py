@@ -20,6 +20,7 @@ from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
 from serve_app.core.options import MusicgenOptions
 from serve_app.core.sound import GenerateSound, SoundEvent
+from serve_app.core.streams import closing
 
 SEEDS = 2**63
 
@@ -65,8 +66,9 @@ class MusicgenSound:
             making.run(request, dict(inputs), target, push, stop)
 
         events = sound_stream(request, work, self._blobs, self._thread)
-        async for event in events:
-            yield event
+        async with closing(events):
+            async for event in events:
+                yield event
 
 
 class SoundMaking:

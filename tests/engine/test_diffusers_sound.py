@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,20 @@ async def test_long_sounds_are_made_of_windows(
     assert samples[len(first) :].std() > 0
 
 
-async def test_closing_the_stream_stops_the_work(engine: DiffusersSound) -> None:
+async def test_closing_the_stream_stops_the_work(
+    engine: DiffusersSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     events = engine.generate_sound(request(duration_s=7200))
     first = await anext(events)
+    assert list(tmp_path.iterdir())
     assert isinstance(first, Progress)
     assert first.total is not None
     assert first.total > 5000
     async with asyncio.timeout(20):
         await events.aclose()
+        # Its folder goes with it, at once.
+        assert not list(tmp_path.iterdir())
         sound, _ = await made(engine)
     assert sound.duration_s == 0.5
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +170,20 @@ async def test_guidance_comes_from_the_options(checkpoint: Path, blobs: FsspecBl
     assert len(set(sounds)) == 3
 
 
-async def test_closing_the_stream_stops_the_work(engine: MusicgenSound) -> None:
+async def test_closing_the_stream_stops_the_work(
+    engine: MusicgenSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An hour of sound would be 180,000 steps."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     events = engine.generate_sound(request(duration_s=3600))
     first = await anext(events)
+    assert list(tmp_path.iterdir())
     assert isinstance(first, Progress)
     assert first.total == 180_000
     async with asyncio.timeout(20):
         await events.aclose()
+        # Its folder goes with it, at once.
+        assert not list(tmp_path.iterdir())
         sound, _ = await made(engine)
     assert sound.duration_s == 0.5
 
