@@ -22,7 +22,7 @@ from serve_app.core.memory import (
     return_freed_memory,
 )
 from serve_app.core.status import ModelStatus
-from serve_app.core.streams import batched, joined
+from serve_app.core.streams import batched, closing, joined
 from serve_app.engine_pool import EnginePool, Loader
 from serve_app.garbage import collect_rarely
 from serve_app.logs import log_to_stderr
@@ -63,9 +63,10 @@ class Replica:
     async def stream(self, verb: str, model_id: str, *arguments: Any) -> AsyncGenerator[list[Any]]:
         """Run a verb that streams; its items come in lists."""
         async with self._using(model_id) as engine:
-            items = getattr(engine, verb)(*arguments)
-            async for batch in batched(items, window_s=STREAM_WINDOW_S):
-                yield joined(batch)
+            batches = batched(getattr(engine, verb)(*arguments), window_s=STREAM_WINDOW_S)
+            async with closing(batches):
+                async for batch in batches:
+                    yield joined(batch)
 
     async def metered_call(self, verb: str, model_id: str, *arguments: Any) -> tuple[Any, Spent]:
         """Run a verb that answers once, and say what it cost."""
@@ -80,9 +81,10 @@ class Replica:
         """Run a verb that streams; the last item is what it cost."""
         async with self._using(model_id) as engine:
             begun = time.monotonic()
-            items = getattr(engine, verb)(*arguments)
-            async for batch in batched(items, window_s=STREAM_WINDOW_S):
-                yield joined(batch)
+            batches = batched(getattr(engine, verb)(*arguments), window_s=STREAM_WINDOW_S)
+            async with closing(batches):
+                async for batch in batches:
+                    yield joined(batch)
             yield [Spent(device_s=time.monotonic() - begun)]
 
     async def status(self) -> tuple[ModelStatus, ...]:
@@ -91,6 +93,7 @@ class Replica:
 
     async def load_model(self, model_id: str) -> ModelStatus:
         """Begin to load a model."""
+        self._sweep()
         return self._pool.load(model_id)
 
     async def unload_model(self, model_id: str) -> ModelStatus:

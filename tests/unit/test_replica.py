@@ -1,0 +1,79 @@
+"""A family's replica, in a process of its own: it sets up logging and the garbage collector."""
+
+import subprocess
+import sys
+
+REPLICA = """
+import asyncio
+from serve_app.core.config import Family
+from serve_app.replica import Replica
+
+class Engine:
+    context_length = None
+    async def start(self): ...
+    async def close(self): ...
+    async def count(self):
+        try:
+            for number in range(1000):
+                yield number
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0.05)
+            print("the engine has stopped", flush=True)
+
+class Loader:
+    def load(self, model, report): return Engine()
+    def unloaded(self, model): print("unloaded", model.id, flush=True)
+    def is_wanted(self): return True
+
+def replica_of(*models):
+    family = {
+        "name": "f",
+        "options": {"engine": "fake", "task": "chat"},
+        "models": [{"id": model} for model in models],
+    }
+    return Replica(Family.model_validate(family), lambda _: Loader(), load_wait_s=10)
+"""
+LEAVE = """
+async def main():
+    replica = replica_of("m")
+    stream = replica.stream("count", "m")
+    print("first", (await anext(stream))[0], flush=True)
+    await stream.aclose()
+    print("left", flush=True)
+
+asyncio.run(main())
+"""
+
+
+LOAD = """
+from serve_app import replica as module
+
+# There is no Serve that could be told.
+module.announcer = lambda: lambda ids: None
+
+async def main():
+    replica = replica_of("a", "b")
+    await replica.load_model("a")
+    async with asyncio.timeout(20):
+        while (await replica.status())[0].state != "ready":
+            await asyncio.sleep(0.01)
+        while (await replica.status())[0].state == "ready":
+            await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
+def lines_of(script: str) -> list[str]:
+    command = (sys.executable, "-c", REPLICA + script)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
+
+
+def test_who_leaves_a_stream_leaves_a_stopped_engine() -> None:
+    assert lines_of(LEAVE) == ["first 0", "the engine has stopped", "left"]
+
+
+def test_a_model_that_was_only_loaded_by_hand_leaves_when_memory_is_wanted() -> None:
+    assert lines_of(LOAD) == ["unloaded a"]
