@@ -21,6 +21,7 @@ PATHS: tuple[tuple[re.Pattern[str], Category], ...] = (
 OPERATIONS: tuple[tuple[str, Category], ...] = (
     ("chat", "llm"),
     ("complete", "llm"),
+    ("translate", "llm"),
     ("embed", "embedding"),
     ("rerank", "embedding"),
     ("audio.transcription", "asr"),
