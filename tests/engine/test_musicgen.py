@@ -109,7 +109,7 @@ async def test_the_codes_are_those_that_the_library_makes_sound_of(checkpoint: P
     given = None
     for count in (25, 40):
         codes = Codes(windows, given, lambda _: None, lambda: False)
-        known = {} if given is None else {"decoder_input_ids": given}
+        known: dict[str, Any] = {} if given is None else {"decoder_input_ids": given}
         sound = model.generate(
             **inputs, **known, max_length=windows.length(count), stopping_criteria=[codes]
         )

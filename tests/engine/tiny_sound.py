@@ -29,7 +29,6 @@ from transformers import (
     ClapTextConfig,
     ClapTextModelWithProjection,
     EncodecConfig,
-    EncodecModel,
     GPT2Config,
     GPT2Model,
     MusicgenConfig,
@@ -100,7 +99,7 @@ def save_musicgen(path: Path, *, channels: int = 1) -> Path:
     return path
 
 
-def _audible(codec: EncodecModel) -> None:
+def _audible(codec: Any) -> None:
     """Random codebooks are empty, and what is made of them is silence."""
     for layer in codec.quantizer.layers:
         layer.codebook.embed.copy_(torch.randn_like(layer.codebook.embed))
@@ -109,7 +108,7 @@ def _audible(codec: EncodecModel) -> None:
 def save_stable_audio(path: Path, *, scheduler: str | None = None) -> Path:
     """Stereo, at most 2.56 s at once. `scheduler` is the class that the checkpoint names."""
     torch.manual_seed(0)
-    pipeline = StableAudioPipeline(
+    pipeline: Any = StableAudioPipeline(
         vae=AutoencoderOobleck(
             encoder_hidden_size=4,
             downsampling_ratios=[4, 4],
@@ -156,7 +155,7 @@ def save_stable_audio(path: Path, *, scheduler: str | None = None) -> Path:
 def save_audioldm(path: Path) -> Path:
     """Mono, 1600 samples a second, a vocoder of eight samples per frame."""
     torch.manual_seed(0)
-    pipeline = AudioLDMPipeline(
+    pipeline: Any = AudioLDMPipeline(
         vae=_spectrum_codec(),
         text_encoder=ClapTextModelWithProjection(ClapTextConfig(**_clap_text())),
         tokenizer=_tokenizer(),
@@ -186,7 +185,7 @@ def save_audioldm2(path: Path) -> Path:
     config = ClapConfig(text_config=_clap_text(), audio_config=hearing | sides, projection_dim=16)
     letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"rainosluwp", "\u0120"]
     pieces = ["<pad>", "</s>", "<unk>", "\u2581", *"rainp"]
-    pipeline = AudioLDM2Pipeline(
+    pipeline: Any = AudioLDM2Pipeline(
         vae=_spectrum_codec(),
         text_encoder=ClapModel(config),
         text_encoder_2=T5EncoderModel(_text_config()),
