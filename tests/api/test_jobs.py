@@ -441,3 +441,32 @@ async def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(
         for made in (before, after):
             assert made.status_code == 200, made.text
             assert (await client.get(made.json()["data"][0]["url"])).status_code == 200
+
+
+async def test_pages_show_every_job_once_while_texts_are_written(
+    make_context: MakeContext,
+) -> None:
+    slow = {"engine": "fake", "task": "chat", "tokens_per_s": 1}
+    listed = [f | {"options": slow} if f["name"] == "chat" else f for f in FAMILIES]
+    async with client_of(make_context(families=listed)) as client:
+        for _ in range(3):
+            await client.post(URL, json=speech())
+        body = {"messages": [{"role": "user", "content": "word " * 60}]}
+        texts = [
+            asyncio.create_task(client.post("/v1/chat/completions", json=body)) for _ in range(2)
+        ]
+        async with asyncio.timeout(20):
+            while (await client.get("/v1/jobs")).json()["total"] < 5:
+                await asyncio.sleep(0.02)
+        for limit in (1, 2, 3, 5):
+            pages = [
+                (await client.get("/v1/jobs", params={"limit": limit, "offset": offset})).json()
+                for offset in range(0, 6, limit)
+            ]
+            assert {page["total"] for page in pages} == {5}
+            ids = [job["id"] for page in pages for job in page["data"]]
+            assert len(ids) == len(set(ids)) == 5
+            assert all(len(page["data"]) <= limit for page in pages)
+        for text in texts:
+            text.cancel()
+        await asyncio.gather(*texts, return_exceptions=True)

@@ -38,23 +38,16 @@ async def list_jobs(
 ) -> Response:
     """The caller's jobs, newest first; results name files by URL, whatever form was asked for.
 
-    Text operations under way, which are kept in memory, come first and on the first page only.
+    Text operations under way, which are kept in memory, come first.
     """
     owner = seen_by(principal)
-    query = JobQuery(
-        owner=owner,
-        status=status,
-        operation=operation,
-        tag=tag,
-        ref_id=ref_id,
-        limit=limit,
-        offset=offset,
-    )
-    found, total = await context.job_store.jobs(query)
+    query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
     direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
-    listed = [*direct, *found][:limit] if offset == 0 else list(found)
+    shown = direct[offset : offset + limit]
+    page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
+    found, total = await context.job_store.jobs(query.model_copy(update=page))
     render = rendering(context)
-    data = await asyncio.gather(*(render(_by_url(job)) for job in listed))
+    data = await asyncio.gather(*(render(_by_url(job)) for job in (*shown, *found)))
     answer = {
         "object": "list",
         "data": data,
