@@ -3,20 +3,24 @@
 import base64
 import io
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from deployments.fakes.engine import WORDS, FakeSpeech
+from deployments.fakes.engine import WORDS, FakeMedia, FakeSpeech, FakeTranscription
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import ExtractAudio
+from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.speech import Voice
+from serve_app.core.transcription import Transcribe, TranscriptionEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_characters import ADMIN, API, BAD_NAMES, escaped
 from tests.pictures import png
@@ -365,6 +369,51 @@ async def test_nothing_to_extract(
     answer = await client.post(f"{PATH}/extract", json={"name": "ann"} | fields)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+class Deaf(FakeMedia):
+    """Finds no sound in any film."""
+
+    async def extract_audio(self, request: ExtractAudio) -> Blob:
+        raise InvalidRequest("video: there is no sound in this file", param="video")
+
+
+class Silenced(FakeTranscription):
+    """Takes no sound as long as that."""
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        raise PayloadTooLarge("file: too long for this model", param="file")
+        yield Progress(phase="transcribe")
+
+
+async def test_failed_looks_into_media_name_the_field_that_was_sent(
+    make_context: MakeContext,
+) -> None:
+    context = make_context()
+    made = {"model": Model(id="m"), "blobs": context.blobs}
+    deaf = Deaf(FakeOptions(task="media"), **made)
+    async with client_of(make_context(runs={"media": deaf})) as client:
+        for field in ("audio", "video"):
+            body = {"name": "ann", field: b64(MP4)}
+            answer = await client.post(f"{PATH}/extract", json=body)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["param"]) == (400, field)
+            assert error["message"] == f"{field}: there is no sound in this file"
+    silenced = Silenced(FakeOptions(task="transcription"), **made)
+    async with client_of(make_context(runs={"transcription": silenced})) as client:
+        for path, field, data in (
+            (f"{PATH}/extract", "video", MP4),
+            (f"{PATH}/extract", "audio", wav()),
+            (PATH, "audio", wav()),
+        ):
+            answer = await client.post(path, json={"name": "ann", field: b64(data)})
+            assert (answer.status_code, answer.json()["error"]["param"]) == (413, field)
+
+
+async def test_a_film_beside_a_recording_is_reported(client: httpx.AsyncClient) -> None:
+    body = {"name": "ann", "audio": b64(wav()), "video": b64(MP4)}
+    answer = await client.post(f"{PATH}/extract", json=body)
+    assert answer.headers["x-ignored-fields"] == "video"
 
 
 SPEECH = "/v1/audio/speech"

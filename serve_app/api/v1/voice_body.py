@@ -10,6 +10,7 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
+from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.profile_body import LongText, Media, NullableBody
 from serve_app.api.v1.wire import Integer, Text
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -64,6 +65,15 @@ class VoiceExtractBody(NullableBody):
     transcript: LongText = ""
     audio: Media | None = None
     video: Media | None = None
+
+    def without_effect(self) -> list[str]:
+        """A recording goes before a film."""
+        return ["video"] if self.audio is not None and self.video is not None else []
+
+    @property
+    def source(self) -> str:
+        """The field that the voice is taken from."""
+        return "video" if self.audio is None and self.video is not None else "audio"
 
 
 async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blob]:
@@ -122,7 +132,8 @@ async def extracted_sound(context: Context, body: VoiceExtractBody) -> Blob:
         blob = await context.intake.take(body.video, param="video", kind="video")
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
-    return await _media(context.models).extract_audio(ExtractAudio(video=blob))
+    with named(body.source, instead_of="video"):
+        return await _media(context.models).extract_audio(ExtractAudio(video=blob))
 
 
 def _media(models: Models) -> MediaProcessor:

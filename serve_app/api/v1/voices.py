@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.profile_objects import ProfilesDep, voice_object
+from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.voice_body import (
     VoiceBody,
     VoiceExtractBody,
@@ -18,7 +19,7 @@ from serve_app.api.v1.voice_body import (
 )
 from serve_app.api.v1.voice_presets import preset_voices
 from serve_app.api.v1.wire import ERRORS, json_response
-from serve_app.core.errors import InvalidRequest, Unavailable
+from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.streams import gathered
 from serve_app.core.transcription import Transcribe, Transcript
@@ -87,7 +88,7 @@ async def extract_voice(
     """Save a voice out of a recording or a film."""
     checked_name(body.name, "voice")
     sound = await extracted_sound(context, body)
-    transcript, warnings = await _transcript(context, body.transcript, sound)
+    transcript, warnings = await _transcript(context, body.transcript, sound, field=body.source)
     profile = await profiles.save(
         "voice",
         body.name,
@@ -147,7 +148,7 @@ async def delete_voice(name: str, profiles: ProfilesDep, principal: PrincipalDep
 
 
 async def _transcript(
-    context: Context, given: str, sound: Blob
+    context: Context, given: str, sound: Blob, *, field: str = "audio"
 ) -> tuple[str, dict[str, list[str]]]:
     """What is said: as given, or as the transcription model hears it. Without one, nothing and a
     warning: a voice can be told its transcript later.
@@ -156,12 +157,10 @@ async def _transcript(
         return given, {}
     try:
         model = select(context.models, None, None)
-        events = await gathered(model.runs.transcribe(Transcribe(model=model.id, audio=sound)))
+        with named(field, instead_of="file"):
+            events = await gathered(model.runs.transcribe(Transcribe(model=model.id, audio=sound)))
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
-    except InvalidRequest as error:
-        said = error.message.removeprefix(f"{error.param}: ")
-        raise InvalidRequest(f"audio: {said}", param="audio") from None
     heard = [event.text for event in events if isinstance(event, Transcript)]
     return storable("".join(heard)), {}
 
