@@ -68,14 +68,19 @@ class TransformersEmbeddings:
         self._worker.shutdown(wait=False)
 
     async def embed(self, request: Embed) -> Embeddings:
-        """Vectors of the texts, then of the images; errors are found before any work begins."""
+        """Vectors of the texts, then of the images; errors in texts are found before any work
+        begins.
+        """
         dimensions = self._dimensions(request)
         if request.images and not self._encoder.sees_images:
             raise UnsupportedCapability(f"model {self._model_id!r} embeds text only", param="image")
         tokens = await self._in_worker(lambda: self._encoder.tokens(request.texts))
-        images = [await self._image(blob, i) for i, blob in enumerate(request.images)]
         vectors = await self._texts.results(tokens) if tokens else []
-        vectors += await self._images.results(images) if images else []
+        for first in range(0, len(request.images), IMAGES_AT_ONCE):
+            # Never all at once: a small file can be a picture of 200 MB.
+            some = request.images[first : first + IMAGES_AT_ONCE]
+            images = [await self._image(blob, i) for i, blob in enumerate(some, first)]
+            vectors += await self._images.results(images)
         return Embeddings(
             vectors=tuple(self._packed(vector, dimensions) for vector in vectors),
             dimensions=dimensions,

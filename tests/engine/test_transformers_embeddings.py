@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -286,4 +287,31 @@ async def test_an_encoder_decoder_embeds_by_its_encoder(tmp_path: Path) -> None:
     engine = engine_of(tmp_path)
     result = await engine.embed(Embed(model="tiny", texts=("red cat",)))
     np.testing.assert_allclose(numbers(result)[0], vector / vector.norm(), atol=1e-5)
+    await engine.close()
+
+
+class Counting(Files):
+    """Notes how many pictures are in memory whenever another one is opened."""
+
+    most = 0
+
+    def local_file(self, blob: Blob) -> Any:
+        held = sum(issubclass(type(each), Image.Image) for each in gc.get_objects())
+        self.most = max(self.most, held)
+        return super().local_file(blob)
+
+
+async def test_many_pictures_are_not_held_at_once(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 16), "red").save(tmp_path / "picture.png")
+    files = Counting({PICTURE.sha256: tmp_path / "picture.png"})
+    engine = TransformersEmbeddings(
+        TransformersOptions(task="embeddings", device="cpu"),
+        MODEL,
+        path=save_clip(tmp_path / "clip"),
+        blobs=cast("BlobStore", files),
+    )
+    result = await engine.embed(Embed(model="tiny", images=(PICTURE,) * 100))
+    assert len(set(result.vectors)) == 1
+    assert len(result.vectors) == 100
+    assert files.most < 50
     await engine.close()
