@@ -31,6 +31,7 @@ from serve_app.core.media_processing import (
     PlacedAudio,
     ReplaceAudio,
     SubtitledVideo,
+    VideoWithSound,
 )
 from serve_app.core.message import Progress
 from serve_app.core.sound import GeneratedSound
@@ -140,14 +141,14 @@ class FilmFinishing:
         made = await self._background(film)
         if not lines and plan.audio is None and made is None:
             return film, None
-        video = await self._step(
+        mixed = await self._step(
             SOUND, lambda _: self._mixed(film, lines, made), field=self._sound_field(lines)
         )
-        if video is None:
+        if mixed is None:
             return film, None
         heard, unheard = said(lines, film.duration_s)
-        self._warnings += unheard
-        return film.model_copy(update={"video": video}), heard
+        self._warnings += (*mixed.warnings, *unheard)
+        return film.model_copy(update={"video": mixed.video}), heard
 
     async def _spoken(self, name: str) -> tuple[SpokenLine, ...]:
         """The lines as they are heard, each at its second."""
@@ -188,7 +189,7 @@ class FilmFinishing:
 
     async def _mixed(
         self, film: GeneratedVideo, lines: tuple[SpokenLine, ...], made: GeneratedSound | None
-    ) -> Blob:
+    ) -> VideoWithSound:
         replace = self._parts.media.replace_audio
         keeps_own = self._plan.keeps_sound
         try:

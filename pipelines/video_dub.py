@@ -81,12 +81,13 @@ class VideoDub:
             SPEAK, lambda: self._spoken(request, sound, transcript.segments, texts)
         )
         placed = (*([] if background is None else [background]), *lines)
-        video = await self._stage(
+        spoken = await self._stage(
             REPLACE,
             lambda: self._media.replace_audio(ReplaceAudio(video=request.video, sounds=placed)),
         )
-        video, missing = await self._burned(request, video, transcript.segments, texts)
-        warnings = (*transcript.warnings, *lost, *untranslated, *voice_warnings, *missing)
+        video, missing = await self._burned(request, spoken.video, transcript.segments, texts)
+        said = (*transcript.warnings, *lost, *untranslated, *voice_warnings)
+        warnings = (*said, *spoken.warnings, *missing)
         yield DubbedVideo(
             video=video,
             segments=tuple(

@@ -21,6 +21,7 @@ from serve_app.core.media_processing import (
     ExtractAudio,
     ReplaceAudio,
     SubtitledVideo,
+    VideoWithSound,
 )
 from serve_app.core.message import Progress
 from serve_app.core.segmentation import SegmentEvent, SegmentImage
@@ -187,9 +188,9 @@ class RemoteMedia(Remote):
         """See MediaProcessor."""
         return cast("Blob", await self._call("extract_audio", self.name, request))
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """See MediaProcessor."""
-        return cast("Blob", await self._call("replace_audio", self.name, request))
+        return cast("VideoWithSound", await self._call("replace_audio", self.name, request))
 
     async def assemble_film(self, request: AssembleFilm) -> Film:
         """See MediaProcessor."""

@@ -25,6 +25,7 @@ from serve_app.core.media_processing import (
     ExtractAudio,
     ReplaceAudio,
     SubtitledVideo,
+    VideoWithSound,
 )
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
@@ -205,10 +206,10 @@ class FakeMedia(FakeEngine):
         async with self.working("extract_audio", request.video.sha256):
             return request.video
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """The video itself."""
         async with self.working("replace_audio", request.video.sha256):
-            return request.video
+            return VideoWithSound(video=request.video)
 
     async def burn_subtitles(
         self, request: BurnSubtitles

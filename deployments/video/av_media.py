@@ -19,6 +19,7 @@ from serve_app.core.media_processing import (
     ExtractAudio,
     ReplaceAudio,
     SubtitledVideo,
+    VideoWithSound,
 )
 from serve_app.core.message import Progress
 from serve_app.core.options import AvOptions
@@ -68,10 +69,10 @@ class AvMedia:
                 await in_cancellable_thread(lambda stop: _extract(source, request, target, stop))
             return await self._blobs.write_file(target, mime="audio/wav")
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """See MediaProcessor."""
         from deployments.video.av_remux import Remux
-        from deployments.video.plain_picture import is_plain, write_plain
+        from deployments.video.plain_picture import is_plain, losses, write_plain
         from deployments.video.whole_film import check_whole
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
@@ -85,15 +86,17 @@ class AvMedia:
                 levels = [[(level.at_s, level.gain) for level in s.levels] for s in request.sounds]
                 plain = Path(folder) / "plain.mp4"
 
-                def work(stop: Callable[[], bool]) -> None:
+                def work(stop: Callable[[], bool]) -> tuple[str, ...]:
                     check_whole(source, param="video")
                     picture = source if is_plain(source) else plain
                     if picture is plain:
                         write_plain(source, plain, stop)
                     Remux(picture, sounds, target, levels=levels).run(stop)
+                    return losses(source)
 
-                await in_cancellable_thread(work)
-            return await self._blobs.write_file(target, mime="video/mp4")
+                warnings = await in_cancellable_thread(work)
+            video = await self._blobs.write_file(target, mime="video/mp4")
+        return VideoWithSound(video=video, warnings=warnings)
 
     async def assemble_film(self, request: AssembleFilm) -> Film:
         """See MediaProcessor."""

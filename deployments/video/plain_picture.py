@@ -11,7 +11,12 @@ from av.video.reformatter import Interpolation
 
 from deployments.video.video_decoding import UNTIMED_FORMATS, probed, shown_frames
 from deployments.video.video_encoding import VideoWriter
-from deployments.video.video_scaling import SLOWEST_FPS, ResampledFrames, write_scaled
+from deployments.video.video_scaling import (
+    HIGH_RANGE_LOST,
+    SLOWEST_FPS,
+    ResampledFrames,
+    write_scaled,
+)
 from serve_app.core.errors import Cancelled
 
 PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
@@ -30,6 +35,17 @@ def is_plain(path: Path) -> bool:
             return context.name == "h264" and context.pix_fmt in PLAIN_FORMATS
     except av.FFmpegError:
         return False
+
+
+def losses(source: Path) -> tuple[str, ...]:
+    """What of a film with sounds of its own is not in one with another sound."""
+    film = probed(source, param=PARAM)
+    warnings = []
+    if film.num_sounds > 1:
+        warnings.append(f"video: one sound is in place of its {film.num_sounds} sound tracks")
+    if film.is_high_range and not is_plain(source):
+        warnings.append(HIGH_RANGE_LOST)
+    return tuple(warnings)
 
 
 def write_plain(source: Path, target: Path, stop: Callable[[], bool]) -> None:

@@ -29,6 +29,7 @@ from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEv
 
 Stop = Callable[[], bool]
 SLOWEST_FPS = 0.01
+HIGH_RANGE_LOST = "video: its high dynamic range was brought down to standard range"
 LONGEST_SIDE_PX = 16_384
 """No picture of H.264 is wider or higher."""
 
@@ -200,7 +201,7 @@ def film_warnings(film: Film) -> list[str]:
     if film.num_sounds > 1:
         warnings.append(f"video: the first of {film.num_sounds} sound tracks was kept")
     if film.is_high_range:
-        warnings.append("video: its high dynamic range was brought down to standard range")
+        warnings.append(HIGH_RANGE_LOST)
     return warnings
 
 

@@ -41,12 +41,19 @@ class PlacedAudio(Message):
 
 
 class ReplaceAudio(Message):
-    """Put `sounds`, mixed at their start times, in place of the video's own sound. The picture is
-    copied without re-encoding where the container allows it; the result is MP4 of equal duration.
+    """Put `sounds`, mixed at their start times, in place of the video's own sound. A picture of
+    H.264 in yuv420p is copied.
     """
 
     video: Blob
     sounds: tuple[PlacedAudio, ...]
+
+
+class VideoWithSound(Message):
+    """An MP4 with H.264 in yuv420p, as long as the video was; the warnings say what is lost."""
+
+    video: Blob
+    warnings: tuple[str, ...] = ()
 
 
 class BurnSubtitles(Message):
@@ -71,7 +78,7 @@ class MediaProcessor(Protocol):
         """InvalidRequest with `param` `video` when there is no audio track."""
         ...
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """The video with the new sound."""
         ...
 

@@ -12,8 +12,12 @@ from deployments.fakes.engine import FakeMedia, FakeSpeech
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
-from serve_app.core.media import Blob
-from serve_app.core.media_processing import BurnSubtitles, ReplaceAudio, SubtitledVideo
+from serve_app.core.media_processing import (
+    BurnSubtitles,
+    ReplaceAudio,
+    SubtitledVideo,
+    VideoWithSound,
+)
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.speech import Speak, SpeechEvent
@@ -35,7 +39,7 @@ class Cutting(FakeMedia):
     burned: tuple[BurnSubtitles, ...] = ()
     is_broken = False
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         self.replaced = (*self.replaced, request)
         if self.is_broken:
             raise Unavailable("the mixer is gone")

@@ -102,7 +102,7 @@ async def test_the_picture_is_copied_unchanged(
 ) -> None:
     video = await film(blobs, tmp_path, sound=tone(FILM_S))
     sounds = (await placed(blobs, tone(FILM_S, hz=880.0)),)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     assert result.mime == "video/mp4"
     before, after = await content(blobs, video), await content(blobs, result)
     assert packets(after) == packets(before)
@@ -131,7 +131,7 @@ async def test_other_films_become_mp4_with_h264(
 ) -> None:
     video = await film(blobs, tmp_path, name=name, codec=codec)
     sounds = (await placed(blobs, tone(1.0)),)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     *kind, times = picture(await content(blobs, result))
     assert kind == ["h264", "yuv420p", WIDTH, HEIGHT]
     assert times == pytest.approx([k * FRAME_S for k in range(20)], abs=0.002)
@@ -143,7 +143,7 @@ async def test_the_index_comes_before_the_media(
 ) -> None:
     video = await film(blobs, tmp_path)
     assert is_index_last(await content(blobs, video))
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=()))).video
     assert not is_index_last(await content(blobs, result))
 
 
@@ -160,7 +160,7 @@ async def test_sounds_begin_at_their_seconds_and_are_mixed(
         await placed(blobs, tone(0.4), start_s=0.3),
         await placed(blobs, tone(0.1), start_s=0.4),
     )
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     sound = decoded(await content(blobs, result))
     loud = 11_000 / 32_768 / 2**0.5
     spans = {(0.0, 0.25): 0.0, (0.42, 0.48): 2 * loud, (0.52, 0.68): loud}
@@ -175,7 +175,7 @@ async def test_sound_longer_than_the_video_is_cut(
 ) -> None:
     video = await film(blobs, tmp_path)
     sounds = (await placed(blobs, tone(5.0), start_s=start_s),)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     data = await content(blobs, result)
     assert duration_s(data) == pytest.approx(FILM_S, abs=0.03)
     assert decoded(data).duration_s == pytest.approx(FILM_S, abs=0.05)
@@ -187,7 +187,7 @@ async def test_no_new_sound_is_silence(
     video = await film(blobs, tmp_path, sound=tone(FILM_S))
     sounds = (await placed(blobs, tone(1.0), start_s=FILM_S + 1),)
     for given in ((), sounds):
-        result = await media.replace_audio(ReplaceAudio(video=video, sounds=given))
+        result = (await media.replace_audio(ReplaceAudio(video=video, sounds=given))).video
         sound = decoded(await content(blobs, result))
         assert sound.loudness(0.0, FILM_S) == pytest.approx(0.0, abs=0.001)
         assert sound.duration_s == pytest.approx(FILM_S, abs=0.05)
@@ -200,7 +200,7 @@ async def test_sound_of_any_format_is_taken(
     opus = encoder.push(tone(FILM_S, sample_rate=22_050)) + encoder.finish()
     sounds = (PlacedAudio(audio=await stored(blobs, opus, mime="audio/ogg"), start_s=0.0),)
     video = await film(blobs, tmp_path)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     assert decoded(await content(blobs, result)).pitch_hz() == pytest.approx(440.0, abs=2)
 
 
@@ -211,7 +211,7 @@ async def test_a_speech_stream_without_a_length_is_taken_whole(
     streamed = encoder.push(tone(FILM_S, sample_rate=22_050)) + encoder.finish()
     sounds = (PlacedAudio(audio=await stored(blobs, streamed), start_s=0.0),)
     video = await film(blobs, tmp_path)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     sound = decoded(await content(blobs, result))
     assert sound.loudness(1.5, 1.95) == pytest.approx(11_000 / 32_768 / 2**0.5, rel=0.1)
 
@@ -219,7 +219,7 @@ async def test_a_speech_stream_without_a_length_is_taken_whole(
 async def film_with_index_first(media: AvMedia, blobs: FsspecBlobStore, folder: Path) -> bytes:
     video = await film(blobs, folder)
     sounds = (await placed(blobs, tone(FILM_S)),)
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     return await content(blobs, result)
 
 
@@ -275,6 +275,24 @@ async def test_a_whole_film_of_any_kind_is_not_taken_for_cut_off(
     await media.replace_audio(ReplaceAudio(video=video, sounds=()))
 
 
+async def test_what_a_film_loses_with_its_sound_is_said(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "rich.mkv"
+    said = "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    pictures = ("-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1")
+    sounds = ("-f", "lavfi", "-i", "sine=300:duration=1")
+    codecs = ("-c:v", "libx265", "-x265-params", said, "-pix_fmt", "yuv420p10le", "-c:a", "aac")
+    ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
+    video = await blobs.write_file(source, mime="video/mp4")
+    made = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    assert made.warnings == (
+        "video: one sound is in place of its 2 sound tracks",
+        "video: its high dynamic range was brought down to standard range",
+    )
+    check_playable(await content(blobs, made.video), size=(64, 48), fps=10, frames=10)
+
+
 async def test_a_turned_film_in_four_four_four_becomes_what_every_player_shows(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
@@ -285,7 +303,7 @@ async def test_a_turned_film_in_four_four_four_becomes_what_every_player_shows(
     ffmpeg("-f", "lavfi", "-i", pictures, *encoding, still)
     ffmpeg("-display_rotation", 90, "-i", still, "-c", "copy", turned)
     video = await blobs.write_file(turned, mime="video/mp4")
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=()))).video
     check_playable(await content(blobs, result), size=(50, 66), fps=10, frames=10)
 
 
@@ -321,7 +339,7 @@ async def test_a_sound_without_samples_is_silence(
 ) -> None:
     video = await film(blobs, tmp_path)
     sounds = (await placed(blobs, b""), await placed(blobs, tone(0.5), start_s=1.0))
-    result = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    result = (await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))).video
     sound = decoded(await content(blobs, result))
     assert sound.loudness(0.0, 0.9) == pytest.approx(0.0, abs=0.001)
     assert sound.loudness(1.1, 1.4) > 0.2

@@ -25,7 +25,7 @@ from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailab
 from serve_app.core.film_finish import FilmFinish, PlacedLine
 from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import ReplaceAudio
+from serve_app.core.media_processing import ReplaceAudio, VideoWithSound
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.speech import Speak
@@ -93,7 +93,7 @@ class Mixer(FakeMedia):
     is_silent = False
     asked: tuple[ReplaceAudio, ...] = ()
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         self.asked = (*self.asked, request)
         if self.is_silent and request.sounds[0].audio == request.video:
             raise InvalidRequest("sounds[0]: there is no sound in this file", param="sounds[0]")

@@ -24,6 +24,7 @@ from serve_app.core.media_processing import (
     ExtractAudio,
     ReplaceAudio,
     SubtitledVideo,
+    VideoWithSound,
 )
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
@@ -121,7 +122,7 @@ class Media(FakeMedia):
             raise error
         return await super().extract_audio(request)
 
-    async def replace_audio(self, request: ReplaceAudio) -> Blob:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         if error := self.fails_with.get("replace-audio"):
             raise error
         self.asked = request
