@@ -44,17 +44,20 @@ async def pushed(
     """What `work`, which blocks in a thread of `executor` or of the loop's own, hands on.
 
     `work` is given a function that takes an item and one that says whether to stop. Closing the
-    generator makes it true and waits for the thread, so that whatever it holds is free afterwards.
-    BackendUnavailable when the executor is shut down, before or after the call.
+    generator makes it true and waits for the thread, so that whatever it holds is free afterwards;
+    work that still waits for a thread never begins. BackendUnavailable when the executor is shut
+    down, before or after the call.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[object] = asyncio.Queue()
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def push(item: T) -> None:
         loop.call_soon_threadsafe(items.put_nowait, item)
 
     def run() -> None:
+        # In this order: whoever stops it sees that it has begun, or it sees that it is stopped.
+        begun.set()
         if not stop.is_set():
             work(push, stop.is_set)
 
@@ -67,12 +70,13 @@ async def pushed(
         while (item := await items.get()) is not _END:
             yield cast("T", item)
         if running.cancelled():
-            raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+            raise BackendUnavailable(UNLOADED, retry_after_s=1)
         await running
     finally:
         stop.set()
-        await asyncio.wait((running,))
-        if not running.cancelled():
+        if begun.is_set():
+            await asyncio.wait((running,))
+        if running.done() and not running.cancelled():
             # An error that nobody waits for any more must not be reported as lost.
             running.exception()
 
