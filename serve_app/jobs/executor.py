@@ -19,6 +19,7 @@ from serve_app.core.errors import (
 from serve_app.core.jobs import Job, Submission, failure_of
 from serve_app.core.operations import Operation, Result
 from serve_app.core.stages import Stage
+from serve_app.core.threads import to_its_end
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.run import Run
 from serve_app.jobs.staging import JobStage, Steps
@@ -97,7 +98,8 @@ class JobExecutor:
             submission.id, asyncio.get_running_loop().create_future()
         )
         try:
-            await self.submit(submission)
+            # To its end: a job that is added after its caller has left could not be cancelled.
+            await to_its_end(asyncio.ensure_future(self.submit(submission)))
             async with asyncio.timeout(timeout_s):
                 return await self._ended(submission.id, waiting)
         except TimeoutError:

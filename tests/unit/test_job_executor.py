@@ -16,6 +16,7 @@ from serve_app.database.migrate import migrate
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
+from serve_app.jobs.reader import JobQuery
 from serve_app.jobs.store import JobStore
 
 T = TypeVar("T")
@@ -161,3 +162,39 @@ async def test_a_stage_is_tried_again_while_that_can_help(
     if isinstance(error, RuntimeError):
         assert job.failure is not None
         assert "a defect" not in job.failure.message
+
+
+class SlowlyAdded(JobStore):
+    """Adds jobs when it may, whether or not somebody waits, as a thread of the database does."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "")
+        self.is_asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def add(self, *arguments: Any, **fields: Any) -> tuple[Job, bool]:
+        self.is_asked.set()
+        return await asyncio.shield(asyncio.ensure_future(self._added(*arguments, **fields)))
+
+    async def _added(self, *arguments: Any, **fields: Any) -> tuple[Job, bool]:
+        await self.may_go_on.wait()
+        return await super().add(*arguments, **fields)
+
+
+async def test_a_job_whose_caller_leaves_while_it_is_added_is_cancelled(database: Database) -> None:
+    async def slow() -> Relevance:
+        await asyncio.sleep(1)
+        return DONE
+
+    store = SlowlyAdded(database)
+    executor = executor_of(store, slow)
+    running = asyncio.create_task(executor.run(submission(), timeout_s=10))
+    await store.is_asked.wait()
+    running.cancel()
+    await asyncio.sleep(0.05)
+    store.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with asyncio.timeout(10):
+        while not (await store.jobs(JobQuery(status="cancelled")))[1]:
+            await executor.look_after()
+            assert (await store.jobs(JobQuery(status="succeeded")))[1] == 0
