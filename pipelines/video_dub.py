@@ -36,6 +36,8 @@ from serve_app.core.video_dub import (
     DubVideoEvent,
 )
 
+UNHEARD_OVERLAP_S = 0.1
+
 
 class VideoDub:
     """A VideoDubber. Each utterance is spoken where its original began."""
@@ -78,7 +80,7 @@ class VideoDub:
             TRANSLATE, lambda: self._translated(request, source, transcript.segments)
         )
         lines, voice_warnings = await self._stage(
-            SPEAK, lambda: self._spoken(request, sound, transcript.segments, texts)
+            SPEAK, lambda: self._spoken(request, sound, transcript, texts)
         )
         placed = (*([] if background is None else [background]), *lines)
         spoken = await self._stage(
@@ -156,11 +158,14 @@ class VideoDub:
         )
 
     async def _spoken(
-        self, request: DubVideo, sound: Blob, segments: Sequence[Segment], texts: Sequence[str]
+        self, request: DubVideo, sound: Blob, transcript: Transcript, texts: Sequence[str]
     ) -> tuple[tuple[PlacedAudio, ...], tuple[str, ...]]:
+        segments = transcript.segments
+        ends_s = [*(segment.start for segment in segments[1:]), transcript.duration_s]
         reference = await self._reference(sound, segments) if request.clones_voice else None
         placed: list[PlacedAudio] = []
         warnings: list[str] = []
+        too_long: list[str] = []
         for count, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
             if not has_words(text):
                 continue
@@ -169,7 +174,14 @@ class VideoDub:
             line = await fitted(self._speech, self._blobs, operation, slot_s)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings
+            if segment.start + line.duration_s > ends_s[count - 1] + UNHEARD_OVERLAP_S:
+                too_long.append(str(count - 1))
             self._tell(SPEAK, count, len(segments))
+        if too_long:
+            warnings.append(
+                f"segment {', '.join(too_long)}: too long for its time even when spoken faster; "
+                "heard over what follows or cut at the end"
+            )
         return tuple(placed), tuple(dict.fromkeys(warnings))
 
     async def _reference(self, sound: Blob, segments: Sequence[Segment]) -> Blob:

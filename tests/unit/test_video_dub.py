@@ -319,6 +319,20 @@ async def test_every_segment_starts_where_it_was_heard(graph: Graph) -> None:
     assert [length_s for _, length_s in placed] == pytest.approx([n * 1.25 for n in natural])
 
 
+async def test_what_is_too_long_for_its_time_is_told(graph: Graph) -> None:
+    """Twenty characters in a second, three seconds of film."""
+    times = ((0.0, 0.5, 8), (0.5, 1.0, 20), (1.2, 2.4, 24), (2.4, 2.9, 20))
+    graph.transcription.segments = [
+        Segment(id=i, start=start, end=end, text="x" * characters)
+        for i, (start, end, characters) in enumerate(times)
+    ]
+    dubbed = await graph.dub()
+    assert dubbed.warnings == (
+        "segment 3: too long for its time even when spoken faster; "
+        "heard over what follows or cut at the end",
+    )
+
+
 async def test_what_holds_no_words_is_not_said(graph: Graph) -> None:
     """Music is written down as notes by models that hear, and voices refuse to say them."""
     texts = ["the quick brown", "\u266a", "...", "\u4f60\u597d"]
