@@ -1,6 +1,5 @@
 """Sound by MusicGen (J. Copet et al., Simple and controllable music generation, 2023)."""
 
-import threading
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import transformers
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_sound import JoinedSound, Push, Stop, check_kind, sound_stream
 from deployments.audio.musicgen_windows import Codes, Stopped, Windows
+from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import check_complete, device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -21,8 +21,6 @@ from serve_app.core.message import Progress
 from serve_app.core.options import MusicgenOptions
 from serve_app.core.sound import GenerateSound, SoundEvent
 from serve_app.core.streams import closing
-
-SEEDS = 2**63
 
 
 class MusicgenSound:
@@ -44,8 +42,6 @@ class MusicgenSound:
             self._tokenizer, self._model = _opened(directory, options, model, self._device)
             self.windows = Windows.of(self._model)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="musicgen")
-        # The random numbers of torch are the process's own: whoever seeds them works alone.
-        self._lock = threading.Lock()
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -59,7 +55,7 @@ class MusicgenSound:
     async def generate_sound(self, request: GenerateSound) -> AsyncGenerator[SoundEvent]:
         """See SoundModel. Progress in frames of the codec, fifty a second in MusicGen's own."""
         check_kind(request, self._options)
-        making = SoundMaking(self._model, self.windows, self._options, self._lock)
+        making = SoundMaking(self._model, self.windows, self._options)
 
         def work(target: Path, push: Push, stop: Stop) -> None:
             inputs = self._tokenizer(request.prompt, return_tensors="pt").to(self._device)
@@ -74,13 +70,10 @@ class MusicgenSound:
 class SoundMaking:
     """One sound in the engine's thread."""
 
-    def __init__(
-        self, model: Any, windows: Windows, options: MusicgenOptions, lock: threading.Lock
-    ) -> None:
+    def __init__(self, model: Any, windows: Windows, options: MusicgenOptions) -> None:
         self._model = model
         self._windows = windows
         self._options = options
-        self._lock = lock
 
     def run(
         self,
@@ -106,7 +99,7 @@ class SoundMaking:
                     codes = Codes(windows, given, tell, stop)
                     known = 0 if given is None else given.shape[1]
                     count = min(windows.longest, known + total - done)
-                    seed = (request.seed + number) % SEEDS
+                    seed = request.seed + number
                     sound = self._window(inputs, given, count, codes, seed)
                     joined.add(sound[:, max(0, known * windows.hop - windows.fade) :])
                     given = codes.frames()[:, -windows.kept :]
@@ -130,8 +123,7 @@ class SoundMaking:
             settings["guidance_scale"] = self._options.guidance_scale
         if given is not None:
             settings["decoder_input_ids"] = given.to(device)
-        with self._lock, torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, device):
             made = self._model.generate(
                 **inputs, **settings, stopping_criteria=transformers.StoppingCriteriaList([codes])
             )

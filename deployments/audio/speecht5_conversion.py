@@ -18,6 +18,7 @@ from deployments.audio.speaker_embedding import SpeakerEmbedder, float_samples
 from deployments.audio.speech_cuts import Piece, pieces_at_pauses
 from deployments.audio.transformers_speech_parts import Interruption, Stopped, as_samples, placed
 from deployments.audio.voice_character import heard_character
+from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -147,8 +148,7 @@ class SpeechT5Conversion:
         samples = torch.nn.functional.pad(samples, (0, max(0, SHORTEST_PIECE - samples.shape[1])))
         device = self._model.device
         # The decoder drops out at random even now; the same request is to give the same sound.
-        with self._lock, torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(0)
+        with self._lock, seeded(0, device):
             self._interruption.stop = stop
             try:
                 waveform = self._model.generate_speech(

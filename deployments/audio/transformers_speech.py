@@ -19,6 +19,7 @@ from deployments.audio.transformers_speech_parts import Imitator, Samples, Speak
 from deployments.audio.transformers_speech_pocket import PocketSpeaker, recorded
 from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.audio.transformers_speech_vits import VitsSpeaker
+from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -34,7 +35,6 @@ from serve_app.core.speech import (
 from serve_app.core.streams import closing
 from serve_app.core.threads import in_thread
 
-SEEDS = 2**63
 Say = Callable[[Any, Stop], Iterator[Samples]]
 """The sound of a sentence, in the voice that is meant."""
 
@@ -66,7 +66,7 @@ class TransformersSpeech:
         self._presets = PresetVoices(self._speaker.presets, default=options.voice)
         own = () if self._speaker.language is None else (self._speaker.language,)
         self._languages = OwnLanguages(model.id, model.languages or own)
-        # The random numbers of torch are the process's own: whoever seeds them works alone.
+        # The speaker can be interrupted for one sentence at a time.
         self._lock = threading.Lock()
 
     async def start(self) -> None:
@@ -139,13 +139,9 @@ class TransformersSpeech:
         for k, sentence in enumerate(sentences):
             if stop():
                 return
-            with self._lock, torch.random.fork_rng(self._devices()):
-                torch.manual_seed((seed + k) % SEEDS)
+            with self._lock, seeded(seed + k, self._device):
                 said = list(say(sentence, stop))
             yield from said
-
-    def _devices(self) -> list[torch.device]:
-        return [self._device] if self._device.type == "cuda" else []
 
 
 def _speaker(

@@ -36,9 +36,10 @@ def _build(directory: Path) -> None:
     import torch
     from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
+    from deployments.torch_seeding import seeded
+
     # Of this call alone: other engines of the process draw from the global generator.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    with seeded(SEED, torch.device("cpu")):
         tokenizer = _tokenizer()
         unet = _unet()
         pipeline: Any = StableDiffusionPipeline(
