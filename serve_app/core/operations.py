@@ -1,6 +1,7 @@
 """Every operation, its name and its result, and both as JSON for what must outlive a process."""
 
 import json
+import math
 from typing import Any
 
 from serve_app.core.captioning import DescribeImage, ImageDescription
@@ -150,8 +151,19 @@ def read_result(name: str, content: dict[str, Any]) -> Result:
 
 
 def to_json(message: Message) -> dict[str, Any]:
-    """A message as JSON; bytes are base64."""
-    return message.model_dump(mode="json")
+    """A message as JSON; bytes are base64, and numbers that JSON has not are strings: Postgres
+    refuses them, and pydantic reads both.
+    """
+    content: dict[str, Any] = _with_finite_numbers(message.model_dump(mode="json"))
+    return content
+
+
+def _with_finite_numbers(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _with_finite_numbers(item) for key, item in value.items()}
+    return [_with_finite_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def blobs_of(value: object) -> list[Blob]:

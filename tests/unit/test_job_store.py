@@ -1,6 +1,7 @@
 """The table of jobs: in order within the room there is, and one outcome whoever comes at once."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from serve_app.core.errors import AppError, Conflict, NotFound, QueueFull
 from serve_app.core.jobs import Job, JobProgress, StageState, Submission, failure_of
 from serve_app.core.media import Blob
 from serve_app.core.operations import SpokenSound
+from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.speech import Speak
 from serve_app.core.transcription import Transcribe
 from serve_app.database.__main__ import main
@@ -290,3 +292,13 @@ async def test_cancel_finish_and_delete_at_once_have_one_outcome(
     finally:
         for replica in replicas:
             replica.database.close()
+
+
+async def test_numbers_that_json_has_not_are_kept(store: JobStore) -> None:
+    await add(store, 0, operation=Rerank(model="m", query="q", documents=("a", "b")))
+    result = Relevance(scores=(math.nan, -math.inf), prompt_tokens=1)
+    await store.finish("job-0", "first", "succeeded", account=DONE, result=result)
+    kept = (await store.get("job-0")).result
+    assert isinstance(kept, Relevance)
+    assert math.isnan(kept.scores[0])
+    assert kept.scores[1] == -math.inf
