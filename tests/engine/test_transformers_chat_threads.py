@@ -13,8 +13,16 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaForCau
 
 from deployments.text.generation.batching import twin_of
 from serve_app.core.chat import Sampling
-from serve_app.core.errors import BackendUnavailable
-from tests.engine.tiny_chat import POSITIONS, Direct, ask, engine_of, read, save_chat
+from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded
+from tests.engine.tiny_chat import (
+    POSITIONS,
+    Direct,
+    ask,
+    continuing,
+    engine_of,
+    read,
+    save_chat,
+)
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 LOOPED = GREEDY.model_copy(update={"seed": 7})
@@ -197,3 +205,45 @@ async def test_a_closed_engine_answers_nobody_and_hangs_nobody(
     with pytest.raises(BackendUnavailable, match="unloaded") as caught:
         await read(engine.chat(ask(sampling=sampling)))
     assert caught.value.retry_after_s
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+async def test_a_stream_that_is_closed_has_stopped_its_thread(checkpoint: Path, kind: str) -> None:
+    passes = Passes()
+    engine = engine_of(checkpoint)
+    sampling = LOOPED.model_copy(update={"max_tokens": 200})
+    with before_each(LlamaForCausalLM, passes):
+        stream = (
+            engine.chat(ask(sampling=sampling))
+            if kind == "chat"
+            else engine.complete(continuing("hi", sampling=sampling, best_of=None))
+        )
+        await anext(stream)
+        await stream.aclose()
+        count = passes.count
+        time.sleep(0.1)
+        assert passes.count == count
+    await engine.close()
+
+
+async def test_reading_a_long_prompt_leaves_the_loop_to_others(checkpoint: Path) -> None:
+    engine = engine_of(checkpoint)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    for refused in (
+        read(engine.chat(ask("word " * 200_000))),
+        read(engine.complete(continuing("word " * 200_000, sampling=LOOPED))),
+    ):
+        before = turns
+        with pytest.raises(ContextLengthExceeded):
+            await refused
+        assert turns > before + 20
+    beside.cancel()
+    await engine.close()

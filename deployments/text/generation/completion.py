@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from deployments.text.generation.answer import AnswerParser
@@ -25,7 +26,7 @@ async def completion_events(
 ) -> AsyncGenerator[ChatEvent]:
     """Every prompt after the other; all are checked before the first is begun."""
     generator.check_bias(request.sampling)
-    prompts = [_ids(generator, request, i) for i in range(len(request.prompts))]
+    prompts = [await _ids(generator, request, i) for i in range(len(request.prompts))]
     decodings = [_decoding(generator, request, prompt) for prompt in prompts]
     total = Usage(prompt_tokens=0, completion_tokens=0)
     for number, decoding in enumerate(decodings):
@@ -36,11 +37,12 @@ async def completion_events(
         events = generator.events(decoding, _plain, first=first)
         if decoding.choices > request.sampling.n:
             events = _best(events, first, request.sampling)
-        async for event in events:
-            if isinstance(event, Usage):
-                total = _sum(total, event)
-            else:
-                yield event
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Usage):
+                    total = _sum(total, event)
+                else:
+                    yield event
     yield total
 
 
@@ -49,11 +51,11 @@ def _plain(index: int) -> AnswerParser:
     return AnswerParser(index).as_text()
 
 
-def _ids(generator: "TextGenerator", request: Complete, number: int) -> list[int]:
+async def _ids(generator: "TextGenerator", request: Complete, number: int) -> list[int]:
     prompt = request.prompts[number]
     if isinstance(prompt, str):
         text = _with_suffix(generator, prompt, request.suffix)
-        ids = generator.checkpoint.encode(text, has_specials=request.suffix is not None)
+        ids = await generator.encoded(text, has_specials=request.suffix is not None)
         return ids or sorted(generator.checkpoint.eos_ids)[:1] or [0]
     if request.suffix is not None:
         raise InvalidRequest("suffix: needs the prompt as text", param="suffix")
@@ -116,11 +118,12 @@ async def _best(
     """The `n` choices with the highest mean log probability, renumbered, best first."""
     candidates: dict[int, list[ChatDelta]] = {}
     usage: Usage | None = None
-    async for event in events:
-        if isinstance(event, Usage):
-            usage = event
-        else:
-            candidates.setdefault(event.index, []).append(event)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Usage):
+                usage = event
+            else:
+                candidates.setdefault(event.index, []).append(event)
     ranked = sorted(candidates.values(), key=_mean_logprob, reverse=True)
     for place, deltas in enumerate(ranked[: wanted.n]):
         for delta in deltas:

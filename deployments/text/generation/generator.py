@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from deployments.text.generation.answer import THINK_END, AnswerParser
@@ -24,6 +26,8 @@ from serve_app.core.options import TransformersOptions
 from serve_app.core.threads import in_thread
 
 PARALLEL_LOOPS = 2
+LONG_TEXT = 20_000
+"""Characters; reading a million takes half a second, for which the event loop must not wait."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,15 @@ class TextGenerator:
         """See ChatModel."""
         refuse_unseen(request, sees=self._vision is not None)
         plan = await self._plan(request)
-        async for event in self.events(plan.decoding, plan.parser):
-            yield event
+        async with aclosing(self.events(plan.decoding, plan.parser)) as events:
+            async for event in events:
+                yield event
 
     async def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        async for event in completion_events(self, request):
-            yield event
+        async with aclosing(completion_events(self, request)) as events:
+            async for event in events:
+                yield event
 
     async def events(
         self, decoding: Decoding, parser: Callable[[int], AnswerParser], *, first: int = 0
@@ -105,6 +111,11 @@ class TextGenerator:
             reasoning_tokens=reasoning or None,
             fingerprint=self.checkpoint.fingerprint,
         )
+
+    async def encoded(self, text: str, *, has_specials: bool) -> list[int]:
+        """See Checkpoint."""
+        encode = partial(self.checkpoint.encode, text, has_specials=has_specials)
+        return encode() if len(text) < LONG_TEXT else await asyncio.to_thread(encode)
 
     def limit(self, prompt: list[int], sampling: Sampling, *, param: str) -> int:
         """How many tokens may come. ContextLengthExceeded when the prompt leaves room for none."""
@@ -207,7 +218,7 @@ class TextGenerator:
         has_images = any(p.type == "image" for m in request.messages for p in m.content)
         if self._vision is not None and has_images:
             return await self._vision.read(request, text)
-        return self.checkpoint.encode(text, has_specials=True), None
+        return await self.encoded(text, has_specials=True), None
 
     def _forced(self, request: Chat, tools: tuple[Tool, ...]) -> Constraint | None:
         """A constraint to one call, when the request wants a call in any case."""
