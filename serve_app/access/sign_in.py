@@ -16,6 +16,7 @@ from serve_app.access.web_sessions import Opened, open_session
 from serve_app.core.errors import InvalidRequest, RateLimited, Unauthenticated
 from serve_app.database.connection import Database
 from serve_app.database.schema import LoginFailureRow, UserRow
+from serve_app.database.turns import take_turn
 
 MOST_FAILURES = 5
 WINDOW_S = 15 * 60.0
@@ -83,6 +84,8 @@ class SignIn:
         await self._database.write(work)
 
     def _reserve(self, session: Session, subjects: list[str]) -> list[int]:
+        for subject in sorted(subjects):
+            take_turn(session, f"sign-in:{subject}")
         now = self._clock()
         session.execute(delete(LoginFailureRow).where(LoginFailureRow.at <= now - WINDOW_S))
         for subject in subjects:

@@ -6,12 +6,12 @@ from sqlalchemy.orm import Session
 from serve_app.core.errors import Conflict
 from serve_app.core.jobs import Submission
 from serve_app.database.schema import JobRow
+from serve_app.database.turns import take_turn
 
 
 def line_up(session: Session, queue: str) -> None:
-    """One process at a time decides who of a queue starts. SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"jobs:{queue}"))))
+    """One process at a time decides who of a queue starts."""
+    take_turn(session, f"jobs:{queue}")
 
 
 def load(session: Session, queue: str) -> tuple[int, int]:

@@ -185,3 +185,19 @@ async def test_signing_in_and_users(database: Database) -> None:
     with pytest.raises(RateLimited):
         await sign_in.sign_in("eve", "correct horse", address="192.0.2.1")
     await known.finish()
+
+
+async def test_many_sign_ins_on_many_replicas_at_once_are_no_way_round(
+    url: str, database: Database
+) -> None:
+    prepare_access(database, {"ADMIN_PASSWORD": "correct horse"}, passwords=CHEAP)
+    replicas = [Database(url) for _ in range(4)]
+    tries = [
+        SignIn(replicas[number % 4], CHEAP).sign_in("admin", "wrong", address=f"192.0.2.{number}")
+        for number in range(40)
+    ]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, Unauthenticated) for result in results) == 5
+    assert sum(isinstance(result, RateLimited) for result in results) == 35
+    for replica in replicas:
+        replica.close()

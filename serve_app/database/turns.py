@@ -1,0 +1,12 @@
+"""Transactions that must come one after the other: what each reads decides what it writes."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+
+def take_turn(session: Session, name: str) -> None:
+    """Wait for all transactions that took a turn of this name; SQLite has one writer anyway. Of
+    several names the order must be the same everywhere.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
