@@ -3,7 +3,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 
+from deployments.text.generation.decode import DecodeLoop
 from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.chat import Sampling
@@ -195,3 +198,18 @@ async def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_sa
     with pytest.raises(ContextLengthExceeded) as caught:
         await anext(stream)
     assert caught.value.param == "prompt"
+
+
+def test_the_likelihoods_of_a_long_prompt_are_never_held_at_once(checkpoint: Path) -> None:
+    model = LlamaForCausalLM.from_pretrained(checkpoint).eval()
+    prompt = [5 + 7 * place % 90 for place in range(POSITIONS - 1)]
+    with torch.no_grad():
+        whole = torch.log_softmax(model(torch.tensor([prompt])).logits[0], -1)
+    rows: list[int] = []
+    model.register_forward_hook(lambda *told: rows.append(told[-1].logits.shape[1]))
+    first, *others = DecodeLoop(model).prompt_logprobs(prompt, 2)
+    assert (first.token, first.logprob) == (prompt[0], None)
+    assert [step.token for step in others] == prompt[1:]
+    expected = [float(whole[place, token]) for place, token in enumerate(prompt[1:])]
+    assert [step.logprob for step in others] == pytest.approx(expected, abs=1e-4)
+    assert max(rows) <= 256 < len(prompt)

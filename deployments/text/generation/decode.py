@@ -12,6 +12,9 @@ from deployments.text.generation.constraint import Constraint
 from deployments.text.generation.sampling import Row, choose, penalized, rows_for
 from serve_app.core.chat import Sampling
 
+STRETCH = 256
+"""Tokens of a prompt whose probabilities are held at once."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -81,13 +84,18 @@ class DecodeLoop:
 
     @torch.inference_mode()
     def prompt_logprobs(self, prompt: list[int], count: int) -> list[Step]:
-        """The log probability of every prompt token but the first, which has none."""
-        ids = torch.tensor([prompt], device=self._device)
-        logits = self._model(input_ids=ids, use_cache=False).logits[0].float()
-        logprobs = torch.log_softmax(logits, dim=-1)
+        """The log probability of every prompt token but the first, which has none. A stretch at a
+        time, because the numbers for a whole long prompt take gigabytes.
+        """
         steps = [Step(0, prompt[0])]
-        for position, token in enumerate(prompt[1:]):
-            steps.append(_with_logprobs(0, token, logprobs[position], count))
+        cache: Any = None
+        for start in range(0, len(prompt), STRETCH):
+            ids = torch.tensor([prompt[start : start + STRETCH]], device=self._device)
+            output = self._model(input_ids=ids, past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            logprobs = torch.log_softmax(output.logits[0].float(), dim=-1)
+            for position, token in enumerate(prompt[start + 1 : start + 1 + STRETCH]):
+                steps.append(_with_logprobs(0, token, logprobs[position], count))
         return steps
 
     def _prefill(self, what: Decoding) -> tuple[torch.Tensor, Any]:
