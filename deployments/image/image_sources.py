@@ -15,6 +15,8 @@ from serve_app.core.images import ImageToImage, Size
 SIDE_PX = range(16, 4097)
 """Of pictures that are drawn at their own size."""
 
+NOTHING = "mask: nothing is selected, so nothing is drawn over"
+
 Pair = tuple[int, int]
 
 
@@ -81,6 +83,8 @@ def source_of(
         drawn = decoded_picture(mask, param="mask", max_pixels=request.max_pixels)
         selected = selection(drawn).resize(plain.size, Image.Resampling.BILINEAR)
         warnings += drawn.warnings
+        if selected.getextrema()[1] == 0:
+            warnings += (NOTHING,)
     if request.size is None and not request.is_sized_by_model:
         return _at_own_size(plain, selected, rule.step_px), warnings
     size = rule.rounded(request.size) if request.size else rule.with_proportions(plain.size)

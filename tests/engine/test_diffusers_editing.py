@@ -105,6 +105,17 @@ async def test_what_the_mask_leaves_out_is_left_bit_by_bit(
     assert box[2] <= size[0] // 2
 
 
+async def test_a_mask_that_selects_nothing_is_told(
+    engine: DiffusersImages, blobs: FsspecBlobStore
+) -> None:
+    source = gradient((32, 24))
+    image, mask = await stored(blobs, source), await stored(blobs, Image.new("L", (32, 24)))
+    result = await drawn(engine, redrawing(image, mask=mask))
+    assert [warning for warning in result.warnings if warning.startswith("mask: ")]
+    kept = await picture(engine, blobs, redrawing(image, mask=mask))
+    assert ImageChops.difference(kept, source).getbbox() is None
+
+
 async def test_less_strength_leaves_more_and_none_leaves_all(
     sd: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:

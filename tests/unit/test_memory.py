@@ -55,6 +55,7 @@ async def main():
 asyncio.run(main())
 """
 LOOK = """
+import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +71,9 @@ with ThreadPoolExecutor(1) as thread:
     for _ in range(3):
         assert thread.submit(look, Path(sys.argv[1]), "image").result().preview
 assert resident_mb() < before + 60, (before, resident_mb())
+decoded_mb = 4 * 6000 * 6000 / 1e6
+peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+assert peak_mb < before + 1.6 * decoded_mb, (before, peak_mb)
 """
 HOLD = """
 import sys
