@@ -21,6 +21,7 @@ from serve_app.core.images import (
     TextToImage,
 )
 from serve_app.core.message import Progress
+from serve_app.core.streams import once
 
 STEPS = 4
 SIZE = Size(width=512, height=512)
@@ -81,7 +82,7 @@ class FakeImages(FakeEngine):
 
     async def _written(self, request: Drawing, seed: int, size: Size, source: Any) -> Image:
         data, made = await asyncio.to_thread(_file, request, seed, size, source)
-        blob = await self.blobs.write(_once(data), mime=IMAGE_MIME[request.format])
+        blob = await self.blobs.write(once(data), mime=IMAGE_MIME[request.format])
         return Image(image=blob, seed=seed, size=made)
 
 
@@ -129,7 +130,3 @@ def _check(request: Drawing) -> None:
             raise UnsupportedCapability(
                 f"{name}: model {request.model!r} takes none; leave it out", param=name
             )
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

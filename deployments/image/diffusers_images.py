@@ -33,6 +33,7 @@ from serve_app.core.media import Blob, BlobStore
 from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
 from serve_app.core.options import DiffusersOptions
+from serve_app.core.streams import once
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Album:
         )
         write = partial(encoded, drawn.image, request.format, compression=request.compression)
         data = await asyncio.to_thread(write, parameters=parameters)
-        blob = await self._blobs.write(_once(data), mime=IMAGE_MIME[request.format])
+        blob = await self._blobs.write(once(data), mime=IMAGE_MIME[request.format])
         self._images[drawn.index] = Image(image=blob, seed=seed, size=size)
         self._are_known = self._are_known and drawn.was_known
         self._warnings += drawn.warnings
@@ -243,7 +244,3 @@ def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fitti
         references.append(flattened(picture))
         warnings += picture.warnings
     return Fittings(tuple(loras), tuple(references), tuple(warnings))
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

@@ -1,6 +1,6 @@
 """Reference pictures out of pictures and films: faces cut out, or whole frames."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from deployments.video.video_decoding import probed
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import ExtractedPictures, ExtractPictures
 from serve_app.core.media import BlobStore
-from serve_app.core.streams import closing
+from serve_app.core.streams import closing, once
 from serve_app.core.threads import in_thread
 
 LONG_EDGE_PX = 1024
@@ -47,7 +47,7 @@ async def extracted(request: ExtractPictures, find: Find, blobs: BlobStore) -> E
         made = []
         async with closing(work):
             async for data in work:
-                made.append(await blobs.write(_once(data), mime="image/png"))
+                made.append(await blobs.write(once(data), mime="image/png"))
     return ExtractedPictures(pictures=tuple(made))
 
 
@@ -150,7 +150,3 @@ def _sharpness(image: Image.Image) -> float:
     grey = image.convert("L")
     grey.thumbnail((SHARPNESS_PX, SHARPNESS_PX))
     return float(ImageStat.Stat(grey.filter(ImageFilter.FIND_EDGES)).var[0])
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

@@ -24,7 +24,7 @@ from serve_app.core.segmentation import (
     Segments,
     prompts_of,
 )
-from serve_app.core.streams import closing
+from serve_app.core.streams import closing, once
 from serve_app.core.threads import in_thread
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45")
@@ -86,7 +86,7 @@ async def stored_segments(
                     case Progress():
                         yield item
                     case Drawn():
-                        blob = await blobs.write(_once(item.data), mime="image/png")
+                        blob = await blobs.write(once(item.data), mime="image/png")
                         segments.append(_segment(blob, item))
                     case Ending():
                         ending = item
@@ -179,7 +179,3 @@ def _segment(blob: Blob, drawn: Drawn) -> Segment:
         area=mask.image.histogram()[255],
         label=mask.label,
     )
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

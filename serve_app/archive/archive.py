@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InternalError, NotFound
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Archive as ArchiveDefaults
+from serve_app.core.streams import once
 from serve_app.database.connection import Database
 from serve_app.database.schema import ArchiveRow, SettingRow
 from serve_app.database.text import storable, storable_json
@@ -93,7 +94,7 @@ class Archive:
             seen = await self._looked(look, entry.blob, entry.type)
         preview = None
         if seen.preview is not None:
-            preview = await self._blobs.write(_once(seen.preview), mime="image/webp")
+            preview = await self._blobs.write(once(seen.preview), mime="image/webp")
         await self._database.write(partial(_illustrated, filename=filename, preview=preview))
 
     async def illustrate_all(self) -> int:
@@ -253,7 +254,3 @@ def _filtered(query: ArchiveQuery) -> Select[Row]:
 
 def _unknown(filename: str) -> NotFound:
     return NotFound(f"no archived file is named {filename[:100]!r}", param="filename")
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

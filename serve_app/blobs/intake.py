@@ -15,6 +15,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
+from serve_app.core.streams import once
 from serve_app.database.text import is_storable
 
 OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
@@ -131,7 +132,7 @@ class MediaIntake:
             raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
         if header.lower().rstrip().endswith(";base64"):
             return await self._base64(unquote(payload) if "%" in payload else payload, param)
-        return await self._store.write(_once(unquote_to_bytes(payload)))
+        return await self._store.write(once(unquote_to_bytes(payload)))
 
     async def _base64(self, value: str, param: str) -> Blob:
         limit = self._limits.base64_bytes
@@ -185,10 +186,6 @@ def _below(value: str, roots: tuple[Path, ...]) -> Path | None:
         return None
     inside = any(path.is_relative_to(root.resolve()) for root in roots)
     return path if inside and path.is_file() else None
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data
 
 
 async def _decoded(value: str) -> AsyncGenerator[bytes]:

@@ -31,6 +31,11 @@ async def started(items: AsyncIterator[T]) -> AsyncGenerator[T]:
     return chained()
 
 
+async def once(item: T) -> AsyncGenerator[T]:
+    """A stream of one item."""
+    yield item
+
+
 async def close(items: AsyncIterator[object]) -> None:
     """Close an async generator; other iterators have nothing to close."""
     if isinstance(items, AsyncGenerator):

@@ -1,6 +1,6 @@
 """The one result of an operation, whatever its engine streams on the way."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
@@ -10,7 +10,7 @@ from serve_app.core.message import Message, Progress
 from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenSound
 from serve_app.core.operations import operation_name as name_of
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken
-from serve_app.core.streams import closing, gathered
+from serve_app.core.streams import closing, gathered, once
 from serve_app.core.wav import sized
 
 
@@ -59,9 +59,5 @@ async def _spoken(
                 end = event
     if end is None:
         raise UpstreamError(f"model {operation.model!r} stopped before the end of the text")
-    audio = await blobs.write(_once(sized(bytes(data))), mime=AUDIO_MIME[operation.format])
+    audio = await blobs.write(once(sized(bytes(data))), mime=AUDIO_MIME[operation.format])
     return SpokenSound(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

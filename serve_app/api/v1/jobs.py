@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
+from serve_app.api.archive_entries import seen_by
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.job_events import job_events
@@ -18,11 +19,6 @@ from serve_app.jobs.reader import JobQuery
 
 router = APIRouter(tags=["jobs"], responses=ERRORS)
 FILTER = 200
-
-
-def seen_by(principal: Principal) -> str | None:
-    """Whose jobs a caller sees: their own; an admin everybody's."""
-    return None if "admin" in principal.scopes else principal.owner
 
 
 @router.get("/v1/jobs")

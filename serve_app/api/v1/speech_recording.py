@@ -9,7 +9,7 @@ from serve_app.core.errors import AppError
 from serve_app.core.media import Blob
 from serve_app.core.operations import operation_name
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
-from serve_app.core.streams import closing
+from serve_app.core.streams import closing, once
 from serve_app.core.wav import sized
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class SpeechRecording:
         """Store and enter the encoded sound."""
         operation = self._operation
         mime = AUDIO_MIME[operation.format]
-        blob = await self._context.blobs.write(_once(data), mime=mime)
+        blob = await self._context.blobs.write(once(data), mime=mime)
         origin = Origin(
             owner=self._owner,
             operation=operation_name(operation),
@@ -68,7 +68,3 @@ class SpeechRecording:
                 await self.keep(sized(bytes(self._data)))
         except AppError as error:
             logger.warning("a spoken text is missing in the archive: %s", error.message)
-
-
-async def _once(data: bytes) -> AsyncGenerator[bytes]:
-    yield data

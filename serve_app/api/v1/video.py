@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
 from serve_app.api.v1.video_body import VideoBody
 from serve_app.api.v1.video_request import to_produce
 from serve_app.api.v1.wire import ERRORS
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.video_generation import ProduceVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -20,15 +20,7 @@ async def video_generations(
     body: VideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Make up to four films of a prompt, pictures or a film; film i is made from the seed + i."""
-    _check_configured(context)
+    check_configured(context, ProduceVideo.pipeline)
     operation = await to_produce(body, context)
     output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
     return await called(body, operation, request, context, principal, output)
-
-
-def _check_configured(context: Context) -> None:
-    name = ProduceVideo.pipeline
-    if all(pipeline.name != name for pipeline in context.config.pipelines):
-        raise BackendUnavailable(
-            f"the pipeline {name!r} is not configured; add it to 'pipelines'", provider=name
-        )
