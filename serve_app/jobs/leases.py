@@ -1,13 +1,15 @@
 """Which processes run jobs, and which of them have died.
 
-A process on the same host is dead when the kernel says so; one elsewhere when it has not renewed
-its lease for `LEASE_S`.
+A process on the same host is dead when the kernel says so; one elsewhere when its lease was looked
+at for `LEASE_S` without having been renewed. That is counted by the clock of who looks, because
+clocks of machines differ, and anew after a pause in which nobody could look or renew.
 """
 
 import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, select
@@ -17,17 +19,36 @@ from serve_app.database.connection import Database
 from serve_app.database.schema import ExecutorRow
 
 LEASE_S = 20.0
+LONGEST_PAUSE_S = 10.0
+"""Between two looks; executors renew twice as often."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """An executor's last renewal by its own clock, and since when ours has seen it."""
+
+    seen_at: float
+    since: float
 
 
 class Leases:
     """The table of executors, seen by one of them."""
 
     def __init__(
-        self, database: Database, executor: str, *, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        executor: str,
+        *,
+        host: str | None = None,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._host = socket.gethostname()
+        self._ticks = ticks
+        self._host = host or socket.gethostname()
+        self._known: dict[str, Lease] = {}
+        self._looked_at = ticks()
         self.executor = executor
 
     async def renew(self) -> None:
@@ -43,13 +64,18 @@ class Leases:
         await self._database.write(work)
 
     async def dead(self) -> tuple[str, ...]:
-        """The executors that will not finish what they began."""
+        """The executors that will not finish what they began. To be asked again and again."""
 
-        def work(session: Session) -> tuple[str, ...]:
-            rows = session.scalars(select(ExecutorRow).where(ExecutorRow.id != self.executor))
-            return tuple(row.id for row in rows if self._is_dead(row))
+        def work(session: Session) -> list[ExecutorRow]:
+            others = select(ExecutorRow).where(ExecutorRow.id != self.executor)
+            return list(session.scalars(others))
 
-        return await self._database.read(work)
+        rows = await self._database.read(work)
+        now = self._ticks()
+        known = self._known if now - self._looked_at < LONGEST_PAUSE_S else {}
+        self._looked_at = now
+        self._known = {row.id: _lease(row, known.get(row.id), now) for row in rows}
+        return tuple(row.id for row in rows if self._is_dead(row, now))
 
     async def forget(self, executor: str) -> None:
         """Remove an executor whose jobs have been released."""
@@ -59,10 +85,14 @@ class Leases:
 
         await self._database.write(work)
 
-    def _is_dead(self, row: ExecutorRow) -> bool:
+    def _is_dead(self, row: ExecutorRow, now: float) -> bool:
         if row.host == self._host:
             return not is_alive(row.process)
-        return row.seen_at < self._clock() - LEASE_S
+        return now - self._known[row.id].since >= LEASE_S
+
+
+def _lease(row: ExecutorRow, known: Lease | None, now: float) -> Lease:
+    return known if known and known.seen_at == row.seen_at else Lease(row.seen_at, now)
 
 
 def process_name(pid: int | None = None) -> str:
