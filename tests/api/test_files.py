@@ -214,3 +214,11 @@ async def test_files_need_a_token_unless_they_are_public(make_context: MakeConte
     async with client_of(context) as client:
         assert (await client.get(f"/v1/files/{NAME}")).status_code == 404
         assert (await client.post("/v1/files/upload", content=PNG)).status_code == 401
+
+
+async def test_two_files_are_not_one_upload(client: httpx.AsyncClient) -> None:
+    for names in (("file", "file"), ("file", "media")):
+        files = [(name, ("a.png", PNG)) for name in names]
+        answer = await client.post("/v1/files/upload", files=files)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "file"

@@ -142,6 +142,8 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
             blobs = [blob for blobs in form.files.values() for blob in blobs]
             if not blobs:
                 raise InvalidRequest("the form has no file; send it as 'file'", param="file")
+            if len(blobs) > 1:
+                raise InvalidRequest(f"file: {len(blobs)} files were sent; send one", param="file")
             return blobs[0]
         case "application/json":
             body = await read_json_object(request)
