@@ -41,21 +41,19 @@ class Database:
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """What `work` returns, committed. It may run several times; only one run stays."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, partial(self.write_now, work))
+        return await self._in_thread(partial(self._transaction, work, is_writing=True))
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """What `work` returns. On SQLite it waits for no writer."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, partial(self.read_now, work))
+        return await self._in_thread(partial(self._transaction, work, is_writing=False))
 
     def write_now(self, work: Callable[[Session], T]) -> T:
         """`write` in the caller's thread. Blocks."""
-        return self._repeated(partial(self._transaction, work, is_writing=True))
+        return self._repeated(partial(self._transaction, work, is_writing=True), time.monotonic())
 
     def read_now(self, work: Callable[[Session], T]) -> T:
         """`read` in the caller's thread. Blocks."""
-        return self._repeated(partial(self._transaction, work, is_writing=False))
+        return self._repeated(partial(self._transaction, work, is_writing=False), time.monotonic())
 
     def close(self) -> None:
         """Give the connections back; nothing is tried again any more. May be called twice."""
@@ -72,8 +70,12 @@ class Database:
         ):
             return work(session)
 
-    def _repeated(self, transaction: Callable[[], T]) -> T:
-        begun = time.monotonic()
+    async def _in_thread(self, transaction: Callable[[], T]) -> T:
+        """Waiting for a thread is part of the patience, or those in line would add theirs up."""
+        work = partial(self._repeated, transaction, time.monotonic())
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _repeated(self, transaction: Callable[[], T], begun: float) -> T:
         while True:
             try:
                 return transaction()

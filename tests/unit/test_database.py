@@ -1,7 +1,9 @@
 """Transactions that are repeated, and schemas that are brought up to date or refused."""
 
+import asyncio
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from serve_app.core.errors import Unavailable
-from serve_app.database.connection import Database, with_driver
+from serve_app.database.connection import THREADS, Database, with_driver
 from serve_app.database.migrate import SchemaTooNew, migrate
 from serve_app.database.schema import SettingRow, Table
 
@@ -111,3 +114,22 @@ def test_a_database_locked_for_good_is_a_clean_failure(file: Path) -> None:
 @pytest.mark.parametrize("url", ["postgres://u:p@h/d", "postgresql://u:p@h/d"])
 def test_a_postgres_url_needs_no_driver_name(url: str) -> None:
     assert with_driver(url) == "postgresql+psycopg://u:p@h/d"
+
+
+async def test_those_in_line_do_not_add_their_patience_up(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}", patience_s=0.6)
+    tries: Counter[int] = Counter()
+
+    async def read(number: int) -> None:
+        def work(session: Session) -> None:
+            tries[number] += 1
+            raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
+
+        with pytest.raises(Unavailable):
+            await database.read(work)
+
+    await asyncio.gather(*(read(number) for number in range(3 * THREADS)))
+    assert all(tries[number] > 1 for number in range(THREADS))
+    # Once each, give or take: their patience was over before it was their turn.
+    assert sum(tries[number] for number in range(THREADS, 3 * THREADS)) < 3 * THREADS
+    database.close()
