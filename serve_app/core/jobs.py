@@ -24,7 +24,7 @@ from serve_app.core.errors import (
     UpstreamError,
 )
 from serve_app.core.message import Message
-from serve_app.core.operations import Operation, Result
+from serve_app.core.operations import Operation, Result, Unreadable
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
@@ -132,7 +132,7 @@ class Job(Message):
     id: str
     number: int
     operation_name: str
-    operation: Operation
+    operation: Operation | Unreadable
     output: dict[str, Any]
     owner: str
     ref_id: str | None

@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+from pydantic import ValidationError
+
 from serve_app.core.captioning import DescribeImage, ImageDescription
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.depth import DepthMap, EstimateDepth
@@ -135,19 +137,25 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
 _NAMES = {operation: name for name, (operation, _) in OPERATIONS.items()}
 
 
+class Unreadable(Message):
+    """What another version of the server has written and this one cannot read."""
+
+
 def operation_name(operation: Operation) -> str:
     """The public name."""
     return _NAMES[type(operation)]
 
 
-def read_operation(name: str, content: dict[str, Any]) -> Operation:
+def read_operation(name: str, content: dict[str, Any]) -> Operation | Unreadable:
     """The operation that `to_json` wrote."""
-    return OPERATIONS[name][0].model_validate_json(_text(content))
+    operation: Operation | Unreadable = _read(name, 0, content)
+    return operation
 
 
-def read_result(name: str, content: dict[str, Any]) -> Result:
+def read_result(name: str, content: dict[str, Any]) -> Result | Unreadable:
     """The result that `to_json` wrote."""
-    return OPERATIONS[name][1].model_validate_json(_text(content))
+    result: Result | Unreadable = _read(name, 1, content)
+    return result
 
 
 def to_json(message: Message) -> dict[str, Any]:
@@ -179,6 +187,11 @@ def blobs_of(value: object) -> list[Blob]:
     return []
 
 
-def _text(content: dict[str, Any]) -> str:
-    # Only in JSON does pydantic read lists as tuples and base64 as bytes under strict types.
-    return json.dumps(content)
+def _read(name: str, position: int, content: dict[str, Any]) -> Any:
+    if name not in OPERATIONS:
+        return Unreadable()
+    try:
+        # Only in JSON does pydantic read lists as tuples and base64 as bytes under strict types.
+        return OPERATIONS[name][position].model_validate_json(json.dumps(content))
+    except ValidationError:
+        return Unreadable()

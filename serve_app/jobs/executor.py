@@ -17,7 +17,7 @@ from serve_app.core.errors import (
     Unavailable,
 )
 from serve_app.core.jobs import Job, Submission, failure_of
-from serve_app.core.operations import Operation, Result
+from serve_app.core.operations import Operation, Result, Unreadable
 from serve_app.core.stages import Stage
 from serve_app.core.threads import to_its_end
 from serve_app.jobs.leases import Leases
@@ -32,7 +32,9 @@ T = TypeVar("T")
 LOOK_S = 0.5
 """How often an executor looks at the table for what others have changed."""
 
-
+UNREADABLE_JOB = (
+    "the job was accepted by another version of this server, which this one cannot read; ask anew"
+)
 Perform = Callable[[Operation, Stage], Awaitable[Result]]
 """Does an operation; the stage records the steps it has and is told its progress."""
 Record = Callable[[Job, Result], Awaitable[dict[str, str]]]
@@ -128,11 +130,14 @@ class JobExecutor:
             job = await _kept(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
             return
+        if isinstance(job.operation, Unreadable):
+            await _kept(lambda: self._give_up(job))
+            return
         tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), known=job.stages)
         run = self._runs[job_id] = Run(tracker)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
-            await self._finish(job, run)
+            await self._finish(job, job.operation, run)
         finally:
             writing.cancel()
             del self._runs[job_id]
@@ -184,14 +189,25 @@ class JobExecutor:
         assert self._steps is not None, "use() comes first"
         return self._steps
 
-    async def _finish(self, job: Job, run: Run) -> None:
+    async def _give_up(self, job: Job) -> None:
+        """A job that another version of the server has accepted."""
+        warnings = tuple(warning.text for warning in job.warnings)
+        await self._store.finish(
+            job.id,
+            self._leases.executor,
+            "failed",
+            account=Account(job.progress, job.stages, warnings),
+            failure=failure_of(InternalError(UNREADABLE_JOB)),
+        )
+
+    async def _finish(self, job: Job, operation: Operation, run: Run) -> None:
         """Do the job and record its end, whatever it is; only the end of this process is none."""
         result: Result | None = None
         files: dict[str, str] = {}
         error: AppError | None = None
         try:
             stage = JobStage(self._started, run, attempts=self._stage_attempts)
-            result = await self._do(job.operation, stage)
+            result = await self._do(operation, stage)
             run.tracker.warn(getattr(result, "warnings", ()))
             files = await self._record(job, result)
         except AppError as failure:

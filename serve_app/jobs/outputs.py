@@ -12,7 +12,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.media import Facts, MediaResult
-from serve_app.core.operations import Operation, Result, blobs_of, to_json
+from serve_app.core.operations import Operation, Result, Unreadable, blobs_of, to_json
 from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.database.connection import Database
 
@@ -63,6 +63,7 @@ class OutputArchive:
 
 
 def _origin(job: Job, facts: Facts) -> Origin:
+    assert not isinstance(job.operation, Unreadable), "it was done"
     return Origin(
         owner=job.owner,
         operation=job.operation_name,

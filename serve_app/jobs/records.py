@@ -15,8 +15,19 @@ from serve_app.core.jobs import (
     StageState,
     Submission,
 )
-from serve_app.core.operations import operation_name, read_operation, read_result, to_json
+from serve_app.core.operations import (
+    Unreadable,
+    operation_name,
+    read_operation,
+    read_result,
+    to_json,
+)
 from serve_app.database.schema import JobRow
+
+UNREADABLE_RESULT = (
+    "the result was written by another version of this server, which this one cannot read; "
+    "its files are in the archive"
+)
 
 
 def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
@@ -55,6 +66,11 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
 
 def to_job(session: Session, row: JobRow) -> Job:
     """The job as it is in this transaction."""
+    result = None if row.result is None else read_result(row.operation, row.result)
+    warnings = [JobWarning.model_validate(warning) for warning in row.warnings]
+    if isinstance(result, Unreadable):
+        result = None
+        warnings.append(JobWarning(text=UNREADABLE_RESULT, revision=row.revision))
     return Job(
         id=row.id,
         number=row.number,
@@ -73,8 +89,8 @@ def to_job(session: Session, row: JobRow) -> Job:
         position=_position(session, row) if row.status == "queued" else None,
         progress=JobProgress.model_validate(row.progress),
         stages=tuple(StageState.model_validate(stage) for stage in row.stages),
-        warnings=tuple(JobWarning.model_validate(warning) for warning in row.warnings),
-        result=None if row.result is None else read_result(row.operation, row.result),
+        warnings=tuple(warnings),
+        result=result,
         files=row.files,
         failure=None if row.error is None else Failure.model_validate(row.error),
         callback_url=row.callback_url,

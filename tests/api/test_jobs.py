@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from serve_app.database.schema import JobRow
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
 URL = "/v1/audio/speech"
@@ -470,3 +472,25 @@ async def test_pages_show_every_job_once_while_texts_are_written(
         for text in texts:
             text.cancel()
         await asyncio.gather(*texts, return_exceptions=True)
+
+
+async def test_jobs_of_another_version_are_listed_all_the_same(make_context: MakeContext) -> None:
+    context = make_context()
+    async with client_of(context) as client:
+        names = [(await begin(client, text))["id"] for text in ("one", "two")]
+        for name in names:
+            await ended(client, name)
+
+        def rename_fields(session: Any) -> None:
+            row = session.scalar(select(JobRow).where(JobRow.id == names[0]))
+            row.request = row.request | {"tempo": 1}
+            row.result = row.result | {"loudness": 1}
+
+        await context.database.write(rename_fields)
+        listing = (await client.get("/v1/jobs")).json()["data"]
+        assert {job["id"] for job in listing} == {*names}
+        job = await job_of(client, names[0])
+        assert (job["status"], job["result"]) == ("succeeded", None)
+        assert any("another version" in warning for warning in job["warnings"])
+        archived = (await client.get("/v1/archive")).json()["files"]
+        assert names[0] in {file["job_id"] for file in archived}

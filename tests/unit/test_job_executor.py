@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import select
 
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, ModelNotReady, Unavailable
 from serve_app.core.jobs import Job, Submission
@@ -13,6 +14,7 @@ from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.stages import Stage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
+from serve_app.database.schema import JobRow
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
@@ -198,3 +200,26 @@ async def test_a_job_whose_caller_leaves_while_it_is_added_is_cancelled(database
         while not (await store.jobs(JobQuery(status="cancelled")))[1]:
             await executor.look_after()
             assert (await store.jobs(JobQuery(status="succeeded")))[1] == 0
+
+
+async def test_what_another_version_accepted_fails_and_holds_nobody_up(database: Database) -> None:
+    """As after an update, or a step back."""
+    store = JobStore(database, "")
+    await store.add(submission(), queue="rerank", capacity=0, max_pending=10, executor="other")
+    await store.add(submission("2"), queue="rerank", capacity=0, max_pending=10, executor="other")
+
+    def rename_a_field(session: Any) -> None:
+        row = session.scalar(select(JobRow).where(JobRow.id == "job-1"))
+        row.request = {"model": "m", "question": "q"}
+
+    await database.write(rename_a_field)
+    executor = executor_of(store, done)
+    async with asyncio.timeout(10):
+        while not (await store.get("2")).is_final:
+            await executor.look_after()
+            await asyncio.sleep(0.01)
+    refused, kept = await store.get("job-1"), await store.get("2")
+    assert refused.status == "failed"
+    assert refused.failure is not None
+    assert "another version" in refused.failure.message
+    assert (kept.status, kept.result) == ("succeeded", DONE)
