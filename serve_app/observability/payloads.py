@@ -89,10 +89,11 @@ def sweep(directory: Path, *, most_bytes: int, most_age_s: float, now: float | N
     Blocks.
     """
     now = time.time() if now is None else now
-    found = sorted(((_age_of(folder), folder) for folder in _captures(directory)), reverse=True)
+    measured = ((_measured(folder), folder) for folder in _captures(directory))
+    found = sorted(((seen, folder) for seen, folder in measured if seen is not None), reverse=True)
     removed, total = 0, 0
-    for changed_at, folder in found:
-        total += sum(file.stat().st_size for file in _files(folder))
+    for (changed_at, size), folder in found:
+        total += size
         if now - changed_at > most_age_s or total > most_bytes:
             removed += _remove(folder)
     return removed
@@ -103,18 +104,26 @@ def _captures(directory: Path) -> Iterator[Path]:
     if not directory.is_dir():
         return
     for folder in directory.iterdir():
-        if folder.is_dir() and not folder.is_symlink():
-            names = {entry.name for entry in folder.iterdir()}
-            if names <= set(FILES):
-                yield folder
+        if folder.is_dir() and not folder.is_symlink() and _has_only_files_of_ours(folder):
+            yield folder
 
 
-def _files(folder: Path) -> list[Path]:
-    return [folder / name for name in FILES if (folder / name).is_file()]
+def _has_only_files_of_ours(folder: Path) -> bool:
+    try:
+        return {entry.name for entry in folder.iterdir()} <= set(FILES)
+    except FileNotFoundError:
+        # Another replica was faster.
+        return False
 
 
-def _age_of(folder: Path) -> float:
-    return max((file.stat().st_mtime for file in _files(folder)), default=folder.stat().st_mtime)
+def _measured(folder: Path) -> tuple[float, int] | None:
+    """When a capture last changed, and its bytes; None where another replica was faster."""
+    try:
+        files = [file.stat() for file in folder.iterdir()]
+        changed_at = max((file.st_mtime for file in files), default=folder.stat().st_mtime)
+    except FileNotFoundError:
+        return None
+    return changed_at, sum(file.st_size for file in files)
 
 
 def _remove(folder: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,20 @@ def captured(directory: Path, name: str, *, size: int, age_s: float) -> Path:
     for file in (directory / name).iterdir():
         os.utime(file, (BEGIN - age_s, BEGIN - age_s))
     return directory / name
+
+
+def test_captures_may_be_removed_by_several_at_once(tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"{number}").mkdir()
+        for name in ("meta.json", "request.bin", "response.bin"):
+            (tmp_path / f"{number}" / name).touch()
+    with ThreadPoolExecutor(4) as replicas:
+        cleared = [replicas.submit(clear, tmp_path) for _ in range(2)]
+        swept = [
+            replicas.submit(sweep, tmp_path, most_bytes=0, most_age_s=0, now=2e9) for _ in range(2)
+        ]
+    assert all(each.result() <= 400 for each in (*cleared, *swept))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_takes_the_old_and_then_the_oldest(tmp_path: Path) -> None:
