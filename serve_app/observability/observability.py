@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -68,8 +68,12 @@ class Observability:
         return self._writer.dropped
 
     def start(self) -> None:
-        """Sweep captures from now on, whether or not anything is written."""
+        """Sweep captures from now on, whether or not anything is written, and take over what was
+        switched on another replica before this one began.
+        """
         self._writer.start()
+        if self._shared is not None:
+            self._telling = asyncio.get_running_loop().create_task(self._take_over(self._shared))
 
     def close(self) -> None:
         """Write what is left. Blocks; may be called twice."""
@@ -138,8 +142,19 @@ class Observability:
             except (Unavailable, SQLAlchemyError) as error:
                 logger.warning("the counts of this replica could not be shared: %s", error)
                 return
-            for key in self.switches:
-                self.switches[key] = thrown.get(key, self.switches[key])
+            self._switch(thrown)
+
+    async def _take_over(self, shared: SharedCounts) -> None:
+        try:
+            self._switch(await shared.switches())
+        except (Unavailable, SQLAlchemyError) as error:
+            logger.warning("what was switched elsewhere is not known yet: %s", error)
+        if not self._is_told:
+            await self._tell(shared)
+
+    def _switch(self, thrown: Mapping[str, bool]) -> None:
+        for key in self.switches:
+            self.switches[key] = thrown.get(key, self.switches[key])
 
     def _sweep(self) -> None:
         settings = self.settings

@@ -522,3 +522,19 @@ async def test_a_disk_that_is_full_harms_no_request(
         context.observability.close()
         assert (await client.post(CHAT, json=HELLO)).status_code == 200
     assert os.path.isfile(blocked)
+
+
+async def test_a_replica_that_begins_takes_over_what_was_switched(
+    make_observed: MakeObserved, tmp_path: Path
+) -> None:
+    context = make_observed({"OBS_PAYLOAD": "1"}, is_shared=True)
+    await context.observability.throw("payload", False)
+    later = Observability(
+        from_environment({"OBS_PAYLOAD": "1"}, tmp_path), shared=SharedCounts(context.database)
+    )
+    assert later.switches["payload"]
+    later.start()
+    async with asyncio.timeout(10):
+        while later.switches["payload"]:
+            await asyncio.sleep(0.01)
+    later.close()
