@@ -33,6 +33,7 @@ from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
 from serve_app.remote_jobs import RemoteJobs
+from serve_app.temporary_files import use_own_temporary_folder
 
 
 @serve.ingress()
@@ -47,6 +48,7 @@ class Ingress:
     ) -> None:
         log_to_stderr()
         collect_rarely()
+        use_own_temporary_folder()
         correct_request_ids()
         keep_peers(os.environ)
         blobs = FsspecBlobStore(config.storage.blobs_location)

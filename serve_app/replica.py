@@ -27,6 +27,7 @@ from serve_app.engine_pool import EnginePool, Loader
 from serve_app.garbage import collect_rarely
 from serve_app.logs import log_to_stderr
 from serve_app.model_routing import announcer
+from serve_app.temporary_files import use_own_temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Replica:
     ) -> None:
         log_to_stderr()
         collect_rarely()
+        use_own_temporary_folder()
         self._pool = EnginePool(
             family.models or (Model(id=family.name),),
             make_loader(family),

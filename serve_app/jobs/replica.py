@@ -29,6 +29,7 @@ from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
 from serve_app.live_models import Handles, live_models
 from serve_app.logs import log_to_stderr
+from serve_app.temporary_files import use_own_temporary_folder
 
 RENEW_S = 5.0
 CALLBACKS_S = 0.5
@@ -47,6 +48,7 @@ class JobsReplica:
     ) -> None:
         log_to_stderr()
         collect_rarely()
+        use_own_temporary_folder()
         self.blobs = FsspecBlobStore(config.storage.blobs_location)
         self.database = Database(config.storage.database_location)
         self.store = JobStore(self.database, self.blobs.url)

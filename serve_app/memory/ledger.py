@@ -6,13 +6,13 @@ that loads models shares one small database; what a dead process held is forgott
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from serve_app.core.message import Message
 from serve_app.memory.processes import is_running, started_at
+from serve_app.temporary_files import machine_folder
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS holdings (
@@ -153,5 +153,4 @@ class MemoryLedger:
 
 def machine_ledger() -> MemoryLedger:
     """The part of this process in the ledger that all servers of a user on a machine share."""
-    directory = Path(tempfile.gettempdir()) / f"polyphony-{os.getuid()}"
-    return MemoryLedger(directory / "memory.sqlite")
+    return MemoryLedger(machine_folder() / "memory.sqlite")
