@@ -85,10 +85,11 @@ JOBS = "jobs"
 class Model(Section):
     """One model of a family. `source` is a hub id or a local path; engines whose model is built in
     need none. `capabilities` adds fine names to those of the family's task. `languages` are
-    lower-case codes, for transcription, speech and, of what it translates to, translation. `supports_streaming` is false for transcription
-    models whose segments come all at the end. `created` is a unix second; by default the
-    second in which this server first saw the model. `memory_mb` is what it takes once loaded, where
-    1.2 times the size of its weights is a bad guess.
+    lower-case codes, for transcription, speech and, of what it translates to, translation.
+    `supports_streaming` is false for transcription models whose segments come all at the end.
+    `created` is a unix second; by default the second in which this server first saw the model.
+    `memory_mb` is what it takes once loaded, where 1.2 times the size of its weights is a bad
+    guess.
     """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\s?#%]+$")
