@@ -11,8 +11,8 @@ from serve_app.core.translation import TranslationFacts
 
 # ISO 639-3's name for the usual one of a group that has a shorter code of its own, as NLLB has it.
 _GROUPS = """
-als sq|arb ar|ayr ay|cmn zh|fuv ff|gaz om|khk mn|lvs lv|nb no|ns nso|pbt ps|pes fa|plt mg|quy qu|uzn uz
-ydd yi|zsm ms
+als sq|arb ar|ayr ay|cmn zh|fuv ff|gaz om|khk mn|lvs lv|nb no|ns nso|pbt ps|pes fa|plt mg|quy qu
+uzn uz|ydd yi|zsm ms
 """
 _GROUP = dict(entry.split() for entry in _GROUPS.strip().replace("\n", "|").split("|"))
 _SCRIPTS = {
