@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from deployments.video.tone_mapping import is_high_range, standard_range
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
@@ -56,11 +57,14 @@ BT709 = Colours()
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels."""
+    """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels.
+    `reformatter` is the film's, which is prepared once, so that one thread has to do it all.
+    """
 
     at_s: float
     frame: Any
     aspect: Fraction | None
+    reformatter: VideoReformatter
 
     @property
     def is_plain(self) -> bool:
@@ -84,7 +88,7 @@ class Shown:
 
     def pixels(self) -> Pixels:
         """As in Frame."""
-        return _pixels(self.frame, self.aspect)
+        return _pixels(self.frame, self.aspect, self.reformatter)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def probed(path: Path, *, param: str) -> Film:
         first = next(iter(container.decode(stream)), None)
         if first is None:
             raise _undecodable(param)
-        shown = Shown(0.0, first, stream.sample_aspect_ratio)
+        shown = Shown(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
         width, height = _upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
         duration_s = _duration_s(container, stream)
@@ -144,9 +148,10 @@ def film_frames(path: Path, *, param: str) -> Generator[Frame]:
 def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
     """The frames as `film_frames`, as the decoder gives them."""
     with _opened(path, param) as (container, stream):
-        reading = _Reading(container, stream)
+        reading, reformatter = _Reading(container, stream), VideoReformatter()
         for frame in reading.frames():
-            yield Shown(reading.shown_s(frame), frame, stream.sample_aspect_ratio)
+            at_s, aspect = reading.shown_s(frame), stream.sample_aspect_ratio
+            yield Shown(at_s, frame, aspect, reformatter)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)
@@ -259,12 +264,13 @@ class _Reading:
         )
 
 
-def _pixels(frame: Any, aspect: Fraction | None) -> Pixels:
+def _pixels(frame: Any, aspect: Fraction | None, reformatter: VideoReformatter) -> Pixels:
     width, height = _square_size(frame, aspect)
     if is_high_range(frame):
         pixels = standard_range(frame, width, height)
     else:
-        pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+        plain: Any = reformatter.reformat(frame, width, height, "rgb24")
+        pixels = plain.to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, k=_quarter_turns(frame)))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from deployments.video.sound_track import SoundTrack
 from deployments.video.video_decoding import BT709, UNSAID, Colours
@@ -65,15 +66,20 @@ def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality =
     return picture
 
 
-def studio_frame(pixels: Pixels, colours: Colours = BT709) -> Any:
-    """RGB as a frame in yuv420p; sides are made even as in VideoWriter."""
+def studio_frame(
+    pixels: Pixels, colours: Colours = BT709, *, reformatter: VideoReformatter | None = None
+) -> Any:
+    """RGB as a frame in yuv420p; sides are made even as in VideoWriter. One `reformatter` for all
+    frames of a film spares its preparation.
+    """
     height, width = pixels.shape[:2]
     if height % 2 or width % 2:
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     # Decoders take the matrix of old television where none is said.
     matrix = colours.matrix if colours.matrix not in (UNSAID, SMPTE170M) else BT601
-    return frame.reformat(format="yuv420p", dst_colorspace=matrix)
+    reformatter = reformatter or VideoReformatter()
+    return reformatter.reformat(frame, format="yuv420p", dst_colorspace=matrix)
 
 
 class VideoWriter:
@@ -106,6 +112,7 @@ class VideoWriter:
         self._is_timed = is_timed
         self._colours = colours
         self._keeps_sound = keeps_sound
+        self._reformatter = VideoReformatter()
         self.num_frames = 0
         self.duration_s = 0.0
         self._last_ticks = -1
@@ -136,7 +143,8 @@ class VideoWriter:
         height, width = pixels.shape[:2]
         if (width, height) != (self._given.width, self._given.height):
             raise InternalError(f"a frame of {width}x{height} does not fit into this film")
-        self.write_frame(studio_frame(pixels, self._colours), at_s=at_s)
+        frame = studio_frame(pixels, self._colours, reformatter=self._reformatter)
+        self.write_frame(frame, at_s=at_s)
 
     def write_frame(self, frame: Any, *, at_s: float | None = None) -> None:
         """As `write`, for a frame in yuv420p of the film's own size and colours, which is taken."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from deployments.image.image_tiles import Enlarged
@@ -51,11 +51,15 @@ class FrameScaler(Protocol):
 
 
 class ResampledFrames:
-    """Frames resized by libswscale, in the planes that they were decoded to where that is right."""
+    """One film's frames resized by libswscale, in the planes that they were decoded to where that
+    is right.
+    """
 
     def __init__(self, kind: Interpolation, *warnings: str) -> None:
         self._kind = kind
         self._warnings = warnings
+        # Prepared once: the tables of a filter take longer to make than a small frame to resize.
+        self._reformatter = VideoReformatter()
 
     def __call__(
         self,
@@ -67,11 +71,14 @@ class ResampledFrames:
         """See FrameScaler."""
         width, height = film.size.width * factor, film.size.height * factor
         if shown.is_plain and width % 2 == height % 2 == 0:
-            frame = shown.frame.reformat(width, height, "yuv420p", interpolation=self._kind)
+            frame = self._resized(shown.frame, width, height, "yuv420p")
             return Scaled(frame=frame, warnings=self._warnings)
         plain: Any = av.VideoFrame.from_ndarray(shown.pixels(), format="rgb24")
-        resized = plain.reformat(width, height, interpolation=self._kind)
+        resized = self._resized(plain, width, height, "rgb24")
         return Scaled(pixels=resized.to_ndarray(), warnings=self._warnings)
+
+    def _resized(self, frame: Any, width: int, height: int, format: str) -> Any:
+        return self._reformatter.reformat(frame, width, height, format, interpolation=self._kind)
 
 
 class EnlargedFrames:
