@@ -24,6 +24,7 @@ from deployments.audio.speech_windows import Samples, Window, speech_windows
 from deployments.transformers_checkpoint import check_complete, device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import TransformersDiarizationOptions
@@ -34,6 +35,8 @@ WINDOW_S = 30.0
 HEARD = 2 * SPEECH_RATE
 """Samples from which a voice is told; less speech is repeated until it is as long."""
 BATCH = 16
+MOST_PIECES = 10_000
+"""Every piece is compared with every other, which takes 8 bytes a pair at least twice."""
 FRAME = SPEECH_RATE // FRAMES_PER_S
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -92,6 +95,7 @@ class TransformersDiarization:
                 return
         regions = speech_regions(np.concatenate(levels))
         lengths = piece_lengths(regions)
+        check_count(lengths)
         vectors: list[Vectors] = []
         for window, pieces in _pieces_of(_windows(path), piece_edges(regions, lengths)):
             for start in range(0, len(pieces), BATCH):
@@ -114,6 +118,16 @@ class TransformersDiarization:
         found = self._voices(inputs["input_values"].to(self._device)).embeddings
         normal = torch.nn.functional.normalize(found.float(), dim=-1)
         return np.asarray(normal.cpu().numpy(), dtype=np.float32)
+
+
+def check_count(lengths: Labels) -> None:
+    """PayloadTooLarge for more pieces, whose lengths are in frames, than can be compared."""
+    if len(lengths) > MOST_PIECES:
+        raise PayloadTooLarge(
+            f"file: {lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many to tell "
+            "speakers apart; send the recording in parts",
+            param="file",
+        )
 
 
 def piece_edges(regions: list[tuple[int, int]], lengths: Labels) -> list[tuple[int, int]]:

@@ -172,8 +172,8 @@ class FsspecBlobStore:
         target = self._path(blob)
         if self._exists(target) and self._is_refreshed(target):
             return blob
-        self._filesystem.makedirs(self._filesystem._parent(target), exist_ok=True)
         if self._is_local:
+            _make_folder(Path(target).parent)
             os.replace(spool.path, target)
             _sync_folder(Path(target).parent)
         else:
@@ -252,6 +252,14 @@ def _close(file: IO[bytes]) -> None:
 
 def _remove_folder(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -92,6 +92,7 @@ async def test_download(stored: httpx.AsyncClient) -> None:
         ("bytes=0-1,4-5", 200, PNG, None),
         ("lines=0-1", 200, PNG, None),
         ("bytes=a-b", 200, PNG, None),
+        ("bytes=5-2", 200, PNG, None),
         ("bytes=", 200, PNG, None),
         ("bytes=-", 200, PNG, None),
         ("bytes=9" + "9" * 400 + "-", 200, PNG, None),

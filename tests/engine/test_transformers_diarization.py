@@ -9,14 +9,16 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector, WavLMModel
 
 from deployments.audio.transformers_diarization import (
+    MOST_PIECES,
     TransformersDiarization,
     Vectors,
+    check_count,
     piece_edges,
 )
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.diarization import Diarization, Diarize
-from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.options import TransformersDiarizationOptions
 from tests.conversation import Conversation, conversation, rightly_named
@@ -183,3 +185,10 @@ def test_a_checkpoint_of_another_kind_is_refused(blobs: FsspecBlobStore, tmp_pat
         loaded(tmp_path / "empty", blobs, TransformersDiarization)
     with pytest.raises(BackendUnavailable, match="'wavlm' has no source"):
         loaded(None, blobs, TransformersDiarization)
+
+
+def test_more_speech_than_can_be_compared_is_refused() -> None:
+    check_count(np.full(MOST_PIECES, 100))
+    with pytest.raises(PayloadTooLarge, match=r"^file: 5\.6 hours of speech") as caught:
+        check_count(np.full(MOST_PIECES + 1, 100))
+    assert caught.value.param == "file"

@@ -113,6 +113,8 @@ def requested_range(request: Request, blob: Blob, etag: str) -> tuple[int, int] 
         return None
     if len(first) > 18 or len(last) > 18 or not (first or last):
         return None
+    if first and last and int(last) < int(first):
+        return None
     if not first:
         return max(0, blob.size - int(last)), blob.size
     end = min(int(last) + 1, blob.size) if last else blob.size
