@@ -1,6 +1,5 @@
 """What every upscaler does around its model: decoding, limits, transparency, the file."""
 
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -8,14 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from deployments.file_making import made_file
 from deployments.image.image_decoding import check_pixels, decoded_picture
 from deployments.image.image_encoding import saved_png
 from deployments.image.image_tiles import LANCZOS, Enlarged
 from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
 from serve_app.core.upscaling import UpscaledImage, UpscaleEvent, UpscaleImage
 
 Enlarge = Callable[[Image.Image, int], Iterator[Progress | Enlarged]]
@@ -41,22 +39,18 @@ class PictureUpscaling:
         self._blobs = blobs
         self._executor = executor
 
-    async def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
+    def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """See Upscaler."""
-        made: Made | None = None
-        with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
-            target = Path(folder) / "upscaled.png"
-            async with self._blobs.local_file(request.image) as source:
-                work = in_thread(lambda _: self._made(source, target, request), self._executor)
-                async with closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            made = item
-            assert made is not None
-            blob = await self._blobs.write_file(target, mime="image/png")
-        yield UpscaledImage(image=blob, size=made.size, engine=self._engine, warnings=made.warnings)
+        return made_file(
+            self._blobs,
+            [request.image],
+            lambda paths, target, _: self._made(paths[0], target, request),
+            mime="image/png",
+            result=lambda blob, made: UpscaledImage(
+                image=blob, size=made.size, engine=self._engine, warnings=made.warnings
+            ),
+            executor=self._executor,
+        )
 
     def _made(self, source: Path, target: Path, request: UpscaleImage) -> Iterator[Progress | Made]:
         scale, limit = request.scale, request.max_pixels

@@ -2,7 +2,6 @@
 and their kin; of pictures, and of the frames of films.
 """
 
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
+from deployments.file_making import made_file
 from deployments.image.image_decoding import decoded_picture
 from deployments.image.image_encoding import saved_png
 from deployments.image.padded_depth import without_padding
@@ -38,8 +38,7 @@ from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options import TransformersOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread, in_turn
+from serve_app.core.threads import in_turn
 
 DISTANCE_TYPES = frozenset({"zoedepth", "glpn", "depth_pro", "prompt_depth_anything", "tipsv2_dpt"})
 """Architectures whose processed output is a distance; DPT and Depth Anything have both kinds."""
@@ -94,24 +93,16 @@ class TransformersDepth:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._network = None
 
-    async def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
+    def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
         """See DepthEstimator."""
-        made: tuple[Size, tuple[str, ...]] | None = None
-        with tempfile.TemporaryDirectory(prefix="depth-") as folder:
-            target = Path(folder) / "depth.png"
-            async with self._blobs.local_file(request.image) as source:
-                work = in_thread(
-                    lambda stop: self._made(source, target, request, stop), self._thread
-                )
-                async with closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            made = item
-            assert made is not None
-            blob = await self._blobs.write_file(target, mime="image/png")
-        yield DepthMap(depth=blob, size=made[0], warnings=made[1])
+        return made_file(
+            self._blobs,
+            [request.image],
+            lambda paths, target, stop: self._made(paths[0], target, request, stop),
+            mime="image/png",
+            result=lambda blob, made: DepthMap(depth=blob, size=made[0], warnings=made[1]),
+            executor=self._thread,
+        )
 
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
         """See DepthEstimator."""

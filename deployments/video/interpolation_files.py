@@ -1,10 +1,9 @@
 """An interpolation from stored media to a stored film, whatever makes the frames between."""
 
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
+from deployments.file_making import made_file
 from deployments.video.film_interpolation import (
     InterpolatedFile,
     MotionFinder,
@@ -20,31 +19,19 @@ from serve_app.core.interpolation import (
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
 
 
-async def interpolation_events(
+def interpolation_events(
     request: InterpolateVideo, finder: MotionFinder, blobs: BlobStore, *, engine: str
 ) -> AsyncGenerator[InterpolationEvent]:
     """See Interpolator; `engine` is what the result is said to be made by."""
-    made: InterpolatedFile | None = None
-    with tempfile.TemporaryDirectory(prefix="interpolate-") as folder:
-        target = Path(folder) / "interpolated.mp4"
-        async with AsyncExitStack() as stack:
-            paths = [
-                await stack.enter_async_context(blobs.local_file(blob)) for blob in _given(request)
-            ]
-            work = in_thread(lambda stop: _written(request, paths, target, finder, stop))
-            async with closing(work):
-                async for item in work:
-                    if isinstance(item, Progress):
-                        yield item
-                    else:
-                        made = item
-        assert made is not None
-        blob = await blobs.write_file(target, mime="video/mp4")
-    yield InterpolatedVideo(video=blob, engine=engine, **made._asdict())
+    return made_file(
+        blobs,
+        _given(request),
+        lambda paths, target, stop: _written(request, paths, target, finder, stop),
+        mime="video/mp4",
+        result=lambda blob, made: InterpolatedVideo(video=blob, engine=engine, **made._asdict()),
+    )
 
 
 def _given(request: InterpolateVideo) -> list[Blob]:
@@ -63,7 +50,7 @@ def _given(request: InterpolateVideo) -> list[Blob]:
 
 def _written(
     request: InterpolateVideo,
-    paths: list[Path],
+    paths: Sequence[Path],
     target: Path,
     finder: MotionFinder,
     stop: Callable[[], bool],

@@ -3,7 +3,6 @@
 A film takes no more memory than a few of its frames and what the encoder looks ahead.
 """
 
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from deployments.file_making import made_file
 from deployments.video.running_ahead import ahead
 from deployments.video.steady_depth import SMALLEST_PX, Field, SteadyDepth
 from deployments.video.stereo_eyes import both_eyes
@@ -26,10 +26,8 @@ from deployments.video.video_scaling import (
 )
 from serve_app.core.depth import ConvertToStereo, DepthMethod, StereoEvent, StereoVideo
 from serve_app.core.images import Size
-from serve_app.core.media import BlobStore
+from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing as async_closing
-from serve_app.core.threads import in_thread
 
 Stop = Callable[[], bool]
 FrameDepth = Callable[[Image.Image, Stop], Field]
@@ -76,27 +74,22 @@ class StereoConversion:
         self._method = method
         self._blobs = blobs
 
-    async def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
+    def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
         """See DepthEstimator."""
-        made: StereoFile | None = None
-        with tempfile.TemporaryDirectory(prefix="stereo-") as folder:
-            target = Path(folder) / "stereo.mp4"
-            async with self._blobs.local_file(request.video) as source:
-                work = in_thread(
-                    lambda stop: stereoscopic(
-                        source, target, self._depth, stop, limit_s=request.max_duration_s
-                    )
-                )
-                async with async_closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            made = item
-            assert made is not None
-            blob = await self._blobs.write_file(target, mime="video/mp4")
-        facts = made._asdict() | {"warnings": (*self._method_warnings(request), *made.warnings)}
-        yield StereoVideo(video=blob, **facts)
+
+        def result(blob: Blob, made: StereoFile) -> StereoVideo:
+            warnings = (*self._method_warnings(request), *made.warnings)
+            return StereoVideo(video=blob, **made._asdict() | {"warnings": warnings})
+
+        return made_file(
+            self._blobs,
+            [request.video],
+            lambda paths, target, stop: stereoscopic(
+                paths[0], target, self._depth, stop, limit_s=request.max_duration_s
+            ),
+            mime="video/mp4",
+            result=result,
+        )
 
     def _method_warnings(self, request: ConvertToStereo) -> tuple[str, ...]:
         if request.method in (None, self._method):

@@ -3,7 +3,6 @@
 A film takes no more memory than a few of its frames and what the encoder looks ahead.
 """
 
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
@@ -15,6 +14,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
+from deployments.file_making import made_file
 from deployments.image.image_tiles import Enlarged
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import MAX_PIXELS, Film, Pixels, Shown, probed, shown_frames
@@ -23,8 +23,7 @@ from serve_app.core.errors import Cancelled, PayloadTooLarge
 from serve_app.core.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing as async_closing
-from serve_app.core.threads import in_thread, in_turn
+from serve_app.core.threads import in_turn
 from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
 
 Stop = Callable[[], bool]
@@ -119,22 +118,17 @@ class VideoScaling:
         self._engine = engine
         self._blobs = blobs
 
-    async def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
         """See Upscaler."""
-        made: ScaledFile | None = None
-        with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
-            target = Path(folder) / "upscaled.mp4"
-            async with self._blobs.local_file(request.video) as source:
-                work = in_thread(lambda stop: scaled(source, target, request, self._scale, stop))
-                async with async_closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            made = item
-            assert made is not None
-            blob = await self._blobs.write_file(target, mime="video/mp4")
-        yield UpscaledVideo(video=blob, engine=self._engine, **made._asdict())
+        return made_file(
+            self._blobs,
+            [request.video],
+            lambda paths, target, stop: scaled(paths[0], target, request, self._scale, stop),
+            mime="video/mp4",
+            result=lambda blob, made: UpscaledVideo(
+                video=blob, engine=self._engine, **made._asdict()
+            ),
+        )
 
 
 class ScaledFile(NamedTuple):
