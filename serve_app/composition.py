@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from serve_app.core.config import AppConfig
 from serve_app.core.image_to_video import AnimatePrompt
+from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.stages import Stage
 from serve_app.core.story import TellStory
 from serve_app.core.video_dub import DubVideo
@@ -27,13 +28,12 @@ def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models
         CatalogTranslation,
     )
 
-    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "video-dub")
     dubber = VideoDub(
         CatalogTranscription(models),
         CatalogTranslation(models),
         CatalogSpeech(models),
         CatalogStems(models),
-        models.media(pipeline.media),
+        _media(config, models, DubVideo.pipeline),
         FsspecBlobStore(config.storage.blobs_location),
         stage,
     )
@@ -61,12 +61,10 @@ def compose_video_subtitles(config: AppConfig, models: Models, stage: Stage) -> 
     from pipelines.video_subtitles import VideoSubtitles
     from serve_app.composed import CatalogTranscription, CatalogTranslation
 
-    name = SubtitleVideo.pipeline
-    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == name)
     subtitler = VideoSubtitles(
         CatalogTranscription(models),
         CatalogTranslation(models),
-        models.media(pipeline.media),
+        _media(config, models, SubtitleVideo.pipeline),
         stage,
     )
     return models.with_pipeline(SubtitleVideo, subtitler.subtitle_video)
@@ -78,17 +76,21 @@ def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.composed import CatalogChat, CatalogImages, CatalogSpeech, CatalogVideo
 
-    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == "story")
     teller = Story(
         CatalogChat(models),
         CatalogImages(models),
         CatalogVideo(models),
         CatalogSpeech(models),
-        models.media(pipeline.media),
+        _media(config, models, TellStory.pipeline),
         FsspecBlobStore(config.storage.blobs_location),
         stage,
     )
     return models.with_pipeline(TellStory, teller.tell_story)
+
+
+def _media(config: AppConfig, models: Models, name: str) -> MediaProcessor:
+    """What cuts and joins for the pipeline."""
+    return next(models.media(p.media) for p in config.pipelines if p.name == name)
 
 
 def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
@@ -96,7 +98,6 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
     from serve_app import composed
     from serve_app.blobs.store import FsspecBlobStore
 
-    pipeline = next(pipeline for pipeline in config.pipelines if pipeline.name == name)
     return FilmParts(
         images=composed.CatalogImages(models),
         video=composed.CatalogVideo(models),
@@ -108,7 +109,7 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
         translator=composed.CatalogTranslation(models),
         stems=composed.CatalogStems(models),
         sound=composed.CatalogSound(models),
-        media=models.media(pipeline.media),
+        media=_media(config, models, name),
         blobs=FsspecBlobStore(config.storage.blobs_location),
     )
 
