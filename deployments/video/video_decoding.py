@@ -14,7 +14,13 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from deployments.video.tone_mapping import is_high_range, standard_range
+from deployments.video.tone_mapping import is_high_range
+from deployments.video.upright_frames import (
+    quarter_turns,
+    square_size,
+    upright_pixels,
+    upright_size,
+)
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import Size
 
@@ -74,8 +80,8 @@ class Shown:
             frame.format.name.startswith("yuv4")
             and frame.color_range != FULL_RANGE
             and not is_high_range(frame)
-            and _quarter_turns(frame) == 0
-            and _square_size(frame, self.aspect)[0] == frame.width
+            and quarter_turns(frame) == 0
+            and square_size(frame, self.aspect)[0] == frame.width
         )
 
     @property
@@ -88,7 +94,7 @@ class Shown:
 
     def pixels(self) -> Pixels:
         """As in Frame."""
-        return _pixels(self.frame, self.aspect, self.reformatter)
+        return upright_pixels(self.frame, self.aspect, self.reformatter)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def probed(path: Path, *, param: str) -> Film:
         if first is None:
             raise _undecodable(param)
         shown = Shown(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
-        width, height = _upright_size(first, shown.aspect)
+        width, height = upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
         duration_s = _duration_s(container, stream)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
@@ -150,8 +156,7 @@ def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
     with _opened(path, param) as (container, stream):
         reading, reformatter = _Reading(container, stream), VideoReformatter()
         for frame in reading.frames():
-            at_s, aspect = reading.shown_s(frame), stream.sample_aspect_ratio
-            yield Shown(at_s, frame, aspect, reformatter)
+            yield Shown(reading.shown_s(frame), frame, stream.sample_aspect_ratio, reformatter)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)
@@ -262,33 +267,6 @@ class _Reading:
             f"{self._shown_s:.1f} s",
             param=param,
         )
-
-
-def _pixels(frame: Any, aspect: Fraction | None, reformatter: VideoReformatter) -> Pixels:
-    width, height = _square_size(frame, aspect)
-    if is_high_range(frame):
-        pixels = standard_range(frame, width, height)
-    else:
-        plain: Any = reformatter.reformat(frame, width, height, "rgb24")
-        pixels = plain.to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, k=_quarter_turns(frame)))
-
-
-def _square_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
-    """As stored, with the width that makes pixels square."""
-    if not aspect or aspect == 1 or not 0.1 < aspect < 10:
-        return frame.width, frame.height
-    return max(1, round(frame.width * float(aspect))), frame.height
-
-
-def _upright_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
-    width, height = _square_size(frame, aspect)
-    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
-
-
-def _quarter_turns(frame: Any) -> int:
-    """Counter-clockwise, as the display matrix of MP4 and QuickTime says."""
-    return int(round(frame.rotation / 90) % 4)
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:
