@@ -23,6 +23,18 @@ class Form:
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[Blob]] = field(default_factory=dict)
 
+    def said(self, *, free: Collection[str] = ()) -> dict[str, list[str]]:
+        """The text fields by their plain names, without those that say nothing: blank ones and,
+        because browsers' `FormData` makes it of null, `null`; in `free` text that is a word.
+        """
+        said: dict[str, list[str]] = {}
+        for name, texts in self.fields.items():
+            plain = name.removesuffix("[]")
+            nothing = ("",) if plain in free else ("", "null")
+            if given := [text for text in texts if text not in nothing]:
+                said.setdefault(plain, []).extend(given)
+        return said
+
 
 @dataclass
 class Part:

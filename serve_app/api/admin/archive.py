@@ -4,17 +4,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from serve_app.api.archive_entries import FiltersDep, entry_object, listing
 from serve_app.api.context import Context, ContextDep
+from serve_app.api.wire_object import WireObject
 from serve_app.archive.entries import ArchiveSettings
 from serve_app.core.settings import Retention
 
 router = APIRouter(tags=["admin"])
 
 
-class ArchiveSettingsBody(BaseModel):
+class ArchiveSettingsBody(WireObject):
     """What is absent stays as it is; `directory` is accepted and read-only."""
 
     enabled: bool | None = Field(default=None, strict=True)

@@ -3,17 +3,16 @@
 from typing import Annotated, Any
 
 from fastapi import Depends
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import NotFound
 
 MOST_DIGITS = 18
 
 
-class AdminBody(BaseModel):
+class AdminBody(WireObject):
     """A JSON body; fields that are not known are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 def _no_control_characters(text: str) -> str:

@@ -2,19 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from serve_app.api.v1.wire import Flag, JsonObject, Text
+from serve_app.api.wire_object import WireObject
 from serve_app.core.chat import TextFormat, Tool, ToolCall, ToolChoice
 from serve_app.core.errors import InvalidRequest
 
 MEDIA_CHARACTERS = 400_000_000
 
 
-class Piece(BaseModel):
+class Piece(WireObject):
     """A part of a body; unknown keys inside it are dropped."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True, protected_namespaces=())
 
 
 class ImageUrl(Piece):

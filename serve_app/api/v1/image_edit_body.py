@@ -119,12 +119,8 @@ async def read_image_body(request: Request, context: Context, kind: type[BodyT])
 def form_values(form: Form) -> dict[str, Any]:
     """Fields as a JSON body would have them, which they are in a form if they are no text."""
     values: dict[str, Any] = {}
-    for name, texts in form.fields.items():
-        plain = name.removesuffix("[]")
-        given = [text for text in texts if text]
-        if not given:
-            continue
-        values[plain] = given if plain in LISTS else _parsed(plain, given[-1])
+    for name, texts in form.said(free=("prompt", "negative_prompt")).items():
+        values[name] = texts if name in LISTS else _parsed(name, texts[-1])
     for name, blobs in form.files.items():
         stored = [f"sha256:{blob.sha256}" for blob in blobs]
         if name == "loras":

@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from serve_app.api.context import Context
 from serve_app.api.profile_objects import get_profiles
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import Number, Text
+from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.images import Lora
 from serve_app.core.media import Blob
@@ -25,10 +26,10 @@ Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 Name = Annotated[Text, Field(min_length=1, max_length=500)]
 
 
-class LoraBody(BaseModel):
+class LoraBody(WireObject):
     """Where a LoRA is, the first of these that is there; `name` is the caller's own word for it."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(extra="allow")
 
     id: Name | None = None
     file: Media | None = None
@@ -79,7 +80,7 @@ def with_uploaded(listed: Any, files: Sequence[str]) -> Any:
     left = [{"id": name} for name in files]
     filled = []
     for entry in listed:
-        is_open = isinstance(entry, dict) and not SOURCES & entry.keys()
+        is_open = isinstance(entry, dict) and all(entry.get(name) is None for name in SOURCES)
         filled.append(entry | left.pop(0) if is_open and left else entry)
     return [*filled, *left]
 

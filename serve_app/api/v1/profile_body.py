@@ -1,9 +1,9 @@
 """The bodies of the profile routes, and their way to stored files."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from serve_app.api.context import Context
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
@@ -29,25 +29,14 @@ Label = Annotated[Text, Field(max_length=200), AfterValidator(_storable)]
 LongText = Annotated[Text, Field(max_length=10_000), AfterValidator(_storable)]
 
 
-class NullableBody(Body):
-    """A body in which null means absent, and so the default."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class ImageBody(NullableBody):
+class ImageBody(Body):
     """A reference image."""
 
     label: Label | None = None
     data: Media
 
 
-class ProfileBody(NullableBody):
+class ProfileBody(Body):
     """POST /v1/characters and /v1/environments. The name is checked where it is used."""
 
     name: Text
@@ -55,7 +44,7 @@ class ProfileBody(NullableBody):
     images: list[ImageBody] = Field(min_length=1)
 
 
-class ProfilePatch(NullableBody):
+class ProfilePatch(Body):
     """PATCH: `remove_indices` count from 0 and are removed before `add_images` are added."""
 
     description: LongText | None = None
@@ -63,7 +52,7 @@ class ProfilePatch(NullableBody):
     remove_indices: list[Integer] = Field(default_factory=list)
 
 
-class GenerateBody(NullableBody):
+class GenerateBody(Body):
     """POST …/generate: reference images made by a model."""
 
     name: Text
@@ -76,7 +65,7 @@ class GenerateBody(NullableBody):
     height: Annotated[Integer, Field(ge=64, le=4096)] = 512
 
 
-class ExtractBody(NullableBody):
+class ExtractBody(Body):
     """POST …/extract: reference images found in media."""
 
     name: Text

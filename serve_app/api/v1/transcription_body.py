@@ -165,13 +165,9 @@ async def read_transcription(request: Request, context: Context) -> tuple[Transc
 
 def form_values(form: Form) -> dict[str, Any]:
     """Fields as a JSON body would have them: lists by name, with or without `[]`."""
-    values: dict[str, Any] = {}
-    for name, texts in form.fields.items():
-        plain = name.removesuffix("[]")
-        if plain == "file":
-            continue
-        values[plain] = texts if plain in LISTS else texts[-1]
-    return {name: value for name, value in values.items() if value != ""}
+    said = form.said(free=("prompt",))
+    said.pop("file", None)
+    return {name: texts if name in LISTS else texts[-1] for name, texts in said.items()}
 
 
 def validated(values: dict[str, Any]) -> TranscriptionBody:

@@ -11,8 +11,8 @@ from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
 from serve_app.api.v1.named_fields import named
-from serve_app.api.v1.profile_body import LongText, Media, NullableBody
-from serve_app.api.v1.wire import Integer, Text
+from serve_app.api.v1.profile_body import LongText, Media
+from serve_app.api.v1.wire import Body, Integer, Text
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import ExtractAudio, MediaProcessor
@@ -23,7 +23,7 @@ from serve_app.profiles.sounds import check_sound
 AUDIO_FIELDS = ("audio", "audio_sample")
 
 
-class VoiceBody(NullableBody):
+class VoiceBody(Body):
     """POST /v1/audio/voices without its sound. The name is checked where it is used."""
 
     name: Text
@@ -40,14 +40,14 @@ class VoiceBody(NullableBody):
         return ["consent"] if self.consent is not None else []
 
 
-class ClipBody(NullableBody):
+class ClipBody(Body):
     """One more recording of a voice."""
 
     audio: Media
     transcript: LongText = ""
 
 
-class VoicePatch(NullableBody):
+class VoicePatch(Body):
     """PATCH /v1/audio/voices/{name}: clips are removed before others are added."""
 
     description: LongText | None = None
@@ -57,7 +57,7 @@ class VoicePatch(NullableBody):
     remove_clips: list[Integer] = Field(default_factory=list)
 
 
-class VoiceExtractBody(NullableBody):
+class VoiceExtractBody(Body):
     """POST /v1/audio/voices/extract: a voice out of a recording or a film."""
 
     name: Text
@@ -83,7 +83,8 @@ async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blo
         form = await read_form(
             request, intake=context.intake, file_fields=AUDIO_FIELDS, kind="audio"
         )
-        values: dict[str, Any] = {name: texts[-1] for name, texts in form.fields.items()}
+        said = form.said(free=("transcript", "ref_text", "description", "speaker_description"))
+        values: dict[str, Any] = {name: texts[-1] for name, texts in said.items()}
         uploads = [blob for field in AUDIO_FIELDS for blob in form.files.get(field, ())]
     elif kind in ("application/json", ""):
         values, uploads = await read_json_object(request), []

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
+from serve_app.api.wire_object import WireObject
+
 JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
@@ -81,13 +83,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Body(BaseModel):
+class Body(WireObject):
     """A request body: unknown fields are kept, so that they can be reported as ignored.
 
     `without_effect` names declared fields that this version accepts and does not act on.
     """
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow")
 
     def without_effect(self) -> Iterable[str]:
         """Declared fields that were sent and have no effect."""
