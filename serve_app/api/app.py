@@ -16,6 +16,7 @@ from serve_app.api.errors import error_response, from_http_exception, from_valid
 from serve_app.api.gate import Gate
 from serve_app.api.middleware import RequestIds
 from serve_app.api.observation import Observation
+from serve_app.api.route_table import RouteTable
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
@@ -64,6 +65,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(
         Gate,
         access=context.access,
+        routes=RouteTable(app.routes),
         scrapers=context.config.metrics.allow_from,
         is_open=lambda method, path: files_are_open and is_download(method, path),
     )

@@ -14,7 +14,14 @@ from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.access.tokens import Scope as AccessScope
 from serve_app.api.errors import error_response
-from serve_app.core.errors import AppError, Forbidden, InternalError, Unauthenticated
+from serve_app.api.route_table import RouteTable
+from serve_app.core.errors import (
+    AppError,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    Unauthenticated,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +79,13 @@ class Gate:
         app: ASGIApp,
         *,
         access: Access,
+        routes: RouteTable,
         scrapers: Sequence[Network] = (),
         is_open: Callable[[str, str], bool] = lambda _method, _path: False,
     ) -> None:
         self._app = app
         self._access = access
+        self._routes = routes
         self._scrapers = scrapers
         self._is_open = is_open
 
@@ -99,10 +108,14 @@ class Gate:
             visit.leave()
 
     async def _admit(self, scope: Scope, headers: Headers, visit: Visit) -> Principal:
-        method, path = scope["method"], scope["path"]
+        method = scope["method"]
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
         access.check_origin(headers.get("host", ""), peer)
+        if not set(scope["path"]).isdisjoint("\r\n"):
+            # A pattern's `$` overlooks one at the end, what compares texts does not.
+            raise InvalidRequest("the path holds a line break; leave it out")
+        path = self._routes.pattern(scope)
         needed = needed_scope(method, path)
         if needed is None or self._is_open(method, path):
             return ANONYMOUS
@@ -129,8 +142,8 @@ class Gate:
 
 
 def is_own(method: str, path: str) -> bool:
-    """Whether a route below `/admin` is for every signed-in user: what is one's own, and reading
-    the saved profiles, which are everybody's.
+    """Whether the route with the pattern `path`, below `/admin`, is for every signed-in user: what
+    is one's own, and reading the saved profiles, which are everybody's.
     """
     if path in OWN_PATHS:
         return True
@@ -140,7 +153,7 @@ def is_own(method: str, path: str) -> bool:
 
 
 def needed_scope(method: str, path: str) -> AccessScope | None:
-    """The scope a request asks for, None for open ones."""
+    """The scope that the route with the pattern `path` asks for, None for open ones."""
     if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
         return None
     if is_own(method, path):

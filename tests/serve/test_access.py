@@ -49,3 +49,15 @@ async def test_invented_addresses_do_not_escape_the_throttle(base_url: str) -> N
             for i in range(6)
         ]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+
+
+async def test_serves_proxy_opens_no_other_way_in(base_url: str) -> None:
+    """The proxy passes a path on as it came."""
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+        for path in ("/admin", "/metrics", "/admin/api/tokens"):
+            assert (await client.get(path)).status_code == 401
+            for odd in (f"{path}%0A", f"{path}%0D"):
+                assert (await client.get(odd)).status_code == 400
+                assert (await client.get(odd, headers=BOSS)).status_code == 400
+            for odd in (f"{path}%00", f"/{path}", f"/x/..%2F{path}", f"{path}/", path.title()):
+                assert (await client.get(odd)).status_code == 401
