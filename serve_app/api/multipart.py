@@ -1,19 +1,23 @@
-"""Multipart forms read as a stream: files go straight into the blob store, never to memory."""
+"""Forms, read as a stream: files go straight into the blob store, never to memory."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.body_limit import streams_body
+from serve_app.api.disposition import parameters
+from serve_app.api.form_parts import Collector, EventName, Part, plain_name
 from serve_app.blobs.intake import MediaIntake
 from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.media import Blob, MediaKind
 
-TEXT_BYTES = 1024 * 1024
 PARTS = 200
+BodyKind = Literal["form", "json"]
 
 
 @dataclass
@@ -24,26 +28,33 @@ class Form:
     files: dict[str, list[Blob]] = field(default_factory=dict)
 
     def said(self, *, free: Collection[str] = ()) -> dict[str, list[str]]:
-        """The text fields by their plain names, without those that say nothing: blank ones and,
-        because browsers' `FormData` makes it of null, `null`; in `free` text that is a word.
+        """The text fields without those that say nothing: blank ones and, because browsers'
+        `FormData` makes it of null, `null`; in `free` text that is a word.
         """
         said: dict[str, list[str]] = {}
         for name, texts in self.fields.items():
-            plain = name.removesuffix("[]")
-            nothing = ("",) if plain in free else ("", "null")
+            nothing = ("",) if name in free else ("", "null")
             if given := [text for text in texts if text not in nothing]:
-                said.setdefault(plain, []).extend(given)
+                said[name] = given
         return said
 
 
-@dataclass
-class Part:
-    """The part under way; `text` is filled for parts that are no files."""
+def body_kind(request: Request, *, param: str) -> BodyKind:
+    """Which of its two kinds the body of a route is that takes files in a form, or named in JSON.
+    No body at all is a form without fields.
 
-    name: str = ""
-    is_file: bool = False
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    text: bytearray = field(default_factory=bytearray)
+    Raises InvalidRequest for a body of another type, which lacks the file `param`.
+    """
+    kind = _content_type(request)
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        return "form"
+    if kind == "" and request.headers.get("content-length") == "0":
+        return "form"
+    if kind in ("application/json", ""):
+        return "json"
+    raise InvalidRequest(
+        f"the body must be multipart/form-data with the file {param!r}, or JSON", param=param
+    )
 
 
 async def read_form(
@@ -54,16 +65,22 @@ async def read_form(
     kind: MediaKind | None = None,
     other_fields: Collection[str] = (),
 ) -> Form:
-    """Read a multipart body. Parts named in `file_fields`, whose files are of the `kind`, or in
-    `other_fields` that carry a file name are stored; all others are text of at most 1 MiB each. A
-    body has at most 200 parts.
+    """Read a form. Parts named in `file_fields`, whose files are of the `kind`, or in
+    `other_fields` are stored when they carry a file name, a medium's type or bytes that are no
+    text; all others are text of at most 1 MiB each. A body has at most 200 parts, and a file that
+    a browser was not given is none. `name[]` and `name[0]` are `name`.
 
     Raises InvalidRequest for a malformed body or a file in an unexpected field, and what the
     intake raises; a client that leaves is Cancelled and leaves no half-written file.
     """
     form = Form()
+    if request.headers.get("content-length") == "0":
+        return form
+    if _content_type(request) != "multipart/form-data":
+        return await _read_urlencoded(request)
     streams_body(request)
-    events = _Events(request)
+    kinds = dict.fromkeys(other_fields) | dict.fromkeys(file_fields, kind)
+    events = _Events(request, kinds)
     parts = 0
     try:
         async for name, part in events:
@@ -71,7 +88,6 @@ async def read_form(
             if parts > PARTS:
                 raise InvalidRequest(f"more than {PARTS} form fields", param=part.name[:100])
             if name == "file":
-                kinds = dict.fromkeys(other_fields) | dict.fromkeys(file_fields, kind)
                 await _store(part, events, form, intake, kinds)
             else:
                 form.fields.setdefault(part.name, []).append(_text(part))
@@ -80,67 +96,31 @@ async def read_form(
     return form
 
 
-class _Collector:
-    """The parser's callbacks, turned into events that are fetched after each chunk."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, Part, bytes]] = []
-        self.has_ended = False
-        self._part = Part()
-        self._header_name = b""
-        self._header_value = b""
-
-    def on_part_begin(self) -> None:
-        self._part = Part()
-
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def on_header_end(self) -> None:
-        self._part.headers[self._header_name.lower()] = self._header_value
-        self._header_name = self._header_value = b""
-
-    def on_headers_finished(self) -> None:
-        disposition = self._part.headers.get(b"content-disposition", b"")
-        _, options = parse_options_header(disposition)
-        if b"name" not in options:
-            raise InvalidRequest("a part of the form has no name")
-        self._part.name = options[b"name"].decode("utf-8", "replace")
-        self._part.is_file = b"filename" in options
-        if self._part.is_file:
-            self.events.append(("begin", self._part, b""))
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.is_file:
-            self.events.append(("data", self._part, data[start:end]))
-            return
-        self._part.text += data[start:end]
-        if len(self._part.text) > TEXT_BYTES:
-            raise InvalidRequest(
-                f"{self._part.name[:100]}: a text field of over {TEXT_BYTES} bytes",
-                param=self._part.name[:100],
-            )
-
-    def on_part_end(self) -> None:
-        self.events.append(("end" if self._part.is_file else "text", self._part, b""))
-
-    def on_end(self) -> None:
-        self.has_ended = True
+async def _read_urlencoded(request: Request) -> Form:
+    """A form without files, which HTTP libraries send when they were given none."""
+    form = Form()
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode(),
+            keep_blank_values=True,
+            max_num_fields=PARTS,
+            errors="strict",
+        )
+    except ClientDisconnect as error:
+        raise Cancelled("the client left while it sent the body") from error
+    except ValueError:
+        raise InvalidRequest(f"no URL-encoded UTF-8 form of at most {PARTS} fields") from None
+    for name, text in pairs:
+        form.fields.setdefault(plain_name(name), []).append(text)
+    return form
 
 
 class _Events(AsyncIterator[tuple[str, Part]]):
     """The parts in order; the data of a file must be read with `data` before the next part."""
 
-    def __init__(self, request: Request) -> None:
-        self._collector = _Collector()
-        names = ("part_begin", "part_data", "part_end", "header_field", "header_value")
-        callbacks = {
-            f"on_{name}": getattr(self._collector, f"on_{name}")
-            for name in (*names, "header_end", "headers_finished", "end")
-        }
+    def __init__(self, request: Request, file_fields: Collection[str]) -> None:
+        self._collector = Collector(file_fields)
+        callbacks = self._collector.callbacks()
         self._parser = MultipartParser(_boundary(request), callbacks)  # type: ignore[arg-type]
         self._chunks = request.stream()
 
@@ -159,7 +139,7 @@ class _Events(AsyncIterator[tuple[str, Part]]):
         """Stop reading the body."""
         await self._chunks.aclose()
 
-    async def _next(self) -> tuple[str, Part, bytes] | None:
+    async def _next(self) -> tuple[EventName, Part, bytes] | None:
         while not self._collector.events:
             try:
                 chunk = await anext(self._chunks, b"")
@@ -185,7 +165,7 @@ async def _store(
     intake: MediaIntake,
     kinds: Mapping[str, MediaKind | None],
 ) -> None:
-    name = part.name.removesuffix("[]")
+    name = part.name
     if name not in kinds:
         allowed = ", ".join(map(repr, sorted(kinds)))
         raise InvalidRequest(
@@ -205,9 +185,15 @@ def _text(part: Part) -> str:
         ) from None
 
 
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _boundary(request: Request) -> bytes:
-    _, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary", b"")
+    header = request.headers.get("content-type", "").encode("latin-1")
+    boundary = parameters(header).get("boundary", "")
     if not boundary:
-        raise InvalidRequest("the multipart content type names no boundary")
-    return boundary
+        raise InvalidRequest(
+            "the multipart content type names no boundary; leave the header to the HTTP library"
+        )
+    return boundary.encode()

@@ -142,6 +142,10 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
         case "multipart/form-data":
             form = await read_form(request, intake=intake, file_fields=UPLOAD_FIELDS)
             blobs = [blob for blobs in form.files.values() for blob in blobs]
+            said = form.said()
+            texts = [text for field in UPLOAD_FIELDS for text in said.get(field, ())]
+            if texts and not blobs:
+                return await intake.take(texts[-1], param="file")
             if not blobs:
                 raise InvalidRequest("the form has no file; send it as 'file'", param="file")
             if len(blobs) > 1:

@@ -9,12 +9,11 @@ from starlette.requests import Request
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
-from serve_app.api.multipart import Form, read_form
+from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.image_body import MAX_EXTRAS, PROMPT_CHARACTERS, ImageBody, worded
 from serve_app.api.v1.image_extras import Media, with_uploaded
 from serve_app.api.v1.transcription_body import FALSE, TRUE
 from serve_app.api.v1.wire import Number, Text
-from serve_app.core.errors import InvalidRequest
 from serve_app.core.images import ImageModel, ImageToImage, Inpaint, VaryImage
 from serve_app.models import Found
 
@@ -95,21 +94,17 @@ class VariationBody(SourceBody):
 
 async def read_image_body(request: Request, context: Context, kind: type[BodyT]) -> BodyT:
     """The body, from JSON or from a form, whose files are stored and named by their hash."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    match content_type:
-        case "multipart/form-data":
-            form = await read_form(
-                request,
-                intake=context.intake,
-                file_fields=FILES,
-                kind="image",
-                other_fields=("loras",),
-            )
-            values = form_values(form)
-        case "application/json" | "":
-            values = await read_json_object(request)
-        case _:
-            raise InvalidRequest("the body must be multipart/form-data or JSON")
+    if body_kind(request, param="image") == "form":
+        form = await read_form(
+            request,
+            intake=context.intake,
+            file_fields=FILES,
+            kind="image",
+            other_fields=("loras",),
+        )
+        values = form_values(form)
+    else:
+        values = await read_json_object(request)
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
-from serve_app.api.multipart import Form, read_form
+from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.job_body import PRIORITY, JobBody
 from serve_app.api.v1.wire import Integer, Number, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -145,26 +145,23 @@ class TranscriptionBody(JobBody):
 
 async def read_transcription(request: Request, context: Context) -> tuple[TranscriptionBody, Blob]:
     """The fields and the stored sound of a multipart form or a JSON body."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if body_kind(request, param="file") == "form":
         form = await read_form(request, intake=context.intake, file_fields=("file",), kind="audio")
         body = validated(form_values(form))
         if form.files.get("file"):
             return body, form.files["file"][0]
         media: Any = next(iter(form.fields.get("file", ())), None)
-    elif kind in ("application/json", ""):
+    else:
         values = await read_json_object(request)
         media = values.pop("file", None)
         body = validated(values)
-    else:
-        raise InvalidRequest("the body must be multipart/form-data or JSON")
     if not isinstance(media, str) or not media:
         raise InvalidRequest("file: is required", param="file")
     return body, await context.intake.take(media, param="file", kind="audio")
 
 
 def form_values(form: Form) -> dict[str, Any]:
-    """Fields as a JSON body would have them: lists by name, with or without `[]`."""
+    """Fields as a JSON body would have them."""
     said = form.said(free=("prompt",))
     said.pop("file", None)
     return {name: texts if name in LISTS else texts[-1] for name, texts in said.items()}

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
-from serve_app.api.multipart import read_form
+from serve_app.api.multipart import body_kind, read_form
 from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.profile_body import LongText, Media
 from serve_app.api.v1.wire import Body, Integer, Text
@@ -78,18 +78,15 @@ class VoiceExtractBody(Body):
 
 async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blob]:
     """The fields and the stored sound of a multipart form or a JSON body."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if body_kind(request, param="audio") == "form":
         form = await read_form(
             request, intake=context.intake, file_fields=AUDIO_FIELDS, kind="audio"
         )
         said = form.said(free=("transcript", "ref_text", "description", "speaker_description"))
         values: dict[str, Any] = {name: texts[-1] for name, texts in said.items()}
         uploads = [blob for field in AUDIO_FIELDS for blob in form.files.get(field, ())]
-    elif kind in ("application/json", ""):
-        values, uploads = await read_json_object(request), []
     else:
-        raise InvalidRequest("the body must be multipart/form-data or JSON")
+        values, uploads = await read_json_object(request), []
     media = [values.pop(field, None) for field in AUDIO_FIELDS]
     body = _validated(values)
     if uploads:
