@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from serve_app.core.errors import Cancelled, Conflict, TimedOut
-from serve_app.core.jobs import Job, JobProgress, JobRunner, Submission
+from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
 from serve_app.core.operations import operation_name
 from serve_app.core.streams import closing
 
@@ -22,7 +22,7 @@ _END = object()
 
 def new_job_id() -> str:
     """An id that nobody can guess."""
-    return f"job-{secrets.token_hex(12)}"
+    return f"{JOB_PREFIX}{secrets.token_hex(12)}"
 
 
 @dataclass

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 
 from serve_app.core.errors import (
     AppError,
-    BackendUnavailable,
     Conflict,
     Forbidden,
     InvalidRequest,
@@ -86,14 +85,23 @@ def error_headers(error: AppError) -> dict[str, str]:
         wait_s = UNKNOWN_WAIT_S
     if wait_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
-    elif isinstance(error, BackendUnavailable | TimedOut):
-        # OpenAI SDKs repeat every 5xx otherwise, and with it the work.
-        headers["x-should-retry"] = "false"
-    if isinstance(error, TimedOut):
+    if is_final(error, wait_s):
         headers["x-should-retry"] = "false"
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return headers
+
+
+def is_final(error: AppError, wait_s: float | None) -> bool:
+    """Whether the same request would get the same answer, or do the same work again. OpenAI's SDKs
+    repeat 408, 409, 429 and every 5xx unless they are told. Of an unforeseen error, and of one of
+    somebody else's server, nobody knows: that is left to the client.
+    """
+    if isinstance(error, TimedOut):
+        return True
+    if wait_s is not None:
+        return False
+    return error.status < 500 or isinstance(error, Unavailable) or error.job_id is not None
 
 
 def from_http_exception(error: HTTPException, *, method: str, path: str) -> AppError:

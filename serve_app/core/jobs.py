@@ -1,8 +1,8 @@
 """Durable runs of operations: what a caller hands in, what a job is, and who runs them."""
 
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from serve_app.core.errors import (
     AppError,
@@ -28,7 +28,21 @@ from serve_app.core.operations import Operation, Result, Unreadable
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
-REF_ID = r"^[A-Za-z0-9._:-]{1,128}$"
+JOB_PREFIX = "job-"
+
+
+def _is_no_job_of_ours(name: str) -> str:
+    if name.isdigit() or name.lower().startswith(JOB_PREFIX):
+        raise ValueError("digits alone and what begins with 'job-' are the server's own names")
+    return name
+
+
+RefId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$"),
+    AfterValidator(_is_no_job_of_ours),
+]
+"""A caller's own name for a job, which must not be mistaken for a job's number or id."""
 FAILURES: dict[str, type[AppError]] = {
     kind.__name__: kind
     for kind in (
@@ -117,7 +131,7 @@ class Submission(Message):
     id: str
     operation: Operation
     owner: str
-    ref_id: str | None = Field(default=None, pattern=REF_ID)
+    ref_id: RefId | None = None
     tag: str | None = None
     priority: int = 0
     callback_url: str | None = None

@@ -3,7 +3,7 @@
 from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session
 
-from serve_app.core.errors import AppError, NotFound
+from serve_app.core.errors import AppError, Conflict, NotFound
 from serve_app.core.jobs import Job, JobStatus
 from serve_app.core.message import Message
 from serve_app.database.connection import Database
@@ -12,6 +12,8 @@ from serve_app.database.text import is_storable
 from serve_app.jobs.records import to_job, to_jobs
 
 NUMBER_DIGITS = 18
+SHOWN = 10
+"""How many of the jobs that share a name are listed."""
 
 
 class JobQuery(Message):
@@ -42,11 +44,13 @@ class JobReader:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def get(self, name: str, *, owner: str | None = None) -> Job:
-        """By id, number or `ref_id`. NotFound when unknown or another owner's; None sees all."""
+    async def get(self, name: str, *, owner: str | None = None, own: str | None = None) -> Job:
+        """By id, number or `ref_id`. NotFound when unknown or another owner's; None sees all, and
+        among jobs of one `ref_id` the one of `own` first. Conflict when several others share it.
+        """
 
         def work(session: Session) -> Job:
-            row = _named(session, name, owner)
+            row = _named(session, name, owner, own)
             if row is None or owner not in (None, row.owner):
                 raise unknown(name)
             return to_job(session, row)
@@ -132,17 +136,34 @@ def unknown(name: str) -> AppError:
     return NotFound(f"no job {name[:128]!r}", param="id")
 
 
-def _named(session: Session, name: str, owner: str | None) -> JobRow | None:
+def _named(session: Session, name: str, owner: str | None, own: str | None) -> JobRow | None:
+    """Ids and numbers go before names that somebody gave: earlier versions took such names too."""
     if not is_storable(name):
         return None
     row = session.scalar(select(JobRow).where(JobRow.id == name))
-    if row is None:
-        by_ref = select(JobRow).where(JobRow.ref_id == name)
-        own = by_ref if owner is None else by_ref.where(JobRow.owner == owner)
-        row = session.scalars(own.order_by(JobRow.number.desc())).first()
-    if row is None and name.isascii() and name.isdigit() and len(name) <= NUMBER_DIGITS:
-        row = session.get(JobRow, int(name))
-    return row
+    number = int(name) if _is_number(name) else None
+    if row is None and number is not None:
+        row = session.get(JobRow, number)
+        if row is not None and owner not in (None, row.owner):
+            row = None
+    return row or _referred_to(session, name, owner, own)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= NUMBER_DIGITS
+
+
+def _referred_to(
+    session: Session, ref_id: str, owner: str | None, own: str | None
+) -> JobRow | None:
+    rows = session.scalars(select(JobRow).where(JobRow.ref_id == ref_id)).all()
+    mine = [row for row in rows if row.owner == (owner or own)]
+    if mine or owner is not None:
+        return mine[0] if mine else None
+    if len(rows) > 1:
+        ids = ", ".join(f"{row.id!r} of {row.owner!r}" for row in rows[:SHOWN])
+        raise Conflict(f"{ref_id!r} names jobs of several owners: {ids}; use an id", param="id")
+    return rows[0] if rows else None
 
 
 def _filtered(query: JobQuery) -> Select[JobRow]:

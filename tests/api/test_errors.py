@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from serve_app.core import errors
@@ -89,7 +90,26 @@ async def test_an_unforeseen_error_tells_nothing_of_the_server(make_context: Mak
         (errors.BackendUnavailable("m"), None, "false"),
         (errors.BackendUnavailable("m", retry_after_s=2), "2", None),
         (errors.TimedOut("m", job_id="job-1"), None, "false"),
-        (errors.InvalidRequest("m"), None, None),
+        (errors.TimedOut("m", job_id="job-1", retry_after_s=2), "2", "false"),
+        (errors.Unavailable("m"), None, "false"),
+        (errors.Unavailable("m", retry_after_s=2), "2", None),
+        (errors.InvalidRequest("m"), None, "false"),
+        (errors.UnsupportedCapability("m"), None, "false"),
+        (errors.ContextLengthExceeded("m"), None, "false"),
+        (errors.Unauthenticated("m"), None, "false"),
+        (errors.Forbidden("m"), None, "false"),
+        (errors.NotFound("m"), None, "false"),
+        (errors.ModelNotFound("m"), None, "false"),
+        (errors.MethodNotAllowed("m"), None, "false"),
+        (errors.Conflict("m"), None, "false"),
+        (errors.Conflict("m", retry_after_s=1), "1", None),
+        (errors.PayloadTooLarge("m"), None, "false"),
+        (errors.UnsupportedMedia("m"), None, "false"),
+        (errors.Cancelled("m", job_id="job-1"), None, "false"),
+        (errors.InternalError("m"), None, None),
+        (errors.InternalError("m", job_id="job-1"), None, "false"),
+        (errors.UpstreamError("m"), None, None),
+        (errors.UpstreamError("m", job_id="job-1"), None, "false"),
     ],
 )
 async def test_what_may_be_tried_again_says_when(
@@ -98,6 +118,48 @@ async def test_what_may_be_tried_again_says_when(
     answer = await answer_to(make_context, error)
     assert answer.headers.get("retry-after") == retry_after
     assert answer.headers.get("x-should-retry") == should_retry
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/v1/completions", 405), ("POST", "/v1/completions", 400)],
+)
+async def test_what_the_framework_refuses_is_final_too(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (status, "false")
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (errors.InvalidRequest("m"), 1),
+        (errors.Conflict("m"), 1),
+        (errors.Unavailable("m"), 1),
+        (errors.BackendUnavailable("m"), 1),
+        (errors.TimedOut("m", job_id="job-1"), 1),
+        (errors.InternalError("m", job_id="job-1"), 1),
+        (errors.QueueFull("m", retry_after_s=1), 2),
+    ],
+)
+async def test_the_openai_library_repeats_what_may_pass_and_nothing_else(
+    make_context: MakeContext, error: AppError, times: int
+) -> None:
+    asked: list[httpx.Request] = []
+
+    async def count(request: httpx.Request) -> None:
+        asked.append(request)
+
+    async with client_of(make_context(runs={"chat": Failing(error)})) as http:
+        http.event_hooks["request"].append(count)
+        sdk = openai.AsyncOpenAI(
+            base_url="http://127.0.0.1:8000/v1", api_key="x", max_retries=1, http_client=http
+        )
+        with pytest.raises(openai.APIStatusError) as caught:
+            await sdk.completions.create(model="echo", prompt="hello")
+    assert caught.value.status_code == error.status
+    assert len(asked) == times
 
 
 async def test_a_timeout_names_the_job_that_runs_on(make_context: MakeContext) -> None:

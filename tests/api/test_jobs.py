@@ -163,9 +163,65 @@ async def test_a_job_goes_by_its_id_its_number_and_its_ref_id(client: httpx.Asyn
     assert "take-1.a:b_c" in refused(again, 409, "conflict", "ref_id")
 
 
-@pytest.mark.parametrize("ref_id", ["", "a b", "ä", "../x", "x" * 129, "a\n", 5])
-async def test_a_ref_id_has_rules(client: httpx.AsyncClient, ref_id: object) -> None:
-    refused(await client.post(URL, json=speech(ref_id=ref_id)), 400, "invalid_request", "ref_id")
+@pytest.mark.parametrize(
+    "ref_id",
+    [
+        *("", "a b", "ä", "../x", "x" * 129, "a\n", 5),
+        *("1", "007", "9" * 128, "job-1", "job-", "JOB-0a1b", "Job-x"),
+    ],
+)
+@pytest.mark.parametrize("field", ["ref_id", "refId"])
+async def test_a_ref_id_has_rules(client: httpx.AsyncClient, field: str, ref_id: object) -> None:
+    answer = await client.post(URL, json=speech(**{field: ref_id}))
+    refused(answer, 400, "invalid_request", field)
+    assert (await client.get("/v1/jobs")).json()["total"] == 0
+
+
+@pytest.mark.parametrize("ref_id", ["1.0", "-1", "1:2", "x1", "jobs-1", "my-job-1", "job_1", "job"])
+async def test_a_ref_id_may_hold_digits_and_the_word_job(
+    client: httpx.AsyncClient, ref_id: str
+) -> None:
+    made = await client.post(URL, json=speech(ref_id=ref_id))
+    assert made.status_code == 200, made.text
+    assert (await job_of(client, ref_id))["id"] == made.headers["x-job-id"]
+
+
+async def test_an_admin_who_names_a_number_or_a_shared_name_hits_no_other_job(
+    make_context: MakeContext,
+) -> None:
+    """Names of digits alone are still there from earlier versions."""
+    context = make_context(families=families(delay_s=30), environment=TOKENS)
+    one, admin = [{"Authorization": f"Bearer {token}"} for token in ("sk-one", "sk-admin")]
+    async with client_of(context) as client:
+        ids = [
+            (
+                await client.post(URL, json=speech(tag, ref_id=name) | {"async": True}, headers=by)
+            ).json()["id"]
+            for tag, name, by in (("a", "first", {}), ("b", "take", one), ("c", "take", {}))
+        ]
+
+        def name_as_before(session: Any) -> None:
+            session.scalar(select(JobRow).where(JobRow.id == ids[1])).ref_id = "1"
+
+        await context.database.write(name_as_before)
+        assert (await client.get("/v1/jobs/1", headers=one)).json()["id"] == ids[1]
+        cancelled = await client.post("/v1/jobs/1/cancel", headers=admin)
+        assert cancelled.json()["id"] == ids[0]
+
+        def share_a_name(session: Any) -> None:
+            row = session.scalar(select(JobRow).where(JobRow.id == ids[1]))
+            row.ref_id, row.owner = "take", "somebody"
+
+        await context.database.write(share_a_name)
+        answer = await client.post("/v1/jobs/take/cancel", headers=admin)
+        message = refused(answer, 409, "conflict", "id")
+        assert ids[1] in message
+        assert ids[2] in message
+        own = speech("d", ref_id="take") | {"async": True}
+        mine = (await client.post(URL, json=own, headers=admin)).json()["id"]
+        assert (await client.get("/v1/jobs/take", headers=admin)).json()["id"] == mine
+        for job_id in (*ids[1:], mine):
+            await client.post(f"/v1/jobs/{job_id}/cancel", headers=admin)
 
 
 async def test_jobs_start_in_order_higher_priorities_first(make_context: MakeContext) -> None:

@@ -9,6 +9,7 @@ from serve_app.access.tokens import WebSession
 from serve_app.api.admin.html import error_line, page, read_form
 from serve_app.api.admin.signed_in import WebSessionDep
 from serve_app.api.context import ContextDep
+from serve_app.api.errors import error_headers
 from serve_app.core.errors import InvalidRequest
 
 router = APIRouter(tags=["admin"])
@@ -53,4 +54,6 @@ def password_form(web: WebSession, error: InvalidRequest | None = None) -> HTMLR
     )
     form = f'<form method="post" action="/admin/change-password">\n{inputs}<button>Change</button>'
     body = f"{error_line(error.message if error else None)}{form}</form>"
-    return page("Change password", body, status=400 if error else 200)
+    response = page("Change password", body, status=error.status if error else 200)
+    response.headers.update(error_headers(error) if error else {})
+    return response

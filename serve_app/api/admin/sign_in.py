@@ -174,6 +174,5 @@ def login_form(wanted: str, error: AppError | None = None) -> HTMLResponse:
         "<button>Sign in</button></form>"
     )
     response = page("Sign in", body, status=error.status if error else 200)
-    for name, value in (error_headers(error) if error else {}).items():
-        response.headers[name] = value
+    response.headers.update(error_headers(error) if error else {})
     return response

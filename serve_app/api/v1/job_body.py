@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from serve_app.api.v1.wire import Body, Flag, Integer, Text
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.jobs import REF_ID
+from serve_app.core.jobs import RefId
 from serve_app.database.text import is_storable
 
 PRIORITY = 100
@@ -27,8 +27,8 @@ class JobBody(Body):
 
     wants_async: Flag | None = Field(default=None, validation_alias="async")
     callback_url: Text | None = Field(default=None, min_length=1, max_length=4096)
-    ref_id: Text | None = Field(
-        default=None, pattern=REF_ID, validation_alias=AliasChoices("ref_id", "refId")
+    ref_id: Annotated[RefId, Field(strict=True)] | None = Field(
+        default=None, validation_alias=AliasChoices("ref_id", "refId")
     )
     tag: Label | None = None
     priority: Annotated[Integer, Field(ge=-PRIORITY, le=PRIORITY)] | None = None

@@ -138,7 +138,7 @@ def _progress(job: Job | None) -> dict[str, Any]:
 async def _found(context: Context, principal: Principal, name: str) -> Job:
     owner = seen_by(principal)
     direct = context.direct_jobs.find(name, owner=owner)
-    return direct or await context.job_store.get(name, owner=owner)
+    return direct or await context.job_store.get(name, owner=owner, own=principal.owner)
 
 
 def _matches(job: Job, query: JobQuery) -> bool:
