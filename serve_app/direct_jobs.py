@@ -142,7 +142,8 @@ def _job(run: DirectRun) -> Job:
         created_at=run.began_at,
         started_at=run.began_at,
         finished_at=None,
-        revision=1,
+        # Below that of the durable job which one that takes too long becomes.
+        revision=0,
         position=None,
         progress=JobProgress(),
         stages=(),

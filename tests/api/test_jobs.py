@@ -427,9 +427,9 @@ async def test_events_tell_a_job_from_its_start_to_its_end(make_context: MakeCon
         states = [data["status"] for name, _, data in events if name == "status"]
         assert states == ["queued", "running", "succeeded"]
         assert {name for name, _, _ in events} == {"status", "progress", "done"}
-        revisions = [revision for _, revision, _ in events]
-        assert revisions == sorted(revisions)
-        assert events[-1] == ("done", revisions[-1], await job_of(client, ids[1]))
+        numbers = [number for _, number, _ in events]
+        assert numbers == sorted(set(numbers))
+        assert events[-1] == ("done", numbers[-1], await job_of(client, ids[1]))
 
 
 async def test_who_comes_back_with_the_last_id_sees_nothing_twice(
@@ -437,9 +437,10 @@ async def test_who_comes_back_with_the_last_id_sees_nothing_twice(
 ) -> None:
     job_id = (await client.post(URL, json=speech())).headers["x-job-id"]
     events = frames((await client.get(f"/v1/jobs/{job_id}/events")).text)
-    last = str(events[-1][1])
-    again = await client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last})
-    assert frames(again.text) == events[-1:]
+    assert [name for name, _, _ in events] == ["status", "progress", "done"]
+    for place, (_, last, _) in enumerate(events):
+        again = await client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": f"{last}"})
+        assert frames(again.text) == (events[place + 1 :] or events[-1:])
     odd = await client.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "x"})
     assert frames(odd.text) == events
 

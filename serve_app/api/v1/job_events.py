@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from serve_app.api.v1.job_rendering import progress_object
@@ -12,6 +13,24 @@ from serve_app.core.jobs import Job
 LOOK_S = 0.25
 PING_S = 15.0
 PING = b": ping\n\n"
+PLACES = 1_000_000
+"""Among the events of one revision: its status, its progress, its warnings, its end."""
+STATUS, PROGRESS, WARNING, LAST = 1, 2, 3, PLACES - 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell. Ids grow, and each names one event for good, whichever process tells it:
+    it is made of the revision that brought the event and its place among that revision's.
+    """
+
+    id: int
+    name: str
+    data: dict[str, Any]
+
+    def frame(self) -> bytes:
+        """As server-sent event."""
+        return b"event: %s\nid: %d\ndata: %s\n\n" % (self.name.encode(), self.id, dumps(self.data))
 
 
 async def job_events(
@@ -24,52 +43,47 @@ async def job_events(
     ping_every_s: float = PING_S,
     ticks: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[bytes]:
-    """Frames until the job has ended. An event's id is the revision that brought it, so that who
-    comes back with the last one misses no warning and sees no old one. After a silence of
-    `ping_every_s`, by `ticks` in seconds, comes a comment.
+    """Frames until the job has ended: what comes after the event of the id `since`, so that who
+    comes back with the last one misses nothing and sees nothing twice but the end. After a silence
+    of `ping_every_s`, by `ticks` in seconds, comes a comment.
     """
     known: Job | None = None
     said_at = ticks()
     while True:
-        frames = changes(known, job, since)
-        for frame in frames:
-            yield frame
+        events = changes(known, job, since)
+        for event in events:
+            yield event.frame()
+            since = event.id
         if job.is_final:
-            yield event("done", job.revision, await render(job))
+            yield Event(_id(job.revision, LAST), "done", await render(job)).frame()
             return
-        if not frames and ticks() - said_at >= ping_every_s:
-            frames = [PING]
+        if not events and ticks() - said_at >= ping_every_s:
+            said_at = ticks()
             yield PING
-        if frames:
+        if events:
             said_at = ticks()
         await asyncio.sleep(look_every_s)
         known, job = job, await look()
 
 
-def changes(known: Job | None, job: Job, since: int) -> list[bytes]:
-    """The events between two states; at first, everything after the revision `since`."""
-    if job.revision <= (since if known is None else known.revision):
-        return []
-    frames = []
+def changes(known: Job | None, job: Job, since: int) -> list[Event]:
+    """The events between two states that come after the id `since`, in the order of their ids."""
+    events = [
+        Event(_id(warning.revision, WARNING + place), "warning", {"message": warning.text})
+        for place, warning in enumerate(job.warnings)
+    ]
     if known is None or (known.status, known.position) != (job.status, job.position):
         status = {"status": job.status, "queue_position": job.position}
-        frames.append(event("status", job.revision, status))
+        events.append(Event(_id(job.revision, STATUS), "status", status))
     if (known.progress if known else None) != job.progress or _stages(known) != _stages(job):
         stages = [stage.model_dump(exclude_none=True) for stage in job.stages]
         progress = progress_object(job) | {"stages": stages}
-        frames.append(event("progress", job.revision, progress))
-    seen = since if known is None else known.revision
-    frames += [
-        event("warning", warning.revision, {"message": warning.text})
-        for warning in job.warnings
-        if warning.revision > seen
-    ]
-    return frames
+        events.append(Event(_id(job.revision, PROGRESS), "progress", progress))
+    return sorted((each for each in events if each.id > since), key=lambda each: each.id)
 
 
-def event(name: str, revision: int, data: dict[str, Any]) -> bytes:
-    """One frame with its name and id."""
-    return b"event: %s\nid: %d\ndata: %s\n\n" % (name.encode(), revision, dumps(data))
+def _id(revision: int, place: int) -> int:
+    return revision * PLACES + place
 
 
 def _stages(job: Job | None) -> object:
