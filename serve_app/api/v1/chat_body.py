@@ -4,16 +4,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
-from serve_app.api.v1.chat_parts import (
+from serve_app.api.v1.chat_message import (
+    TAKEN_PARTS,
     AudioPartBody,
-    FunctionBody,
     ImagePartBody,
     MessageBody,
+    OtherPartBody,
+    PartBody,
+    RefusalPartBody,
+    TextPartBody,
+)
+from serve_app.api.v1.chat_parts import (
+    FunctionBody,
     NamedFunction,
     NamedTool,
-    PartBody,
     ResponseFormatBody,
-    TextPartBody,
     ToolBody,
     ToolChoiceBody,
     tool_choice_to_core,
@@ -27,6 +32,7 @@ from serve_app.core.chat import (
     ChatModel,
     ImagePart,
     Part,
+    ReasoningEffort,
     TextFormat,
     TextPart,
     Tool,
@@ -34,6 +40,17 @@ from serve_app.core.chat import (
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.models import Found, Models
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EFFORTS: dict[Effort, ReasoningEffort] = {
+    "none": "none",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+"""OpenAI's levels, and those of them that models' chat templates know."""
 NO_EFFECT = ("user", "metadata", "store", "service_tier", "keep_alive", "provider")
 
 
@@ -59,7 +76,7 @@ class ChatBody(SamplingBody):
         default=None, validation_alias=AliasChoices("response_format", "responseFormat")
     )
     enable_thinking: Flag | None = None
-    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    reasoning_effort: Effort | None = None
     keep_alive: Text | Integer | None = None
     metadata: dict[str, Any] | None = None
     store: Flag | None = None
@@ -75,7 +92,12 @@ class ChatBody(SamplingBody):
         }
         names = [*NO_EFFECT, *(name for name, value in newer.items() if value)]
         sent = [name for name in names if getattr(self, name) is not None]
-        return [*sent, *self.idle_stream_options()]
+        history = [
+            path
+            for i, message in enumerate(self.messages)
+            for path in message.left_out(f"messages[{i}]")
+        ]
+        return [*sent, *self.idle_stream_options(), *history]
 
     async def to_chat(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""
@@ -100,7 +122,7 @@ class ChatBody(SamplingBody):
             parallel_tool_calls=self.parallel_tool_calls is not False,
             response_format=self._format(),
             thinking=is_thinking if self.enable_thinking is None else self.enable_thinking,
-            reasoning_effort=self.reasoning_effort,
+            reasoning_effort=EFFORTS[self.reasoning_effort] if self.reasoning_effort else None,
         )
 
     def _tools(self) -> tuple[Tool, ...]:
@@ -131,11 +153,11 @@ class MessageReader:
     async def read(self, body: MessageBody, position: int) -> ChatMessage:
         """One message; media are stored only when the model can take them."""
         where = f"messages[{position}]"
-        content = [TextPart(text=body.content)] if isinstance(body.content, str) else []
-        parts: list[Part] = list(content)
-        if isinstance(body.content, list):
-            for i, part in enumerate(body.content):
-                parts.append(await self._part(part, f"{where}.content[{i}]"))
+        parts: list[Part] = []
+        for i, part in enumerate(body.parts()):
+            if isinstance(part, OtherPartBody) and body.role == "assistant":
+                continue
+            parts.append(await self._part(part, f"{where}.content[{i}]"))
         for i, image in enumerate(body.images or ()):
             parts.append(await self._image(image, f"{where}.images[{i}]"))
         role = {"developer": "system", "function": "tool"}.get(body.role, body.role)
@@ -156,6 +178,13 @@ class MessageReader:
             case ImagePartBody():
                 value = part.image_url if isinstance(part.image_url, str) else part.image_url.url
                 return await self._image(value, f"{where}.image_url")
+            case RefusalPartBody():
+                return TextPart(text=part.refusal)
+            case OtherPartBody():
+                raise InvalidRequest(
+                    f"parts of the type {part.type[:50]!r} are not taken; types: {TAKEN_PARTS}",
+                    param=where,
+                )
             case AudioPartBody():
                 raise self._unsupported("audio input", (), f"{where}.input_audio")
 

@@ -110,7 +110,9 @@ class Body(WireObject):
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
     """`X-Ignored-Fields` for these names; a header carries printable ASCII only."""
     kept = [name for name in names if name.isascii() and name.isprintable()]
-    value = ",".join(dict.fromkeys(kept))[:HEADER_CHARACTERS]
+    value = ",".join(dict.fromkeys(kept))
+    if len(value) > HEADER_CHARACTERS:
+        value = value[:HEADER_CHARACTERS].rpartition(",")[0] or value[:HEADER_CHARACTERS]
     return {"X-Ignored-Fields": value} if value else {}
 
 
