@@ -12,6 +12,7 @@ from serve_app.access.callers import (
 )
 from serve_app.access.forward import Forwarded, ForwardSignIn
 from serve_app.access.known import KnownCredentials
+from serve_app.access.origins import Origins
 from serve_app.access.passwords import Passwords
 from serve_app.access.rate_limits import RateLimits, rate_limits
 from serve_app.access.sign_in import SignIn
@@ -27,8 +28,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Access:
     """Decides on a request's headers alone, from what this replica knows of the database.
 
-    With `required` false any caller is let in for `inference`, but only under a loopback `Host`,
-    so that a web page cannot reach the server by a name of its own.
+    With `required` false any caller on this machine is let in for `inference`, but no web page of
+    somebody else: it cannot reach the server by a name of its own, since `Host` must be a loopback
+    name, and what it sends without reading the answer changes nothing.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Access:
         proxies: Proxies,
         rates: RateLimits | None,
         forward: ForwardSignIn | None = None,
+        origins: Origins | None = None,
     ) -> None:
         self.known = known
         self.sign_in = sign_in
         self.required = required
         self.rates = rates
         self.forward = forward
+        self.origins = origins or Origins()
         self._proxies = proxies
 
     def caller(self, headers: Headers, peer: str | None, *, scheme: str) -> Caller:
@@ -97,23 +101,26 @@ class Access:
         value = _cookie(headers.get("cookie", ""), cookie_name(caller.port))
         return await self.known.session(value) if value else None
 
-    def check_origin(self, host: str, peer: str | None) -> None:
-        """Raises Forbidden, while no token is required, for a `Host` that is not a loopback name
-        and for a peer that is not a loopback address: Serve's replicas listen on every interface.
+    def check_origin(self, method: str, headers: Headers, peer: str | None, *, scheme: str) -> None:
+        """Raises Forbidden, while no token is required, for a peer that is not a loopback address,
+        because Serve's replicas listen on every interface; for a `Host` that is not a loopback
+        name; and for what would change something at the order of another site's page.
         """
         if self.required:
             return
         if peer is not None and not is_loopback(peer):
-            raise Forbidden(
-                "only this machine may call while auth.required is false; "
-                "set auth.required and API_TOKENS",
-                code="host_not_allowed",
-            )
+            raise _not_allowed("only this machine may call")
+        host = headers.get("host", "")
         if host_name(host) not in LOOPBACK_NAMES:
-            raise Forbidden(
-                f"host {host[:100]!r} is not allowed while auth.required is false; "
-                "use localhost or 127.0.0.1, or set auth.required and API_TOKENS",
-                code="host_not_allowed",
+            raise _not_allowed(
+                f"host {host[:100]!r} is not allowed; use localhost or 127.0.0.1",
+            )
+        if method in SAFE_METHODS:
+            return
+        if not self.origins.allow(headers, self.caller(headers, peer, scheme=scheme)):
+            page = headers.get("origin", "another site")[:100]
+            raise _not_allowed(
+                f"a page of {page!r} is not allowed; list its origin in server.cors_origins"
             )
 
 
@@ -136,7 +143,13 @@ def access_over(
         proxies=Proxies(own_proxies, config.server.trusted_proxies),
         rates=rate_limits(config.limits) if config.counts_rates else None,
         forward=ForwardSignIn(database, forward, forward_secret) if forward.proxies else None,
+        origins=Origins(config.server.cors_origins, config.server.public_url),
     )
+
+
+def _not_allowed(what: str) -> Forbidden:
+    remedy = "or set auth.required and API_TOKENS"
+    return Forbidden(f"{what} while auth.required is false, {remedy}", code="host_not_allowed")
 
 
 def unauthenticated() -> Unauthenticated:

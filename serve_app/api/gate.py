@@ -111,7 +111,7 @@ class Gate:
         method = scope["method"]
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
-        access.check_origin(headers.get("host", ""), peer)
+        access.check_origin(method, headers, peer, scheme=scope["scheme"])
         if not set(scope["path"]).isdisjoint("\r\n"):
             # A pattern's `$` overlooks one at the end, what compares texts does not.
             raise InvalidRequest("the path holds a line break; leave it out")

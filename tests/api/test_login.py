@@ -229,14 +229,32 @@ async def test_addresses_from_invented_headers_do_not_escape_the_throttle(
     assert answer.status_code == 429
 
 
-async def test_a_page_of_another_site_cannot_sign_a_browser_in(client: httpx.AsyncClient) -> None:
-    headers = {"Sec-Fetch-Site": "cross-site"}
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:9000"},
+        {"Origin": "null"},
+    ],
+)
+async def test_a_page_of_another_site_cannot_sign_a_browser_in(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     for answer in (
         await client.post("/login", data=ADA, headers=headers),
         await client.post("/admin/api/login", json=ADA, headers=headers),
     ):
         assert answer.status_code == 403
         assert answer.json()["error"]["code"] == "csrf_failed"
+
+
+@pytest.mark.parametrize(
+    "headers", [OWN, OWN | {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+)
+async def test_the_own_page_can(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    assert (await client.post("/login", data=ADA, headers=headers)).status_code == 302
 
 
 async def test_a_session_serves_every_route(ada: httpx.AsyncClient) -> None:

@@ -70,7 +70,7 @@ async def _forward_sign_in(
 @router.post("/login", response_class=HTMLResponse)
 async def login(request: Request, context: ContextDep, caller: CallerDep) -> Response:
     """Sign in with the form's `username`, `password` and `next`."""
-    refuse_foreign_page(request)
+    refuse_foreign_page(request, context, caller)
     form = await read_form(request)
     wanted = form.get("next", "")
     try:
@@ -90,7 +90,7 @@ async def api_login(
     body: LoginBody, request: Request, context: ContextDep, caller: CallerDep
 ) -> JSONResponse:
     """Sign in; the answer sets the cookie."""
-    refuse_foreign_page(request)
+    refuse_foreign_page(request, context, caller)
     opened = await context.access.sign_in.sign_in(
         body.username, body.password, address=caller.address
     )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from serve_app.access.callers import Caller
 from serve_app.access.tokens import WebSession
 from serve_app.access.web_sessions import LONGEST_S, Opened, cookie_name
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.core.errors import Forbidden, Unauthenticated
 
 
@@ -39,11 +39,11 @@ VisitorDep = Annotated[WebSession | None, Depends(get_visitor)]
 WebSessionDep = Annotated[WebSession, Depends(get_web_session)]
 
 
-def refuse_foreign_page(request: Request) -> None:
+def refuse_foreign_page(request: Request, context: Context, caller: Caller) -> None:
     """Raises Forbidden when a page of another site sends the sign-in: it would sign the browser
     in as somebody else.
     """
-    if request.headers.get("sec-fetch-site", "") == "cross-site":
+    if not context.access.origins.allow(request.headers, caller):
         raise Forbidden("sign in from this server's own page", code="csrf_failed")
 
 
