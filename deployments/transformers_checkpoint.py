@@ -19,6 +19,7 @@ from serve_app.core.options import TiledOptions, TransformersOptions
 
 UNLIMITED = 10**6
 """Tokenizers without a limit of their own say 10^30."""
+PATH = re.compile(r"(?<![\w.:])/(?:[\w.+-]+/)+[\w.+-]*")
 
 
 class Placed(Protocol):
@@ -92,7 +93,7 @@ def check_complete(
 
 
 def _without_paths(text: str) -> str:
-    return re.sub(r"(?<![\w.:])/(?:[\w.+-]+/)+[\w.+-]*", "its directory", text)
+    return PATH.sub("its directory", text)
 
 
 def token_limit(model: Any, tokenizer: Any, options: TransformersOptions) -> int | None:

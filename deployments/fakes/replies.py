@@ -23,11 +23,12 @@ from serve_app.core.errors import ContextLengthExceeded, UnsupportedCapability
 from serve_app.core.options import FakeOptions
 
 FINGERPRINT = "fake-1"
+TOKEN = re.compile(r"\s*+\S++")
 
 
 def tokens_of(text: str) -> list[str]:
     """A token is a word with the white space before it."""
-    return re.findall(r"\s*\S+", text)
+    return TOKEN.findall(text.rstrip())
 
 
 class FakeReplies:

@@ -30,6 +30,7 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "deis": ("DEISMultistepScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+SEPARATORS = re.compile(r"[\s_-]+")
 
 
 def scheduler_of(own: Any, name: str | None) -> Any:
@@ -40,7 +41,7 @@ def scheduler_of(own: Any, name: str | None) -> Any:
     if name is None:
         return type(own).from_config(own.config)
     fitting = {kind.__name__: kind for kind in _fitting(own)}
-    class_name, arguments = NAMES.get(re.sub(r"[\s_-]+", "_", name.lower()), (name, {}))
+    class_name, arguments = NAMES.get(SEPARATORS.sub("_", name.lower()), (name, {}))
     kind = fitting.get(class_name)
     if kind is None:
         short = [short for short, (full, _) in NAMES.items() if full in fitting]

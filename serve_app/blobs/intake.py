@@ -1,32 +1,38 @@
 """`MediaIntake`: every form in which a caller may give a medium, turned into a stored blob."""
 
 import asyncio
-import base64
-import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from serve_app.blobs.fetch import fetch
+from serve_app.blobs.inline_text import (
+    IncompleteBase64,
+    NotBase64,
+    NotStorable,
+    decoded,
+    first_word,
+    header_of,
+    text_pieces,
+    unquoted,
+)
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
-from serve_app.core.streams import once
 from serve_app.database.text import is_storable
 
 OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
 WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
-BASE64_TEXT = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
-BASE64_CHUNK = 1024 * 1024
+LONGEST_NAME = 64 * 1024
+"""Characters of what names a medium; what is longer can only be one."""
 LONGEST_PATH = 4096
 FindArchived = Callable[[str], Awaitable[Blob | None]]
 """The blob behind the name of a generated file."""
-URL_SAFE = str.maketrans("-_", "+/")
 
 
 class MediaIntake:
@@ -73,9 +79,15 @@ class MediaIntake:
         Raises InvalidRequest with `param` for what cannot be had or is of another kind, NotFound
         for an own file that does not exist, PayloadTooLarge over the limits.
         """
-        if not is_storable(value):
-            raise InvalidRequest(f"{param}: holds NUL or half a character", param=param)
-        blob = await self._taken(value.strip(), param)
+        try:
+            if len(value) > LONGEST_NAME:
+                blob = await self._long(value, param)
+            elif is_storable(value):
+                blob = await self._taken(value.strip(), param)
+            else:
+                raise NotStorable
+        except NotStorable:
+            raise InvalidRequest(f"{param}: holds NUL or half a character", param=param) from None
         return checked(blob, param=param, kind=kind)
 
     async def take_upload(
@@ -102,7 +114,19 @@ class MediaIntake:
             return await self._local(unquote(urlsplit(value).path), param)
         if path := await asyncio.to_thread(_below, value, self._limits.file_roots):
             return await self._store.write_file(path)
-        return await self._base64(value, param)
+        return await self._base64(text_pieces(value), param)
+
+    async def _long(self, value: str, param: str) -> Blob:
+        """A data URL or base64, of which no copy is made."""
+        start = first_word(value)
+        scheme = value[start : start + 8].lower()
+        if scheme.startswith("data:"):
+            return await self._data_url(value, param, start=start)
+        if scheme.startswith(("http://", "https://")):
+            raise InvalidRequest(
+                f"{param}: a URL of more than {LONGEST_NAME} characters", param=param
+            )
+        return await self._base64(text_pieces(value, start), param)
 
     def _own_file(self, value: str) -> str | None:
         if self._public_url and value.startswith(self._public_url + "/"):
@@ -126,26 +150,28 @@ class MediaIntake:
             raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
         return blob
 
-    async def _data_url(self, value: str, param: str) -> Blob:
-        header, comma, payload = value.partition(",")
-        if not comma:
+    async def _data_url(self, value: str, param: str, *, start: int = 0) -> Blob:
+        header = header_of(value, start)
+        if header is None:
             raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
+        payload = unquoted(text_pieces(value, start + len(header) + 1))
         if header.lower().rstrip().endswith(";base64"):
-            return await self._base64(unquote(payload) if "%" in payload else payload, param)
-        return await self._store.write(once(unquote_to_bytes(payload)))
+            return await self._base64(payload, param)
+        return await self._write(payload, param)
 
-    async def _base64(self, value: str, param: str) -> Blob:
-        limit = self._limits.base64_bytes
-        if len(value) * 3 // 4 > limit + 1024 + value.count("\n"):
-            raise PayloadTooLarge(f"{param}: base64 of more than {limit} bytes", param=param)
-        if not await asyncio.to_thread(BASE64_TEXT.fullmatch, value):
+    async def _base64(self, pieces: Iterator[bytes], param: str) -> Blob:
+        try:
+            return await self._write(decoded(pieces), param)
+        except NotBase64:
             raise InvalidRequest(
                 f"{param}: neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
-            )
-        try:
-            return await self._store.write(_decoded(value), limit=limit)
-        except binascii.Error:
+            ) from None
+        except IncompleteBase64:
             raise InvalidRequest(f"{param}: the base64 is incomplete", param=param) from None
+
+    async def _write(self, pieces: Iterator[bytes], param: str) -> Blob:
+        try:
+            return await self._store.write(_stream(pieces), limit=self._limits.base64_bytes)
         except PayloadTooLarge as error:
             raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
 
@@ -188,14 +214,7 @@ def _below(value: str, roots: tuple[Path, ...]) -> Path | None:
     return path if inside and path.is_file() else None
 
 
-async def _decoded(value: str) -> AsyncGenerator[bytes]:
-    """Base64 decoded piece by piece; missing padding is forgiven."""
-    rest = ""
-    for start in range(0, len(value), BASE64_CHUNK):
-        piece = value[start : start + BASE64_CHUNK].translate(URL_SAFE)
-        rest += "".join(piece.split()).rstrip("=")
-        whole = len(rest) // 4 * 4
-        yield binascii.a2b_base64(rest[:whole])
-        rest = rest[whole:]
-    if rest:
-        yield base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True)
+async def _stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        if piece:
+            yield piece

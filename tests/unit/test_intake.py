@@ -132,7 +132,7 @@ async def test_other_kinds_are_refused(store: FsspecBlobStore) -> None:
         await intake_of(store).take("aGVsbG8=", param="file", kind="audio")
 
 
-async def test_base64_over_the_limit_is_refused_before_decoding(store: FsspecBlobStore) -> None:
+async def test_base64_over_the_limit_is_refused(store: FsspecBlobStore) -> None:
     with pytest.raises(PayloadTooLarge) as caught:
         await intake_of(store, base64_bytes=1000).take("A" * 4000, param="image")
     assert caught.value.param == "image"

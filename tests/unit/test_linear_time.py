@@ -1,0 +1,311 @@
+"""Whatever reads a text of a caller or of a model does so in a time that grows with its length."""
+
+import ast
+import base64
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from deployments.audio.sentences import sentences
+from deployments.fakes.replies import tokens_of
+from deployments.text.generation.tool_format import calls_in
+from pipelines.story_script import spread
+from serve_app.blobs.inline_text import NotBase64, decoded, first_word, text_pieces, unquoted
+from serve_app.core.chat import Tool
+from serve_app.core.subtitles import cues, srt, vtt
+from serve_app.core.transcription import Segment
+from serve_app.database.text import storable
+from serve_app.observability.masking import is_secret, masked_query
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("serve_app", "deployments", "pipelines")
+CALLS = {"compile", "findall", "finditer", "fullmatch", "match", "search", "split", "sub", "subn"}
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+MOST_GROWTH = 30.0
+"""Of the time, where the text grows tenfold; what is quadratic takes a hundred times as long."""
+LEAST_S = 0.001
+"""What takes less is nothing: the clock and the machine's other work would be measured."""
+Reader = Callable[[str], object]
+
+
+class Pattern(NamedTuple):
+    """A call of `re` in the product; `text` is None where it is put together as it runs."""
+
+    where: str
+    text: str | None
+    flags: int
+
+
+OURS = {
+    "serve_app/settings_table.py:replaced": "the page of settings",
+    "serve_app/launch/haproxy.py:corrected": "a configuration that Ray writes",
+    "deployments/transformers_checkpoint.py:check_complete": "the names of a checkpoint's weights",
+    "deployments/text/transformers_encoder.py:_check_complete": "the same",
+    "deployments/text/translation_checkpoint.py:NLLB_CODE": "a tokenizer's vocabulary",
+    "deployments/text/generation/text.py:BYTE_PIECE": "a tokenizer's vocabulary",
+    "serve_app/blobs/inline_text.py:CODE": "bytes, by the readers below",
+}
+"""Patterns that never meet a text that a caller or a model has written, and what they meet."""
+
+WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
+    "deployments/audio/sentences.py:_SENTENCE": (
+        "finditer",
+        [("", '."', ""), (".", '"', "x"), ("", " ", "x"), ("。", "」", "x"), (".", " ", "x")],
+    ),
+    "deployments/audio/sentences.py:_CLAUSE": ("finditer", [(",", " ", "x"), ("", ", ", "")]),
+    "deployments/fakes/replies.py:TOKEN": ("finditer", [("a", " ", "b"), ("", "a ", "")]),
+    "deployments/image/diffusers_schedulers.py:SEPARATORS": (
+        "finditer",
+        [("a", " ", ""), ("a", "_-", "b"), ("", "a_", "")],
+    ),
+    "deployments/text/vllm_stream.py:OVERFLOW": (
+        "search",
+        [("", "maximum context lengt ", ""), ("", "longer than the maximu", "")],
+    ),
+    "deployments/transformers_checkpoint.py:PATH": (
+        "finditer",
+        [("/", "a", ""), ("/", "a/", " "), ("", "/", ""), ("", "/a:", "")],
+    ),
+    "deployments/video/subtitle_burning.py:FRAME": (
+        "search",
+        [("frame=", " ", "x"), ("", "frame= ", "")],
+    ),
+    "deployments/video/subtitle_burning.py:NO_GLYPH": (
+        "search",
+        [("", "failed to find any fallback with glyph 0x", "")],
+    ),
+    "pipelines/story_script.py:SENTENCE": (
+        "finditer",
+        [("", "a.", ""), ("", ".", "a"), ("a.", '"', "."), ("", "a", "")],
+    ),
+    "pipelines/story_script.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
+    "serve_app/access/rate_limits.py:READ": (
+        "fullmatch",
+        [("/v1/", "a", ""), ("/v1/", "/progress", "x"), ("/v1/jobs/", "/jobs", "\n")],
+    ),
+    "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
+    "serve_app/api/middleware.py:REQUEST_ID": ("fullmatch", [("", ".", "a"), ("", ".", "")]),
+    "serve_app/api/v1/image_extras.py:HUB_ID": (
+        "fullmatch",
+        [("", "a", "!"), ("a/", "a", "!"), ("", "a/", "")],
+    ),
+    "serve_app/api/v1/sizes.py:SIZE": ("fullmatch", [("", "1", "x"), ("", "1x", "")]),
+    "serve_app/api/v1/spoken_models.py:LOCALE": ("fullmatch", [("aa", "-aa", "!")]),
+    "serve_app/archive/entries.py:FILE_NAME": ("fullmatch", [("", "a", ".png")]),
+    "serve_app/blobs/intake.py:OWN_FILE": (
+        "fullmatch",
+        [("/v1/files/", "a", "/"), ("/v1/files/a?", "?", "#")],
+    ),
+    "serve_app/blobs/intake.py:WHOLE_URL": (
+        "fullmatch",
+        [("http://", "a", ""), ("http://a", "/", "\n")],
+    ),
+    "serve_app/blobs/intake.py:STORED": ("fullmatch", [("sha256:", "a", "")]),
+    "serve_app/blobs/store.py:FILE_NAME": ("fullmatch", [("up-", "a", ".png")]),
+    "serve_app/blobs/store.py:SHA256": ("fullmatch", [("", "a", "")]),
+    "serve_app/core/subtitles.py:WORD": (
+        "finditer",
+        [("", "a", ""), ("", "a ", ""), ("", "字", "")],
+    ),
+    "serve_app/core/subtitles.py:SENTENCE_END": (
+        "search",
+        [("", ".", "x"), (".", ")", "x"), ("", ".)", "x")],
+    ),
+    "serve_app/observability/masking.py:SECRET_NAME": (
+        "search",
+        [("", "ke", ""), ("", "^sig", "")],
+    ),
+    "serve_app/observability/masking.py:SECRET_VALUE": (
+        "search",
+        [("", "eyJ-", ""), ("", "eyJ", ""), ("", "sk-a.", ""), ("://", "a", ""), ("", "://", "")],
+    ),
+    "serve_app/profiles/profile.py:NAME": ("fullmatch", [("", "a ", "!")]),
+    "serve_app/profiles/profile.py:VOICE_NAME": ("fullmatch", [("", "a", "!")]),
+} | {
+    f"serve_app/observability/classes.py:{number}": (
+        "fullmatch",
+        [("", "/v1/", ""), (path, "a", "\n")],
+    )
+    for number, path in enumerate(
+        (
+            "/v1/chat/completion",
+            "/v1/embedding",
+            "/v1/audio/transcription",
+            "/v1/audio/",
+            "/v1/images/",
+            "/v1/video/",
+        )
+    )
+}
+"""How a pattern is used, and the beginnings, repeated middles and ends that cost it most."""
+
+WORD = "a" * 60
+TOOLS = (Tool(name="f"),)
+TIMES: dict[str, Any] = {"id": 0, "start": 0.0, "end": 1e6}
+
+
+def spoken(text: str) -> tuple[Segment, ...]:
+    """Cues of a text without times of words."""
+    return cues((Segment.model_validate(TIMES | {"text": text}),), "subtitle")
+
+
+def base64_bytes(text: str) -> int | None:
+    try:
+        return sum(map(len, decoded(text_pieces(text, first_word(text)))))
+    except NotBase64:
+        return None
+
+
+READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
+    "base64 with white space in it": (base64_bytes, ("A", " ", "!")),
+    "base64 with line ends": (base64_bytes, ("", "QUJD\r\n", "")),
+    "base64 that is padding": (base64_bytes, ("", "=", "")),
+    "white space before base64": (base64_bytes, ("", " ", "AAAA")),
+    "a percent-encoded data URL": (
+        lambda text: sum(map(len, unquoted(text_pieces(text)))),
+        ("", "%41", "%"),
+    ),
+    "percent signs": (lambda text: sum(map(len, unquoted(text_pieces(text)))), ("", "%", "")),
+    "what is stored": (storable, ("", "\0", "")),
+    "a header that is masked": (lambda text: is_secret("a", text), ("", "eyJ-", "")),
+    "a query that is masked": (lambda text: masked_query(text.encode()), ("", "a=eyJ-&", "")),
+    "a fake's tokens": (tokens_of, ("a", " ", "")),
+    "sentences": (sentences, ("", ".", "")),
+    "sentences without an end": (sentences, ("", "a", "")),
+    "sentences of spaces and dots": (sentences, ("", ". ", "")),
+    "the sentences of a story": (lambda text: spread(text, 8), ("", "!?", "")),
+    "tool calls": (lambda text: calls_in(text, TOOLS), ("", '{"name":"f"};', "")),
+    "brackets that a model opens": (lambda text: calls_in(text, TOOLS), ("", "[", "")),
+    "cues": (spoken, ("", f"{WORD} ", "")),
+    "cues of one word": (spoken, ("", "a", "")),
+    "SubRip": (lambda text: srt(spoken(text)), ("", f"{WORD}. ", "")),
+    "WebVTT": (lambda text: vtt(spoken(text)), ("", "<-->", "")),
+}
+"""Functions that go through a text in more ways than by a pattern."""
+
+
+def patterns() -> Iterator[Pattern]:
+    """Every pattern of the product, by the name that it is given or the function that it is in."""
+    for path in sorted(path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        nameless = 0
+        for statement in tree.body:
+            for call in _calls(statement):
+                name = _name(statement)
+                if not name or isinstance(getattr(statement, "value", None), ast.Tuple):
+                    name, nameless = str(nameless), nameless + 1
+                yield Pattern(f"{path.relative_to(ROOT)}:{name}", _text(call), _flags(call))
+
+
+def _calls(statement: ast.stmt) -> list[ast.Call]:
+    return [
+        node
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "re"
+        and node.func.attr in CALLS
+    ]
+
+
+def _name(statement: ast.stmt) -> str:
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    return getattr(statement, "name", "")
+
+
+def _text(call: ast.Call) -> str | None:
+    try:
+        return str(ast.literal_eval(call.args[0]))
+    except ValueError:
+        return None
+
+
+def _flags(call: ast.Call) -> int:
+    names = [node.attr for node in ast.walk(call) if isinstance(node, ast.Attribute)]
+    return sum(getattr(re, name) for name in names if name.isupper())
+
+
+PATTERNS = {pattern.where: pattern for pattern in patterns()}
+
+
+def check_growth(read: Reader, worst: tuple[str, str, str]) -> None:
+    """Tenfold text, less than thirty times the time, up to a million characters. Small texts come
+    first, so that what is quadratic is told and not waited for.
+    """
+    begin, middle, end = worst
+    taken = LEAST_S
+    for size in SIZES:
+        text = begin + middle * (size // len(middle)) + end
+        before, taken = taken, _fastest(read, text, at_most_s=taken * MOST_GROWTH)
+        assert taken < before * MOST_GROWTH, f"{size} characters: {taken:.4f} s after {before:.4f}"
+
+
+def _fastest(read: Reader, text: str, *, at_most_s: float) -> float:
+    """The thread's own time, since others use the machine too: of up to five tries, and no less
+    than what can be measured.
+    """
+    fastest = float("inf")
+    for _ in range(5):
+        begun = time.thread_time()
+        read(text)
+        fastest = min(fastest, time.thread_time() - begun)
+        if fastest < at_most_s / 2:
+            break
+    return max(fastest, LEAST_S)
+
+
+def test_every_pattern_is_accounted_for() -> None:
+    assert PATTERNS.keys() == WORST.keys() | OURS.keys(), (
+        "a pattern that meets the text of a caller or of a model needs its worst input in WORST"
+    )
+    assert all(PATTERNS[where].text is not None for where in WORST)
+
+
+def test_no_pattern_of_pydantic_backtracks() -> None:
+    """Its own engine takes linear time; Python's, which can be chosen, does not."""
+    for folder in PRODUCT:
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "python-re" not in path.read_text(), path
+
+
+CASES = [(where, worst) for where, (_, all_worst) in WORST.items() for worst in all_worst]
+
+
+@pytest.mark.parametrize(("where", "worst"), CASES)
+def test_patterns_take_linear_time(where: str, worst: tuple[str, str, str]) -> None:
+    compiled = re.compile(PATTERNS[where].text or "", PATTERNS[where].flags)
+    method = getattr(compiled, WORST[where][0])
+    check_growth(
+        lambda text: sum(1 for _ in method(text) or ()) if _is_iterator(method) else method(text),
+        worst,
+    )
+
+
+def _is_iterator(method: Any) -> bool:
+    return bool(method.__name__ == "finditer")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_readers_take_linear_time(name: str) -> None:
+    check_growth(*READERS[name])
+
+
+def test_the_measure_tells_a_pattern_that_backtracks() -> None:
+    backtracking = re.compile(r"[A-Za-z0-9+/_\-\s]*={0,2}\s*")
+    with pytest.raises(AssertionError, match="characters"):
+        check_growth(backtracking.fullmatch, ("A", " ", "!"))
+
+
+def test_base64_of_both_alphabets_is_read_over_the_edges_of_pieces() -> None:
+    data = bytes(range(256)) * 700
+    for text in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
+        assert b"".join(decoded(text_pieces(text.rstrip("=")))) == data
+        assert b"".join(decoded(text_pieces("\n".join(text)))) == data
+    quoted = "".join(f"%{byte:02x}" for byte in data)
+    assert b"".join(unquoted(text_pieces(quoted))) == data
