@@ -13,8 +13,10 @@ from typing import TypeVar, cast
 
 from serve_app.core.errors import Cancelled, Conflict, TimedOut
 from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.operations import operation_name
 from serve_app.core.streams import closing
+from serve_app.core.unexpected import unexpected_errors
 
 T = TypeVar("T")
 _END = object()
@@ -47,9 +49,10 @@ class DirectJobs:
         """The work's result. TimedOut when the limit passes: the work is begun again as a job."""
         async with self._running(submission) as run:
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await work()
-            except TimeoutError:
+                async with within(self._timeout_s):
+                    with unexpected_errors(repr(operation_name(submission.operation))):
+                        return await work()
+            except LimitPassed:
                 await self._jobs.submit(submission)
                 raise TimedOut(
                     f"this takes longer than {self._timeout_s:g} s; "
@@ -71,11 +74,13 @@ class DirectJobs:
         """The items of a stream, which is a job while it lasts. Closing the result closes them.
         `note` is told of each item.
         """
+        name = operation_name(submission.operation)
         async with closing(items), self._running(submission) as run:
             while True:
                 run.task = asyncio.current_task()
                 try:
-                    item = await anext(items, _END)
+                    with unexpected_errors(repr(name)):
+                        item = await anext(items, _END)
                 except asyncio.CancelledError:
                     if run.is_cancelled:
                         raise _cancelled(submission.id) from None

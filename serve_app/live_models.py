@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.options import Task
 from serve_app.core.status import ModelStatus
 from serve_app.models import AnyModel, Models
@@ -108,8 +109,9 @@ class LiveStatuses:
     async def _status(self, remote: Remote) -> tuple[ModelStatus, ...]:
         """A replica too busy to answer keeps what was known of its models."""
         try:
-            return await asyncio.wait_for(remote.status(), STATUS_TIMEOUT_S)
-        except (TimeoutError, AppError) as error:
+            async with within(STATUS_TIMEOUT_S):
+                return await remote.status()
+        except (LimitPassed, AppError) as error:
             logger.info("no status from %r: %s", remote.name, error)
             own = self._models[remote.name]
             return tuple(status for status in self._known.values() if status.id in own)

@@ -4,22 +4,31 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.costs import METER, Spent
 from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.errors import AppError, BackendUnavailable, InternalError, QueueFull
+from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
 from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.status import ModelStatus, over_replicas
 from serve_app.core.translation import Translate, TranslationEvent
+from serve_app.core.unexpected import unexpected_errors
 
 
 @contextmanager
 def remote_errors(name: str) -> Generator[None]:
-    """Turn what a handle raises into the error tree; an AppError comes back as it was raised."""
+    """Turn what a handle raises into the error tree; an AppError comes back as it was raised, which
+    is all that leaves a replica of ours. The rest is Serve's.
+    """
+    with unexpected_errors(repr(name), provider=name), _serves_errors(name):
+        yield
+
+
+@contextmanager
+def _serves_errors(name: str) -> Generator[None]:
     try:
         yield
     except AppError as error:
@@ -40,10 +49,6 @@ def remote_errors(name: str) -> Generator[None]:
         raise BackendUnavailable(
             f"{name!r} cannot be started; the server's log says why", provider=name
         ) from None
-    except RayTaskError as error:
-        raise InternalError(
-            f"{name!r} failed unexpectedly; the server's log says why", provider=name
-        ) from error
 
 
 class Remote:

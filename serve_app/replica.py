@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 from serve_app.core.config import Family, Model
@@ -23,6 +23,7 @@ from serve_app.core.memory import (
 )
 from serve_app.core.status import ModelStatus
 from serve_app.core.streams import batched, closing, joined
+from serve_app.core.unexpected import only_expected, unexpected_errors
 from serve_app.engine_pool import EnginePool, Loader
 from serve_app.garbage import collect_rarely
 from serve_app.logs import log_to_stderr
@@ -44,6 +45,7 @@ class Replica:
         log_to_stderr()
         collect_rarely()
         use_own_temporary_folder()
+        self._name = family.name
         self._pool = EnginePool(
             family.models or (Model(id=family.name),),
             make_loader(family),
@@ -64,48 +66,70 @@ class Replica:
 
     async def stream(self, verb: str, model_id: str, *arguments: Any) -> AsyncGenerator[list[Any]]:
         """Run a verb that streams; its items come in lists."""
-        async with self._using(model_id) as engine:
-            batches = batched(getattr(engine, verb)(*arguments), window_s=STREAM_WINDOW_S)
-            async with closing(batches):
-                async for batch in batches:
-                    yield joined(batch)
+        batches = self._batches(verb, model_id, arguments)
+        async with closing(batches):
+            async for batch in batches:
+                yield batch
 
     async def metered_call(self, verb: str, model_id: str, *arguments: Any) -> tuple[Any, Spent]:
         """Run a verb that answers once, and say what it cost."""
-        async with self._using(model_id) as engine:
-            begun = time.monotonic()
-            answer = await getattr(engine, verb)(*arguments)
-            return answer, Spent(device_s=time.monotonic() - begun)
+        with self._named_errors():
+            async with self._using(model_id) as engine:
+                begun = time.monotonic()
+                answer = await getattr(engine, verb)(*arguments)
+                return answer, Spent(device_s=time.monotonic() - begun)
 
     async def metered_stream(
         self, verb: str, model_id: str, *arguments: Any
     ) -> AsyncGenerator[list[Any]]:
         """Run a verb that streams; the last item is what it cost."""
+        batches = self._batches(verb, model_id, arguments, is_metered=True)
+        async with closing(batches):
+            async for batch in batches:
+                yield batch
+
+    async def status(self) -> tuple[ModelStatus, ...]:
+        """The state of the family's models in this replica."""
+        with self._named_errors():
+            return self._pool.status()
+
+    async def load_model(self, model_id: str) -> ModelStatus:
+        """Begin to load a model."""
+        with self._named_errors():
+            self._sweep()
+            return self._pool.load(model_id)
+
+    async def unload_model(self, model_id: str) -> ModelStatus:
+        """Unload a model when nobody uses it."""
+        with self._named_errors():
+            return self._pool.unload(model_id)
+
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a replica that raises."""
+        if self._lost is not None:
+            raise RuntimeError(self._lost)
+
+    def _named_errors(self) -> AbstractContextManager[None]:
+        """What leaves this replica is one of our errors, made here."""
+        return unexpected_errors(repr(self._name), provider=self._name)
+
+    def _batches(
+        self, verb: str, model_id: str, arguments: tuple[Any, ...], *, is_metered: bool = False
+    ) -> AsyncGenerator[list[Any]]:
+        batches = self._streamed(verb, model_id, arguments, is_metered=is_metered)
+        return only_expected(batches, repr(self._name), provider=self._name)
+
+    async def _streamed(
+        self, verb: str, model_id: str, arguments: tuple[Any, ...], *, is_metered: bool
+    ) -> AsyncGenerator[list[Any]]:
         async with self._using(model_id) as engine:
             begun = time.monotonic()
             batches = batched(getattr(engine, verb)(*arguments), window_s=STREAM_WINDOW_S)
             async with closing(batches):
                 async for batch in batches:
                     yield joined(batch)
-            yield [Spent(device_s=time.monotonic() - begun)]
-
-    async def status(self) -> tuple[ModelStatus, ...]:
-        """The state of the family's models in this replica."""
-        return self._pool.status()
-
-    async def load_model(self, model_id: str) -> ModelStatus:
-        """Begin to load a model."""
-        self._sweep()
-        return self._pool.load(model_id)
-
-    async def unload_model(self, model_id: str) -> ModelStatus:
-        """Unload a model when nobody uses it."""
-        return self._pool.unload(model_id)
-
-    async def check_health(self) -> None:
-        """Called by Serve, which replaces a replica that raises."""
-        if self._lost is not None:
-            raise RuntimeError(self._lost)
+            if is_metered:
+                yield [Spent(device_s=time.monotonic() - begun)]
 
     @asynccontextmanager
     async def _using(self, model_id: str) -> AsyncGenerator[Any]:

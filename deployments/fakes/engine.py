@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from deployments.fakes.breakage import break_as_asked
 from deployments.fakes.replies import FakeReplies, tokens_of
 from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.config import Model
@@ -86,6 +87,7 @@ class FakeEngine:
         """
         self._note(f"{verb} begins {subject}")
         await asyncio.sleep(self.options.delay_s)
+        break_as_asked(self.options, subject)
         yield
         self._note(f"{verb} ends {subject}")
 
@@ -119,6 +121,7 @@ class FakeEmbeddings(FakeEngine):
 
     async def embed(self, request: Embed) -> Embeddings:
         """Equal texts have equal vectors, others nearly orthogonal ones."""
+        break_as_asked(self.options, str(request.texts[0]))
         if request.images:
             raise UnsupportedCapability(f"model {request.model!r} embeds text only", param="image")
         size = request.dimensions or DIMENSIONS

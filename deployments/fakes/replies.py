@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from deployments.fakes.breakage import break_as_asked
 from serve_app.core.chat import (
     Chat,
     ChatDelta,
@@ -115,6 +116,7 @@ class FakeReplies:
                 due = begun + number / self._options.tokens_per_s
                 await asyncio.sleep(max(0.0, due - loop.time()))
             yield ChatDelta(index=index, text=token, logprobs=_logprobs(token, sampling))
+            break_as_asked(self._options, text)
         reason: FinishReason = "length" if limit < len(tokens) else "stop"
         yield ChatDelta(index=index, finish_reason=reason)
 

@@ -49,7 +49,7 @@ class LoopThread:
             while (item := await queue.get()) is not None:
                 yield item[0]
             await asyncio.wait((running,))
-            if running.cancelled():
+            if running.cancelled() and self._stopping:
                 raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
             running.result()
         finally:

@@ -1,6 +1,5 @@
 """Fetching a caller's URL: guarded addresses, checked redirects, bounded time and size."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -10,6 +9,7 @@ import httpcore
 from serve_app.blobs.addresses import AllowList, GuardedBackend
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.media import Blob
 from serve_app.core.settings import Limits
 
@@ -23,10 +23,12 @@ async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str)
     it; PayloadTooLarge as soon as more than `limits.upload_bytes` have come.
     """
     try:
-        async with asyncio.timeout(limits.fetch_timeout_s):
-            async with aclosing(_body(url, limits, param)) as body:
-                return await store.write(body)
-    except TimeoutError:
+        async with (
+            within(limits.fetch_timeout_s),
+            aclosing(_body(url, limits, param)) as body,
+        ):
+            return await store.write(body)
+    except LimitPassed:
         raise InvalidRequest(
             f"{param}: the URL did not answer whole within {limits.fetch_timeout_s:g} s",
             param=param,

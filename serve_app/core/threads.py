@@ -58,8 +58,13 @@ async def pushed(
     def run() -> None:
         # In this order: whoever stops it sees that it has begun, or it sees that it is stopped.
         begun.set()
-        if not stop.is_set():
+        if stop.is_set():
+            return
+        try:
             work(push, stop.is_set)
+        except StopIteration as error:
+            # asyncio cannot hand one on: whoever waits for the thread would wait for ever.
+            raise RuntimeError("the work raised StopIteration") from error
 
     try:
         running = loop.run_in_executor(executor, run)
@@ -121,6 +126,8 @@ def in_turn(executor: Executor, work: Callable[[], T]) -> T:
     try:
         return running.result()
     except CancelledError:
+        if not running.cancelled():
+            raise
         raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
 
 
@@ -144,7 +151,7 @@ def called_back(
         end: BaseException | None = None
         try:
             work(take)
-        except Exception as error:
+        except BaseException as error:
             end = error
         while not is_left.is_set():
             try:

@@ -17,6 +17,7 @@ from serve_app.blobs.addresses import AllowList, GuardedBackend
 from serve_app.blobs.fetch import checked_url, url_bytes
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.jobs import Job
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.settings import Jobs, Limits
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
@@ -68,7 +69,7 @@ class Callbacks:
             await self._post(job)
         except NotFound:
             return
-        except (InvalidRequest, TimeoutError, *_NETWORK) as error:
+        except (InvalidRequest, LimitPassed, *_NETWORK) as error:
             logger.warning("the callback of job %s failed: %s", job_id, error)
             await self._database.write(lambda session: self._put_off(session, job_id))
             return
@@ -105,7 +106,7 @@ class Callbacks:
             headers.append((b"X-Signature", f"sha256={digest}".encode()))
         backend = GuardedBackend(AllowList(self._limits.fetch_allow), param=FIELD)
         async with (
-            asyncio.timeout(TIMEOUT_S),
+            within(TIMEOUT_S),
             httpcore.AsyncConnectionPool(network_backend=backend) as pool,
             # The status says all; what else the receiver sends, however much, is not read.
             pool.stream("POST", url_bytes(parts), headers=headers, content=body) as answer,

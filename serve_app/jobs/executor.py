@@ -17,9 +17,11 @@ from serve_app.core.errors import (
     Unavailable,
 )
 from serve_app.core.jobs import Job, Submission, failure_of
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.operations import Operation, Result, Unreadable
 from serve_app.core.stages import Stage
 from serve_app.core.threads import to_its_end
+from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.run import Run
 from serve_app.jobs.staging import JobStage, Steps
@@ -102,9 +104,9 @@ class JobExecutor:
         try:
             # To its end: a job that is added after its caller has left could not be cancelled.
             await to_its_end(asyncio.ensure_future(self.submit(submission)))
-            async with asyncio.timeout(timeout_s):
+            async with within(timeout_s):
                 return await self._ended(submission.id, waiting)
-        except TimeoutError:
+        except LimitPassed:
             raise TimedOut(
                 f"job {submission.id!r} takes longer than {timeout_s:g} s; it goes on",
                 job_id=submission.id,
@@ -206,15 +208,13 @@ class JobExecutor:
         files: dict[str, str] = {}
         error: AppError | None = None
         try:
-            stage = JobStage(self._started, run, attempts=self._stage_attempts)
-            result = await self._do(operation, stage)
-            run.tracker.warn(getattr(result, "warnings", ()))
-            files = await self._record(job, result)
+            with unexpected_errors(f"job {job.id!r}"):
+                stage = JobStage(self._started, run, attempts=self._stage_attempts)
+                result = await self._do(operation, stage)
+                run.tracker.warn(getattr(result, "warnings", ()))
+                files = await self._record(job, result)
         except AppError as failure:
             error = failure
-        except Exception:
-            logger.exception("job %s failed", job.id)
-            error = InternalError(f"job {job.id!r} failed unexpectedly; the server's log says why")
         is_cancelled = isinstance(error, Cancelled) or (run.is_cancelled and error is not None)
         ended = await _kept(
             lambda: self._store.finish(

@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
@@ -18,6 +19,7 @@ from serve_app.archive.sweep import INTERVAL_S, ArchiveSweep
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
+from serve_app.core.unexpected import unexpected_errors
 from serve_app.database.connection import Database
 from serve_app.garbage import collect_rarely
 from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
@@ -49,6 +51,7 @@ class JobsReplica:
         log_to_stderr()
         collect_rarely()
         use_own_temporary_folder()
+        self._name = name
         self.blobs = FsspecBlobStore(config.storage.blobs_location)
         self.database = Database(config.storage.database_location)
         self.store = JobStore(self.database, self.blobs.url)
@@ -75,18 +78,21 @@ class JobsReplica:
 
     async def submit(self, submission: Submission) -> Job:
         """See JobRunner."""
-        await self._starting
-        return await self._executor.submit(submission)
+        with self._named_errors():
+            await self._started()
+            return await self._executor.submit(submission)
 
     async def run(self, submission: Submission, timeout_s: float) -> Job:
         """See JobRunner."""
-        await self._starting
-        return await self._executor.run(submission, timeout_s=timeout_s)
+        with self._named_errors():
+            await self._started()
+            return await self._executor.run(submission, timeout_s=timeout_s)
 
     async def attend(self, job_id: str) -> None:
         """Returns when the job has ended, whoever runs it; see Attention."""
-        while not (await self.store.get(job_id)).is_final:
-            await asyncio.sleep(LOOK_S)
+        with self._named_errors():
+            while not (await self.store.get(job_id)).is_final:
+                await asyncio.sleep(LOOK_S)
 
     async def check_health(self) -> None:
         """Called by Serve, which replaces a replica whose start has failed."""
@@ -96,6 +102,14 @@ class JobsReplica:
     def chores(self) -> list[tuple[Chore, float]]:
         """What this replica does again and again, and every how many seconds."""
         return [(self._leases.renew, RENEW_S), (self._executor.look_after, LOOK_S)]
+
+    def _named_errors(self) -> AbstractContextManager[None]:
+        """What leaves this replica is one of our errors, made here."""
+        return unexpected_errors(repr(self._name), provider=self._name)
+
+    async def _started(self) -> None:
+        """Shielded: a caller who leaves meanwhile must not cancel it for all others."""
+        await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
         await self._leases.renew()

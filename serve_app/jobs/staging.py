@@ -9,6 +9,7 @@ from serve_app.core.costs import metered
 from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailable
 from serve_app.core.message import Progress
 from serve_app.core.stages import name_stage
+from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class JobStage:
         tracker.begin(name)
         with metered() as meter:
             try:
-                result = await self._steps.step(name, lambda: self._tried(work))
+                result = await self._steps.step(name, lambda: self._tried(name, work))
             except AppError as error:
                 tracker.end(name, failed=True, device_s=meter.device_s)
                 if tracker.has_stages:
@@ -55,14 +56,15 @@ class JobStage:
         """See Stage."""
         self._run.tracker.advance(name, progress)
 
-    async def _tried(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _tried(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """Work again on what may pass. A process that dies under it is suspected of dying of it,
         so that is tried a few times; loading models and full queues are waited for.
         """
         attempt = 1
         while True:
             try:
-                return await self._run.doing(work)
+                with unexpected_errors(repr(name)):
+                    return await self._run.doing(work)
             except Unavailable as error:
                 if error.retry_after_s is None or attempt >= self._attempts:
                     raise

@@ -3,8 +3,10 @@
 A job's workflow has the job's id. DBOS is one per process: so is `Workflows`.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import Context
 from typing import TypeVar
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
@@ -68,7 +70,13 @@ class Workflows:
     async def start(self, job_id: str) -> None:
         """See Steps. A workflow that another process began is handed to whoever lives, which takes
         about a second.
+
+        In a context of its own: a job outlives the request that brought it, with which Serve would
+        cancel every call of a handle made in the request's context.
         """
+        await asyncio.create_task(self._start(job_id), context=Context())
+
+    async def _start(self, job_id: str) -> None:
         with SetWorkflowID(job_id):
             handle = await DBOS.start_workflow_async(self._run_job, job_id)
         if not _runs_here(handle):

@@ -305,6 +305,24 @@ async def test_text_that_takes_too_long_becomes_a_job(make_context: MakeContext)
         assert job["result"]["choices"][0]["message"]["content"] == "one two three"
 
 
+@pytest.mark.parametrize("breakage", ["timeout", "cancelled", "error"])
+async def test_a_time_out_of_the_engine_is_not_the_callers_limit(
+    make_context: MakeContext, breakage: str
+) -> None:
+    brittle = [
+        family | {"options": {**family["options"], "breaks_with": breakage}} for family in FAMILIES
+    ]
+    body = {"messages": [{"role": "user", "content": "word"}]}
+    async with client_of(make_context(families=brittle)) as client:
+        for fields in ({}, {"stream": True}):
+            answer = await client.post("/v1/chat/completions", json=body | fields)
+            last = answer.text.strip().split("\n\n")[-1].removeprefix("data: ")
+            assert json.loads(last)["error"]["code"] == "internal_error"
+        refused(await client.post(URL, json=speech()), 500, "internal_error", None)
+        jobs = (await client.get("/v1/jobs")).json()["data"]
+        assert [(job["operation"], job["status"]) for job in jobs] == [("audio.speech", "failed")]
+
+
 async def test_text_under_way_is_listed_and_can_be_cancelled(make_context: MakeContext) -> None:
     slow = [
         family | {"options": {"engine": "fake", "task": "chat", "tokens_per_s": 1}}

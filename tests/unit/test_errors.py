@@ -1,13 +1,15 @@
 """The error tree: every class has a place in the contract and survives a process boundary."""
 
+import asyncio
 import pickle
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from ray.exceptions import RayTaskError
 
 from serve_app.core import errors
-from serve_app.core.errors import AppError, ModelNotFound, QueueFull
+from serve_app.core.errors import AppError, InternalError, ModelNotFound, QueueFull
+from serve_app.core.unexpected import only_expected
 from serve_app.remote import remote_errors
 from tests.error_contract import CONTRACT
 
@@ -62,3 +64,55 @@ def test_an_unforeseen_remote_error_leaks_nothing() -> None:
     with pytest.raises(errors.InternalError) as caught, remote_errors("family"):
         raise remote
     assert "/secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "surprise",
+    [RuntimeError("/secret"), TimeoutError("/secret"), asyncio.CancelledError("/secret")],
+)
+async def test_what_nobody_foresaw_in_a_stream_is_one_error(surprise: BaseException) -> None:
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise surprise
+
+    stream = only_expected(broken(), "'family'", provider="family")
+    assert await anext(stream) == 1
+    with pytest.raises(InternalError) as caught:
+        await anext(stream)
+    assert caught.value.message == "'family' failed unexpectedly; the server's log says why"
+    assert caught.value.provider == "family"
+
+
+async def test_a_stream_whose_reader_is_cancelled_is_cancelled() -> None:
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[int]:
+        try:
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            closed.set()
+
+    async def read() -> None:
+        async for _ in only_expected(endless(), "'family'"):
+            pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed.is_set()
+
+
+async def test_what_a_reader_throws_into_a_stream_is_the_readers_own() -> None:
+    """As Serve does it with a stream whose client is gone."""
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    stream = only_expected(numbers(), "'family'")
+    assert await anext(stream) == 1
+    with pytest.raises(asyncio.CancelledError):
+        await stream.athrow(asyncio.CancelledError())

@@ -223,3 +223,28 @@ async def test_what_another_version_accepted_fails_and_holds_nobody_up(database:
     assert refused.failure is not None
     assert "another version" in refused.failure.message
     assert (kept.status, kept.result) == ("succeeded", DONE)
+
+
+@pytest.mark.parametrize("surprise", [TimeoutError("of a store"), asyncio.CancelledError()])
+async def test_what_the_work_raises_by_itself_is_neither_a_limit_nor_a_cancellation(
+    database: Database, surprise: BaseException
+) -> None:
+    async def broken() -> Relevance:
+        raise surprise
+
+    executor = executor_of(JobStore(database, ""), broken)
+    job = await executor.run(submission(), timeout_s=60)
+    assert job.status == "failed"
+    assert job.failure is not None
+    assert job.failure.code == "internal_error"
+    assert job.failure.message == "'work' failed unexpectedly; the server's log says why"
+
+
+async def test_a_time_out_of_the_table_is_not_the_limit(database: Database) -> None:
+    class Hasty(JobStore):
+        async def add(self, *arguments: Any, **fields: Any) -> tuple[Job, bool]:
+            raise TimeoutError("of the store")
+
+    executor = executor_of(Hasty(database, ""), done)
+    with pytest.raises(TimeoutError, match="of the store"):
+        await executor.run(submission(), timeout_s=60)

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.threads import called_back, in_thread, in_turn
+from serve_app.core.threads import called_back, in_thread, in_turn, pushed
 
 Stop = Callable[[], bool]
 
@@ -205,3 +205,29 @@ def test_work_that_was_still_waiting_when_the_executor_shut_down() -> None:
 
 def _fails() -> None:
     raise RuntimeError("its own error")
+
+
+def test_a_cancellation_that_nobody_asked_for_ends_what_is_called_back() -> None:
+    def cancelled(_take: Callable[[bytes], bool]) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        list(called_back(cancelled, lambda: False))
+
+
+def test_a_cancellation_that_nobody_asked_for_is_no_unloading() -> None:
+    def cancelled() -> None:
+        raise CancelledError
+
+    with ThreadPoolExecutor(1) as executor, pytest.raises(CancelledError):
+        in_turn(executor, cancelled)
+
+
+async def test_an_iterator_that_is_empty_too_soon_keeps_nobody_waiting() -> None:
+    """asyncio cannot hand a StopIteration on, and its future would never be done."""
+
+    def work(_push: Callable[[int], None], _stop: Stop) -> None:
+        next(iter(()))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await anext(pushed(work))

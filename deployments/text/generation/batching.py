@@ -15,6 +15,7 @@ from deployments.text.generation.decode import Step
 from deployments.text.generation.sampling import GREEDY_BELOW
 from serve_app.core.chat import Sampling
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +154,9 @@ class ContinuousBatcher:
         """The next output; a thread that died delivers none, so it is watched."""
         while True:
             try:
-                return await asyncio.wait_for(outputs.get(), timeout=1.0)
-            except TimeoutError:
+                async with within(1.0):
+                    return await outputs.get()
+            except LimitPassed:
                 if not manager.is_running() and outputs.empty():
                     raise _stopped() from None
 

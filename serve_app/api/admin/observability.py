@@ -18,6 +18,7 @@ from serve_app.api.admin.html import read_form
 from serve_app.api.context import ContextDep
 from serve_app.api.json_body import read_json_object
 from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.limits import LimitPassed, within
 from serve_app.database.schema import JobRow
 from serve_app.gpus import nvidia_gpus
 from serve_app.observability.exposition import ServerState, exposition
@@ -105,7 +106,8 @@ def _job_counts(session: Session) -> Counts:
 
 async def _within_patience(work: Awaitable[T], otherwise: T) -> T:
     try:
-        return await asyncio.wait_for(work, PATIENCE_S)
-    except (TimeoutError, AppError, SQLAlchemyError) as error:
-        logger.warning("a part of the metrics is left out: %s", error or "no answer in time")
+        async with within(PATIENCE_S):
+            return await work
+    except (LimitPassed, AppError, SQLAlchemyError) as error:
+        logger.warning("a part of the metrics is left out: %s", error)
         return otherwise

@@ -1,10 +1,10 @@
 """The voices that speech models bring along, without waking models for the list of them."""
 
-import asyncio
 import logging
 
 from serve_app.api.context import Context
 from serve_app.core.errors import AppError
+from serve_app.core.limits import LimitPassed, within
 from serve_app.core.speech import SpeechModel
 from serve_app.database.connection import Database
 from serve_app.database.schema import SettingRow
@@ -34,8 +34,9 @@ async def _of(context: Context, model: Found[SpeechModel], *, is_up: bool) -> li
     if known is not None and not is_up:
         return known
     try:
-        voices = await asyncio.wait_for(model.runs.voices(model.id), TIMEOUT_S)
-    except (AppError, TimeoutError) as error:
+        async with within(TIMEOUT_S):
+            voices = await model.runs.voices(model.id)
+    except (AppError, LimitPassed) as error:
         logger.warning("model %r does not tell its voices: %s", model.id, error)
         return known or []
     names = [storable(voice.name) for voice in voices]

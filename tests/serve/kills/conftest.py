@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,22 @@ def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, 
     return {"name": name, "options": options, "models": models, "placement": placement}
 
 
+def slow_families(diary: Path) -> list[dict[str, Any]]:
+    """One of every task that the pipelines need."""
+    return [
+        family("echo", "chat", diary),
+        family("voice", "speech", diary),
+        family("narrow", "speech", diary, max_ongoing_requests=2),
+        family("ears", "transcription", diary),
+        family("painter", "images", diary),
+        family("camera", "video", diary),
+        family("between", "interpolation", diary),
+        family("large", "upscaling", diary),
+        family("deep", "depth", diary),
+        family("media", "media", diary),
+    ]
+
+
 class Server:
     """`python -m serve_app` in a directory, started, killed and started again."""
 
@@ -38,11 +54,19 @@ class Server:
         directory: Path,
         *,
         environment: Mapping[str, str] = NO_TOKENS,
+        families: Sequence[Mapping[str, Any]] | None = None,
+        pipelines: Sequence[str] = PIPELINES,
+        without: str | None = None,
         **sections: Mapping[str, object],
     ) -> None:
-        """`sections` are added to those of the configuration."""
+        """`sections` are added to those of the configuration; `without` names a shipped switch
+        that is left out.
+        """
         self._directory = directory
         self._environment = environment
+        self._families = families
+        self._pipelines = pipelines
+        self._without = without
         self._sections = sections
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
@@ -109,19 +133,8 @@ class Server:
             },
             "limits": {"fetch_allow": ["127.0.0.1"]},
             "defaults": {"speech": "voice"},
-            "families": [
-                family("echo", "chat", self.diary),
-                family("voice", "speech", self.diary),
-                family("narrow", "speech", self.diary, max_ongoing_requests=2),
-                family("ears", "transcription", self.diary),
-                family("painter", "images", self.diary),
-                family("camera", "video", self.diary),
-                family("between", "interpolation", self.diary),
-                family("large", "upscaling", self.diary),
-                family("deep", "depth", self.diary),
-                family("media", "media", self.diary),
-            ],
-            "pipelines": [{"name": name} for name in PIPELINES],
+            "families": self._families or slow_families(self.diary),
+            "pipelines": [{"name": name} for name in self._pipelines],
         }
         for name, section in self._sections.items():
             args[name] = {**args.get(name, {}), **section}
@@ -136,7 +149,9 @@ class Server:
             "applications": [application],
         }
         (self._directory / "config.yaml").write_text(yaml.safe_dump(config))
-        (self._directory / "serve.env").write_text((ROOT / "serve.env").read_text())
+        lines = (ROOT / "serve.env").read_text().splitlines(keepends=True)
+        left = [line for line in lines if line.partition("=")[0] != self._without]
+        (self._directory / "serve.env").write_text("".join(left))
 
 
 def _kill(pid: int) -> None:
