@@ -14,7 +14,7 @@ from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
-from serve_app.api.middleware import RequestIds
+from serve_app.api.middleware import Heads, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import RouteTable
 from serve_app.api.v1 import router as v1
@@ -78,6 +78,7 @@ def create_app(context: Context) -> FastAPI:
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
+    app.add_middleware(Heads)
     app.add_middleware(Observation, observability=context.observability)
     app.add_middleware(RequestIds)
     return app
@@ -114,4 +115,5 @@ def allowed_methods(request: Request) -> list[str]:
     """The methods of every route on the request's path; Starlette names the first route's only."""
     routes = (route for route in request.app.routes if isinstance(route, Route))
     there = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in there for method in route.methods or ()})
+    methods = {method for route in there for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -1,5 +1,6 @@
-"""Request ids, on every request and every response."""
+"""What holds on every request and every response, whatever its route."""
 
+import contextlib
 import re
 import secrets
 
@@ -10,7 +11,9 @@ REQUEST_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-_:.]{1,128}")
 
 
 class RequestIds:
-    """Gives every request an id, and every response the id of its request."""
+    """Gives every request an id, and every response the id of its request; and tells browsers that
+    the type of a response is what it says.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,10 +28,43 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class Heads:
+    """Answers HEAD wherever GET is served, as GET is but without the body: what is behind sees a
+    GET. RFC 9110 section 14.2 has ranges for GET alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        headers = [pair for pair in scope["headers"] if pair[0].lower() != b"range"]
+        asked = {**scope, "method": "GET", "headers": headers}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                raise _Answered
+
+        # A stream would go on for nobody: whatever makes the body is stopped.
+        with contextlib.suppress(_Answered):
+            await self._app(asked, receive, send_head)
+
+
+class _Answered(Exception):
+    """All that a HEAD gets has been sent."""
 
 
 def accepted_request_id(inbound: str | None) -> str:

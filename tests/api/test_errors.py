@@ -239,9 +239,9 @@ async def test_an_unknown_route_is_404_in_the_native_shape(
     [
         ("GET", "/v1/chat/completions", {"POST"}),
         ("DELETE", "/v1/embeddings", {"POST"}),
-        ("POST", "/v1/models", {"GET"}),
-        ("PUT", "/v1/models/org/eye", {"GET"}),
-        ("POST", "/v1/health", {"GET"}),
+        ("POST", "/v1/models", {"GET", "HEAD"}),
+        ("PUT", "/v1/models/org/eye", {"GET", "HEAD"}),
+        ("POST", "/v1/health", {"GET", "HEAD"}),
         ("OPTIONS", "/v1/completions", {"POST"}),
         ("DELETE", "/v1/files/x.png", {"GET", "HEAD"}),
         ("DELETE", "/v1/files/upload", {"GET", "HEAD", "POST"}),

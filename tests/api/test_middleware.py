@@ -1,11 +1,16 @@
-"""What holds on every answer: request ids and CORS."""
+"""What holds on every answer: request ids, HEAD, types that are not guessed, CORS."""
 
 import re
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from serve_app.api.app import create_app
 from tests.api.conftest import MakeContext, client_of
+from tests.api.test_jobs import begin, ended, families, job_of
 
 FRESH = re.compile(r"[0-9a-f]{16}")
 ORIGIN = "https://studio.example"
@@ -39,6 +44,78 @@ async def test_streams_and_failures_have_an_id_too(client: httpx.AsyncClient) ->
     assert (answer.status_code, answer.headers["x-request-id"]) == (400, "mine")
     answer = await client.get("/v1/models", headers=headers | {"Host": "evil.example"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (403, "mine")
+
+
+def served(app: FastAPI, method: str) -> list[str]:
+    """Every path that has a route of the method, with a name for each of its variables."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    paths = {route.path for route in routes if method in (route.methods or ())}
+    return sorted(re.sub(r"\{[^}]*\}", "x", path) for path in paths)
+
+
+VARYING = frozenset({"x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset", "set-cookie"})
+
+
+async def test_head_is_served_wherever_get_is(make_context: MakeContext) -> None:
+    context = make_context(environment={"ADMIN_TOKEN": "sk-admin"}, limits={"rates": None})
+    auth = {"Authorization": "Bearer sk-admin"}
+    app = create_app(context)
+    paths = served(app, "GET")
+    assert {"/docs", "/redoc", "/openapi.json", "/v1/models", "/v1/jobs/x/events"} <= {*paths}
+    async with client_of(context) as client:
+        for path in (*paths, "/v1/models/echo", "/nothing"):
+            # The metrics count this very request.
+            varying = VARYING | ({"content-length"} if "metrics" in path else set())
+            get = await client.get(path, headers=auth)
+            head = await client.head(path, headers=auth)
+            assert (head.status_code, head.content) == (get.status_code, b""), path
+            for name in {*get.headers, *head.headers} - varying:
+                assert head.headers.get(name) == get.headers.get(name), (path, name)
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+async def test_head_of_a_stream_ends_with_its_headers(
+    make_context: MakeContext, version: str
+) -> None:
+    app = create_app(make_context(families=families(delay_s=30)))
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette ends streams in two ways, by what the server says it can do."""
+        await app(scope | {"asgi": {"version": "3.0", "spec_version": version}}, receive, send)
+
+    transport = httpx.ASGITransport(server)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        job = await begin(client)
+        head = await client.head(f"{job['url']}/events")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("text/event-stream")
+        assert (await job_of(client, job["id"]))["status"] == "running"
+        await client.post(f"{job['url']}/cancel")
+        await ended(client, job["id"])
+
+
+async def test_head_of_what_is_only_posted(client: httpx.AsyncClient) -> None:
+    for path in ("/v1/embeddings", "/v1/chat/completions", "/v1/jobs/x/cancel"):
+        answer = await client.head(path)
+        assert (answer.status_code, answer.content) == (405, b"")
+        assert answer.headers["allow"] == "POST"
+    answer = await client.delete("/v1/models")
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+async def test_head_is_refused_as_get_is(make_context: MakeContext) -> None:
+    context = make_context(auth={"required": True}, environment={"API_TOKENS": "sk-one"})
+    async with client_of(context) as client:
+        for path in ("/v1/models", "/admin/api/tokens", "/metrics", "/nothing"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (401, b""), path
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_no_answer_lets_browsers_guess_its_type(client: httpx.AsyncClient) -> None:
+    for path in (*PATHS, "/docs", "/redoc", "/login", "/v1/files/x", "/metrics"):
+        answer = await client.get(path)
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"], path
 
 
 @pytest.fixture

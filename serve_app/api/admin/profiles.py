@@ -47,7 +47,7 @@ async def read_thumbnail(
 ) -> Response:
     """The first reference image; voices have none."""
     data, mime = await thumbnail(context, await profiles.get(kind, name))
-    return Response(data, media_type=mime, headers={"X-Content-Type-Options": "nosniff"})
+    return Response(data, media_type=mime)
 
 
 @router.get("/admin/api/characters/{name:path}")

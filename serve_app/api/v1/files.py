@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from serve_app.api.body_limit import streams_body
+from serve_app.api.byte_ranges import Multipart, Span, content_range, requested
+from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
@@ -16,7 +18,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.references import hold
 from serve_app.blobs.sniff import extension_of, kind_of
-from serve_app.blobs.store import SHA256, ObservedStore
+from serve_app.blobs.store import SHA256, FsspecBlobStore, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
 from serve_app.core.media import Blob
 
@@ -24,7 +26,6 @@ router = APIRouter(tags=["files"], responses=ERRORS)
 UPLOAD_FIELDS = ("file", "upload", "media")
 
 
-@router.head("/v1/files/{filename}", include_in_schema=False)
 @router.get("/v1/files/{filename}", response_class=Response)
 async def download(
     filename: str,
@@ -32,24 +33,22 @@ async def download(
     context: ContextDep,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
-    """The bytes of a file; `Range` gives a part, `If-None-Match` saves the transfer."""
+    """The bytes of a file; `Range` gives parts, `If-None-Match` saves the transfer."""
     blob = await context.blobs.find_file(filename) or await context.archive.find_file(filename)
     if blob is None:
         raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
     headers = file_headers(blob)
     if download:
         headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    if request.headers.get("if-none-match", "") in (headers["ETag"], "*"):
+    etag = headers["ETag"]
+    if not is_precondition_met(request.headers, etag):
+        return Response(status_code=412, headers=headers)
+    if is_known(request.headers, etag):
         return Response(status_code=304, headers=headers)
-    wanted = requested_range(request, blob, headers["ETag"])
-    if wanted is None:
-        return _bytes(context, blob, request.method, 200, headers, (0, blob.size))
-    start, end = wanted
-    if start >= end:
-        headers["Content-Range"] = f"bytes */{blob.size}"
-        return Response(status_code=416, headers=headers)
-    headers["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
-    return _bytes(context, blob, request.method, 206, headers, (start, end))
+    spans = None
+    if is_same_file(request.headers, etag):
+        spans = requested(request.headers.get("range", ""), blob.size)
+    return file_answer(context.blobs, blob, headers, spans)
 
 
 @router.post("/v1/files/upload")
@@ -92,49 +91,28 @@ def upload_object(context: Context, blob: Blob) -> dict[str, Any]:
 
 def file_headers(blob: Blob) -> dict[str, str]:
     """A stored file never changes, so its hash is a strong validator."""
-    return {
-        "ETag": f'"{blob.sha256}"',
-        "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Type": blob.mime,
-    }
+    return {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes", "Content-Type": blob.mime}
 
 
-def requested_range(request: Request, blob: Blob, etag: str) -> tuple[int, int] | None:
-    """Start and end (exclusive) of a single byte range; None sends the whole file, as for several
-    ranges, other units and a failed `If-Range`. An unsatisfiable range is empty.
-    """
-    unit, _, spec = request.headers.get("range", "").partition("=")
-    if_range = request.headers.get("if-range", etag)
-    first, dash, last = spec.strip().partition("-")
-    if unit.strip().lower() != "bytes" or not dash or "," in spec or if_range != etag:
-        return None
-    if not all(text == "" or (text.isascii() and text.isdigit()) for text in (first, last)):
-        return None
-    if len(first) > 18 or len(last) > 18 or not (first or last):
-        return None
-    if first and last and int(last) < int(first):
-        return None
-    if not first:
-        return max(0, blob.size - int(last)), blob.size
-    end = min(int(last) + 1, blob.size) if last else blob.size
-    return int(first), end
-
-
-def _bytes(
-    context: Context,
-    blob: Blob,
-    method: str,
-    status: int,
-    headers: dict[str, str],
-    span: tuple[int, int],
+def file_answer(
+    store: FsspecBlobStore, blob: Blob, headers: dict[str, str], spans: list[Span] | None
 ) -> Response:
-    start, end = span
-    headers["Content-Length"] = str(end - start)
-    if method == "HEAD":
-        return Response(status_code=status, headers=headers)
-    body = context.blobs.read(blob, start=start, end=end)
-    return StreamingResponse(body, status, headers=headers)
+    """The whole file for None, else the parts, which are none of the file when `spans` is empty."""
+    match spans:
+        case None:
+            headers["Content-Length"] = str(blob.size)
+            return StreamingResponse(store.read(blob), headers=headers)
+        case []:
+            headers["Content-Range"] = f"bytes */{blob.size}"
+            return Response(status_code=416, headers=headers)
+        case [(start, end)]:
+            headers["Content-Range"] = content_range((start, end), blob.size)
+            headers["Content-Length"] = str(end - start)
+            return StreamingResponse(store.read(blob, start=start, end=end), 206, headers=headers)
+    parts = Multipart(spans, blob.size, blob.mime)
+    headers |= {"Content-Type": parts.content_type, "Content-Length": str(parts.length)}
+    body = parts.body(lambda start, end: store.read(blob, start=start, end=end))
+    return StreamingResponse(body, 206, headers=headers)
 
 
 async def _received(request: Request, intake: MediaIntake) -> Blob:
