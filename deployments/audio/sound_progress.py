@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from serve_app.core.containers import opened_container
 from serve_app.core.message import Progress
 
 
@@ -10,7 +11,7 @@ def told_duration_s(path: Path) -> float | None:
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             return container.duration / av.time_base if container.duration else None
     except av.FFmpegError:
         return None

@@ -13,6 +13,7 @@ from deployments.image.face_media import Find
 from deployments.image.image_decoding import decoded_picture
 from deployments.image.image_encoding import png_bytes
 from deployments.video.video_decoding import probed
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import ExtractedPictures, ExtractPictures
 from serve_app.core.media import BlobStore
@@ -108,7 +109,7 @@ def _spread_frames(path: Path, count: int, param: str) -> Iterator[tuple[int, Im
     """
     probed(path, param=param)
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             stream: Any = container.streams.video[0]
             length_s = _length_s(container, stream)
             last: int | None = None

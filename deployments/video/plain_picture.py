@@ -17,6 +17,7 @@ from deployments.video.video_scaling import (
     ResampledFrames,
     write_scaled,
 )
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled
 
 PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
@@ -28,7 +29,7 @@ def is_plain(path: Path) -> bool:
     be opened.
     """
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             if not container.streams.video or container.format.name in UNTIMED_FORMATS:
                 return False
             context = container.streams.video[0].codec_context

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-import av
 from PIL import ImageFont
 
 from deployments.audio.rubberband import ffmpeg_path
@@ -21,6 +20,7 @@ from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
 from deployments.video.video_scaling import film_warnings
 from deployments.video.whole_film import check_whole
+from serve_app.core.containers import READING, opened_container
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Progress
@@ -96,7 +96,7 @@ def _frames(lines: IO[str], stop: Stop) -> Generator[int]:
 
 
 def _command(source: Path, target: Path) -> list[str]:
-    with av.open(str(source), metadata_errors="ignore") as container:
+    with opened_container(source) as container:
         picture: Any = container.streams.video[0]
         first = next(iter(container.decode(picture)))
         sound = container.streams.audio[0] if container.streams.audio else None
@@ -109,6 +109,7 @@ def _command(source: Path, target: Path) -> list[str]:
     track = ["-c:a", "copy"] if is_copied else ["-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
     return [
         *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
+        *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
         *("-i", "source", "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
         # Frames that are reordered have times that fit no duration; see `add_picture`.

@@ -21,6 +21,7 @@ from deployments.video.upright_frames import (
     upright_pixels,
     upright_size,
 )
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import Size
 
@@ -185,7 +186,7 @@ def at_rate(frames: Iterator[Frame], fps: float) -> Iterator[Pixels]:
 def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
     """The container and its picture. What decoding raises inside becomes InvalidRequest."""
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             if container.format.name.split(",")[0] in STILL_FORMATS:
                 raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
             if not container.streams.video:
@@ -208,7 +209,7 @@ def check_length(path: Path, *, param: str) -> None:
     """PayloadTooLarge for a film, or a sound, that lasts too long. Decodes nothing; what cannot be
     opened is left to who decodes it.
     """
-    with suppress(av.FFmpegError), av.open(str(path), metadata_errors="ignore") as container:
+    with suppress(av.FFmpegError), opened_container(path) as container:
         _check_duration(container.duration and container.duration / av.time_base, param)
 
 

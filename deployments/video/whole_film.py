@@ -7,6 +7,7 @@ from typing import Any
 import av
 
 from deployments.video.video_decoding import WHOLE_SHARE
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 
 
@@ -14,7 +15,7 @@ def check_whole(path: Path, *, param: str) -> None:
     """InvalidRequest for a film, or a sound, that was cut off. Decodes nothing and reads no more
     than from the last key frame on; what cannot be opened is left to who decodes it.
     """
-    with suppress(av.FFmpegError), av.open(str(path), metadata_errors="ignore") as container:
+    with suppress(av.FFmpegError), opened_container(path) as container:
         if not container.duration:
             return
         announced_s = container.duration / av.time_base

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from serve_app.core.containers import opened_container
 from serve_app.core.media import MediaKind
 from serve_app.core.memory import return_freed_memory
 
@@ -94,7 +95,7 @@ def _picture(path: Path) -> Look:
 def _measured_recording(path: Path) -> Look:
     import av
 
-    with av.open(str(path)) as container:
+    with opened_container(path) as container:
         duration = container.duration / av.time_base if container.duration else None
         if not container.streams.video:
             return Look(duration=duration)
@@ -103,14 +104,12 @@ def _measured_recording(path: Path) -> Look:
 
 
 def _recording(path: Path) -> Look:
-    import av
-
     seen = _measured_recording(path)
     if seen.width is None:
         return seen
-    with av.open(str(path)) as container:
+    with opened_container(path) as container:
         for frame in container.decode(container.streams.video[0]):
-            return replace(seen, preview=webp(frame.to_image()))  # type: ignore[no-untyped-call]
+            return replace(seen, preview=webp(frame.to_image()))
     return seen
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 
 
@@ -15,7 +16,7 @@ def check_sound(path: Path, *, param: str) -> None:
     except ImportError:
         return
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             if not container.streams.audio:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
             if any(map(_decodes, container.demux(container.streams.audio[0]))):
