@@ -1,9 +1,12 @@
 """Any container to mono samples of one rate, block by block."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from deployments.audio.down_mixing import mixed_frames
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 
 SPEECH_RATE = 16_000
@@ -21,10 +24,10 @@ def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterato
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             audio_track(container, param)
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-            yield from map(_bytes, decoded_frames(container, resampler, param))
+            frames = decoded_frames(container, param)
+            yield from map(_bytes, mixed_frames(frames, "mono", format="s16", rate=rate))
     except av.FFmpegError as error:
         raise undecodable(param) from error
 
@@ -51,31 +54,28 @@ def audio_track(container: Any, param: str) -> Any:
     return stream
 
 
-def decoded_frames(container: Any, resampler: Any, param: str) -> Iterator[Any]:
-    """The resampled frames of the first audio track. InvalidRequest when there is none."""
+def decoded_frames(container: Any, param: str) -> Iterator[Any]:
+    """The frames of the first audio track, as they are. InvalidRequest when there is none."""
+    frames = track_frames(container)
+    first = next(frames, None)
+    if first is None:
+        raise undecodable(param)
+    yield from chain((first,), frames)
+
+
+def track_frames(container: Any) -> Iterator[Any]:
+    """The frames of the first audio track, which may be none. Damaged packets are skipped."""
     import av
 
-    frames = 0
-    kind: object = None
     for packet in container.demux(container.streams.audio[0]):
         try:
             decoded = packet.decode()
         except av.InvalidDataError:
             continue
         for frame in decoded:
-            frames += 1
-            # Timestamps of broken files would make the resampler fill gaps for hours.
+            # Timestamps of broken files would make a resampler fill gaps for hours.
             frame.pts = None
-            before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
-            if before not in (None, kind):
-                # Recordings that were joined go on at another rate, or with other channels.
-                yield from resampler.resample(None)
-                wanted = {"format": resampler.format, "layout": resampler.layout}
-                resampler = av.AudioResampler(**wanted, rate=resampler.rate)
-            yield from resampler.resample(frame)
-    if frames == 0:
-        raise undecodable(param)
-    yield from resampler.resample(None)
+            yield frame
 
 
 def _bytes(frame: Any) -> bytes:

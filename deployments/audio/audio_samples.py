@@ -10,12 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deployments.audio.audio_decoding import audio_track, decoded_frames, undecodable
+from deployments.audio.down_mixing import LOUDEST, Target, mixed_frames
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import PayloadTooLarge
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 """Shaped (channels, samples), full scale is -1 to 1."""
 WAV_LIMIT = 2**32 - 64
-LOUDEST = 16.0
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             stream = audio_track(container, param)
             rate, channels = stream.rate, min(stream.channels, 2)
             if not rate or not channels:
                 raise undecodable(param)
-            layout = "mono" if channels == 1 else "stereo"
-            resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-            frames = decoded_frames(container, resampler, param)
+            decoded = decoded_frames(container, param)
+            target: Target = "mono" if channels == 1 else "stereo"
+            frames = mixed_frames(decoded, target, format="fltp", rate=rate)
             seconds = container.duration / av.time_base if container.duration else None
             yield Sound(rate, channels, seconds, map(_samples, frames))
     except av.FFmpegError as error:

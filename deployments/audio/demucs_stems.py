@@ -11,6 +11,7 @@ import numpy as np
 
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Samples, Sound, WavFile, opened_sound
+from deployments.audio.down_mixing import mono_blocks
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.media import BlobStore
@@ -116,7 +117,7 @@ class DemucsStems:
     ) -> Iterator[Progress | float]:
         """Writes the stems; the last item is the sound's duration in seconds."""
         with opened_sound(source, param="audio") as sound:
-            level = level_of(sound.blocks, stop)
+            level = level_of(mono_blocks(sound.blocks, sound.sample_rate), stop)
         with ExitStack() as stack:
             sound = stack.enter_context(opened_sound(source, param="audio"))
             duration_s = level.samples / sound.sample_rate
@@ -141,10 +142,11 @@ class DemucsStems:
         from deployments.audio.demucs_chunks import Chunks
 
         chunks = Chunks(self._bag, self._device, overlap=self._options.overlap)
-        blocks = resampled(sound.blocks, sound.sample_rate, self._bag.samplerate)
+        channels, rate = self._bag.audio_channels, sound.sample_rate
+        blocks = mono_blocks(sound.blocks, rate) if channels == 1 else sound.blocks
         wanted = (
-            (with_channels(block, self._bag.audio_channels) - level.mean) / level.deviation
-            for block in blocks
+            (with_channels(block, channels) - level.mean) / level.deviation
+            for block in resampled(blocks, rate, self._bag.samplerate)
         )
         for stems in chunks.separated(wanted, stop):
             yield stems * level.deviation + level.mean
@@ -175,10 +177,10 @@ class StemWriter:
 
 
 def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> Level:
-    """Of all blocks, or of those until it was told to stop."""
+    """Of all blocks of one channel, or of those until it was told to stop."""
     count, total, squares = 0, 0.0, 0.0
     for block in blocks:
-        mono = block.mean(axis=0, dtype=np.float64)
+        mono = block[0].astype(np.float64)
         count += len(mono)
         total += float(mono.sum())
         squares += float(np.square(mono).sum())

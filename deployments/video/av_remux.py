@@ -8,7 +8,10 @@ from typing import Any, Literal
 import av
 import numpy as np
 
+from deployments.audio.audio_decoding import track_frames
 from deployments.audio.audio_encoding import Frames
+from deployments.audio.down_mixing import Target, mixed_frames
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled, InvalidRequest
 
 SOUND_RATE = 48_000
@@ -43,7 +46,7 @@ class Remux:
         none; `param` says which.
         """
         try:
-            with av.open(str(self._source), metadata_errors="ignore") as source:
+            with opened_container(self._source) as source:
                 if not source.streams.video:
                     raise InvalidRequest(f"{PARAM}: there is no picture in this file", param=PARAM)
                 with av.open(
@@ -162,22 +165,17 @@ def _most_channels(tracks: list[tuple[int, Path, str]]) -> Channels:
 
 
 def _sound(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
-    layout = "stereo" if channels == 2 else "mono"
-    resampler = av.AudioResampler(format="flt", layout=layout, rate=SOUND_RATE)
+    target: Target = "stereo" if channels == 2 else "mono"
     with _opened(path, param) as container:
-        for frame in container.decode(audio=0):
-            frame.pts = None
-            for block in resampler.resample(frame):
-                yield _flat(block)
-        for block in resampler.resample(None):
-            yield _flat(block)
+        frames = track_frames(container)
+        yield from map(_flat, mixed_frames(frames, target, format="flt", rate=SOUND_RATE))
 
 
 @contextmanager
 def _opened(path: Path, param: str) -> Generator[Any]:
     """A file with sound; what cannot be decoded of it becomes InvalidRequest."""
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with opened_container(path) as container:
             if not container.streams.audio:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
             yield container

@@ -12,6 +12,8 @@ from typing import Any, Self
 import av
 
 from deployments.audio.audio_decoding import decoded_frames
+from deployments.audio.down_mixing import Target, mixed_frames
+from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 
 COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
@@ -28,7 +30,7 @@ class SoundTrack:
         self._output = output
         self._stack = ExitStack()
         try:
-            opened = av.open(str(source), metadata_errors="ignore")
+            opened = opened_container(source)
         except av.FFmpegError as error:
             raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
         self._source: Any = self._stack.enter_context(opened)
@@ -94,11 +96,11 @@ class SoundTrack:
 
     def _encoded(self, stream: Any) -> Iterator[tuple[Any, float]]:
         rate = self._track.codec_context.sample_rate
-        layout = self._track.codec_context.layout.name
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        target: Target = "mono" if self._track.codec_context.channels == 1 else "stereo"
         late_s = float((stream.start_time or 0) * stream.time_base) - self._begin_s
         position = max(0, round(late_s * rate))
-        for frame in decoded_frames(self._source, resampler, self._param):
+        decoded = decoded_frames(self._source, self._param)
+        for frame in mixed_frames(decoded, target, format="fltp", rate=rate):
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
             for packet in self._track.encode(frame):

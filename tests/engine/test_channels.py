@@ -1,0 +1,181 @@
+"""Sound of any number of channels, as one or two: nothing that is said in one of them is lost."""
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.audio_samples import opened_sound
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.video.av_media import AvMedia
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.media_processing import PlacedAudio, ReplaceAudio
+from serve_app.core.options import AvOptions, PocketsphinxOptions
+from serve_app.core.transcription import Transcribe, Transcript
+from tests.material import clip, content, counting, decoded
+
+RATE = 48_000
+Signal = np.ndarray[Any, np.dtype[np.float64]]
+KEPT = 0.2
+"""Of the level of what is said in one channel: what the quietest way of mixing leaves."""
+
+
+def tone(hz: float, seconds: float = 2.0) -> Signal:
+    return np.asarray(0.3 * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE))
+
+
+def noise(seed: int, seconds: float = 2.0) -> Signal:
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE))
+
+
+def saved(path: Path, channels: list[Signal], *options: str, rate: int = RATE) -> Path:
+    """Written by the ffmpeg of imageio-ffmpeg, as the name and the options say."""
+    pcm = np.stack(channels, axis=1).astype("<f4").tobytes()
+    order = ("-ch_layout", "ambisonic 1") if "2" in options else ("-ac", str(len(channels)))
+    raw = ("-f", "f32le", "-ar", str(rate), *order, "-i", "pipe:0")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *raw, *options, str(path)]
+    subprocess.run(command, input=pcm, check=True)
+    return path
+
+
+def heard(path: Path, rate: int = RATE) -> Signal:
+    pcm = b"".join(speech_blocks(path, param="file", rate=rate))
+    return np.asarray(np.frombuffer(pcm, dtype="<i2") / 32_768)
+
+
+def stereo(path: Path) -> Signal:
+    with opened_sound(path, param="audio") as sound:
+        return np.asarray(np.concatenate(list(sound.blocks), axis=1), dtype=np.float64)
+
+
+def level(signal: Signal, hz: float) -> float:
+    """The amplitude of one tone in it."""
+    moments = np.arange(len(signal)) / RATE
+    return float(2 * abs(np.mean(signal * np.exp(-2j * np.pi * hz * moments))))
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Signal:
+    """Digits counted aloud, at 16 kHz."""
+    sound = decoded(asyncio.run(counting(tmp_path_factory.mktemp("espeak"))))
+    moments = np.arange(0, len(sound.samples), sound.sample_rate / 16_000)
+    return np.interp(moments, np.arange(len(sound.samples)), sound.samples)
+
+
+WAYS: dict[str, Callable[[Signal], list[Signal]]] = {
+    "opposite phase": lambda words: [words, -words],
+    "opposite phase and quieter": lambda words: [words, -0.7 * words],
+    "opposed from the middle on": lambda words: [
+        words,
+        np.where(np.arange(len(words)) < len(words) // 2, words, -words),
+    ],
+    "one side only": lambda words: [0 * words, words],
+    "one of sixteen": lambda words: [*[0 * words] * 11, words, *[0 * words] * 4],
+    "four that cancel": lambda words: [words, -words, words, -words],
+    "eight that cancel": lambda words: [words, -words] * 4,
+    "three": lambda words: [0 * words, 0 * words, words],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_words_are_understood_as_in_mono(tmp_path: Path, words: Signal, way: str) -> None:
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    engine = PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), path=None, blobs=blobs)
+
+    async def text(channels: list[Signal]) -> str:
+        file = saved(tmp_path / "words.wav", channels, rate=16_000)
+        audio = await blobs.write_file(file)
+        events = engine.transcribe(Transcribe(model="m", audio=audio))
+        result = [event async for event in events][-1]
+        assert isinstance(result, Transcript)
+        return result.text
+
+    plain = await text([words])
+    assert len(plain.split()) >= 5
+    assert await text(WAYS[way](words)) == plain
+
+
+LAYOUTS = {
+    **{f"{count} channels": (count, "wav", ()) for count in (3, 4, 5, 6, 7, 8, 11, 16, 24, 64)},
+    "opus without an order": (8, "mka", ("-c:a", "libopus", "-mapping_family", "255")),
+    "sixteen in opus": (16, "mka", ("-c:a", "libopus", "-mapping_family", "255")),
+    "ambisonic": (4, "mka", ("-c:a", "libopus", "-mapping_family", "2")),
+    "aac 5.1": (6, "m4a", ("-c:a", "aac")),
+    "aac 7.1": (8, "m4a", ("-c:a", "aac")),
+    "flac 7.1": (8, "flac", ()),
+    "22.2": (24, "wv", ("-af", "aformat=channel_layouts=22.2")),
+    "an order of the file's own": (8, "caf", ("-c:a", "pcm_s16le")),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_channel_of_every_layout_is_heard(tmp_path: Path, layout: str) -> None:
+    count, extension, options = LAYOUTS[layout]
+    # Low enough for the channel of the bass, which codecs cut off above 120 Hz.
+    hertz = [50.0 + 2.5 * place for place in range(count)]
+    channels = [tone(hz) for hz in hertz]
+    if count > 16:
+        channels = [each / 4 for each in channels]
+    file = saved(tmp_path / f"sound.{extension}", channels, *options)
+    mono, both = heard(file), stereo(file)
+    floor = KEPT * level(channels[0], hertz[0]) / count
+    assert len(both) == 2
+    for hz in hertz:
+        assert level(mono, hz) > floor, hz
+        assert max(level(both[0], hz), level(both[1], hz)) > floor, hz
+    assert np.abs(mono).max() <= 1
+
+
+def test_ordinary_stereo_stays_the_plain_mean(tmp_path: Path) -> None:
+    """Apart, alike, wide, and with an echo of opposite phase: nothing is turned over."""
+    voice, wide = noise(1), noise(2)
+    for left, right in (
+        (voice, wide),
+        (voice, voice),
+        (voice, 0 * voice),
+        (voice + 0.5 * wide, voice - 0.5 * wide),
+        (voice, -0.25 * voice),
+    ):
+        file = saved(tmp_path / "music.wav", [left, right], "-c:a", "pcm_f32le")
+        assert np.abs(heard(file) - (left + right) / 2).max() < 2 / 32_768
+        assert np.abs(stereo(file) - [left, right]).max() < 1e-6
+
+
+def test_a_channel_is_turned_over_without_a_click(tmp_path: Path) -> None:
+    low = tone(100.0)
+    half = np.where(np.arange(len(low)) < len(low) // 2, low, -low)
+    mono = heard(saved(tmp_path / "turned.wav", [low, half], "-c:a", "pcm_f32le"))
+    steepest = np.abs(np.diff(tone(100.0))).max()
+    before = len(low) // 2
+    assert np.abs(np.diff(mono))[: before - 1].max() < 1.1 * steepest
+    assert np.abs(np.diff(mono))[before + 1 :].max() < 1.1 * steepest
+    assert level(mono[-RATE // 2 :], 100.0) > 0.29
+
+
+def test_the_front_keeps_its_sides(tmp_path: Path) -> None:
+    names = [tone(hz) / 2 for hz in (300.0, 400.0, 500.0, 60.0, 700.0, 800.0)]
+    left, right = stereo(saved(tmp_path / "film.flac", names))
+    for hz in (300.0, 700.0):
+        assert level(left, hz) > 20 * level(right, hz)
+    for hz in (400.0, 800.0):
+        assert level(right, hz) > 20 * level(left, hz)
+    assert level(left, 500.0) == pytest.approx(level(right, 500.0), rel=0.01)
+
+
+async def test_a_film_gets_the_sound_of_any_number_of_channels(tmp_path: Path) -> None:
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    media = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
+    film = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
+    for count in (2, 11, 16):
+        channels = [tone(300.0), *[-tone(300.0)] * (count - 1)]
+        sound = await blobs.write_file(saved(tmp_path / "sound.wav", channels))
+        request = ReplaceAudio(video=film, sounds=(PlacedAudio(audio=sound, start_s=0.0),))
+        made = await content(blobs, (await media.replace_audio(request)).video)
+        assert level(decoded(made).samples, 300.0) > (0 if count == 2 else 0.05)
