@@ -156,6 +156,7 @@ class FilmFinishing:
         next_s = 0.0
         for line in self._plan.lines:
             utterance = await uttered(self._parts.speech, self._parts.blobs, line.speech)
+            await self._stage.hold(utterance)
             start_s = next_s if line.start_s is None else line.start_s
             next_s = start_s + utterance.duration_s + LINE_GAP_S
             spoken.append(
@@ -293,4 +294,6 @@ class FilmFinishing:
         async def data() -> AsyncGenerator[bytes]:
             yield text.encode()
 
-        return await self._parts.blobs.write(data(), mime=SUBTITLES_MIME)
+        file = await self._parts.blobs.write(data(), mime=SUBTITLES_MIME)
+        await self._stage.hold(file)
+        return file

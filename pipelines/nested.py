@@ -22,12 +22,18 @@ class NestedStage(PlainStage):
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """See Stage."""
         result = await super().__call__(name, work)
+        # The outer stage returns only at the end of them all.
+        await self.hold(result)
         self._tell(name, 1.0)
         return result
 
     def report(self, name: str, progress: Progress) -> None:
         """See Stage."""
         self._tell(name, progress.current / progress.total if progress.total else 0.0)
+
+    async def hold(self, made: object) -> None:
+        """See Stage."""
+        await self._outer.hold(made)
 
     def _tell(self, name: str, share: float) -> None:
         self._shares[name] = share

@@ -155,6 +155,7 @@ class Story:
         for number, scene in enumerate(scenes):
             operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
             lines.append(await uttered(self._speech, self._blobs, operation))
+            await self._stage.hold(lines[-1])
             progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
             self._stage.report(NARRATION, progress)
         return tuple(lines)

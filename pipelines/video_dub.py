@@ -163,6 +163,7 @@ class VideoDub:
         segments = transcript.segments
         ends_s = [*(segment.start for segment in segments[1:]), transcript.duration_s]
         reference = await self._reference(sound, segments) if request.clones_voice else None
+        await self._stage.hold(reference)
         placed: list[PlacedAudio] = []
         warnings: list[str] = []
         too_long: list[str] = []
@@ -172,6 +173,7 @@ class VideoDub:
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start
             line = await fitted(self._speech, self._blobs, operation, slot_s)
+            await self._stage.hold(line)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings
             if segment.start + line.duration_s > ends_s[count - 1] + UNHEARD_OVERLAP_S:

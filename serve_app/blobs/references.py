@@ -21,8 +21,8 @@ from serve_app.database.connection import Database
 from serve_app.database.schema import BlobReferenceRow
 
 GRACE_S = 24 * 3600.0
-"""How long bytes live that nobody holds yet: the media of a request under way, and the files of a
-server whose archive is off."""
+"""How long bytes live that nobody holds yet: the media of a request under way, what a stage works
+on before it is recorded, and the files of a server whose archive is off."""
 
 Row = BlobReferenceRow
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -175,9 +176,11 @@ def _with_finite_numbers(value: Any) -> Any:
 
 
 def blobs_of(value: object) -> list[Blob]:
-    """Every blob that a message refers to, at any depth."""
+    """Every blob that a message, or a collection of them, refers to, at any depth."""
     if isinstance(value, Blob):
         return [value]
+    if isinstance(value, Mapping):
+        return blobs_of([*value.values()])
     if isinstance(value, Message):
         return [
             blob for name in type(value).model_fields for blob in blobs_of(getattr(value, name))

@@ -24,6 +24,12 @@ class Stage(Protocol):
         """How far the work of a stage is."""
         ...
 
+    async def hold(self, made: object) -> None:
+        """Keep the bytes that a value refers to as long as the job runs: those of what no stage
+        has returned yet. Of what a stage returns that is done by itself.
+        """
+        ...
+
 
 class PlainStage:
     """A Stage that records nothing."""
@@ -38,6 +44,9 @@ class PlainStage:
 
     def report(self, name: str, progress: Progress) -> None:
         """Nobody listens."""
+
+    async def hold(self, made: object) -> None:
+        """Nothing is taken away."""
 
 
 def name_stage(error: AppError, name: str) -> None:

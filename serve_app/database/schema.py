@@ -166,8 +166,9 @@ class ArchiveRow(Table):
 
 
 class BlobReferenceRow(Table):
-    """Who still needs a blob: `holder` is `archive:<file>`, `job:<id>`, `profile:<id>` or `upload`.
-    Bytes that nobody holds are deleted, unless they were written again after `since`.
+    """Who still needs a blob: `holder` is `archive:<file>`, `job:<id>`, `stages:<id>` (of a running
+    job), `profile:<id>` or `upload`. Bytes that nobody holds are deleted, unless they were written
+    again after `since`.
     """
 
     __tablename__ = "blob_references"

@@ -18,13 +18,14 @@ from serve_app.core.errors import (
 )
 from serve_app.core.jobs import Job, Submission, failure_of
 from serve_app.core.limits import LimitPassed, within
+from serve_app.core.media import Blob
 from serve_app.core.operations import Operation, Result, Unreadable
 from serve_app.core.stages import Stage
 from serve_app.core.threads import to_its_end
 from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.run import Run
-from serve_app.jobs.staging import JobStage, Steps
+from serve_app.jobs.staging import Hold, JobStage, Steps
 from serve_app.jobs.store import Account, JobStore
 from serve_app.jobs.tracker import Tracker
 
@@ -209,7 +210,9 @@ class JobExecutor:
         error: AppError | None = None
         try:
             with unexpected_errors(f"job {job.id!r}"):
-                stage = JobStage(self._started, run, attempts=self._stage_attempts)
+                stage = JobStage(
+                    self._started, run, hold=self._holder(job.id), attempts=self._stage_attempts
+                )
                 result = await self._do(operation, stage)
                 run.tracker.warn(getattr(result, "warnings", ()))
                 files = await self._record(job, result)
@@ -236,6 +239,12 @@ class JobExecutor:
             await self._store.report(job_id, self._leases.executor, account)
 
         return write
+
+    def _holder(self, job_id: str) -> Hold:
+        async def hold(blobs: list[Blob]) -> None:
+            await _kept(lambda: self._store.hold_made(job_id, blobs))
+
+        return hold
 
     async def _ended(self, job_id: str, waiting: "asyncio.Future[Job]") -> Job:
         """The finished job: told by this process, or seen in the table when another one ran it."""

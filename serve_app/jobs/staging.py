@@ -7,7 +7,9 @@ from typing import Protocol, TypeVar
 
 from serve_app.core.costs import metered
 from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailable
+from serve_app.core.media import Blob
 from serve_app.core.message import Progress
+from serve_app.core.operations import blobs_of
 from serve_app.core.stages import name_stage
 from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.run import Run
@@ -29,12 +31,17 @@ class Steps(Protocol):
         ...
 
 
+Hold = Callable[[list[Blob]], Awaitable[None]]
+"""Keeps blobs from being swept away until the job has ended."""
+
+
 class JobStage:
     """A Stage. `attempts` is how often work is begun whose process dies under it."""
 
-    def __init__(self, steps: Steps, run: Run, *, attempts: int) -> None:
+    def __init__(self, steps: Steps, run: Run, *, hold: Hold, attempts: int) -> None:
         self._steps = steps
         self._run = run
+        self._hold = hold
         self._attempts = attempts
 
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -43,7 +50,7 @@ class JobStage:
         tracker.begin(name)
         with metered() as meter:
             try:
-                result = await self._steps.step(name, lambda: self._tried(name, work))
+                result = await self._steps.step(name, lambda: self._done(name, work))
             except AppError as error:
                 tracker.end(name, failed=True, device_s=meter.device_s)
                 if tracker.has_stages:
@@ -55,6 +62,19 @@ class JobStage:
     def report(self, name: str, progress: Progress) -> None:
         """See Stage."""
         self._run.tracker.advance(name, progress)
+
+    async def hold(self, made: object) -> None:
+        """See Stage."""
+        if blobs := blobs_of(made):
+            await self._hold(blobs)
+
+    async def _done(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result. Its bytes are held before it is recorded: what is read from the
+        record, however much later, is there.
+        """
+        result = await self._tried(name, work)
+        await self.hold(result)
+        return result
 
     async def _tried(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """Work again on what may pass. A process that dies under it is suspected of dying of it,

@@ -5,7 +5,7 @@ A running job without an executor has lost its process and is the first to be cl
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -22,6 +22,7 @@ from serve_app.core.jobs import (
     StageState,
     Submission,
 )
+from serve_app.core.media import Blob
 from serve_app.core.operations import Result, blobs_of, to_json
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
@@ -121,7 +122,7 @@ class JobStore(JobReader):
             starting = []
             for row in (*lost, *waiting):
                 if row.attempts >= MOST_ATTEMPTS:
-                    self._end(row, "failed")
+                    self._end(session, row, "failed")
                     row.error = to_json(_DEADLY)
                 else:
                     self._start(row, executor)
@@ -161,7 +162,7 @@ class JobStore(JobReader):
             row = _locked(session, job_id)
             if row is None or is_final(row) or row.executor != executor:
                 return None
-            self._end(row, status)
+            self._end(session, row, status)
             row.result = None if result is None else to_json(result)
             row.files = dict(files or {})
             row.error = None if failure is None else to_json(failure)
@@ -182,13 +183,23 @@ class JobStore(JobReader):
             if is_final(row):
                 raise Conflict(f"job {row.id!r} is {row.status}; nothing is left to cancel")
             if row.status == "queued" or row.executor is None:
-                self._end(row, "cancelled")
+                self._end(session, row, "cancelled")
             else:
                 row.cancel_requested = True
             session.flush()
             return to_job(session, row)
 
         return await self.database.write(work)
+
+    async def hold_made(self, job_id: str, blobs: Sequence[Blob]) -> None:
+        """Keep what a running job's stages have made until it ends; later there is no need to."""
+
+        def work(session: Session) -> None:
+            row = _locked(session, job_id)
+            if row is not None and row.status == "running":
+                hold(session, stages_holder(row.id), blobs)
+
+        await self.database.write(work)
 
     async def report(self, job_id: str, executor: str, account: Account) -> None:
         """What the executor knows of a running job; what comes too late is dropped."""
@@ -256,17 +267,24 @@ class JobStore(JobReader):
         row.revision = row.revision + 1
         row.started_at = row.started_at or self._clock()
 
-    def _end(self, row: JobRow, status: JobStatus) -> None:
+    def _end(self, session: Session, row: JobRow, status: JobStatus) -> None:
         row.status = status
         row.executor = None
         row.finished_at = self._clock()
         row.revision += 1
         row.callback_due_at = row.finished_at if row.callback_url else None
+        # What is not part of the result goes with the next sweep.
+        release(session, stages_holder(row.id))
 
 
 def holder(job_id: str) -> str:
-    """By which name a job holds its blobs."""
+    """By which name a job holds what it was given and its result, as long as it is kept."""
     return f"job:{job_id}"
+
+
+def stages_holder(job_id: str) -> str:
+    """By which name a running job holds what its stages have made."""
+    return f"stages:{job_id}"
 
 
 def _write_account(row: JobRow, account: Account) -> None:
