@@ -44,7 +44,7 @@ class Passwords:
             self._hasher.verify(stored or nobodys, _bytes(password[:LONGEST]))
         except (VerificationError, InvalidHashError):
             return False
-        return bool(stored)
+        return bool(stored) and len(password) <= LONGEST
 
     @cached_property
     def _nobodys(self) -> str:

@@ -1,10 +1,14 @@
 """Bodies that are read whole into memory are bounded before any route reads them."""
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 STREAMED = "streams_body"
+SMALL = "takes_small_body"
+SMALL_BYTES = 64 * 1024
+"""What a form of the administration may have, and whatever is read of who has not signed in."""
 
 
 def streams_body(request: Request) -> None:
@@ -14,9 +18,14 @@ def streams_body(request: Request) -> None:
     request.scope["state"][STREAMED] = True
 
 
+def takes_small_body(scope: Scope) -> None:
+    """Say, before the app is called, that the route needs no more than `SMALL_BYTES`."""
+    scope["state"][SMALL] = True
+
+
 class BodyLimit:
-    """Refuses with 413 a body of more than `limit` bytes, while it comes; whatever its type, since
-    the framework reads a body before it looks at that.
+    """Refuses with 413 a body of more than `limit` bytes, while it comes or where its length is
+    told before; whatever its type, since the framework reads a body before it looks at that.
     """
 
     def __init__(self, app: ASGIApp, *, limit: int) -> None:
@@ -29,15 +38,28 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        received = 0
+        limit = SMALL_BYTES if state.get(SMALL) else self._limit
+        told, received = told_length(Headers(scope=scope)), 0
 
         async def counted() -> Message:
             nonlocal received
+            if told > limit and not state.get(STREAMED):
+                raise _too_large(limit)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit and not state.get(STREAMED):
-                # FastAPI passes this class on from where it reads the body, and no other.
-                raise HTTPException(413, f"a body of more than {self._limit} bytes")
+            if received > limit and not state.get(STREAMED):
+                raise _too_large(limit)
             return message
 
         await self._app(scope, counted, send)
+
+
+def told_length(headers: Headers) -> int:
+    """What `Content-Length` says, 0 where it says nothing of use: the bytes are counted anyway."""
+    told = headers.get("content-length", "")
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else 0
+
+
+def _too_large(limit: int) -> HTTPException:
+    # FastAPI passes this class on from where it reads the body, and no other.
+    return HTTPException(413, f"a body of more than {limit} bytes")

@@ -13,6 +13,7 @@ from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.access.tokens import Scope as AccessScope
+from serve_app.api.body_limit import takes_small_body
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import RouteTable
 from serve_app.core.errors import (
@@ -41,7 +42,8 @@ OPEN_PATHS = frozenset(
 )
 OPEN_PREFIXES = ("/docs/", "/artifacts/")
 METRICS = "/metrics"
-ADMIN_PREFIXES = ("/admin", METRICS, "/api/v2/ai")
+ADMINISTRATION = "/admin"
+ADMIN_PREFIXES = (ADMINISTRATION, METRICS, "/api/v2/ai")
 CHANGE_PASSWORD = "/admin/change-password"
 OWN_PATHS = frozenset({CHANGE_PASSWORD, "/admin/api/session"})
 """Of the signed-in user alone: no scope is needed, but a credential is."""
@@ -116,8 +118,10 @@ class Gate:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
             raise InvalidRequest("the path holds a line break; leave it out")
         path = self._routes.pattern(scope)
-        needed = needed_scope(method, path)
-        if needed is None or self._is_open(method, path):
+        needed = None if self._is_open(method, path) else needed_scope(method, path)
+        if needed is None or is_below(path, ADMINISTRATION):
+            takes_small_body(scope)
+        if needed is None:
             return ANONYMOUS
         if path == METRICS and self._scrapers:
             caller = access.caller(headers, peer, scheme=scope["scheme"])
@@ -158,14 +162,18 @@ def needed_scope(method: str, path: str) -> AccessScope | None:
         return None
     if is_own(method, path):
         return "inference"
-    is_admin = any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES)
-    return "admin" if is_admin else "inference"
+    return "admin" if is_below(path, *ADMIN_PREFIXES) else "inference"
+
+
+def is_below(path: str, *prefixes: str) -> bool:
+    """Whether a path is one of these or in one of these folders."""
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
 def refusal(error: AppError, scope: Scope, headers: Headers) -> Response:
     """The error's answer; who has yet to sign in is sent from a page to the form."""
     path: str = scope["path"]
-    is_page = path == "/admin" or path.startswith("/admin/")
+    is_page = is_below(path, ADMINISTRATION)
     if path.startswith("/admin/api/") or scope["method"] not in ("GET", "HEAD"):
         is_page = False
     wants_html = "text/html" in headers.get("accept", "")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from pydantic import AfterValidator, Field, StringConstraints
 
+from serve_app.access.passwords import LONGEST
 from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import NotFound
 
@@ -26,9 +27,9 @@ Label = Annotated[
     StringConstraints(strict=True, min_length=1, max_length=100),
     AfterValidator(_no_control_characters),
 ]
-Text = Annotated[str, StringConstraints(strict=True)]
+Username = Annotated[str, StringConstraints(strict=True, max_length=64)]
 Flag = Annotated[bool, Field(strict=True)]
-Secret = Annotated[str, StringConstraints(strict=True, max_length=1024)]
+Secret = Annotated[str, StringConstraints(strict=True, max_length=LONGEST)]
 
 
 async def get_row_id(id: str) -> int:

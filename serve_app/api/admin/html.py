@@ -7,9 +7,8 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.errors import InvalidRequest
 
-FORM_BYTES = 64 * 1024
 FORM_FIELDS = 20
 HEADERS = {
     "Cache-Control": "no-store",
@@ -53,11 +52,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a URL-encoded form; of a field sent twice, the last. InvalidRequest."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise PayloadTooLarge(f"the form is longer than {FORM_BYTES} bytes")
+    body = await request.body()
     try:
         fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
     except ValueError:

@@ -11,7 +11,7 @@ from serve_app.access.callers import Caller
 from serve_app.access.forward import Forwarded
 from serve_app.access.tokens import Principal, WebSession
 from serve_app.access.web_sessions import close_session
-from serve_app.api.admin.fields import AdminBody, Text
+from serve_app.api.admin.fields import AdminBody, Secret, Username
 from serve_app.api.admin.html import error_line, page, read_form
 from serve_app.api.admin.signed_in import (
     CallerDep,
@@ -33,8 +33,8 @@ HOME = "/admin"
 class LoginBody(AdminBody):
     """Who signs in."""
 
-    username: Text
-    password: Text
+    username: Username
+    password: Secret
 
 
 @router.get("/login", response_class=HTMLResponse)

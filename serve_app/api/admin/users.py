@@ -16,7 +16,7 @@ from serve_app.access.users import (
     check_username,
     remove_user,
 )
-from serve_app.api.admin.fields import SUCCESS, AdminBody, Flag, RowId, Secret, Text
+from serve_app.api.admin.fields import SUCCESS, AdminBody, Flag, RowId, Secret, Username
 from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import ContextDep
 from serve_app.database.schema import UserRow
@@ -27,7 +27,7 @@ router = APIRouter(tags=["admin"])
 class UserBody(AdminBody):
     """A user to be made."""
 
-    username: Text
+    username: Username
     password: Secret
     role: Role = "user"
     must_change_password: Flag = True
