@@ -5,13 +5,13 @@ import time
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from serve_app import __version__
 from serve_app.api.admin import router as admin
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
+from serve_app.api.cors import Cors
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.middleware import Heads, RequestIds
@@ -22,26 +22,6 @@ from serve_app.core.errors import AppError
 
 JSON_BYTES = 16 * 1024 * 1024
 """What a JSON body may have besides one medium in base64."""
-ALLOWED_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "X-Api-Key",
-    "Coder-Session-Token",
-    "X-Request-ID",
-    "Prefer",
-    "Last-Event-ID",
-)
-EXPOSED_HEADERS = (
-    "X-Request-ID",
-    "X-Ignored-Fields",
-    "X-Job-ID",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "Retry-After",
-    "x-should-retry",
-    "Location",
-)
 
 
 def create_app(context: Context) -> FastAPI:
@@ -70,14 +50,7 @@ def create_app(context: Context) -> FastAPI:
         is_open=lambda method, path: files_are_open and is_download(method, path),
     )
     if context.config.server.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=context.config.server.cors_origins,
-            allow_credentials=True,
-            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=ALLOWED_HEADERS,
-            expose_headers=EXPOSED_HEADERS,
-        )
+        app.add_middleware(Cors, origins=context.config.server.cors_origins)
     app.add_middleware(Heads)
     app.add_middleware(Observation, observability=context.observability)
     app.add_middleware(RequestIds)

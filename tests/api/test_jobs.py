@@ -77,7 +77,9 @@ async def test_a_call_that_does_not_wait_is_told_where_its_job_is(
 async def test_async_in_the_body_does_the_same(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json=speech() | {"async": True})
     assert answer.status_code == 202
-    assert "preference-applied" not in answer.headers
+    assert answer.headers["preference-applied"] == "respond-async"
+    waited = await client.post(URL, json=speech() | {"async": False})
+    assert "preference-applied" not in waited.headers
 
 
 async def test_a_synchronous_media_call_is_a_job_too(client: httpx.AsyncClient) -> None:

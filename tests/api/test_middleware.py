@@ -149,6 +149,45 @@ async def test_a_preflight_needs_no_token(shared: httpx.AsyncClient) -> None:
     assert answer.headers["x-request-id"] == "mine"
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("x-stainless-os", 200),
+        ("authorization, content-type, x-stainless-retry-count,X-Stainless-Of-Tomorrow", 200),
+        ("authorization, idempotency-key, x-stainless-lang", 200),
+        ("x-stainless-os, x-other", 400),
+        ("x-stainless", 400),
+        ("x-other", 400),
+        ("y-x-stainless-os", 400),
+    ],
+)
+async def test_what_sdks_tell_of_themselves_may_be_sent(
+    shared: httpx.AsyncClient, asked: str, status: int
+) -> None:
+    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    async with shared:
+        answer = await shared.options("/v1/completions", headers=headers | {"Origin": ORIGIN})
+    assert answer.status_code == status
+    allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+    names = {name.strip().lower() for name in asked.split(",")}
+    assert (names <= {*allowed}) == (status == 200)
+    assert len(allowed) == len({*allowed})
+
+
+async def test_a_page_of_the_internet_may_ask_for_this_network(shared: httpx.AsyncClient) -> None:
+    preflight = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    async with shared:
+        answer = await shared.options("/v1/completions", headers=preflight | {"Origin": ORIGIN})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-private-network"] == "true"
+        evil = preflight | {"Origin": "https://evil.example"}
+        answer = await shared.options("/v1/completions", headers=evil)
+        assert "access-control-allow-origin" not in answer.headers
+
+
 async def test_every_answer_to_a_known_origin_can_be_read(shared: httpx.AsyncClient) -> None:
     async with shared:
         for headers, status in (({"X-Api-Key": "sk-one"}, 200), ({}, 401)):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context
 from serve_app.api.observation import observed
-from serve_app.api.v1.job_body import JobBody, prefers_async
+from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_rendering import rendering
 from serve_app.api.v1.wire import json_response
 from serve_app.core.errors import Cancelled, InternalError
@@ -101,7 +101,7 @@ async def called(
     if body.is_async(request.headers):
         observed(request).note_operation(operation, is_streamed=False)
         job = await context.jobs.submit(submission)
-        return accepted(job, context, headers, prefers=prefers_async(request.headers))
+        return accepted(job, context, headers)
     job = await ran(submission, request, context)
     return await rendering(context).response(job, finished_result(job), headers)
 
@@ -115,12 +115,10 @@ async def ran(submission: Submission, request: Request, context: Context) -> Job
     return job
 
 
-def accepted(job: Job, context: Context, headers: dict[str, str], *, prefers: bool) -> Response:
+def accepted(job: Job, context: Context, headers: dict[str, str]) -> Response:
     """202: where the job is."""
     url = rendering(context).job_url(job.id)
-    headers = headers | {"Location": url}
-    if prefers:
-        headers["Preference-Applied"] = "respond-async"
+    headers = headers | {"Location": url, "Preference-Applied": "respond-async"}
     body = {"id": job.id, "status": job.status, "url": url}
     response = json_response(body, headers)
     response.status_code = 202
