@@ -1,5 +1,6 @@
 """Archive entries on the wire, for the native routes and the administration."""
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -56,7 +57,7 @@ async def listing(context: Context, query: ArchiveQuery, owner: str | None) -> d
         mine = query.model_copy(update={"owner": query.owner or owner})
         found, total = await context.archive.entries(mine)
     return {
-        "files": [entry_object(context, entry) for entry in found],
+        "files": await asyncio.to_thread(lambda: [entry_object(context, entry) for entry in found]),
         "total": total,
         "limit": query.limit,
         "offset": query.offset,

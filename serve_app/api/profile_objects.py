@@ -1,11 +1,11 @@
 """Profiles on the wire, for the native routes and the administration."""
 
-import base64
 from typing import Annotated, Any
 
 from fastapi import Depends
 
 from serve_app.api.context import Context, ContextDep
+from serve_app.api.json_answer import StoredBase64
 from serve_app.blobs.sniff import extension_of
 from serve_app.blobs.store import filename
 from serve_app.core.errors import NotFound
@@ -38,11 +38,9 @@ def summary(profile: Profile) -> dict[str, Any]:
     }
 
 
-async def detail(context: Context, profile: Profile) -> dict[str, Any]:
+def detail(context: Context, profile: Profile) -> dict[str, Any]:
     """A character or an environment with its images."""
-    images = [
-        {"label": item.text, "data": await data_url(context, item.blob)} for item in profile.items
-    ]
+    images = [{"label": item.text, "data": data_url(context, item.blob)} for item in profile.items]
     return summary(profile) | {"images": images}
 
 
@@ -69,16 +67,14 @@ def blob_url(context: Context, blob: Blob) -> str:
     return f"{context.config.server.public_url or ''}/v1/files/{filename(blob)}"
 
 
-async def data_url(context: Context, blob: Blob) -> str:
+def data_url(context: Context, blob: Blob) -> StoredBase64:
     """The bytes themselves."""
-    data = b"".join([chunk async for chunk in context.blobs.read(blob)])
-    return f"data:{blob.mime};base64,{base64.b64encode(data).decode()}"
+    return StoredBase64(context.blobs, blob, prefix=f"data:{blob.mime};base64,")
 
 
-async def thumbnail(context: Context, profile: Profile) -> tuple[bytes, str]:
-    """The first reference image and its type. NotFound for a voice."""
+def thumbnail(profile: Profile) -> Blob:
+    """The first reference image. NotFound for a voice."""
     images = profile.of("image")
     if not images:
         raise NotFound(f"the {profile.kind} {profile.name!r} has no image", param="name")
-    blob = images[0].blob
-    return b"".join([chunk async for chunk in context.blobs.read(blob)]), blob.mime
+    return images[0].blob

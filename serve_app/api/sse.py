@@ -1,6 +1,5 @@
 """Server-sent events: one write per event, and failures after the first as one last frame."""
 
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 
 from serve_app.api.errors import error_body
+from serve_app.api.json_answer import dumps
 from serve_app.core.errors import AppError, InternalError
 from serve_app.core.streams import close
 
@@ -23,8 +23,7 @@ DONE = b"data: [DONE]\n\n"
 
 def frame(value: Any) -> bytes:
     """One event: compact JSON on one line, non-ASCII unescaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
+    return b"data: " + dumps(value) + b"\n\n"
 
 
 def sse_response(

@@ -128,6 +128,10 @@ class FsspecBlobStore:
                 remaining -= len(data)
                 yield data
 
+    async def has(self, blob: Blob) -> bool:
+        """Whether the bytes are still here."""
+        return bool(await asyncio.to_thread(self._filesystem.exists, self._path(blob)))
+
     async def find(self, sha256: str) -> Blob | None:
         """See BlobStore."""
         if not SHA256.fullmatch(sha256):

@@ -3,11 +3,9 @@
 import asyncio
 import hashlib
 import hmac
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import httpcore
 from sqlalchemy import select
@@ -28,7 +26,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 15.0
 AT_ONCE = 8
 FIELD = "callback_url"
-Render = Callable[[Job], Awaitable[dict[str, Any]]]
+Render = Callable[[Job], AsyncIterator[bytes]]
+"""Writes a job as JSON, in pieces; the same whenever it is asked for."""
 
 
 class Callbacks:
@@ -99,11 +98,7 @@ class Callbacks:
     async def _post(self, job: Job) -> None:
         assert job.callback_url is not None
         parts = checked_url(job.callback_url, FIELD)
-        body = json.dumps(await self._render(job), ensure_ascii=False).encode("utf-8", "replace")
-        headers = [(b"Content-Type", b"application/json"), (b"User-Agent", b"polyphony")]
-        if self._secret:
-            digest = hmac.new(self._secret.encode(), body, hashlib.sha256).hexdigest()
-            headers.append((b"X-Signature", f"sha256={digest}".encode()))
+        headers, body = await self._headers(job), self._render(job)
         backend = GuardedBackend(AllowList(self._limits.fetch_allow), param=FIELD)
         async with (
             within(TIMEOUT_S),
@@ -114,6 +109,21 @@ class Callbacks:
             status = answer.status
         if not 200 <= status < 300:
             raise InvalidRequest(f"the receiver answered with status {status}")
+
+    async def _headers(self, job: Job) -> list[tuple[bytes, bytes]]:
+        """Length and signature, for which the body is written once before it is sent."""
+        size, digest = 0, hmac.new((self._secret or "").encode(), digestmod=hashlib.sha256)
+        async for piece in self._render(job):
+            size += len(piece)
+            digest.update(piece)
+        headers = [
+            (b"Content-Type", b"application/json"),
+            (b"Content-Length", b"%d" % size),
+            (b"User-Agent", b"polyphony"),
+        ]
+        if self._secret:
+            headers.append((b"X-Signature", f"sha256={digest.hexdigest()}".encode()))
+        return headers
 
 
 async def check_callback(url: str, limits: Limits) -> None:

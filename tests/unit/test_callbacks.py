@@ -1,10 +1,12 @@
 """Calling back: what a receiver answers beyond its status is nobody's business."""
 
 import asyncio
+import hashlib
+import hmac
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -64,8 +66,16 @@ async def ended_job(database: Database, url: str) -> None:
     await store.finish("job-1", "me", "failed", account=Account(JobProgress()))
 
 
-async def rendered(job: Job) -> dict[str, Any]:
-    return {"id": job.id}
+async def rendered(job: Job) -> AsyncIterator[bytes]:
+    yield json.dumps({"id": job.id}).encode()
+
+
+WHOLE = b"0123456789" * 100_000
+
+
+async def in_pieces(job: Job) -> AsyncIterator[bytes]:
+    for start in range(0, len(WHOLE), 4096):
+        yield WHOLE[start : start + 4096]
 
 
 @pytest.mark.parametrize(("status", "is_settled"), [("200 OK", True), ("500 No", False)])
@@ -91,3 +101,34 @@ async def test_of_a_long_answer_only_the_status_is_read(
     assert row is not None
     assert (row.callback_due_at is None) == is_settled
     assert row.callback_tries == 1
+
+
+async def test_a_callback_is_sent_in_pieces_with_its_length_and_signature(
+    database: Database,
+) -> None:
+    heard: list[bytes] = []
+    is_whole = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        heard.append(head.lower())
+        heard.append(await reader.readexactly(len(WHOLE)))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+        is_whole.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/done"
+        await ended_job(database, url)
+        limits = Limits(fetch_allow=("127.0.0.1",))
+        await Callbacks(
+            database, in_pieces, settings=Jobs(), limits=limits, secret="s"
+        ).deliver_due()
+        async with asyncio.timeout(20):
+            await is_whole.wait()
+    head, body = heard
+    digest = hmac.new(b"s", WHOLE, hashlib.sha256).hexdigest()
+    assert body == WHOLE
+    assert b"content-length: %d\r\n" % len(WHOLE) in head
+    assert f"x-signature: sha256={digest}\r\n".encode() in head

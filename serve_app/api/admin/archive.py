@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.archive_entries import FiltersDep, entry_object, listing
 from serve_app.api.context import Context, ContextDep
+from serve_app.api.json_answer import json_response
 from serve_app.api.wire_object import WireObject
 from serve_app.archive.entries import ArchiveSettings
 from serve_app.core.settings import Retention
@@ -27,38 +28,38 @@ async def list_archive(
     filters: FiltersDep,
     context: ContextDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-) -> JSONResponse:
+) -> Response:
     """Generated files of all owners, newest first."""
     query = filters.model_copy(update={"limit": limit})
-    return JSONResponse(await listing(context, query, None))
+    return json_response(await listing(context, query, None))
 
 
 @router.get("/admin/api/archive/{filename}")
-async def read_entry(filename: str, context: ContextDep) -> JSONResponse:
+async def read_entry(filename: str, context: ContextDep) -> Response:
     """One entry."""
-    return JSONResponse(entry_object(context, await context.archive.entry(filename, owner=None)))
+    return json_response(entry_object(context, await context.archive.entry(filename, owner=None)))
 
 
 @router.delete("/admin/api/archive/{filename}")
-async def delete_entry(filename: str, context: ContextDep) -> JSONResponse:
+async def delete_entry(filename: str, context: ContextDep) -> Response:
     """Remove a file with its previews and its record."""
     await context.archive.delete(filename, owner=None)
-    return JSONResponse({"deleted": filename})
+    return json_response({"deleted": filename})
 
 
 @router.get("/admin/api/archive-settings")
-async def read_settings(context: ContextDep) -> JSONResponse:
+async def read_settings(context: ContextDep) -> Response:
     """As they are now."""
-    return JSONResponse(_settings_object(context, await context.archive.settings()))
+    return json_response(_settings_object(context, await context.archive.settings()))
 
 
 @router.post("/admin/api/archive-settings")
-async def change_settings(body: ArchiveSettingsBody, context: ContextDep) -> JSONResponse:
+async def change_settings(body: ArchiveSettingsBody, context: ContextDep) -> Response:
     """Switch the archive on or off, and say how long files are kept."""
     changes = body.model_dump(exclude_none=True)
     settings = (await context.archive.settings()).model_copy(update=changes)
     await context.archive.change_settings(settings)
-    return JSONResponse(_settings_object(context, settings))
+    return json_response(_settings_object(context, settings))
 
 
 def _settings_object(context: Context, settings: ArchiveSettings) -> dict[str, Any]:

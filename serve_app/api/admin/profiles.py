@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response, StreamingResponse
 
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import (
     LIST_KEYS,
     ProfilesDep,
@@ -32,11 +33,11 @@ KindDep = Annotated[Kind, Depends(profile_kind)]
 @router.get("/admin/api/characters")
 @router.get("/admin/api/environments")
 @router.get("/admin/api/voices")
-async def list_profiles(kind: KindDep, context: ContextDep, profiles: ProfilesDep) -> JSONResponse:
+async def list_profiles(kind: KindDep, context: ContextDep, profiles: ProfilesDep) -> Response:
     """Everybody's, oldest first."""
     found = await profiles.all(kind)
     objects = [voice_object(context, p) if kind == "voice" else summary(p) for p in found]
-    return JSONResponse({LIST_KEYS[kind]: objects})
+    return json_response({LIST_KEYS[kind]: objects})
 
 
 @router.get("/admin/api/characters/{name:path}/thumbnail")
@@ -46,8 +47,9 @@ async def read_thumbnail(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
 ) -> Response:
     """The first reference image; voices have none."""
-    data, mime = await thumbnail(context, await profiles.get(kind, name))
-    return Response(data, media_type=mime)
+    blob = thumbnail(await profiles.get(kind, name))
+    headers = {"Content-Type": blob.mime, "Content-Length": str(blob.size)}
+    return StreamingResponse(context.blobs.read(blob), headers=headers)
 
 
 @router.get("/admin/api/characters/{name:path}")
@@ -55,12 +57,12 @@ async def read_thumbnail(
 @router.get("/admin/api/voices/{name:path}")
 async def read_profile(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
-) -> JSONResponse:
+) -> Response:
     """One profile; images as data URLs."""
     profile = await profiles.get(kind, name)
     if kind == "voice":
-        return JSONResponse({"voice": voice_object(context, profile)})
-    return JSONResponse(await detail(context, profile))
+        return json_response({"voice": voice_object(context, profile)})
+    return json_response(detail(context, profile))
 
 
 @router.delete("/admin/api/characters/{name:path}")
@@ -68,10 +70,10 @@ async def read_profile(
 @router.delete("/admin/api/voices/{name:path}")
 async def delete_profile(
     name: str, kind: KindDep, profiles: ProfilesDep, principal: PrincipalDep
-) -> JSONResponse:
+) -> Response:
     """Remove anybody's profile."""
     if "admin" not in principal.scopes:
         raise Forbidden("this credential lacks the scope 'admin'")
     await profiles.delete(kind, name, by=principal)
     answer = {"deleted": True, "success": True} if kind == "voice" else {"ok": True}
-    return JSONResponse(answer | {"name": name})
+    return json_response(answer | {"name": name})

@@ -3,11 +3,12 @@
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from serve_app.api.admin.fields import SUCCESS
 from serve_app.api.admin.times import optional_rfc3339
 from serve_app.api.context import Context, ContextDep
+from serve_app.api.json_answer import json_response
 from serve_app.core.jobs import Job
 from serve_app.jobs.reader import JobQuery
 
@@ -17,30 +18,30 @@ TITLE_CHARACTERS = 120
 
 
 @router.get("/admin/api/tasks")
-async def list_tasks(context: ContextDep) -> JSONResponse:
+async def list_tasks(context: ContextDep) -> Response:
     """The newest ones, those that are kept in memory first."""
     jobs, _ = await context.job_store.jobs(JobQuery(limit=NEWEST))
     listed = [*context.direct_jobs.all(owner=None), *jobs]
-    return JSONResponse(
+    return json_response(
         {"tasks": [task_object(job) for job in listed], "queue": await queue_object(context)}
     )
 
 
 @router.post("/admin/api/tasks/{id}/cancel")
-async def cancel_task(id: str, context: ContextDep) -> JSONResponse:
+async def cancel_task(id: str, context: ContextDep) -> Response:
     """Stop anybody's job at its next step."""
     if context.direct_jobs.find(id, owner=None) is not None:
-        return JSONResponse(task_object(context.direct_jobs.cancel(id)))
+        return json_response(task_object(context.direct_jobs.cancel(id)))
     job = await context.job_store.get(id)
-    return JSONResponse(task_object(await context.jobs.cancel(job.id)))
+    return json_response(task_object(await context.jobs.cancel(job.id)))
 
 
 @router.delete("/admin/api/tasks/{id}")
-async def delete_task(id: str, context: ContextDep) -> JSONResponse:
+async def delete_task(id: str, context: ContextDep) -> Response:
     """Forget a finished job; its files stay in the archive."""
     job = await context.job_store.get(id)
     await context.job_store.delete(job.id)
-    return JSONResponse(SUCCESS)
+    return json_response(SUCCESS)
 
 
 async def queue_object(context: Context) -> dict[str, int]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import Field, field_validator
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,7 @@ from serve_app.access.users import find_user
 from serve_app.api.admin.fields import SUCCESS, AdminBody, Label, RowId
 from serve_app.api.admin.times import optional_rfc3339, rfc3339
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
 from serve_app.core.errors import InvalidRequest
 from serve_app.database.schema import TokenRow
 
@@ -62,16 +63,14 @@ class TokenBody(AdminBody):
 
 
 @router.get("/admin/api/tokens")
-async def list_tokens(context: ContextDep) -> JSONResponse:
+async def list_tokens(context: ContextDep) -> Response:
     """Every token, masked."""
     rows = await context.database.read(all_tokens)
-    return JSONResponse([token_object(row, row.masked) for row in rows])
+    return json_response([token_object(row, row.masked) for row in rows])
 
 
 @router.post("/admin/api/tokens")
-async def create_token(
-    body: TokenBody, context: ContextDep, principal: PrincipalDep
-) -> JSONResponse:
+async def create_token(body: TokenBody, context: ContextDep, principal: PrincipalDep) -> Response:
     """Make a token. The answer is the only one that shows it."""
     now = time.time()
     owner = body.user or principal.owner
@@ -91,15 +90,15 @@ async def create_token(
 
     row = await context.database.write(work)
     await context.access.known.look()
-    return JSONResponse(token_object(row, new.token), headers={"Cache-Control": "no-store"})
+    return json_response(token_object(row, new.token), headers={"Cache-Control": "no-store"})
 
 
 @router.delete("/admin/api/tokens/{id}")
-async def delete_token(id: RowId, context: ContextDep) -> JSONResponse:
+async def delete_token(id: RowId, context: ContextDep) -> Response:
     """Revoke a token, at once."""
     await context.database.write(lambda session: revoke_token(session, id))
     await context.access.known.look()
-    return JSONResponse(SUCCESS)
+    return json_response(SUCCESS)
 
 
 def token_object(row: TokenRow, shown: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from serve_app.access.passwords import check_password
 from serve_app.access.tokens import Role
@@ -19,6 +19,7 @@ from serve_app.access.users import (
 from serve_app.api.admin.fields import SUCCESS, AdminBody, Flag, RowId, Secret, Username
 from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import ContextDep
+from serve_app.api.json_answer import json_response
 from serve_app.database.schema import UserRow
 
 router = APIRouter(tags=["admin"])
@@ -42,14 +43,14 @@ class UserChangeBody(AdminBody):
 
 
 @router.get("/admin/api/users")
-async def list_users(context: ContextDep) -> JSONResponse:
+async def list_users(context: ContextDep) -> Response:
     """Every user."""
     rows = await context.database.read(all_users)
-    return JSONResponse({"users": [user_object(row) for row in rows]})
+    return json_response({"users": [user_object(row) for row in rows]})
 
 
 @router.post("/admin/api/users")
-async def create_user(body: UserBody, context: ContextDep) -> JSONResponse:
+async def create_user(body: UserBody, context: ContextDep) -> Response:
     """Make a user."""
     check_username(body.username)
     check_password(body.password, param="password")
@@ -64,11 +65,11 @@ async def create_user(body: UserBody, context: ContextDep) -> JSONResponse:
             now=time.time(),
         )
     )
-    return JSONResponse(SUCCESS | {"id": row.id})
+    return json_response(SUCCESS | {"id": row.id})
 
 
 @router.patch("/admin/api/users/{id}")
-async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> JSONResponse:
+async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> Response:
     """Change a user; their web sessions end."""
     hashed = None
     if body.password is not None:
@@ -77,15 +78,15 @@ async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> JS
     change = UserChange(body.role, hashed, body.must_change_password)
     await context.database.write(lambda session: change_user(session, id, change, now=time.time()))
     await context.access.known.look()
-    return JSONResponse(SUCCESS)
+    return json_response(SUCCESS)
 
 
 @router.delete("/admin/api/users/{id}")
-async def delete_user(id: RowId, context: ContextDep) -> JSONResponse:
+async def delete_user(id: RowId, context: ContextDep) -> Response:
     """Remove a user with their web sessions and tokens."""
     await context.database.write(lambda session: remove_user(session, id))
     await context.access.known.look()
-    return JSONResponse(SUCCESS)
+    return json_response(SUCCESS)
 
 
 def user_object(row: UserRow) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from fastapi.responses import Response
 
 from serve_app.api.archive_entries import FiltersDep, entry_object, listing, seen_by
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.json_answer import json_response
+from serve_app.api.v1.wire import ERRORS
 
 router = APIRouter(tags=["archive"], responses=ERRORS)
 

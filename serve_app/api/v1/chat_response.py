@@ -8,23 +8,23 @@ from typing import Any
 
 from serve_app.api.sse import DONE, frame
 from serve_app.core.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
-from serve_app.core.streams import closing, gathered
+from serve_app.core.streams import closing
 
 
 @dataclass
 class Answer:
     """What one choice said so far."""
 
-    text: str = ""
-    reasoning: str = ""
+    said: list[str] = field(default_factory=list)
+    thought: list[str] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
 
     def add(self, delta: ChatDelta) -> None:
         """Take in the next piece."""
-        self.text += delta.text
-        self.reasoning += delta.reasoning
+        self.said.append(delta.text)
+        self.thought.append(delta.reasoning)
         self.logprobs += map(logprob_object, delta.logprobs)
         self.finish_reason = delta.finish_reason or self.finish_reason
         for call in delta.tool_calls:
@@ -32,16 +32,17 @@ class Answer:
 
     def message(self) -> dict[str, Any]:
         """The assistant's message; `content` is null when nothing but calls was said."""
-        is_silent = not self.text and bool(self.calls)
+        text, reasoning = "".join(self.said), "".join(self.thought)
+        is_silent = not text and bool(self.calls)
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": None if is_silent else self.text,
+            "content": None if is_silent else text,
             "refusal": None,
         }
         if self.calls:
             message["tool_calls"] = list(self.calls.values())
-        if self.reasoning:
-            message["reasoning"] = message["reasoning_content"] = self.reasoning
+        if reasoning:
+            message["reasoning"] = message["reasoning_content"] = reasoning
         return message
 
     def _add_call(self, delta: ToolCallDelta) -> None:
@@ -59,11 +60,12 @@ async def chat_completion(
     """The whole answer of `n` choices."""
     answers = [Answer() for _ in range(n)]
     usage: Usage | None = None
-    for event in await gathered(events):
-        if isinstance(event, Usage):
-            usage = event
-        else:
-            answers[event.index].add(event)
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, Usage):
+                usage = event
+            else:
+                answers[event.index].add(event)
     choices = [
         {
             "index": index,

@@ -2,8 +2,10 @@
 
 import base64
 import struct
+from functools import partial
 from typing import Any
 
+from serve_app.api.json_answer import Later
 from serve_app.core.embeddings import Embeddings
 from serve_app.core.quantization import BITS, Quantization, rounded
 
@@ -23,7 +25,9 @@ def embedding_list(
             {
                 "object": "embedding",
                 "index": i,
-                "embedding": _encoded(vector, encoding_format, bits),
+                "embedding": Later(
+                    partial(_encoded, vector, encoding_format, bits), weight=len(vector) // 4
+                ),
             }
             for i, vector in enumerate(result.vectors)
         ],

@@ -9,10 +9,10 @@ from starlette.requests import Request
 
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context
+from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_rendering import rendering
-from serve_app.api.v1.wire import json_response
 from serve_app.core.errors import Cancelled, InternalError
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.operations import Operation, Result

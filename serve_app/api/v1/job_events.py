@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from serve_app.api.json_answer import dumps, is_light, json_pieces
 from serve_app.api.v1.job_rendering import progress_object
-from serve_app.api.v1.wire import dumps
 from serve_app.core.jobs import Job
 
 LOOK_S = 0.25
 PING_S = 15.0
 PING = b": ping\n\n"
+END = b"\n\n"
 PLACES = 1_000_000
 """Among the events of one revision: its status, its progress, its warnings, its end."""
 STATUS, PROGRESS, WARNING, LAST = 1, 2, 3, PLACES - 1
@@ -30,7 +31,20 @@ class Event:
 
     def frame(self) -> bytes:
         """As server-sent event."""
-        return b"event: %s\nid: %d\ndata: %s\n\n" % (self.name.encode(), self.id, dumps(self.data))
+        return self._head() + dumps(self.data) + END
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The same, in pieces where there is much to tell."""
+        if is_light(self.data):
+            yield self.frame()
+            return
+        yield self._head()
+        async for piece in json_pieces(self.data):
+            yield piece
+        yield END
+
+    def _head(self) -> bytes:
+        return b"event: %s\nid: %d\ndata: " % (self.name.encode(), self.id)
 
 
 async def job_events(
@@ -55,7 +69,9 @@ async def job_events(
             yield event.frame()
             since = event.id
         if job.is_final:
-            yield Event(_id(job.revision, LAST), "done", await render(job)).frame()
+            done = Event(_id(job.revision, LAST), "done", await render(job))
+            async for piece in done.pieces():
+                yield piece
             return
         if not events and ticks() - said_at >= ping_every_s:
             said_at = ticks()

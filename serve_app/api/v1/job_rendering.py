@@ -1,20 +1,21 @@
 """A job as the native dialect shows it, and a result as the body of the call that asked for it."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi.responses import Response
 
 from serve_app.api.context import Context
 from serve_app.api.errors import render_native
+from serve_app.api.json_answer import json_pieces, json_response
 from serve_app.api.v1.chat_response import chat_completion
 from serve_app.api.v1.completion_response import text_completion
 from serve_app.api.v1.embedding_response import embedding_list
 from serve_app.api.v1.media_rendering import MediaRendering
 from serve_app.api.v1.rerank_response import rerank_result
 from serve_app.api.v1.transcription_response import transcript_body
-from serve_app.api.v1.wire import json_response
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.captioning import ImageDescription
 from serve_app.core.chat import Chat, Complete
@@ -28,6 +29,8 @@ from serve_app.core.transcription import Transcribe, Transcript
 from serve_app.core.translation import Translation
 
 T = TypeVar("T")
+ITEMS_PER_TURN = 100
+"""Of what was said, after which other requests have their turn."""
 
 
 class JobRendering:
@@ -85,6 +88,11 @@ class JobRendering:
             )
         return json_response(body, headers)
 
+    async def pieces(self, job: Job) -> AsyncGenerator[bytes]:
+        """The Job object as JSON, in pieces."""
+        async for piece in json_pieces(await self(job)):
+            yield piece
+
     async def body(self, job: Job, result: Result) -> dict[str, Any] | str:
         """The synchronous body. It is the same whenever it is asked for."""
         match job.operation, result:
@@ -105,7 +113,8 @@ class JobRendering:
             case Rerank() as rerank, Relevance():
                 return rerank_result(result, rerank, **job.output)
             case Transcribe() as transcribe, Transcript():
-                return transcript_body(
+                return await asyncio.to_thread(
+                    transcript_body,
                     result,
                     response_format=job.output.get("response_format", "json"),
                     task=transcribe.task,
@@ -148,5 +157,7 @@ def _identity(prefix: str, job: Job) -> dict[str, Any]:
 
 
 async def _again(items: tuple[T, ...]) -> AsyncIterator[T]:
-    for item in items:
+    for position, item in enumerate(items, start=1):
         yield item
+        if position % ITEMS_PER_TURN == 0:
+            await asyncio.sleep(0)

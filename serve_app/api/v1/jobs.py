@@ -9,10 +9,11 @@ from fastapi.responses import Response
 from serve_app.access.tokens import Principal
 from serve_app.api.archive_entries import seen_by
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.job_events import job_events
 from serve_app.api.v1.job_rendering import JobRendering, progress_object, rendering
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.jobs import Job, JobStatus
 from serve_app.core.media import MediaKind
 from serve_app.jobs.reader import JobQuery
@@ -43,7 +44,10 @@ async def list_jobs(
     page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
     found, total = await context.job_store.jobs(query.model_copy(update=page))
     render = rendering(context)
-    data = await asyncio.gather(*(render(_by_url(job)) for job in (*shown, *found)))
+    data = []
+    for job in (*shown, *found):
+        data.append(await render(_by_url(job)))
+        await asyncio.sleep(0)
     answer = {
         "object": "list",
         "data": data,

@@ -1,10 +1,10 @@
 """Media on their way out: stored files by URL, or base64 under the key that names the form."""
 
-import base64
 import time
 from typing import Any, Literal
 
 from serve_app.api.context import Context
+from serve_app.api.json_answer import StoredBase64
 from serve_app.archive.entries import Entry
 from serve_app.blobs.store import filename
 from serve_app.core.errors import InvalidRequest
@@ -35,7 +35,7 @@ def file_url(context: Context, name: str) -> str:
     return f"{context.config.server.public_url or ''}/v1/files/{name}"
 
 
-async def media_item(
+def media_item(
     context: Context, blob: Blob, key: str, *, entry: Entry | None = None
 ) -> dict[str, Any]:
     """One item of an envelope, with exactly one of `url` and a base64 key. The URL is that of the
@@ -43,8 +43,7 @@ async def media_item(
     """
     if key == "url":
         return {"url": file_url(context, entry.filename if entry else filename(blob))}
-    data = b"".join([chunk async for chunk in context.blobs.read(blob)])
-    return {key: base64.b64encode(data).decode()}
+    return {key: StoredBase64(context.blobs, blob)}
 
 
 def envelope(items: list[dict[str, Any]], warnings: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Results made of files as the bodies of the calls that asked for them."""
 
-import base64
 from functools import partial
 from itertools import zip_longest
 from typing import Any
 
+from serve_app.api.json_answer import StoredBase64
 from serve_app.api.v1.pipeline_rendering import (
     animation_steps,
     dub_steps,
@@ -13,7 +13,6 @@ from serve_app.api.v1.pipeline_rendering import (
 )
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.depth import DepthMap
-from serve_app.core.errors import NotFound
 from serve_app.core.face_swap import SwappedFaces
 from serve_app.core.image_to_video import AnimatedPrompt
 from serve_app.core.images import Images
@@ -165,20 +164,17 @@ class MediaRendering:
         name = job.files.get(blob.sha256) or filename(blob)
         return {"url": f"{self._root}/v1/files/{name}"}
 
-    async def _link(self, job: Job, blob: Blob) -> str | None:
+    async def _link(self, job: Job, blob: Blob) -> str | StoredBase64 | None:
         """The URL of a file, or a data URL where base64 was asked for."""
         if job.output.get("response_format", "url") == "url":
             return str((await self._item(job, blob, "url"))["url"])
-        data = await self._base64(blob)
-        return None if data is None else f"data:{blob.mime};base64,{data}"
+        return await self._base64(blob, prefix=f"data:{blob.mime};base64,")
 
-    async def _base64(self, blob: Blob) -> str | None:
+    async def _base64(self, blob: Blob, *, prefix: str = "") -> StoredBase64 | None:
         """None for a file that was deleted from the archive, which the job outlives."""
-        try:
-            data = b"".join([chunk async for chunk in self._blobs.read(blob)])
-        except NotFound:
+        if not await self._blobs.has(blob):
             return None
-        return base64.b64encode(data).decode()
+        return StoredBase64(self._blobs, blob, prefix=prefix)
 
 
 def _film(film: GeneratedVideo | UpscaledVideo | InterpolatedVideo) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from fastapi.responses import Response
 
 from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.json_answer import json_response
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
 from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.options import Task

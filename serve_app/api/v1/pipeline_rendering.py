@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from serve_app.api.json_answer import StoredBase64
 from serve_app.core.media import Blob
 from serve_app.core.story import ToldStory
 from serve_app.core.subtitles import srt, vtt
 from serve_app.core.video_dub import DubbedVideo
 from serve_app.core.video_subtitles import Subtitles
 
-Link = Callable[[Blob], Awaitable[str | None]]
+Link = Callable[[Blob], Awaitable[str | StoredBase64 | None]]
 """The URL of a file, or its data URL for who asked for base64."""
 
 
@@ -43,7 +44,7 @@ async def story_steps(told: ToldStory, link: Link) -> dict[str, Any]:
     return {"pipeline": "story", "steps": steps, "data": [item]}
 
 
-def animation_steps(film: dict[str, Any], picture: str | None) -> dict[str, Any]:
+def animation_steps(film: dict[str, Any], picture: str | StoredBase64 | None) -> dict[str, Any]:
     """`steps` and `data` of a picture that was animated; `film` is an item of an envelope."""
     steps = [{"step": "image", "url": picture}, {"step": "video"} | film]
     return {

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import LIST_KEYS, ProfilesDep, detail, summary
 from serve_app.api.v1.profile_body import (
     ExtractBody,
@@ -15,7 +16,7 @@ from serve_app.api.v1.profile_body import (
     taken_images,
 )
 from serve_app.api.v1.profile_generation import check_may_replace, drawn_images, profile_items
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import ExtractPictures
 from serve_app.core.media import Blob, MediaKind
@@ -109,7 +110,7 @@ async def read_profile(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
 ) -> Response:
     """A profile with its images as data URLs."""
-    return json_response(await detail(context, await profiles.get(kind, name)))
+    return json_response(detail(context, await profiles.get(kind, name)))
 
 
 @router.patch("/v1/characters/{name:path}")

@@ -22,6 +22,8 @@ from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, Sp
 from serve_app.core.streams import closing
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
+DELTA_BYTES = 96 * 1024
+"""Of sound in an event: engines that do not stream give all of it at once."""
 
 
 @router.post("/v1/audio/speech", response_class=Response)
@@ -124,8 +126,9 @@ async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[by
     async with closing(events):
         async for event in events:
             if isinstance(event, AudioChunk):
-                audio = base64.b64encode(event.data).decode()
-                yield frame({"type": "speech.audio.delta", "audio": audio})
+                for start in range(0, len(event.data), DELTA_BYTES):
+                    audio = base64.b64encode(event.data[start : start + DELTA_BYTES]).decode()
+                    yield frame({"type": "speech.audio.delta", "audio": audio})
             elif isinstance(event, Spoken):
                 warnings = {"warnings": list(event.warnings)} if event.warnings else {}
                 done = {"type": "speech.audio.done", "usage": spoken_usage(event)}

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_body, from_validation_errors
+from serve_app.api.json_answer import json_response
 from serve_app.api.v1.media_answer import envelope, media_item
 from serve_app.api.v1.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.speech_cloning import uttered
 from serve_app.api.v1.speech_recording import SpeechRecording
-from serve_app.api.v1.wire import ERRORS, ignored_header, json_response
+from serve_app.api.v1.wire import ERRORS, ignored_header
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.speech import AudioChunk
 from serve_app.core.streams import closing
@@ -89,7 +90,7 @@ class SpeechBatch:
         async with utterance.explained(), closing(events):
             parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
-        item = await media_item(self._context, blob, body.response_format or "url", entry=entry)
+        item = media_item(self._context, blob, body.response_format or "url", entry=entry)
         return item | ({"warnings": list(recording.warnings)} if recording.warnings else {})
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import ProfilesDep, voice_object
 from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.voice_body import (
@@ -18,7 +19,7 @@ from serve_app.api.v1.voice_body import (
     taken_sound,
 )
 from serve_app.api.v1.voice_presets import preset_voices
-from serve_app.api.v1.wire import ERRORS, json_response
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.streams import gathered

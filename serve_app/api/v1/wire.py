@@ -1,15 +1,13 @@
 """What bodies and answers of the native dialect share."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from starlette.responses import Response
 
 from serve_app.api.wire_object import WireObject
 
-JSON_HEADERS = {"Content-Type": "application/json"}
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
 DEEPEST = 100
@@ -114,13 +112,3 @@ def ignored_header(names: Iterable[str]) -> dict[str, str]:
     if len(value) > HEADER_CHARACTERS:
         value = value[:HEADER_CHARACTERS].rpartition(",")[0] or value[:HEADER_CHARACTERS]
     return {"X-Ignored-Fields": value} if value else {}
-
-
-def dumps(value: Any) -> bytes:
-    """Compact JSON, non-ASCII unescaped."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(dumps(value), headers=JSON_HEADERS | dict(headers or {}))
