@@ -9,6 +9,7 @@ from pathlib import Path
 from serve_app.launch.config_file import ConfigurationError, Plan, read_plan
 from serve_app.launch.environment import load_environment, one_machine, runtime_directory
 from serve_app.launch.ports import port_problem
+from serve_app.temporary_files import machine_folder, private_folder
 
 CONFIGURATION = 2
 ENVIRONMENT_FILE = "serve.env"
@@ -38,6 +39,8 @@ def prepare(plan: Plan, *, directories: Sequence[Path]) -> None:
     files = [directory / ENVIRONMENT_FILE for directory in directories]
     for file in [file for file in files if file.exists()][:1]:
         load_environment(file, os.environ)
+    # Said here, before every replica fails of it.
+    private_folder(machine_folder())
     for name, value in one_machine(runtime_directory(http.port)).items():
         os.environ.setdefault(name, value)
 

@@ -14,7 +14,8 @@ def with_registration_times(config: AppConfig) -> AppConfig:
     Times are kept in `data_dir`/models.json, which is replaced atomically.
     """
     data_dir = config.storage.data_dir.expanduser().absolute()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    # Prompts, pictures and the key of the web sessions are nobody else's on this machine.
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = data_dir / "models.json"
     known = _read(file)
     now = int(time.time())

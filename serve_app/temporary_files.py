@@ -7,9 +7,10 @@ A process holds a lock in its folder for as long as it lives; the system ends th
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = ".lock"
@@ -25,6 +26,24 @@ def machine_folder() -> Path:
     return current.parents[1] if current.parts[-3:-1] == (name, WORK) else current / name
 
 
+def private_folder(path: Path, *, uid: int | None = None) -> Path:
+    """A folder that only the user `uid`, by default that of this process, can look into; it is made
+    where it is missing and closed where it was open. Its parent may be one that everybody can write
+    to. Raises PermissionError for what is no folder of that user: somebody else has put it there.
+    """
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    # Of a link: the link itself, which anybody may have made.
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != (os.getuid() if uid is None else uid):
+        raise PermissionError(
+            f"{path} is no folder of this user; remove it, or set TMPDIR to a folder of your own"
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        path.chmod(0o700)
+    return path
+
+
 def use_own_temporary_folder() -> Path:
     """Send the temporary files of this process to a folder of its own, and remove the folders of
     processes that have died. Blocks. Doing it again changes nothing.
@@ -32,7 +51,7 @@ def use_own_temporary_folder() -> Path:
     current, root = Path(tempfile.gettempdir()), machine_folder() / WORK
     if current.parent == root:
         return current
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(private_folder(machine_folder()) / WORK)
     # Between the making of a folder and its lock nobody may take it for a dead one's.
     with _locked(root):
         for folder in root.iterdir():

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -104,9 +106,22 @@ def _engine(url: str, *, is_sqlite: bool) -> Engine:
             url, pool_size=THREADS, pool_pre_ping=True, connect_args={"connect_timeout": 5}
         )
     engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000})
+    event.listen(engine, "do_connect", _close_to_others)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _close_to_others(
+    _dialect: object, _record: object, arguments: list[str], _options: object
+) -> None:
+    """Make the file, which SQLite would make readable to everybody on the machine. What stands
+    beside it gets its mode.
+    """
+    if arguments[0] == ":memory:":
+        return
+    with suppress(OSError):
+        os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from serve_app.temporary_files import private_folder
+
 DRAINING_S = 0.5
 HAPROXY_SCRIPT = """#!/bin/sh
 exec '{python}' -m serve_app.launch.haproxy "$@"
@@ -56,11 +58,7 @@ def runtime_directory(port: int) -> Path:
     It is not below the data directory: a unix socket's path has at most 107 characters, of which
     Ray takes 70. Raises PermissionError when somebody else has made it.
     """
-    directory = Path(tempfile.gettempdir()) / f"polyphony-{os.getuid()}-{port}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
-        raise PermissionError(f"{directory} belongs to another user")
-    return directory
+    return private_folder(Path(tempfile.gettempdir()) / f"polyphony-{os.getuid()}-{port}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serve_app.core.message import Message
 from serve_app.memory.processes import is_running, started_at
-from serve_app.temporary_files import machine_folder
+from serve_app.temporary_files import machine_folder, private_folder
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS holdings (
@@ -49,7 +49,7 @@ class MemoryLedger:
         self._file = file
         self._pid = os.getpid() if pid is None else pid
         self._started = started_at(self._pid)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(file.parent)
         with closing(self._connect()) as connection:
             connection.executescript(SCHEMA)
 

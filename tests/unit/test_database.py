@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -45,6 +46,26 @@ def count_up(session: Session) -> int:
 def test_migrations_make_exactly_the_tables_of_the_schema(database: Database) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+
+
+def test_nobody_else_can_read_the_file_or_what_stands_beside_it(
+    database: Database, file: Path
+) -> None:
+    migrate(database)
+    database.write_now(count_up)
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.glob("*.sqlite*")}
+    assert len(found) > 1
+    assert set(found.values()) == {0o600}
+
+
+def test_a_database_in_memory_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database("sqlite://")
+    migrate(database)
+    database.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:

@@ -166,6 +166,9 @@ def test_servers_on_two_ports_share_nothing() -> None:
     assert all(first[name] != second[name] for name in own)
     directory = Path(first["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"])
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    directory.chmod(0o755)
+    runtime_directory(int(directory.name.rpartition("-")[2]))
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     # Ray puts a directory of 56 hex digits between; HAProxy allows 97 characters.
     assert len(first["RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"]) + 57 <= 97
     assert os.access(first["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
@@ -206,3 +209,21 @@ def test_descendants_are_found_and_ended() -> None:
         end_descendants(child.pid, patience_s=5)
         assert grandchild not in descendants(os.getpid())
         child.kill()
+
+
+def test_a_folder_that_somebody_else_has_laid_out_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "trap").mkdir()
+    (tmp_path / f"polyphony-{os.getuid()}").symlink_to(tmp_path / "trap")
+    (port,) = free_ports(1)
+    command = (sys.executable, "-m", "serve_app", "--config", str(plan_of(tmp_path, VALID)))
+    ended = subprocess.run(
+        (*command, "--port", str(port)),
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == CONFIGURATION
+    assert "set TMPDIR to a folder of your own" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,5 +1,6 @@
 """A model's `created` survives restarts and new models."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def test_the_data_directory_becomes_absolute(
     monkeypatch.chdir(tmp_path)
     config = with_registration_times(config_of(Path("data"), "a"))
     assert config.storage.data_dir == tmp_path / "data"
+    assert stat.S_IMODE(config.storage.data_dir.stat().st_mode) == 0o700
     assert config.storage.blobs_location == str(tmp_path / "data" / "blobs")
 
 
