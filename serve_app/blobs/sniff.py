@@ -1,4 +1,6 @@
-"""Media types by content, and the file extensions that go with them."""
+"""What the first bytes of a file say for certain: its media type, and the extension that goes with
+it. What they leave open, the demuxer tells; see `recognition`.
+"""
 
 from serve_app.core.media import MediaKind
 
@@ -20,8 +22,29 @@ EXTENSIONS: dict[str, str] = {
     "audio/flac": "flac",
     "audio/aac": "aac",
     "audio/mp4": "m4a",
+    "audio/quicktime": "qta",
+    "audio/webm": "weba",
+    "audio/x-matroska": "mka",
+    "audio/x-ms-wma": "wma",
     "audio/aiff": "aiff",
     "audio/amr": "amr",
+    "audio/ac3": "ac3",
+    "audio/eac3": "eac3",
+    "audio/basic": "au",
+    "audio/vnd.dolby.mlp": "mlp",
+    "audio/vnd.dts": "dts",
+    "audio/x-ape": "ape",
+    "audio/x-caf": "caf",
+    "audio/x-dsf": "dsf",
+    "audio/x-dss": "dss",
+    "audio/x-musepack": "mpc",
+    "audio/x-nist": "sph",
+    "audio/x-oma": "oma",
+    "audio/x-tak": "tak",
+    "audio/x-tta": "tta",
+    "audio/x-voc": "voc",
+    "audio/x-w64": "w64",
+    "audio/x-wavpack": "wv",
     "audio/pcm": "pcm",
     "video/mp4": "mp4",
     "video/quicktime": "mov",
@@ -33,6 +56,19 @@ EXTENSIONS: dict[str, str] = {
     "video/mp2t": "ts",
     "video/x-flv": "flv",
     "video/x-ms-wmv": "wmv",
+    "video/av1": "obu",
+    "video/h264": "h264",
+    "video/h265": "h265",
+    "video/mp4v-es": "m4v",
+    "video/vnd.rn-realvideo": "rm",
+    "video/x-dhav": "dav",
+    "video/x-dv": "dv",
+    "video/x-ivf": "ivf",
+    "video/x-mjpeg": "mjpeg",
+    "video/x-mxf": "mxf",
+    "video/x-nut": "nut",
+    "video/x-wtv": "wtv",
+    "video/x-yuv4mpeg": "y4m",
     "text/plain": "txt",
     "text/vtt": "vtt",
     "application/x-subrip": "srt",
@@ -51,11 +87,31 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
     (b"#!AMR", "audio/amr"),
+    (b".snd", "audio/basic"),
+    (b"caff\0\x01\0\0", "audio/x-caf"),
+    (b"riff.\x91\xcf\x11\xa5\xd6(\xdb", "audio/x-w64"),
+    (b"wvpk", "audio/x-wavpack"),
+    (b"TTA1", "audio/x-tta"),
+    (b"MAC ", "audio/x-ape"),
+    (b"MPCK", "audio/x-musepack"),
+    (b"tBaK", "audio/x-tak"),
+    (b"DSD ", "audio/x-dsf"),
+    (b"NIST_1A\n", "audio/x-nist"),
+    (b"Creative Voice File\x1a", "audio/x-voc"),
+    (b"\x7f\xfe\x80\x01", "audio/vnd.dts"),
     (b"FLV\x01", "video/x-flv"),
     (b"\x00\x00\x01\xba", "video/mpeg"),
     (b"\x00\x00\x01\xb3", "video/mpeg"),
     (b"0&\xb2u\x8ef\xcf\x11", "video/x-ms-wmv"),
+    (b".RMF\0\0\0", "video/vnd.rn-realvideo"),
+    (b"DKIF\0\0", "video/x-ivf"),
+    (b"YUV4MPEG2 ", "video/x-yuv4mpeg"),
+    (b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02", "video/x-mxf"),
 )
+_QUICKTIME_ATOMS = frozenset({b"wide", b"mdat", b"moov", b"free", b"skip", b"pnot"})
+"""What a QuickTime file without `ftyp`, which is older than that, begins with."""
+_TRANSPORT_PACKETS = ((0, 188), (4, 192))
+"""Where the sync bytes lie: in transport streams, and in those of camcorders, with times before."""
 _RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 _BRANDS = {
     b"avif": "image/avif",
@@ -78,10 +134,12 @@ def sniff(head: bytes) -> str | None:
     for prefix, mime in _PREFIXES:
         if head.startswith(prefix):
             return mime
-    if head[:4] in (b"RIFF", b"RF64", b"RIFX"):
+    if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"BW64"):
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "video/mp4")
+    if head[4:8] in _QUICKTIME_ATOMS:
+        return "video/quicktime"
     if head.startswith(b"OggS"):
         return "video/ogg" if b"\x80theora" in head else "audio/ogg"
     if head.startswith(b"\x1aE\xdf\xa3"):
@@ -90,14 +148,15 @@ def sniff(head: bytes) -> str | None:
         return "audio/aiff"
     if head.startswith(b"BM") and len(head) >= 26 and head[6:10] == b"\0\0\0\0":
         return "image/bmp"
-    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
+    if any(head[start::size][:3] == b"GGG" for start, size in _TRANSPORT_PACKETS):
         return "video/mp2t"
     return _sync_word(head)
 
 
 def _sync_word(head: bytes) -> str | None:
     """MPEG audio and ADTS have no magic number, only the sync bits of their first frame."""
-    if len(head) < 4 or head[0] != 0xFF:
+    # MPEG's layer I begins as text in UTF-16 does.
+    if len(head) < 4 or head[0] != 0xFF or head[1] == 0xFE:
         return None
     if head[1] & 0xF6 == 0xF0:
         return "audio/aac"

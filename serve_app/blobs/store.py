@@ -21,7 +21,8 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from serve_app.blobs.sniff import HEAD_BYTES, MIME_TYPES, extension_of, sniff
+from serve_app.blobs.recognition import UNKNOWN, media_type
+from serve_app.blobs.sniff import HEAD_BYTES, MIME_TYPES, extension_of
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.threads import opened, to_its_end
@@ -70,7 +71,7 @@ class Spool:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        found = mime or sniff(self.head) or "application/octet-stream"
+        found = mime or media_type(self.path, self.head)
         return Blob(sha256=self.hash.hexdigest(), mime=found, size=self.size)
 
     def discard(self) -> None:
@@ -208,8 +209,9 @@ class FsspecBlobStore:
             return None
         if not names:
             return None
-        path = str(sorted(names)[0])
-        mime = MIME_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
+        # One that was stored before its type was known may lie beside it.
+        path = min(map(str, names), key=lambda name: (name.endswith(extension_of(UNKNOWN)), name))
+        mime = MIME_TYPES.get(path.rpartition(".")[2], UNKNOWN)
         return Blob(sha256=sha256, mime=mime, size=int(self._filesystem.size(path)))
 
     def _open(self, blob: Blob) -> IO[bytes]:

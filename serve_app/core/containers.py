@@ -7,24 +7,75 @@ other files and addresses to read. What a caller sent must never do that.
 from pathlib import Path
 from typing import Any
 
-SOUND_DEMUXERS = (
-    *("aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "au", "caf", "dsf", "dss", "dts"),
-    *("dtshd", "eac3", "flac", "loas", "mlp", "mp3", "mpc", "mpc8", "nistsphere", "ogg", "oma"),
-    *("qcp", "sox", "spdif", "tak", "truehd", "tta", "voc", "w64", "wav", "wv", "xwma"),
-)
-FILM_DEMUXERS = (
-    *("asf", "av1", "avi", "dhav", "dv", "flv", "gif", "gxf", "h261", "h263", "h264", "hevc"),
-    *("ivf", "m4v", "matroska", "mjpeg", "mov", "mpeg", "mpegts", "mpegvideo", "mxf", "nut"),
-    *("obu", "rm", "vc1", "vvc", "wtv", "yuv4mpegpipe"),
-)
-STILL_DEMUXERS = ("bmp_pipe", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
+SOUND_DEMUXERS = {
+    "aac": "audio/aac",
+    "ac3": "audio/ac3",
+    "aiff": "audio/aiff",
+    "amr": "audio/amr",
+    "amrnb": "audio/amr",
+    "amrwb": "audio/amr",
+    "ape": "audio/x-ape",
+    "au": "audio/basic",
+    "caf": "audio/x-caf",
+    "dsf": "audio/x-dsf",
+    "dss": "audio/x-dss",
+    "dts": "audio/vnd.dts",
+    "dtshd": "audio/vnd.dts",
+    "eac3": "audio/eac3",
+    "flac": "audio/flac",
+    "loas": "audio/aac",
+    "mlp": "audio/vnd.dolby.mlp",
+    "mp3": "audio/mpeg",
+    "mpc": "audio/x-musepack",
+    "mpc8": "audio/x-musepack",
+    "nistsphere": "audio/x-nist",
+    "ogg": "audio/ogg",
+    "oma": "audio/x-oma",
+    "tak": "audio/x-tak",
+    "truehd": "audio/vnd.dolby.mlp",
+    "tta": "audio/x-tta",
+    "voc": "audio/x-voc",
+    "w64": "audio/x-w64",
+    "wav": "audio/wav",
+    "wv": "audio/x-wavpack",
+}
+FILM_DEMUXERS = {
+    "asf": "video/x-ms-wmv",
+    "avi": "video/x-msvideo",
+    "dhav": "video/x-dhav",
+    "dv": "video/x-dv",
+    "flv": "video/x-flv",
+    "h264": "video/h264",
+    "hevc": "video/h265",
+    "ivf": "video/x-ivf",
+    "m4v": "video/mp4v-es",
+    "matroska": "video/x-matroska",
+    "mjpeg": "video/x-mjpeg",
+    "mov": "video/quicktime",
+    "mpeg": "video/mpeg",
+    "mpegts": "video/mp2t",
+    "mpegvideo": "video/mpeg",
+    "mxf": "video/x-mxf",
+    "nut": "video/x-nut",
+    "obu": "video/av1",
+    "rm": "video/vnd.rn-realvideo",
+    "wtv": "video/x-wtv",
+    "yuv4mpegpipe": "video/x-yuv4mpeg",
+}
+MEDIA_TYPES = SOUND_DEMUXERS | FILM_DEMUXERS
+"""What is opened, by the first of FFmpeg's names of the demuxer."""
+STILL_DEMUXERS = ("bmp_pipe", "gif", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
 """Opened only to say that a picture is no film. Not `image2`, which reads names as patterns."""
 
 READING: dict[str, str] = {
-    "format_whitelist": ",".join((*SOUND_DEMUXERS, *FILM_DEMUXERS, *STILL_DEMUXERS)),
+    "format_whitelist": ",".join((*MEDIA_TYPES, *STILL_DEMUXERS)),
     "protocol_whitelist": "file",
 }
 """FFmpeg's own options that hold it to this, in PyAV and on the command line."""
+
+ID3_HEADER = 10
+PROBED_BYTES = 1 << 20
+"""As far as FFmpeg looks into a file to tell what it is."""
 
 
 def opened_container(path: Path) -> Any:
@@ -33,10 +84,39 @@ def opened_container(path: Path) -> Any:
     """
     import av
 
-    container = av.open(f"file:{path}", options=dict(READING), metadata_errors="ignore")
+    container = av.open(
+        f"file:{path}", format=_after_tag(path), options=dict(READING), metadata_errors="ignore"
+    )
     for stream in container.streams.audio:
         _forget_order(stream.codec_context)
     return container
+
+
+def has_picture(container: Any) -> bool:
+    """Whether there is a film in it, and not only the cover of a sound."""
+    covers = container.streams.video
+    return any(not stream.disposition & stream.disposition.attached_pic for stream in covers)
+
+
+def _after_tag(path: Path) -> str | None:
+    """The demuxer's name where an ID3 tag, such as one with a picture, is longer than what FFmpeg
+    looks at; it then takes everything for MPEG audio. None where it finds out by itself.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(ID3_HEADER)
+            size = 0
+            for byte in head[6:]:  # Of which seven bits count.
+                size = size << 7 | byte & 0x7F
+            if not head.startswith(b"ID3") or size < PROBED_BYTES // 2:
+                return None
+            file.seek(ID3_HEADER + size)
+            behind = file.read(4)
+    except OSError:
+        return None
+    if behind == b"fLaC":
+        return "flac"
+    return "aac" if int.from_bytes(behind[:2]) & 0xFFF6 == 0xFFF0 else "mp3"
 
 
 def _forget_order(context: Any) -> None:

@@ -2,6 +2,8 @@
 
 import base64
 import ipaddress
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -308,3 +310,26 @@ def test_the_allow_list() -> None:
 def test_sniffing(head: bytes, mime: str | None, kind: str | None) -> None:
     assert sniff(head) == mime
     assert (kind_of(mime) if mime else None) == kind
+
+
+WITHOUT_PYAV = """
+import sys
+from pathlib import Path
+sys.modules["av"] = None
+from serve_app.blobs.recognition import media_type
+for head in (b"0000ftypisom", b"caff\\0\\1\\0\\0", b"ID3\\4\\0\\0", b"words", b"0000wide"):
+    print(media_type(Path("/dev/null"), head))
+"""
+
+
+def test_types_where_pyav_is_not_installed() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYAV], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [
+        "video/mp4",
+        "audio/x-caf",
+        "audio/mpeg",
+        "application/octet-stream",
+        "video/quicktime",
+    ]
