@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= serve_config.local.yaml
 PORT ?=
+DASHBOARD ?=
 BIN := .venv/bin
 LOCAL := .venv/.installed-local
 DEV := .venv/.installed-dev
@@ -24,7 +25,7 @@ test: $(DEV)
 	$(BIN)/python -m pytest
 
 serve: $(LOCAL)
-	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)')
+	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)') $(if $(DASHBOARD),--dashboard)
 
 bench: $(DEV)
 	$(BIN)/python benchmarks/overhead.py

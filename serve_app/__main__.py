@@ -3,12 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from serve_app.launch.config_file import ConfigurationError, Plan, read_plan
 from serve_app.launch.environment import load_environment, one_machine, runtime_directory
 from serve_app.launch.ports import port_problem
+from serve_app.launch.ray_token import door_notices
 from serve_app.temporary_files import machine_folder, private_folder
 
 CONFIGURATION = 2
@@ -20,29 +21,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         plan = read_plan(options.config, host=options.host, port=options.port)
-        prepare(plan, directories=(Path(), options.config.parent))
+        notices = prepare(plan, directories=(Path(), options.config.parent), environment=os.environ)
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
+    sys.stderr.writelines(f"{notice}\n" for notice in notices)
     # Ray reads the environment when it is imported.
     from serve_app.launch.server import run
 
     return run(plan, dashboard=options.dashboard)
 
 
-def prepare(plan: Plan, *, directories: Sequence[Path]) -> None:
-    """Check the port and complete the environment, from the first directory with a `serve.env`."""
+def prepare(
+    plan: Plan, *, directories: Sequence[Path], environment: MutableMapping[str, str]
+) -> list[str]:
+    """Check the port and complete the environment, from the first directory with a `serve.env`.
+    What the user should know before the server starts.
+    """
     http = plan.http
     problem = port_problem(http.host, http.port)
     if problem is not None:
         raise ConfigurationError(problem)
     files = [directory / ENVIRONMENT_FILE for directory in directories]
-    for file in [file for file in files if file.exists()][:1]:
-        load_environment(file, os.environ)
+    found = next((file for file in files if file.exists()), None)
+    notices = []
+    if found is None:
+        places = " and ".join(str(directory.resolve()) for directory in directories)
+        notices.append(
+            f"no {ENVIRONMENT_FILE} in {places}: Ray Serve runs with its own defaults, several "
+            "times slower; copy the one that comes with Polyphony"
+        )
+    else:
+        load_environment(found, environment)
     # Said here, before every replica fails of it.
     private_folder(machine_folder())
     for name, value in one_machine(runtime_directory(http.port)).items():
-        os.environ.setdefault(name, value)
+        environment.setdefault(name, value)
+    return [*notices, *door_notices(environment)]
 
 
 def _parser() -> argparse.ArgumentParser:

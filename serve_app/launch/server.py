@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import ray
@@ -85,7 +86,7 @@ def _start(plan: Plan, *, dashboard: bool) -> None:
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with phases.phase("Ray"):
-        ray.init(
+        cluster = ray.init(
             address="local",
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
@@ -109,18 +110,25 @@ def _start(plan: Plan, *, dashboard: bool) -> None:
         )
     with phases.phase("first answer"):
         wait_until_ready(plan)
-    say(banner(plan, phases.total_s))
+    say(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
 
 
-def banner(plan: Plan, total_s: float) -> str:
-    """Where the server answers, and one line to try."""
+def banner(plan: Plan, total_s: float, *, dashboard: str | None) -> str:
+    """Where the server answers, and one line to try. `dashboard` is a host and a port."""
     url = base_url(plan.http)
     token = '-H "Authorization: Bearer $API_TOKENS" ' if plan.application.args.auth.required else ""
     body = '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
+    token_command = Path(sys.executable).with_name("ray")
+    sign_in = (
+        f"  dashboard http://{dashboard} (its token: {token_command} get-auth-token)\n"
+        if dashboard
+        else ""
+    )
     return (
         f"ready after {total_s:.1f} s\n"
         f"  base URL  {url}/v1\n"
         f"  docs      {url}/docs\n"
+        f"{sign_in}"
         f"  try       curl {url}/v1/chat/completions {token}"
         f"-H 'Content-Type: application/json' -d '{body}'"
     )

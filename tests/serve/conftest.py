@@ -16,6 +16,7 @@ from serve_app.launch.environment import (
     runtime_directory,
 )
 from serve_app.launch.processes import adopt_orphans, descendants, kill_descendants
+from serve_app.launch.ray_token import door_notices
 
 TOKEN = "sk-serve-tests"
 ADMIN_TOKEN = "sk-serve-tests-admin"
@@ -91,6 +92,7 @@ def base_url(data_dir: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     load_environment(Path(__file__).parents[2] / "serve.env", os.environ)
     os.environ |= one_machine(runtime_directory(port))
+    assert not door_notices(os.environ)
     os.environ |= {"API_TOKENS": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
     import ray
     from ray import serve

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.__main__ import CONFIGURATION, main
+from serve_app.__main__ import CONFIGURATION, main, prepare
 from serve_app.launch.config_file import ConfigurationError, read_plan
 from serve_app.launch.environment import (
     free_ports,
@@ -23,6 +23,7 @@ from serve_app.launch.environment import (
 from serve_app.launch.haproxy import corrected, error_answer
 from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
+from serve_app.launch.ray_token import door_notices
 
 ROOT = Path(__file__).parents[2]
 VALID = """
@@ -158,6 +159,51 @@ def test_what_is_set_already_wins(tmp_path: Path) -> None:
     environment = {"A": "outside"}
     load_environment(file, environment)
     assert environment == {"A": "outside", "B": "file"}
+
+
+def notices_of(tmp_path: Path, environment: dict[str, str]) -> list[str]:
+    """What the start says of a configuration in a directory of its own."""
+    (port,) = free_ports(1)
+    plan = read_plan(plan_of(tmp_path, VALID), port=port)
+    environment.setdefault("HOME", str(tmp_path))
+    return prepare(plan, directories=(tmp_path,), environment=environment)
+
+
+def test_a_missing_environment_file_is_said(tmp_path: Path) -> None:
+    (notice,) = notices_of(tmp_path, {})
+    assert notice.startswith(f"no serve.env in {tmp_path}: ")
+    (tmp_path / "serve.env").write_text("A=1\n")
+    environment: dict[str, str] = {}
+    assert notices_of(tmp_path, environment) == []
+    assert environment["A"] == "1"
+
+
+def test_rays_doors_left_open_by_the_environment_are_said(tmp_path: Path) -> None:
+    (tmp_path / "serve.env").write_text((ROOT / "serve.env").read_text())
+    environment: dict[str, str] = {}
+    assert notices_of(tmp_path, environment) == []
+    assert environment["RAY_AUTH_MODE"] == "token"
+    (notice,) = notices_of(tmp_path, {"RAY_AUTH_MODE": "Disabled"})
+    assert notice.startswith("RAY_AUTH_MODE=Disabled is set: Ray's own ports ask for no token")
+
+
+def test_rays_token_is_made_and_kept_to_its_owner(tmp_path: Path) -> None:
+    usual, other = tmp_path / ".ray" / "auth_token", tmp_path / "other"
+    environment = {"HOME": str(tmp_path)}
+    assert door_notices(environment) == []
+    token = usual.read_text()
+    assert len(token) == 64
+    assert stat.S_IMODE(usual.stat().st_mode) == 0o600
+    usual.chmod(0o644)
+    assert door_notices(environment) == []
+    assert stat.S_IMODE(usual.stat().st_mode) == 0o600
+    assert usual.read_text() == token
+    assert door_notices({**environment, "RAY_AUTH_TOKEN_PATH": str(other)}) == []
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    assert [path.name for path in usual.parent.iterdir()] == ["auth_token"]
+    usual.unlink()
+    assert door_notices({**environment, "RAY_AUTH_TOKEN": "x"}) == []
+    assert not usual.exists()
 
 
 def test_servers_on_two_ports_share_nothing() -> None:

@@ -57,6 +57,7 @@ class Server:
         families: Sequence[Mapping[str, Any]] | None = None,
         pipelines: Sequence[str] = PIPELINES,
         without: str | None = None,
+        arguments: Sequence[str] = (),
         **sections: Mapping[str, object],
     ) -> None:
         """`sections` are added to those of the configuration; `without` names a shipped switch
@@ -67,6 +68,7 @@ class Server:
         self._families = families
         self._pipelines = pipelines
         self._without = without
+        self._arguments = arguments
         self._sections = sections
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
@@ -84,7 +86,7 @@ class Server:
         log = self._directory / "log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", "serve_app", "--config", "config.yaml"),
+                (sys.executable, "-m", "serve_app", "--config", "config.yaml", *self._arguments),
                 cwd=self._directory,
                 env=environment | own,
                 stdout=output,
@@ -93,6 +95,15 @@ class Server:
         while "\n  try" not in log.read_text():
             assert self._process.poll() is None, log.read_text()
             time.sleep(0.2)
+
+    def said(self) -> str:
+        """What it has written to its terminal."""
+        return (self._directory / "log").read_text()
+
+    def pids(self) -> list[int]:
+        """Every process of it."""
+        assert self._process is not None
+        return [self._process.pid, *descendants(self._process.pid)]
 
     def kill(self) -> None:
         """SIGKILL to every process of it."""
