@@ -13,6 +13,7 @@ from serve_app.access.callers import is_within
 from serve_app.access.tokens import Role
 from serve_app.access.users import add_user, check_username, end_sessions, find_user
 from serve_app.access.web_sessions import Opened, open_session
+from serve_app.core.errors import Forbidden
 from serve_app.core.settings import ForwardAuth
 from serve_app.database.connection import Database
 from serve_app.database.schema import UserRow
@@ -82,15 +83,20 @@ class ForwardSignIn:
         return Forwarded(username, bool(named & set(settings.admin_groups)))
 
     async def sign_in(self, forwarded: Forwarded) -> Opened:
-        """A web session of the user, who is made on first sight, without a password. Users without
-        one follow the proxy's groups; others keep the role that they have here. InvalidRequest for
-        a name that no user can have.
+        """A web session of the user, who is made on first sight, without a password, and whose role
+        follows the proxy's groups. InvalidRequest for a name that no user can have; Forbidden for
+        that of an account with a password: names at the proxy are given by somebody else, and who
+        bears this one there need not be whose role, jobs and files are here.
         """
         check_username(forwarded.username)
 
         def work(session: Session) -> Opened:
             user = find_user(session, forwarded.username) or self._add(session, forwarded)
-            if user.password is None and user.role != forwarded.role:
+            if user.password is not None:
+                raise Forbidden(
+                    f"{user.username!r} is an account of this server; sign in with its password"
+                )
+            if user.role != forwarded.role:
                 user.role = forwarded.role
                 end_sessions(session, user.id)
             return open_session(session, user, now=self._clock())

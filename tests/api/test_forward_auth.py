@@ -92,11 +92,40 @@ async def test_who_leaves_the_group_is_no_admin_any_more(browser: httpx.AsyncCli
     assert await role_of(browser, Cookie=cookie) is None
 
 
-async def test_a_user_with_a_password_keeps_the_role_given_here(
+@pytest.mark.parametrize("headers", [NAMED, ADMINS])
+async def test_the_name_of_an_account_with_a_password_is_no_way_into_it(
+    browser: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    named = headers | {"X-Forwarded-User": "ada"}
+    answer = await browser.get("/login?next=/admin/tokens", headers=named)
+    assert answer.status_code == 403
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "sign in with its password" in answer.text
+    assert "/admin/tokens" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert await role_of(browser, **named) is None
+    # With the password the same browser comes in, and the proxy does not put it out again.
+    form = {"username": "ada", "password": "correct horse", "next": "/admin/tokens"}
+    answer = await browser.post("/login", data=form, headers=named)
+    assert (answer.status_code, answer.headers["location"]) == (302, "/admin/tokens")
+    assert await role_of(browser, **named) == "admin"
+
+
+async def test_an_account_that_gets_a_password_is_the_proxys_no_more(
     browser: httpx.AsyncClient,
 ) -> None:
-    await browser.get("/login", headers=NAMED | {"X-Forwarded-User": "ada"})
-    assert await role_of(browser) == "admin"
+    await browser.get("/login", headers=ADMINS)
+    own = {"Origin": "http://own.example"}
+    (bob,) = [
+        user
+        for user in (await browser.get("/admin/api/users")).json()["users"]
+        if user["username"] == "bob"
+    ]
+    change = {"password": "another horse"}
+    answer = await browser.patch(f"/admin/api/users/{bob['id']}", json=change, headers=own)
+    assert answer.status_code == 200
+    assert await role_of(browser, **ADMINS) is None
+    assert (await browser.get("/login", headers=NAMED)).status_code == 403
 
 
 async def test_another_user_at_the_proxy_is_another_user_here(browser: httpx.AsyncClient) -> None:

@@ -24,7 +24,13 @@ from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_headers
 from serve_app.api.gate import CHANGE_PASSWORD
-from serve_app.core.errors import AppError, InvalidRequest, RateLimited, Unauthenticated
+from serve_app.core.errors import (
+    AppError,
+    Forbidden,
+    InvalidRequest,
+    RateLimited,
+    Unauthenticated,
+)
 
 router = APIRouter(tags=["admin"])
 HOME = "/admin"
@@ -57,7 +63,7 @@ async def _forward_sign_in(
     assert context.access.forward is not None
     try:
         opened = await context.access.forward.sign_in(forwarded)
-    except InvalidRequest as error:
+    except (InvalidRequest, Forbidden) as error:
         # A page, because it is a browser that comes here.
         return login_form(wanted, error)
     # The cookie that was signed in before may end with this one's arrival.
