@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from deployments.audio.down_mixing import mixed_frames
+from deployments.audio.placed_sound import placed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.tracks import sound_track
 
 SPEECH_RATE = 16_000
 BYTES_PER_SECOND = SPEECH_RATE * 2
@@ -18,15 +20,16 @@ RATES = range(1_000, 1_000_001)
 def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterator[bytes]:
     """Signed 16-bit little-endian mono at 16 kHz or `rate`, a frame at a time, in bounded memory.
 
-    Works on the first audio track of any container that FFmpeg reads, also of a video. Damaged
-    packets are skipped. InvalidRequest with `param` when there is no sound that can be decoded.
+    Works on any container that FFmpeg reads, also on a video: its second 0 is where a player begins
+    the file, and the sound lasts as long as it. Damaged packets are silent. InvalidRequest with
+    `param` when there is no sound that can be decoded.
     """
     import av
 
     try:
         with opened_container(path) as container:
-            audio_track(container, param)
-            frames = decoded_frames(container, param)
+            stream = audio_track(container, param)
+            frames = decoded_frames(container, stream, param)
             yield from map(_bytes, mixed_frames(frames, "mono", format="s16", rate=rate))
     except av.FFmpegError as error:
         raise undecodable(param) from error
@@ -45,37 +48,24 @@ def first_seconds(
 
 
 def audio_track(container: Any, param: str) -> Any:
-    """The first one. InvalidRequest where there is none that can be heard."""
-    if not container.streams.audio:
+    """The one that is heard. InvalidRequest where there is none that can be heard."""
+    stream = sound_track(container)
+    if stream is None:
         raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-    stream = container.streams.audio[0]
     if stream.rate and stream.rate not in RATES:
         raise undecodable(param)
     return stream
 
 
-def decoded_frames(container: Any, param: str) -> Iterator[Any]:
-    """The frames of the first audio track, as they are. InvalidRequest when there is none."""
-    frames = track_frames(container)
+def decoded_frames(container: Any, stream: Any, param: str) -> Iterator[Any]:
+    """The frames of an audio track, as they are, each at its time of the file's clock: where
+    nothing is recorded there is silence, until the file ends. InvalidRequest when there is none.
+    """
+    frames = placed_frames(container, stream)
     first = next(frames, None)
     if first is None:
         raise undecodable(param)
     yield from chain((first,), frames)
-
-
-def track_frames(container: Any) -> Iterator[Any]:
-    """The frames of the first audio track, which may be none. Damaged packets are skipped."""
-    import av
-
-    for packet in container.demux(container.streams.audio[0]):
-        try:
-            decoded = packet.decode()
-        except av.InvalidDataError:
-            continue
-        for frame in decoded:
-            # Timestamps of broken files would make a resampler fill gaps for hours.
-            frame.pts = None
-            yield frame
 
 
 def _bytes(frame: Any) -> bytes:

@@ -33,7 +33,7 @@ class Sound:
 
 @contextmanager
 def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
-    """The first audio track, decoded block by block while `blocks` is iterated.
+    """The sound of a file, placed as in `speech_blocks`, decoded while `blocks` is iterated.
 
     InvalidRequest with `param` when there is no sound that can be decoded.
     """
@@ -45,7 +45,7 @@ def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
             rate, channels = stream.rate, min(stream.channels, 2)
             if not rate or not channels:
                 raise undecodable(param)
-            decoded = decoded_frames(container, param)
+            decoded = decoded_frames(container, stream, param)
             target: Target = "mono" if channels == 1 else "stereo"
             frames = mixed_frames(decoded, target, format="fltp", rate=rate)
             seconds = container.duration / av.time_base if container.duration else None

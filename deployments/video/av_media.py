@@ -71,6 +71,7 @@ class AvMedia:
 
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """See MediaProcessor."""
+        from deployments.time_line import length_s
         from deployments.video.av_remux import Remux
         from deployments.video.plain_picture import is_plain, losses, write_plain
         from deployments.video.whole_film import check_whole
@@ -88,10 +89,11 @@ class AvMedia:
 
                 def work(stop: Callable[[], bool]) -> tuple[str, ...]:
                     check_whole(source, param="video")
-                    picture = source if is_plain(source) else plain
-                    if picture is plain:
+                    picture, lasts_s = source, 0.0
+                    if not is_plain(source):
                         write_plain(source, plain, stop)
-                    Remux(picture, sounds, target, levels=levels).run(stop)
+                        picture, lasts_s = plain, length_s(source)
+                    Remux(picture, sounds, target, levels=levels, lasts_s=lasts_s).run(stop)
                     return losses(source)
 
                 warnings = await in_cancellable_thread(work)

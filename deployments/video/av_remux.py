@@ -8,11 +8,13 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from deployments.audio.audio_decoding import track_frames
 from deployments.audio.audio_encoding import Frames
 from deployments.audio.down_mixing import Target, mixed_frames
+from deployments.audio.placed_sound import placed_frames
+from deployments.time_line import TimeLine
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled, InvalidRequest
+from serve_app.core.tracks import picture_track, sound_track
 
 SOUND_RATE = 48_000
 BLOCK = 1024
@@ -25,7 +27,8 @@ Levels = Sequence[tuple[float, float]]
 
 class Remux:
     """One replacement: `sounds` are start seconds and files, `levels` those of each; `target`
-    becomes an MP4.
+    becomes an MP4 as long as the source, or as `lasts_s` where that is longer. All times are of
+    the file's clock.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class Remux:
         target: Path,
         *,
         levels: Sequence[Levels] = (),
+        lasts_s: float = 0.0,
     ) -> None:
         self._source = source
         self._sounds = sounds
         self._levels = levels
         self._target = target
+        self._lasts_s = lasts_s
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Blocks. InvalidRequest when the source is no video that can be decoded, or a sound is
@@ -47,7 +52,7 @@ class Remux:
         """
         try:
             with opened_container(self._source) as source:
-                if not source.streams.video:
+                if picture_track(source) is None:
                     raise InvalidRequest(f"{PARAM}: there is no picture in this file", param=PARAM)
                 with av.open(
                     str(self._target), "w", format="mp4", options={"movflags": "+faststart"}
@@ -58,14 +63,15 @@ class Remux:
 
     def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
         """Picture and sound interleaved by time, so that neither is held in memory."""
-        video = source.streams.video[0]
+        video = picture_track(source)
+        time_line = TimeLine(source)
         picture = output.add_stream_from_template(video)
         mixed = Mix(self._sounds, levels=self._levels)
         sound = output.add_stream("aac", rate=SOUND_RATE)
         sound.layout = "stereo" if mixed.channels == 2 else "mono"
         frames = Frames(SOUND_RATE, channels=mixed.channels)
         end_s = 0.0
-        for packet, packet_end_s in _copied(source, video, picture):
+        for packet, packet_end_s in _copied(time_line, video, picture):
             if stop():
                 raise Cancelled("the work was cancelled")
             output.mux(packet)
@@ -74,6 +80,8 @@ class Remux:
                 output.mux(sound.encode(frames.frame(block)))
         if end_s == 0.0:
             raise InvalidRequest(f"{PARAM}: the video has no frames", param=PARAM)
+        for block in mixed.until(max(end_s, time_line.end_s, self._lasts_s)):
+            output.mux(sound.encode(frames.frame(block)))
         output.mux(sound.encode(None))
 
 
@@ -158,27 +166,28 @@ class Track:
 
 def _most_channels(tracks: list[tuple[int, Path, str]]) -> Channels:
     for _, path, param in tracks:
-        with _opened(path, param) as container:
-            if container.streams.audio[0].codec_context.channels > 1:
+        with _opened(path, param) as (_, stream):
+            if stream.codec_context.channels > 1:
                 return 2
     return 1
 
 
 def _sound(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
     target: Target = "stereo" if channels == 2 else "mono"
-    with _opened(path, param) as container:
-        frames = track_frames(container)
+    with _opened(path, param) as (container, stream):
+        frames = placed_frames(container, stream)
         yield from map(_flat, mixed_frames(frames, target, format="flt", rate=SOUND_RATE))
 
 
 @contextmanager
-def _opened(path: Path, param: str) -> Generator[Any]:
-    """A file with sound; what cannot be decoded of it becomes InvalidRequest."""
+def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
+    """A file and its sound; what cannot be decoded of it becomes InvalidRequest."""
     try:
         with opened_container(path) as container:
-            if not container.streams.audio:
+            stream = sound_track(container)
+            if stream is None:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            yield container
+            yield container, stream
     except av.FFmpegError as error:
         raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
 
@@ -188,14 +197,16 @@ def _flat(frame: Any) -> Samples:
     return samples
 
 
-def _copied(source: Any, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
-    """The picture's packets, from second 0 on, and the second at which each one's frame ends."""
+def _copied(time_line: TimeLine, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
+    """The picture's packets and the second at which each one's frame ends. What an edit list cuts
+    off at the beginning keeps its times before 0, so that it is not shown either.
+    """
     rate = float(video.average_rate or 25)
-    begin: int | None = None
-    for packet in _timed(source.demux(video), round(1 / (rate * video.time_base))):
-        begin = packet.pts if begin is None else begin
-        packet.pts -= begin
-        packet.dts -= begin
+    last: int | None = None
+    for packet in _timed(time_line.packets(video), round(1 / (rate * video.time_base))):
+        # Where recordings were joined the first frames may be due a little before the last ones.
+        packet.dts = packet.dts if last is None else max(packet.dts, last + 1)
+        packet.pts, last = max(packet.pts, packet.dts), packet.dts
         packet.stream = picture
         lasts_s = float((packet.duration or 0) * video.time_base) or 1 / rate
         yield packet, float(packet.pts * video.time_base) + lasts_s

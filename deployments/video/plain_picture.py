@@ -5,11 +5,13 @@ sound. Everything here blocks.
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import av
 from av.video.reformatter import Interpolation
 
-from deployments.video.video_decoding import UNTIMED_FORMATS, probed, shown_frames
+from deployments.time_line import UNTIMED_FORMATS, TimeLine
+from deployments.video.video_decoding import probed, shown_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_scaling import (
     HIGH_RANGE_LOST,
@@ -19,6 +21,7 @@ from deployments.video.video_scaling import (
 )
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled
+from serve_app.core.tracks import picture_track
 
 PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PARAM = "video"
@@ -26,16 +29,27 @@ PARAM = "video"
 
 def is_plain(path: Path) -> bool:
     """Whether the picture can be copied into an MP4 that every player shows. False for what cannot
-    be opened.
+    be opened. Reads the file without decoding it.
     """
     try:
         with opened_container(path) as container:
-            if not container.streams.video or container.format.name in UNTIMED_FORMATS:
+            stream = picture_track(container)
+            if stream is None or container.format.name in UNTIMED_FORMATS:
                 return False
-            context = container.streams.video[0].codec_context
-            return context.name == "h264" and context.pix_fmt in PLAIN_FORMATS
+            context = stream.codec_context
+            is_shown = context.name == "h264" and context.pix_fmt in PLAIN_FORMATS
+            return is_shown and _is_in_one_piece(container, stream)
     except av.FFmpegError:
         return False
+
+
+def _is_in_one_piece(container: Any, stream: Any) -> bool:
+    """Not joined from recordings, of which each has parameters of its own, and not cut within."""
+    time_line = TimeLine(container)
+    for packet in time_line.packets(stream):
+        if time_line.parts > 1 or (packet.is_discard and (packet.pts or 0) > 0):
+            return False
+    return True
 
 
 def losses(source: Path) -> tuple[str, ...]:

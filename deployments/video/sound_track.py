@@ -13,16 +13,20 @@ import av
 
 from deployments.audio.audio_decoding import decoded_frames
 from deployments.audio.down_mixing import Target, mixed_frames
+from deployments.time_line import TimeLine
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.tracks import sound_track
 
 COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
 AAC_BITS_PER_S = 192_000
+LONGEST_PRIMING_S = 0.1
+"""What decoders of sound need to have heard before; AAC takes 21 to 64 ms."""
 
 
 class SoundTrack:
-    """The first sound track of a file, written into `output` as far as the picture has come. A file
-    without sound leaves the film silent.
+    """The sound track of a file, written into `output` as far as the picture has come, at its times
+    of the file's clock. A file without sound leaves the film silent.
     """
 
     def __init__(self, source: Path, output: Any, *, param: str) -> None:
@@ -61,9 +65,9 @@ class SoundTrack:
 
     def _added(self) -> Any:
         """The stream in the output, which has to be there before its first packet."""
-        if not self._source.streams.audio:
+        stream = sound_track(self._source)
+        if stream is None:
             return None
-        stream = self._source.streams.audio[0]
         if self._is_copied(stream):
             return self._output.add_stream_from_template(stream)
         layout = "mono" if stream.codec_context.channels == 1 else "stereo"
@@ -76,7 +80,7 @@ class SoundTrack:
 
     def _written(self) -> Any:
         """Packets for the output and the second at which each begins."""
-        stream = self._source.streams.audio[0]
+        stream = sound_track(self._source)
         try:
             yield from self._copied(stream) if self._is_copied(stream) else self._encoded(stream)
         except av.FFmpegError as error:
@@ -85,21 +89,21 @@ class SoundTrack:
             ) from error
 
     def _copied(self, stream: Any) -> Iterator[tuple[Any, float]]:
-        begin = round(self._begin_s / stream.time_base)
-        for packet in self._source.demux(stream):
+        for packet in TimeLine(self._source).packets(stream):
             if packet.pts is None or packet.dts is None:
                 continue
-            packet.pts -= begin
-            packet.dts -= begin
+            at_s = float(packet.pts * stream.time_base)
+            # Of what an edit list cuts off only what the decoder needs to begin is taken along.
+            if at_s < -LONGEST_PRIMING_S or (packet.is_discard and at_s > 0):
+                continue
             packet.stream = self._track
-            yield packet, float(packet.pts * stream.time_base)
+            yield packet, at_s
 
     def _encoded(self, stream: Any) -> Iterator[tuple[Any, float]]:
         rate = self._track.codec_context.sample_rate
         target: Target = "mono" if self._track.codec_context.channels == 1 else "stereo"
-        late_s = float((stream.start_time or 0) * stream.time_base) - self._begin_s
-        position = max(0, round(late_s * rate))
-        decoded = decoded_frames(self._source, self._param)
+        position = 0
+        decoded = decoded_frames(self._source, stream, self._param)
         for frame in mixed_frames(decoded, target, format="fltp", rate=rate):
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
@@ -107,10 +111,3 @@ class SoundTrack:
                 yield packet, float(packet.pts * packet.time_base)
         for packet in self._track.encode(None):
             yield packet, float(packet.pts * packet.time_base)
-
-    @property
-    def _begin_s(self) -> float:
-        """Where the file's picture begins, or its sound where it has no picture."""
-        streams = self._source.streams
-        first = streams.video[0] if streams.video else streams.audio[0]
-        return float((first.start_time or 0) * first.time_base)

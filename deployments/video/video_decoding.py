@@ -14,6 +14,14 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from deployments.time_line import (
+    UNTIMED_FORMATS,
+    TimeLine,
+    announced_s,
+    begin_of,
+    length_s,
+    may_jump,
+)
 from deployments.video.tone_mapping import is_high_range
 from deployments.video.upright_frames import (
     quarter_turns,
@@ -24,13 +32,12 @@ from deployments.video.upright_frames import (
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import Size
+from serve_app.core.tracks import picture_track
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 MAX_PIXELS = 8192 * 4320
 MAX_DURATION_S = 2 * 3600.0
-UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
-"""Their packets say nothing of when a frame is shown, only of the order."""
 STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
 FALLBACK_RATE = 25.0
 FULL_RANGE = 2
@@ -45,7 +52,7 @@ WHOLE_SHARE = 0.9
 
 
 class Frame(NamedTuple):
-    """`pixels` are height by width by RGB, 8 bits; `at_s` counts from the first frame."""
+    """`pixels` are height by width by RGB, 8 bits; `at_s` is of the file's clock."""
 
     at_s: float
     pixels: Pixels
@@ -127,7 +134,8 @@ def probed(path: Path, *, param: str) -> Film:
         shown = Shown(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
         width, height = upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
-        duration_s = _duration_s(container, stream)
+        duration_s = length_s(path) if may_jump(container) else _duration_s(container, stream)
+        _check_duration(duration_s, param)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
         return Film(
             size=Size(width=width, height=height),
@@ -157,7 +165,9 @@ def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
     with _opened(path, param) as (container, stream):
         reading, reformatter = _Reading(container, stream), VideoReformatter()
         for frame in reading.frames():
-            yield Shown(reading.shown_s(frame), frame, stream.sample_aspect_ratio, reformatter)
+            shown_s = reading.shown_s(frame)
+            _check_duration(shown_s, param)
+            yield Shown(shown_s, frame, stream.sample_aspect_ratio, reformatter)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)
@@ -189,9 +199,9 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
         with opened_container(path) as container:
             if container.format.name.split(",")[0] in STILL_FORMATS:
                 raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
-            if not container.streams.video:
+            stream = picture_track(container)
+            if stream is None:
                 raise InvalidRequest(f"{param}: there is no picture in this file", param=param)
-            stream: Any = container.streams.video[0]
             stream.thread_type = "AUTO"
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > MAX_PIXELS:
@@ -210,7 +220,7 @@ def check_length(path: Path, *, param: str) -> None:
     opened is left to who decodes it.
     """
     with suppress(av.FFmpegError), opened_container(path) as container:
-        _check_duration(container.duration and container.duration / av.time_base, param)
+        _check_duration(length_s(path) if may_jump(container) else announced_s(container), param)
 
 
 def _check_duration(lasts_s: float | None, param: str) -> None:
@@ -226,18 +236,18 @@ class _Reading:
     """A film on its way through the decoder: how far it is by its frames and by its packets."""
 
     def __init__(self, container: Any, stream: Any) -> None:
-        self._container = container
         self._stream = stream
+        self._time_line = TimeLine(container)
+        self._told_s = _told_s(container, stream)
         self._rate = float(stream.average_rate or FALLBACK_RATE)
         self._is_timed = container.format.name not in UNTIMED_FORMATS
-        self._begin: float | None = None
         self._shown_s = 0.0
         self._end_s = 0.0
         self.count = 0
 
     def frames(self) -> Iterator[Any]:
         """Those of every packet that is not damaged."""
-        for packet in self._container.demux(self._stream):
+        for packet in self._time_line.packets(self._stream):
             if packet.pts is not None:
                 end = packet.pts + (packet.duration or 0)
                 self._end_s = max(self._end_s, float(end * self._stream.time_base))
@@ -250,30 +260,41 @@ class _Reading:
                 yield frame
 
     def shown_s(self, frame: Any) -> float:
-        """When it is shown, counted from the first one; never before the one before it."""
+        """When it is shown; never before the one before it."""
         shown = frame.time if self._is_timed else None
         shown = (self.count - 1) / self._rate if shown is None else shown
-        self._begin = shown if self._begin is None else self._begin
-        self._shown_s = max(self._shown_s, shown - self._begin)
+        self._shown_s = max(self._shown_s, shown)
         return self._shown_s
 
     def check_end(self, param: str) -> None:
-        """Files that were cut off announce more than they hold."""
-        announced_s = _duration_s(self._container, self._stream)
-        held_s = max(self._end_s - (self._begin or 0), self._shown_s) + 2 / self._rate
-        if announced_s is None or held_s >= announced_s * WHOLE_SHARE:
+        """A file that was cut off announces more than it holds; where it says nothing of the
+        picture alone, its sound may be what lasts so long.
+        """
+        told_s, is_of_picture = self._told_s
+        held_s = max(self._end_s, self._shown_s) + 2 / self._rate
+        if not is_of_picture:
+            held_s = max(held_s, self._time_line.end_s)
+        if told_s is None or held_s >= told_s * WHOLE_SHARE:
             return
         raise InvalidRequest(
-            f"{param}: the file is cut off; it announces {announced_s:.1f} s and holds "
-            f"{self._shown_s:.1f} s",
+            f"{param}: the file is cut off; it announces {told_s:.1f} s and holds {held_s:.1f} s",
             param=param,
         )
 
 
+def _told_s(container: Any, stream: Any) -> tuple[float | None, bool]:
+    """When the picture ends, and whether that is said of the picture and not of the whole file."""
+    told_s = announced_s(container)
+    if told_s and stream.duration:
+        begins_s = (stream.start_time or 0) * stream.time_base - begin_of(container)
+        return float(begins_s + stream.duration * stream.time_base), True
+    return told_s, False
+
+
 def _duration_s(container: Any, stream: Any) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    told_s = announced_s(container)
+    is_of_picture = told_s is not None and stream.duration and stream.time_base
+    return float(stream.duration * stream.time_base) if is_of_picture else told_s
 
 
 def _undecodable(param: str) -> InvalidRequest:

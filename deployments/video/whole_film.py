@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 
+from deployments.time_line import announced_s, begin_of
 from deployments.video.video_decoding import WHOLE_SHARE
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
@@ -16,20 +17,21 @@ def check_whole(path: Path, *, param: str) -> None:
     than from the last key frame on; what cannot be opened is left to who decodes it.
     """
     with suppress(av.FFmpegError), opened_container(path) as container:
-        if not container.duration:
+        told_s = announced_s(container)
+        if told_s is None:
             return
-        announced_s = container.duration / av.time_base
         held_s = _held_s(container)
-        if held_s < announced_s * WHOLE_SHARE:
+        if held_s < told_s * WHOLE_SHARE:
             raise InvalidRequest(
-                f"{param}: the file is cut off; it announces {announced_s:.1f} s and holds "
+                f"{param}: the file is cut off; it announces {told_s:.1f} s and holds "
                 f"{held_s:.1f} s",
                 param=param,
             )
 
 
 def _held_s(container: Any) -> float:
-    """When the last packet ends, counted from the beginning. Where the end cannot be sought, or
+    """When the last packet of any track ends, counted from the beginning: one of them may end long
+    before the others. Where the end cannot be sought, or
     nothing is found there, everything is read.
     """
     begin = container.start_time or 0
@@ -37,7 +39,7 @@ def _held_s(container: Any) -> float:
         with suppress(av.FFmpegError):
             container.seek(place)
             if end_s := _end_s(container):
-                return end_s - begin / av.time_base
+                return end_s - float(begin_of(container))
     return 0.0
 
 
