@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -78,7 +79,8 @@ async def clone(
         raise InvalidRequest("text: must not be blank", param="text")
     language = spoken_language(body.language)
     spoken_language(body.ref_language, param="ref_language")
-    found = select_clone_engine(context.models, body.engine)
+    async with input_first(context, ("ref_audio", body.ref_audio, "audio")):
+        found = select_clone_engine(context.models, body.engine)
     reference = await body.reference(context)
     operation = CloneSpeech(
         model=found.id,

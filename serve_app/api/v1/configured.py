@@ -1,7 +1,17 @@
-"""Whether a route's pipeline runs on this server."""
+"""Whether what a route needs runs on this server, told after what is wrong with the request."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from serve_app.api.context import Context
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import Blob, MediaKind
+from serve_app.profiles.pictures import check_picture
+from serve_app.profiles.sounds import check_sound
+
+Given = tuple[str, str | None, MediaKind | None]
+"""A field, the medium that was sent in it, and what it must be."""
 
 
 def check_configured(context: Context, pipeline: str) -> None:
@@ -10,3 +20,35 @@ def check_configured(context: Context, pipeline: str) -> None:
         raise BackendUnavailable(
             f"the pipeline {pipeline!r} is not configured; add it to 'pipelines'", provider=pipeline
         )
+
+
+def several(field: str, values: list[str] | None) -> list[Given]:
+    """The pictures of a list."""
+    return [(f"{field}[{i}]", value, "image") for i, value in enumerate(values or ())]
+
+
+@asynccontextmanager
+async def input_first(context: Context, *media: Given) -> AsyncGenerator[None]:
+    """Where an engine is found missing within it, the media are looked at before that is told: what
+    is wrong with them is the caller's to mend, and would be wrong on every server. InvalidRequest,
+    or what the intake raises, naming the field.
+    """
+    try:
+        yield
+    except BackendUnavailable:
+        for param, value, kind in media:
+            if value is not None:
+                await _check(
+                    context, await context.intake.take(value, param=param, kind=kind), param
+                )
+        raise
+
+
+async def _check(context: Context, blob: Blob, param: str) -> None:
+    async with context.blobs.local_file(blob) as path:
+        match blob.mime.partition("/")[0]:
+            case "image":
+                pixels = context.config.limits.image_pixels
+                await asyncio.to_thread(check_picture, path, param=param, pixels=pixels)
+            case "audio":
+                await asyncio.to_thread(check_sound, path, param=param)

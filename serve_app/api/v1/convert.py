@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -63,7 +64,9 @@ async def convert(
 ) -> Response:
     """Give a recording another voice."""
     form = output_key(body.response_format, "audio", ("b64_wav",))
-    found = context.models.conversion(body.model)
+    source: Given = ("source_audio", body.source_audio, "audio")
+    async with input_first(context, source, ("target_voice", body.target_voice, "audio")):
+        found = context.models.conversion(body.model)
     target = await body.target(context)
     operation = ConvertVoice(
         model=found.id,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -34,8 +35,10 @@ async def depth(
 ) -> Response:
     """Tell how far away everything in a picture is: a grey picture, near is bright."""
     form = output_key(body.response_format, "image", ("b64_json",))
+    async with input_first(context, ("image", body.image, "image")):
+        found = context.models.depth(body.model)
     operation = EstimateDepth(
-        model=context.models.depth(body.model).id,
+        model=found.id,
         image=await context.intake.take(body.image, param="image", kind="image"),
         max_pixels=context.config.limits.image_pixels,
     )

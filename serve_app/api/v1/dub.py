@@ -9,7 +9,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
@@ -89,10 +89,12 @@ async def _answer(
     burns_subtitles: bool,
     is_item: bool,
 ) -> Response:
-    check_configured(context, DubVideo.pipeline)
-    operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
+    form = output_key(body.response_format, "video", ("b64_mp4",))
+    async with input_first(context, ("video", body.video, "video")):
+        operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
+        check_configured(context, DubVideo.pipeline)
     output: dict[str, Any] = {
-        "response_format": output_key(body.response_format, "video", ("b64_mp4",)),
+        "response_format": form,
         "warnings": warnings,
         "is_item": is_item,
     }

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -41,10 +42,12 @@ async def face_swap(
     body: FaceSwapBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Put a face in place of those in a picture or a film."""
-    model = context.models.faces(body.model).id
     if body.target_type is not None:
         # Known to be wrong before anything is fetched.
         _form(body, body.target_type)
+    face: Given = ("source_face", body.source_face, "image")
+    async with input_first(context, face, ("target", body.target, body.target_type)):
+        model = context.models.faces(body.model).id
     source = await context.intake.take(body.source_face, param="source_face", kind="image")
     target, kind = await _target(body, context)
     operation = SwapFaces(

@@ -10,6 +10,7 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
+from serve_app.api.v1.configured import Given, several
 from serve_app.api.v1.image_body import MAX_EXTRAS, PROMPT_CHARACTERS, ImageBody, worded
 from serve_app.api.v1.image_extras import Media, with_uploaded
 from serve_app.api.v1.transcription_body import FALSE, TRUE
@@ -44,6 +45,11 @@ class SourceBody(ImageBody):
     def has_references(self) -> bool:
         """See ImageBody."""
         return len(self.image) > 1 or super().has_references()
+
+    def media(self) -> list[Given]:
+        """What was sent to look at."""
+        mask: Given = ("mask", getattr(self, "mask", None), "image")
+        return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
 
     async def source(
         self, found: Found[ImageModel], context: Context, default: float

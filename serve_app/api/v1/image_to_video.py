@@ -163,9 +163,9 @@ async def image_to_video(
     body: ImageToVideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Draw a prompt and make a film of the picture; on request larger, and with words."""
-    check_configured(context, AnimatePrompt.pipeline)
-    operation = await body.to_animate(context)
     output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    operation = await body.to_animate(context)
+    check_configured(context, AnimatePrompt.pipeline)
     return await called(body, operation, request, context, principal, output)
 
 

@@ -5,6 +5,7 @@ from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.image_body import GenerationBody, ImageBody
 from serve_app.api.v1.image_edit_body import (
     EditBody,
@@ -37,7 +38,8 @@ async def generations(
 async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Draw over an image, or over the part that a mask selects; more images are references."""
     body = await read_image_body(request, context, EditBody)
-    found = context.models.images(body.model)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
     operation = await body.to_operation(found, context, default=EDIT_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 
@@ -46,7 +48,8 @@ async def edits(request: Request, context: ContextDep, principal: PrincipalDep) 
 async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Draw over the part of an image that a mask selects; all other pixels stay as they are."""
     body = await read_image_body(request, context, InpaintBody)
-    found = context.models.images(body.model)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
     operation = await body.to_operation(found, context, default=INPAINT_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 
@@ -55,7 +58,8 @@ async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep
 async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Draw an image anew, without words."""
     body = await read_image_body(request, context, VariationBody)
-    found = context.models.images(body.model)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
     operation = await body.to_vary_image(found, context, default=VARIATION_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -80,8 +81,9 @@ async def segment(
 ) -> Response:
     """Find the objects of a picture: those at points and in boxes, or all."""
     form = output_key(body.response_format, "image", ("b64_json",))
-    model = context.models.segmentation(body.model).id
     body.places()
+    async with input_first(context, ("image", body.image, "image")):
+        model = context.models.segmentation(body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
     return await called(body, operation, request, context, principal, {"response_format": form})

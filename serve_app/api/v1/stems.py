@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -39,7 +40,8 @@ async def stems(
     """Take a mix apart into its voices and instruments."""
     form = output_key(body.response_format, "audio", ("b64_wav",))
     allows_fallback = bool(body.fallback_mode)
-    chosen = await select_stems(context.models, allows_fallback=allows_fallback)
+    async with input_first(context, ("audio", body.audio, "audio")):
+        chosen = await select_stems(context.models, allows_fallback=allows_fallback)
     operation = SeparateStems(
         model=chosen.model.id,
         audio=await context.intake.take(body.audio, param="audio", kind="audio"),

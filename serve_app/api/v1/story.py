@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.configured import Given, check_configured, input_first, several
 from serve_app.api.v1.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.image_extras import profile_images
 from serve_app.api.v1.job_body import JobBody
@@ -66,6 +66,10 @@ class StoryBody(JobBody):
         if self._reference_field() is None:
             names.append("character_strength")
         return [name for name in names if getattr(self, name) is not None]
+
+    def media(self) -> list[Given]:
+        """What was sent to look at."""
+        return several("character_references", self.character_references)
 
     async def to_story(self, context: Context) -> TellStory:
         """The operation. A seed that nobody chose is chosen here, so that a job that is resumed
@@ -125,9 +129,10 @@ async def story(
     body: StoryBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Tell a story as a film: a script, a picture for each scene, some of them moving, a voice."""
-    check_configured(context, TellStory.pipeline)
-    operation = await body.to_story(context)
     output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    async with input_first(context, *body.media()):
+        operation = await body.to_story(context)
+        check_configured(context, TellStory.pipeline)
     return await called(body, operation, request, context, principal, output)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -38,7 +39,8 @@ async def upscale(
     """Make a picture exactly 2, 3, 4 or 8 times as large."""
     form = output_key(body.response_format, "image", ("b64_json",))
     allows_resize = bool(body.allow_resize)
-    found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+    async with input_first(context, ("image", body.image, "image")):
+        found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
     operation = UpscaleImage(
         model=found.id,
         image=await context.intake.take(body.image, param="image", kind="image"),

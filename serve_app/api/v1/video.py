@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
 from serve_app.api.v1.video_body import VideoBody
@@ -20,7 +20,8 @@ async def video_generations(
     body: VideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Make up to four films of a prompt, pictures or a film; film i is made from the seed + i."""
-    check_configured(context, ProduceVideo.pipeline)
-    operation = await to_produce(body, context)
     output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    async with input_first(context, *body.media()):
+        operation = await to_produce(body, context)
+        check_configured(context, ProduceVideo.pipeline)
     return await called(body, operation, request, context, principal, output)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 
 from serve_app.api.v1.chat_parts import Piece
+from serve_app.api.v1.configured import Given, several
 from serve_app.api.v1.image_body import PROMPT_CHARACTERS, Loras
 from serve_app.api.v1.image_extras import Media, Name
 from serve_app.api.v1.job_body import JobBody
@@ -81,6 +82,13 @@ class SourceFields(JobBody):
     stage: Literal["base", "distill", "refinement"] | None = None
     text_guidance_scale: Guidance | None = None
     audio_guidance_scale: Guidance | None = None
+
+    def media(self) -> list[Given]:
+        """What was sent to look at."""
+        film: Given = ("video", self.video, "video")
+        pictures = {"image": self.image, "end_image": self.end_image}
+        named: list[Given] = [(name, value, "image") for name, value in pictures.items()]
+        return [*named, film, *several("cond_frames", self.cond_frames)]
 
 
 class IdentityFields(JobBody):

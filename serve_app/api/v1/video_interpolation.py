@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -37,8 +38,7 @@ class InterpolationBody(JobBody):
         return [name for name in names if getattr(self, name) is not None]
 
     async def to_interpolate(self, model: str, context: Context) -> InterpolateVideo:
-        """The operation. InvalidRequest naming the medium that is missing or one too many."""
-        self._check_media()
+        """The operation, of media that were checked."""
         take = context.intake.take
         operation = InterpolateVideo(
             model=model, fps_multiplier=self.fps_multiplier or 2, output_fps=self.output_fps
@@ -52,7 +52,8 @@ class InterpolationBody(JobBody):
         }
         return operation.model_copy(update=pictures)
 
-    def _check_media(self) -> None:
+    def check_media(self) -> None:
+        """InvalidRequest naming the medium that is missing or one too many."""
         pictures = {"init_image": self.init_image, "end_image": self.end_image}
         given = [name for name, value in pictures.items() if value is not None]
         if self.video is not None:
@@ -73,7 +74,11 @@ async def interpolate(
     body: InterpolationBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Show more frames in the same time, of a film or from one picture to another."""
-    found = context.models.interpolation(body.model)
-    operation = await body.to_interpolate(found.id, context)
+    body.check_media()
     output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    first: Given = ("init_image", body.init_image, "image")
+    last: Given = ("end_image", body.end_image, "image")
+    async with input_first(context, ("video", body.video, "video"), first, last):
+        found = context.models.interpolation(body.model)
+    operation = await body.to_interpolate(found.id, context)
     return await called(body, operation, request, context, principal, output)

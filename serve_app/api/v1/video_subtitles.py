@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.spoken_models import heard_and_translated, is_translator, known_locale
@@ -88,8 +88,9 @@ async def subtitle(
     body: SubtitleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Write down what is said in a video, as a subtitle file or in its picture."""
-    check_configured(context, SubtitleVideo.pipeline)
-    operation = await body.to_subtitle(context)
+    async with input_first(context, ("video", body.video, "video")):
+        operation = await body.to_subtitle(context)
+        check_configured(context, SubtitleVideo.pipeline)
     wanted = "burned_video" if body.burns else body.response_format or "srt"
     key = "url" if body.output_format in (None, "url") else "b64_mp4"
     output = {"format": wanted, "response_format": key}

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
@@ -41,12 +42,13 @@ async def upscale_video(
 ) -> Response:
     """Make a film 2, 3 or 4 times as large, with its times and its sound."""
     allows_resize = bool(body.allow_resize)
-    found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    async with input_first(context, ("video", body.video, "video")):
+        found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
     operation = UpscaleVideo(
         model=found.id,
         video=await context.intake.take(body.video, param="video", kind="video"),
         factor=body.upscale_factor or 2,
         allows_resize=allows_resize,
     )
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
     return await called(body, operation, request, context, principal, output)
