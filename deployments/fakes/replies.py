@@ -21,6 +21,7 @@ from serve_app.core.chat import (
     Usage,
 )
 from serve_app.core.errors import ContextLengthExceeded, UnsupportedCapability
+from serve_app.core.json_schema import resolved
 from serve_app.core.options import FakeOptions
 
 FINGERPRINT = "fake-1"
@@ -134,22 +135,26 @@ def called_tool(request: Chat) -> Tool | None:
     return None
 
 
-def instance(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
-    """The smallest value that a plain JSON schema allows: first branches, required keys only."""
+def instance(schema: Any, root: dict[str, Any] | None = None, *, levels: int = 20) -> Any:
+    """The smallest value that a plain JSON schema allows: first branches, required keys only. What
+    needs more levels than these is null.
+    """
     root = schema if root is None else root
-    if "$ref" in schema:
-        return instance(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root)
+    schema = resolved(schema, root)
+    if not isinstance(schema, dict) or levels == 0:
+        return None
     if "const" in schema or "enum" in schema:
         return schema.get("const", next(iter(schema.get("enum", ())), None))
     for branch in ("anyOf", "oneOf", "allOf"):
-        if branch in schema:
-            return instance(schema[branch][0], root)
+        if schema.get(branch):
+            return instance(schema[branch][0], root, levels=levels - 1)
     match schema.get("type", "object"):
         case "object":
-            named = schema.get("properties", {})
-            return {key: instance(named.get(key, {}), root) for key in schema.get("required", ())}
+            named, required = schema.get("properties", {}), schema.get("required", ())
+            return {key: instance(named.get(key, {}), root, levels=levels - 1) for key in required}
         case "array":
-            return [instance(schema.get("items", {}), root)] * schema.get("minItems", 0)
+            least = schema.get("minItems", 0)
+            return [instance(schema.get("items", {}), root, levels=levels - 1)] * least
         case "string":
             return "x" * schema.get("minLength", 0)
         case "integer" | "number":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.text.best_of import best_of
+from deployments.text.enforced_schema import enforced, warned
 from deployments.text.loop_thread import LoopThread
 from deployments.text.vllm_stream import PROVIDER, StreamReader
 from deployments.text.vllm_wire import (
@@ -95,10 +96,11 @@ class VllmChat:
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """As ChatModel says."""
         backend = self._running()
+        request, warnings = enforced(request)
         media = {blob.sha256: await self._base64(blob) for blob in media_of(request)}
         wire = _checked(backend.chat_request, chat_fields(request, media))
         async with aclosing(self._events(backend.server.chat, wire, "messages")) as events:
-            async for event in events:
+            async for event in warned(events, warnings):
                 yield event
 
     async def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:

@@ -22,6 +22,7 @@ from serve_app.core.chat import (
     ToolChoice,
 )
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.json_schema import references, rerooted
 from serve_app.core.media import Blob
 
 AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/flac": "flac", "audio/ogg": "ogg"}
@@ -54,7 +55,9 @@ def chat_fields(request: Chat, media: Mapping[str, str]) -> dict[str, Any]:
     if request.reasoning_effort not in (None, "none"):
         fields["reasoning_effort"] = request.reasoning_effort
     if request.tools and request.tool_choice.mode != "none":
-        fields["tools"] = [_tool(tool) for tool in request.tools]
+        is_any = request.tool_choice.mode == "required"
+        tools = _with_own_definitions(request.tools) if is_any else request.tools
+        fields["tools"] = [_tool(tool) for tool in tools]
         fields["tool_choice"] = _tool_choice(request.tool_choice)
         fields["parallel_tool_calls"] = request.parallel_tool_calls
     return fields
@@ -178,6 +181,30 @@ def _tool(tool: Tool) -> dict[str, Any]:
     if tool.strict:
         function["strict"] = True
     return {"type": "function", "function": function}
+
+
+def _with_own_definitions(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """For a call to any of them vLLM makes one schema out of all, with their `$defs` together at
+    its root. What refers to elsewhere, or to a name that means something else to another tool, gets
+    its whole schema put there under a name of its own.
+    """
+    known: dict[str, Any] = {}
+    made = []
+    for number, tool in enumerate(tools):
+        schema = tool.parameters or {}
+        own = schema.get("$defs")
+        named = own if isinstance(own, dict) else {}
+        is_alone = all(known.get(name, each) == each for name, each in named.items())
+        if is_alone and all(target.startswith("#/$defs/") for target in references(schema)):
+            known |= named
+        else:
+            name = f"tool-{number}"
+            pointer = f"#/$defs/{name}"
+            whole = {name: rerooted(schema, pointer)}
+            schema = {"type": "object", "$ref": pointer, "$defs": whole}
+            tool = tool.model_copy(update={"parameters": schema})
+        made.append(tool)
+    return tuple(made)
 
 
 def _tool_choice(choice: ToolChoice) -> Any:

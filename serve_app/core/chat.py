@@ -99,10 +99,13 @@ class ToolChoice(Message):
 
 
 class TextFormat(Message):
-    """What the answer's text must be; `json_schema` is constrained while decoding."""
+    """What the answer's text must be; `json_schema` is constrained while decoding. `strict` refuses
+    a schema of which something would have to be left out.
+    """
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: dict[str, Any] | None = None
+    strict: bool = False
 
 
 class Chat(Message):
@@ -152,7 +155,9 @@ class ToolCallDelta(Message):
 
 
 class ChatDelta(Message):
-    """What was added to choice `index`."""
+    """What was added to choice `index`. `warnings` are about the whole answer: what of the request
+    could not be done.
+    """
 
     index: int = 0
     text: str = ""
@@ -160,6 +165,7 @@ class ChatDelta(Message):
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Usage(Message):

@@ -210,6 +210,36 @@ async def test_json_by_a_schema(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"definitions": {"N": {"const": 5}}, "$ref": "#/definitions/N"}, "5"),
+        (
+            {"properties": {"a": {"const": 1}, "b": {"$ref": "#/properties/a"}}, "required": ["b"]},
+            '{"b": 1}',
+        ),
+        ({"anyOf": [{"const": None}, {"$ref": "#"}]}, "null"),
+        (
+            {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/none"}}},
+            '{"a": {}}',
+        ),
+        ({"$ref": "#"}, "{}"),
+    ],
+)
+async def test_schemas_that_refer_to_themselves(
+    client: httpx.AsyncClient, schema: dict[str, Any], text: str
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert await spoken(client, response_format=form) == text
+
+
+async def test_a_tool_that_calls_itself_in_its_schema(client: httpx.AsyncClient) -> None:
+    deep = {"type": "object", "properties": {"again": {"$ref": "#"}}, "required": ["again"]}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": deep}}]
+    body = await ask(client, tools=tools, tool_choice="required")
+    assert body["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
     ("fields", "is_thinking"),
     [
         ({"enable_thinking": True}, True),

@@ -41,6 +41,32 @@ async def ask(client: httpx.AsyncClient, **fields: Any) -> list[dict[str, Any]]:
     return chunks_of(answer)
 
 
+class Leaving:
+    """Leaves something out, which it says with the first words."""
+
+    async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
+        yield ChatDelta(text="one", warnings=("a was left out", "b too"))
+        yield ChatDelta(index=1, text="two")
+        yield ChatDelta(text=" more", finish_reason="stop")
+        yield ChatDelta(index=1, finish_reason="length")
+        yield Usage(prompt_tokens=1, completion_tokens=2)
+
+
+@pytest.mark.parametrize("usage", [True, False])
+async def test_warnings_come_with_the_end_of_each_choice(
+    make_context: MakeContext, usage: bool
+) -> None:
+    warnings = ["a was left out", "b too"]
+    async with client_of(make_context(runs={"chat": Leaving()})) as client:
+        options = {"include_usage": usage}
+        chunks = await ask(client, model="echo", n=2, stream_options=options)
+        whole = await client.post(URL, json=ASK | {"stream": False, "n": 2, "model": "echo"})
+    for chunk in chunks:
+        has_ended = bool(chunk["choices"] and chunk["choices"][0]["finish_reason"])
+        assert chunk.get("warnings") == (warnings if has_ended else None)
+    assert whole.json()["warnings"] == warnings
+
+
 @pytest.mark.parametrize(("path", "body"), [(URL, ASK), ("/v1/completions", COMPLETE)])
 async def test_the_headers_of_a_stream(
     client: httpx.AsyncClient, path: str, body: dict[str, Any]

@@ -10,7 +10,16 @@ import pytest
 
 from deployments.text.loop_thread import LoopThread
 from deployments.text.vllm_chat import VllmBackend, VllmChat, engine_arguments
-from serve_app.core.chat import Chat, ChatDelta, ChatMessage, Complete, ImagePart, TextPart, Usage
+from serve_app.core.chat import (
+    Chat,
+    ChatDelta,
+    ChatMessage,
+    Complete,
+    ImagePart,
+    TextFormat,
+    TextPart,
+    Usage,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
@@ -133,6 +142,23 @@ async def test_pictures_travel_as_data(tmp_path: Path) -> None:
         pass
     (part,) = server.requests[0]["messages"][0]["content"]
     assert part["image_url"] == {"url": "data:image/png;base64,UElD"}
+    await engine.close()
+
+
+async def test_what_no_grammar_has_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    server = Server(two_words)
+    engine = engine_of(server, tmp_path)
+    form = TextFormat(type="json_schema", json_schema={"type": "string", "not": {"const": "x"}})
+    request = HI.model_copy(update={"response_format": form})
+    first, *others = [event async for event in engine.chat(request)]
+    sent = server.requests[0]["response_format"]["json_schema"]["schema"]
+    assert sent == {"type": "string"}
+    warning = "response_format.json_schema: 'not' is not enforced"
+    assert first == ChatDelta(text="Hel", warnings=(warning,))
+    assert not any(event.warnings for event in others if isinstance(event, ChatDelta))
+    strict = form.model_copy(update={"strict": True})
+    with pytest.raises(InvalidRequest, match="'not'"):
+        await anext(engine.chat(HI.model_copy(update={"response_format": strict})))
     await engine.close()
 
 

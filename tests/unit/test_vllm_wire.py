@@ -41,6 +41,7 @@ from serve_app.core.errors import (
     Unavailable,
     UnsupportedCapability,
 )
+from serve_app.core.json_schema import rerooted
 from serve_app.core.media import Blob
 
 PICTURE = Blob(sha256="a" * 64, mime="image/png", size=3)
@@ -183,6 +184,31 @@ def test_tools_and_their_results() -> None:
 def test_the_plain_tool_choices(mode: Any) -> None:
     fields = chat_fields(asked(tools=(WEATHER,), tool_choice=ToolChoice(mode=mode)), {})
     assert fields["tool_choice"] == mode
+
+
+def test_tools_bring_their_own_definitions_to_the_schema_of_any_call() -> None:
+    """vLLM puts the `$defs` of all tools together, and knows no other place for them."""
+    item = {"enum": ["a"]}
+    pointing: dict[str, Any] = {"properties": {"x": {"$ref": "#/$defs/Item"}}}
+    first = pointing | {"$defs": {"Item": item}}
+    schemas = [
+        first,
+        first,
+        pointing | {"$defs": {"Item": {"enum": ["b"]}}},
+        {"properties": {"x": {"$ref": "#/definitions/I"}}, "definitions": {"I": item}},
+        {"properties": {"next": {"$ref": "#"}}},
+    ]
+    tools = tuple(Tool(name=f"f{i}", parameters=each) for i, each in enumerate(schemas))
+    fields = chat_fields(asked(tools=tools, tool_choice=ToolChoice(mode="required")), {})
+    sent = [tool["function"]["parameters"] for tool in fields["tools"]]
+    assert sent[:2] == [first, first]
+    for number, schema in enumerate(sent[2:], 2):
+        pointer = f"#/$defs/tool-{number}"
+        whole = rerooted(schemas[number], pointer)
+        assert schema == {"type": "object", "$ref": pointer, "$defs": {f"tool-{number}": whole}}
+    one = ToolChoice(mode="function", name="f2")
+    alone = chat_fields(asked(tools=tools, tool_choice=one), {})
+    assert [tool["function"]["parameters"] for tool in alone["tools"]] == schemas
 
 
 def test_tools_that_may_not_be_called_are_not_shown() -> None:

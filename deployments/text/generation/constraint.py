@@ -11,7 +11,13 @@ import torch
 from serve_app.core.errors import InvalidRequest
 
 # Free white space lets a weak model spend all its tokens on blanks.
-COMPACT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+COMPACT: Any = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    # What is left out has been told before.
+    "lenient": True,
+}
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from deployments.text.enforced_schema import enforced, warned
 from deployments.text.generation.answer import THINK_END, AnswerParser
 from deployments.text.generation.batching import ContinuousBatcher
 from deployments.text.generation.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from deployments.text.generation.prompt import Prompts
 from deployments.text.generation.text import Detokenizer, StopStrings
 from deployments.text.generation.tool_format import ToolFormat
 from deployments.text.generation.vision import VisionInputs, refuse_unseen
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Tool, Usage
+from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Usage
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options import TransformersOptions
@@ -77,9 +78,10 @@ class TextGenerator:
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
         refuse_unseen(request, sees=self._vision is not None)
-        plan = await self._plan(request)
+        enforceable, warnings = enforced(request)
+        plan = await self._plan(request, enforceable)
         async with aclosing(self.events(plan.decoding, plan.parser)) as events:
-            async for event in events:
+            async for event in warned(events, warnings):
                 yield event
 
     async def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
@@ -183,14 +185,15 @@ class TextGenerator:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _plan(self, request: Chat) -> Plan:
+    async def _plan(self, request: Chat, enforceable: Chat) -> Plan:
+        """The model is shown the schemas as they came, and held to what is enforceable of them."""
         tools = () if request.tool_choice.mode == "none" else request.tools
         rendered = self._prompts.render(request, tools)
         self.check_bias(request.sampling)
         text, is_thinking = rendered.text, rendered.is_thinking
-        call = self._forced(request, tools)
+        call = self._forced(enforceable)
         thought_end = self.checkpoint.token_of(THINK_END) if is_thinking else None
-        constraint = call or self._formatted(request, after=thought_end)
+        constraint = call or self._formatted(enforceable, after=thought_end)
         if is_thinking and constraint is not None and (call or thought_end is None):
             text, is_thinking = f"{text}{THINK_END}\n", False
         if call is not None:
@@ -220,15 +223,14 @@ class TextGenerator:
             return await self._vision.read(request, text)
         return await self.encoded(text, has_specials=True), None
 
-    def _forced(self, request: Chat, tools: tuple[Tool, ...]) -> Constraint | None:
+    def _forced(self, request: Chat) -> Constraint | None:
         """A constraint to one call, when the request wants a call in any case."""
-        mode, name = request.tool_choice.mode, request.tool_choice.name
+        mode, name, tools = request.tool_choice.mode, request.tool_choice.name, request.tools
         if mode not in ("required", "function") or not tools:
             return None
         wanted = tuple(tool for tool in tools if mode == "required" or tool.name == name)
-        position = tools.index(wanted[0])
         schema = self._prompts.format.schema(wanted)
-        return self._constraints.json(schema, param=f"tools[{position}].function.parameters")
+        return self._constraints.json(schema, param="tools")
 
     def _formatted(self, request: Chat, *, after: int | None) -> Constraint | None:
         match request.response_format.type:

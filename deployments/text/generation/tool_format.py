@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.core.chat import Tool
+from serve_app.core.json_schema import references, rerooted
 
 
 @dataclass(frozen=True)
@@ -24,20 +25,28 @@ class ToolFormat:
         return not self.opening
 
     def schema(self, tools: tuple[Tool, ...]) -> dict[str, Any]:
-        """The JSON schema of one call to any of these tools."""
-        branches = [
-            {
-                "type": "object",
-                "properties": {
-                    "name": {"const": tool.name},
-                    self.arguments: tool.parameters or {"type": "object"},
-                },
-                "required": ["name", self.arguments],
-                "additionalProperties": False,
-            }
-            for tool in tools
-        ]
-        return branches[0] if len(branches) == 1 else {"anyOf": branches}
+        """The JSON schema of one call to any of these tools. A schema that refers to itself stands
+        whole among the definitions, where no name of one tool's is another's.
+        """
+        definitions: dict[str, Any] = {}
+        branches: list[dict[str, Any]] = []
+        for number, tool in enumerate(tools):
+            parameters = {"type": "object"} | (tool.parameters or {})
+            if references(parameters):
+                pointer = f"#/$defs/{number}"
+                definitions[str(number)] = rerooted(parameters, pointer)
+                parameters = {"$ref": pointer}
+            named = {"name": {"const": tool.name}, self.arguments: parameters}
+            branches.append(
+                {
+                    "type": "object",
+                    "properties": named,
+                    "required": list(named),
+                    "additionalProperties": False,
+                }
+            )
+        schema = branches[0] if len(branches) == 1 else {"anyOf": branches}
+        return schema | ({"$defs": definitions} if definitions else {})
 
 
 HERMES = ToolFormat("hermes", "<tool_call>", "</tool_call>")

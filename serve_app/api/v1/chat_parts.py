@@ -83,7 +83,10 @@ class ResponseFormatBody(Piece):
                 "response_format.json_schema.schema: is needed for the type 'json_schema'",
                 param="response_format.json_schema",
             )
-        return TextFormat(type="json_schema", json_schema=self.json_schema.schema_)
+        schema = self.json_schema
+        return TextFormat(
+            type="json_schema", json_schema=schema.schema_, strict=bool(schema.strict)
+        )
 
 
 def tool_choice_to_core(

@@ -60,12 +60,14 @@ async def chat_completion(
     """The whole answer of `n` choices."""
     answers = [Answer() for _ in range(n)]
     usage: Usage | None = None
+    warnings: list[str] = []
     async with closing(events):
         async for event in events:
             if isinstance(event, Usage):
                 usage = event
             else:
                 answers[event.index].add(event)
+                warnings += event.warnings
     choices = [
         {
             "index": index,
@@ -75,7 +77,7 @@ async def chat_completion(
         }
         for index, answer in enumerate(answers)
     ]
-    return {
+    answer = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion",
         "created": int(time.time()),
@@ -84,12 +86,14 @@ async def chat_completion(
         "choices": choices,
         "usage": usage_object(usage) if usage else None,
     }
+    return answer | ({"warnings": warnings} if warnings else {})
 
 
 async def chat_chunks(
     events: AsyncIterator[ChatEvent], *, model: str, n: int, wants_usage: bool
 ) -> AsyncGenerator[bytes]:
-    """SSE frames: deltas, of which a choice's first has the role, usage when asked, `[DONE]`.
+    """SSE frames: deltas, of which a choice's first has the role and its last the warnings, usage
+    when asked, `[DONE]`.
 
     The role has no frame of its own: that would be one more write before the first token.
     """
@@ -100,11 +104,15 @@ async def chat_chunks(
         "model": model,
     }
     silent = set(range(n))
+    warnings: list[str] = []
     async with closing(events):
         async for event in events:
             if isinstance(event, ChatDelta):
+                warnings += event.warnings
                 for choice in _delta_choices(event, is_first=event.index in silent):
-                    yield frame(head | choice)
+                    is_last = choice["choices"][0]["finish_reason"] is not None
+                    more = {"warnings": warnings} if warnings and is_last else {}
+                    yield frame(head | choice | more)
                 silent.discard(event.index)
             elif wants_usage:
                 yield frame(head | {"choices": [], "usage": usage_object(event)})

@@ -1,0 +1,97 @@
+"""What of a JSON schema is enforced while an answer is decoded. What no grammar expresses is left
+out, with a warning or, where `strict` forbids that, an error.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
+from typing import Any
+
+from deployments.text.schema_gaps import gaps_in, judged, plain
+from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Tool
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.json_schema import Schema, rewritten
+
+ROUNDS = 8
+"""One thing left out may show another."""
+
+
+def enforced(request: Chat) -> tuple[Chat, tuple[str, ...]]:
+    """The request with every schema that it enforces as llguidance can follow it, and a warning
+    for each thing that was left out. InvalidRequest for what cannot be followed at all, or is to be
+    followed strictly and cannot.
+    """
+    warnings: list[str] = []
+    changes: dict[str, Any] = {}
+    form, mode = request.response_format, request.tool_choice.mode
+    if mode in ("required", "function"):
+        tools = []
+        for i, tool in enumerate(request.tools):
+            is_wanted = mode == "required" or tool.name == request.tool_choice.name
+            tools.append(_enforced_tool(tool, i, warnings) if is_wanted else tool)
+        changes["tools"] = tuple(tools)
+    if form.type == "json_schema" and form.json_schema:
+        check = Check("response_format.json_schema", "the schema", strict=form.strict)
+        schema = check.enforced(form.json_schema)
+        changes["response_format"] = form.model_copy(update={"json_schema": schema})
+        warnings += check.warnings
+    return request.model_copy(update=changes), tuple(dict.fromkeys(warnings))
+
+
+async def warned(
+    events: AsyncIterator[ChatEvent], warnings: tuple[str, ...]
+) -> AsyncGenerator[ChatEvent]:
+    """The events with the warnings in the first delta, and nothing before it: whatever is wrong
+    with a request is known before its first event.
+    """
+    async for event in events:
+        if warnings and isinstance(event, ChatDelta):
+            event, warnings = event.model_copy(update={"warnings": warnings}), ()
+        yield event
+
+
+def _enforced_tool(tool: Tool, position: int, warnings: list[str]) -> Tool:
+    if not tool.parameters:
+        return tool
+    param = f"tools[{position}].function.parameters"
+    check = Check(param, f"the schema of the tool {tool.name!r}", strict=tool.strict)
+    schema = check.enforced(tool.parameters)
+    warnings += check.warnings
+    return tool.model_copy(update={"parameters": schema})
+
+
+class Check:
+    """Of one schema, which messages call `subject`."""
+
+    def __init__(self, param: str, subject: str, *, strict: bool) -> None:
+        self._param = param
+        self._subject = subject
+        self._strict = strict
+        self.warnings: list[str] = []
+
+    def enforced(self, schema: Schema) -> Schema:
+        """The schema without what cannot be enforced."""
+        schema = dict(rewritten(schema, partial(plain, root=schema)))
+        for _ in range(ROUNDS):
+            is_error, said = judged(schema)
+            gaps = gaps_in(schema, said, is_error=is_error)
+            if is_error and not gaps:
+                raise self._refusal(f"cannot be followed: {said[0].strip()[:300]}")
+            if kept := [name for gap in gaps if gap.is_asserted for name in gap.names]:
+                self._check_strict(kept)
+            self.warnings += [f"{self._param}: {gap.said}" for gap in gaps]
+            before = schema
+            for gap in gaps:
+                schema = dict(rewritten(schema, gap.mend))
+            if schema == before:
+                return schema
+        raise self._refusal("cannot be followed: it has too many kinds of rules")
+
+    def _check_strict(self, names: list[str]) -> None:
+        if self._strict:
+            listed = ", ".join(map(repr, dict.fromkeys(names)))
+            raise self._refusal(
+                f"cannot be enforced as 'strict' asks; leave out {listed}, or 'strict'"
+            )
+
+    def _refusal(self, reason: str) -> InvalidRequest:
+        return InvalidRequest(f"{self._param}: {self._subject} {reason}", param=self._param)
