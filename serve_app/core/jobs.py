@@ -29,6 +29,8 @@ from serve_app.core.operations import Operation, Result, Unreadable
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
 JOB_PREFIX = "job-"
+KEY_HEADER = "Idempotency-Key"
+"""By which callers name a call that they may repeat."""
 
 
 def _is_no_job_of_ours(name: str) -> str:
@@ -123,6 +125,18 @@ class JobWarning(Message):
     revision: int
 
 
+class Call(Message):
+    """What a repetition of a call is known by. `digest` is that of its path and body, `key` the
+    caller's own. With `is_again` the client says that it repeats a call, and with `may_return` it
+    is one that comes back when it has not heard the answer.
+    """
+
+    digest: str
+    key: str | None = None
+    is_again: bool = False
+    may_return: bool = False
+
+
 class Submission(Message):
     """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
     `output` is what the dialect needs to write the result, and of no concern to the job.
@@ -136,11 +150,13 @@ class Submission(Message):
     priority: int = 0
     callback_url: str | None = None
     output: dict[str, Any] = Field(default_factory=dict)
+    call: Call | None = None
 
 
 class Job(Message):
     """A job as it is now. Times are unix seconds. `position` counts from 1 while it is queued.
-    `files` maps hashes of the result's blobs to the names under which they are archived.
+    `files` maps hashes of the result's blobs to the names under which they are archived. `left_at`
+    is when its caller left, unless somebody waits for it again.
     """
 
     id: str
@@ -165,6 +181,7 @@ class Job(Message):
     files: dict[str, str]
     failure: Failure | None
     callback_url: str | None
+    left_at: float | None = None
 
     @property
     def is_final(self) -> bool:
@@ -176,8 +193,8 @@ class JobRunner(Protocol):
     """Runs jobs to their end, whatever process dies meanwhile."""
 
     async def submit(self, submission: Submission) -> Job:
-        """Accept the job and return at once. Conflict for a `ref_id` that the owner has used,
-        QueueFull when too many wait.
+        """Accept the job and return at once; the job that is there when the call is a repetition.
+        Conflict for a `ref_id` that the owner has used, QueueFull when too many wait.
         """
         ...
 

@@ -94,6 +94,7 @@ class JobRow(Table):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("jobs_by_ref", "owner", "ref_id", unique=True),
+        Index("jobs_by_key", "owner", "idempotency_key", unique=True),
         Index("jobs_in_line", "status", "queue", "priority", "number"),
         {"sqlite_autoincrement": True},
     )
@@ -126,6 +127,9 @@ class JobRow(Table):
     callback_url: Mapped[str | None]
     callback_tries: Mapped[int]
     callback_due_at: Mapped[float | None] = mapped_column(index=True)
+    call_digest: Mapped[str | None] = mapped_column(String(64))
+    idempotency_key: Mapped[str | None]
+    left_at: Mapped[float | None]
 
 
 class ExecutorRow(Table):

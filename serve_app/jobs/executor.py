@@ -102,19 +102,19 @@ class JobExecutor:
         waiting = self._waiting.setdefault(
             submission.id, asyncio.get_running_loop().create_future()
         )
+        adding = asyncio.ensure_future(self.submit(submission))
         try:
             # To its end: a job that is added after its caller has left could not be cancelled.
-            await to_its_end(asyncio.ensure_future(self.submit(submission)))
+            job = await to_its_end(adding)
             async with within(timeout_s):
-                return await self._ended(submission.id, waiting)
+                return job if job.is_final else await self._ended(job.id, waiting)
         except LimitPassed:
             raise TimedOut(
-                f"job {submission.id!r} takes longer than {timeout_s:g} s; it goes on",
-                job_id=submission.id,
+                f"job {job.id!r} takes longer than {timeout_s:g} s; it goes on", job_id=job.id
             ) from None
         except asyncio.CancelledError:
             if self._cancels_on_disconnect:
-                await asyncio.shield(self._left(submission.id))
+                await asyncio.shield(self._left(submission, adding))
             raise
         finally:
             self._waiting.pop(submission.id, None)
@@ -157,6 +157,7 @@ class JobExecutor:
             await self._leases.forget(executor)
             if released:
                 logger.warning("took over %d jobs of a process that died", released)
+        await self._store.callers.stop_abandoned()
         seen = await self._store.look(self._leases.executor)
         for job_id in seen.cancelled & self._runs.keys():
             self._runs[job_id].cancel()
@@ -255,10 +256,19 @@ class JobExecutor:
             job = await self._store.get(job_id)
             if job.is_final:
                 return job
+            if job.left_at is not None:
+                await self._store.callers.stay(job_id)
 
-    async def _left(self, job_id: str) -> None:
+    async def _left(self, submission: Submission, adding: "asyncio.Future[Job]") -> None:
+        """Nobody waits any more for the job that was added, or joined."""
+        if adding.cancelled() or adding.exception() is not None:
+            return
+        job_id = adding.result().id
+        may_return = submission.call is not None and submission.call.may_return
         with suppress(AppError):
-            await self.cancel(job_id)
+            await self._store.callers.leave(job_id, may_return=may_return)
+        if not may_return and job_id in self._runs:
+            self._runs[job_id].cancel()
 
 
 async def _kept(work: Callable[[], Awaitable[T]]) -> T:

@@ -61,6 +61,9 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         callback_url=submission.callback_url,
         callback_tries=0,
         callback_due_at=None,
+        call_digest=submission.call and submission.call.digest,
+        idempotency_key=submission.call and submission.call.key,
+        left_at=None,
     )
 
 
@@ -94,6 +97,7 @@ def to_job(session: Session, row: JobRow) -> Job:
         files=row.files,
         failure=None if row.error is None else Failure.model_validate(row.error),
         callback_url=row.callback_url,
+        left_at=row.left_at,
     )
 
 

@@ -26,9 +26,12 @@ from serve_app.core.media import Blob
 from serve_app.core.operations import Result, blobs_of, to_json
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
-from serve_app.jobs.line import check_ref_id, line_up, load
+from serve_app.jobs.callers import Callers
+from serve_app.jobs.changes import end, holder, locked, stages_holder, start, stop
+from serve_app.jobs.line import line_up, load
 from serve_app.jobs.reader import JobReader, unknown
 from serve_app.jobs.records import is_final, new_row, to_job
+from serve_app.jobs.repetition import job_joined
 
 RETRY_AFTER_S = 5
 MOST_ATTEMPTS = 10
@@ -57,6 +60,7 @@ class JobStore(JobReader):
         super().__init__(database)
         self._blobs_url = blobs_url
         self._clock = clock
+        self.callers = Callers(database, clock)
 
     async def add(
         self,
@@ -69,7 +73,7 @@ class JobStore(JobReader):
     ) -> tuple[Job, bool]:
         """The new job, and whether `executor` is to run it at once: when the queue has room.
 
-        Adding the same id again gives the job that is there.
+        Adding the same id again, or a call that is a repetition, gives the job that is there.
         """
 
         def work(session: Session) -> tuple[Job, bool]:
@@ -77,12 +81,14 @@ class JobStore(JobReader):
             if known is not None:
                 return to_job(session, known), False
             line_up(session, queue)
-            check_ref_id(session, submission)
+            joined = job_joined(session, submission)
+            if joined is not None:
+                return to_job(session, joined), False
             running, waiting = load(session, queue)
             row = new_row(submission, queue=queue, now=self._clock())
             starts = running < capacity and waiting == 0
             if starts:
-                self._start(row, executor)
+                start(row, executor, now=self._clock())
             elif waiting >= max_pending:
                 raise QueueFull(
                     f"{waiting} jobs wait for {queue!r} already; try again later",
@@ -96,7 +102,7 @@ class JobStore(JobReader):
         try:
             return await self.database.write(work)
         except IntegrityError:
-            # Another process added the same id or ref_id in the same instant.
+            # Another process added the same id, ref_id or key in the same instant.
             return await self.database.write(work)
 
     async def claim(self, queue: str, *, capacity: int, executor: str) -> tuple[str, ...]:
@@ -122,10 +128,10 @@ class JobStore(JobReader):
             starting = []
             for row in (*lost, *waiting):
                 if row.attempts >= MOST_ATTEMPTS:
-                    self._end(session, row, "failed")
+                    end(session, row, "failed", now=self._clock())
                     row.error = to_json(_DEADLY)
                 else:
-                    self._start(row, executor)
+                    start(row, executor, now=self._clock())
                     starting.append(row.id)
             return tuple(starting)
 
@@ -135,7 +141,7 @@ class JobStore(JobReader):
         """The job, now `executor`'s; None when it is not running any more."""
 
         def work(session: Session) -> Job | None:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is None or row.status != "running":
                 return None
             row.executor = executor
@@ -159,10 +165,10 @@ class JobStore(JobReader):
         """
 
         def work(session: Session) -> Job | None:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is None or is_final(row) or row.executor != executor:
                 return None
-            self._end(session, row, status)
+            end(session, row, status, now=self._clock())
             row.result = None if result is None else to_json(result)
             row.files = dict(files or {})
             row.error = None if failure is None else to_json(failure)
@@ -177,15 +183,12 @@ class JobStore(JobReader):
         """End a queued job; ask the executor of a running one to stop. Conflict when finished."""
 
         def work(session: Session) -> Job:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is None:
                 raise unknown(job_id)
             if is_final(row):
                 raise Conflict(f"job {row.id!r} is {row.status}; nothing is left to cancel")
-            if row.status == "queued" or row.executor is None:
-                self._end(session, row, "cancelled")
-            else:
-                row.cancel_requested = True
+            stop(session, row, now=self._clock())
             session.flush()
             return to_job(session, row)
 
@@ -195,7 +198,7 @@ class JobStore(JobReader):
         """Keep what a running job's stages have made until it ends; later there is no need to."""
 
         def work(session: Session) -> None:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is not None and row.status == "running":
                 hold(session, stages_holder(row.id), blobs)
 
@@ -205,7 +208,7 @@ class JobStore(JobReader):
         """What the executor knows of a running job; what comes too late is dropped."""
 
         def work(session: Session) -> None:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is None or row.status != "running" or row.executor != executor:
                 return
             row.revision += 1
@@ -249,7 +252,7 @@ class JobStore(JobReader):
         """Forget a finished job, and what only it holds. Conflict while it is not finished."""
 
         def work(session: Session) -> list[Unheld]:
-            row = _locked(session, job_id)
+            row = locked(session, job_id)
             if row is None:
                 raise unknown(job_id)
             if not is_final(row):
@@ -260,32 +263,6 @@ class JobStore(JobReader):
 
         await discard(self.database, self._blobs_url, await self.database.write(work))
 
-    def _start(self, row: JobRow, executor: str) -> None:
-        row.status = "running"
-        row.executor = executor
-        row.attempts += 1
-        row.revision = row.revision + 1
-        row.started_at = row.started_at or self._clock()
-
-    def _end(self, session: Session, row: JobRow, status: JobStatus) -> None:
-        row.status = status
-        row.executor = None
-        row.finished_at = self._clock()
-        row.revision += 1
-        row.callback_due_at = row.finished_at if row.callback_url else None
-        # What is not part of the result goes with the next sweep.
-        release(session, stages_holder(row.id))
-
-
-def holder(job_id: str) -> str:
-    """By which name a job holds what it was given and its result, as long as it is kept."""
-    return f"job:{job_id}"
-
-
-def stages_holder(job_id: str) -> str:
-    """By which name a running job holds what its stages have made."""
-    return f"stages:{job_id}"
-
 
 def _write_account(row: JobRow, account: Account) -> None:
     row.progress = to_json(account.progress)
@@ -293,7 +270,3 @@ def _write_account(row: JobRow, account: Account) -> None:
     new = account.warnings[len(row.warnings) :]
     added = [{"text": text, "revision": row.revision} for text in new]
     row.warnings = [*row.warnings, *added]
-
-
-def _locked(session: Session, job_id: str) -> JobRow | None:
-    return session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())

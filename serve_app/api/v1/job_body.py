@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from serve_app.api.v1.wire import Body, Flag, Integer, Text
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.jobs import RefId
+from serve_app.core.jobs import KEY_HEADER, RefId
 from serve_app.database.text import is_storable
 
 PRIORITY = 100
@@ -39,7 +39,8 @@ class JobBody(Body):
 
     def needs_job(self, headers: Mapping[str, str]) -> bool:
         """Whether a text operation, which is bound to its connection, has to be durable."""
-        return self.is_async(headers) or bool(self.ref_id or self.callback_url)
+        is_named = bool(self.ref_id) or KEY_HEADER in headers
+        return self.is_async(headers) or is_named or bool(self.callback_url)
 
     def refuse_job(self, headers: Mapping[str, str]) -> None:
         """InvalidRequest when an answer that is no job's is asked to be one, naming the field."""

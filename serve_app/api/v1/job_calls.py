@@ -13,8 +13,9 @@ from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_rendering import rendering
+from serve_app.api.v1.repetition import call_of
 from serve_app.core.errors import Cancelled, InternalError
-from serve_app.core.jobs import Job, Submission
+from serve_app.core.jobs import Call, Job, Submission
 from serve_app.core.operations import Operation, Result
 from serve_app.core.streams import started
 from serve_app.direct_jobs import new_job_id
@@ -71,6 +72,8 @@ async def submission_of(
     context: Context,
     principal: Principal,
     output: Mapping[str, Any],
+    *,
+    call: Call | None = None,
 ) -> Submission:
     """The job. InvalidRequest for a callback that would be refused."""
     if body.callback_url is not None:
@@ -84,6 +87,7 @@ async def submission_of(
         priority=body.priority or 0,
         callback_url=body.callback_url,
         output={name: value for name, value in output.items() if value is not None},
+        call=call,
     )
 
 
@@ -96,13 +100,15 @@ async def called(
     output: Mapping[str, Any],
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
-    submission = await submission_of(body, operation, context, principal, output)
-    headers = {"X-Job-ID": submission.id} | body.ignored()
+    call = await call_of(body, operation, request)
+    submission = await submission_of(body, operation, context, principal, output, call=call)
     if body.is_async(request.headers):
         observed(request).note_operation(operation, is_streamed=False)
         job = await context.jobs.submit(submission)
+        headers = {"X-Job-ID": job.id} | body.ignored()
         return accepted(job, context, headers)
     job = await ran(submission, request, context)
+    headers = {"X-Job-ID": job.id} | body.ignored()
     return await rendering(context).response(job, finished_result(job), headers)
 
 

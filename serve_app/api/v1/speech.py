@@ -12,6 +12,7 @@ from serve_app.access.tokens import Principal
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.job_calls import called, finished_result, ran, streamed, submission_of
+from serve_app.api.v1.repetition import call_of
 from serve_app.api.v1.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.speech_cloning import uttered
 from serve_app.api.v1.speech_recording import SpeechRecording
@@ -85,7 +86,8 @@ async def _of_a_job(
     principal: Principal,
 ) -> Response:
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
-    submission = await submission_of(body, operation, context, principal, {})
+    call = await call_of(body, operation, request)
+    submission = await submission_of(body, operation, context, principal, {}, call=call)
     job = await ran(submission, request, context)
     result = finished_result(job)
     if not isinstance(result, SpokenSound):

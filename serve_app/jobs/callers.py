@@ -1,0 +1,63 @@
+"""Who waits for a job: callers that leave, those that come back, and jobs that nobody waits for."""
+
+from collections.abc import Callable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from serve_app.database.connection import Database
+from serve_app.database.schema import JobRow
+from serve_app.jobs.changes import locked, stop
+from serve_app.jobs.records import is_final
+
+RETURN_S = 15.0
+"""How long a job goes on whose caller may come back; SDKs wait at most 8 s before they do."""
+
+
+class Callers:
+    """The table of jobs, seen from those who wait. `clock` gives unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def leave(self, job_id: str, *, may_return: bool) -> None:
+        """The caller waits no more. The job is stopped now, or when nobody has come back for
+        `RETURN_S`; nothing when it has ended.
+        """
+
+        def work(session: Session) -> None:
+            row = locked(session, job_id)
+            if row is not None and not is_final(row):
+                row.left_at = self._clock()
+                if not may_return:
+                    stop(session, row, now=row.left_at)
+
+        await self._database.write(work)
+
+    async def stay(self, job_id: str) -> None:
+        """Somebody waits for the job still: another one of several callers has left."""
+
+        def work(session: Session) -> None:
+            row = locked(session, job_id)
+            if row is not None and not (is_final(row) or row.cancel_requested):
+                row.left_at = None
+
+        await self._database.write(work)
+
+    async def stop_abandoned(self) -> None:
+        """Stop the jobs that nobody has come back for."""
+        before = self._clock() - RETURN_S
+        abandoned = select(JobRow).where(
+            JobRow.status.in_(("queued", "running")),
+            JobRow.left_at < before,
+            JobRow.cancel_requested.is_(False),
+        )
+
+        def work(session: Session) -> None:
+            for row in session.scalars(abandoned.with_for_update()):
+                stop(session, row, now=self._clock())
+
+        ids = abandoned.with_only_columns(JobRow.id).limit(1)
+        if await self._database.read(lambda session: session.scalar(ids)) is not None:
+            await self._database.write(work)
