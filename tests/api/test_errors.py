@@ -1,18 +1,23 @@
 """Every failure of the contract as it looks on the wire."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator
+from itertools import product
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from starlette.routing import Route
 
+from serve_app.api.app import create_app
 from serve_app.core import errors
 from serve_app.core.chat import Chat, ChatEvent
 from serve_app.core.errors import AppError
 from tests.api.conftest import MakeContext, client_of
 from tests.error_contract import CONTRACT
+from tests.pictures import png
 
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 COMPLETE = {"model": "echo", "prompt": "hello"}
@@ -129,6 +134,27 @@ async def test_what_the_framework_refuses_is_final_too(
 ) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["x-should-retry"]) == (status, "false")
+
+
+async def test_every_refusal_of_every_route_says_that_it_is_final(
+    make_context: MakeContext,
+) -> None:
+    context = make_context(environment={"ADMIN_TOKEN": "sk-boss"}, limits={"rates": None})
+    seen: Counter[int] = Counter()
+    async with client_of(context) as client:
+        stored = await client.post("/v1/files/upload", content=png())
+        for route in create_app(context).routes:
+            assert isinstance(route, Route)
+            names = dict.fromkeys(route.param_convertors, "1")
+            path = str(route.url_path_for(route.name, **names))
+            for method, key in product((*(route.methods or ()), "PUT"), ("sk-boss", "sk-none")):
+                answer = await client.request(method, path, headers={"X-Api-Key": key})
+                if answer.status_code >= 400:
+                    assert answer.headers["x-should-retry"] == "false", (method, path)
+                    seen[answer.status_code] += 1
+        answer = await client.get(stored.json()["path"], headers={"Range": "bytes=999999-"})
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (416, "false")
+    assert set(seen) >= {400, 401, 404, 405}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def file_answer(
             headers["Content-Length"] = str(blob.size)
             return StreamingResponse(store.read(blob), headers=headers)
         case []:
-            headers["Content-Range"] = f"bytes */{blob.size}"
+            headers |= {"Content-Range": f"bytes */{blob.size}", "x-should-retry": "false"}
             return Response(status_code=416, headers=headers)
         case [(start, end)]:
             headers["Content-Range"] = content_range((start, end), blob.size)
