@@ -15,6 +15,7 @@ from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
 from serve_app.direct_ingress import (
@@ -54,6 +55,7 @@ class Ingress:
         blobs = FsspecBlobStore(config.storage.blobs_location)
         database = Database(config.storage.database_location)
         archive = Archive(database, blobs, config.archive)
+        uploads = uploads_of(config, database, blobs.url)
         store = JobStore(database, blobs.url)
         runner = RemoteJobs(config, store, jobs)
         access = access_over(
@@ -71,10 +73,12 @@ class Ingress:
                 config.limits,
                 public_url=config.server.public_url,
                 find_archived=archive.find_file,
+                note_use=uploads.use,
             ),
             access=access,
             database=database,
             archive=archive,
+            uploads=uploads,
             jobs=runner,
             job_store=store,
             direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),

@@ -10,6 +10,7 @@ from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
@@ -44,6 +45,7 @@ def one_process(
     models = Models(config, runs, statuses=all_statuses)
     store = JobStore(database, blobs.url)
     archive = Archive(database, blobs, config.archive)
+    uploads = uploads_of(config, database, blobs.url)
     executor = job_executor(
         config,
         (JOBS, *(pipeline.name for pipeline in config.pipelines)),
@@ -63,10 +65,12 @@ def one_process(
             config.limits,
             public_url=config.server.public_url,
             find_archived=archive.find_file,
+            note_use=uploads.use,
         ),
         access=access,
         database=database,
         archive=archive,
+        uploads=uploads,
         jobs=executor,
         job_store=store,
         direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),

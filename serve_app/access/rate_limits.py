@@ -26,6 +26,8 @@ READ = re.compile(
     r"/v1/jobs(/.*)?|/v1/files/.+|/v1/[^/]+/progress|/sdapi/v1/progress|/queue/jobs/.*"
     r"|/api/Get(ArtifactGeneration|TextGeneration|OpenAiChat)Status"
 )
+FILES = "/v1/files/"
+"""What is below is read by GET, and filled and emptied by the other methods."""
 REDIS_PATIENCE_S = 1.0
 BUSY_RETRY_S = 1.0
 
@@ -75,7 +77,7 @@ class RateLimits:
         self._clock = clock
         self._ends: dict[str, float] = {}
 
-    async def admit(self, principal: Principal, path: str) -> Admission | None:
+    async def admit(self, principal: Principal, method: str, path: str) -> Admission | None:
         """Count one request; None for callers without a credential, who are not limited.
 
         Raises Unavailable when the storage does not answer: letting everybody in would be a limit
@@ -84,7 +86,7 @@ class RateLimits:
         subject = principal.subject
         if subject is None:
             return None
-        route_class = route_class_of(path)
+        route_class = route_class_of(method, path)
         scope = "admin" if "admin" in principal.scopes else "inference"
         rate: Rate = getattr(getattr(self._rates, scope), route_class)
         try:
@@ -136,10 +138,12 @@ class RateLimits:
         self._ends[name] = ends_at
 
 
-def route_class_of(path: str) -> RouteClass:
-    """Which of a credential's rates a path counts against."""
+def route_class_of(method: str, path: str) -> RouteClass:
+    """Which of a credential's rates a request counts against."""
     if path in EMBEDDINGS:
         return "embeddings"
+    if path.startswith(FILES) and method not in ("GET", "HEAD"):
+        return "default"
     return "read" if READ.fullmatch(path) else "default"
 
 

@@ -35,4 +35,4 @@ def _named(headers: Headers, name: str, etag: str, *, weakly: bool) -> bool | No
         return None
     if given == "*":
         return True
-    return any(tag == etag and (weakly or not weak) for weak, tag in TAG.findall(given))
+    return any(tag[2] == etag and (weakly or not tag[1]) for tag in TAG.finditer(given))

@@ -10,6 +10,7 @@ from serve_app.access.tokens import Principal
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.uploads import Uploads
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
@@ -30,6 +31,7 @@ class Context:
     access: Access
     database: Database
     archive: Archive
+    uploads: Uploads
     jobs: JobRunner
     job_store: JobStore
     direct_jobs: DirectJobs

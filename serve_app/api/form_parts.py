@@ -9,7 +9,7 @@ from serve_app.api.disposition import parameters
 from serve_app.core.errors import InvalidRequest
 
 TEXT_BYTES = 1024 * 1024
-MEDIUM = re.compile(rb"(image|audio|video)/.*|application/octet-stream", re.DOTALL)
+MEDIA = (b"image/", b"audio/", b"video/", b"application/octet-stream")
 NUMBERED = re.compile(r"\[\d{0,4}\]\Z")
 EventName = Literal["begin", "data", "end", "text"]
 
@@ -78,7 +78,7 @@ class Collector:
         part.may_be_nothing = filename == ""
         part.may_be_file = filename is None and part.name in self._file_fields
         kind = part.headers.get(b"content-type", b"").strip().lower()
-        if filename or (part.may_be_file and MEDIUM.fullmatch(kind)):
+        if filename or (part.may_be_file and kind.startswith(MEDIA)):
             self._begin_file(part)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -120,7 +120,8 @@ class Collector:
 
 def plain_name(name: str) -> str:
     """A field's name without the brackets by which some libraries repeat it."""
-    return NUMBERED.sub("", name)
+    brackets = NUMBERED.search(name)
+    return name[: brackets.start()] if brackets else name
 
 
 def is_text(data: bytes | bytearray) -> bool:

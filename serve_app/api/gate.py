@@ -16,6 +16,7 @@ from serve_app.access.tokens import Scope as AccessScope
 from serve_app.api.body_limit import takes_small_body
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import RouteTable
+from serve_app.core.disks import full_disk
 from serve_app.core.errors import (
     AppError,
     Forbidden,
@@ -133,7 +134,7 @@ class Gate:
                 raise unauthenticated()
             return ANONYMOUS
         if access.rates is not None:
-            visit.admission = await access.rates.admit(principal, path)
+            visit.admission = await access.rates.admit(principal, method, path)
             if visit.admission is not None and visit.admission.refusal is not None:
                 raise visit.admission.refusal
         check_scope(principal, needed)
@@ -186,4 +187,4 @@ def _as_app_error(error: Exception, request_id: str) -> AppError:
     if isinstance(error, AppError):
         return error
     logger.error("request %s failed", request_id, exc_info=error)
-    return InternalError("the server failed on this request; its log says why")
+    return full_disk(error) or InternalError("the server failed on this request; its log says why")

@@ -33,6 +33,8 @@ LONGEST_NAME = 64 * 1024
 LONGEST_PATH = 4096
 FindArchived = Callable[[str], Awaitable[Blob | None]]
 """The blob behind the name of a generated file."""
+NoteUse = Callable[[Blob], Awaitable[None]]
+"""Called with every stored file that a caller names."""
 
 
 class MediaIntake:
@@ -45,10 +47,12 @@ class MediaIntake:
         *,
         public_url: str | None = None,
         find_archived: FindArchived | None = None,
+        note_use: NoteUse | None = None,
         host: str | None = None,
     ) -> None:
         self._store = store
         self._find_archived = find_archived
+        self._note_use = note_use
         self._limits = limits
         self._public_url = public_url
         self._host = host
@@ -69,6 +73,7 @@ class MediaIntake:
             self._limits,
             public_url=self._public_url,
             find_archived=self._find_archived,
+            note_use=self._note_use,
             host=host,
         )
 
@@ -140,7 +145,7 @@ class MediaIntake:
         blob = await self._store.find(sha256)
         if blob is None:
             raise NotFound(f"{param}: no stored file has the hash {sha256!r}", param=param)
-        return blob
+        return await self._used(blob)
 
     async def _own(self, name: str, param: str) -> Blob:
         blob = await self._store.find_file(name)
@@ -148,6 +153,11 @@ class MediaIntake:
             blob = await self._find_archived(name)
         if blob is None:
             raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
+        return await self._used(blob)
+
+    async def _used(self, blob: Blob) -> Blob:
+        if self._note_use is not None:
+            await self._note_use(blob)
         return blob
 
     async def _data_url(self, value: str, param: str, *, start: int = 0) -> Blob:

@@ -35,18 +35,21 @@ class Unheld:
     since: float
 
 
-def hold(session: Session, holder: str, blobs: Iterable[Blob]) -> None:
-    """Note that `holder` needs these blobs. Holding twice is holding once."""
+def hold(
+    session: Session, holder: str, blobs: Iterable[Blob], *, used_at: float | None = None
+) -> None:
+    """Note that `holder` needs these blobs. Holding twice is holding once. Uploads say when they
+    were used.
+    """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     for blob in blobs:
-        values = blob.model_dump() | {"holder": holder, "since": time.time()}
+        times = {"since": time.time(), "used_at": used_at}
+        values = blob.model_dump() | {"holder": holder} | times
         table: SqlTable = Row.metadata.tables[Row.__tablename__]
         session.execute(
             insert(table)
             .values(values)
-            .on_conflict_do_update(
-                index_elements=["sha256", "holder"], set_={"since": values["since"]}
-            )
+            .on_conflict_do_update(index_elements=["sha256", "holder"], set_=times)
         )
 
 

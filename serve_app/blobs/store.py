@@ -5,14 +5,13 @@ while it is hashed, and then moved into place in one step.
 """
 
 import asyncio
-import errno
-import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,8 +20,10 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from serve_app.blobs.recognition import UNKNOWN, media_type
-from serve_app.blobs.sniff import HEAD_BYTES, MIME_TYPES, extension_of
+from serve_app.blobs.recognition import UNKNOWN
+from serve_app.blobs.sniff import MIME_TYPES, extension_of
+from serve_app.blobs.spool import Spool
+from serve_app.core.disks import FULL
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.threads import opened, to_its_end
@@ -43,43 +44,6 @@ def place_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     filesystem, root = url_to_fs(url, use_listings_cache=False)
     return filesystem, cast("str", root).rstrip("/")
-
-
-class Spool:
-    """Bytes on their way in: a temporary file, the hash so far and the first bytes."""
-
-    def __init__(self, folder: Path | None) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".spool-", dir=folder)
-        self.path = Path(name)
-        self.file: IO[bytes] = os.fdopen(handle, "wb")
-        self.hash = hashlib.sha256()
-        self.head = b""
-        self.size = 0
-
-    def push(self, chunk: bytes) -> None:
-        """Append. Blocks."""
-        self.file.write(chunk)
-        self.hash.update(chunk)
-        self.size += len(chunk)
-        if len(self.head) < HEAD_BYTES:
-            self.head += chunk[: HEAD_BYTES - len(self.head)]
-
-    def finish(self, mime: str | None) -> Blob:
-        """Make it durable and name it. Blocks."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        found = mime or media_type(self.path, self.head)
-        return Blob(sha256=self.hash.hexdigest(), mime=found, size=self.size)
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        # On a full disk closing fails at the last flush, and closes all the same.
-        with suppress(OSError):
-            self.file.close()
-        self.path.unlink(missing_ok=True)
 
 
 class FsspecBlobStore:
@@ -196,7 +160,9 @@ class FsspecBlobStore:
         if not self._is_local:
             return False
         try:
-            os.utime(target)
+            # In the clock of those who remove; the file system's own is some milliseconds behind.
+            now = time.time_ns()
+            os.utime(target, ns=(now, now))
         except FileNotFoundError:
             return False
         return True
@@ -234,14 +200,18 @@ class FsspecBlobStore:
 
 
 class ObservedStore(FsspecBlobStore):
-    """A store that tells whether the last blob written was there before; one per request.
+    """A store that tells whether the last blob written was there before, and when its bytes were
+    complete (unix seconds); one per request.
 
     `existed` stays true while nothing is written, as for a reference to a stored blob.
     """
 
     existed = True
+    written_at = 0.0
 
     def _exists(self, target: str) -> bool:
+        # Before anybody else can find them, and so write them again.
+        self.written_at = time.time()
         self.existed = super()._exists(target)
         return self.existed
 
@@ -282,6 +252,6 @@ def _gone(blob: Blob) -> NotFound:
 
 
 def _storage_error(error: OSError) -> BackendUnavailable:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return BackendUnavailable("the blob store is full; free space or enlarge it")
     return BackendUnavailable(f"the blob store cannot be written ({type(error).__name__})")

@@ -110,10 +110,12 @@ class Limits(Section):
     for `max_pending` (requests waiting for one model). `load_wait_s` is how long a request waits
     for its model to load before it is told to come back. `rates` None limits nobody. `storage_url`
     is where rates are counted: None is the ingress's memory, which allows one ingress replica;
-    `redis://…` any number.
+    `redis://…` any number. `upload_bytes` is of one file, `upload_quota_bytes` of all uploads that
+    one user keeps, without a bound for None.
     """
 
     upload_bytes: int = Field(default=2 * GIB, ge=1)
+    upload_quota_bytes: int | None = Field(default=None, ge=1)
     base64_bytes: int = Field(default=256 * MIB, ge=1)
     image_pixels: int = Field(default=64_000_000, ge=1)
     fetch_timeout_s: float = Field(default=60, gt=0)
@@ -129,11 +131,13 @@ class Limits(Section):
 class Storage(Section):
     """`data_dir` holds everything that must outlive a restart. `blobs_url` is any fsspec URL;
     None is `data_dir`/blobs. `database_url` is SQLAlchemy's, for SQLite or Postgres; None is
-    `data_dir`/polyphony.sqlite.
+    `data_dir`/polyphony.sqlite. Uploads are kept for `uploads_retention` after they were last
+    downloaded or named in a request.
     """
 
     data_dir: Path = Path(".data")
     blobs_url: str | None = None
+    uploads_retention: Retention = "1w"
     database_url: str | None = Field(
         default=None, pattern=r"^(sqlite|postgres(ql)?(\+psycopg)?)://"
     )

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
+from serve_app.core.disks import full_disk
 from serve_app.core.errors import AppError, InternalError
 from serve_app.core.streams import closing
 
@@ -23,7 +24,8 @@ _END = object()
 
 @contextmanager
 def unexpected_errors(what: str, *, provider: str | None = None) -> Generator[None]:
-    """Turn everything but AppErrors into an InternalError that says that `what` failed, and log it.
+    """Turn everything but AppErrors into an InternalError that says that `what` failed, and log it;
+    a full disk is said to be one.
     The cancellation of the current task is no error, one that nobody asked for is.
     """
     try:
@@ -35,8 +37,10 @@ def unexpected_errors(what: str, *, provider: str | None = None) -> Generator[No
         if is_being_cancelled():
             raise
         logger.exception("%s was cancelled though nobody asked for it", what)
-    except Exception:
+    except Exception as error:
         logger.exception("%s failed", what)
+        if (full := full_disk(error)) is not None:
+            raise full from None
     raise InternalError(
         f"{what} failed unexpectedly; the server's log says why", provider=provider
     ) from None

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from serve_app.core.errors import Unavailable
+from serve_app.core.errors import BackendUnavailable, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class Database:
     """Where the tables are. `url` is SQLAlchemy's; `postgresql://` means psycopg 3.
 
     Every method runs a whole transaction, so that it can be repeated: a locked or unreachable
-    database is tried again for `patience_s`, then Unavailable is raised.
+    database is tried again for `patience_s`, then Unavailable is raised. A full disk is
+    BackendUnavailable at once.
     """
 
     def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
@@ -82,6 +84,11 @@ class Database:
             try:
                 return transaction()
             except DBAPIError as error:
+                if _is_full(error):
+                    raise BackendUnavailable(
+                        "the disk of the database is full; nothing was changed. Free space on it "
+                        "or enlarge it"
+                    ) from error
                 if self._is_closed or not _may_pass(error):
                     raise
                 if time.monotonic() - begun > self._patience_s:
@@ -135,6 +142,12 @@ def _begin_sqlite(connection: Connection) -> None:
     """A writer takes the lock at once: one that read first could not wait for it later."""
     writes = connection.get_execution_options().get("writes", True)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_full(error: DBAPIError) -> bool:
+    """Whether the database found no room on its disk."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == "53100"
 
 
 def _may_pass(error: DBAPIError) -> bool:

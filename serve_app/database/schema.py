@@ -171,8 +171,8 @@ class ArchiveRow(Table):
 
 class BlobReferenceRow(Table):
     """Who still needs a blob: `holder` is `archive:<file>`, `job:<id>`, `stages:<id>` (of a running
-    job), `profile:<id>` or `upload`. Bytes that nobody holds are deleted, unless they were written
-    again after `since`.
+    job), `profile:<id>` or `upload:<owner>`, and `upload` for those of nobody. Bytes that nobody
+    holds are deleted, unless they were written again after `since`. `used_at` is of uploads alone.
     """
 
     __tablename__ = "blob_references"
@@ -182,6 +182,7 @@ class BlobReferenceRow(Table):
     mime: Mapped[str]
     size: Mapped[int] = mapped_column(Number)
     since: Mapped[float]
+    used_at: Mapped[float | None] = mapped_column(index=True)
 
 
 class ProfileRow(Table):

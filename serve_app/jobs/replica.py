@@ -17,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.archive.archive import Archive
 from serve_app.archive.sweep import INTERVAL_S, ArchiveSweep
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.unexpected import unexpected_errors
@@ -143,6 +144,7 @@ class MainJobsReplica(JobsReplica):
         )
         archive = Archive(self.database, self.blobs, config.archive)
         self._sweep = ArchiveSweep(archive, self.database, self.blobs)
+        self._uploads = uploads_of(config, self.database, self.blobs.url)
 
     def chores(self) -> list[tuple[Chore, float]]:
         """Those of every replica, and those of the whole server."""
@@ -151,5 +153,6 @@ class MainJobsReplica(JobsReplica):
             (self._attention.look, LOOK_S),
             (self._callbacks.deliver_due, CALLBACKS_S),
             (self._retention.sweep, INTERVAL_S),
+            (self._uploads.sweep, INTERVAL_S),
             (self._sweep.sweep_once, INTERVAL_S),
         ]

@@ -1,5 +1,6 @@
 """Every failure of the contract as it looks on the wire."""
 
+import errno
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -73,6 +74,14 @@ async def test_unused_keys_are_null_and_the_server_names_itself(make_context: Ma
     assert answer.json()["error"].keys() == KEYS
     assert answer.json()["error"]["param"] is None
     assert answer.json()["error"]["provider"] == "polyphony"
+
+
+async def test_a_full_disk_is_told(make_context: MakeContext) -> None:
+    answer = await answer_to(make_context, OSError(errno.ENOSPC, "no room", "/srv/secret"))
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "backend_unavailable"
+    assert "a disk of the server is full" in answer.json()["error"]["message"]
+    assert "/srv" not in answer.text
 
 
 async def test_an_unforeseen_error_tells_nothing_of_the_server(make_context: MakeContext) -> None:
@@ -269,8 +278,8 @@ async def test_an_unknown_route_is_404_in_the_native_shape(
         ("PUT", "/v1/models/org/eye", {"GET", "HEAD"}),
         ("POST", "/v1/health", {"GET", "HEAD"}),
         ("OPTIONS", "/v1/completions", {"POST"}),
-        ("DELETE", "/v1/files/x.png", {"GET", "HEAD"}),
-        ("DELETE", "/v1/files/upload", {"GET", "HEAD", "POST"}),
+        ("PUT", "/v1/files/x.png", {"DELETE", "GET", "HEAD"}),
+        ("PUT", "/v1/files/upload", {"DELETE", "GET", "HEAD", "POST"}),
     ],
 )
 async def test_a_wrong_method_is_405_and_names_the_right_ones(

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import shutil
 import tempfile
 import threading
 from collections.abc import AsyncGenerator
@@ -15,6 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from serve_app.blobs.store import FsspecBlobStore, ObservedStore, filename
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
+from tests.disks import SMALL_DISK_BYTES
 
 MIB = 1024**2
 WAV = b"RIFF\x24\0\0\0WAVEfmt "
@@ -118,6 +120,19 @@ async def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
         small_disk / kept.sha256[:2] / filename(kept)
     ]
     assert await read_all(store, await store.write(chunks(bytes(MIB)))) == bytes(MIB)
+
+
+async def test_the_last_hundredth_of_a_disk_is_left_free(small_disk: Path) -> None:
+    store = FsspecBlobStore(small_disk)
+
+    async def fill() -> None:
+        for number in range(1000):
+            await store.write(chunks(b"%d" % number + bytes(4096)))
+
+    with pytest.raises(BackendUnavailable, match="full"):
+        await fill()
+    free = shutil.disk_usage(small_disk).free
+    assert 0.01 * SMALL_DISK_BYTES <= free < 0.02 * SMALL_DISK_BYTES
 
 
 async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from serve_app.core.errors import Unavailable
+from serve_app.core.errors import BackendUnavailable, Unavailable
 from serve_app.database.connection import THREADS, Database, with_driver
 from serve_app.database.migrate import SchemaTooNew, migrate
 from serve_app.database.schema import SettingRow, Table
@@ -128,6 +128,20 @@ def test_a_database_locked_for_good_is_a_clean_failure(file: Path) -> None:
     assert database.read_now(lambda session: session.get(SettingRow, "count")) is None
     lock.execute("COMMIT")
     lock.close()
+    assert database.write_now(count_up) == 1
+    database.close()
+
+
+def test_a_full_disk_is_said_at_once(small_database_disk: Path) -> None:
+    database = Database(f"sqlite:///{small_database_disk / 'polyphony.sqlite'}", patience_s=600)
+    migrate(database)
+
+    def write(session: Session) -> None:
+        session.merge(SettingRow(name="count", value="x" * 4 * 1024**2))
+
+    with pytest.raises(BackendUnavailable, match="the disk of the database is full; nothing was"):
+        database.write_now(write)
+    assert database.read_now(lambda session: session.get(SettingRow, "count")) is None
     assert database.write_now(count_up) == 1
     database.close()
 

@@ -1,6 +1,7 @@
 """The error tree: every class has a place in the contract and survives a process boundary."""
 
 import asyncio
+import errno
 import pickle
 from collections.abc import AsyncIterator, Iterator
 
@@ -81,6 +82,21 @@ async def test_what_nobody_foresaw_in_a_stream_is_one_error(surprise: BaseExcept
         await anext(stream)
     assert caught.value.message == "'family' failed unexpectedly; the server's log says why"
     assert caught.value.provider == "family"
+
+
+async def test_a_full_disk_is_told_whatever_a_library_made_of_it() -> None:
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        try:
+            raise OSError(errno.ENOSPC, "no room", "/secret")
+        except OSError:
+            raise RuntimeError("cannot write /secret")  # noqa: B904 - as libraries do
+
+    stream = only_expected(broken(), "'family'")
+    assert await anext(stream) == 1
+    with pytest.raises(errors.BackendUnavailable, match="a disk of the server is full") as caught:
+        await anext(stream)
+    assert "/secret" not in caught.value.message
 
 
 async def test_a_stream_whose_reader_is_cancelled_is_cancelled() -> None:

@@ -14,6 +14,8 @@ from deployments.audio.sentences import sentences
 from deployments.fakes.replies import tokens_of
 from deployments.text.generation.tool_format import calls_in
 from pipelines.story_script import spread
+from serve_app.api.byte_ranges import requested
+from serve_app.api.disposition import parameters
 from serve_app.blobs.inline_text import NotBase64, decoded, first_word, text_pieces, unquoted
 from serve_app.core.chat import Tool
 from serve_app.core.subtitles import cues, srt, vtt
@@ -88,6 +90,14 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [("/v1/", "a", ""), ("/v1/", "/progress", "x"), ("/v1/jobs/", "/jobs", "\n")],
     ),
     "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
+    "serve_app/api/conditions.py:TAG": (
+        "finditer",
+        [("", '"', ""), ("", "W/", ""), ("", 'W/"', "a"), ('"', "a", "")],
+    ),
+    "serve_app/api/form_parts.py:NUMBERED": (
+        "search",
+        [("", "[", ""), ("", "[0000", ""), ("", "[]", "x")],
+    ),
     "serve_app/api/middleware.py:REQUEST_ID": ("fullmatch", [("", ".", "a"), ("", ".", "")]),
     "serve_app/api/v1/image_extras.py:HUB_ID": (
         "fullmatch",
@@ -184,6 +194,12 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "cues of one word": (spoken, ("", "a", "")),
     "SubRip": (lambda text: srt(spoken(text)), ("", f"{WORD}. ", "")),
     "WebVTT": (lambda text: vtt(spoken(text)), ("", "<-->", "")),
+    "a part's parameters": (lambda text: parameters(text.encode()), ("form-data", ";a=b", "")),
+    "a part's quotes": (lambda text: parameters(text.encode()), ('form-data; a="', '" ', "")),
+    "a part's escapes": (lambda text: parameters(text.encode()), ('form-data; a="', '\\";', "")),
+    "a part's spaces": (lambda text: parameters(text.encode()), ('form-data; a="b"', " ", "c")),
+    "ranges": (lambda text: requested(text, 100), ("bytes=", "0-1,", "")),
+    "a number in a range": (lambda text: requested(text, 100), ("bytes=", "9", "-")),
 }
 """Functions that go through a text in more ways than by a pattern."""
 

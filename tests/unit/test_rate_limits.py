@@ -27,7 +27,7 @@ def limits_of(url: str | None = None, **rates: Any) -> Limits:
 
 
 async def admitted(limits: RateLimits, path: str = CHAT, who: Principal | None = None) -> Admission:
-    found = await limits.admit(who or principal(), path)
+    found = await limits.admit(who or principal(), "GET", path)
     assert found is not None
     return found
 
@@ -136,7 +136,7 @@ async def test_many_at_once_never_pass_the_limit(make_limits: MakeLimits) -> Non
 async def test_callers_without_a_credential_are_not_limited(make_limits: MakeLimits) -> None:
     limits = make_limits(default={"requests_per_minute": 1, "concurrent": 1})
     for _ in range(5):
-        assert await limits.admit(ANONYMOUS, CHAT) is None
+        assert await limits.admit(ANONYMOUS, "POST", CHAT) is None
 
 
 async def test_a_window_that_has_ended_begins_anew() -> None:
@@ -201,7 +201,7 @@ async def test_a_storage_that_does_not_answer_is_said_and_not_taken_for_zero() -
     limits = rate_limits(limits_of("redis://127.0.0.1:1/0"))
     assert limits is not None
     with pytest.raises(Unavailable, match=r"limits\.storage_url"):
-        await limits.admit(principal(), CHAT)
+        await limits.admit(principal(), "POST", CHAT)
     await limits.close()
 
 
@@ -232,4 +232,12 @@ def test_without_rates_there_are_no_limits() -> None:
     ],
 )
 def test_classes_of_routes(path: str, expected: str) -> None:
-    assert route_class_of(path) == expected
+    assert route_class_of("GET", path) == expected
+
+
+def test_files_are_read_by_reading_them() -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert route_class_of(method, "/v1/files/{filename}") == "default"
+        assert route_class_of(method, "/v1/files/upload") == "default"
+    assert route_class_of("HEAD", "/v1/files/{filename}") == "read"
+    assert route_class_of("POST", "/v1/jobs/{id}/cancel") == "read"

@@ -1,22 +1,22 @@
 """Stored files: downloads with ranges, uploads by content, look-ups by hash."""
 
 from collections.abc import AsyncGenerator
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
+from serve_app.api.archive_entries import seen_by
 from serve_app.api.body_limit import streams_body
 from serve_app.api.byte_ranges import Multipart, Span, content_range, requested
 from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
-from serve_app.api.context import Context, ContextDep
+from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
 from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
-from serve_app.blobs.references import hold
 from serve_app.blobs.sniff import extension_of, kind_of
 from serve_app.blobs.store import SHA256, FsspecBlobStore, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
@@ -41,6 +41,7 @@ async def download(
     if download:
         headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     etag = headers["ETag"]
+    used = BackgroundTask(context.uploads.use, blob)
     if not is_precondition_met(request.headers, etag):
         return Response(status_code=412, headers=headers)
     if is_known(request.headers, etag):
@@ -48,22 +49,32 @@ async def download(
     spans = None
     if is_same_file(request.headers, etag):
         spans = requested(request.headers.get("range", ""), blob.size)
-    return file_answer(context.blobs, blob, headers, spans)
+    return file_answer(context.blobs, blob, headers, spans, used)
 
 
 @router.post("/v1/files/upload")
-async def upload(request: Request, context: ContextDep) -> JSONResponse:
+async def upload(request: Request, context: ContextDep, principal: PrincipalDep) -> JSONResponse:
     """Store a file: multipart `file`, `upload` or `media`; JSON `{file|data, filename?}`; or the
     body itself. Equal content is stored once and keeps its id.
     """
     store = ObservedStore(context.blobs.url)
     blob = await _received(request, context.intake.into(store))
     if kind_of(blob.mime) is None:
-        if not store.existed:
-            await store.delete(blob)
+        await context.uploads.drop(blob, store)
         raise UnsupportedMedia("file: not an image, a sound or a video", param="file")
-    await context.database.write(partial(hold, holder="upload", blobs=[blob]))
+    await context.uploads.keep(blob, store, owner=principal.owner, param="file")
     return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
+
+
+@router.delete("/v1/files/{filename}")
+async def delete_upload(
+    filename: str, context: ContextDep, principal: PrincipalDep
+) -> JSONResponse:
+    """Remove an upload of the caller's; for an admin, everybody's upload of these bytes. What a
+    job, an archive entry or a profile holds stays for it.
+    """
+    await context.uploads.delete(filename, owner=seen_by(principal))
+    return JSONResponse({"deleted": filename})
 
 
 @router.get("/v1/files/blob/{hash}")
@@ -95,24 +106,31 @@ def file_headers(blob: Blob) -> dict[str, str]:
 
 
 def file_answer(
-    store: FsspecBlobStore, blob: Blob, headers: dict[str, str], spans: list[Span] | None
+    store: FsspecBlobStore,
+    blob: Blob,
+    headers: dict[str, str],
+    spans: list[Span] | None,
+    then: BackgroundTask,
 ) -> Response:
-    """The whole file for None, else the parts, which are none of the file when `spans` is empty."""
+    """The whole file for None, else the parts, which are none of the file when `spans` is empty.
+    `then` is done after bytes were sent.
+    """
     match spans:
         case None:
             headers["Content-Length"] = str(blob.size)
-            return StreamingResponse(store.read(blob), headers=headers)
+            return StreamingResponse(store.read(blob), headers=headers, background=then)
         case []:
             headers |= {"Content-Range": f"bytes */{blob.size}", "x-should-retry": "false"}
             return Response(status_code=416, headers=headers)
         case [(start, end)]:
             headers["Content-Range"] = content_range((start, end), blob.size)
             headers["Content-Length"] = str(end - start)
-            return StreamingResponse(store.read(blob, start=start, end=end), 206, headers=headers)
+            body = store.read(blob, start=start, end=end)
+            return StreamingResponse(body, 206, headers=headers, background=then)
     parts = Multipart(spans, blob.size, blob.mime)
     headers |= {"Content-Type": parts.content_type, "Content-Length": str(parts.length)}
     body = parts.body(lambda start, end: store.read(blob, start=start, end=end))
-    return StreamingResponse(body, 206, headers=headers)
+    return StreamingResponse(body, 206, headers=headers, background=then)
 
 
 async def _received(request: Request, intake: MediaIntake) -> Blob:

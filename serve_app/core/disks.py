@@ -1,0 +1,19 @@
+"""A disk that is full: found behind whatever an engine or a library made of it."""
+
+import errno
+
+from serve_app.core.errors import BackendUnavailable
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def full_disk(error: BaseException) -> BackendUnavailable | None:
+    """What to tell of an error that comes of a full disk; None for any other."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            return BackendUnavailable(
+                "a disk of the server is full; free space on it or enlarge it, and try again"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
