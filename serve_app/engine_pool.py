@@ -187,12 +187,8 @@ class EnginePool:
             raise error
 
     def _begin(self, slot: Slot) -> None:
-        slot.status = ModelStatus(id=slot.model.id, state="loading")
-
-        def report(status: ModelStatus) -> None:
-            slot.status = status
-
-        slot.loading = self._threads.submit(self._load_recorded, slot, report)
+        slot.become(ModelStatus(id=slot.model.id, state="loading"))
+        slot.loading = self._threads.submit(self._load_recorded, slot, slot.become)
         self._tell_changed()
 
     def _load_recorded(self, slot: Slot, report: Report) -> Engine:
@@ -236,7 +232,7 @@ class EnginePool:
     async def _unloaded(self, slot: Slot) -> None:
         engine = slot.loading.result() if slot.loading and slot.is_loaded else None
         slot.engine = slot.loading = None
-        slot.status = ModelStatus(id=slot.model.id, state="unloaded")
+        slot.become(ModelStatus(id=slot.model.id, state="unloaded"))
         if engine:
             await engine.close()
             await asyncio.to_thread(self._loader.unloaded, slot.model)

@@ -23,6 +23,10 @@ class Slot:
     loaded_at: float = 0.0
     failed_at: float = 0.0
 
+    def become(self, status: ModelStatus) -> None:
+        """Take on another status; what was known of the model stays known."""
+        self.status = status.knowing(self.status)
+
     @property
     def failed(self) -> bool:
         """Whether the last load has ended badly."""

@@ -104,7 +104,8 @@ class LiveStatuses:
         running = await asyncio.to_thread(running_deployments)
         asked = [remote for name, remote in self._remotes.items() if name in running]
         answers = await asyncio.gather(*(self._status(remote) for remote in asked))
-        return {status.id: status for answer in answers for status in answer}
+        told = {status.id: status for answer in answers for status in answer}
+        return {id: _gone(status) for id, status in self._known.items()} | told
 
     async def _status(self, remote: Remote) -> tuple[ModelStatus, ...]:
         """A replica too busy to answer keeps what was known of its models."""
@@ -115,6 +116,11 @@ class LiveStatuses:
             logger.info("no status from %r: %s", remote.name, error)
             own = self._models[remote.name]
             return tuple(status for status in self._known.values() if status.id in own)
+
+
+def _gone(status: ModelStatus) -> ModelStatus:
+    """Of a model whose last replica was stopped: what is known of it is still true."""
+    return ModelStatus(id=status.id, state="unloaded").knowing(status)
 
 
 def running_deployments() -> set[str]:

@@ -191,7 +191,7 @@ class Models:
         task has none.
         """
         if not _is_name(name):
-            return self._default(task, getattr(self.config.defaults, task, None))
+            return self._default(task, getattr(self.config.defaults, task))
         found = self.named(name)
         if found.family.options.task != task:
             raise UnsupportedCapability(

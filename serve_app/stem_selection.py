@@ -16,12 +16,15 @@ class ChosenSeparator:
 
 
 async def select_stems(models: Models, *, allows_fallback: bool) -> ChosenSeparator:
-    """The first trained model that has not failed to load, else the first that needs no training.
+    """The first trained model that has not failed to load, else the first that needs no training;
+    the default model comes before the others of its sort.
 
     BackendUnavailable when there is neither, or only what is not allowed.
     """
     statuses = await models.statuses()
-    found = models.stems.every()
+    preferred = models.config.defaults.stems
+    default = None if preferred is None else models.stems(preferred).id
+    found = sorted(models.stems.every(), key=lambda model: model.id != default)
     trained = [
         model
         for model in found

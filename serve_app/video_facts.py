@@ -9,11 +9,12 @@ from serve_app.models import Found
 
 
 def video_facts(found: Found[Any], status: ModelStatus | None) -> VideoFacts | None:
-    """Those that the loaded model told, else those of an engine whose models are all alike. A model
-    for which stills are drawn can be asked for films of prompts.
+    """Those that the model told when it was loaded, else those that the configuration states, else
+    those of an engine whose models are all alike. A model for which stills are drawn can be asked
+    for films of prompts.
     """
     options = found.family.options
-    facts = status.video if status is not None else None
+    facts = (status.video if status is not None else None) or found.model.video
     if not isinstance(options, VideoOptions):
         return facts
     facts = facts or options.facts

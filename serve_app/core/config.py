@@ -18,6 +18,7 @@ from serve_app.core.settings import (
     Server,
     Storage,
 )
+from serve_app.core.video import VideoFacts
 
 ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
 Capability = Literal[
@@ -89,7 +90,8 @@ class Model(Section):
     `supports_streaming` is false for transcription models whose segments come all at the end.
     `created` is a unix second; by default the second in which this server first saw the model.
     `memory_mb` is what it takes once loaded, where 1.2 times the size of its weights is a bad
-    guess.
+    guess. `video` is what a video model can make, for those who list the models before it is
+    loaded; from then on it is what the model itself says.
     """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\s?#%]+$")
@@ -103,6 +105,7 @@ class Model(Section):
     owned_by: str = "polyphony"
     created: int | None = Field(default=None, ge=0)
     memory_mb: float | None = Field(default=None, gt=0)
+    video: VideoFacts | None = None
 
 
 class Family(Section):
@@ -118,6 +121,8 @@ class Family(Section):
         if (self.options.task == "media") == bool(self.models):
             rule = "takes no models" if self.models else "needs at least one model"
             raise ValueError(f"family {self.name!r} ({self.options.task}) {rule}")
+        if self.options.task != "video" and any(model.video for model in self.models):
+            raise ValueError(f"family {self.name!r} ({self.options.task}) makes no films")
         return self
 
 
@@ -145,6 +150,7 @@ class Defaults(Section):
     upscaling: str | None = None
     depth: str | None = None
     captioning: str | None = None
+    stems: str | None = None
     conversion: str | None = None
     video: str | None = None
     interpolation: str | None = None

@@ -34,6 +34,15 @@ class ModelStatus(Message):
     loads: int = 0
     last_used: float | None = None
 
+    def knowing(self, before: "ModelStatus") -> "ModelStatus":
+        """The same, with what an earlier status knew of the model: that does not change when the
+        model leaves memory.
+        """
+        lost = {name: getattr(before, name) for name in FACTS if getattr(self, name) is None}
+        return self.model_copy(update=lost)
+
+
+FACTS = ("context_length", "video", "translation", "depth_method")
 
 STATES: tuple[LoadState, ...] = ("unloaded", "failed", "downloading", "loading", "ready")
 """From the farthest from memory to the nearest."""

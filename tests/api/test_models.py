@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.fakes.video import FACTS
 from serve_app import __version__
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import FAMILIES, MakeContext, client_of
@@ -237,3 +238,23 @@ async def test_an_unknown_model_and_one_of_another_kind(
     assert answer.status_code == 400
     assert (error["code"], error["param"]) == ("unsupported_capability", "model")
     assert "models:" in error["message"]
+
+
+async def test_the_frame_grid_of_a_video_model_is_listed_before_it_is_loaded(
+    make_context: MakeContext,
+) -> None:
+    stated = FACTS.model_dump(mode="json")
+    film = {"engine": "fake", "task": "video"}
+    models = [{"id": "lights", "video": stated | {"native_fps": 12}}]
+    context = make_context(families=[{"name": "video", "options": film, "models": models}])
+    async with client_of(context) as client:
+        [model] = (await client.get("/v1/models")).json()["data"]
+    assert model["loaded"] is False
+    assert model["video"] == stated | {"native_fps": 12}
+    told = ModelStatus(id="lights", state="ready", video=FACTS)
+    context = make_context(
+        families=[{"name": "video", "options": film, "models": models}], statuses={"lights": told}
+    )
+    async with client_of(context) as client:
+        [model] = (await client.get("/v1/models")).json()["data"]
+    assert model["video"] == stated

@@ -144,6 +144,16 @@ async def test_a_trained_engine_goes_before_signal_processing(
     assert answer.json()["backend"]["engine"] == "fake"
 
 
+async def test_the_default_goes_before_the_other_trained_engines(
+    make_context: MakeContext,
+) -> None:
+    other = TRAINED | {"name": "other", "models": [{"id": "other", "aliases": ["second"]}]}
+    context = make_context(families=[TRAINED, other], defaults={"stems": "second"})
+    async with client_of(context) as client:
+        answer = await client.post(URL, json={"audio": AUDIO})
+    assert answer.json()["backend"]["model"] == "other"
+
+
 async def test_a_trained_engine_that_failed_is_none(
     make_context: MakeContext, tmp_path: Path
 ) -> None:

@@ -1,12 +1,17 @@
 """Wrong configurations say where and what is allowed."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from serve_app.core.config import AppConfig
+from serve_app.core.config import AppConfig, Defaults
+from serve_app.core.options import Task
 from serve_app.launch.config_file import error_lines
+from serve_app.models import Found
+from serve_app.video_facts import video_facts
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -26,6 +31,10 @@ def content(**changes: Any) -> dict[str, Any]:
 def family(**changes: Any) -> dict[str, Any]:
     base = {"name": "other", "options": {"engine": "fake", "task": "chat"}}
     return base | {"models": [{"id": "other"}]} | changes
+
+
+def test_every_task_whose_families_have_models_can_have_a_default() -> None:
+    assert set(Defaults.model_fields) == set(get_args(Task)) - {"media"}
 
 
 def lines_of(value: object) -> list[str]:
@@ -105,3 +114,41 @@ def test_an_unknown_engine_lists_the_known_ones() -> None:
     assert line.startswith("families.2.options: input tag 'tgi'")
     for name in ("fake", "transformers", "vllm", "faster_whisper", "pocketsphinx", "espeak", "av"):
         assert f"'{name}'" in line
+
+
+GRID = {
+    "family": "x",
+    "modes": ["t2v"],
+    "native_fps": 8,
+    "frame_base": 1,
+    "frame_step": 4,
+    "min_frames": 5,
+    "max_frames": None,
+    "max_frames_per_render": 9,
+    "segment_frames": 9,
+    "cond_frames": 0,
+    "side_multiple": 16,
+    "continuation": "none",
+}
+
+
+def test_only_video_models_state_what_films_they_make() -> None:
+    films = family(options={"engine": "fake", "task": "video"}, models=[{"id": "f", "video": GRID}])
+    config = AppConfig.model_validate(content(families=[*content()["families"], films]))
+    facts = config.families[-1].models[0].video
+    assert facts is not None
+    assert (facts.modes, facts.frame_step) == (("t2v",), 4)
+    [line] = lines_of(with_family(models=[{"id": "other", "video": GRID}]))
+    assert line.endswith("family 'other' (chat) makes no films")
+
+
+@pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])
+def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(file: str) -> None:
+    path = Path(__file__).parents[2] / file
+    arguments = yaml.safe_load(path.read_text())["applications"][0]["args"]
+    config = AppConfig.model_validate(arguments)
+    films = [f for f in config.families if f.options.task == "video"]
+    assert films
+    for f in films:
+        for model in f.models:
+            assert video_facts(Found(model, f, None), None) is not None, model.id

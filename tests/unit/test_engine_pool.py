@@ -10,6 +10,7 @@ from serve_app import engine_pool
 from serve_app.core.config import Model
 from serve_app.core.engine import Report
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, ModelNotReady
+from serve_app.core.options import CameraMovesOptions
 from serve_app.core.status import ModelStatus
 from serve_app.engine_pool import EnginePool
 
@@ -90,6 +91,33 @@ async def test_the_model_used_longest_ago_leaves() -> None:
         async with pool.use(name):
             pass
     assert states(pool) == {"a": "ready", "b": "unloaded", "c": "ready"}
+    await pool.close()
+
+
+async def test_what_a_model_told_of_itself_stays_known_when_it_leaves() -> None:
+    facts = CameraMovesOptions.facts
+
+    class Filming(Loaded):
+        video_facts = facts
+
+    gate = threading.Event()
+    gate.set()
+
+    def load(model: Model, report: Report) -> Loaded:
+        gate.wait(20)
+        report(ModelStatus(id=model.id, state="loading", memory_mb=5))
+        return Filming(model)
+
+    pool = pool_of("a", load=load)
+    async with pool.use("a"):
+        pass
+    left = await pool.unload("a")
+    assert (left.state, left.video, left.context_length) == ("unloaded", facts, 7)
+    assert left.memory_mb is None
+    gate.clear()
+    again = pool.load("a")
+    assert (again.state, again.video) == ("loading", facts)
+    gate.set()
     await pool.close()
 
 
