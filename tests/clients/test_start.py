@@ -43,3 +43,26 @@ def test_only_this_machine_by_its_own_name(server: Server) -> None:
     answer = httpx.get(f"{server.url}/v1/models", headers={"Host": "evil.example"}, trust_env=False)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "host_not_allowed"
+
+
+def test_only_pages_of_its_own_change_something(server: Server) -> None:
+    """Through Serve's proxy, which passes on what the browser has said."""
+    port = server.url.rpartition(":")[2]
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=90) as browser:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "http://localhost:1"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            answer = browser.post("/v1/files/upload", content=b"x", headers=headers)
+            assert answer.status_code == 403
+            assert answer.json()["error"]["code"] == "host_not_allowed"
+        for own in (server.url, f"http://localhost:{port}"):
+            headers = {
+                "Origin": own,
+                "Host": own.partition("//")[2],
+                "Sec-Fetch-Site": "same-origin",
+            }
+            answer = browser.post("/v1/completions", json={"prompt": "a"}, headers=headers)
+            assert answer.status_code == 200, answer.text
