@@ -111,12 +111,15 @@ async def test_what_a_model_told_of_itself_stays_known_when_it_leaves() -> None:
     pool = pool_of("a", load=load)
     async with pool.use("a"):
         pass
-    left = await pool.unload("a")
+    pool.unload("a")
+    await _until(lambda: states(pool)["a"] == "unloaded")
+    [left] = pool.status()
     assert (left.state, left.video, left.context_length) == ("unloaded", facts, 7)
     assert left.memory_mb is None
     gate.clear()
-    again = pool.load("a")
-    assert (again.state, again.video) == ("loading", facts)
+    pool.load("a")
+    await _until(lambda: states(pool)["a"] == "loading")
+    assert pool.status()[0].video == facts
     gate.set()
     await pool.close()
 
