@@ -46,7 +46,7 @@ def prepare(
     found = next((file for file in files if file.exists()), None)
     notices = []
     if found is None:
-        places = " and ".join(str(directory.resolve()) for directory in directories)
+        places = " or ".join(dict.fromkeys(str(directory.resolve()) for directory in directories))
         notices.append(
             f"no {ENVIRONMENT_FILE} in {places}: Ray Serve runs with its own defaults, several "
             "times slower; copy the one that comes with Polyphony"

@@ -1,6 +1,7 @@
 """What is raised behind a handle arrives at the client in the shape of the contract."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -52,6 +53,61 @@ async def test_request_ids(http: httpx.AsyncClient, inbound: str | None, is_kept
     else:
         assert len(outbound) == 16
         assert int(outbound, 16) >= 0
+
+
+async def sent(base_url: str, *lines: str) -> tuple[int, httpx.Headers, dict[str, object]]:
+    """The answer to a request that no client library would send: status, headers, error."""
+    url = httpx.URL(base_url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write("\r\n".join((*lines, "", "")).encode())
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        headers = httpx.Headers([line.split(": ", 1) for line in head[1:-1]])
+        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    error: dict[str, object] = body.get("error", {})
+    return int(head[0].split()[1]), headers, error
+
+
+GET = ("GET /v1/health HTTP/1.1", "Host: localhost")
+
+
+async def test_long_tokens_and_many_cookies_pass(base_url: str) -> None:
+    many = (f"X-Cookie-{number}: {'c' * 80}" for number in range(600))
+    status, headers, _ = await sent(base_url, *GET, *many, "X-Request-ID: many")
+    assert (status, headers["x-request-id"]) == (200, "many")
+    status, _, _ = await sent(base_url, *GET, f"Authorization: Bearer {'j' * 60_000}")
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (*GET, f"Authorization: Bearer {'j' * 66_000}"),
+        (*GET, *(f"X-{number}: x" for number in range(1001))),
+        (f"GET /v1/{'p' * 66_000} HTTP/1.1", "Host: localhost"),
+    ],
+    ids=["long", "many", "address"],
+)
+async def test_headers_beyond_the_limit_are_refused_in_our_shape(
+    base_url: str, lines: tuple[str, ...]
+) -> None:
+    status, headers, error = await sent(base_url, *lines, "X-Request-ID: large")
+    assert status == 431
+    assert set(error) == KEYS
+    assert (error["code"], error["kind"]) == ("payload_too_large", "overflow")
+    assert (headers["x-request-id"], headers["x-should-retry"]) == ("large", "false")
+
+
+async def test_what_uvicorn_refuses_by_itself_is_refused_in_our_shape(base_url: str) -> None:
+    """Its own answer would be plain text."""
+    status, headers, error = await sent(base_url, "DANCE /v1/health HTTP/1.1", "Host: localhost")
+    assert status == 400
+    assert set(error) == KEYS
+    assert (error["code"], error["kind"]) == ("invalid_request", "malformed")
+    assert headers["x-request-id"]
 
 
 async def test_an_engine_error_keeps_its_class_message_and_param(http: httpx.AsyncClient) -> None:

@@ -20,7 +20,7 @@ from serve_app.launch.environment import (
     parse_environment,
     runtime_directory,
 )
-from serve_app.launch.haproxy import corrected, error_answer
+from serve_app.launch.haproxy import binary, corrected, write_errors
 from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
 from serve_app.launch.ray_token import door_notices
@@ -222,28 +222,62 @@ def test_servers_on_two_ports_share_nothing() -> None:
 
 def test_haproxy_listens_on_loopback_and_answers_in_our_shape() -> None:
     config = (
+        "global\n    maxconn 4096\n"
         "defaults\n    mode http\n    option splice-request\n    option abortonclose\n"
-        "frontend prometheus\n    bind :9101\n"
+        "frontend prometheus\n    bind :9101\n    mode http\n"
         "frontend http_frontend\n    bind *:8000\n"
         "backend default_backend\n    http-request return status 404 content-type text/plain\n"
         "listen stats\n  bind *:8404\n"
     )
-    assert corrected(config, error_file="/run/500.http") == (
-        "defaults\n    mode http\n    option forwardfor\n    option abortonclose\n"
-        "frontend prometheus\n    bind 127.0.0.1:9101\n"
-        "frontend http_frontend\n    bind *:8000\n"
-        "backend default_backend\n    http-request return status 503 errorfile /run/500.http\n"
-        "listen stats\n  bind 127.0.0.1:8404\n"
+    lines = corrected(config, folder="/run").splitlines()
+    ours = [*lines[1:2], *lines[5:9], *lines[14 : lines.index("    bind *:8000")]]
+    assert ours[:5] == [
+        "    tune.http.maxhdr 32767",
+        "    option forwardfor",
+        "    errorfile 400 /run/400.json",
+        "    errorfile 408 /run/408.json",
+        "    errorfile 413 /run/413.json",
+    ]
+    assert [line for line in lines if line not in ours] == [
+        "global",
+        "    maxconn 4096",
+        "defaults",
+        "    mode http",
+        "    option abortonclose",
+        "frontend prometheus",
+        "    bind 127.0.0.1:9101",
+        "    mode http",
+        "frontend http_frontend",
+        "    bind *:8000",
+        "backend default_backend",
+        "    http-request return status 503 errorfile /run/500.http",
+        "listen stats",
+        "  bind 127.0.0.1:8404",
+    ]
+
+
+def test_haproxy_takes_its_corrected_configuration(tmp_path: Path) -> None:
+    """And with it the files of all errors."""
+    file = tmp_path / "haproxy.cfg"
+    config = (
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n"
+        "    timeout server 1s\nfrontend http_frontend\n    bind 127.0.0.1:8000\n"
     )
+    write_errors(tmp_path)
+    file.write_text(corrected(config, folder=str(tmp_path)))
+    checked = subprocess.run((binary(), "-c", "-f", str(file)), capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
 
 
-def test_haproxys_own_answer_is_an_error_of_the_contract() -> None:
-    head, _, body = error_answer().partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 503 ")
-    assert f"Content-Length: {len(body)}" in head
-    assert "Retry-After: " in head
-    error = json.loads(body)["error"]
-    assert set(error) == {"message", "type", "code", "param", "kind", "provider"}
+def test_haproxys_own_answers_are_errors_of_the_contract(tmp_path: Path) -> None:
+    write_errors(tmp_path)
+    for file in tmp_path.iterdir():
+        head, _, body = file.read_bytes().decode().partition("\r\n\r\n")
+        assert f"Content-Length: {len(body)}" in head
+        assert ("Retry-After: " in head) != ("x-should-retry: false" in head)
+        error = json.loads(body)["error"]
+        assert set(error) == {"message", "type", "code", "param", "kind", "provider"}
+    assert (tmp_path / "500.http").read_text().startswith("HTTP/1.1 503 ")
 
 
 def test_descendants_are_found_and_ended() -> None:
