@@ -211,7 +211,7 @@ async def test_uploads_of_before_count_from_the_migration_and_are_an_admins_to_d
     config.set_main_option("script_location", str(Path(migration.__file__).parent / "migrations"))
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
+        command.downgrade(config, "0002")
         columns = connection.execute(text("SELECT * FROM blob_references")).keys()
         assert "used_at" not in columns
     before = time.time()
