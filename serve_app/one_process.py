@@ -65,7 +65,7 @@ def one_process(
             config.limits,
             public_url=config.server.public_url,
             find_archived=archive.find_file,
-            note_use=uploads.use,
+            note_use=uploads.note_use,
         ),
         access=access,
         database=database,

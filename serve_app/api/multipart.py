@@ -17,6 +17,8 @@ from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.media import Blob, MediaKind
 
 PARTS = 200
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"})
+"""Of text fields. Apache's HttpClient sends ISO-8859-1 unless told otherwise, and says so."""
 BodyKind = Literal["form", "json"]
 
 
@@ -177,11 +179,16 @@ async def _store(
 
 
 def _text(part: Part) -> str:
+    charset = parameters(part.headers.get(b"content-type", b"")).get("charset", "utf-8").lower()
+    if charset not in CHARSETS:
+        raise InvalidRequest(
+            f"{part.name[:100]}: the text is in {charset[:40]!r}; send UTF-8", param=part.name[:100]
+        )
     try:
-        return part.text.decode()
+        return part.text.decode(charset)
     except UnicodeDecodeError:
         raise InvalidRequest(
-            f"{part.name[:100]}: the text is not UTF-8", param=part.name[:100]
+            f"{part.name[:100]}: the text is not {charset.upper()}", param=part.name[:100]
         ) from None
 
 

@@ -33,7 +33,7 @@ LONGEST_NAME = 64 * 1024
 LONGEST_PATH = 4096
 FindArchived = Callable[[str], Awaitable[Blob | None]]
 """The blob behind the name of a generated file."""
-NoteUse = Callable[[Blob], Awaitable[None]]
+NoteUse = Callable[[Blob], None]
 """Called with every stored file that a caller names."""
 
 
@@ -145,7 +145,7 @@ class MediaIntake:
         blob = await self._store.find(sha256)
         if blob is None:
             raise NotFound(f"{param}: no stored file has the hash {sha256!r}", param=param)
-        return await self._used(blob)
+        return self._used(blob)
 
     async def _own(self, name: str, param: str) -> Blob:
         blob = await self._store.find_file(name)
@@ -153,11 +153,11 @@ class MediaIntake:
             blob = await self._find_archived(name)
         if blob is None:
             raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
-        return await self._used(blob)
+        return self._used(blob)
 
-    async def _used(self, blob: Blob) -> Blob:
+    def _used(self, blob: Blob) -> Blob:
         if self._note_use is not None:
-            await self._note_use(blob)
+            self._note_use(blob)
         return blob
 
     async def _data_url(self, value: str, param: str, *, start: int = 0) -> Blob:

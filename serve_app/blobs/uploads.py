@@ -1,5 +1,6 @@
 """Uploads: who keeps them, for how long, and how much anybody may keep."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Uploads:
         self._kept_s = RETENTION_S[retention]
         self._quota_bytes = quota_bytes
         self._clock = clock
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def keep(self, blob: Blob, store: ObservedStore, *, owner: str, param: str) -> None:
         """Hold for an owner what was just written to `store`. PayloadTooLarge when it is more than
@@ -70,6 +72,13 @@ class Uploads:
         if not store.existed:
             written = [Unheld(blob.sha256, store.written_at)]
             await discard(self._database, self._blobs_url, written)
+
+    def note_use(self, blob: Blob) -> None:
+        """`use`, without waiting for the database: what a request names does not depend on it."""
+        task = asyncio.create_task(self.use(blob))
+        # The loop itself keeps no task alive.
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
 
     async def use(self, blob: Blob) -> None:
         """Note that an upload is used, for all who hold it. It is no failure of whoever uses it

@@ -111,6 +111,34 @@ async def test_text_in_a_file_field_names_a_medium(client: httpx.AsyncClient) ->
     assert (answer.status_code, answer.json()["error"]["param"]) == (404, "file")
 
 
+@pytest.mark.parametrize(
+    ("header", "text", "status"),
+    [
+        (b"Content-Type: text/plain; charset=ISO-8859-1", "Zoë".encode("latin-1"), 200),
+        (b'content-type: text/plain;charset="UTF-8"', "Zoë".encode(), 200),
+        (b"Content-Type: text/plain; charset=windows-1252", "Zoë".encode("cp1252"), 200),
+        (b"Content-Type: text/plain", "Zoë".encode(), 200),
+        (b"Content-Type: text/plain", "Zoë".encode("latin-1"), 400),
+        (b"Content-Type: text/plain; charset=us-ascii", "Zoë".encode(), 400),
+        (b"Content-Type: text/plain; charset=utf-7", b"Zo+AOs-", 400),
+        (b"Content-Type: text/plain; charset=zip", b"Zoe", 400),
+    ],
+)
+async def test_text_comes_in_the_charset_that_it_names(
+    client: httpx.AsyncClient, header: bytes, text: bytes, status: int
+) -> None:
+    body = part(b'form-data; name="description"', text, header)
+    body += part(b'form-data; name="name"', b"zoe")
+    body += part(b'form-data; name="audio"; filename="a.wav"', wav(silence(2))) + b"--b--\r\n"
+    answer = await client.post("/v1/audio/voices", content=body, headers=BOUNDARY)
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        voice = (await client.get("/v1/audio/voices/zoe")).json()
+        assert voice["speaker_description"] == "Zoë"
+    else:
+        assert answer.json()["error"]["param"] == "description"
+
+
 async def test_a_file_that_was_not_chosen_is_none(client: httpx.AsyncClient) -> None:
     unchosen = part(b'form-data; name="mask"; filename=""', b"", b"Content-Type: image/png")
     fields = part(b'form-data; name="image[0]"; filename="a.png"', png(size=(64, 64)))

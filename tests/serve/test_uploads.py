@@ -1,4 +1,4 @@
-"""A large upload passes through the real proxy without filling the ingress's memory."""
+"""Files through the real proxy; a large upload does not fill the ingress's memory."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -28,6 +28,28 @@ def forget_peak(pid: int) -> int:
     """Start the measurement anew; what is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return peak_bytes(pid)
+
+
+async def test_files_are_read_and_deleted_through_the_real_proxy(http: httpx.AsyncClient) -> None:
+    data = WAV_HEADER.ljust(MIB, b"\0")
+    url = (await http.post("/v1/files/upload", content=data)).json()["url"]
+    for _ in range(3):
+        head = await http.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(MIB)
+    for path in ("/docs", "/v1/models", "/v1/jobs"):
+        get = await http.get(path)
+        head = await http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert head.headers["x-content-type-options"] == "nosniff"
+    parts = await http.get(url, headers={"Range": "bytes=0-3,8-11"})
+    assert parts.status_code == 206
+    assert parts.headers["content-type"].startswith("multipart/byteranges")
+    assert parts.headers["content-length"] == str(len(parts.content))
+    assert b"\r\n\r\nRIFF\r\n--" in parts.content
+    assert (await http.delete(url)).json() == {"deleted": url.rpartition("/")[2]}
+    assert (await http.get(url)).status_code == 404
 
 
 async def test_a_large_upload_stays_out_of_memory(http: httpx.AsyncClient) -> None:
