@@ -12,17 +12,8 @@ from PIL import Image
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import UNREADABLE
+from serve_app.core.pictures import opened_picture, upright
 
-EXIF_ORIENTATION = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -46,10 +37,10 @@ def decoded_picture(path: Path, *, param: str, max_pixels: int) -> Picture:
     """
     try:
         # Pillow warns of, and then refuses, large pictures at limits of its own.
-        with Image.open(path) as image:
+        with opened_picture(path) as (image, orientation):
             check_pixels(*image.size, param=param, max_pixels=max_pixels)
             warnings = _left_out(image, param)
-            return _plain(_upright(image), warnings)
+            return _plain(upright(image, orientation), warnings)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PayloadTooLarge(
             f"{param}: the image has more than the allowed {max_pixels} pixels", param=param
@@ -64,15 +55,6 @@ def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> Non
         raise PayloadTooLarge(
             f"{param}: {width}x{height} is more than the allowed {max_pixels} pixels", param=param
         )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Not by ImageOps, which writes all other EXIF data anew and fails on what of it is odd."""
-    try:
-        turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION, 1))
-    except UNREADABLE:
-        turn = None
-    return image if turn is None else image.transpose(turn)
 
 
 def _left_out(image: Any, param: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 from serve_app.core.containers import opened_container
 from serve_app.core.media import MediaKind
 from serve_app.core.memory import return_freed_memory
+from serve_app.core.pictures import OpenedPicture, opened_picture, upright
 
 logger = logging.getLogger(__name__)
 
@@ -63,33 +64,25 @@ def _tried(see: Callable[[Path], Look], path: Path, kind: MediaKind) -> Look:
 
 
 def _measured_picture(path: Path) -> Look:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return _measured(image)
+    with opened_picture(path) as picture:
+        return _measured(picture)
 
 
-def _measured(image: Any) -> Look:
-    from PIL.Image import Image
-
-    width, height = image.size
-    # The PNG reader's own decodes the picture, to look behind it.
-    turned = Image.getexif(image).get(0x0112, 1) in (5, 6, 7, 8)
-    return Look(height, width) if turned else Look(width, height)
+def _measured(picture: OpenedPicture) -> Look:
+    width, height = picture.image.size
+    return Look(height, width) if picture.is_on_its_side else Look(width, height)
 
 
 def _picture(path: Path) -> Look:
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        seen = _measured(image)
+    with opened_picture(path) as picture:
+        image, seen = picture.image, _measured(picture)
         if image.width * image.height > PIXELS:
             return seen
         image.draft("RGB", (2 * LONG_EDGE_PX, 2 * LONG_EDGE_PX))
         if image.mode in SMOOTH:
             # In place, before anything copies a large picture.
             image.thumbnail((LONG_EDGE_PX, LONG_EDGE_PX))
-        return replace(seen, preview=webp(ImageOps.exif_transpose(image)))
+        return replace(seen, preview=webp(upright(image, picture.orientation)))
 
 
 def _measured_recording(path: Path) -> Look:

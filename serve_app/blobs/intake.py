@@ -22,6 +22,7 @@ from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
+from serve_app.core.pictures import unread
 from serve_app.core.settings import Limits
 from serve_app.database.text import is_storable
 
@@ -204,6 +205,8 @@ def checked(blob: Blob, *, param: str, kind: MediaKind | None) -> Blob:
     """
     if blob.size == 0:
         raise InvalidRequest(f"{param}: the file is empty", param=param)
+    if kind is not None and (why := unread(blob.mime)):
+        raise InvalidRequest(f"{param}: {why}", param=param)
     found = kind_of(blob.mime)
     fits = kind is None or found == kind or (kind == "audio" and found == "video")
     if not fits:

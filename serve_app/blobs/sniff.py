@@ -16,6 +16,11 @@ EXTENSIONS: dict[str, str] = {
     "image/heic": "heic",
     "image/bmp": "bmp",
     "image/tiff": "tiff",
+    "image/jp2": "jp2",
+    "image/x-jp2-codestream": "j2k",
+    "image/vnd.microsoft.icon": "ico",
+    "image/jxl": "jxl",
+    "image/x-canon-cr3": "cr3",
     "audio/mpeg": "mp3",
     "audio/wav": "wav",
     "audio/ogg": "ogg",
@@ -84,6 +89,12 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"GIF89a", "image/gif"),
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
+    (b"II+\x00", "image/tiff"),
+    (b"MM\x00+", "image/tiff"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "image/jp2"),
+    (b"\xffO\xffQ", "image/x-jp2-codestream"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "image/jxl"),
+    (b"\xff\n", "image/jxl"),
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
     (b"#!AMR", "audio/amr"),
@@ -118,7 +129,11 @@ _BRANDS = {
     b"avis": "image/avif",
     b"heic": "image/heic",
     b"heix": "image/heic",
-    b"mif1": "image/heic",
+    b"heim": "image/heic",
+    b"heis": "image/heic",
+    b"hevc": "image/heic",
+    b"hevx": "image/heic",
+    b"crx ": "image/x-canon-cr3",
     b"M4A ": "audio/mp4",
     b"M4B ": "audio/mp4",
     b"qt  ": "video/quicktime",
@@ -137,7 +152,7 @@ def sniff(head: bytes) -> str | None:
     if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"BW64"):
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "video/mp4")
+        return _branded(head)
     if head[4:8] in _QUICKTIME_ATOMS:
         return "video/quicktime"
     if head.startswith(b"OggS"):
@@ -148,9 +163,20 @@ def sniff(head: bytes) -> str | None:
         return "audio/aiff"
     if head.startswith(b"BM") and len(head) >= 26 and head[6:10] == b"\0\0\0\0":
         return "image/bmp"
+    if head[:4] == b"\0\0\1\0" and len(head) >= 22 and head[4] and head[5] == head[9] == 0:
+        return "image/vnd.microsoft.icon"
     if any(head[start::size][:3] == b"GGG" for start, size in _TRANSPORT_PACKETS):
         return "video/mp2t"
     return _sync_word(head)
+
+
+def _branded(head: bytes) -> str:
+    """By the first brand, or by those it says to go with where that is one of many pictures."""
+    brands = [head[place : place + 4] for place in range(8, int.from_bytes(head[:4]), 4)]
+    if brands[:1] not in ([b"mif1"], [b"msf1"]):
+        return _BRANDS.get(head[8:12], "video/mp4")
+    kinds = (_BRANDS.get(brand) for brand in brands[2:])
+    return next((kind for kind in kinds if kind == "image/avif"), "image/heic")
 
 
 def _sync_word(head: bytes) -> str | None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import UNREADABLE
+from serve_app.core.pictures import opened_picture
 
 
 def check_picture(path: Path, *, param: str, pixels: int) -> None:
@@ -13,7 +14,7 @@ def check_picture(path: Path, *, param: str, pixels: int) -> None:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with opened_picture(path) as (image, _):
             if image.width * image.height > pixels:
                 raise PayloadTooLarge(
                     f"{param}: {image.width}x{image.height} is more than the allowed "

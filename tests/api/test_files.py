@@ -314,3 +314,22 @@ async def test_two_files_are_not_one_upload(client: httpx.AsyncClient) -> None:
         answer = await client.post("/v1/files/upload", files=files)
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "file"
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL pictures"),
+        (b"\xff\n" + bytes(50), "JPEG XL pictures"),
+        (b"\0\0\0\x18ftypcrx " + bytes(50), "raw pictures of Canon cameras (CR3)"),
+    ],
+)
+async def test_pictures_that_nobody_reads_are_refused_by_name(
+    client: httpx.AsyncClient, data: bytes, name: str
+) -> None:
+    why = f"{name} are not read; send PNG, JPEG, WebP or AVIF"
+    answer = await client.post("/v1/files/upload", content=data)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (415, f"file: {why}")
+    body = {"prompt": "x", "image": base64.b64encode(data).decode()}
+    answer = await client.post("/v1/images/upscale", json=body)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, f"image: {why}")

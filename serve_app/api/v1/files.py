@@ -21,6 +21,7 @@ from serve_app.blobs.sniff import extension_of, kind_of
 from serve_app.blobs.store import SHA256, FsspecBlobStore, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
 from serve_app.core.media import Blob
+from serve_app.core.pictures import unread
 
 router = APIRouter(tags=["files"], responses=ERRORS)
 UPLOAD_FIELDS = ("file", "upload", "media")
@@ -59,9 +60,10 @@ async def upload(request: Request, context: ContextDep, principal: PrincipalDep)
     """
     store = ObservedStore(context.blobs.url)
     blob = await _received(request, context.intake.into(store))
-    if kind_of(blob.mime) is None:
+    why = unread(blob.mime) if kind_of(blob.mime) else "not an image, a sound or a video"
+    if why is not None:
         await context.uploads.drop(blob, store)
-        raise UnsupportedMedia("file: not an image, a sound or a video", param="file")
+        raise UnsupportedMedia(f"file: {why}", param="file")
     await context.uploads.keep(blob, store, owner=principal.owner, param="file")
     return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
 

@@ -1,0 +1,92 @@
+"""How a picture is opened, everywhere: by its pixels, whatever else is in the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from serve_app.core.images import UNREADABLE
+from serve_app.core.picture_views import ORIENTATION_TAG, view_of
+
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+"""Pillow's names of what is read. Not EPS, which Ghostscript would run."""
+INSTEAD = "send PNG, JPEG, WebP or AVIF"
+NOT_READ = {
+    "image/jxl": "JPEG XL pictures",
+    "image/x-canon-cr3": "raw pictures of Canon cameras (CR3)",
+}
+HEIC = "image/heic"
+
+
+class OpenedPicture(NamedTuple):
+    """Pillow's image, not yet decoded, and how it is turned, as EXIF counts: 1 is upright."""
+
+    image: Any
+    orientation: int
+
+    @property
+    def is_on_its_side(self) -> bool:
+        """Whether width and height are each other's."""
+        return self.orientation >= 5
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[OpenedPicture]:
+    """One of `UNREADABLE`, or Pillow's own of pictures that are too large, for what is no picture
+    that is read. Blocks.
+    """
+    from PIL import Image
+
+    formats = tuple(name for name in FORMATS if name != "HEIF" or _heif_is_read())
+    with path.open("rb") as file:
+        if view := view_of(file):
+            with Image.open(view.file, formats=formats) as image:
+                yield OpenedPicture(image, view.orientation)
+            return
+    with Image.open(path, formats=formats) as image:
+        yield OpenedPicture(image, _orientation(image))
+
+
+def upright(image: Any, orientation: int) -> Any:
+    """Turned. Not by ImageOps, which writes all other EXIF data anew and fails on what is odd."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def unread(mime: str) -> str | None:
+    """Why pictures of a type are not read here, and what to do; None for those that are."""
+    if mime == HEIC and not _heif_is_read():
+        return f"HEIC pictures are read where pillow-heif is installed; {INSTEAD}"
+    return f"{NOT_READ[mime]} are not read; {INSTEAD}" if mime in NOT_READ else None
+
+
+def _orientation(image: Any) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow turns them itself while it reads them.
+    try:
+        found = image.getexif().get(ORIENTATION_TAG, 1)
+    except UNREADABLE:
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+@cache
+def _heif_is_read() -> bool:
+    if find_spec("pillow_heif") is None:
+        return False
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    return True
