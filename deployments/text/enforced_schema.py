@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
-from deployments.text.schema_gaps import gaps_in, judged, plain
+from deployments.text.schema_gaps import gaps_in, plain
 from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Tool
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.json_schema import Schema, rewritten
@@ -72,10 +72,9 @@ class Check:
         """The schema without what cannot be enforced."""
         schema = dict(rewritten(schema, partial(plain, root=schema)))
         for _ in range(ROUNDS):
-            is_error, said = judged(schema)
-            gaps = gaps_in(schema, said, is_error=is_error)
-            if is_error and not gaps:
-                raise self._refusal(f"cannot be followed: {said[0].strip()[:300]}")
+            gaps, problem = gaps_in(schema)
+            if problem is not None:
+                raise self._refusal(f"cannot be followed: {problem.strip()[:300]}")
             if kept := [name for gap in gaps if gap.is_asserted for name in gap.names]:
                 self._check_strict(kept)
             self.warnings += [f"{self._param}: {gap.said}" for gap in gaps]

@@ -24,6 +24,8 @@ TOO_FEW = "Unsatisfiable schema: minProperties "
 COUNTED = re.compile(r" \(\d{1,9} times\)$")
 COUNTS = ("minProperties", "maxProperties")
 MOST_NAMED = 10
+MOST_ITEMS = 10_000
+"""How many items of an array are counted: a grammar grows with each and ends at some 30,000."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,14 @@ def judged(schema: Schema) -> tuple[bool, list[str]]:
     return LLMatcher.validate_grammar_with_warnings(grammar)
 
 
-def gaps_in(schema: Schema, said: list[str], *, is_error: bool) -> list[Gap]:
-    """What it says cannot be enforced; after an error none when the schema is just wrong."""
+def gaps_in(schema: Schema) -> tuple[list[Gap], str | None]:
+    """What cannot be enforced; and, when leaving it out does not help, what is wrong."""
+    if beyond := _unlimited(schema):
+        return beyond, None
+    is_error, said = judged(schema)
     found = [gap for text in said for gap in _gaps_of(text, schema, is_error=is_error)]
-    return found + _unknown_formats(said) + _uncounted(schema)
+    found += _unknown_formats(said) + _uncounted(schema)
+    return found, said[0] if is_error and not found else None
 
 
 def _gaps_of(text: str, schema: Schema, *, is_error: bool) -> list[Gap]:
@@ -137,6 +143,23 @@ def _without_odd_counts(each: Schema) -> Schema:
     is_short = isinstance(least, int) and least > len(named)
     marks = NO_COUNT if is_short else (NO_COUNT, TOO_FEW)
     return _dropping(*COUNTS)(each) if any(text.startswith(marks) for text in said) else each
+
+
+def _unlimited(schema: Schema) -> list[Gap]:
+    """Numbers of items that are beyond counting, which has to be known before it is tried."""
+    if rewritten(schema, _without_large_counts) == schema:
+        return []
+    said = f"numbers of items above {MOST_ITEMS} are not enforced"
+    return [Gap(("minItems", "maxItems"), said, _without_large_counts)]
+
+
+def _without_large_counts(each: Schema) -> Schema:
+    large = [
+        word
+        for word in ("minItems", "maxItems")
+        if isinstance(each.get(word), int | float) and each[word] > MOST_ITEMS
+    ]
+    return _dropping(*large)(each) if large else each
 
 
 def _without_odd_patterns(each: Schema) -> Schema:

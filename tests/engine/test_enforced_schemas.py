@@ -132,7 +132,7 @@ def function(name: str, parameters: dict[str, Any] | None, **more: Any) -> dict[
     return {"type": "function", "function": {"name": name, "parameters": parameters} | more}
 
 
-NESTED = {
+NESTED: dict[str, dict[str, Any]] = {
     "pydantic": {
         "$defs": {"Item": {"enum": ["a", "b"]}},
         "type": "object",
@@ -215,6 +215,7 @@ ASSERTED: dict[str, dict[str, Any]] = {
         "patternProperties": {"^a": {"const": 1}, "^ab": {"const": 1}},
         "additionalProperties": False,
     },
+    "maxItems": {"type": "array", "items": {"const": 1}, "maxItems": 100_000},
     "minProperties": {
         "type": "object",
         "properties": {"a": {"const": 1}, "b": {"const": 2}},
@@ -339,6 +340,21 @@ def test_what_is_no_schema_is_refused(schema: dict[str, Any], strict: bool) -> N
     with pytest.raises(InvalidRequest, match="cannot be followed") as caught:
         Check("x", "the schema", strict=strict).enforced(schema)
     assert caught.value.param == "x"
+
+
+async def test_a_large_schema_holds_nobody_up(client: httpx.AsyncClient) -> None:
+    """It takes about a second, in which everything else goes on."""
+    values = [f"value {i}" for i in range(50)]
+    named = {f"{i}": {"enum": [f"{i} {value}" for value in values]} for i in range(5000)}
+    body = asked({"type": "object", "properties": named}, strict=False, forced=False)
+    answering = asyncio.create_task(client.post(URL, json=body))
+    turns = 0
+    while not answering.done():
+        await asyncio.sleep(0.02)
+        turns += 1
+    assert answering.result().status_code == 400
+    assert "cannot be followed" in answering.result().json()["error"]["message"]
+    assert turns > 10
 
 
 class Named(BaseModel):
