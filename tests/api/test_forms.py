@@ -133,8 +133,8 @@ async def test_text_comes_in_the_charset_that_it_names(
     answer = await client.post("/v1/audio/voices", content=body, headers=BOUNDARY)
     assert answer.status_code == status, answer.text
     if status == 200:
-        voice = (await client.get("/v1/audio/voices/zoe")).json()
-        assert voice["speaker_description"] == "Zoë"
+        voice = (await client.get("/v1/audio/voices/zoe")).json()["voice"]
+        assert voice["description"] == "Zoë"
     else:
         assert answer.json()["error"]["param"] == "description"
 
