@@ -1,7 +1,7 @@
 """`Content-Disposition` of a form's part, in every spelling that HTTP libraries send.
 
 RFC 7578 wants `name="file"; filename="a.png"`. .NET sends names without quotes and `filename*=` of
-RFC 8187 beside `filename=`, requests over urllib3 1 `filename*=` alone, and many leave quotes and
+RFC 8187 beside `filename=`, urllib3 before 1.25 `filename*=` alone, and many leave quotes and
 backslashes of a file's name as they are.
 """
 

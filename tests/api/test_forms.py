@@ -38,7 +38,7 @@ SPELLINGS = {
     "backslash at the end": b'form-data; name="file"; filename="C:\\pictures\\"',
     ".NET": b"form-data; name=file; filename=a.png; filename*=utf-8''a.png",
     ".NET, UTF-8": b"form-data; name=file; filename=\"=?utf-8?B?w7w=?=\"; filename*=utf-8''%C3%BC",
-    "urllib3 1": b"form-data; name=\"file\"; filename*=utf-8''%C3%BC.png",
+    "urllib3 1.24": b"form-data; name=\"file\"; filename*=utf-8''%C3%BC.png",
     "file name first": b'form-data; filename="a;b.png"; name="file"',
     "upper case, no spaces": b'FORM-DATA;NAME="file";FILENAME="a.png"',
     "many spaces": b'form-data ; name = "file" ; filename = "a.png" ',
