@@ -69,9 +69,9 @@ class VideoDub:
             source=request.source_language,
             target=request.target_language,
         )
-        sound = await self._stage(
-            EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
-        )
+        extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
+        extracted = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
+        sound = extracted.audio
         transcript, (background, lost) = await together(
             self._heard(request, sound), self._background(request)
         )
@@ -88,7 +88,7 @@ class VideoDub:
             lambda: self._media.replace_audio(ReplaceAudio(video=request.video, sounds=placed)),
         )
         video, missing = await self._burned(request, spoken.video, transcript.segments, texts)
-        said = (*transcript.warnings, *lost, *untranslated, *voice_warnings)
+        said = (*extracted.warnings, *transcript.warnings, *lost, *untranslated, *voice_warnings)
         warnings = (*said, *spoken.warnings, *missing)
         yield DubbedVideo(
             video=video,
@@ -119,7 +119,10 @@ class VideoDub:
         if request.stems_model is None:
             return None, ()
         operation = SeparateStems(
-            model=request.stems_model, audio=request.video, allows_fallback=True
+            model=request.stems_model,
+            audio=request.video,
+            allows_fallback=True,
+            audio_track=request.audio_track,
         )
         made, error = await self._separated(operation)
         if made is None:
@@ -189,9 +192,10 @@ class VideoDub:
     async def _reference(self, sound: Blob, segments: Sequence[Segment]) -> Blob:
         """What the voice is cloned from: the longest utterance, and what follows it."""
         longest = max(segments, key=lambda segment: segment.end - segment.start)
-        return await self._media.extract_audio(
+        extracted = await self._media.extract_audio(
             ExtractAudio(video=sound, start_s=longest.start, end_s=longest.start + REFERENCE_S)
         )
+        return extracted.audio
 
     async def _burned(
         self, request: DubVideo, video: Blob, segments: Sequence[Segment], texts: Sequence[str]

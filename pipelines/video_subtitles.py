@@ -59,16 +59,16 @@ class VideoSubtitles:
         )
 
     async def _heard(self, request: SubtitleVideo) -> Transcript:
-        sound = await self._stage(
-            EXTRACT, lambda: self._media.extract_audio(ExtractAudio(video=request.video))
-        )
+        extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
+        sound = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
         operation = Transcribe(
             model=request.transcription_model or "",
-            audio=sound,
+            audio=sound.audio,
             language=request.language,
             task="translate" if request.is_translated_while_heard else "transcribe",
         )
-        return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+        heard = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+        return heard.model_copy(update={"warnings": (*sound.warnings, *heard.warnings)})
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._transcription.transcribe(operation)
@@ -123,7 +123,9 @@ class VideoSubtitles:
     ) -> tuple[Blob | None, tuple[str, ...]]:
         if not request.burns:
             return None, ()
-        operation = BurnSubtitles(video=request.video, cues=read, style=request.style)
+        operation = BurnSubtitles(
+            video=request.video, cues=read, style=request.style, audio_track=request.audio_track
+        )
         made = await self._stage(
             BURN,
             lambda: result_of(

@@ -32,7 +32,12 @@ async def _with_speakers(
     listener: TranscriptionModel, diarizer: Diarizer, request: Transcribe, speakers: SpeakerLabels
 ) -> AsyncGenerator[TranscriptionEvent]:
     diarization = None
-    asked = Diarize(model=speakers.model, audio=request.audio, num_speakers=speakers.num_speakers)
+    asked = Diarize(
+        model=speakers.model,
+        audio=request.audio,
+        num_speakers=speakers.num_speakers,
+        audio_track=request.audio_track,
+    )
     turns = diarizer.diarize(asked)
     async with closing(turns):
         async for event in turns:

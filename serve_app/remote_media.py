@@ -15,10 +15,10 @@ from serve_app.core.face_swap import (
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.images import ImageEvent, ImageToImage, Inpaint, TextToImage
 from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
-from serve_app.core.media import Blob
 from serve_app.core.media_processing import (
     BurnSubtitles,
     ExtractAudio,
+    ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
     VideoWithSound,
@@ -184,9 +184,9 @@ class RemoteSound(Remote):
 class RemoteMedia(Remote):
     """A MediaProcessor. Its family has no models; the engine goes by the family's name."""
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         """See MediaProcessor."""
-        return cast("Blob", await self._call("extract_audio", self.name, request))
+        return cast("ExtractedAudio", await self._call("extract_audio", self.name, request))
 
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """See MediaProcessor."""

@@ -9,7 +9,7 @@ from deployments.audio.down_mixing import mixed_frames
 from deployments.audio.placed_sound import placed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.tracks import sound_track
+from serve_app.core.tracks import AudioTrack, sound_track
 
 SPEECH_RATE = 16_000
 BYTES_PER_SECOND = SPEECH_RATE * 2
@@ -17,7 +17,9 @@ RATES = range(1_000, 1_000_001)
 """Of sounds that are heard; a file that claims another one makes hours of nothing, or no second."""
 
 
-def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterator[bytes]:
+def speech_blocks(
+    path: Path, *, param: str, rate: int = SPEECH_RATE, track: AudioTrack | None = None
+) -> Iterator[bytes]:
     """Signed 16-bit little-endian mono at 16 kHz or `rate`, a frame at a time, in bounded memory.
 
     Works on any container that FFmpeg reads, also on a video: its second 0 is where a player begins
@@ -28,7 +30,7 @@ def speech_blocks(path: Path, *, param: str, rate: int = SPEECH_RATE) -> Iterato
 
     try:
         with opened_container(path) as container:
-            stream = audio_track(container, param)
+            stream = audio_track(container, param, track)
             frames = decoded_frames(container, stream, param)
             yield from map(_bytes, mixed_frames(frames, "mono", format="s16", rate=rate))
     except av.FFmpegError as error:
@@ -47,9 +49,9 @@ def first_seconds(
             return
 
 
-def audio_track(container: Any, param: str) -> Any:
+def audio_track(container: Any, param: str, wanted: AudioTrack | None = None) -> Any:
     """The one that is heard. InvalidRequest where there is none that can be heard."""
-    stream = sound_track(container)
+    stream = sound_track(container, wanted)
     if stream is None:
         raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
     if stream.rate and stream.rate not in RATES:

@@ -13,6 +13,7 @@ from deployments.audio.audio_decoding import audio_track, decoded_frames, undeco
 from deployments.audio.down_mixing import LOUDEST, Target, mixed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import PayloadTooLarge
+from serve_app.core.tracks import AudioTrack
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 """Shaped (channels, samples), full scale is -1 to 1."""
@@ -32,7 +33,7 @@ class Sound:
 
 
 @contextmanager
-def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
+def opened_sound(path: Path, *, param: str, track: AudioTrack | None = None) -> Iterator[Sound]:
     """The sound of a file, placed as in `speech_blocks`, decoded while `blocks` is iterated.
 
     InvalidRequest with `param` when there is no sound that can be decoded.
@@ -41,7 +42,7 @@ def opened_sound(path: Path, *, param: str) -> Iterator[Sound]:
 
     try:
         with opened_container(path) as container:
-            stream = audio_track(container, param)
+            stream = audio_track(container, param, track)
             rate, channels = stream.rate, min(stream.channels, 2)
             if not rate or not channels:
                 raise undecodable(param)

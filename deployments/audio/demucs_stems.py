@@ -1,5 +1,6 @@
 """Stems by Demucs (S. Rouard et al., Hybrid transformers for music source separation, 2023)."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ import numpy as np
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Samples, Sound, WavFile, opened_sound
 from deployments.audio.down_mixing import mono_blocks
+from deployments.audio.sound_progress import told
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.media import BlobStore
@@ -78,7 +80,8 @@ class DemucsStems:
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
             async with self._blobs.local_file(request.audio) as source:
-                work = in_thread(lambda stop: self._separated(source, targets, stop))
+                choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
+                work = in_thread(lambda stop: self._separated(source, request, targets, stop))
                 async with closing(work):
                     async for item in work:
                         if isinstance(item, Progress):
@@ -101,6 +104,7 @@ class DemucsStems:
             quality="ml",
             dependency="demucs",
             duration_s=duration_s,
+            warnings=choice,
         )
 
     def _check(self, names: tuple[StemName, ...]) -> None:
@@ -113,13 +117,19 @@ class DemucsStems:
             )
 
     def _separated(
-        self, source: Path, targets: dict[StemName, Path], stop: Callable[[], bool]
+        self,
+        source: Path,
+        request: SeparateStems,
+        targets: dict[StemName, Path],
+        stop: Callable[[], bool],
     ) -> Iterator[Progress | float]:
         """Writes the stems; the last item is the sound's duration in seconds."""
-        with opened_sound(source, param="audio") as sound:
+        with opened_sound(source, param="audio", track=request.audio_track) as sound:
             level = level_of(mono_blocks(sound.blocks, sound.sample_rate), stop)
         with ExitStack() as stack:
-            sound = stack.enter_context(opened_sound(source, param="audio"))
+            sound = stack.enter_context(
+                opened_sound(source, param="audio", track=request.audio_track)
+            )
             duration_s = level.samples / sound.sample_rate
             writers = {
                 name: StemWriter(stack.enter_context(path.open("wb")), sound, self._bag.samplerate)

@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.faster_whisper_windows import Listening, window_s
-from deployments.audio.sound_progress import sound_progress, told_duration_s
+from deployments.audio.sound_progress import sound_progress, told
 from deployments.audio.speech_windows import speech_windows
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -79,11 +79,12 @@ class FasterWhisperTranscription:
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         listening = Listening(self._whisper, self._options, request, language)
-        total_s = told_duration_s(path)
+        total_s, warnings = told(path, request.audio_track)
         segments: list[Segment] = []
         end_s = 0.0
         for window in speech_windows(
-            speech_blocks(path, param="file"), longest_s=window_s(self._options)
+            speech_blocks(path, param="file", track=request.audio_track),
+            longest_s=window_s(self._options),
         ):
             for segment in listening.hear(window, len(segments)):
                 segments.append(segment)
@@ -100,6 +101,7 @@ class FasterWhisperTranscription:
             language=listening.language,
             duration_s=end_s,
             segments=tuple(segments),
+            warnings=warnings,
         )
 
 

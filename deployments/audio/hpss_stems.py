@@ -1,5 +1,6 @@
 """Stems without a trained model: harmonic/percussive separation, centre and change of the sound."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ import numpy as np
 from deployments.audio.audio_samples import Sound, WavFile, opened_sound
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
-from deployments.audio.sound_progress import sound_progress
+from deployments.audio.sound_progress import sound_progress, told
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
@@ -79,6 +80,7 @@ class HpssStems:
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
             async with self._blobs.local_file(request.audio) as source:
+                choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
                 work = in_thread(lambda stop: _separated(source, request, targets, stop))
                 async with closing(work):
                     async for item in work:
@@ -86,10 +88,14 @@ class HpssStems:
                             yield item
                         else:
                             duration_s = item
-            yield await self._stored(request, targets, duration_s)
+            yield await self._stored(request, targets, duration_s, choice)
 
     async def _stored(
-        self, request: SeparateStems, targets: dict[StemName, Path], duration_s: float
+        self,
+        request: SeparateStems,
+        targets: dict[StemName, Path],
+        duration_s: float,
+        choice: tuple[str, ...],
     ) -> Stems:
         stems = [
             Stem(
@@ -108,6 +114,7 @@ class HpssStems:
             dependency="numpy",
             duration_s=duration_s,
             limitations=LIMITATIONS,
+            warnings=choice,
         )
 
 
@@ -116,7 +123,7 @@ def _separated(
 ) -> Iterator[Progress | float]:
     """Writes the stems; the last item is the sound's duration in seconds."""
     with ExitStack() as stack:
-        sound = stack.enter_context(opened_sound(source, param="audio"))
+        sound = stack.enter_context(opened_sound(source, param="audio", track=request.audio_track))
         files = {
             name: WavFile(
                 stack.enter_context(path.open("wb")),

@@ -57,18 +57,17 @@ class MfccDiarization:
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
         async with self._blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: _heard(path, request.num_speakers, stop))
+            events = in_thread(lambda stop: _heard(path, request, stop))
             async with closing(events):
                 async for event in events:
                     yield event
 
 
-def _heard(
-    path: Path, num_speakers: int | None, stop: Callable[[], bool]
-) -> Iterator[DiarizationEvent]:
+def _heard(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterator[DiarizationEvent]:
     # A sound may be too short for a single sample at this rate.
     parts = [(np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.float32))]
-    for window in speech_windows(speech_blocks(path, param="file"), longest_s=WINDOW_S):
+    blocks = speech_blocks(path, param="file", track=request.audio_track)
+    for window in speech_windows(blocks, longest_s=WINDOW_S):
         parts.append(mfcc(window.samples))
         yield Progress(phase="diarize", current=round(window.start_s + window.duration_s))
         if stop():
@@ -79,6 +78,6 @@ def _heard(
         yield Diarization(turns=(), warnings=(BEST_EFFORT,))
         return
     spoken = np.concatenate([features[start:end] for start, end in regions])
-    labels = cluster(spoken, piece_lengths(regions), num_speakers, stop)
+    labels = cluster(spoken, piece_lengths(regions), request.num_speakers, stop)
     if not stop():
-        yield told_apart(turns_of(regions, labels), num_speakers, BEST_EFFORT)
+        yield told_apart(turns_of(regions, labels), request.num_speakers, BEST_EFFORT)

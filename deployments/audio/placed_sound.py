@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from deployments.time_line import UNTIMED_FORMATS, TimeLine
+from serve_app.core.time_line import UNTIMED_FORMATS, TimeLine
 
 TOLERATED_S = Fraction(8, 100)
 """Timestamps are rounded, late, or drift by less than this from what the samples add up to."""

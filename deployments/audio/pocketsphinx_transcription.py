@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
-from deployments.audio.sound_progress import sound_progress, told_duration_s
+from deployments.audio.sound_progress import sound_progress, told
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
@@ -79,7 +79,7 @@ class PocketsphinxTranscription:
                 f"model {self._model.id!r} understands English ('en') only", param="language"
             )
         async with self._blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, unused(request), stop))
+            events = in_thread(lambda stop: self._heard(path, request, stop))
             try:
                 async for event in events:
                     yield event
@@ -87,12 +87,13 @@ class PocketsphinxTranscription:
                 await events.aclose()
 
     def _heard(
-        self, path: Path, warnings: tuple[str, ...], stop: Callable[[], bool]
+        self, path: Path, request: Transcribe, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         segments: list[Segment] = []
-        total_s = told_duration_s(path)
+        total_s, choice = told(path, request.audio_track)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
-        for start_s, sound in splitter.split(speech_blocks(path, param="file"), stop):
+        blocks = speech_blocks(path, param="file", track=request.audio_track)
+        for start_s, sound in splitter.split(blocks, stop):
             with self._turn:
                 segment = _segment(self._decoder, len(segments), start_s, sound)
             if segment is not None:
@@ -104,7 +105,7 @@ class PocketsphinxTranscription:
             language="en",
             duration_s=splitter.duration_s,
             segments=tuple(segments),
-            warnings=warnings,
+            warnings=(*choice, *unused(request)),
         )
 
 

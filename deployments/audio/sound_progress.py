@@ -1,20 +1,34 @@
-"""How far work on a sound has come, in seconds of it."""
+"""What is known of a sound beforehand, and how far work on it has come, in seconds of it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from serve_app.core.containers import opened_container
 from serve_app.core.message import Progress
+from serve_app.core.tracks import AudioTrack, sound_choice
 
 
-def told_duration_s(path: Path) -> float | None:
-    """What the container says, which may be wrong or missing. Blocks."""
+class Told(NamedTuple):
+    """What a file says of its sound. The duration may be wrong or missing; the warnings name the
+    track that is heard where there are several.
+    """
+
+    duration_s: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def told(path: Path, track: AudioTrack | None = None) -> Told:
+    """Blocks. InvalidRequest with `param` `audio_track` for a track that is not there; what cannot
+    be opened tells nothing.
+    """
     import av
 
     try:
         with opened_container(path) as container:
-            return container.duration / av.time_base if container.duration else None
+            duration_s = container.duration / av.time_base if container.duration else None
+            return Told(duration_s, sound_choice(container, track))
     except av.FFmpegError:
-        return None
+        return Told()
 
 
 def sound_progress(phase: str, done_s: float, total_s: float | None) -> Progress:

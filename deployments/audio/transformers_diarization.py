@@ -30,6 +30,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options import TransformersDiarizationOptions
 from serve_app.core.streams import closing
 from serve_app.core.threads import in_thread
+from serve_app.core.tracks import AudioTrack
 
 WINDOW_S = 30.0
 HEARD = 2 * SPEECH_RATE
@@ -79,17 +80,17 @@ class TransformersDiarization:
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
         async with self._blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, request.num_speakers, stop))
+            events = in_thread(lambda stop: self._heard(path, request, stop))
             async with closing(events):
                 async for event in events:
                     yield event
 
     def _heard(
-        self, path: Path, num_speakers: int | None, stop: Callable[[], bool]
+        self, path: Path, request: Diarize, stop: Callable[[], bool]
     ) -> Iterator[DiarizationEvent]:
         """Where speech is, is told by all of the sound; so it is decoded twice, and never held."""
         levels = [np.zeros(0, dtype=np.float32)]
-        for window in _windows(path):
+        for window in _windows(path, request.audio_track):
             levels.append(mfcc(window.samples)[1])
             if stop():
                 return
@@ -97,7 +98,9 @@ class TransformersDiarization:
         lengths = piece_lengths(regions)
         check_count(lengths)
         vectors: list[Vectors] = []
-        for window, pieces in _pieces_of(_windows(path), piece_edges(regions, lengths)):
+        for window, pieces in _pieces_of(
+            _windows(path, request.audio_track), piece_edges(regions, lengths)
+        ):
             for start in range(0, len(pieces), BATCH):
                 if stop():
                     return
@@ -107,8 +110,8 @@ class TransformersDiarization:
         if not vectors:
             yield Diarization(turns=())
             return
-        labels = _clustered(np.concatenate(vectors), num_speakers, self._similarity)
-        yield told_apart(turns_of(regions, np.repeat(labels, lengths)), num_speakers)
+        labels = _clustered(np.concatenate(vectors), request.num_speakers, self._similarity)
+        yield told_apart(turns_of(regions, np.repeat(labels, lengths)), request.num_speakers)
 
     @torch.inference_mode()
     def _vectors(self, pieces: list[Samples]) -> Vectors:
@@ -141,8 +144,8 @@ def piece_edges(regions: list[tuple[int, int]], lengths: Labels) -> list[tuple[i
     return edges
 
 
-def _windows(path: Path) -> Iterator[Window]:
-    return speech_windows(speech_blocks(path, param="file"), longest_s=WINDOW_S)
+def _windows(path: Path, track: AudioTrack | None) -> Iterator[Window]:
+    return speech_windows(speech_blocks(path, param="file", track=track), longest_s=WINDOW_S)
 
 
 def _pieces_of(

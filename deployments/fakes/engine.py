@@ -20,10 +20,11 @@ from serve_app.core.config import Model
 from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.film import AssembleFilm, Film
-from serve_app.core.media import Blob, BlobStore
+from serve_app.core.media import BlobStore
 from serve_app.core.media_processing import (
     BurnSubtitles,
     ExtractAudio,
+    ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
     VideoWithSound,
@@ -204,10 +205,10 @@ class FakeTranscription(FakeEngine):
 class FakeMedia(FakeEngine):
     """A MediaProcessor that hands back what it is given."""
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         """The video itself."""
         async with self.working("extract_audio", request.video.sha256):
-            return request.video
+            return ExtractedAudio(audio=request.video)
 
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """The video itself."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AsyncExitStack
+from contextlib import closing as closed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +13,15 @@ from PIL import Image, ImageFilter, ImageStat
 from deployments.image.face_media import Find
 from deployments.image.image_decoding import decoded_picture
 from deployments.image.image_encoding import png_bytes
-from deployments.video.video_decoding import probed
+from deployments.video.video_decoding import probed, shown_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import ExtractedPictures, ExtractPictures
 from serve_app.core.media import BlobStore
 from serve_app.core.streams import closing, once
 from serve_app.core.threads import in_thread
+from serve_app.core.time_line import may_jump
+from serve_app.core.tracks import picture_track
 
 LONG_EDGE_PX = 1024
 SHARPNESS_PX = 256
@@ -107,10 +110,13 @@ def _spread_frames(path: Path, count: int, param: str) -> Iterator[tuple[int, Im
     """Up to `count` different frames in the middles of as many equal stretches, upright, each with
     its stretch. InvalidRequest for what is no film.
     """
-    probed(path, param=param)
+    film = probed(path, param=param)
     try:
         with opened_container(path) as container:
-            stream: Any = container.streams.video[0]
+            if may_jump(container):
+                yield from _passing_frames(path, count, film.duration_s or 0, param)
+                return
+            stream = picture_track(container)
             length_s = _length_s(container, stream)
             last: int | None = None
             for number in range(count):
@@ -120,6 +126,22 @@ def _spread_frames(path: Path, count: int, param: str) -> Iterator[tuple[int, Im
                     yield number, _upright(frame)
     except av.FFmpegError:
         raise InvalidRequest(f"{param}: the video cannot be decoded", param=param) from None
+
+
+def _passing_frames(
+    path: Path, count: int, length_s: float, param: str
+) -> Iterator[tuple[int, Image.Image]]:
+    """As `_spread_frames`, of what may be joined of several films and so cannot be sought in."""
+    number = 0
+    with closed(shown_frames(path, param=param)) as frames:
+        for shown in frames:
+            if shown.at_s < (number + 0.5) * length_s / count:
+                continue
+            yield number, Image.fromarray(shown.pixels())
+            while number < count and shown.at_s >= (number + 0.5) * length_s / count:
+                number += 1
+            if number == count:
+                return
 
 
 def _length_s(container: Any, stream: Any) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
+from deployments.audio.sound_progress import told
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, Cancelled
 from serve_app.core.film import AssembleFilm, Film, FilmScene
@@ -17,6 +18,7 @@ from serve_app.core.media import Blob, BlobStore
 from serve_app.core.media_processing import (
     BurnSubtitles,
     ExtractAudio,
+    ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
     VideoWithSound,
@@ -61,20 +63,23 @@ class AvMedia:
     async def close(self) -> None:
         """Nothing to free."""
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         """See MediaProcessor."""
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "sound.wav"
             async with self._blobs.local_file(request.video) as source:
-                await in_cancellable_thread(lambda stop: _extract(source, request, target, stop))
-            return await self._blobs.write_file(target, mime="audio/wav")
+                warnings = await in_cancellable_thread(
+                    lambda stop: _extract(source, request, target, stop)
+                )
+            audio = await self._blobs.write_file(target, mime="audio/wav")
+        return ExtractedAudio(audio=audio, warnings=warnings)
 
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
         """See MediaProcessor."""
-        from deployments.time_line import length_s
         from deployments.video.av_remux import Remux
         from deployments.video.plain_picture import is_plain, losses, write_plain
         from deployments.video.whole_film import check_whole
+        from serve_app.core.time_line import length_s
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "film.mp4"
@@ -142,7 +147,12 @@ class AvMedia:
             async with self._blobs.local_file(request.video) as source:
                 work = in_thread(
                     lambda stop: burned(
-                        source, request.cues, target, style=request.style, stop=stop
+                        source,
+                        request.cues,
+                        target,
+                        style=request.style,
+                        track=request.audio_track,
+                        stop=stop,
                     )
                 )
                 async with closing(work):
@@ -184,8 +194,10 @@ async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
         raise
 
 
-def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]) -> None:
-    """16 kHz mono WAV; the header is written again when the length is known."""
+def _extract(
+    source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]
+) -> tuple[str, ...]:
+    """16 kHz mono WAV; the header is written again when the length is known. Gives warnings."""
     from deployments.video.video_decoding import check_length
     from deployments.video.whole_film import check_whole
 
@@ -194,9 +206,10 @@ def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[
     begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
     end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
     position = size = 0
+    warnings = told(source, request.audio_track).warnings
     with target.open("wb") as file:
         file.write(wav_header(SPEECH_RATE, 0))
-        for block in speech_blocks(source, param="video"):
+        for block in speech_blocks(source, param="video", track=request.audio_track):
             if stop():
                 raise Cancelled("the work was cancelled")
             if end is not None and position >= end:
@@ -206,3 +219,4 @@ def _extract(source: Path, request: ExtractAudio, target: Path, stop: Callable[[
             position += len(block)
         file.seek(0)
         file.write(wav_header(SPEECH_RATE, size))
+    return warnings

@@ -11,9 +11,9 @@ import numpy as np
 from deployments.audio.audio_encoding import Frames
 from deployments.audio.down_mixing import Target, mixed_frames
 from deployments.audio.placed_sound import placed_frames
-from deployments.time_line import TimeLine
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled, InvalidRequest
+from serve_app.core.time_line import TimeLine
 from serve_app.core.tracks import picture_track, sound_track
 
 SOUND_RATE = 48_000

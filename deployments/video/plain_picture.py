@@ -10,7 +10,6 @@ from typing import Any
 import av
 from av.video.reformatter import Interpolation
 
-from deployments.time_line import UNTIMED_FORMATS, TimeLine
 from deployments.video.video_decoding import probed, shown_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_scaling import (
@@ -21,6 +20,7 @@ from deployments.video.video_scaling import (
 )
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled
+from serve_app.core.time_line import UNTIMED_FORMATS, TimeLine
 from serve_app.core.tracks import picture_track
 
 PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
@@ -55,7 +55,7 @@ def _is_in_one_piece(container: Any, stream: Any) -> bool:
 def losses(source: Path) -> tuple[str, ...]:
     """What of a film with sounds of its own is not in one with another sound."""
     film = probed(source, param=PARAM)
-    warnings = []
+    warnings = [*film.picture_choice]
     if film.num_sounds > 1:
         warnings.append(f"video: one sound is in place of its {film.num_sounds} sound tracks")
     if film.is_high_range and not is_plain(source):

@@ -13,9 +13,9 @@ import av
 
 from deployments.audio.audio_decoding import decoded_frames
 from deployments.audio.down_mixing import Target, mixed_frames
-from deployments.time_line import TimeLine
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.time_line import TimeLine
 from serve_app.core.tracks import sound_track
 
 COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from PIL import ImageFont
 
@@ -24,6 +24,7 @@ from serve_app.core.containers import READING, opened_container
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Progress
+from serve_app.core.tracks import AudioTrack, picture_track, sound_track
 from serve_app.core.transcription import Segment
 
 SUBTITLES, FONTS = "cues.ass", "fonts"
@@ -44,6 +45,7 @@ def burned(
     target: Path,
     *,
     style: SubtitleStyle,
+    track: AudioTrack | None = None,
     stop: Stop,
 ) -> Generator[Progress | str]:
     """Write `source` with its cues drawn in to `target`, as MP4 of the same times and sound.
@@ -52,7 +54,7 @@ def burned(
     is lost. InvalidRequest with `param` `video` for what is no film, or was cut off; Cancelled when
     told to stop, which kills the child.
     """
-    film = probed(source, param="video")
+    film = probed(source, param="video", track=track)
     check_whole(source, param="video")
     with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
         folder = Path(name)
@@ -64,7 +66,7 @@ def burned(
         (folder / "source").symlink_to(source.absolute())
         with (folder / "complaints").open("w+b") as complaints:
             child = subprocess.Popen(
-                _command(source, target),
+                _command(source, target, track),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -95,22 +97,27 @@ def _frames(lines: IO[str], stop: Stop) -> Generator[int]:
             yield int(match[1])
 
 
-def _command(source: Path, target: Path) -> list[str]:
+def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]:
     with opened_container(source) as container:
-        picture: Any = container.streams.video[0]
+        picture = picture_track(container)
         first = next(iter(container.decode(picture)))
-        sound = container.streams.audio[0] if container.streams.audio else None
+        sound = sound_track(container, wanted)
+        # Of a container that is closed nothing can be asked any more.
+        seen = ["-map", f"0:{picture.index}"]
+        heard = [] if sound is None else ["-map", f"0:{sound.index}"]
         is_copied = sound is not None and sound.codec_context.name in COPIED_CODECS
         chain = [TO_STANDARD_RANGE] if is_high_range(first) else []
         if picture.sample_aspect_ratio not in (None, 0, 1):
             chain.append(TO_SQUARE_PIXELS)
     chain += [TO_EVEN_SIDES, f"ass={SUBTITLES}:fontsdir={FONTS}", "format=yuv420p"]
     encoding = [piece for pair in PRESETS["fast"].items() for piece in (f"-{pair[0]}", pair[1])]
-    track = ["-c:a", "copy"] if is_copied else ["-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
+    # What is encoded has no times between its samples: pauses become silence.
+    filled = ["-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
+    track = ["-c:a", "copy"] if is_copied else filled
     return [
         *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
         *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
-        *("-i", "source", "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1"),
+        *("-i", "source", *seen, *heard, "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
         # Frames that are reordered have times that fit no duration; see `add_picture`.
         *("-c:v", "libx264", *encoding, "-bf", "0", *track),

@@ -14,14 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from deployments.time_line import (
-    UNTIMED_FORMATS,
-    TimeLine,
-    announced_s,
-    begin_of,
-    length_s,
-    may_jump,
-)
+from deployments.video.film_reading import FALLBACK_RATE, FilmReading
 from deployments.video.tone_mapping import is_high_range
 from deployments.video.upright_frames import (
     quarter_turns,
@@ -32,14 +25,18 @@ from deployments.video.upright_frames import (
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.images import Size
-from serve_app.core.tracks import picture_track
+from serve_app.core.time_line import (
+    announced_s,
+    length_s,
+    may_jump,
+)
+from serve_app.core.tracks import AudioTrack, picture_choice, picture_track, sound_choice
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 MAX_PIXELS = 8192 * 4320
 MAX_DURATION_S = 2 * 3600.0
 STILL_FORMATS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "image2"})
-FALLBACK_RATE = 25.0
 FULL_RANGE = 2
 UNSAID = 2
 SAID_COLOURS = (
@@ -48,7 +45,6 @@ SAID_COLOURS = (
     {1, 4, 5, 6, 7, 8, 13, 14, 15},
 )
 """Matrices, primaries and transfers that H.264 can say and that stand for standard range."""
-WHOLE_SHARE = 0.9
 
 
 class Frame(NamedTuple):
@@ -108,7 +104,8 @@ class Shown:
 @dataclass(frozen=True)
 class Film:
     """What a file says of itself; `size` is upright and of square pixels. `fps` is the average.
-    `colours` are those of planes that can be used as they are.
+    `colours` are those of planes that can be used as they are. The choices are warnings, where
+    there was one.
     """
 
     size: Size
@@ -119,12 +116,15 @@ class Film:
     num_sounds: int = 0
     colours: Colours = BT709
     is_high_range: bool = False
+    picture_choice: tuple[str, ...] = ()
+    sound_choice: tuple[str, ...] = ()
 
 
-def probed(path: Path, *, param: str) -> Film:
+def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Film:
     """Look into a film: its header and its first frame, which alone tells how it is turned.
 
-    InvalidRequest with `param` for what is no film or has no frame; PayloadTooLarge for frames of
+    `track` is the sound that is heard with it. InvalidRequest with `param` for what is no film or
+    has no frame, with `audio_track` for a track that is not there; PayloadTooLarge for frames of
     more than `MAX_PIXELS` and for films of more than `MAX_DURATION_S`.
     """
     with _opened(path, param) as (container, stream):
@@ -146,6 +146,8 @@ def probed(path: Path, *, param: str) -> Film:
             num_sounds=len(container.streams.audio),
             colours=shown.colours if shown.is_plain else BT709,
             is_high_range=is_high_range(first),
+            picture_choice=picture_choice(container),
+            sound_choice=sound_choice(container, track),
         )
 
 
@@ -163,7 +165,7 @@ def film_frames(path: Path, *, param: str) -> Generator[Frame]:
 def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
     """The frames as `film_frames`, as the decoder gives them."""
     with _opened(path, param) as (container, stream):
-        reading, reformatter = _Reading(container, stream), VideoReformatter()
+        reading, reformatter = FilmReading(container, stream), VideoReformatter()
         for frame in reading.frames():
             shown_s = reading.shown_s(frame)
             _check_duration(shown_s, param)
@@ -230,65 +232,6 @@ def _check_duration(lasts_s: float | None, param: str) -> None:
             f"{MAX_DURATION_S / 3600:g}; cut the film",
             param=param,
         )
-
-
-class _Reading:
-    """A film on its way through the decoder: how far it is by its frames and by its packets."""
-
-    def __init__(self, container: Any, stream: Any) -> None:
-        self._stream = stream
-        self._time_line = TimeLine(container)
-        self._told_s = _told_s(container, stream)
-        self._rate = float(stream.average_rate or FALLBACK_RATE)
-        self._is_timed = container.format.name not in UNTIMED_FORMATS
-        self._shown_s = 0.0
-        self._end_s = 0.0
-        self.count = 0
-
-    def frames(self) -> Iterator[Any]:
-        """Those of every packet that is not damaged."""
-        for packet in self._time_line.packets(self._stream):
-            if packet.pts is not None:
-                end = packet.pts + (packet.duration or 0)
-                self._end_s = max(self._end_s, float(end * self._stream.time_base))
-            try:
-                decoded = packet.decode()
-            except av.InvalidDataError:
-                continue
-            for frame in decoded:
-                self.count += 1
-                yield frame
-
-    def shown_s(self, frame: Any) -> float:
-        """When it is shown; never before the one before it."""
-        shown = frame.time if self._is_timed else None
-        shown = (self.count - 1) / self._rate if shown is None else shown
-        self._shown_s = max(self._shown_s, shown)
-        return self._shown_s
-
-    def check_end(self, param: str) -> None:
-        """A file that was cut off announces more than it holds; where it says nothing of the
-        picture alone, its sound may be what lasts so long.
-        """
-        told_s, is_of_picture = self._told_s
-        held_s = max(self._end_s, self._shown_s) + 2 / self._rate
-        if not is_of_picture:
-            held_s = max(held_s, self._time_line.end_s)
-        if told_s is None or held_s >= told_s * WHOLE_SHARE:
-            return
-        raise InvalidRequest(
-            f"{param}: the file is cut off; it announces {told_s:.1f} s and holds {held_s:.1f} s",
-            param=param,
-        )
-
-
-def _told_s(container: Any, stream: Any) -> tuple[float | None, bool]:
-    """When the picture ends, and whether that is said of the picture and not of the whole file."""
-    told_s = announced_s(container)
-    if told_s and stream.duration:
-        begins_s = (stream.start_time or 0) * stream.time_base - begin_of(container)
-        return float(begins_s + stream.duration * stream.time_base), True
-    return told_s, False
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:

@@ -198,9 +198,7 @@ def check_duration(film: Film, limit_s: float) -> None:
 
 def film_warnings(film: Film) -> list[str]:
     """What of a film is not in the new one."""
-    warnings = []
-    if film.num_sounds > 1:
-        warnings.append(f"video: the first of {film.num_sounds} sound tracks was kept")
+    warnings = [*film.picture_choice, *film.sound_choice]
     if film.is_high_range:
         warnings.append(HIGH_RANGE_LOST)
     return warnings

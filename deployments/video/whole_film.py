@@ -6,10 +6,10 @@ from typing import Any
 
 import av
 
-from deployments.time_line import announced_s, begin_of
-from deployments.video.video_decoding import WHOLE_SHARE
+from deployments.video.film_reading import WHOLE_SHARE
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.time_line import announced_s, begin_of
 
 
 def check_whole(path: Path, *, param: str) -> None:

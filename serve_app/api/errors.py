@@ -27,6 +27,8 @@ from serve_app.core.errors import (
 
 Renderer = Callable[[AppError], dict[str, Any]]
 MESSAGE_CHARACTERS = 2000
+ABSENT = frozenset({"missing", "extra_forbidden"})
+"""Complaints of pydantic's about a field of a name that is not in the body, or not in the model."""
 UNKNOWN_WAIT_S = 5
 """`Retry-After` of what passes by itself, when nobody knows how soon."""
 
@@ -140,15 +142,17 @@ def from_validation_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> In
     the one that came furthest.
     """
     first = max(errors, key=_how_telling) if errors else {}
-    param = field_path(first.get("loc", ()), body)
+    is_absent = first.get("type") in ABSENT
+    param = field_path(first.get("loc", ()), body, is_absent=is_absent)
     message = _said(first)
     message = message[:1].lower() + message[1:]
     return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
 
 
-def field_path(loc: Sequence[str | int], body: Any) -> str:
+def field_path(loc: Sequence[str | int], body: Any, *, is_absent: bool = True) -> str:
     """`messages[2].content[0].image_url` from a location of pydantic's, whose names of union
-    branches are left out by walking the body along.
+    branches are left out by walking the body along. `is_absent` where the last one may be of a
+    field that is not there.
     """
     path, value = "", body
     for position, part in enumerate(loc):
@@ -159,7 +163,7 @@ def field_path(loc: Sequence[str | int], body: Any) -> str:
         elif isinstance(value, Mapping) and part in value:
             path += f".{part}" if path else part
             value = value[part]
-        elif value is None or (is_last and isinstance(value, Mapping)):
+        elif value is None or (is_last and is_absent and isinstance(value, Mapping)):
             path += f".{part}" if path else part
     return path
 

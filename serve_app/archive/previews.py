@@ -14,6 +14,8 @@ from serve_app.core.containers import opened_container
 from serve_app.core.media import MediaKind
 from serve_app.core.memory import return_freed_memory
 from serve_app.core.pictures import OpenedPicture, opened_picture, upright
+from serve_app.core.time_line import announced_s, length_s, may_jump
+from serve_app.core.tracks import picture_track
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +88,11 @@ def _picture(path: Path) -> Look:
 
 
 def _measured_recording(path: Path) -> Look:
-    import av
-
     with opened_container(path) as container:
-        duration = container.duration / av.time_base if container.duration else None
-        if not container.streams.video:
+        duration = length_s(path) if may_jump(container) else announced_s(container)
+        film = picture_track(container)
+        if film is None:
             return Look(duration=duration)
-        film = container.streams.video[0]
         return Look(film.width, film.height, duration)
 
 
@@ -101,7 +101,7 @@ def _recording(path: Path) -> Look:
     if seen.width is None:
         return seen
     with opened_container(path) as container:
-        for frame in container.decode(container.streams.video[0]):
+        for frame in container.decode(picture_track(container)):
             return replace(seen, preview=webp(frame.to_image()))
     return seen
 

@@ -7,6 +7,8 @@ other files and addresses to read. What a caller sent must never do that.
 from pathlib import Path
 from typing import Any
 
+from serve_app.core.tracks import films_of
+
 SOUND_DEMUXERS = {
     "aac": "audio/aac",
     "ac3": "audio/ac3",
@@ -94,8 +96,7 @@ def opened_container(path: Path) -> Any:
 
 def has_picture(container: Any) -> bool:
     """Whether there is a film in it, and not only the cover of a sound."""
-    covers = container.streams.video
-    return any(not stream.disposition & stream.disposition.attached_pic for stream in covers)
+    return bool(films_of(container))
 
 
 def _after_tag(path: Path) -> str | None:

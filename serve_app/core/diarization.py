@@ -9,6 +9,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
 from serve_app.core.transcription import Segment, Word
 
 
@@ -18,6 +19,7 @@ class Diarize(Message):
     model: str
     audio: Blob
     num_speakers: int | None = Field(default=None, ge=1)
+    audio_track: AudioTrack | None = None
 
 
 class Turn(Message):

@@ -8,19 +8,30 @@ from pydantic import Field
 from serve_app.core.film import AssembleFilm, Film
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
 from serve_app.core.transcription import Segment
 
 SubtitleStyle = Literal["default", "karaoke", "minimal"]
 
 
 class ExtractAudio(Message):
-    """Take the first audio track out of a video, or of a sound, as 16 kHz mono WAV; of it what is
-    heard from `start_s` to `end_s`, which may lie beyond its end.
+    """Take the sound out of a video, or of a sound, as 16 kHz mono WAV; of it what is heard from
+    `start_s` to `end_s`, which may lie beyond its end.
     """
 
     video: Blob
     start_s: float = Field(default=0.0, ge=0)
     end_s: float | None = Field(default=None, gt=0)
+    audio_track: AudioTrack | None = None
+
+
+class ExtractedAudio(Message):
+    """Second 0 of the sound is where a player begins the video; the warnings say which of several
+    tracks it is.
+    """
+
+    audio: Blob
+    warnings: tuple[str, ...] = ()
 
 
 class Level(Message):
@@ -62,10 +73,11 @@ class BurnSubtitles(Message):
     video: Blob
     cues: tuple[Segment, ...]
     style: SubtitleStyle = "default"
+    audio_track: AudioTrack | None = None
 
 
 class SubtitledVideo(Message):
-    """An MP4 with H.264 in yuv420p of the film's times, with its first sound track."""
+    """An MP4 with H.264 in yuv420p of the film's times, with one sound track."""
 
     video: Blob
     warnings: tuple[str, ...] = ()
@@ -74,7 +86,7 @@ class SubtitledVideo(Message):
 class MediaProcessor(Protocol):
     """Media operations that need no model. Raise InvalidRequest for what cannot be decoded."""
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         """InvalidRequest with `param` `video` when there is no audio track."""
         ...
 

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
 
 StemMode = Literal["vocals-instrumental", "4-stem", "drums-bass-other"]
 StemName = Literal["vocals", "instrumental", "drums", "bass", "other"]
@@ -32,6 +33,7 @@ class SeparateStems(Message):
     audio: Blob
     stem_mode: StemMode = "vocals-instrumental"
     allows_fallback: bool = False
+    audio_track: AudioTrack | None = None
 
 
 class Stem(Message):

@@ -1,12 +1,28 @@
 """Which of a file's tracks is seen and which is heard: one answer for everybody who opens one.
 
-Works on PyAV's containers without importing PyAV.
+Works on PyAV's containers without importing it before there is one.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.languages import language_code
 
 STILL_CODECS = frozenset({"mjpeg", "png", "gif", "bmp", "tiff", "webp", "jpeg2000"})
 """Of covers and thumbnails, where nothing else says that they are such; and of a few cameras."""
+UNKNOWN = "und"
+"""ISO 639-2's word for a language that is not said."""
+PARAM = "audio_track"
+LISTED = 20
+"""A file may have hundreds."""
+
+AudioTrack = (
+    Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(min_length=1, max_length=35)]
+)
+"""A sound track of a file: its place among them, from 0, or its language."""
 
 
 def picture_track(container: Any) -> Any:
@@ -25,13 +41,19 @@ def films_of(container: Any) -> list[Any]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def sound_track(container: Any) -> Any:
-    """The sound that is heard: of several the first that is marked default, else the first. None
-    where there is none.
+def sound_track(container: Any, wanted: AudioTrack | None = None) -> Any:
+    """The sound that is heard: the one wanted, else the first of those marked default, else the
+    first. None where there is none at all. InvalidRequest with `param` `audio_track`, which tells
+    what there is, for one that is not there.
     """
     sounds = container.streams.audio
-    marked = [stream for stream in sounds if is_default(stream)]
-    return next(iter([*marked, *sounds]), None)
+    found = _matching(sounds, wanted)
+    if sounds and not found:
+        raise InvalidRequest(
+            f"{PARAM}: there is no sound track {wanted!r}; the file has {_listed(sounds, _heard)}",
+            param=PARAM,
+        )
+    return next(iter([*filter(is_default, found), *found]), None)
 
 
 def is_default(stream: Any) -> bool:
@@ -39,6 +61,67 @@ def is_default(stream: Any) -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.default)
+
+
+def sound_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str, ...]:
+    """A warning where others could have been heard in place of `sound_track`."""
+    sounds = container.streams.audio
+    if len(_matching(sounds, wanted)) < 2:
+        return ()
+    taken = sounds.index(sound_track(container, wanted))
+    listed, name = _listed(sounds, _heard), _named(taken, sounds, _heard)
+    return (f"{PARAM}: of the file's sound tracks, {listed}, track {name} was taken",)
+
+
+def picture_choice(container: Any) -> tuple[str, ...]:
+    """A warning where others could have been seen in place of `picture_track`."""
+    films = films_of(container)
+    if len(films) < 2:
+        return ()
+    taken = films.index(picture_track(container))
+    listed, name = _listed(films, _seen), _named(taken, films, _seen)
+    return (f"video: of the file's pictures, {listed}, picture {name} was taken",)
+
+
+def _listed(tracks: Sequence[Any], facts: Callable[[Any], str]) -> str:
+    names = [_named(place, tracks, facts) for place in range(min(len(tracks), LISTED))]
+    return ", ".join([*names, "…"] if len(tracks) > LISTED else names)
+
+
+def _named(place: int, tracks: Sequence[Any], facts: Callable[[Any], str]) -> str:
+    mark = ", default" if is_default(tracks[place]) else ""
+    return f"{place} ({facts(tracks[place])}{mark})"
+
+
+def _heard(stream: Any) -> str:
+    text: str = stream.metadata.get("language", UNKNOWN)
+    return text[:35]
+
+
+def _seen(stream: Any) -> str:
+    return f"{stream.codec_context.width}x{stream.codec_context.height}"
+
+
+def _matching(sounds: Sequence[Any], wanted: AudioTrack | None) -> list[Any]:
+    if wanted is None:
+        return list(sounds)
+    place = _place(wanted)
+    if place is not None:
+        return list(sounds[place : place + 1])
+    language = _language(str(wanted))
+    return [s for s in sounds if _language(s.metadata.get("language", UNKNOWN)) == language]
+
+
+def _place(wanted: AudioTrack) -> int | None:
+    """Forms have text only."""
+    if isinstance(wanted, int):
+        return wanted
+    return int(wanted) if wanted.isascii() and wanted.isdigit() else None
+
+
+def _language(text: str) -> str:
+    folded = text.strip().lower() or UNKNOWN
+    return language_code(folded) or folded
 
 
 def _rank(stream: Any) -> tuple[bool, bool, int, int]:

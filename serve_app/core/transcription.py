@@ -7,6 +7,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
 
 
 class SpeakerLabels(Message):
@@ -20,7 +21,8 @@ class Transcribe(Message):
     """Write down what is said in `audio` (any readable container, also a video).
 
     `language` is a code, None detects. `task` translate gives English text. `temperature` 0 is
-    greedy. `prompt` is preceding context. `speakers` None names nobody.
+    greedy. `prompt` is preceding context. `speakers` None names nobody. `audio_track` None is what
+    a player would play.
     """
 
     model: str
@@ -30,6 +32,7 @@ class Transcribe(Message):
     prompt: str | None = None
     temperature: float = 0.0
     speakers: SpeakerLabels | None = None
+    audio_track: AudioTrack | None = None
 
 
 class Word(Message):

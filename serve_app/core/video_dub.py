@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.tracks import AudioTrack
 from serve_app.core.transcription import Transcript
 
 EXTRACT, SEPARATE, TRANSCRIBE = "extract-audio", "separate", "transcribe"
@@ -39,6 +40,7 @@ class DubVideo(PipelineOperation, Dubbing):
 
     video: Blob
     heard: Transcript | None = None
+    audio_track: AudioTrack | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from serve_app.core.media import Blob, MediaResult
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.tracks import AudioTrack
 from serve_app.core.transcription import Segment, Transcript
 
 EXTRACT, TRANSCRIBE, TRANSLATE, BURN = "extract-audio", "transcribe", "translate", "burn-subtitles"
@@ -36,6 +37,7 @@ class SubtitleVideo(PipelineOperation, Subtitling):
     video: Blob
     burns: bool = False
     heard: Transcript | None = None
+    audio_track: AudioTrack | None = None
 
     @property
     def model(self) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.tracks import sound_track
 
 
 def check_sound(path: Path, *, param: str) -> None:
@@ -17,9 +18,10 @@ def check_sound(path: Path, *, param: str) -> None:
         return
     try:
         with opened_container(path) as container:
-            if not container.streams.audio:
+            stream = sound_track(container)
+            if stream is None:
                 raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
-            if any(map(_decodes, container.demux(container.streams.audio[0]))):
+            if any(map(_decodes, container.demux(stream))):
                 return
     except av.FFmpegError:
         pass

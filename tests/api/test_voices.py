@@ -15,8 +15,7 @@ from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
-from serve_app.core.media import Blob
-from serve_app.core.media_processing import ExtractAudio
+from serve_app.core.media_processing import ExtractAudio, ExtractedAudio
 from serve_app.core.message import Progress
 from serve_app.core.options import FakeOptions
 from serve_app.core.speech import Voice
@@ -374,7 +373,7 @@ async def test_nothing_to_extract(
 class Deaf(FakeMedia):
     """Finds no sound in any film."""
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         raise InvalidRequest("video: there is no sound in this file", param="video")
 
 

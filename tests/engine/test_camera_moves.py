@@ -218,7 +218,8 @@ async def test_what_a_film_of_ones_own_loses_is_said(studio: Studio, tmp_path: P
     made, _, _ = await studio.made(mode="v2v", video=video, size=None, strength=0.3)
     assert made.warnings == (
         "strength: has no effect without 'camera_motion'",
-        "video: the first of 2 sound tracks was kept",
+        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+        "default) was taken",
     )
     moved, _, _ = await studio.made(
         mode="v2v", video=video, size=None, strength=0.3, camera_motion="zoom-in"

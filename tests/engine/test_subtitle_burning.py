@@ -173,7 +173,8 @@ async def test_what_of_a_film_is_lost_is_said(
     ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     film, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
     assert film.warnings == (
-        "video: the first of 2 sound tracks was kept",
+        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+        "default) was taken",
         "video: its high dynamic range was brought down to standard range",
     )
 

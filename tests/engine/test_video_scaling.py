@@ -170,7 +170,8 @@ async def test_what_is_lost_is_said(
     result, data = await upscaled(lanczos, blobs, source)
     check_playable(data, size=(128, 96), fps=10, frames=10)
     assert result.warnings[:2] == (
-        "video: the first of 2 sound tracks was kept",
+        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+        "default) was taken",
         "video: its high dynamic range was brought down to standard range",
     )
 

@@ -22,6 +22,7 @@ from serve_app.core.media import Blob
 from serve_app.core.media_processing import (
     BurnSubtitles,
     ExtractAudio,
+    ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
     VideoWithSound,
@@ -116,7 +117,7 @@ class Media(FakeMedia):
         async for event in super().burn_subtitles(request):
             yield event
 
-    async def extract_audio(self, request: ExtractAudio) -> Blob:
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         self.cut = request
         if error := self.fails_with.get("extract-audio"):
             raise error

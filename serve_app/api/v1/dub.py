@@ -15,7 +15,7 @@ from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
 from serve_app.api.v1.spoken_models import known_language, known_locale
-from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.api.v1.wire import ERRORS, Flag, Text, Track
 from serve_app.core.video_dub import DubVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -33,6 +33,7 @@ class DubBody(JobBody):
     voice: Text | None = Field(default=None, min_length=1, max_length=200)
     voice_clone: Flag | None = None
     burn_subtitles: Flag | None = None
+    audio_track: Track | None = None
     keep_background: Flag | None = None
     response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
     user: Text | None = None
@@ -59,7 +60,7 @@ class DubBody(JobBody):
             burns_subtitles=burns_subtitles if self.burn_subtitles is None else self.burn_subtitles,
         )
         video = await context.intake.take(self.video, param="video", kind="video")
-        operation = DubVideo(video=video, **dict(asked))
+        operation = DubVideo(video=video, audio_track=self.audio_track, **dict(asked))
         is_lost = asked.stems_model is None and keeps_background
         return operation, [f"keep_background: {NO_STEMS}"] if is_lost else []
 

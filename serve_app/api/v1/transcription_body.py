@@ -10,7 +10,7 @@ from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.job_body import PRIORITY, JobBody
-from serve_app.api.v1.wire import Integer, Number, Text
+from serve_app.api.v1.wire import Integer, Number, Text, Track
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.languages import language_code
 from serve_app.core.media import Blob
@@ -68,6 +68,7 @@ class TranscriptionBody(JobBody):
     stream: FormFlag | None = None
     segment_granularity: Granularity | None = None
     diarize: FormFlag | None = None
+    audio_track: Track | None = None
     num_speakers: Annotated[Integer, BeforeValidator(_number), Field(ge=1, le=100)] | None = None
     timestamp_granularities: list[Literal["word", "segment"]] | None = Field(
         default=None,

@@ -74,6 +74,7 @@ def to_transcribe(
         task="translate" if is_translation else "transcribe",
         prompt=body.prompt,
         temperature=body.temperature or 0.0,
+        audio_track=body.audio_track,
         speakers=_labels(context, body) if body.wants_speakers else None,
     )
 

@@ -12,7 +12,7 @@ from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.spoken_models import heard_and_translated, is_translator, known_locale
-from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.api.v1.wire import ERRORS, Flag, Text, Track
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.languages import language_code
 from serve_app.core.media_processing import SubtitleStyle
@@ -33,6 +33,7 @@ class SubtitleBody(JobBody):
     target_lang: Text | None = Field(default=None, min_length=1, max_length=100)
     burn: Flag | None = None
     style: SubtitleStyle | None = None
+    audio_track: Track | None = None
     response_format: Literal["srt", "vtt", "json", "burned_video"] | None = None
     output_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
     user: Text | None = None
@@ -74,6 +75,7 @@ class SubtitleBody(JobBody):
             is_translated_while_heard=while_heard,
             style=self.style or "default",
             burns=self.burns,
+            audio_track=self.audio_track,
         )
 
     def _target(self) -> str | None:

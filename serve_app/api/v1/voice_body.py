@@ -131,7 +131,8 @@ async def extracted_sound(context: Context, body: VoiceExtractBody) -> Blob:
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
     with named(body.source, instead_of="video"):
-        return await _media(context.models).extract_audio(ExtractAudio(video=blob))
+        extracted = await _media(context.models).extract_audio(ExtractAudio(video=blob))
+        return extracted.audio
 
 
 def _media(models: Models) -> MediaProcessor:

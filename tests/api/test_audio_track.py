@@ -1,0 +1,186 @@
+"""Films with several sounds that begin late, over HTTP: what is heard, when, and what is said.
+
+The media engine is the real one; the model that listens tells pitches apart.
+"""
+
+import base64
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
+from deployments.audio.sound_progress import told
+from deployments.fakes.engine import FakeTranscription
+from deployments.video.av_media import AvMedia
+from serve_app.core.config import Model
+from serve_app.core.options import AvOptions, FakeOptions
+from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from tests.api.conftest import MakeContext, client_of
+from tests.films import ffmpeg
+from tests.material import decoded
+
+HEARD_AT_S = 5.0
+LATE_S, SILENT_S = 4, 1
+HZ = {"eng": 500, "deu": 800}
+TRACKS = "0 (eng), 1 (deu, default)"
+CHOICE = f"audio_track: of the file's sound tracks, {TRACKS}, track 1 (deu, default) was taken"
+HOP = SPEECH_RATE // 50
+
+
+class Ear(FakeTranscription):
+    """Hears one word: the pitch of what is loud."""
+
+    async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
+        async with self.blobs.local_file(request.audio) as path:
+            choice = told(path, request.audio_track).warnings
+            pcm = b"".join(speech_blocks(path, param="file", track=request.audio_track))
+        samples = np.frombuffer(pcm, "<i2").astype(float)
+        is_loud = np.abs(samples[: len(samples) // HOP * HOP]).reshape(-1, HOP).max(axis=1) > 1000
+        begin, end = np.flatnonzero(is_loud)[[0, -1]] * HOP
+        hertz = np.argmax(np.abs(np.fft.rfft(samples[begin:end]))) * SPEECH_RATE / (end - begin)
+        word = f"{round(float(hertz), -2):.0f}"
+        start_s, end_s = float(begin / SPEECH_RATE), float((end + HOP) / SPEECH_RATE)
+        segment = Segment(id=0, start=start_s, end=end_s, text=word)
+        yield segment
+        yield Transcript(
+            text=word,
+            language="en",
+            duration_s=len(samples) / SPEECH_RATE,
+            segments=(segment,),
+            warnings=choice,
+        )
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Seven seconds; both sounds begin four seconds late and are silent for another one."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    source = ("-f", "lavfi", "-i")
+    parts: list[Any] = [*source, "testsrc2=s=64x48:r=10:d=7"]
+    for hz in HZ.values():
+        loud = f"volume='4*gte(t,{SILENT_S})':eval=frame"
+        tone = f"sine=f={hz}:r=16000:d=3:samples_per_frame=160,{loud}"
+        parts += ["-itsoffset", LATE_S, *source, tone]
+    said: list[Any] = ["-disposition:a:0", 0, "-disposition:a:1", "default"]
+    for number, language in enumerate(HZ):
+        said += [f"-metadata:s:a:{number}", f"language={language}"]
+    maps = [part for number in range(3) for part in ("-map", number)]
+    ffmpeg(*parts, *maps, "-c:v", "libx264", "-c:a", "aac", *said, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+async def client(make_context: MakeContext) -> AsyncIterator[httpx.AsyncClient]:
+    blobs = make_context().blobs
+    runs = {
+        "media": AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs),
+        "transcription": Ear(FakeOptions(task="transcription"), Model(id="ear"), blobs=blobs),
+    }
+    pipelines = [{"name": "video-subtitle"}, {"name": "video-dub"}]
+    async with client_of(make_context(runs=runs, pipelines=pipelines)) as client:
+        yield client
+
+
+async def transcribed(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
+    data = {"response_format": "verbose_json"} | fields
+    url = "/v1/audio/transcriptions"
+    return await client.post(url, files={"file": ("a.mkv", film)}, data=data)
+
+
+async def subtitled(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
+    body = {"video": base64.b64encode(film).decode(), "response_format": "json"} | fields
+    return await client.post("/v1/video/subtitle", json=body)
+
+
+async def dubbed(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
+    body = {"video": base64.b64encode(film).decode(), "target_lang": "en"} | fields
+    return await client.post("/v1/video/dub", json=body)
+
+
+async def test_a_transcript_says_what_was_heard_when_and_where(
+    client: httpx.AsyncClient, film: bytes
+) -> None:
+    answer = (await transcribed(client, film)).json()
+    assert answer["text"] == "800"
+    assert answer["warnings"] == [CHOICE]
+    [segment] = answer["segments"]
+    assert segment["start"] == pytest.approx(HEARD_AT_S, abs=0.1)
+    assert answer["duration"] == pytest.approx(7, abs=0.1)
+
+
+async def test_subtitles_say_it_too(client: httpx.AsyncClient, film: bytes) -> None:
+    answer = (await subtitled(client, film)).json()
+    assert answer["warnings"] == [CHOICE]
+    [item] = answer["data"]
+    [segment] = item["segments"]
+    assert segment["text"] == "800"
+    assert segment["start"] == pytest.approx(HEARD_AT_S, abs=0.1)
+
+
+async def test_a_line_is_dubbed_where_it_was_heard(
+    client: httpx.AsyncClient, film: bytes, tmp_path: Path
+) -> None:
+    answer = (await dubbed(client, film)).json()
+    assert CHOICE in answer["warnings"]
+    [item] = answer["data"]
+    path = tmp_path / "dubbed.mp4"
+    path.write_bytes((await client.get(item["url"])).content)
+    sound = decoded(path.read_bytes())
+    loud = np.flatnonzero(np.abs(sound.samples) > 0.02)[0] / sound.sample_rate
+    assert loud == pytest.approx(HEARD_AT_S, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("track", "word"),
+    [
+        *[(track, "500") for track in (0, "0", "en", "eng")],
+        *[(track, "800") for track in (1, "de", "ger", "deu", None)],
+    ],
+)
+async def test_another_track_is_chosen(
+    client: httpx.AsyncClient, film: bytes, track: int | str | None, word: str
+) -> None:
+    answer = await subtitled(client, film, audio_track=track)
+    assert answer.json()["data"][0]["segments"][0]["text"] == word
+    assert ("warnings" in answer.json()) == (track is None)
+    if track is not None:
+        assert (await transcribed(client, film, audio_track=track)).json()["text"] == word
+    assert "x-ignored-fields" not in answer.headers
+
+
+async def test_a_dubbed_track_is_chosen(client: httpx.AsyncClient, film: bytes) -> None:
+    answer = (await dubbed(client, film, audio_track="eng")).json()
+    assert CHOICE not in answer["warnings"]
+    assert answer["data"][0]["segments"][0]["source_text"] == "500"
+
+
+@pytest.mark.parametrize("track", ["fr", 2, "und", "7"])
+async def test_a_track_that_is_not_there_is_told_with_those_that_are(
+    client: httpx.AsyncClient, film: bytes, track: int | str
+) -> None:
+    for answer in (
+        await transcribed(client, film, audio_track=track),
+        await subtitled(client, film, audio_track=track),
+        await dubbed(client, film, audio_track=track),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, "audio_track")
+        assert error["message"].endswith(f"the file has {TRACKS}")
+
+
+@pytest.mark.parametrize("track", [-1, 1.5, True, "", [], {}, "x" * 36, "\ud800", 2**63])
+async def test_what_names_no_track_is_refused(
+    client: httpx.AsyncClient, film: bytes, track: Any
+) -> None:
+    body = {"video": base64.b64encode(film).decode(), "audio_track": track}
+    # Spelled out, as some of it cannot be sent otherwise.
+    data = json.dumps(body)
+    answer = await client.post(
+        "/v1/video/subtitle", content=data, headers={"content-type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "audio_track")

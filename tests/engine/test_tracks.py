@@ -1,0 +1,230 @@
+"""Files with several sounds and pictures: which is taken, and what is said of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.hpss_stems import HpssStems
+from deployments.audio.mfcc_diarization import MfccDiarization
+from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.image.lanczos_upscaling import LanczosUpscaling
+from deployments.video.av_media import AvMedia
+from deployments.video.video_decoding import film_frames, probed
+from serve_app.archive.previews import look as look_into
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.diarization import Diarize
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.media import Blob
+from serve_app.core.media_processing import BurnSubtitles, ExtractAudio, ReplaceAudio
+from serve_app.core.options import (
+    AvOptions,
+    HpssOptions,
+    LanczosOptions,
+    MfccOptions,
+    PocketsphinxOptions,
+)
+from serve_app.core.stems import SeparateStems
+from serve_app.core.tracks import AudioTrack
+from serve_app.core.transcription import Transcribe
+from serve_app.core.upscaling import UpscaleVideo
+from tests.films import ffmpeg, look
+from tests.material import content, decoded
+
+SOURCE = ("-f", "lavfi", "-i")
+TONES_HZ = (500, 800, 1100, 1400)
+LANGUAGES = ("eng", "ger", "fra", "eng")
+CHOICE = "audio_track: of the file's sound tracks, 0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four sounds; the German one is marked default."""
+    path = tmp_path_factory.mktemp("film") / "several.mkv"
+    tones = [part for hz in TONES_HZ for part in (*SOURCE, f"sine=f={hz}:r=16000:d=2")]
+    maps = [part for number in range(5) for part in ("-map", number)]
+    said = [
+        part
+        for number, language in enumerate(LANGUAGES)
+        for part in (
+            *(f"-metadata:s:a:{number}", f"language={language}"),
+            *(f"-disposition:a:{number}", "default" if number == 1 else 0),
+        )
+    ]
+    picture = (*SOURCE, "testsrc2=s=64x48:r=10:d=2")
+    ffmpeg(*picture, *tones, *maps, "-c:v", "libx264", "-c:a", "aac", *said, path)
+    return path
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+async def video(blobs: FsspecBlobStore, several: Path) -> Blob:
+    return await blobs.write_file(several, mime="video/x-matroska")
+
+
+@pytest.fixture
+def media(blobs: FsspecBlobStore) -> AvMedia:
+    return AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
+
+
+def pitch_hz(pcm: bytes) -> float:
+    samples = np.frombuffer(pcm, "<i2")
+    return float(np.argmax(np.abs(np.fft.rfft(samples)))) * 16_000 / len(samples)
+
+
+@pytest.mark.parametrize(
+    ("track", "hz"),
+    [
+        (None, 800),
+        (0, 500),
+        ("0", 500),
+        (3, 1400),
+        ("de", 800),
+        ("deu", 800),
+        ("ger", 800),
+        ("German", 800),
+        ("fr-CA", 1100),
+        ("en", 500),
+    ],
+)
+def test_the_track_that_is_asked_for_is_heard(
+    several: Path, track: AudioTrack | None, hz: int
+) -> None:
+    pcm = b"".join(speech_blocks(several, param="file", track=track))
+    assert pitch_hz(pcm) == pytest.approx(hz, abs=5)
+
+
+async def last(events: Any) -> Any:
+    return [event async for event in events][-1]
+
+
+async def test_a_choice_is_told_by_everybody(
+    media: AvMedia, blobs: FsspecBlobStore, video: Blob
+) -> None:
+    made: dict[str, Any] = {"path": None, "blobs": blobs}
+    ear = PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), **made)
+    stems = HpssStems(HpssOptions(), Model(id="m"), **made)
+    larger = LanczosUpscaling(LanczosOptions(), Model(id="m"), **made)
+    asked_stems = SeparateStems(model="m", audio=video, allows_fallback=True)
+    answers = [
+        await last(ear.transcribe(Transcribe(model="m", audio=video))),
+        await last(stems.separate_stems(asked_stems)),
+        await last(larger.upscale_video(UpscaleVideo(model="m", video=video, allows_resize=True))),
+        await last(media.burn_subtitles(BurnSubtitles(video=video, cues=()))),
+        await media.extract_audio(ExtractAudio(video=video)),
+    ]
+    for answer in answers:
+        assert f"{CHOICE}, track 1 (ger, default) was taken" in answer.warnings
+
+
+async def test_who_chooses_is_told_nothing_but_that_there_are_more(
+    media: AvMedia, video: Blob
+) -> None:
+    for track in (0, "de", "fra"):
+        made = await media.extract_audio(ExtractAudio(video=video, audio_track=track))
+        assert made.warnings == ()
+    made = await media.extract_audio(ExtractAudio(video=video, audio_track="en"))
+    assert made.warnings == (f"{CHOICE}, track 0 (eng) was taken",)
+
+
+async def test_a_track_that_is_not_there_is_named(
+    media: AvMedia, blobs: FsspecBlobStore, video: Blob
+) -> None:
+    made: dict[str, Any] = {"path": None, "blobs": blobs}
+    ear = PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), **made)
+    voices = MfccDiarization(MfccOptions(), Model(id="m"), **made)
+    stems = HpssStems(HpssOptions(), Model(id="m"), **made)
+    track: AudioTrack
+    for track in (4, "9", "es", "und", "klingon"):
+        asked = {"audio": video, "audio_track": track, "model": "m"}
+        for work in (
+            media.extract_audio(ExtractAudio(video=video, audio_track=track)),
+            last(media.burn_subtitles(BurnSubtitles(video=video, cues=(), audio_track=track))),
+            last(ear.transcribe(Transcribe.model_validate(asked))),
+            last(voices.diarize(Diarize.model_validate(asked))),
+            last(stems.separate_stems(SeparateStems(**asked, allows_fallback=True))),
+        ):
+            with pytest.raises(InvalidRequest) as refused:
+                await work
+            assert refused.value.param == "audio_track"
+            assert repr(track) in refused.value.message
+            assert "0 (eng), 1 (ger, default), 2 (fra), 3 (eng)" in refused.value.message
+
+
+async def test_the_subtitled_film_has_the_track_that_was_heard(
+    media: AvMedia, blobs: FsspecBlobStore, video: Blob
+) -> None:
+    asked = BurnSubtitles(video=video, cues=(), audio_track="fr")
+    made = await last(media.burn_subtitles(asked))
+    sound = decoded(await content(blobs, made.video))
+    assert sound.pitch_hz() == pytest.approx(1100, abs=5)
+
+
+def test_a_language_that_is_not_said_is_und(tmp_path: Path) -> None:
+    path = tmp_path / "unsaid.mkv"
+    tones = [part for hz in TONES_HZ[:2] for part in (*SOURCE, f"sine=f={hz}:r=16000:d=1")]
+    ffmpeg(*tones, "-map", 0, "-map", 1, "-metadata:s:a:0", "language=eng", path)
+    pcm = b"".join(speech_blocks(path, param="file", track="und"))
+    assert pitch_hz(pcm) == pytest.approx(800, abs=5)
+
+
+async def test_a_cover_is_no_picture(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    """It comes first in the file, and is larger."""
+    path = tmp_path / "covered.mp4"
+    cover = tmp_path / "cover.png"
+    ffmpeg(*SOURCE, "color=red:s=200x200:d=1", "-frames:v", 1, cover)
+    film = (*SOURCE, "color=blue:s=64x48:r=10:d=2", *SOURCE, "sine=d=2")
+    kinds = ("-c:v:0", "png", "-disposition:v:0", "attached_pic", "-c:v:1", "libx264")
+    ffmpeg("-i", cover, *film, "-map", 0, "-map", 1, "-map", 2, *kinds, path)
+    assert probed(path, param="video").size.width == 64
+    assert [f.pixels.mean(axis=(0, 1)).argmax() for f in film_frames(path, param="video")] == [
+        2
+    ] * 20
+    video = await blobs.write_file(path, mime="video/mp4")
+    burned = await last(media.burn_subtitles(BurnSubtitles(video=video, cues=())))
+    dubbed = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    for made in (burned, dubbed):
+        assert look(await content(blobs, made.video)).size == (64, 48)
+        assert made.warnings == ()
+    seen = look_into(path, "video")
+    assert (seen.width, seen.height) == (64, 48)
+
+
+async def test_a_sound_with_a_cover_is_no_film(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.m4a"
+    cover = tmp_path / "cover.png"
+    ffmpeg(*SOURCE, "color=red:s=64x64:d=1", "-frames:v", 1, cover)
+    kinds = ("-c:v", "copy", "-disposition:v:0", "attached_pic")
+    ffmpeg(*SOURCE, "sine=d=1", "-i", cover, "-map", 0, "-map", 1, *kinds, path)
+    song = await blobs.write_file(path, mime="audio/mp4")
+    with pytest.raises(InvalidRequest) as refused:
+        await media.replace_audio(ReplaceAudio(video=song, sounds=()))
+    assert refused.value.message == "video: there is no picture in this file"
+
+
+async def test_of_several_pictures_the_one_marked_default_is_seen(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "angles.mkv"
+    sources = (*SOURCE, "color=red:s=96x96:r=10:d=1", *SOURCE, "color=blue:s=64x48:r=10:d=1")
+    marks = ("-disposition:v:0", 0, "-disposition:v:1", "default")
+    ffmpeg(*sources, "-map", 0, "-map", 1, "-c:v", "libx264", *marks, path)
+    video = await blobs.write_file(path, mime="video/x-matroska")
+    default = "1 (64x48, default)"
+    told = f"video: of the file's pictures, 0 (96x96), {default}, picture {default} was taken"
+    burned = await last(media.burn_subtitles(BurnSubtitles(video=video, cues=())))
+    dubbed = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    for made in (burned, dubbed):
+        assert look(await content(blobs, made.video)).size == (64, 48)
+        assert made.warnings == (told,)
