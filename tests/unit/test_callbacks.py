@@ -19,12 +19,12 @@ from serve_app.jobs.callbacks import Callbacks
 from serve_app.jobs.store import Account, JobStore
 
 BLOCK = bytes(1024 * 1024)
-BLOCKS = 64
+BLOCKS = 256
 
 
 @dataclass
 class Receiver:
-    """Answers a call with a status and 64 MiB, as far as they are taken."""
+    """Answers a call with a status and 256 MiB, as far as they are taken."""
 
     status: str
     url: str = ""
