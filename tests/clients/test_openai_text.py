@@ -1,10 +1,13 @@
 """Text through the official client, on the model that is there without a hub."""
 
 import json
+from pathlib import Path
+from typing import Annotated, Literal, cast
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from pydantic import BaseModel, Field, SecretStr
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say something."}]
 TOOL: ChatCompletionToolParam = {
@@ -108,6 +111,44 @@ def test_a_schema_constrains_even_random_weights(client: openai.OpenAI) -> None:
     content = answer.choices[0].message.content
     assert content is not None
     assert json.loads(content)["colour"] in ("red", "blue")
+
+
+class Parcel(BaseModel):
+    """What no grammar has, as people write it down."""
+
+    labels: Annotated[set[Literal["new", "heavy"]], Field(max_length=2)]
+    folder: Path
+    secret: Annotated[SecretStr, Field(max_length=4)]
+    content: Annotated[bytes, Field(max_length=4)]
+
+
+def test_a_model_of_the_callers_is_parsed_at_once(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model="starter", messages=MESSAGES, response_format=Parcel, seed=1
+    )
+    parcel = answer.choices[0].message.parsed
+    assert parcel is not None
+    assert parcel.labels <= {"new", "heavy"}
+    assert answer.model_extra is not None
+    assert answer.model_extra["warnings"] == [
+        "response_format.json_schema: 'uniqueItems' is not enforced",
+        "response_format.json_schema: 'format' is not enforced for 'binary', 'password', 'path'",
+    ]
+
+
+def test_a_conversation_goes_on_with_what_the_client_kept(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="starter", messages=MESSAGES, tools=[TOOL], tool_choice="required", seed=1
+    )
+    message = answer.choices[0].message
+    assert message.tool_calls
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "a word"}
+    turns = cast("list[ChatCompletionMessageParam]", [*MESSAGES, message.model_dump(), result])
+    again = client.chat.completions.create(
+        model="starter", messages=turns, max_tokens=3, reasoning_effort="minimal"
+    )
+    assert again.usage is not None
+    assert again.usage.prompt_tokens > 10
 
 
 def test_completions(client: openai.OpenAI) -> None:
