@@ -17,6 +17,10 @@ ALLOWED_HEADERS = (
     "Prefer",
     "Last-Event-ID",
     "Idempotency-Key",
+    "Range",
+    "If-Range",
+    "If-Match",
+    "If-None-Match",
 )
 EXPOSED_HEADERS = (
     "X-Request-ID",
@@ -29,6 +33,10 @@ EXPOSED_HEADERS = (
     "x-should-retry",
     "Location",
     "Preference-Applied",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
+    "Content-Disposition",
 )
 SDK_PREFIX = "x-stainless-"
 ASKED = "access-control-request-headers"

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from serve_app.api.app import create_app
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_jobs import begin, ended, families, job_of
+from tests.pictures import png
 
 FRESH = re.compile(r"[0-9a-f]{16}")
 ORIGIN = "https://studio.example"
@@ -197,6 +198,20 @@ async def test_every_answer_to_a_known_origin_can_be_read(shared: httpx.AsyncCli
             exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
             assert {"x-request-id", "x-job-id", "retry-after", "x-ignored-fields"} <= {*exposed}
             assert {"location", "x-should-retry", "x-ratelimit-remaining"} <= {*exposed}
+
+
+async def test_a_page_may_read_a_file_in_pieces(shared: httpx.AsyncClient) -> None:
+    headers = {"X-Api-Key": "sk-one", "Origin": ORIGIN}
+    asked = "range, if-range, if-match, if-none-match, x-api-key"
+    preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": asked}
+    async with shared:
+        url = (await shared.post("/v1/files/upload", content=png(), headers=headers)).json()["url"]
+        allowed = await shared.options(url, headers=preflight | {"Origin": ORIGIN})
+        assert allowed.status_code == 200
+        answer = await shared.get(url, headers=headers | {"Range": "bytes=0-3,6-7"})
+        assert answer.status_code == 206
+        exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+        assert {"etag", "accept-ranges", "content-range", "content-disposition"} <= {*exposed}
 
 
 async def test_other_origins_are_not_let_in(
