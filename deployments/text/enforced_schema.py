@@ -2,6 +2,7 @@
 out, with a warning or, where `strict` forbids that, an error.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
@@ -15,7 +16,14 @@ ROUNDS = 8
 """One thing left out may show another."""
 
 
-def enforced(request: Chat) -> tuple[Chat, tuple[str, ...]]:
+async def enforced(request: Chat) -> tuple[Chat, tuple[str, ...]]:
+    """As `enforced_request`, beside the event loop: a large schema takes seconds."""
+    if not request.is_constrained:
+        return request, ()
+    return await asyncio.to_thread(enforced_request, request)
+
+
+def enforced_request(request: Chat) -> tuple[Chat, tuple[str, ...]]:
     """The request with every schema that it enforces as llguidance can follow it, and a warning
     for each thing that was left out. InvalidRequest for what cannot be followed at all, or is to be
     followed strictly and cannot.

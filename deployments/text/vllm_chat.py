@@ -4,7 +4,6 @@ LLMServer starts vLLM's workers as Ray actors in the replica's placement group. 
 loop while it starts, so it has one of its own.
 """
 
-import asyncio
 import base64
 import hashlib
 import importlib.util
@@ -97,7 +96,7 @@ class VllmChat:
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """As ChatModel says."""
         backend = self._running()
-        request, warnings = await asyncio.to_thread(enforced, request)
+        request, warnings = await enforced(request)
         media = {blob.sha256: await self._base64(blob) for blob in media_of(request)}
         wire = _checked(backend.chat_request, chat_fields(request, media))
         async with aclosing(self._events(backend.server.chat, wire, "messages")) as events:

@@ -121,6 +121,12 @@ class Chat(Message):
     thinking: bool = False
     reasoning_effort: ReasoningEffort | None = None
 
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the answer is held to JSON: a call that has to be made, or a format."""
+        forced = self.tool_choice.mode in ("required", "function")
+        return forced or self.response_format.type != "text"
+
 
 class Complete(Message):
     """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index

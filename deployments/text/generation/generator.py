@@ -78,8 +78,7 @@ class TextGenerator:
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
         refuse_unseen(request, sees=self._vision is not None)
-        # A grammar takes up to seconds, for which the event loop must not wait.
-        enforceable, warnings = await asyncio.to_thread(enforced, request)
+        enforceable, warnings = await enforced(request)
         plan = await self._plan(request, enforceable)
         async with aclosing(self.events(plan.decoding, plan.parser)) as events:
             async for event in warned(events, warnings):
@@ -192,11 +191,14 @@ class TextGenerator:
         rendered = self._prompts.render(request, tools)
         self.check_bias(request.sampling)
         text, is_thinking = rendered.text, rendered.is_thinking
-        call = await asyncio.to_thread(self._forced, enforceable)
+        call = constraint = None
         thought_end = self.checkpoint.token_of(THINK_END) if is_thinking else None
-        constraint = call or await asyncio.to_thread(
-            self._formatted, enforceable, after=thought_end
-        )
+        if request.is_constrained:
+            # A grammar takes up to seconds, for which the event loop must not wait.
+            call = await asyncio.to_thread(self._forced, enforceable)
+            constraint = call or await asyncio.to_thread(
+                self._formatted, enforceable, after=thought_end
+            )
         if is_thinking and constraint is not None and (call or thought_end is None):
             text, is_thinking = f"{text}{THINK_END}\n", False
         if call is not None:
