@@ -87,6 +87,19 @@ def mono_blocks(blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:
         yield from mix.finish()
 
 
+def stereo_filter(names: Sequence[str]) -> str:
+    """The mix as a filter of FFmpeg's, for a process of its own; it turns nothing over."""
+    if len(names) <= 2:
+        return "pan=" + ("stereo|c0=c0|c1=c1" if len(names) == 2 else "mono|c0=c0")
+    sides = [[_weight(name, side) for name in names] for side in ("L", "R")]
+    level = max(map(sum, sides)) or 1.0
+    mixes = (
+        "+".join(f"{weight / level:.4f}*c{place}" for place, weight in enumerate(side) if weight)
+        for side in sides
+    )
+    return "pan=stereo" + "".join(f"|c{side}={mix or '0*c0'}" for side, mix in enumerate(mixes))
+
+
 class DownMix:
     """Samples shaped (channels, samples) to (1 or 2, samples); `names` are FFmpeg's of channels.
     Holds one window. What is mixed has the level of the channels in which something was heard.

@@ -8,10 +8,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from PIL import ImageFont
 
+from deployments.audio.down_mixing import stereo_filter
 from deployments.audio.rubberband import ffmpeg_path
 from deployments.video.ass_subtitles import ass
 from deployments.video.sound_track import AAC_BITS_PER_S, COPIED_CODECS
@@ -34,6 +35,7 @@ TO_STANDARD_RANGE = (
 )
 TO_EVEN_SIDES = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
 TO_SQUARE_PIXELS = "scale=trunc(iw*sar+0.5):ih,setsar=1"
+AAC_CHANNELS = 8
 FRAME = re.compile(r"frame=\s*(\d+)")
 NO_GLYPH = re.compile(r"failed to find any fallback with glyph 0x([0-9A-Fa-f]+)")
 Stop = Callable[[], bool]
@@ -104,25 +106,36 @@ def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]
         sound = sound_track(container, wanted)
         # Of a container that is closed nothing can be asked any more.
         seen = ["-map", f"0:{picture.index}"]
-        heard = [] if sound is None else ["-map", f"0:{sound.index}"]
-        is_copied = sound is not None and sound.codec_context.name in COPIED_CODECS
+        heard = [] if sound is None else ["-map", f"0:{sound.index}", *_track(sound)]
         chain = [TO_STANDARD_RANGE] if is_high_range(first) else []
         if picture.sample_aspect_ratio not in (None, 0, 1):
             chain.append(TO_SQUARE_PIXELS)
     chain += [TO_EVEN_SIDES, f"ass={SUBTITLES}:fontsdir={FONTS}", "format=yuv420p"]
     encoding = [piece for pair in PRESETS["fast"].items() for piece in (f"-{pair[0]}", pair[1])]
-    # What is encoded has no times between its samples: pauses become silence.
-    filled = ["-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
-    track = ["-c:a", "copy"] if is_copied else filled
     return [
         *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
         *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
         *("-i", "source", *seen, *heard, "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
         # Frames that are reordered have times that fit no duration; see `add_picture`.
-        *("-c:v", "libx264", *encoding, "-bf", "0", *track),
+        *("-c:v", "libx264", *encoding, "-bf", "0"),
         *("-movflags", "+faststart", "-f", "mp4", "-y", str(target.absolute())),
     ]
+
+
+def _track(sound: Any) -> list[str]:
+    """How the sound is written: copied, or as AAC, in stereo where AAC has no such channels. Those
+    of PCM without an order are taken for the usual ones by the child process.
+    """
+    context = sound.codec_context
+    if context.name in COPIED_CODECS:
+        return ["-c:a", "copy"]
+    # What is encoded has no times between its samples: pauses become silence.
+    filters = ["aresample=async=1:first_pts=0"]
+    has_order = context.name.startswith("pcm_") or not context.layout.name.endswith("channels")
+    if not has_order or context.layout.nb_channels > AAC_CHANNELS:
+        filters.insert(0, stereo_filter([channel.name for channel in context.layout.channels]))
+    return ["-af", ",".join(filters), "-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
 
 
 def _warnings(complaints: str) -> list[str]:

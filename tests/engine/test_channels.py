@@ -16,9 +16,10 @@ from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscripti
 from deployments.video.av_media import AvMedia
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.media_processing import PlacedAudio, ReplaceAudio
+from serve_app.core.containers import opened_container
+from serve_app.core.media_processing import BurnSubtitles, PlacedAudio, ReplaceAudio, SubtitledVideo
 from serve_app.core.options import AvOptions, PocketsphinxOptions
-from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.core.transcription import Segment, Transcribe, Transcript
 from tests.material import clip, content, counting, decoded
 
 RATE = 48_000
@@ -179,3 +180,31 @@ async def test_a_film_gets_the_sound_of_any_number_of_channels(tmp_path: Path) -
         request = ReplaceAudio(video=film, sounds=(PlacedAudio(audio=sound, start_s=0.0),))
         made = await content(blobs, (await media.replace_audio(request)).video)
         assert level(decoded(made).samples, 300.0) > (0 if count == 2 else 0.05)
+
+
+@pytest.mark.parametrize(
+    ("count", "codec", "written"),
+    [
+        (6, ("pcm_s16le",), 6),
+        (16, ("pcm_s16le",), 2),
+        (2, ("libopus", "-mapping_family", "255"), 2),
+        (5, ("libopus", "-mapping_family", "255"), 2),
+    ],
+)
+async def test_a_film_with_subtitles_keeps_what_is_said_in_any_channel(
+    tmp_path: Path, count: int, codec: tuple[str, ...], written: int
+) -> None:
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    media = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
+    silent = clip(tmp_path / "silent.mp4", 2.0)
+    channels = [*[0 * tone(300.0)] * (count - 1), tone(300.0)]
+    options = ("-i", str(silent), "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", *codec)
+    film = await blobs.write_file(saved(tmp_path / "film.mkv", channels, *options))
+    cue = Segment(id=0, start=0.0, end=1.0, text="word")
+    events = media.burn_subtitles(BurnSubtitles(video=film, cues=(cue,)))
+    made = [event async for event in events][-1]
+    assert isinstance(made, SubtitledVideo)
+    async with blobs.local_file(made.video) as path:
+        with opened_container(path) as container:
+            assert container.streams.audio[0].channels == written
+        assert level(heard(path), 300.0) > KEPT * level(tone(300.0), 300.0) / count
