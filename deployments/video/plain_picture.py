@@ -1,5 +1,5 @@
-"""Any film as H.264 in yuv420p, upright and with even sides, its frames at their times, without
-sound. Everything here blocks.
+"""Any film as H.264 in yuv420p, upright and with even sides, its frames at their times, with or
+without sound. Everything here blocks.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from deployments.video.video_scaling import (
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled
 from serve_app.core.time_line import UNTIMED_FORMATS, TimeLine
-from serve_app.core.tracks import picture_track
+from serve_app.core.tracks import AudioTrack, picture_track
 
 PLAIN_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 PARAM = "video"
@@ -63,14 +63,32 @@ def losses(source: Path) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def write_plain(source: Path, target: Path, stop: Callable[[], bool]) -> None:
-    """InvalidRequest when the source is no video that can be decoded; Cancelled when stopped."""
+def write_plain(
+    source: Path,
+    target: Path,
+    stop: Callable[[], bool],
+    *,
+    sound: Path | None = None,
+    sound_track: AudioTrack | None = None,
+) -> None:
+    """InvalidRequest when the source is no video that can be decoded; Cancelled when stopped. It
+    has the `sound` of a file, where one is given.
+    """
     film = probed(source, param=PARAM)
     resize = ResampledFrames(Interpolation.LANCZOS)
     rate = max(film.fps, SLOWEST_FPS)
     with (
         closing(shown_frames(source, param=PARAM)) as frames,
-        VideoWriter(target, film.size, fps=rate, is_timed=True, colours=film.colours) as writer,
+        VideoWriter(
+            target,
+            film.size,
+            fps=rate,
+            is_timed=True,
+            colours=film.colours,
+            sound=sound,
+            sound_track=sound_track,
+            keeps_sound=True,
+        ) as writer,
     ):
         for shown in frames:
             if stop():

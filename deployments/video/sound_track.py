@@ -15,8 +15,8 @@ from deployments.audio.audio_decoding import decoded_frames
 from deployments.audio.down_mixing import Target, mixed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.time_line import TimeLine
-from serve_app.core.tracks import sound_track
+from serve_app.core.time_line import TimeLine, is_joined
+from serve_app.core.tracks import AudioTrack, sound_track
 
 COPIED_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac"})
 AAC_BITS_PER_S = 192_000
@@ -29,8 +29,11 @@ class SoundTrack:
     of the file's clock. A file without sound leaves the film silent.
     """
 
-    def __init__(self, source: Path, output: Any, *, param: str) -> None:
+    def __init__(
+        self, source: Path, output: Any, *, param: str, track: AudioTrack | None = None
+    ) -> None:
         self._param = param
+        self._wanted = track
         self._output = output
         self._stack = ExitStack()
         try:
@@ -38,6 +41,8 @@ class SoundTrack:
         except av.FFmpegError as error:
             raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
         self._source: Any = self._stack.enter_context(opened)
+        # Recordings that were joined may go on at another rate, which MP4 has no word for.
+        self._is_one = not is_joined(source)
         self._packets = self._written()
         self._held: tuple[Any, float] | None = None
         self._track: Any = self._added()
@@ -65,7 +70,7 @@ class SoundTrack:
 
     def _added(self) -> Any:
         """The stream in the output, which has to be there before its first packet."""
-        stream = sound_track(self._source)
+        stream = sound_track(self._source, self._wanted)
         if stream is None:
             return None
         if self._is_copied(stream):
@@ -76,11 +81,11 @@ class SoundTrack:
         return track
 
     def _is_copied(self, stream: Any) -> bool:
-        return stream.codec_context.name in COPIED_CODECS
+        return self._is_one and stream.codec_context.name in COPIED_CODECS
 
     def _written(self) -> Any:
         """Packets for the output and the second at which each begins."""
-        stream = sound_track(self._source)
+        stream = sound_track(self._source, self._wanted)
         try:
             yield from self._copied(stream) if self._is_copied(stream) else self._encoded(stream)
         except av.FFmpegError as error:

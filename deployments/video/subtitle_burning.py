@@ -15,6 +15,7 @@ from PIL import ImageFont
 from deployments.audio.down_mixing import stereo_filter
 from deployments.audio.rubberband import ffmpeg_path
 from deployments.video.ass_subtitles import ass
+from deployments.video.plain_picture import write_plain
 from deployments.video.sound_track import AAC_BITS_PER_S, COPIED_CODECS
 from deployments.video.tone_mapping import WHITE_NITS, is_high_range
 from deployments.video.video_decoding import probed
@@ -25,6 +26,7 @@ from serve_app.core.containers import READING, opened_container
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
 from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Progress
+from serve_app.core.time_line import is_joined
 from serve_app.core.tracks import AudioTrack, picture_track, sound_track
 from serve_app.core.transcription import Segment
 
@@ -60,15 +62,16 @@ def burned(
     check_whole(source, param="video")
     with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
         folder = Path(name)
-        size = even_size(film.size)
-        (folder / SUBTITLES).write_text(ass(cues, style, size), encoding="utf-8")
-        (folder / FONTS).mkdir()
-        (folder / FONTS / "font.ttf").write_bytes(_font())
-        # Under names of our own: a filter graph has a syntax that paths would have to be quoted in.
-        (folder / "source").symlink_to(source.absolute())
+        _lay_out(folder, ass(cues, style, even_size(film.size)))
+        plain, heard = source, track
+        if is_joined(source):
+            # The program has a clock of its own for what goes on at another time.
+            plain, heard = folder / "whole.mp4", None
+            write_plain(source, plain, stop, sound=source, sound_track=track)
+        (folder / "source").symlink_to(plain.absolute())
         with (folder / "complaints").open("w+b") as complaints:
             child = subprocess.Popen(
-                _command(source, target, track),
+                _command(plain, target, heard),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -88,6 +91,13 @@ def burned(
             raise InvalidRequest("video: the film cannot be decoded to its end", param="video")
     yield from film_warnings(film)
     yield from _warnings(text)
+
+
+def _lay_out(folder: Path, subtitles: str) -> None:
+    """Under names of our own: a filter graph has a syntax that paths would have to be quoted in."""
+    (folder / SUBTITLES).write_text(subtitles, encoding="utf-8")
+    (folder / FONTS).mkdir()
+    (folder / FONTS / "font.ttf").write_bytes(_font())
 
 
 def _frames(lines: IO[str], stop: Stop) -> Generator[int]:

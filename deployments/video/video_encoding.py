@@ -18,6 +18,7 @@ from deployments.video.sound_track import SoundTrack
 from deployments.video.video_decoding import BT709, UNSAID, Colours
 from serve_app.core.errors import InternalError
 from serve_app.core.images import Size
+from serve_app.core.tracks import AudioTrack
 from serve_app.core.video import VideoQuality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -84,7 +85,8 @@ def studio_frame(
 
 class VideoWriter:
     """One film. Frames come in one by one, in RGB and in the size given; a sound track is copied
-    where MP4 can carry it, else encoded, and ends with the picture.
+    where MP4 can carry it, else encoded, and ends with the picture. `sound_track` is the one of
+    several.
 
     As a context manager it closes the file; the film is whole only after `finish`. With `is_timed`
     every frame has a time of its own, else they are `fps` to a second. With `keeps_sound` all of
@@ -101,6 +103,7 @@ class VideoWriter:
         quality: VideoQuality = "fast",
         sound: Path | None = None,
         sound_param: str = "video",
+        sound_track: AudioTrack | None = None,
         is_timed: bool = False,
         colours: Colours = BT709,
         keeps_sound: bool = False,
@@ -122,7 +125,7 @@ class VideoWriter:
             opened = av.open(str(target), "w", format="mp4", options=options)
             self._output: Any = stack.enter_context(opened)
             self._picture = self._begun(quality)
-            track = sound and SoundTrack(sound, self._output, param=sound_param)
+            track = sound and SoundTrack(sound, self._output, param=sound_param, track=sound_track)
             self._sound = track and stack.enter_context(track)
             # Closed here only when something above has failed.
             self._stack = stack.pop_all()

@@ -55,24 +55,33 @@ def announced_s(container: Any) -> float | None:
 
 def length_s(path: Path) -> float:
     """When the last of a file's tracks ends. Reads all of it, decodes nothing."""
+    return _read_through(path).end_s
+
+
+def is_joined(path: Path) -> bool:
+    """Whether it holds several recordings, one after the other. Reads as `length_s`."""
+    return _read_through(path).parts > 1
+
+
+def _read_through(path: Path) -> "TimeLine":
     with opened_container(path) as container:
         time_line = TimeLine(container)
-        for stream in container.streams:
-            if stream.type in ("audio", "video"):
-                for _ in time_line.packets(stream):
-                    pass
-                break
-        return time_line.end_s
+        for stream in [*films_of(container), *container.streams.audio][:1]:
+            for _ in time_line.packets(stream):
+                pass
+        return time_line
 
 
 @dataclass
 class _Track:
     """`part` is the number of the recording in the file that it is in, `at_s` the decoding time of
-    its last packet and `end_s` when the last of what was seen or heard ends.
+    its last packet, `due_s` that of the next one if it goes on, and `end_s` when the last of what
+    was seen or heard ends.
     """
 
     part: int = 0
     at_s: Fraction | None = None
+    due_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
 
 
@@ -132,6 +141,7 @@ class TimeLine:
         if packet.dts is not None:
             packet.dts += shift
             track.at_s = packet.dts * base
+            track.due_s = track.at_s + (packet.duration or 0) * base
         if track.part == len(self._shifts) - 1:
             self._at_s = track.at_s or self._at_s
         # What an edit list cuts off is decoded, as others depend on it, but not shown.
@@ -145,7 +155,10 @@ class TimeLine:
         newest = len(self._shifts) - 1
         last_s = track.at_s
         if track.part < newest:
-            # Another track is in a later one already: whichever is nearer to where the file is.
+            # Another track is in a later one already. This one may lag behind and go on; else it is
+            # in whichever is nearer to where the file is.
+            if abs(at_s + self._shifts[track.part] - track.due_s) <= BACK_S:
+                return track.part
             possible = [
                 part
                 for part in range(track.part, newest + 1)

@@ -80,7 +80,7 @@ async def test_the_sound_comes_out_as_16_khz_wav(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     video = await film(blobs, tmp_path, sound=tone(FILM_S))
-    blob = await media.extract_audio(ExtractAudio(video=video))
+    blob = (await media.extract_audio(ExtractAudio(video=video))).audio
     assert blob.mime == "audio/wav"
     sound = decoded(await content(blobs, blob))
     assert (sound.codec, sound.sample_rate, sound.channels) == ("pcm_s16le", 16_000, 1)

@@ -36,6 +36,7 @@ Moved = Callable[[str, float], float | None]
 FRAME_S = 0.04
 NEAR_S = 0.1
 SOURCE = ("-f", "lavfi", "-i")
+CODECS = {".vob": ("-c:v", "mpeg2video", "-c:a", "ac3")}
 H264 = ("-c:v", "libx264", "-bf", "2", "-g", "25")
 
 
@@ -155,13 +156,14 @@ def moved(source: Path, target: Path, place: Moved) -> None:
 
 
 def joined(*offsets_s: float) -> Callable[[Path], Times]:
-    """Transport streams, one after the other in a file: 4 s of picture, 3.5 s of sound each."""
+    """Recordings joined as by `cat`, each of 4 s of picture and 3.5 s of sound."""
 
     def made(path: Path) -> Times:
         with path.open("wb") as file:
             for number, offset_s in enumerate(offsets_s):
-                part = path.with_name(f"{number}.ts")
-                film(part, flash(4, 1), burst(3.5, 2), options=("-output_ts_offset", offset_s))
+                part = path.with_name(f"{number}{path.suffix}")
+                options = (*CODECS.get(path.suffix, ()), "-output_ts_offset", offset_s)
+                film(part, flash(4, 1), burst(3.5, 2), options=options)
                 file.write(part.read_bytes())
         starts_s = [4.0 * number for number in range(len(offsets_s))]
         heard, white = ([at_s + begin for begin in starts_s] for at_s in (2, 1))
@@ -180,7 +182,7 @@ CASES: dict[str, tuple[str, Callable[[Path], Times]]] = {
     **{f"short sound {kind}": (f"film.{kind}", short_sound) for kind in ("mkv", "mp4")},
     **{f"muted {kind}": (f"film.{kind}", muted) for kind in ("mkv", "mp4", "ts")},
     **{f"paused {kind}": (f"film.{kind}", paused) for kind in ("mkv", "mp4", "ts")},
-    "joined": ("film.ts", joined(0, 0)),
+    **{f"joined {kind}": (f"film.{kind}", joined(0, 0)) for kind in ("ts", "vob", "mkv", "webm")},
     "joined forward": ("film.ts", joined(0, 500)),
     "joined back": ("film.ts", joined(500, 0, 20)),
     "joined within": ("film.ts", joined(0, 2)),
@@ -280,8 +282,8 @@ async def test_a_new_sound_is_heard_at_its_second_of_the_film(
 async def test_the_sound_taken_out_is_the_same_as_the_one_in_the_film(
     media: AvMedia, blobs: FsspecBlobStore, video: Blob, case: Case
 ) -> None:
-    audio = await media.extract_audio(ExtractAudio(video=video))
-    sound = decoded(await content(blobs, audio))
+    made = await media.extract_audio(ExtractAudio(video=video))
+    sound = decoded(await content(blobs, made.audio))
     assert loud(sound.samples, sound.sample_rate) == near(case.times.heard)
 
 
