@@ -14,6 +14,7 @@ from serve_app.api.context import Context
 from serve_app.api.cors import Cors
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
+from serve_app.api.long_texts import LongTexts
 from serve_app.api.middleware import Heads, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import RouteTable
@@ -39,6 +40,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)
+    app.add_middleware(LongTexts, limit=JSON_BYTES)
     base64_bytes = context.config.limits.base64_bytes
     app.add_middleware(BodyLimit, limit=base64_bytes * 4 // 3 + JSON_BYTES)
     files_are_open = context.config.server.files_access == "public"

@@ -28,24 +28,19 @@ class NotStorable(ValueError):
     """NUL, or half of a surrogate pair."""
 
 
-def first_word(text: str) -> int:
-    """Where the white space at the beginning ends."""
-    for start in range(0, len(text), PIECE):
-        piece = text[start : start + PIECE]
-        if rest := piece.lstrip():
-            return start + len(piece) - len(rest)
-    return len(text)
+def beginning(pieces: Iterator[bytes]) -> bytes:
+    """What comes first after white space, enough of it to hold the header of a data URL."""
+    begun = b""
+    for piece in pieces:
+        begun = (begun + piece).lstrip()
+        if len(begun) >= HEADER_CHARACTERS:
+            break
+    return begun
 
 
-def header_of(text: str, start: int) -> str | None:
-    """What stands before the comma of the data URL that begins at `start`."""
-    end = text.find(",", start, start + HEADER_CHARACTERS)
-    return None if end < 0 else text[start:end]
-
-
-def text_pieces(text: str, start: int = 0) -> Iterator[bytes]:
-    """The text from `start` on as UTF-8. NotStorable for what no database keeps."""
-    for begin in range(start, len(text), PIECE):
+def text_pieces(text: str) -> Iterator[bytes]:
+    """The text as UTF-8. NotStorable for what no database keeps."""
+    for begin in range(0, len(text), PIECE):
         try:
             piece = text[begin : begin + PIECE].encode()
         except UnicodeEncodeError:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -12,13 +13,13 @@ from serve_app.blobs.inline_text import (
     IncompleteBase64,
     NotBase64,
     NotStorable,
+    beginning,
     decoded,
-    first_word,
-    header_of,
     text_pieces,
     unquoted,
 )
 from serve_app.blobs.sniff import kind_of
+from serve_app.blobs.spooled_text import spooled, spooled_pieces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, MediaKind
@@ -86,14 +87,15 @@ class MediaIntake:
         for an own file that does not exist, PayloadTooLarge over the limits.
         """
         try:
-            if len(value) > LONGEST_NAME:
-                blob = await self._long(value, param)
-            elif is_storable(value):
-                blob = await self._taken(value.strip(), param)
-            else:
-                raise NotStorable
+            blob = await self._given(value, param)
         except NotStorable:
             raise InvalidRequest(f"{param}: holds NUL or half a character", param=param) from None
+        except NotBase64:
+            raise InvalidRequest(
+                f"{param}: neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
+            ) from None
+        except IncompleteBase64:
+            raise InvalidRequest(f"{param}: the base64 is incomplete", param=param) from None
         return checked(blob, param=param, kind=kind)
 
     async def take_upload(
@@ -106,6 +108,15 @@ class MediaIntake:
             raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
         return checked(blob, param=param, kind=kind)
 
+    async def _given(self, value: str, param: str) -> Blob:
+        if (file := spooled(value)) is not None:
+            return await self._long(spooled_pieces(file), param)
+        if len(value) > LONGEST_NAME:
+            return await self._long(text_pieces(value), param)
+        if not is_storable(value):
+            raise NotStorable
+        return await self._taken(value.strip(), param)
+
     async def _taken(self, value: str, param: str) -> Blob:
         if stored := STORED.fullmatch(value):
             return await self._stored(stored[1].lower(), param)
@@ -115,24 +126,29 @@ class MediaIntake:
         if scheme.startswith(("http://", "https://")):
             return await fetch(value, self._store, limits=self._limits, param=param)
         if scheme.startswith("data:"):
-            return await self._data_url(value, param)
+            return await self._long(text_pieces(value), param)
         if scheme.startswith("file:"):
             return await self._local(unquote(urlsplit(value).path), param)
         if path := await asyncio.to_thread(_below, value, self._limits.file_roots):
             return await self._store.write_file(path)
-        return await self._base64(text_pieces(value), param)
+        return await self._write(decoded(text_pieces(value)), param)
 
-    async def _long(self, value: str, param: str) -> Blob:
+    async def _long(self, pieces: Iterator[bytes], param: str) -> Blob:
         """A data URL or base64, of which no copy is made."""
-        start = first_word(value)
-        scheme = value[start : start + 8].lower()
-        if scheme.startswith("data:"):
-            return await self._data_url(value, param, start=start)
-        if scheme.startswith(("http://", "https://")):
+        begun = await asyncio.to_thread(beginning, pieces)
+        scheme = begun[:8].lower()
+        if scheme.startswith((b"http://", b"https://")):
             raise InvalidRequest(
                 f"{param}: a URL of more than {LONGEST_NAME} characters", param=param
             )
-        return await self._base64(text_pieces(value, start), param)
+        if not scheme.startswith(b"data:"):
+            return await self._write(decoded(chain((begun,), pieces)), param)
+        header, comma, rest = begun.partition(b",")
+        if not comma:
+            raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
+        payload = unquoted(chain((rest,), pieces))
+        is_base64 = header.lower().rstrip().endswith(b";base64")
+        return await self._write(decoded(payload) if is_base64 else payload, param)
 
     def _own_file(self, value: str) -> str | None:
         if self._public_url and value.startswith(self._public_url + "/"):
@@ -160,25 +176,6 @@ class MediaIntake:
         if self._note_use is not None:
             self._note_use(blob)
         return blob
-
-    async def _data_url(self, value: str, param: str, *, start: int = 0) -> Blob:
-        header = header_of(value, start)
-        if header is None:
-            raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
-        payload = unquoted(text_pieces(value, start + len(header) + 1))
-        if header.lower().rstrip().endswith(";base64"):
-            return await self._base64(payload, param)
-        return await self._write(payload, param)
-
-    async def _base64(self, pieces: Iterator[bytes], param: str) -> Blob:
-        try:
-            return await self._write(decoded(pieces), param)
-        except NotBase64:
-            raise InvalidRequest(
-                f"{param}: neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
-            ) from None
-        except IncompleteBase64:
-            raise InvalidRequest(f"{param}: the base64 is incomplete", param=param) from None
 
     async def _write(self, pieces: Iterator[bytes], param: str) -> Blob:
         try:

@@ -1,6 +1,8 @@
 """Large answers beside a stream of tokens: nobody waits for them to be written, or to be read."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import struct
 import time
@@ -29,6 +31,7 @@ MOST_GROWTH = 50.0
 LEAST_S = 0.002
 """Of the event loop's own time: what every token costs by itself, and the clock's noise."""
 LARGEST_PIECE = 1024 * 1024
+PIECE_BYTES = 64 * 1024
 FAST_CHAT = {
     "name": "chat",
     "options": {"engine": "fake", "task": "chat", "tokens_per_s": 200, "context_length": 100_000},
@@ -110,27 +113,34 @@ def call(make_context: MakeContext, tmp_path: Path) -> Call:
 
     async def posted(path: str, body: Any, heard: Heard) -> Heard:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        pieces = [content[i : i + 65536] for i in range(0, len(content), 65536)]
+        starts = iter(range(0, len(content), PIECE_BYTES))
 
         async def receive() -> Message:
-            if not pieces:
+            start = next(starts, None)
+            if start is None:
                 await asyncio.Event().wait()
-            piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+                raise AssertionError
+            end = start + PIECE_BYTES
+            body = content[start:end]
+            return {"type": "http.request", "body": body, "more_body": end < len(content)}
 
-        await app(_scope(path), receive, heard.send)
+        await app(_scope(path, len(content)), receive, heard.send)
         return heard
 
     return posted
 
 
-def _scope(path: str) -> Scope:
+def _scope(path: str, length: int) -> Scope:
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "headers": [(b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")],
+        "headers": [
+            (b"host", b"127.0.0.1:8000"),
+            (b"content-type", b"application/json"),
+            (b"content-length", str(length).encode()),
+        ],
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
@@ -201,3 +211,34 @@ async def test_a_film_in_base64_holds_no_stream_up_and_is_never_in_memory_whole(
     assert pause < idle * MOST_GROWTH, f"{pause:.3f} s where an idle server pauses {idle:.4f}"
     assert heard.size == int(heard.headers["content-length"]) > FILM_BYTES * 4 // 3
     assert heard.largest < LARGEST_PIECE
+
+
+async def test_a_sound_in_base64_holds_no_stream_up_while_it_comes(call: Call) -> None:
+    sound = b"RIFF\xff\xff\xff\x7fWAVEfmt " + bytes(FILM_BYTES)
+    body = b'{"filename":"a.wav","file":"data:audio/wav;base64,%s"}' % base64.b64encode(sound)
+    heard = Heard()
+    idle = await idle_pause_s(call)
+    pause = await longest_pause_s(call, lambda: call("/v1/files/upload", body, heard))
+    assert heard.status == 200, heard.body
+    assert pause < idle * MOST_GROWTH, f"{pause:.3f} s where an idle server pauses {idle:.4f}"
+    answer = json.loads(heard.body)
+    assert answer["bytes"] == len(sound)
+    assert answer["id"] == f"sha256:{hashlib.sha256(sound).hexdigest()}"
+    assert answer["existed"] is False
+
+
+async def test_a_long_text_that_looks_like_a_medium_is_the_text_that_was_sent(call: Call) -> None:
+    text = base64.b64encode(bytes(range(256)) * 8000).decode()
+    body = {"model": "echo", "messages": [{"role": "user", "content": text}]}
+    heard = await call("/v1/chat/completions", body, Heard())
+    assert json.loads(heard.body)["choices"][0]["message"]["content"] == text
+    refused = await call("/v1/audio/speech", {"input": "x", "voice": text}, Heard())
+    error = json.loads(refused.body)["error"]
+    assert (refused.status, error["param"]) == (400, "voice")
+
+
+async def test_what_is_no_medium_of_a_body_has_a_limit(call: Call) -> None:
+    body = {"model": "echo", "messages": [{"role": "user", "content": "a b " * 5_000_000}]}
+    heard = await call("/v1/chat/completions", body, Heard())
+    assert heard.status == 413
+    assert json.loads(heard.body)["error"]["code"] == "payload_too_large"

@@ -16,7 +16,8 @@ from deployments.text.generation.tool_format import calls_in
 from pipelines.story_script import spread
 from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
-from serve_app.blobs.inline_text import NotBase64, decoded, first_word, text_pieces, unquoted
+from serve_app.api.long_texts import Sieve
+from serve_app.blobs.inline_text import NotBase64, beginning, decoded, text_pieces, unquoted
 from serve_app.core.chat import Tool
 from serve_app.core.subtitles import cues, srt, vtt
 from serve_app.core.transcription import Segment
@@ -50,6 +51,7 @@ OURS = {
     "deployments/text/translation_checkpoint.py:NLLB_CODE": "a tokenizer's vocabulary",
     "deployments/text/generation/text.py:BYTE_PIECE": "a tokenizer's vocabulary",
     "serve_app/blobs/inline_text.py:CODE": "bytes, by the readers below",
+    "serve_app/api/long_texts.py:INSIDE": "bytes, by the readers below",
 }
 """Patterns that never meet a text that a caller or a model has written, and what they meet."""
 
@@ -169,9 +171,16 @@ def spoken(text: str) -> tuple[Segment, ...]:
 
 def base64_bytes(text: str) -> int | None:
     try:
-        return sum(map(len, decoded(text_pieces(text, first_word(text)))))
+        return sum(map(len, decoded(text_pieces(text))))
     except NotBase64:
         return None
+
+
+def sifted(text: str) -> bytes:
+    """A body as the server gets it, in pieces of 64 KiB."""
+    sieve, body = Sieve(Path(), {}), text.encode()
+    pieces = [sieve.feed(body[i : i + 65536]) for i in range(0, len(body), 65536)]
+    return b"".join((*pieces, sieve.finish()))
 
 
 READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
@@ -179,6 +188,10 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "base64 with line ends": (base64_bytes, ("", "QUJD\r\n", "")),
     "base64 that is padding": (base64_bytes, ("", "=", "")),
     "white space before base64": (base64_bytes, ("", " ", "AAAA")),
+    "white space before a medium": (lambda text: beginning(text_pieces(text)), ("", " ", "A")),
+    "strings in JSON": (sifted, ("", '"a",', "")),
+    "an escape after the other in JSON": (sifted, ('"', "\\\\", "")),
+    "half an escape after the other": (sifted, ('"', '\\"', "\\")),
     "a percent-encoded data URL": (
         lambda text: sum(map(len, unquoted(text_pieces(text)))),
         ("", "%41", "%"),

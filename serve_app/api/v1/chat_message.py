@@ -6,21 +6,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS, Piece
-from serve_app.api.v1.wire import Text
+from serve_app.api.v1.wire import MediaText, Text
 from serve_app.core.chat import ToolCall
 
 
 class ImageUrl(Piece):
     """An image in any media form. `detail` is accepted."""
 
-    url: Text = Field(max_length=MEDIA_CHARACTERS)
+    url: MediaText = Field(max_length=MEDIA_CHARACTERS)
     detail: Text | None = None
 
 
 class InputAudio(Piece):
     """A sound in any media form."""
 
-    data: Text = Field(max_length=MEDIA_CHARACTERS)
+    data: MediaText = Field(max_length=MEDIA_CHARACTERS)
     format: Text | None = None
 
 
@@ -35,7 +35,7 @@ class ImagePartBody(Piece):
     """An image inside a message."""
 
     type: Literal["image_url"]
-    image_url: ImageUrl | Text
+    image_url: ImageUrl | MediaText
 
 
 class AudioPartBody(Piece):

@@ -19,7 +19,7 @@ from serve_app.api.v1.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.api.v1.wire import ERRORS, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.clone_selection import select_clone_engine
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.speech import CloneSpeech
@@ -33,7 +33,7 @@ class CloneBody(JobBody):
 
     text: Text = Field(min_length=1, max_length=TEXT_CHARACTERS)
     voice_name: Text | None = None
-    ref_audio: Text | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
+    ref_audio: MediaText | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
     ref_text: Text | None = Field(default=None, max_length=TEXT_CHARACTERS)
     speed: Annotated[Number, Field(strict=True, ge=0.25, le=4)] | None = None
     seed: Integer | None = None

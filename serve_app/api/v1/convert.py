@@ -18,7 +18,7 @@ from serve_app.api.v1.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.voice_conversion import ConvertVoice
 
@@ -28,8 +28,8 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 class ConvertBody(JobBody):
     """A recording, and whose voice it shall have."""
 
-    source_audio: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    target_voice: Text | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
+    source_audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target_voice: MediaText | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
     voice_name: Text | None = None
     model: Text | None = Field(default=None, max_length=500)
     f0_condition: Flag | None = None

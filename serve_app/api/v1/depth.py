@@ -10,7 +10,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Text
+from serve_app.api.v1.wire import ERRORS, MediaText, Text
 from serve_app.core.depth import EstimateDepth
 
 router = APIRouter(tags=["images"], responses=ERRORS)
@@ -19,7 +19,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 class DepthBody(JobBody):
     """A picture."""
 
-    image: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: Text | None = Field(default=None, max_length=500)
     response_format: Text | None = Field(default=None, max_length=50)
     user: Text | None = None

@@ -15,7 +15,7 @@ from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
 from serve_app.api.v1.spoken_models import known_language, known_locale
-from serve_app.api.v1.wire import ERRORS, Flag, Text, Track
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
 from serve_app.core.video_dub import DubVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -26,7 +26,7 @@ class DubBody(JobBody):
     default.
     """
 
-    video: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target_lang: Text = Field(min_length=1, max_length=100)
     source_lang: Text | None = Field(default=None, max_length=100)
     model: Text | None = Field(default=None, max_length=500)

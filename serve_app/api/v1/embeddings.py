@@ -11,7 +11,7 @@ from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.embedding_response import embedding_list
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import waited
-from serve_app.api.v1.wire import ERRORS, Integer, Text
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Text
 from serve_app.core.embeddings import Embed
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.quantization import Quantization
@@ -19,7 +19,7 @@ from serve_app.core.quantization import Quantization
 router = APIRouter(tags=["text"], responses=ERRORS)
 INPUTS = 2048
 TokenId = Annotated[Integer, Field(ge=0)]
-Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 
 
 class EmbeddingBody(JobBody):

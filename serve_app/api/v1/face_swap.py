@@ -10,7 +10,7 @@ from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Text
+from serve_app.api.v1.wire import ERRORS, MediaText, Text
 from serve_app.blobs.sniff import kind_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import SwapFaces, TargetType, WhichFaces
@@ -24,8 +24,8 @@ FORMS: dict[TargetType, str] = {"image": "b64_json", "video": "b64_mp4"}
 class FaceSwapBody(JobBody):
     """Whose face is to be seen, and where."""
 
-    source_face: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    target: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    source_face: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target_type: TargetType | None = None
     faces: WhichFaces | None = None
     model: Text | None = Field(default=None, max_length=500)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from serve_app.api.context import Context
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import Body, Integer, Text
+from serve_app.api.v1.wire import Body, Integer, MediaText, Text
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.memory import return_freed_memory
 from serve_app.database.text import is_storable
@@ -24,7 +24,7 @@ def _storable(text: str) -> str:
     return text
 
 
-Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_storable)]
 LongText = Annotated[Text, Field(max_length=10_000), AfterValidator(_storable)]
 

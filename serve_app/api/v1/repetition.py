@@ -6,6 +6,7 @@ import hashlib
 from starlette.requests import Request
 
 from serve_app.api.v1.job_body import JobBody
+from serve_app.blobs.spooled_text import STAND_IN
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import KEY_HEADER, Call
 from serve_app.core.operations import Operation, blobs_of
@@ -52,7 +53,8 @@ async def _digest(body: JobBody, operation: Operation, request: Request) -> str:
         files = [blob.sha256 for blob in blobs_of(operation)]
         content = "\n".join((body.model_dump_json(), *files)).encode()
     else:
-        content = await request.body()
+        # Of a text that was put aside, what stands for its content; the rest is this process's own.
+        content = (await request.body()).replace(STAND_IN.encode(), b"")
     return await asyncio.to_thread(_sha256, request.url.path.encode(), content)
 
 

@@ -12,7 +12,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.segmentation import Box, Point, SegmentImage, SegmentMode
@@ -30,7 +30,7 @@ Label = Annotated[Integer, Field(ge=0, le=1)]
 class SegmentBody(JobBody):
     """A picture, and what of it is wanted."""
 
-    image: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: Text | None = Field(default=None, max_length=500)
     points: list[Pair] | None = Field(default=None, max_length=MAX_POINTS)
     point_labels: list[Label] | None = Field(default=None, max_length=MAX_POINTS)

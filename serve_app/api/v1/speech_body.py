@@ -8,7 +8,7 @@ from serve_app.api.v1.chat_parts import Piece
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.spoken_language import spoken_language
 from serve_app.api.v1.voice_references import VoiceReference
-from serve_app.api.v1.wire import Flag, Integer, Number, Text
+from serve_app.api.v1.wire import Flag, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.speech import AudioFormat, CloneSpeech, Speak, SpeechModel
 from serve_app.models import Found, Models
@@ -58,7 +58,7 @@ class SpeechShared(JobBody):
     voice_profile: Text | None = None
     task_type: Text | None = None
     language: Text | None = None
-    ref_audio: Text | None = None
+    ref_audio: MediaText | None = None
     ref_text: Text | None = None
     x_vector_only_mode: Flag | None = None
     max_new_tokens: Annotated[Integer, Field(ge=1)] | None = None

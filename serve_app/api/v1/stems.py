@@ -12,7 +12,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.core.stems import SeparateStems, StemMode
 from serve_app.stem_selection import select_stems
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 class StemsBody(JobBody):
     """A mix and the stems wanted of it."""
 
-    audio: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     stem_mode: StemMode | None = None
     fallback_mode: Flag | None = None
     response_format: Text | None = Field(default=None, max_length=50)

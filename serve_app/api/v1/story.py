@@ -15,7 +15,7 @@ from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
 from serve_app.api.v1.sizes import asked_size
-from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, Number, Text
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.images import References, Size
 from serve_app.core.story import TellStory
@@ -52,7 +52,7 @@ class StoryBody(JobBody):
     seed: Annotated[Integer, Field(lt=INT64 - MOST_SCENES)] | None = None
     character_profiles: list[Text] | None = Field(default=None, max_length=16)
     environment_profiles: list[Text] | None = Field(default=None, max_length=16)
-    character_references: list[Text] | None = Field(default=None, max_length=16)
+    character_references: list[MediaText] | None = Field(default=None, max_length=16)
     character_strength: Annotated[Number, Field(strict=True, ge=0, le=1)] | None = None
     narrate: Flag | None = None
     response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None

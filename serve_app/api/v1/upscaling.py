@@ -10,7 +10,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.core.upscaling import Scale, UpscaleImage
 from serve_app.upscaler_selection import select_upscaler
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 class UpscaleBody(JobBody):
     """A picture, and how much larger it is wanted."""
 
-    image: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: Text | None = Field(default=None, max_length=500)
     scale: Scale | None = None
     allow_resize: Flag | None = None

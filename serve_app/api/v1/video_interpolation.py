@@ -12,12 +12,12 @@ from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.interpolation import MAX_FPS, InterpolateVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
-Media = Annotated[Text, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 
 
 class InterpolationBody(JobBody):

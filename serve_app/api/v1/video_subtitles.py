@@ -12,7 +12,7 @@ from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.spoken_models import heard_and_translated, is_translator, known_locale
-from serve_app.api.v1.wire import ERRORS, Flag, Text, Track
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.languages import language_code
 from serve_app.core.media_processing import SubtitleStyle
@@ -26,7 +26,7 @@ ENGLISH = "en"
 class SubtitleBody(JobBody):
     """A video whose words are to be read. `translate` alone translates to English."""
 
-    video: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: Text | None = Field(default=None, max_length=500)
     language: Text | None = Field(default=None, max_length=100)
     translate: Flag | None = None

@@ -12,7 +12,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import called
 from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.wire import ERRORS, Flag, Text
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.core.upscaling import UpscaleVideo, VideoFactor
 from serve_app.upscaler_selection import select_upscaler
 
@@ -24,7 +24,7 @@ class VideoUpscaleBody(JobBody):
     trained upscaler is in service.
     """
 
-    video: Text = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: Text | None = Field(default=None, max_length=500)
     upscale_factor: VideoFactor | None = None
     allow_resize: Flag | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.api.wire_object import WireObject
+from serve_app.blobs.spooled_text import STAND_IN, restored
 
 HEADER_CHARACTERS = 1000
 INT64 = 2**63
@@ -27,7 +28,9 @@ def _is_unicode(text: str) -> str:
 def _is_plain_json(value: dict[str, Any]) -> dict[str, Any]:
     if _is_deeper(value, DEEPEST):
         raise ValueError(f"the object is nested more than {DEEPEST} levels deep")
-    _is_unicode(json.dumps(value, ensure_ascii=False))
+    text = _is_unicode(json.dumps(value, ensure_ascii=False))
+    if STAND_IN in text:
+        raise ValueError("the object holds a text of more than a megabyte")
     return value
 
 
@@ -36,7 +39,11 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return any(levels == 0 or _is_deeper(each, levels - 1) for each in inner)
 
 
-Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_is_unicode)]
+MediaText = Annotated[str, StringConstraints(strict=True), AfterValidator(_is_unicode)]
+"""A medium in any form, which `MediaIntake` takes; a long one may have been put aside."""
+Text = Annotated[
+    str, StringConstraints(strict=True), AfterValidator(restored), AfterValidator(_is_unicode)
+]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_is_plain_json)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
