@@ -233,10 +233,14 @@ class EnginePool:
         engine = slot.loading.result() if slot.loading and slot.is_loaded else None
         slot.engine = slot.loading = None
         slot.become(ModelStatus(id=slot.model.id, state="unloaded"))
-        if engine:
-            await engine.close()
-            await asyncio.to_thread(self._loader.unloaded, slot.model)
-        self._tell_changed()
+        try:
+            if engine:
+                await engine.close()
+        finally:
+            # Also of an engine that fails at it: what it held is not booked for ever.
+            if engine:
+                await asyncio.to_thread(self._loader.unloaded, slot.model)
+            self._tell_changed()
 
     def _tell_changed(self) -> None:
         slots = self._slots.values()

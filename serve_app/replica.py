@@ -9,12 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from serve_app.core.config import Family, Model
 from serve_app.core.costs import Spent
-from serve_app.core.errors import BackendUnavailable
+from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.core.memory import (
     free_memory,
     is_device_lost,
@@ -172,8 +172,10 @@ class Replica:
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(IDLE_CHECK_S)
-            await self._pool.unload_idle()
-            await self._shrink()
+            # An engine that cannot be closed must not keep the others from it.
+            with suppress(AppError), self._named_errors():
+                await self._pool.unload_idle()
+                await self._shrink()
 
     async def _shrink(self) -> None:
         """Once after work, and not between requests that follow each other."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
+from serve_app.core.errors import AppError
 from serve_app.core.settings import RETENTION_S, Jobs
+from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
 
@@ -22,12 +24,13 @@ Chore = Callable[[], Awaitable[object]]
 
 
 async def repeat(chore: Chore, *, every_s: float) -> None:
-    """Do the chore at once and then every so often, until cancelled."""
+    """Do the chore at once and then every so often, until cancelled, whatever it raises."""
     while True:
         try:
-            await chore()
-        except Exception:
-            logger.exception("a chore of the jobs failed; it is tried again")
+            with unexpected_errors("a chore of the jobs"):
+                await chore()
+        except AppError as error:
+            logger.warning("a chore of the jobs is tried again: %s", error.message)
         await asyncio.sleep(every_s)
 
 

@@ -65,6 +65,34 @@ asyncio.run(main())
 """
 
 
+FAIL_TO_CLOSE = """
+from serve_app import replica as module
+
+module.announcer = lambda: lambda ids: None
+
+class Stuck(Engine):
+    async def close(self): raise RuntimeError("a library that does not let go")
+
+def unloaded(self, model):
+    print("unloaded", model.id, flush=True)
+    left.add(model.id)
+
+left = set()
+
+async def main():
+    Loader.load = lambda self, model, report: Stuck()
+    Loader.unloaded = unloaded
+    replica = replica_of("a", "b")
+    for model in ("a", "b"):
+        await replica.load_model(model)
+        async with asyncio.timeout(20):
+            while model not in left:
+                await asyncio.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+
 def lines_of(script: str) -> list[str]:
     command = (sys.executable, "-c", REPLICA + script)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
@@ -77,3 +105,8 @@ def test_who_leaves_a_stream_leaves_a_stopped_engine() -> None:
 
 def test_a_model_that_was_only_loaded_by_hand_leaves_when_memory_is_wanted() -> None:
     assert lines_of(LOAD) == ["unloaded a"]
+
+
+def test_an_engine_that_cannot_be_closed_keeps_no_other_from_leaving() -> None:
+    """And what it held of the memory is not booked for ever."""
+    assert lines_of(FAIL_TO_CLOSE) == ["unloaded a", "unloaded b"]

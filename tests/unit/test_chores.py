@@ -1,0 +1,30 @@
+"""What is done again and again goes on, whatever it raises."""
+
+import asyncio
+
+import pytest
+
+from serve_app.core.errors import Unavailable
+from serve_app.jobs.chores import repeat
+
+
+@pytest.mark.parametrize(
+    "surprise", [RuntimeError(), asyncio.CancelledError(), Unavailable("the database is away")]
+)
+async def test_a_chore_that_fails_is_done_again(surprise: BaseException) -> None:
+    done_again = asyncio.Event()
+    times = 0
+
+    async def chore() -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise surprise
+        done_again.set()
+
+    repeating = asyncio.create_task(repeat(chore, every_s=0))
+    async with asyncio.timeout(10):
+        await done_again.wait()
+    repeating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await repeating
