@@ -74,7 +74,8 @@ def _silent(like: Any, samples: int) -> Any:
     frame = av.AudioFrame(format=like.format, layout=like.layout, samples=samples)
     frame.sample_rate = like.sample_rate
     zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
-    for plane in frame.planes:
+    # Of eight channels and more PyAV 18 lists planes that are none.
+    for plane in frame.planes[: like.layout.nb_channels if like.format.is_planar else 1]:
         plane.update(zero * plane.buffer_size)
     return frame
 

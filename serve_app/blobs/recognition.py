@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.blobs.sniff import sniff
-from serve_app.core.containers import MEDIA_TYPES, has_picture, opened_container
+from serve_app.core.containers import MEDIA_TYPES, opened_container
+from serve_app.core.tracks import films_of
 
 SOUND_ALONE = {
     "video/mp4": "audio/mp4",
@@ -36,7 +37,7 @@ def _demuxed(path: Path, sniffed: str | None) -> str | None:
     except ImportError:
         return None
     with suppress(av.FFmpegError), opened_container(path) as container:
-        is_film = has_picture(container)
+        is_film = bool(films_of(container))
         if not is_film and not container.streams.audio:
             return None
         if sniffed is None and not is_film and not _is_heard(container):

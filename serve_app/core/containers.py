@@ -7,8 +7,6 @@ other files and addresses to read. What a caller sent must never do that.
 from pathlib import Path
 from typing import Any
 
-from serve_app.core.tracks import films_of
-
 SOUND_DEMUXERS = {
     "aac": "audio/aac",
     "ac3": "audio/ac3",
@@ -92,11 +90,6 @@ def opened_container(path: Path) -> Any:
     for stream in container.streams.audio:
         _forget_order(stream.codec_context)
     return container
-
-
-def has_picture(container: Any) -> bool:
-    """Whether there is a film in it, and not only the cover of a sound."""
-    return bool(films_of(container))
 
 
 def _after_tag(path: Path) -> str | None:

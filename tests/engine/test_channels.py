@@ -208,3 +208,17 @@ async def test_a_film_with_subtitles_keeps_what_is_said_in_any_channel(
         with opened_container(path) as container:
             assert container.streams.audio[0].channels == written
         assert level(heard(path), 300.0) > KEPT * level(tone(300.0), 300.0) / count
+
+
+@pytest.mark.parametrize(("count", "codec"), [(8, "aac"), (8, "alac"), (11, "libopus")])
+def test_pauses_between_many_channels_are_silent(tmp_path: Path, count: int, codec: str) -> None:
+    """Two seconds of sound with a second cut out of their middle."""
+    channels = [tone(300.0, 3.0)] * count
+    cut = ("-bsf:a", "noise=drop='between(pts*tb,1,2)'")
+    mapping = ("-mapping_family", "255") if codec == "libopus" else ()
+    file = saved(tmp_path / "sound.mkv", channels, "-c:a", codec, *mapping, *cut)
+    mono = heard(file)
+    assert len(mono) / RATE == pytest.approx(3.0, abs=0.1)
+    assert level(mono[: RATE // 2], 300.0) > 0.15
+    assert level(mono[-RATE // 2 :], 300.0) > 0.15
+    assert np.abs(mono[round(1.2 * RATE) : round(1.8 * RATE)]).max() < 0.01
