@@ -1,6 +1,7 @@
 """Calls that are made again, by SDKs and by callers with a key: they join the job of the first."""
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
@@ -244,3 +245,21 @@ async def test_a_stream_takes_no_notice_of_a_key(client: httpx.AsyncClient) -> N
         )
         assert answer.status_code == 200
         assert answer.text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_long_medium_in_the_body_is_part_of_the_call(make_context: MakeContext) -> None:
+    """So long that it is put aside while it comes, by whichever replica."""
+    contexts = [make_context(), make_context()]
+    same, other = (
+        base64.b64encode(png(color, (900, 900), compress_level=0)).decode()
+        for color in ("red", "blue")
+    )
+    async with client_of(contexts[0]) as one, client_of(contexts[1]) as two:
+        answers = [
+            await client.post(
+                "/v1/images/variations", json={"image": image, "ref_id": "take"}, headers=AGAIN
+            )
+            for client, image in ((one, same), (two, same), (two, other))
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 409], answers[1].text
+        assert answers[0].headers["x-job-id"] == answers[1].headers["x-job-id"]
