@@ -20,11 +20,13 @@ from serve_app.core.chat import (
     ToolCallDelta,
     Usage,
 )
-from serve_app.core.errors import ContextLengthExceeded, UnsupportedCapability
+from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
 from serve_app.core.json_schema import resolved
 from serve_app.core.options import FakeOptions
 
 FINGERPRINT = "fake-1"
+MOST = 1000
+"""Characters and items that a schema is given at its demand."""
 TOKEN = re.compile(r"\s*+\S++")
 
 
@@ -135,6 +137,14 @@ def called_tool(request: Chat) -> Tool | None:
     return None
 
 
+def followed(schema: dict[str, Any], *, param: str) -> Any:
+    """An instance. InvalidRequest for what is no schema."""
+    try:
+        return instance(schema)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise InvalidRequest(f"{param}: the schema cannot be followed", param=param) from error
+
+
 def instance(schema: Any, root: dict[str, Any] | None = None, *, levels: int = 20) -> Any:
     """The smallest value that a plain JSON schema allows: first branches, required keys only. What
     needs more levels than these is null.
@@ -154,9 +164,9 @@ def instance(schema: Any, root: dict[str, Any] | None = None, *, levels: int = 2
             return {key: instance(named.get(key, {}), root, levels=levels - 1) for key in required}
         case "array":
             least = schema.get("minItems", 0)
-            return [instance(schema.get("items", {}), root, levels=levels - 1)] * least
+            return [instance(schema.get("items", {}), root, levels=levels - 1)] * min(least, MOST)
         case "string":
-            return "x" * schema.get("minLength", 0)
+            return "x" * min(schema.get("minLength", 0), MOST)
         case "integer" | "number":
             return schema.get("minimum", 0)
         case "boolean":
@@ -169,7 +179,8 @@ def _json_reply(request: Chat, prompt: str) -> str | None:
         case "json_object":
             return json.dumps({"echo": prompt})
         case "json_schema":
-            return json.dumps(instance(request.response_format.json_schema or {}))
+            schema = request.response_format.json_schema or {}
+            return json.dumps(followed(schema, param="response_format.json_schema"))
     return None
 
 
@@ -178,7 +189,7 @@ def _tool_delta(index: int, tool: Tool) -> ChatDelta:
         index=0,
         id=f"call_{index:024x}",
         name=tool.name,
-        arguments=json.dumps(instance(tool.parameters or {})),
+        arguments=json.dumps(followed(tool.parameters or {}, param="tools")),
     )
     return ChatDelta(index=index, tool_calls=(call,), finish_reason="tool_calls")
 

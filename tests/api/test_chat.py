@@ -232,6 +232,21 @@ async def test_schemas_that_refer_to_themselves(
     assert await spoken(client, response_format=form) == text
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"enum": 5}, {"properties": []}, {"anyOf": {"a": 1}}, {"required": 5}, {"minItems": "x"}],
+)
+async def test_what_is_no_schema(client: httpx.AsyncClient, schema: dict[str, Any]) -> None:
+    inner = {"type": "array"} | schema if "minItems" in schema else {"required": ["a"]} | schema
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": inner}}
+    answer = await client.post(URL, json=said("x", response_format=form))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "response_format.json_schema")
+    tools = [{"type": "function", "function": {"name": "f", "parameters": inner}}]
+    answer = await client.post(URL, json=said("x", tools=tools, tool_choice="required"))
+    assert answer.status_code == 400
+
+
 async def test_a_tool_that_calls_itself_in_its_schema(client: httpx.AsyncClient) -> None:
     deep = {"type": "object", "properties": {"again": {"$ref": "#"}}, "required": ["again"]}
     tools = [{"type": "function", "function": {"name": "f", "parameters": deep}}]
