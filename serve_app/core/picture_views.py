@@ -14,6 +14,8 @@ from typing import IO, NamedTuple
 ORIENTATION_TAG = 0x0112
 PROFILE_BYTES = 1 << 20
 """Of a colour profile, unpacked; what Pillow reads of a PNG."""
+JPEG_END = b"\xff\xd9"
+SEARCHED_BYTES = 1 << 20
 Span = tuple[int, int]
 
 
@@ -24,15 +26,18 @@ class View(NamedTuple):
     orientation: int
 
 
-def view_of(file: IO[bytes]) -> View | None:
-    """None for a file that is no PNG, JPEG or JPEG 2000. Blocks."""
+def view_of(file: IO[bytes], *, tail: bytes = b"") -> View | None:
+    """None for a file that is no PNG, JPEG or JPEG 2000. What is to be seen behind it is the
+    `tail`. Blocks.
+    """
+    file.seek(0)
     head = file.read(12)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _view(file, *_png(file))
+        return _view(file, *_png(file), tail)
     if head.startswith(b"\xff\xd8\xff"):
-        return _view(file, *_jpeg(file))
+        return _view(file, *_jpeg(file), tail)
     if head.startswith(b"\0\0\0\x0cjP  "):
-        return _view(file, list(_jpeg_2000(file)), b"")
+        return _view(file, list(_jpeg_2000(file)), b"", tail)
     return None
 
 
@@ -55,8 +60,29 @@ def orientation_in(exif: bytes) -> int:
     return 1
 
 
-def _view(file: IO[bytes], spans: list[Span], exif: bytes) -> View:
-    return View(io.BufferedReader(_Spans(file, spans)), orientation_in(exif))
+def is_jpeg_without_end(file: IO[bytes]) -> bool:
+    """Whether the marker that ends a JPEG is nowhere behind its only scan. False for one that gets
+    finer scan by scan, of which nobody can tell whether the last is there. Blocks.
+    """
+    file.seek(0)
+    if not file.read(3).startswith(b"\xff\xd8\xff"):
+        return False
+    for place, marker, _ in _jpeg_segments(file):
+        if marker == 0xC2:
+            return False
+        if marker == 0xDA:
+            file.seek(place)
+            break
+    last = b""
+    while data := file.read(SEARCHED_BYTES):
+        if JPEG_END in last + data:
+            return False
+        last = data[-1:]
+    return True
+
+
+def _view(file: IO[bytes], spans: list[Span], exif: bytes, tail: bytes) -> View:
+    return View(io.BufferedReader(_Spans(file, spans, tail)), orientation_in(exif))
 
 
 def _png(file: IO[bytes]) -> tuple[list[Span], bytes]:
@@ -170,12 +196,12 @@ def _jpeg_2000(file: IO[bytes]) -> Iterator[Span]:
 
 
 class _Spans(io.RawIOBase):
-    """Stretches of a file as one file."""
+    """Stretches of a file as one file, and some bytes behind them."""
 
-    def __init__(self, file: IO[bytes], spans: list[Span]) -> None:
-        self._file = file
-        self._spans = spans
-        self._ends = list(accumulate(end - start for start, end in spans))
+    def __init__(self, file: IO[bytes], spans: list[Span], tail: bytes) -> None:
+        self._sources = [(file, end) for _, end in spans] + [(io.BytesIO(tail), len(tail))]
+        sizes = [end - start for start, end in spans]
+        self._ends = list(accumulate([*sizes, len(tail)]))
         self._place = 0
 
     def readable(self) -> bool:
@@ -194,10 +220,11 @@ class _Spans(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         number = bisect_right(self._ends, self._place)
-        if number == len(self._spans):
+        if number == len(self._ends):
             return 0
         left = self._ends[number] - self._place
-        self._file.seek(self._spans[number][1] - left)
-        count = self._file.readinto(buffer[: min(len(buffer), left)])  # type: ignore[attr-defined]
+        source, end = self._sources[number]
+        source.seek(end - left)
+        count = source.readinto(buffer[: min(len(buffer), left)])  # type: ignore[attr-defined]
         self._place += count
         return int(count)

@@ -5,10 +5,15 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from serve_app.core.images import UNREADABLE
-from serve_app.core.picture_views import ORIENTATION_TAG, view_of
+from serve_app.core.picture_views import (
+    JPEG_END,
+    ORIENTATION_TAG,
+    is_jpeg_without_end,
+    view_of,
+)
 
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 """Pillow's names of what is read. Not EPS, which Ghostscript would run."""
@@ -18,6 +23,8 @@ NOT_READ = {
     "image/x-canon-cr3": "raw pictures of Canon cameras (CR3)",
 }
 HEIC = "image/heic"
+ANY_BITS = bytes(range(1, 200)) * 20
+"""What would be seen in a JPEG of which a part is missing."""
 
 
 class OpenedPicture(NamedTuple):
@@ -41,7 +48,7 @@ def opened_picture(path: Path) -> Iterator[OpenedPicture]:
 
     formats = tuple(name for name in FORMATS if name != "HEIF" or _heif_is_read())
     with path.open("rb") as file:
-        if view := view_of(file):
+        if view := view_of(file, tail=_missing_end(file)):
             with Image.open(view.file, formats=formats) as image:
                 yield OpenedPicture(image, view.orientation)
             return
@@ -70,6 +77,29 @@ def unread(mime: str) -> str | None:
     if mime == HEIC and not _heif_is_read():
         return f"HEIC pictures are read where pillow-heif is installed; {INSTEAD}"
     return f"{NOT_READ[mime]} are not read; {INSTEAD}" if mime in NOT_READ else None
+
+
+def _missing_end(file: IO[bytes]) -> bytes:
+    """The marker that a JPEG should end with, where nothing else of it is missing: whatever stands
+    before the marker in its place, the pixels are the same.
+    """
+    if not is_jpeg_without_end(file):
+        return b""
+    ways = [_small_pixels(file, tail) for tail in (JPEG_END, ANY_BITS + JPEG_END)]
+    return JPEG_END if ways[0] is not None and ways[0] == ways[1] else b""
+
+
+def _small_pixels(file: IO[bytes], tail: bytes) -> bytes | None:
+    """Of a JPEG, an eighth as wide and high; None where it cannot be decoded."""
+    from PIL import Image
+
+    view = view_of(file, tail=tail)
+    try:
+        with Image.open(view.file if view else file, formats=("JPEG",)) as image:
+            image.draft(image.mode, (image.width // 8, image.height // 8))
+            return bytes(image.tobytes())
+    except UNREADABLE:
+        return None
 
 
 def _orientation(image: Any) -> int:

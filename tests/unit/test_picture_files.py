@@ -15,6 +15,7 @@ from PIL import Image
 from deployments.image.image_decoding import decoded_picture
 from serve_app.archive.previews import look, measure
 from serve_app.blobs.sniff import kind_of, sniff
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.pictures import opened_picture, unread
 from serve_app.profiles.pictures import check_picture
 
@@ -126,6 +127,8 @@ def jpegs() -> dict[str, bytes]:
         "filling": jpeg(b"\xff" * 1000),
         "something left over": jpeg(segment(0xFE, b"words") + b"\0\0\0"),
         "something behind": jpeg() + b"x" * 5000,
+        "no end": jpeg()[:-2],
+        "half an end": jpeg()[:-1],
     }
 
 
@@ -161,6 +164,24 @@ def test_what_lies_beside_the_pixels_changes_nothing(tmp_path: Path, name: str) 
     assert (seen.width, seen.height) == SIZE
     assert seen.preview is not None
     assert measure(path, "image").width == SIZE[0]
+
+
+@pytest.mark.parametrize("is_progressive", [False, True])
+def test_what_is_cut_off_in_its_pixels_is_refused(tmp_path: Path, is_progressive: bool) -> None:
+    noise = Image.effect_noise((128, 96), 60).convert("RGB")
+    whole = saved(noise, "JPEG", quality=90, progressive=is_progressive)
+    path = tmp_path / "picture"
+    for kept in (len(whole) // 3, len(whole) // 2, len(whole) - 200, len(whole) - 60):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InvalidRequest, match="cannot be decoded"):
+            decoded_picture(path, param="image", max_pixels=100_000)
+        with pytest.raises(InvalidRequest, match="cannot be decoded"):
+            check_picture(path, param="image", pixels=100_000)
+    if not is_progressive:
+        path.write_bytes(whole[:-2])
+        read = decoded_picture(path, param="image", max_pixels=100_000).image
+        with Image.open(io.BytesIO(whole)) as plain:
+            assert read.tobytes() == plain.tobytes()
 
 
 FILES = {
