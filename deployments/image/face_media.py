@@ -16,6 +16,7 @@ from deployments.image.image_decoding import Picture, decoded_picture
 from deployments.image.image_encoding import saved_png
 from deployments.video.video_decoding import Film, film_frames, probed
 from deployments.video.video_encoding import VideoWriter
+from deployments.video.video_scaling import film_warnings
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
 from serve_app.core.media import BlobStore
@@ -154,7 +155,9 @@ def _film(
     film = probed(target, param="target")
     most = 0
     with (
-        VideoWriter(made, film.size, fps=film.fps, sound=target, is_timed=True) as writer,
+        VideoWriter(
+            made, film.size, fps=film.fps, sound=target, is_timed=True, keeps_sound=True
+        ) as writer,
         closing(film_frames(target, param="target")) as frames,
     ):
         for frame in frames:
@@ -166,7 +169,8 @@ def _film(
             yield _progress(writer.num_frames, film)
         writer.finish()
     size = writer.size
-    yield Swapped(most, size.width, size.height, writer.duration_s, warnings)
+    told = (*warnings, *film_warnings(film))
+    yield Swapped(most, size.width, size.height, writer.duration_s, told)
 
 
 def _progress(done: int, film: Film) -> Progress:

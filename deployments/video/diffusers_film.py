@@ -20,6 +20,7 @@ from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
 from deployments.video.video_decoding import Film, at_rate, film_frames, probed
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import FilmFile, VideoFiles, picture
+from deployments.video.video_scaling import film_warnings
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.options import DiffusersVideoOptions
@@ -71,7 +72,8 @@ class FilmMaking:
         sizes = self._renderings(plan, source)
         rendering = Rendering(pipeline, call, plan, push, is_stopped, count=len(sizes))
         rendering.generator.manual_seed(self._request.seed % 2**63)
-        warnings = (*plan.warnings, *call.warnings(), *self._warnings())
+        lost = film_warnings(source) if source else []
+        warnings = (*plan.warnings, *call.warnings(), *self._warnings(), *lost)
         try:
             film = self._written(plan, source, self._frames(plan, sizes, rendering), is_stopped)
         except Stopped:

@@ -14,9 +14,11 @@ from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_samples import opened_sound
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
+from deployments.video.flow_interpolation import FlowInterpolation
 from deployments.video.video_decoding import film_frames
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
+from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
 from serve_app.core.media import Blob
 from serve_app.core.media_processing import (
     BurnSubtitles,
@@ -25,7 +27,7 @@ from serve_app.core.media_processing import (
     ReplaceAudio,
     SubtitledVideo,
 )
-from serve_app.core.options import AvOptions, LanczosOptions
+from serve_app.core.options import AvOptions, LanczosOptions, OpticalFlowOptions
 from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo
 from tests.films import ffmpeg
 from tests.material import content, decoded, stored, tone, wav
@@ -303,5 +305,17 @@ async def test_a_larger_film_keeps_its_times(
     asked = UpscaleVideo(model="lanczos", video=video, factor=2, allows_resize=True)
     made: Any = [event async for event in engine.upscale_video(asked)][-1]
     assert isinstance(made, UpscaledVideo)
+    found = played(await content(blobs, made.video), tmp_path)
+    assert (found.heard, found.white) == (near(case.times.heard), near(case.times.white))
+
+
+async def test_a_smoother_film_keeps_its_times(
+    blobs: FsspecBlobStore, video: Blob, case: Case, tmp_path: Path
+) -> None:
+    options = OpticalFlowOptions()
+    engine = FlowInterpolation(options, Model(id="flow"), path=None, blobs=blobs)
+    asked = InterpolateVideo(model="flow", video=video, fps_multiplier=2)
+    made: Any = [event async for event in engine.interpolate(asked)][-1]
+    assert isinstance(made, InterpolatedVideo)
     found = played(await content(blobs, made.video), tmp_path)
     assert (found.heard, found.white) == (near(case.times.heard), near(case.times.white))
