@@ -12,6 +12,7 @@ from serve_app.api.admin import router as admin
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
 from serve_app.api.cors import Cors
+from serve_app.api.description import describe_apart
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.long_texts import LongTexts
@@ -37,6 +38,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.begun_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [*v1.routes, *admin.routes]
+    describe_apart(app)
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)

@@ -100,7 +100,9 @@ Call = Callable[[str, Any, Heard], Awaitable[Heard]]
 
 @pytest.fixture
 def call(make_context: MakeContext, tmp_path: Path) -> Call:
-    """Posts JSON to the app as a server does, so that no client's work is on the loop."""
+    """Posts JSON to the app as a server does, so that no client's work is on the loop; without a
+    body it gets.
+    """
     families = [FAST_CHAT if family["name"] == "chat" else family for family in FAMILIES]
     film = LongFilm(FsspecBlobStore(tmp_path / "blobs"))
     app = create_app(
@@ -135,7 +137,7 @@ def _scope(path: str, length: int) -> Scope:
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": "POST" if length else "GET",
         "headers": [
             (b"host", b"127.0.0.1:8000"),
             (b"content-type", b"application/json"),
@@ -225,6 +227,14 @@ async def test_a_sound_in_base64_holds_no_stream_up_while_it_comes(call: Call) -
     assert answer["bytes"] == len(sound)
     assert answer["id"] == f"sha256:{hashlib.sha256(sound).hexdigest()}"
     assert answer["existed"] is False
+
+
+async def test_the_description_of_the_server_holds_no_stream_up(call: Call) -> None:
+    heard = Heard()
+    idle = await idle_pause_s(call)
+    pause = await longest_pause_s(call, lambda: call("/openapi.json", b"", heard))
+    assert pause < idle * MOST_GROWTH, f"{pause:.3f} s where an idle server pauses {idle:.4f}"
+    assert "/v1/chat/completions" in json.loads(heard.body)["paths"]
 
 
 async def test_a_long_text_that_looks_like_a_medium_is_the_text_that_was_sent(call: Call) -> None:
