@@ -115,7 +115,7 @@ def _after_tag(path: Path) -> str | None:
 
 def _forget_order(context: Any) -> None:
     """Channels in an order of the file's own, as Core Audio writes them, are told by their number
-    alone. PyAV 18 frees the list of such an order once for every object that has copied it.
+    alone: PyAV 18 does not survive some of them.
     """
     layout = context.layout
     if layout.name.startswith(f"{layout.nb_channels} channels ("):

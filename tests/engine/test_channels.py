@@ -112,7 +112,6 @@ LAYOUTS = {
     "aac 7.1": (8, "m4a", ("-c:a", "aac")),
     "flac 7.1": (8, "flac", ()),
     "22.2": (24, "wv", ("-af", "aformat=channel_layouts=22.2")),
-    "an order of the file's own": (8, "caf", ("-c:a", "pcm_s16le")),
 }
 
 
