@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from starlette.datastructures import Headers
@@ -13,6 +14,8 @@ LOOPBACK: tuple[Network, ...] = (
     ipaddress.ip_network("127.0.0.0/8"),
     ipaddress.ip_network("::1/128"),
 )
+REMEMBERED = 512
+"""Addresses that are not read anew for every request."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -90,6 +93,7 @@ class Proxies:
         return nearest
 
 
+@lru_cache(REMEMBERED)
 def is_loopback(address: str) -> bool:
     """Whether an IP address is one of this machine to itself."""
     try:
@@ -121,6 +125,6 @@ def _is_address(text: str) -> bool:
 
 def is_within(address: str, networks: Sequence[Network]) -> bool:
     """Whether an address is in one of the networks; what is no address is in none."""
-    return _is_address(address) and any(
-        ipaddress.ip_address(address) in network for network in networks
-    )
+    if not networks or not _is_address(address):
+        return False
+    return any(ipaddress.ip_address(address) in network for network in networks)

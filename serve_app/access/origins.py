@@ -41,6 +41,11 @@ class Origins:
         return caller.is_origin(origin) or origin == self._public
 
 
+def says_page(headers: Headers) -> bool:
+    """Whether a request says which page sends it."""
+    return "origin" in headers or "sec-fetch-site" in headers
+
+
 def _origin_of(url: str) -> str:
     """As browsers write it: lower case, without the port that goes without saying."""
     parts = urlsplit(url.lower())

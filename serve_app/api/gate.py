@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +16,7 @@ from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.access.tokens import Scope as AccessScope
 from serve_app.api.body_limit import takes_small_body
 from serve_app.api.errors import error_response
-from serve_app.api.route_table import RouteTable
+from serve_app.api.route_table import REMEMBERED, RouteTable
 from serve_app.core.disks import full_disk
 from serve_app.core.errors import (
     AppError,
@@ -115,7 +116,7 @@ class Gate:
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
         access.check_origin(method, headers, peer, scheme=scope["scheme"])
-        if not set(scope["path"]).isdisjoint("\r\n"):
+        if "\r" in scope["path"] or "\n" in scope["path"]:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
             raise InvalidRequest("the path holds a line break; leave it out")
         path = self._routes.pattern(scope)
@@ -157,6 +158,7 @@ def is_own(method: str, path: str) -> bool:
     return is_profile and method in ("GET", "HEAD")
 
 
+@lru_cache(REMEMBERED)
 def needed_scope(method: str, path: str) -> AccessScope | None:
     """The scope that the route with the pattern `path` asks for, None for open ones."""
     if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):

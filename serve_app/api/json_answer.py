@@ -8,7 +8,7 @@ it is done, in a thread no less than on the event loop. What counts is how much 
 import asyncio
 import binascii
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -22,6 +22,7 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 LIGHT = 4096
 """Values that are written at once, in about 0.3 ms; of a text, 16 characters count as one."""
 CHARACTERS = 16
+PLAIN = frozenset({int, float, bool, type(None)})
 TURN_S = 0.001
 """After so long on the event loop, others have their turn."""
 PIECE_BYTES = 64 * 1024
@@ -125,20 +126,29 @@ async def _pieces(known: Iterable[Part]) -> AsyncGenerator[bytes]:
 
 def weight(value: Any, *, stored: int = LIGHT + 1) -> int:
     """How much there is to write, counted no further than `LIGHT`; a stored file as `stored`."""
-    total, waiting = 0, [value]
+    total, waiting = 0, list[Collection[Any]]([(value,)])
     while waiting and total <= LIGHT:
-        item = waiting.pop()
-        total += 1
-        if isinstance(item, str):
-            total += len(item) // CHARACTERS
-        elif isinstance(item, dict | list | tuple):
-            if len(item) > LIGHT:
-                return LIGHT + 1
-            waiting.extend(item.values() if isinstance(item, dict) else item)
-        elif isinstance(item, Later):
-            total += item.weight
-        elif isinstance(item, StoredBase64):
-            total += stored
+        items = waiting.pop()
+        total += len(items)
+        if len(items) > LIGHT:
+            break
+        # Done for every answer, so that the types of most values are asked first.
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                total += len(item) // CHARACTERS
+            elif kind in PLAIN:
+                continue
+            elif isinstance(item, dict):
+                waiting.append(item.values())
+            elif isinstance(item, list | tuple):
+                waiting.append(item)
+            elif isinstance(item, str):
+                total += len(item) // CHARACTERS
+            elif isinstance(item, Later):
+                total += item.weight
+            elif isinstance(item, StoredBase64):
+                total += stored
     return total
 
 

@@ -16,6 +16,6 @@ class WireObject(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or None not in values.values():
             return values
         return {name: value for name, value in values.items() if value is not None}
