@@ -238,6 +238,21 @@ async def test_many_repetitions_at_once_at_two_replicas_are_one_job(
         assert await count(one) == 1
 
 
+async def test_a_repetition_is_told_when_what_was_said_is_deleted(
+    client: httpx.AsyncClient,
+) -> None:
+    """A job outlives its files: no answer of 200 without a sound."""
+    first = await client.post(URL, json={"input": "raw sound"}, headers=key())
+    assert (first.status_code, bool(first.content)) == (200, True)
+    for entry in (await client.get("/v1/archive")).json()["files"]:
+        deleted = await client.delete(f"/v1/archive/{entry['filename']}")
+        assert deleted.status_code == 200, deleted.text
+    again = await client.post(URL, json={"input": "raw sound"}, headers=key())
+    refused(again, 404, "not_found", None)
+    assert again.headers["x-should-retry"] == "false"
+    assert await count(client) == 1
+
+
 async def test_a_stream_takes_no_notice_of_a_key(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         answer = await client.post(

@@ -20,7 +20,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.operations import SpokenSound
 from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
-from serve_app.core.streams import closing
+from serve_app.core.streams import closing, started
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
 DELTA_BYTES = 96 * 1024
@@ -93,7 +93,9 @@ async def _of_a_job(
     if not isinstance(result, SpokenSound):
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
     headers = {"X-Job-ID": job.id, "Content-Type": AUDIO_MIME[operation.format]} | body.ignored()
-    return StreamingResponse(context.blobs.read(result.audio), headers=headers)
+    # A job outlives its files: one that is gone is told before the answer has begun.
+    sound = await started(context.blobs.read(result.audio))
+    return StreamingResponse(sound, headers=headers)
 
 
 def refuse_envelope(body: SpeechBody, request: Request) -> None:
