@@ -160,7 +160,7 @@ def field_path(loc: Sequence[str | int], body: Any, *, is_absent: bool = True) -
         if isinstance(part, int):
             path += f"[{part}]"
             value = value[part] if isinstance(value, list) and part < len(value) else None
-        elif isinstance(value, Mapping) and part in value:
+        elif isinstance(value, Mapping) and part in value and (is_last or value[part] is not None):
             path += f".{part}" if path else part
             value = value[part]
         elif value is None or (is_last and is_absent and isinstance(value, Mapping)):

@@ -177,3 +177,21 @@ async def test_a_json_schema_keeps_its_nulls(admin: httpx.AsyncClient) -> None:
     }
     answer = await admin.post("/v1/chat/completions", json=body)
     assert answer.json()["choices"][0]["message"]["content"] == '{"a": null}'
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ({"type": "text", "text": None}, "text"),
+        ({"type": "image_url", "image_url": None}, "image_url"),
+        ({"type": "input_audio", "input_audio": {"data": None}}, "input_audio.data"),
+    ],
+)
+async def test_a_null_inside_a_part_is_named_as_what_is_missing(
+    admin: httpx.AsyncClient, part: dict[str, Any], field: str
+) -> None:
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    answer = await admin.post("/v1/chat/completions", json=body)
+    refused = refusal(answer)
+    assert refused is not None
+    assert refused[1] == f"messages[0].content[0].{field}"
