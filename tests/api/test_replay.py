@@ -75,6 +75,20 @@ async def go_on(client: httpx.AsyncClient, *turns: Any) -> httpx.Response:
         ({"content": "well", "audio": {"id": "audio_1"}}, "well", ".audio"),
         ({"content": None, "audio": {"id": "audio_1"}}, "", ".audio"),
         ({"content": "well", "annotations": [{"type": "url_citation"}]}, "well", ".annotations"),
+        (
+            {
+                "content": "well",
+                "images": [
+                    {
+                        "type": "image_url",
+                        "image_url": {"url": "data:image/png;base64,"},
+                        "index": 0,
+                    }
+                ],
+            },
+            "well",
+            ".images",
+        ),
         ({"content": "well", "reasoning_content": "hm"}, "well", ".reasoning_content"),
         ({"content": "well", "reasoning": {"text": "hm"}}, "well", ".reasoning"),
         ({"content": "well", "reasoning": "", "annotations": [], "parsed": {"a": 1}}, "well", ""),

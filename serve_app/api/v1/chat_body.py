@@ -158,7 +158,7 @@ class MessageReader:
             if isinstance(part, OtherPartBody) and body.role == "assistant":
                 continue
             parts.append(await self._part(part, f"{where}.content[{i}]"))
-        for i, image in enumerate(body.images or ()):
+        for i, image in enumerate(body.pictures()):
             parts.append(await self._image(image, f"{where}.images[{i}]"))
         role = {"developer": "system", "function": "tool"}.get(body.role, body.role)
         return ChatMessage.model_validate(
@@ -176,8 +176,7 @@ class MessageReader:
             case TextPartBody():
                 return TextPart(text=part.text)
             case ImagePartBody():
-                value = part.image_url if isinstance(part.image_url, str) else part.image_url.url
-                return await self._image(value, f"{where}.image_url")
+                return await self._image(part.source, f"{where}.image_url")
             case RefusalPartBody():
                 return TextPart(text=part.refusal)
             case OtherPartBody():

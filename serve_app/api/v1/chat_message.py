@@ -37,6 +37,11 @@ class ImagePartBody(Piece):
     type: Literal["image_url"]
     image_url: ImageUrl | MediaText
 
+    @property
+    def source(self) -> str:
+        """The medium."""
+        return self.image_url if isinstance(self.image_url, str) else self.image_url.url
+
 
 class AudioPartBody(Piece):
     """A sound inside a message."""
@@ -155,7 +160,7 @@ class MessageBody(Piece):
     tool_call_id: Text | None = Field(
         default=None, validation_alias=AliasChoices("tool_call_id", "toolCallId")
     )
-    images: list[Text] | None = None
+    images: list[Text | ImagePartBody] | None = None
     reasoning: Any = None
     reasoning_content: Any = None
     annotations: Any = None
@@ -175,6 +180,15 @@ class MessageBody(Piece):
         if isinstance(said, str):
             return [TextPartBody(type="text", text=said)]
         return list(said or ())
+
+    def pictures(self) -> list[str]:
+        """The media beside the content. Parts that an assistant has there were drawn by another
+        server's model, and no model is shown them.
+        """
+        images = self.images or ()
+        if self.role == "assistant":
+            return [image for image in images if isinstance(image, str)]
+        return [image if isinstance(image, str) else image.source for image in images]
 
     def calls(self) -> list[ToolCall]:
         """The calls of an assistant's turn. The old spelling has one and no id, so the function's
@@ -197,4 +211,6 @@ class MessageBody(Piece):
         others = [i for i, part in enumerate(parts) if isinstance(part, OtherPartBody)]
         names = [name for name in ("reasoning", "reasoning_content") if getattr(self, name)]
         names += [name for name in ("annotations", "audio") if getattr(self, name)]
+        if len(self.pictures()) < len(self.images or ()):
+            names.append("images")
         return [*(f"{where}.content[{i}]" for i in others), *(f"{where}.{n}" for n in names)]
