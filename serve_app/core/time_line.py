@@ -24,7 +24,9 @@ JUMP_S = 10
 LONGEST_PAUSE_S = 3600
 """Where the file does not say how long it is."""
 LONGEST_FILE_S = 48 * 3600
-"""What says that it is longer says nothing."""
+"""What says that it is longer says nothing, and what lasts longer has no more pauses."""
+REMEMBERED = 8
+"""Recordings that a track may lag behind: a file of nothing but jumps is read in linear time."""
 
 
 def begin_of(container: Any) -> Fraction:
@@ -161,7 +163,7 @@ class TimeLine:
                 return track.part
             possible = [
                 part
-                for part in range(track.part, newest + 1)
+                for part in range(max(track.part, newest - REMEMBERED), newest + 1)
                 if last_s is None or at_s + self._shifts[part] >= last_s - BACK_S
             ]
             if possible:
@@ -180,11 +182,13 @@ class TimeLine:
         return int(packet.pts if is_known else packet.dts)
 
     def _longest_pause_s(self, until_s: Fraction) -> float:
+        if until_s > LONGEST_FILE_S:
+            return 0
         if self._may_jump:
             return JUMP_S
         if self._told_s is None:
             return LONGEST_PAUSE_S
-        return LONGEST_FILE_S if until_s <= self._told_s + JUMP_S else JUMP_S
+        return self._told_s if until_s <= self._told_s + JUMP_S else JUMP_S
 
     def _end_s(self) -> Fraction:
         return max((track.end_s for track in self._tracks.values()), default=Fraction(0))

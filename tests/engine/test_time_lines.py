@@ -28,6 +28,7 @@ from serve_app.core.media_processing import (
     SubtitledVideo,
 )
 from serve_app.core.options import AvOptions, LanczosOptions, OpticalFlowOptions
+from serve_app.core.time_line import length_s
 from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo
 from tests.films import ffmpeg
 from tests.material import content, decoded, stored, tone, wav
@@ -319,3 +320,17 @@ async def test_a_smoother_film_keeps_its_times(
     assert isinstance(made, InterpolatedVideo)
     found = played(await content(blobs, made.video), tmp_path)
     assert (found.heard, found.white) == (near(case.times.heard), near(case.times.white))
+
+
+def test_a_file_of_nothing_but_jumps_is_as_long_as_what_it_holds(tmp_path: Path) -> None:
+    parts = []
+    for number, offset_s in enumerate((0, 5000)):
+        part = tmp_path / f"{number}.ts"
+        film(part, flash(1, 0.5), burst(1, 0.5), options=("-output_ts_offset", offset_s))
+        parts.append(part.read_bytes())
+    path = tmp_path / "jumps.ts"
+    path.write_bytes(b"".join(parts) * 50)
+    samples = np.frombuffer(b"".join(speech_blocks(path, param="file")), "<i2") / 32768
+    assert len(samples) / 16_000 == pytest.approx(100, rel=0.05)
+    assert len(loud(samples, 16_000)) == 100
+    assert length_s(path) == pytest.approx(100, rel=0.05)
