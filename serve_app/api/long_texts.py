@@ -171,6 +171,7 @@ def _sifted(sieve: Sieve, body: bytes, is_last: bool) -> bytes:
 
 
 def _may_be_long(headers: Headers) -> bool:
+    if "content-length" in headers and told_length(headers) <= LONG_BYTES:
+        return False
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = kind == "application/json" or kind.endswith("+json")
-    return is_json and (told_length(headers) > LONG_BYTES or "content-length" not in headers)
+    return kind == "application/json" or kind.endswith("+json")

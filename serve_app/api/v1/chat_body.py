@@ -153,8 +153,9 @@ class MessageReader:
     async def read(self, body: MessageBody, position: int) -> ChatMessage:
         """One message; media are stored only when the model can take them."""
         where = f"messages[{position}]"
-        parts: list[Part] = []
-        for i, part in enumerate(body.parts()):
+        said = body.said()
+        parts: list[Part] = [TextPart(text=said)] if isinstance(said, str) else []
+        for i, part in enumerate(() if isinstance(said, str) else said):
             if isinstance(part, OtherPartBody) and body.role == "assistant":
                 continue
             parts.append(await self._part(part, f"{where}.content[{i}]"))

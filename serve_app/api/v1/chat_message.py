@@ -173,13 +173,11 @@ class MessageBody(Piece):
             raise ValueError("content must be given for this role")
         return self
 
-    def parts(self) -> list[PartBody]:
-        """The content as parts; a refusal is what was said where there is nothing else."""
+    def said(self) -> str | list[PartBody]:
+        """The content; a refusal is what was said where there is nothing else."""
         is_refusal = self.role == "assistant" and not self.content and self.refusal
         said = self.refusal if is_refusal else self.content
-        if isinstance(said, str):
-            return [TextPartBody(type="text", text=said)]
-        return list(said or ())
+        return [] if said is None else said
 
     def pictures(self) -> list[str]:
         """The media beside the content. Parts that an assistant has there were drawn by another
