@@ -17,6 +17,8 @@ ALLOWED_HEADERS = (
     "Prefer",
     "Last-Event-ID",
     "Idempotency-Key",
+    # OpenAI's SDK sets it in pages too; Firefox asks for it, where others keep their own.
+    "User-Agent",
     "Range",
     "If-Range",
     "If-Match",
@@ -38,7 +40,8 @@ EXPOSED_HEADERS = (
     "Content-Range",
     "Content-Disposition",
 )
-SDK_PREFIX = "x-stainless-"
+SDK_PREFIXES = ("x-stainless-", "openai-")
+"""The latter begins `OpenAI-Organization` and `OpenAI-Project`, sent where they are set."""
 ASKED = "access-control-request-headers"
 
 
@@ -62,7 +65,7 @@ class Cors(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """The answer to a page that asks what it may send."""
         asked = [name.strip() for name in request_headers.get(ASKED, "").lower().split(",")]
-        of_sdk = [name for name in asked if name.startswith(SDK_PREFIX)]
+        of_sdk = [name for name in asked if name.startswith(SDK_PREFIXES)]
         if not of_sdk:
             return super().preflight_response(request_headers)
         headers = request_headers.mutablecopy()

@@ -156,6 +156,7 @@ async def test_a_preflight_needs_no_token(shared: httpx.AsyncClient) -> None:
         ("x-stainless-os", 200),
         ("authorization, content-type, x-stainless-retry-count,X-Stainless-Of-Tomorrow", 200),
         ("authorization, idempotency-key, x-stainless-lang", 200),
+        ("authorization, openai-organization, openai-project, user-agent, x-stainless-lang", 200),
         ("x-stainless-os, x-other", 400),
         ("x-stainless", 400),
         ("x-other", 400),
