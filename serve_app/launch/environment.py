@@ -11,6 +11,8 @@ from pathlib import Path
 from serve_app.temporary_files import private_folder
 
 DRAINING_S = 0.5
+LONGEST = 27
+"""Characters of a folder in which HAProxy can make its sockets."""
 HAPROXY_SCRIPT = """#!/bin/sh
 exec '{python}' -m serve_app.launch.haproxy "$@"
 """
@@ -55,10 +57,13 @@ def one_machine(run: Path) -> Mapping[str, str]:
 def runtime_directory(port: int) -> Path:
     """The directory for the sockets of the server on this port, closed to other users.
 
-    It is not below the data directory: a unix socket's path has at most 107 characters, of which
-    Ray takes 70. Raises PermissionError when somebody else has made it.
+    It is not below the data directory, and in `/tmp` where `TMPDIR` is too long: HAProxy takes at
+    most 97 characters for the path of a socket, of which Ray takes 70. Raises PermissionError when
+    somebody else has made it.
     """
-    return private_folder(Path(tempfile.gettempdir()) / f"polyphony-{os.getuid()}-{port}")
+    name = f"polyphony-{os.getuid()}-{port}"
+    folder = Path(tempfile.gettempdir()) / name
+    return private_folder(folder if len(os.fsencode(folder)) <= LONGEST else Path("/tmp") / name)
 
 
 def free_ports(count: int) -> list[int]:

@@ -206,6 +206,21 @@ def test_rays_token_is_made_and_kept_to_its_owner(tmp_path: Path) -> None:
     assert not usual.exists()
 
 
+def test_sockets_have_short_paths_wherever_temporary_files_are(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    said = (
+        "from serve_app.launch.environment import runtime_directory;"
+        f"print(runtime_directory({port}))"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    folder = Path(
+        subprocess.check_output([sys.executable, "-c", said], env=environment, text=True).strip()
+    )
+    assert len(f"{folder}/{'0' * 56}/metrics.sock") <= 97
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.rmdir()
+
+
 def test_servers_on_two_ports_share_nothing() -> None:
     first, second = (one_machine(runtime_directory(port)) for port in free_ports(2))
     own = {name for name in first if "DRAINING" not in name}
