@@ -456,3 +456,15 @@ async def test_schemas_are_nested_as_deeply_as_a_job_can_hold(
             assert answer.status_code in (200, 202), answer.text
         else:
             check_refusal(answer, param=param, sent=f"{depth} levels")
+
+
+@pytest.mark.parametrize("letter", ["A", "é"])
+async def test_a_name_of_a_megabyte_is_no_name(client: httpx.AsyncClient, letter: str) -> None:
+    """Also one that is put aside as media are, and nobody hears by which name."""
+    long, body = letter * 1_100_000, {"messages": [{"role": "user", "content": "x"}]}
+    answer = await client.post("/v1/chat/completions", json=body | {"ref_id": long})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "ref_id"
+    answer = await client.post("/v1/chat/completions", json=body | {long: 1, "unknown": 1})
+    assert answer.status_code == 200
+    assert answer.headers["x-ignored-fields"] == "unknown"

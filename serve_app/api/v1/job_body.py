@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AliasChoices, Field
 
 from serve_app.api.v1.wire import Body, Flag, Integer, Text
+from serve_app.blobs.spooled_text import spooled
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import KEY_HEADER, RefId
 from serve_app.database.text import is_storable
@@ -19,6 +20,13 @@ def _is_kept(text: str) -> str:
     return text
 
 
+def _is_short(name: str) -> str:
+    # The stand-in of a long text would pass for a name.
+    if spooled(name) is not None:
+        raise ValueError("string should have at most 128 characters")
+    return name
+
+
 Label = Annotated[Text, Field(max_length=200), AfterValidator(_is_kept)]
 
 
@@ -27,7 +35,7 @@ class JobBody(Body):
 
     wants_async: Flag | None = Field(default=None, validation_alias="async")
     callback_url: Text | None = Field(default=None, min_length=1, max_length=4096)
-    ref_id: Annotated[RefId, Field(strict=True)] | None = Field(
+    ref_id: Annotated[RefId, Field(strict=True), AfterValidator(_is_short)] | None = Field(
         default=None, validation_alias=AliasChoices("ref_id", "refId")
     )
     tag: Label | None = None

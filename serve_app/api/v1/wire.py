@@ -115,8 +115,11 @@ class Body(WireObject):
 
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
-    """`X-Ignored-Fields` for these names; a header carries printable ASCII only."""
+    """`X-Ignored-Fields` for these names; a header carries printable ASCII only, and no name of a
+    megabyte, nor what stands in for it.
+    """
     kept = [name for name in names if name.isascii() and name.isprintable()]
+    kept = [name for name in kept if not name.startswith(STAND_IN)]
     value = ",".join(dict.fromkeys(kept))
     if len(value) > HEADER_CHARACTERS:
         value = value[:HEADER_CHARACTERS].rpartition(",")[0] or value[:HEADER_CHARACTERS]
