@@ -140,6 +140,7 @@ class Call(Message):
 class Submission(Message):
     """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
     `output` is what the dialect needs to write the result, and of no concern to the job.
+    `is_awaited` by a caller who stays for the result.
     """
 
     id: str
@@ -151,6 +152,7 @@ class Submission(Message):
     callback_url: str | None = None
     output: dict[str, Any] = Field(default_factory=dict)
     call: Call | None = None
+    is_awaited: bool = False
 
 
 class Job(Message):

@@ -130,6 +130,7 @@ class JobRow(Table):
     call_digest: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str | None]
     left_at: Mapped[float | None]
+    is_awaited: Mapped[bool]
 
 
 class ExecutorRow(Table):

@@ -23,12 +23,12 @@ class Callers:
 
     async def leave(self, job_id: str, *, may_return: bool) -> None:
         """The caller waits no more. The job is stopped now, or when nobody has come back for
-        `RETURN_S`; nothing when it has ended.
+        `RETURN_S`; nothing when it has ended, or was asked for by a call that did not wait.
         """
 
         def work(session: Session) -> None:
             row = locked(session, job_id)
-            if row is not None and not is_final(row):
+            if row is not None and row.is_awaited and not is_final(row):
                 row.left_at = self._clock()
                 if not may_return:
                     stop(session, row, now=row.left_at)

@@ -102,7 +102,8 @@ class JobExecutor:
         waiting = self._waiting.setdefault(
             submission.id, asyncio.get_running_loop().create_future()
         )
-        adding = asyncio.ensure_future(self.submit(submission))
+        awaited = submission.model_copy(update={"is_awaited": True})
+        adding = asyncio.ensure_future(self.submit(awaited))
         try:
             # To its end: a job that is added after its caller has left could not be cancelled.
             job = await to_its_end(adding)

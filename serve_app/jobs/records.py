@@ -64,6 +64,7 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         call_digest=submission.call and submission.call.digest,
         idempotency_key=submission.call and submission.call.key,
         left_at=None,
+        is_awaited=submission.is_awaited,
     )
 
 

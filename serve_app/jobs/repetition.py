@@ -27,14 +27,14 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
                     "has to be the same in path and body",
                     param=KEY_HEADER,
                 )
-            return _joined(session, row)
+            return _joined(session, row, submission)
     if submission.ref_id is None:
         return None
     row = _owned(session, submission, JobRow.ref_id == submission.ref_id)
     if row is None:
         return None
     if call is not None and call.is_again and row.call_digest == call.digest:
-        return _joined(session, row)
+        return _joined(session, row, submission)
     raise Conflict(f"ref_id {submission.ref_id!r} names a job already", param="ref_id")
 
 
@@ -43,9 +43,9 @@ def _owned(session: Session, submission: Submission, is_it: object) -> JobRow | 
     return session.scalar(mine.with_for_update())
 
 
-def _joined(session: Session, row: JobRow) -> JobRow | None:
-    """The job; one that was stopped because nobody waited for it any more gives its names up to a
-    new one.
+def _joined(session: Session, row: JobRow, submission: Submission) -> JobRow | None:
+    """The job, which goes on by itself as soon as one call of it does not wait. One that was
+    stopped because nobody waited for it any more gives its names up to a new one.
     """
     if row.left_at is not None and (row.status == "cancelled" or row.cancel_requested):
         row.ref_id = row.idempotency_key = None
@@ -53,4 +53,5 @@ def _joined(session: Session, row: JobRow) -> JobRow | None:
         return None
     if not is_final(row):
         row.left_at = None
+        row.is_awaited = row.is_awaited and submission.is_awaited
     return row

@@ -145,6 +145,24 @@ async def test_one_of_two_who_leaves_late_takes_nothing_from_the_other(clock: Cl
     assert await clock.status() == "cancelled"
 
 
+async def test_a_job_that_one_call_did_not_wait_for_is_not_stopped(clock: Clock) -> None:
+    await clock.executors[0].submit(submission(1, may_return=True))
+    await clock.left(await clock.called(1, 2, may_return=True))
+    assert await clock.goes_on(10 * RETURN_S)
+    clock.may_end.set()
+    assert await clock.status() == "succeeded"
+
+
+async def test_a_call_that_does_not_wait_keeps_the_job_that_it_joins(clock: Clock) -> None:
+    waiting = await clock.called(0, 1, may_return=True)
+    joined = await clock.executors[1].submit(submission(2, may_return=True))
+    assert joined.id == "job-1"
+    await clock.left(waiting)
+    assert await clock.goes_on(10 * RETURN_S)
+    clock.may_end.set()
+    assert await clock.status() == "succeeded"
+
+
 async def test_who_comes_back_too_late_begins_anew(clock: Clock) -> None:
     await clock.left(await clock.called(0, 1, may_return=True))
     assert not await clock.goes_on(RETURN_S + 1)

@@ -15,6 +15,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("call_digest", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("idempotency_key", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("left_at", sa.Float(), nullable=True))
+        batch_op.add_column(
+            sa.Column("is_awaited", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
         batch_op.create_index("jobs_by_key", ["owner", "idempotency_key"], unique=True)
 
 
@@ -22,6 +25,7 @@ def downgrade() -> None:
     """Take back."""
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("jobs_by_key")
+        batch_op.drop_column("is_awaited")
         batch_op.drop_column("left_at")
         batch_op.drop_column("idempotency_key")
         batch_op.drop_column("call_digest")
