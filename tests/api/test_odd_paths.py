@@ -1,5 +1,6 @@
 """Paths that a router, a gate and a proxy may each read differently: none is a way around."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -55,9 +56,13 @@ async def answered(app: ASGIApp, method: str, path: str, token: str | None = Non
         "server": ("127.0.0.1", 8000),
     }
     sent: list[dict[str, Any]] = []
+    received = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not received:
+            # The client stays.
+            await asyncio.Event().wait()
+        return received.pop()
 
     async def send(message: Any) -> None:
         sent.append(message)
