@@ -1,9 +1,15 @@
-"""Marks every test by the folder it lies in."""
+"""Marks every test by the folder it lies in, and tells Ray what it must know before a test imports
+it.
+"""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from serve_app.launch.environment import load_environment
+
+load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
 pytest_plugins = ("tests.databases", "tests.disks", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 

@@ -9,12 +9,7 @@ import httpx
 import pytest
 
 from serve_app.core.config import AppConfig
-from serve_app.launch.environment import (
-    free_ports,
-    load_environment,
-    one_machine,
-    runtime_directory,
-)
+from serve_app.launch.environment import free_ports, one_machine, runtime_directory
 from serve_app.launch.processes import adopt_orphans, descendants, kill_descendants
 from serve_app.launch.ray_token import door_notices
 
@@ -88,9 +83,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def base_url(data_dir: Path) -> Iterator[str]:
-    """The running server. Ray's environment must be set before Ray is imported."""
+    """The running server. Serve's environment must be set before Serve is imported."""
     (port,) = free_ports(1)
-    load_environment(Path(__file__).parents[2] / "serve.env", os.environ)
     os.environ |= one_machine(runtime_directory(port))
     assert not door_notices(os.environ)
     os.environ |= {"API_TOKENS": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}

@@ -117,7 +117,9 @@ def test_no_port_does_anything_for_who_has_no_token(server: Server, elsewhere: E
     open_to_others = {(title, answer) for title, is_local, answer in found if not is_local}
     assert {answer for _, answer in open_to_others} == {"token", "metrics"}
     readable = {title for title, answer in open_to_others if answer == "metrics"}
-    assert readable == {"ray::DashboardAgent", "dashboard.py", "monitor.py"}
+    # Two of them have a fixed port, which another cluster on this machine may hold.
+    assert {"ray::DashboardAgent"} <= readable
+    assert readable <= {"ray::DashboardAgent", "dashboard.py", "monitor.py"}
     assert ("gcs_server", "token") in open_to_others
     assert ("raylet", "token") in open_to_others
     assert ("ray::ServeReplica:default:echo", "token") in open_to_others
