@@ -23,6 +23,7 @@ COPIED = (
     "serve_app",
     "deployments",
     "pipelines",
+    "serve.env",
     "tests/__init__.py",
     "tests/conftest.py",
     "tests/databases.py",
