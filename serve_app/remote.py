@@ -1,7 +1,8 @@
 """The core Protocols over Serve handles, so that callers never see Ray."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from ray.exceptions import RayActorError
@@ -66,6 +67,8 @@ class Remote:
         self._stream_handle = handle.options(method_name="stream", stream=True)
         self._metered_call_handle = handle.options(method_name="metered_call")
         self._metered_stream_handle = handle.options(method_name="metered_stream", stream=True)
+        self._gather_handle = handle.options(method_name="gather")
+        self._metered_gather_handle = handle.options(method_name="metered_gather")
         self._load_handle = handle.options(method_name="load_model")
         self._every_handle = handle
 
@@ -100,12 +103,28 @@ class Remote:
         return good
 
     async def _call(self, verb: str, model_id: str, *arguments: object) -> Any:
+        handles = (self._call_handle, self._metered_call_handle)
+        return await self._once(handles, verb, model_id, *arguments)
+
+    async def _gather(self, verb: str, model_id: str, *arguments: object) -> list[Any]:
+        """What `_stream` yields, in one message."""
+        handles = (self._gather_handle, self._metered_gather_handle)
+        return cast("list[Any]", await self._once(handles, verb, model_id, *arguments))
+
+    async def _once(
+        self,
+        handles: tuple[DeploymentHandle[Any], DeploymentHandle[Any]],
+        verb: str,
+        model_id: str,
+        *arguments: object,
+    ) -> Any:
+        """The answer of the first handle, or of the second, which also says what it cost."""
+        plain, metered = handles
         meter = METER.get()
         with remote_errors(self.name):
             if meter is None:
-                handle = self._routed(self._call_handle, model_id)
-                return await handle.remote(verb, model_id, *arguments)
-            handle = self._routed(self._metered_call_handle, model_id)
+                return await self._routed(plain, model_id).remote(verb, model_id, *arguments)
+            handle = self._routed(metered, model_id)
             answer, spent = await handle.remote(verb, model_id, *arguments)
         meter.device_s += spent.device_s
         return answer
@@ -131,16 +150,55 @@ class Remote:
         return handle.options(multiplexed_model_id=model_id) if self._has_several_models else handle
 
 
+class RemoteStream(AsyncGenerator[Any, None]):
+    """The items of a call, which is made when the first one is asked for: as they come, or all at
+    once by `gathered`, for half of the messages.
+    """
+
+    def __init__(
+        self, items: AsyncGenerator[Any], gather: Callable[[], Awaitable[list[Any]]]
+    ) -> None:
+        self._items = items
+        self._gather = gather
+
+    async def gathered(self) -> list[Any]:
+        """See Gatherable."""
+        return await self._gather()
+
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        """See AsyncGenerator."""
+        return self._items.__anext__()
+
+    def asend(self, value: None) -> Coroutine[Any, Any, Any]:
+        """See AsyncGenerator."""
+        return self._items.asend(value)
+
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, Any]:
+        """See AsyncGenerator."""
+        return self._items.athrow(*error)
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """See AsyncGenerator."""
+        return self._items.aclose()
+
+
 class RemoteChat(Remote):
     """A ChatModel."""
 
     def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        return self._stream("chat", request.model, request)
+        return self._text("chat", request)
 
     def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        return self._stream("complete", request.model, request)
+        return self._text("complete", request)
+
+    def _text(self, verb: str, request: Chat | Complete) -> AsyncGenerator[ChatEvent]:
+        items = self._stream(verb, request.model, request)
+        if request.sampling.logprobs is not None:
+            # A kilobyte per token: more than one message of gRPC's may have.
+            return items
+        return RemoteStream(items, partial(self._gather, verb, request.model, request))
 
 
 class RemoteEmbeddings(Remote):

@@ -22,7 +22,7 @@ from serve_app.core.memory import (
     return_freed_memory,
 )
 from serve_app.core.status import ModelStatus
-from serve_app.core.streams import batched, closing, joined
+from serve_app.core.streams import batched, closing, condensed, joined
 from serve_app.core.unexpected import only_expected, unexpected_errors
 from serve_app.engine_pool import EnginePool, Loader
 from serve_app.garbage import collect_rarely
@@ -87,6 +87,21 @@ class Replica:
         async with closing(batches):
             async for batch in batches:
                 yield batch
+
+    async def gather(self, verb: str, model_id: str, *arguments: Any) -> list[Any]:
+        """Run a verb that streams, for a caller who has no use for an item before the last."""
+        items, _ = await self.metered_gather(verb, model_id, *arguments)
+        return items
+
+    async def metered_gather(
+        self, verb: str, model_id: str, *arguments: Any
+    ) -> tuple[list[Any], Spent]:
+        """The same, and what it cost."""
+        with self._named_errors():
+            async with self._using(model_id) as engine:
+                begun = time.monotonic()
+                items = await condensed(getattr(engine, verb)(*arguments))
+                return items, Spent(device_s=time.monotonic() - begun)
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The state of the family's models in this replica."""

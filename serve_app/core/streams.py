@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from serve_app.core.chat import ChatDelta
 from serve_app.core.message import Progress
@@ -51,10 +51,35 @@ async def closing(items: AsyncIterator[object]) -> AsyncGenerator[None]:
         await close(items)
 
 
+@runtime_checkable
+class Gatherable(Protocol):
+    """A stream whose items can also be had at once, for less than one by one."""
+
+    async def gathered(self) -> list[Any]:
+        """All items; nothing is left to read then."""
+        ...
+
+
 async def gathered(items: AsyncIterator[T]) -> list[T]:
     """All items, for callers that need no part before the end; `items` is closed whatever comes."""
+    if isinstance(items, Gatherable):
+        return await items.gathered()
     async with closing(items):
         return [item async for item in items]
+
+
+async def condensed(items: AsyncIterator[T]) -> list[T]:
+    """All items, joined as they come; `items` is closed whatever comes."""
+    kept, waiting = list[T](), list[T]()
+    async with closing(items):
+        async for item in items:
+            waiting.append(item)
+            if len(waiting) >= MAX_WAITING:
+                kept += joined(waiting)
+                waiting = []
+                # An engine that never waits would let nobody else run.
+                await asyncio.sleep(0)
+    return kept + joined(waiting)
 
 
 async def batched(

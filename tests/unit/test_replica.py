@@ -44,6 +44,20 @@ async def main():
 
 asyncio.run(main())
 """
+GATHER = """
+async def main():
+    replica = replica_of("m")
+    print(sum(await replica.gather("count", "m")), flush=True)
+    items, spent = await replica.metered_gather("count", "m")
+    print(len(items), spent.device_s > 0, flush=True)
+    call = asyncio.create_task(replica.gather("count", "m"))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait([call])
+    print("left", flush=True)
+
+asyncio.run(main())
+"""
 
 
 LOAD = """
@@ -101,6 +115,11 @@ def lines_of(script: str) -> list[str]:
 
 def test_who_leaves_a_stream_leaves_a_stopped_engine() -> None:
     assert lines_of(LEAVE) == ["first 0", "the engine has stopped", "left"]
+
+
+def test_who_leaves_a_call_for_everything_leaves_a_stopped_engine() -> None:
+    stopped = "the engine has stopped"
+    assert lines_of(GATHER) == [stopped, "499500", stopped, "1000 True", stopped, "left"]
 
 
 def test_a_model_that_was_only_loaded_by_hand_leaves_when_memory_is_wanted() -> None:

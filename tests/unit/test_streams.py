@@ -5,7 +5,7 @@ import pytest
 
 from serve_app.core.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
 from serve_app.core.message import Progress
-from serve_app.core.streams import MAX_WAITING, batched, gathered, joined, started
+from serve_app.core.streams import MAX_WAITING, batched, condensed, gathered, joined, started
 
 HOUR_S = 3600.0
 
@@ -252,3 +252,68 @@ def test_of_neighbouring_progress_the_last_is_kept() -> None:
     one, two = Progress(phase="load", current=1), Progress(phase="load", current=2)
     other = Progress(phase="draw", current=1)
     assert joined([one, two, other, "x", two]) == [two, other, "x", two]
+
+
+class Parcel:
+    """A stream that can be had at once."""
+
+    def __init__(self) -> None:
+        self.items = counted(3)
+
+    def __aiter__(self) -> AsyncGenerator[int]:
+        return self.items
+
+    async def __anext__(self) -> int:
+        return await anext(self.items)
+
+    async def gathered(self) -> list[int]:
+        return [7]
+
+
+async def test_what_can_be_had_at_once_is_not_read_one_by_one() -> None:
+    assert await gathered(Parcel()) == [7]
+
+
+async def test_a_condensed_stream_says_the_same_in_fewer_items() -> None:
+    count = 2 * MAX_WAITING + 5
+
+    async def deltas() -> AsyncGenerator[ChatDelta | Usage]:
+        for number in range(count):
+            yield ChatDelta(index=0, text=f"{number} ")
+        yield Usage(prompt_tokens=1, completion_tokens=count)
+
+    *said, usage = await condensed(deltas())
+
+    assert len(said) == 3
+    assert "".join(one.text for one in said if isinstance(one, ChatDelta)) == "".join(
+        f"{number} " for number in range(count)
+    )
+    assert isinstance(usage, Usage)
+
+
+async def test_an_engine_that_never_waits_lets_others_run_while_it_is_condensed() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    await condensed(counted(10 * MAX_WAITING))
+    running.cancel()
+
+    assert turns >= 10
+
+
+async def test_a_condensed_stream_is_closed_when_its_reader_is_stopped() -> None:
+    script = Script()
+    script.say(1)
+    reading = asyncio.create_task(condensed(script.items()))
+    await settle()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+    assert script.is_closed

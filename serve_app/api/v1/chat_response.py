@@ -8,7 +8,7 @@ from typing import Any
 
 from serve_app.api.sse import DONE, frame
 from serve_app.core.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
-from serve_app.core.streams import closing
+from serve_app.core.streams import closing, gathered
 
 
 @dataclass
@@ -61,13 +61,12 @@ async def chat_completion(
     answers = [Answer() for _ in range(n)]
     usage: Usage | None = None
     warnings: list[str] = []
-    async with closing(events):
-        async for event in events:
-            if isinstance(event, Usage):
-                usage = event
-            else:
-                answers[event.index].add(event)
-                warnings += event.warnings
+    for event in await gathered(events):
+        if isinstance(event, Usage):
+            usage = event
+        else:
+            answers[event.index].add(event)
+            warnings += event.warnings
     choices = [
         {
             "index": index,
