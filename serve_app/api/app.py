@@ -13,12 +13,13 @@ from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
 from serve_app.api.cors import Cors
 from serve_app.api.description import describe_apart
+from serve_app.api.direct_route import DirectRoutes
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.long_texts import LongTexts
 from serve_app.api.middleware import Heads, RequestIds
 from serve_app.api.observation import Observation
-from serve_app.api.route_table import RouteTable
+from serve_app.api.route_table import KnownRoutes, RouteTable
 from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
@@ -42,6 +43,8 @@ def create_app(context: Context) -> FastAPI:
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)
+    app.router.middleware_stack = KnownRoutes(app.router)
+    app.add_middleware(DirectRoutes)
     app.add_middleware(LongTexts, limit=JSON_BYTES)
     base64_bytes = context.config.limits.base64_bytes
     app.add_middleware(BodyLimit, limit=base64_bytes * 4 // 3 + JSON_BYTES)

@@ -4,13 +4,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.chat_body import ChatBody
 from serve_app.api.v1.chat_response import chat_chunks, chat_completion
 from serve_app.api.v1.job_calls import streamed, waited
 from serve_app.api.v1.wire import ERRORS
 
-router = APIRouter(tags=["text"], responses=ERRORS)
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 @router.post("/v1/chat/completions")

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.completion_response import completion_chunks, text_completion
 from serve_app.api.v1.job_calls import streamed, waited
@@ -16,7 +17,7 @@ from serve_app.core.chat import Complete
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.streams import gathered
 
-router = APIRouter(tags=["text"], responses=ERRORS)
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 TokenId = Annotated[Integer, Field(ge=0)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 

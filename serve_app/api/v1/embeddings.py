@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.embedding_response import embedding_list
 from serve_app.api.v1.job_body import JobBody
@@ -16,7 +17,7 @@ from serve_app.core.embeddings import Embed
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.quantization import Quantization
 
-router = APIRouter(tags=["text"], responses=ERRORS)
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 INPUTS = 2048
 TokenId = Annotated[Integer, Field(ge=0)]
 Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]

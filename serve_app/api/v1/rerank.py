@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.chat_parts import Piece
 from serve_app.api.v1.job_body import JobBody
 from serve_app.api.v1.job_calls import waited
@@ -14,7 +15,7 @@ from serve_app.api.v1.rerank_response import rerank_result
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.rerank import Rerank
 
-router = APIRouter(tags=["text"], responses=ERRORS)
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 class DocumentBody(Piece):

@@ -1,0 +1,96 @@
+"""Routes on the way of every request for text: the body is read by pydantic alone, and nothing of
+the framework stands between the gate and the route. Whatever is out of the ordinary, above all a
+body that is not valid, takes the framework's way from its beginning, which says what is wrong.
+"""
+
+import inspect
+from collections import deque
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.api.context import get_context, get_principal
+from serve_app.api.route_table import route_of
+
+PARAMETERS = ("body", "request", "context", "principal")
+JSON = b"application/json"
+
+
+class DirectRoute(APIRoute):
+    """A route that takes a JSON body and what `PARAMETERS` names, and answers with a response."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        parameters = tuple(inspect.signature(endpoint).parameters)
+        if parameters != PARAMETERS:
+            raise TypeError(f"{endpoint.__name__} takes {parameters}, not {PARAMETERS}")
+        body: type[BaseModel] = get_type_hints(endpoint)["body"]
+        self._read = body.__pydantic_validator__.validate_json
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer, unless the body is not what is expected; whether it was."""
+        request = Request(scope, receive, send)
+        try:
+            body = self._read(await request.body())
+        except (ValidationError, HTTPException, ClientDisconnect):
+            return False
+        response = await self.endpoint(
+            body, request, await get_context(request), await get_principal(request)
+        )
+        await response(scope, receive, send)
+        return True
+
+
+class DirectRoutes:
+    """Answers requests for a `DirectRoute` in front of the framework."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope, whose route the Gate has found."""
+        route = route_of(scope)
+        if not isinstance(route, DirectRoute) or not _says_json(scope):
+            await self._app(scope, receive, send)
+            return
+        replay = Replay(receive)
+        if not await route.answer(scope, replay.record, send):
+            await self._app(scope, replay.again, send)
+
+
+class Replay:
+    """What came of a request, kept until it is known who reads it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._came: deque[Message] = deque()
+        self._error: HTTPException | None = None
+
+    async def record(self) -> Message:
+        """The next message. It is kept as it is."""
+        try:
+            message = await self._receive()
+        except HTTPException as error:
+            self._error = error
+            raise
+        self._came.append(message)
+        return message
+
+    async def again(self) -> Message:
+        """What came, once more, and then what comes."""
+        if self._came:
+            return self._came.popleft()
+        if self._error is not None:
+            raise self._error
+        return await self._receive()
+
+
+def _says_json(scope: Scope) -> bool:
+    """Whether the body says of itself, once and plainly, that it is JSON."""
+    told = [value for name, value in scope["headers"] if name == b"content-type"]
+    return len(told) == 1 and told[0].partition(b";")[0].strip().lower() == JSON
