@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from serve_app.chat_describer import ChatDescriber
 from serve_app.chat_translator import ChatTranslator
+from serve_app.checkpoint_facts import CheckpointFacts
 from serve_app.core.captioning import ImageDescriber
 from serve_app.core.chat import ChatModel
 from serve_app.core.config import AppConfig, Family, Model
@@ -137,6 +138,7 @@ class Models:
     ) -> None:
         self.config = config
         self.statuses = statuses
+        self.checkpoints = CheckpointFacts(config.storage.data_dir)
         self._pipelines: Mapping[type[PipelineOperation], RunPipeline] = {}
         self._runs = dict(runs)
         self._found: dict[str, Found[AnyModel]] = {}

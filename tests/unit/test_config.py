@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from serve_app.checkpoint_facts import CheckpointFacts
 from serve_app.core.config import AppConfig, Defaults
 from serve_app.core.options import Task
 from serve_app.launch.config_file import error_lines
@@ -143,12 +144,16 @@ def test_only_video_models_state_what_films_they_make() -> None:
 
 
 @pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])
-def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(file: str) -> None:
+async def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(
+    file: str, tmp_path: Path
+) -> None:
     path = Path(__file__).parents[2] / file
     arguments = yaml.safe_load(path.read_text())["applications"][0]["args"]
     config = AppConfig.model_validate(arguments)
     films = [f for f in config.families if f.options.task == "video"]
     assert films
+    checkpoints = CheckpointFacts(tmp_path)
     for f in films:
         for model in f.models:
-            assert video_facts(Found(model, f, None), None) is not None, model.id
+            facts = await video_facts(Found(model, f, None), None, checkpoints)
+            assert facts is not None, model.id
