@@ -1,5 +1,5 @@
-"""What sound costs through HTTP, next to the same engine called in this process: for speech, the
-time from the request to the first byte of sound, at one client.
+"""What audio costs through HTTP, next to the same engine called in this process: for speech, the
+time from the request to the first byte of audio, at one client.
 
     python benchmarks/audio.py [--calls 100] [--arm speech]
 """
@@ -115,7 +115,7 @@ def speech(target: Target, calls: int) -> Figures:
 def heard_over_http(
     connection: http.client.HTTPConnection, token: str, audio_format: str
 ) -> tuple[float, float]:
-    """Seconds to the first byte of sound and to the last."""
+    """Seconds to the first byte of audio and to the last."""
     body = {"model": "espeak-ng", "input": SENTENCE, "response_format": audio_format}
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     start = time.perf_counter()
@@ -135,7 +135,7 @@ def espeak_here() -> Generator[Any]:
     from deployments.audio.espeak import EspeakSpeech
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.core.config import Model
-    from serve_app.core.options import EspeakOptions
+    from serve_app.core.options.every_engine import EspeakOptions
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         blobs = FsspecBlobStore(Path(folder))
@@ -143,8 +143,8 @@ def espeak_here() -> Generator[Any]:
 
 
 async def heard_here(engine: Any, audio_format: str) -> tuple[float, float]:
-    """Seconds to the first piece of sound and to the last."""
-    from serve_app.core.speech import AudioFormat, Speak
+    """Seconds to the first piece of audio and to the last."""
+    from serve_app.core.audio.speech import AudioFormat, Speak
 
     form: AudioFormat = audio_format  # type: ignore[assignment]
     start = time.perf_counter()

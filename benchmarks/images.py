@@ -1,4 +1,4 @@
-"""What the server adds to a picture, and what drawing several at once gains: the starter image
+"""What the server adds to an image, and what drawing several at once gains: the starter image
 model through HTTP, and the same pipeline called directly in this process, in turn; then a few
 requests one after the other, and all at once.
 
@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent))
 PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 PROMPT = "a red boat on a quiet lake"
 LEAST_S = 3.0
-"""How long the picture takes whose cost is measured; the steps are chosen for it."""
+"""How long the image takes whose cost is measured; the steps are chosen for it."""
 
 GUIDANCE = 7.5
 THREADS = 1
@@ -38,7 +38,7 @@ SIDE_PX = 512
 MOST_STEPS = 150
 TOGETHER = 4
 GAINS = ((64, 40), (256, 20))
-"""Sides in pixels and steps of the pictures that are drawn one by one and together."""
+"""Sides in pixels and steps of the images that are drawn one by one and together."""
 
 TIMEOUT_S = 600.0
 Times = dict[str, list[float]]
@@ -81,14 +81,14 @@ def _family() -> dict[str, object]:
 
 
 class Client:
-    """Asks for pictures."""
+    """Asks for images."""
 
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
     def draw(self, *, side: int, steps: int, seed: int = 1) -> None:
-        """One picture, whose bytes stay where they are. Raises SystemExit for any other answer."""
+        """One image, whose bytes stay where they are. Raises SystemExit for any other answer."""
         body = {"prompt": PROMPT, "size": f"{side}x{side}", "steps": steps, "seed": seed}
         body |= {"guidance_scale": GUIDANCE}
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
@@ -101,8 +101,8 @@ class Client:
 
 
 def _cost(client: Client, checkpoint: Path, rounds: int) -> tuple[int, Times]:
-    """Seconds of one picture, called directly and through HTTP, in turn; and its steps."""
-    # The server makes the checkpoint for its first picture.
+    """Seconds of one image, called directly and through HTTP, in turn; and its steps."""
+    # The server makes the checkpoint for its first image.
     client.draw(side=SIDE_PX, steps=2)
     bare = _bare(checkpoint)
     tenth = min(_seconds(lambda: bare(10)) for _ in range(4))
@@ -139,7 +139,7 @@ def _bare(checkpoint: Path) -> Callable[[int], None]:
 
 
 def _gain(client: Client, side: int, steps: int, rounds: int) -> Times:
-    """Seconds of `TOGETHER` pictures, one after the other and all at once, in turn."""
+    """Seconds of `TOGETHER` images, one after the other and all at once, in turn."""
     seeds = range(TOGETHER)
     times: Times = {"one by one": [], "together": []}
 
@@ -162,14 +162,14 @@ def _seconds(work: Callable[[], object]) -> float:
 def _show(about: dict[str, Any], steps: int, cost: Times, gains: dict[str, Times]) -> None:
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     bare, through = median(cost["bare"]), median(cost["http"])
-    print(f"one picture of {steps} steps: bare {bare:.2f} s, through HTTP {through:.2f} s")
+    print(f"one image of {steps} steps: bare {bare:.2f} s, through HTTP {through:.2f} s")
     # Of neighbours, because other work on the machine comes and goes.
     ratio = median(h / b for b, h in zip(cost["bare"], cost["http"], strict=True))
     print(f"ratio, median of the rounds': {ratio:.3f} (goal: at most 1.05)")
     for name, times in gains.items():
         apart, together = median(times["one by one"]), median(times["together"])
         print(f"{TOGETHER} of {name}: one by one {apart:.2f} s, together {together:.2f} s")
-        print(f"gain: {apart / together:.2f} times as many pictures per second")
+        print(f"gain: {apart / together:.2f} times as many images per second")
 
 
 if __name__ == "__main__":

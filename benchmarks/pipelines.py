@@ -1,6 +1,6 @@
 """What pipelines gain from replicas and cost by themselves, over fakes that take a fixed time.
 
-A story of six pictures with one image replica and with two, in turn; and a dubbed video, whose
+A story of six images with one image replica and with two, in turn; and a dubbed video, whose
 stages follow one another, against the time that the families were busy with them.
 
     python benchmarks/pipelines.py [--rounds 5]
@@ -23,7 +23,7 @@ from results import machine, save_as
 from server_process import free_port, server, working_folder, write_config
 
 PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
-PICTURE_S, STEP_S = 1.0, 0.2
+IMAGE_S, STEP_S = 1.0, 0.2
 SCENES = 6
 CLIP = base64.b64encode(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(100)).decode()
 TALE = "One fox. Two owls. Three mice. Four ants. Five bees. Six frogs."
@@ -44,8 +44,8 @@ def family(name: str, task: str, *, delay_s: float = 0.0, replicas: int = 1) -> 
 
 
 FAMILIES = (
-    family("one", "images", delay_s=PICTURE_S),
-    family("two", "images", delay_s=PICTURE_S, replicas=2),
+    family("one", "images", delay_s=IMAGE_S),
+    family("two", "images", delay_s=IMAGE_S, replicas=2),
     family("camera", "video"),
     family("voice", "speech", delay_s=STEP_S),
     family("ears", "transcription", delay_s=STEP_S),
@@ -74,7 +74,7 @@ def main() -> None:
     print(f"machine: {json.dumps(about)}")
     for name, seconds in times.items():
         middle = statistics.median(seconds)
-        print(f"story of {SCENES} pictures, replicas: {name:4} median {middle:.2f} s")
+        print(f"story of {SCENES} images, replicas: {name:4} median {middle:.2f} s")
     print(f"two replicas are {gain:.2f} times as fast as one")
     print(f"a dubbed video adds {per_stage:.1f} ms per stage (median of {len(costs)})")
     file = save_as(

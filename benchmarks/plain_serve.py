@@ -23,9 +23,9 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.fakes.engine import FakeChat
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, ChatMessage, TextPart, Usage
 from serve_app.core.config import AppConfig, Family
-from serve_app.core.options import FakeOptions
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, ChatMessage, TextPart, Usage
 
 MAX_ONGOING_REQUESTS = 100
 """Serve's own default of 5 would refuse the comparison: 32 streams would wait for each other."""

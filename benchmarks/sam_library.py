@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 BOX = [24, 20, 104, 96]
-"""In a picture of 128 pixels."""
+"""In an image of 128 pixels."""
 PNG_RUNS = 3
 
 

@@ -34,7 +34,7 @@ THREADS = 2
 BATCHES = {"sequential": 1, "batched": 8}
 ROOT = str(Path(__file__).parents[1])
 Bare = Callable[[Path], str]
-"""A sound file in, its text out, by nothing but the library."""
+"""An audio file in, its text out, by nothing but the library."""
 
 
 def main() -> None:
@@ -48,15 +48,15 @@ def main() -> None:
     sys.path.append(ROOT)
     with working_folder() as folder:
         checkpoint = made_checkpoint(folder / "whisper")
-        sound = folder / "speech.wav"
-        sound.write_bytes(asyncio.run(spoken(folder, arguments.seconds)))
+        audio = folder / "speech.wav"
+        audio.write_bytes(asyncio.run(spoken(folder, arguments.seconds)))
         config = str(write_config(folder, more_families=families(checkpoint)))
         port, token = free_port(), f"sk-{secrets.token_hex(32)}"
         command = ["-m", "serve_app", "--config", config, "--port", str(port)]
         with server("c", command, port=port, token=token, folder=folder) as process:
             asyncio.run(process.until_it_answers(PROBE))
             rows = {
-                name: measured(name, process.target, checkpoint, sound, arguments.calls)
+                name: measured(name, process.target, checkpoint, audio, arguments.calls)
                 for name in BATCHES
             }
     for name, row in rows.items():
@@ -98,15 +98,15 @@ def families(checkpoint: Path) -> list[dict[str, object]]:
 
 
 def measured(
-    name: str, target: Target, checkpoint: Path, sound: Path, calls: int
+    name: str, target: Target, checkpoint: Path, audio: Path, calls: int
 ) -> dict[str, float]:
     """Medians in seconds, and the median of the ratios of neighbouring calls."""
     bare = opened(checkpoint, BATCHES[name])
-    data = sound.read_bytes()
+    data = audio.read_bytes()
     alone, served = [], []
     for number in range(WARM_UP + calls):
         begun = time.perf_counter()
-        wanted = bare(sound)
+        wanted = bare(audio)
         between = time.perf_counter()
         found = over_http(target, name, data)
         ended = time.perf_counter()
@@ -131,8 +131,8 @@ def opened(checkpoint: Path, batch_size: int) -> Bare:
     pipeline: Any = BatchedInferencePipeline(model) if batch_size > 1 else model
     more = {"batch_size": batch_size} if batch_size > 1 else {}
 
-    def run(sound: Path) -> str:
-        found, _ = pipeline.transcribe(str(sound), word_timestamps=True, vad_filter=True, **more)
+    def run(audio: Path) -> str:
+        found, _ = pipeline.transcribe(str(audio), word_timestamps=True, vad_filter=True, **more)
         return " ".join(segment.text.strip() for segment in found)
 
     return run

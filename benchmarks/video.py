@@ -1,6 +1,6 @@
-"""What work on films costs next to the best tool that does the same work alone: scaling and burning
-subtitles next to the ffmpeg of imageio-ffmpeg, interpolation next to bare OpenCV that feeds this
-ffmpeg. From file to file, in turn, with the same encoder settings.
+"""What work on videos costs next to the best tool that does the same work alone: scaling and
+burning subtitles next to the ffmpeg of imageio-ffmpeg, interpolation next to bare OpenCV that feeds
+this ffmpeg. From file to file, in turn, with the same encoder settings.
 
     python benchmarks/video.py [--rounds 5] [--arm scaling]
 """
@@ -22,15 +22,15 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from results import machine, save_as
 
-from deployments.video.film_interpolation import film_source, interpolated
 from deployments.video.flow_planes import FlowFinder
+from deployments.video.frame_interpolation import interpolated, video_source
 from deployments.video.subtitle_burning import burned
 from deployments.video.video_encoding import PRESETS
 from deployments.video.video_scaling import ResampledFrames, scaled
-from serve_app.core.interpolation import InterpolateVideo
+from serve_app.core.audio.transcription import Segment
+from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.transcription import Segment
-from serve_app.core.upscaling import UpscaleVideo
+from serve_app.core.video.interpolation import InterpolateVideo
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 ENCODING = [
@@ -55,11 +55,11 @@ class Round(NamedTuple):
 
 Figures = dict[str, dict[str, list[Round]]]
 Work = Callable[[Path, Path], None]
-"""From a film's file to another's."""
+"""From a video's file to another's."""
 
 
 def main() -> None:
-    """Make a film, measure in turn, print, save."""
+    """Make a video, measure in turn, print, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--arm", choices=[arm.name for arm in ARMS], action="append")
@@ -67,7 +67,7 @@ def main() -> None:
     arms = [arm for arm in ARMS if not arguments.arm or arm.name in arguments.arm]
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="bench-video-") as name:
-        source = film(Path(name) / "source.mp4")
+        source = video(Path(name) / "source.mp4")
         for arm in arms:
             figures[arm.name] = measured(arm, source, Path(name), arguments.rounds)
     about = machine() | {"film": f"{SECONDS} s of {SIZE[0]}x{SIZE[1]} at {FPS} fps"}
@@ -118,11 +118,11 @@ def as_table(figures: Figures) -> str:
     return "\n".join(rows)
 
 
-def film(path: Path) -> Path:
+def video(path: Path) -> Path:
     """Shapes and a texture in motion, and a tone."""
-    pictures = f"testsrc2=size={SIZE[0]}x{SIZE[1]}:rate={FPS}:duration={SECONDS}"
-    sound = f"sine=440:duration={SECONDS}"
-    inputs = ["-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound]
+    images = f"testsrc2=size={SIZE[0]}x{SIZE[1]}:rate={FPS}:duration={SECONDS}"
+    audio = f"sine=440:duration={SECONDS}"
+    inputs = ["-f", "lavfi", "-i", images, "-f", "lavfi", "-i", audio]
     ffmpeg(*inputs, *ENCODING, "-pix_fmt", "yuv420p", "-c:a", "aac", path)
     return path
 
@@ -197,7 +197,7 @@ def doubled(source: Path) -> Iterator[Any]:
         grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), HALF, None, 0, 0, cv2.INTER_AREA)
         if held is not None:
             yield held
-            # Half of the way, twice as long as in the halved picture.
+            # Half of the way, twice as long as in the halved image.
             forth = cv2.resize(finder.calc(held_grey, grey, nothing), SIZE)
             back = cv2.resize(finder.calc(grey, held_grey, nothing), SIZE)
             first = cv2.remap(held, grid - forth, nothing, cv2.INTER_LINEAR)
@@ -211,8 +211,8 @@ def doubled(source: Path) -> Iterator[Any]:
 def interpolate_here(source: Path, target: Path) -> None:
     """As the server does it."""
     request = InterpolateVideo(model="optical-flow", video=NO_BLOB)
-    film = film_source(source, request.max_duration_s)
-    for _ in interpolated(film, target, request, FlowFinder(), never):
+    video = video_source(source, request.max_duration_s)
+    for _ in interpolated(video, target, request, FlowFinder(), never):
         pass
 
 

@@ -1,4 +1,4 @@
-"""What pictures cost through HTTP, next to the bare library called in this process: upscaling,
+"""What images cost through HTTP, next to the bare library called in this process: upscaling,
 depth and segmentation with checkpoints of random weights, from a file's bytes to a file's bytes, in
 turn.
 
@@ -32,13 +32,13 @@ PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 WARM_UP = 2
 LOAD_TIMEOUT_S = 90.0
 SIDE_PX = 128
-"""Of the pictures: one tile for the upscaler."""
+"""Of the images: one tile for the upscaler."""
 
 PNG_RUNS = 3
 """The server's own, so that both sides do the same work."""
 
 Bare = Callable[[bytes], bytes]
-"""A picture's file in, the result's file out, by nothing but the library."""
+"""An image's file in, the result's file out, by nothing but the library."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,16 @@ def main() -> None:
 
 
 def measured(arm: Arm, target: Target, folder: Path, calls: int) -> dict[str, float]:
-    """Medians in milliseconds. Every call has a picture that nobody has seen before."""
+    """Medians in milliseconds. Every call has an image that nobody has seen before."""
     bare = arm.open(folder / arm.name)
     connection = http.client.HTTPConnection("127.0.0.1", target.port)
     alone, served = [], []
     for number in range(WARM_UP + calls):
-        picture = drawn(number)
+        image = drawn(number)
         begun = time.perf_counter()
-        wanted = bare(picture)
+        wanted = bare(image)
         between = time.perf_counter()
-        found = over_http(connection, target.token, arm, picture)
+        found = over_http(connection, target.token, arm, image)
         ended = time.perf_counter()
         _check_alike(arm, wanted, found)
         if number >= WARM_UP:
@@ -115,11 +115,9 @@ def measured(arm: Arm, target: Target, folder: Path, calls: int) -> dict[str, fl
     }
 
 
-def over_http(
-    connection: http.client.HTTPConnection, token: str, arm: Arm, picture: bytes
-) -> bytes:
+def over_http(connection: http.client.HTTPConnection, token: str, arm: Arm, image: bytes) -> bytes:
     """The result's file; waits while the model is loaded."""
-    body = {"image": base64.b64encode(picture).decode(), "model": arm.name} | arm.fields
+    body = {"image": base64.b64encode(image).decode(), "model": arm.name} | arm.fields
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     deadline = time.monotonic() + LOAD_TIMEOUT_S
     while True:
@@ -135,7 +133,7 @@ def over_http(
 
 
 def drawn(number: int) -> bytes:
-    """A soft picture as PNG."""
+    """A soft image as PNG."""
     rough = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     return as_png(Image.fromarray(rough).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
 
@@ -177,7 +175,7 @@ def open_swin2sr(folder: Path) -> Bare:
 
 
 def save_depth(folder: Path) -> None:
-    """Depth Anything of the small size, for pictures of 252 pixels."""
+    """Depth Anything of the small size, for images of 252 pixels."""
     from transformers import (
         DepthAnythingConfig,
         DepthAnythingForDepthEstimation,
@@ -239,7 +237,7 @@ def _check_alike(arm: Arm, wanted: bytes, found: bytes) -> None:
     ours, theirs = (np.asarray(Image.open(io.BytesIO(data)), int) for data in (found, wanted))
     # Where a mask's logit is about 0, the last bit of a float decides.
     if ours.shape != theirs.shape or np.mean(np.abs(ours - theirs) > 2) > 0.001:
-        raise SystemExit(f"{arm.name}: the server's picture is not the library's")
+        raise SystemExit(f"{arm.name}: the server's image is not the library's")
 
 
 ONE_THREAD = {"device": "cpu", "threads": 1}

@@ -1,4 +1,4 @@
-"""From stored files to a stored file, in a thread: what engines of pictures and films share."""
+"""From stored files to a stored file, in a thread: what engines of images and videos share."""
 
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,7 +1,7 @@
-"""Films in which there is nothing to be written down or said again."""
+"""Videos in which there is nothing to be written down or said again."""
 
+from serve_app.core.audio.transcription import Transcript
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.transcription import Transcript
 
 
 def check_speech(transcript: Transcript) -> None:

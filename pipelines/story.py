@@ -1,4 +1,4 @@
-"""story: a text told as a narrated film."""
+"""story: a text told as a narrated video."""
 
 from collections.abc import (
     AsyncGenerator,
@@ -12,28 +12,28 @@ from typing import TypeVar
 from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
 from pipelines.utterances import Utterance, uttered
-from serve_app.core.chat import ChatModel
+from serve_app.core.audio.speech import Speak, SpeechModel
 from serve_app.core.errors import AppError, ContextLengthExceeded
-from serve_app.core.film import AssembleFilm, Film, FilmScene
-from serve_app.core.images import ImageModel, Images, TextToImage
+from serve_app.core.image.images import ImageModel, Images, TextToImage
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.message import Message, Progress
-from serve_app.core.speech import Speak, SpeechModel
 from serve_app.core.stages import Stage, result_of
-from serve_app.core.story import (
-    FILM,
+from serve_app.core.text.chat import ChatModel
+from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoModel
+from serve_app.core.video.processing import MediaProcessor
+from serve_app.core.video.story import (
     NARRATION,
     SCRIPT,
+    VIDEO,
     Scene,
     StoryEvent,
     TellStory,
     ToldScene,
     ToldStory,
     animate_stage,
-    picture_stage,
+    image_stage,
 )
-from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoModel
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -68,23 +68,23 @@ class Story:
         scenes = script.scenes
         (lines, audio_error), *drawn = await together(
             self._narration(request, scenes),
-            *(self._picture(request, i, scene) for i, scene in enumerate(scenes)),
+            *(self._image(request, i, scene) for i, scene in enumerate(scenes)),
         )
-        pictures = _usable(drawn)
-        moving = [i for i in request.animated if pictures[i] is not None]
-        clips = await together(*(self._clip(request, i, scenes[i], pictures[i]) for i in moving))
+        images = _usable(drawn)
+        moving = [i for i in request.animated if images[i] is not None]
+        clips = await together(*(self._clip(request, i, scenes[i], images[i]) for i in moving))
         told = _told(scenes, drawn, dict(zip(moving, clips, strict=True)))
-        film, film_error = await self._film(request, told, lines)
+        video, video_error = await self._assembled(request, told, lines)
         yield ToldStory(
             scenes=told,
-            audio=film.sound if film else None,
-            audio_error=_sentence(audio_error or (film_error if lines else None)),
-            film=film.video if film else None,
-            film_error=_sentence(film_error),
+            audio=video.audio if video else None,
+            audio_error=_sentence(audio_error or (video_error if lines else None)),
+            video=video.video if video else None,
+            video_error=_sentence(video_error),
             size=request.size,
-            duration_s=film.duration_s if film else None,
+            duration_s=video.duration_s if video else None,
             seed=request.seed,
-            warnings=(*script.warnings, *_failures(told, audio_error, film_error)),
+            warnings=(*script.warnings, *_failures(told, audio_error, video_error)),
         )
 
     async def _script(self, request: TellStory) -> Script:
@@ -94,10 +94,10 @@ class Story:
             error.param = "story"
             raise
 
-    async def _picture(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
+    async def _image(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
         operation = TextToImage(
             model=request.image_model,
-            prompt=scene.picture,
+            prompt=scene.image,
             negative_prompt=request.negative_prompt,
             size=request.size,
             seed=request.seed + index,
@@ -105,18 +105,18 @@ class Story:
             guidance_scale=request.guidance_scale,
             references=request.references,
         )
-        name = picture_stage(index)
+        name = image_stage(index)
         drawn, error = await self._done(name, lambda: self._images.text_to_image(operation), Images)
         return (drawn.images[0].image if drawn else None), error
 
     async def _clip(
-        self, request: TellStory, index: int, scene: Scene, picture: Blob | None
+        self, request: TellStory, index: int, scene: Scene, image: Blob | None
     ) -> Tried[Blob]:
         operation = GenerateVideo(
             model=request.video_model,
             mode="ti2v",
-            prompt=scene.picture,
-            image=picture,
+            prompt=scene.image,
+            image=image,
             size=request.size,
             num_frames=request.num_frames,
             fps=request.fps,
@@ -160,36 +160,36 @@ class Story:
             self._stage.report(NARRATION, progress)
         return tuple(lines)
 
-    async def _film(
+    async def _assembled(
         self, request: TellStory, told: tuple[ToldScene, ...], lines: tuple[Utterance, ...]
-    ) -> Tried[Film]:
-        """Scenes without a picture of their own are told over the one before, or the next."""
-        shown = [scene.picture for scene in told]
+    ) -> Tried[AssembledVideo]:
+        """Scenes without an image of their own are told over the one before, or the next."""
+        shown = [scene.image for scene in told]
         stills = [_nearest(shown, i) for i in range(len(told))]
         scenes = tuple(
-            FilmScene(
-                picture=stills[i],
+            VideoScene(
+                image=stills[i],
                 clip=scene.clip,
                 narration=lines[i].audio if lines else None,
                 narration_s=lines[i].duration_s if lines else 0.0,
             )
             for i, scene in enumerate(told)
         )
-        operation = AssembleFilm(scenes=scenes, size=request.size, fps=request.fps)
-        return await tried(self._stage(FILM, lambda: self._media.assemble_film(operation)))
+        operation = AssembleVideo(scenes=scenes, size=request.size, fps=request.fps)
+        return await tried(self._stage(VIDEO, lambda: self._media.assemble_video(operation)))
 
 
 def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:
-    """The pictures; without any, the error of the first."""
+    """The images; without any, the error of the first."""
     error = drawn[0][1]
-    if error is not None and all(picture is None for picture, _ in drawn):
+    if error is not None and all(image is None for image, _ in drawn):
         raise error
-    return [picture for picture, _ in drawn]
+    return [image for image, _ in drawn]
 
 
-def _nearest(pictures: Sequence[Blob | None], index: int) -> Blob:
-    before = [picture for picture in pictures[: index + 1] if picture is not None]
-    after = [picture for picture in pictures[index:] if picture is not None]
+def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
+    before = [image for image in images[: index + 1] if image is not None]
+    after = [image for image in images[index:] if image is not None]
     return before[-1] if before else after[0]
 
 
@@ -199,8 +199,8 @@ def _told(
     return tuple(
         ToldScene(
             scene=scene,
-            picture=drawn[i][0],
-            picture_error=_sentence(drawn[i][1]),
+            image=drawn[i][0],
+            image_error=_sentence(drawn[i][1]),
             clip=clips.get(i, (None, None))[0],
             clip_error=_sentence(clips.get(i, (None, None))[1]),
         )
@@ -209,11 +209,11 @@ def _told(
 
 
 def _failures(
-    told: Sequence[ToldScene], audio_error: AppError | None, film_error: AppError | None
+    told: Sequence[ToldScene], audio_error: AppError | None, video_error: AppError | None
 ) -> list[str]:
     """Everything that went wrong, as sentences."""
-    errors = [error for scene in told for error in (scene.picture_error, scene.clip_error)]
-    errors += [_sentence(audio_error), _sentence(film_error)]
+    errors = [error for scene in told for error in (scene.image_error, scene.clip_error)]
+    errors += [_sentence(audio_error), _sentence(video_error)]
     return [error for error in errors if error]
 
 

@@ -4,7 +4,8 @@ import json
 import re
 from typing import Any
 
-from serve_app.core.chat import (
+from serve_app.core.message import Message
+from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatMessage,
@@ -13,14 +14,13 @@ from serve_app.core.chat import (
     TextFormat,
     TextPart,
 )
-from serve_app.core.message import Message
-from serve_app.core.story import Scene, TellStory
-from serve_app.core.streams import closing
+from serve_app.core.video.story import Scene, TellStory
+from serve_app.runtime.streams import closing
 
 ATTEMPTS = 2
 TOKENS_PER_SCENE = 160
 LINE_CHARACTERS = 400
-PICTURE_CHARACTERS = 600
+IMAGE_CHARACTERS = 600
 SENTENCE = re.compile(
     r"[^.!?\u2026\u3002\uff01\uff1f]+[.!?\u2026\u3002\uff01\uff1f]*[\"'\u201d\u2019)]*"
 )
@@ -56,15 +56,15 @@ def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:
         scenes = tuple(
             Scene(
                 line=_trimmed(scene["line"], LINE_CHARACTERS),
-                picture=_trimmed(scene["picture"], PICTURE_CHARACTERS),
+                image=_trimmed(scene["picture"], IMAGE_CHARACTERS),
             )
             for scene in found
         )
         # JSON can spell half a character, which nothing that comes next can take.
-        "".join(scene.line + scene.picture for scene in scenes).encode()
+        "".join(scene.line + scene.image for scene in scenes).encode()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    is_full = len(scenes) == request.scenes and all(s.line and s.picture for s in scenes)
+    is_full = len(scenes) == request.scenes and all(s.line and s.image for s in scenes)
     return scenes if is_full and _is_about(scenes, request.story) else None
 
 
@@ -81,7 +81,7 @@ def spread(story: str, count: int) -> tuple[Scene, ...]:
     ]
     told = [line or parts[-1] for line in lines]
     return tuple(
-        Scene(line=_trimmed(line, LINE_CHARACTERS), picture=_trimmed(line, PICTURE_CHARACTERS))
+        Scene(line=_trimmed(line, LINE_CHARACTERS), image=_trimmed(line, IMAGE_CHARACTERS))
         for line in told
     )
 
@@ -99,7 +99,7 @@ def _is_about(scenes: tuple[Scene, ...], story: str) -> bool:
     known = _words(story)
     if not known:
         return True
-    told = [_words(scene.line) | _words(scene.picture) for scene in scenes]
+    told = [_words(scene.line) | _words(scene.image) for scene in scenes]
     return sum(bool(words & known) for words in told) * 2 >= len(told)
 
 
@@ -109,11 +109,11 @@ def _words(text: str) -> set[str]:
 
 async def _answer(chat: ChatModel, request: TellStory, *, seed: int) -> str:
     instruction = (
-        f"Write the script of a short film of exactly {request.scenes} scenes that tells the "
+        f"Write the script of a short video of exactly {request.scenes} scenes that tells the "
         "user's story from its beginning to its end, in the language of the story. Each scene has "
-        "a `line`, one sentence for the narrator, and a `picture`, what is seen: who, doing what, "
+        "a `line`, one sentence for the narrator, and a `image`, what is seen: who, doing what, "
         "where, in which light. Describe persons in the same words in every scene. "
-        'Answer with JSON: {"scenes": [{"line": "…", "picture": "…"}, …]}.'
+        'Answer with JSON: {"scenes": [{"line": "…", "image": "…"}, …]}.'
     )
     operation = Chat(
         model=request.text_model,

@@ -3,11 +3,11 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
+from serve_app.core.audio.transcription import Segment
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.languages import language_code
 from serve_app.core.stages import Stage, result_of
-from serve_app.core.transcription import Segment
-from serve_app.core.translation import Purpose, Translate, Translation, Translator
+from serve_app.core.text.languages import language_code
+from serve_app.core.text.translation import Purpose, Translate, Translation, Translator
 
 TRANSLATE = "translate"
 

@@ -1,10 +1,8 @@
-"""Spoken lines as stored sound, fitted into the time that they have."""
+"""Spoken lines as stored audio, fitted into the time that they have."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from serve_app.core.media import Blob, BlobStore
-from serve_app.core.message import Message
-from serve_app.core.speech import (
+from serve_app.core.audio.speech import (
     AudioChunk,
     CloneEvent,
     CloneSpeech,
@@ -13,7 +11,9 @@ from serve_app.core.speech import (
     SpeechModel,
     Spoken,
 )
-from serve_app.core.streams import closing
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Message
+from serve_app.runtime.streams import closing
 
 MOST_STRETCH = 0.25
 UNHEARD_STRETCH = 0.03
@@ -30,7 +30,7 @@ class Utterance(Message):
 async def uttered(
     speech: SpeechModel, blobs: BlobStore, operation: Speak | CloneSpeech
 ) -> Utterance:
-    """Speak a line; the sound goes from the engine to the store as it comes."""
+    """Speak a line; the audio goes from the engine to the store as it comes."""
     spoken: list[Spoken] = []
 
     async def data() -> AsyncGenerator[bytes]:

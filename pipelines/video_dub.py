@@ -6,23 +6,14 @@ from pipelines.parallel import Tried, together, tried
 from pipelines.silence import check_speech, has_words
 from pipelines.translation import check_languages, translated
 from pipelines.utterances import fitted
+from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak, SpeechModel
+from serve_app.core.audio.stems import SeparateStems, Stems, StemSeparator
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionModel
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.media_processing import (
-    BurnSubtitles,
-    ExtractAudio,
-    MediaProcessor,
-    PlacedAudio,
-    ReplaceAudio,
-    SubtitledVideo,
-)
 from serve_app.core.message import Progress
-from serve_app.core.speech import REFERENCE_S, CloneSpeech, Speak, SpeechModel
 from serve_app.core.stages import Stage, result_of
-from serve_app.core.stems import SeparateStems, Stems, StemSeparator
-from serve_app.core.subtitles import cues
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionModel
-from serve_app.core.translation import Translator
-from serve_app.core.video_dub import (
+from serve_app.core.text.translation import Translator
+from serve_app.core.video.dubbing import (
     BURN,
     EXTRACT,
     REPLACE,
@@ -35,6 +26,15 @@ from serve_app.core.video_dub import (
     DubVideo,
     DubVideoEvent,
 )
+from serve_app.core.video.processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    MediaProcessor,
+    PlacedAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+)
+from serve_app.core.video.subtitles import cues
 
 UNHEARD_OVERLAP_S = 0.1
 
@@ -71,21 +71,21 @@ class VideoDub:
         )
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
         extracted = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
-        sound = extracted.audio
+        audio = extracted.audio
         transcript, (background, lost) = await together(
-            self._heard(request, sound), self._background(request)
+            self._heard(request, audio), self._background(request)
         )
         source = transcript.language or request.source_language
         texts, untranslated = await self._stage(
             TRANSLATE, lambda: self._translated(request, source, transcript.segments)
         )
         lines, voice_warnings = await self._stage(
-            SPEAK, lambda: self._spoken(request, sound, transcript, texts)
+            SPEAK, lambda: self._spoken(request, audio, transcript, texts)
         )
         placed = (*([] if background is None else [background]), *lines)
         spoken = await self._stage(
             REPLACE,
-            lambda: self._media.replace_audio(ReplaceAudio(video=request.video, sounds=placed)),
+            lambda: self._media.replace_audio(ReplaceAudio(video=request.video, recordings=placed)),
         )
         video, missing = await self._burned(request, spoken.video, transcript.segments, texts)
         said = (*extracted.warnings, *transcript.warnings, *lost, *untranslated, *voice_warnings)
@@ -100,11 +100,11 @@ class VideoDub:
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    async def _heard(self, request: DubVideo, sound: Blob) -> Transcript:
+    async def _heard(self, request: DubVideo, audio: Blob) -> Transcript:
         if request.heard is not None:
             return request.heard
         operation = Transcribe(
-            model=request.transcription_model, audio=sound, language=request.source_language
+            model=request.transcription_model, audio=audio, language=request.source_language
         )
         return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
 
@@ -115,7 +115,7 @@ class VideoDub:
         return transcript
 
     async def _background(self, request: DubVideo) -> tuple[PlacedAudio | None, tuple[str, ...]]:
-        """The video's sound without its voices, and warnings."""
+        """The video's audio without its voices, and warnings."""
         if request.stems_model is None:
             return None, ()
         operation = SeparateStems(
@@ -127,7 +127,7 @@ class VideoDub:
         made, error = await self._separated(operation)
         if made is None:
             why = error.message if error else "no stems came"
-            return None, (f"keep_background: the video's other sounds are left out; {why}",)
+            return None, (f"keep_background: the video's other audio files are left out; {why}",)
         (stem,) = [stem for stem in made.stems if stem.name == "instrumental"]
         warnings = made.warnings
         if made.quality == "best-effort":
@@ -161,11 +161,11 @@ class VideoDub:
         )
 
     async def _spoken(
-        self, request: DubVideo, sound: Blob, transcript: Transcript, texts: Sequence[str]
+        self, request: DubVideo, audio: Blob, transcript: Transcript, texts: Sequence[str]
     ) -> tuple[tuple[PlacedAudio, ...], tuple[str, ...]]:
         segments = transcript.segments
         ends_s = [*(segment.start for segment in segments[1:]), transcript.duration_s]
-        reference = await self._reference(sound, segments) if request.clones_voice else None
+        reference = await self._reference(audio, segments) if request.clones_voice else None
         await self._stage.hold(reference)
         placed: list[PlacedAudio] = []
         warnings: list[str] = []
@@ -189,11 +189,11 @@ class VideoDub:
             )
         return tuple(placed), tuple(dict.fromkeys(warnings))
 
-    async def _reference(self, sound: Blob, segments: Sequence[Segment]) -> Blob:
+    async def _reference(self, audio: Blob, segments: Sequence[Segment]) -> Blob:
         """What the voice is cloned from: the longest utterance, and what follows it."""
         longest = max(segments, key=lambda segment: segment.end - segment.start)
         extracted = await self._media.extract_audio(
-            ExtractAudio(video=sound, start_s=longest.start, end_s=longest.start + REFERENCE_S)
+            ExtractAudio(video=audio, start_s=longest.start, end_s=longest.start + REFERENCE_S)
         )
         return extracted.audio
 

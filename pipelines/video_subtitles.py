@@ -1,22 +1,22 @@
-"""video-subtitle: what is said in a video, written down, translated, drawn into its picture."""
+"""video-subtitle: what is said in a video, written down, translated, drawn into its image."""
 
 from collections.abc import AsyncGenerator
 
 from pipelines.silence import check_speech
 from pipelines.translation import check_languages, translated
-from serve_app.core.languages import language_code
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionModel
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import (
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.text.languages import language_code
+from serve_app.core.text.translation import Translator
+from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
     MediaProcessor,
     SubtitledVideo,
 )
-from serve_app.core.stages import Stage, result_of
-from serve_app.core.subtitles import cues, timed
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionModel
-from serve_app.core.translation import Translator
-from serve_app.core.video_subtitles import (
+from serve_app.core.video.subtitles import cues, timed
+from serve_app.core.video.subtitling import (
     BURN,
     EXTRACT,
     TRANSCRIBE,
@@ -60,15 +60,15 @@ class VideoSubtitles:
 
     async def _heard(self, request: SubtitleVideo) -> Transcript:
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
-        sound = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
+        audio = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
         operation = Transcribe(
             model=request.transcription_model or "",
-            audio=sound.audio,
+            audio=audio.audio,
             language=request.language,
             task="translate" if request.is_translated_while_heard else "transcribe",
         )
         heard = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
-        return heard.model_copy(update={"warnings": (*sound.warnings, *heard.warnings)})
+        return heard.model_copy(update={"warnings": (*audio.warnings, *heard.warnings)})
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._transcription.transcribe(operation)

@@ -10,7 +10,7 @@ from serve_app.launch.config_file import ConfigurationError, Plan, read_plan
 from serve_app.launch.environment import load_environment, one_machine, runtime_directory
 from serve_app.launch.ports import port_problem
 from serve_app.launch.ray_token import door_notices
-from serve_app.temporary_files import machine_folder, private_folder
+from serve_app.runtime.temporary_files import machine_folder, private_folder
 
 CONFIGURATION = 2
 ENVIRONMENT_FILE = "serve.env"

@@ -16,25 +16,25 @@ from ray.serve.config import AutoscalingConfig
 from serve_app.access.bootstrap import announcement, prepare_access
 from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.access.forward import check_forward_auth
-from serve_app.api.v1.job_rendering import JobRendering
+from serve_app.api.v1.jobs.job_rendering import JobRendering
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.catalog.registration import with_registration_times
 from serve_app.composition import PIPELINES
 from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
-from serve_app.core.options import (
+from serve_app.core.options.every_engine import (
     VllmOptions,
 )
 from serve_app.core.settings import Placement, Storage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
+from serve_app.family.memory.loader import family_loader
+from serve_app.family.replica import Replica
 from serve_app.ingress import Ingress
 from serve_app.jobs.callbacks import Render
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
-from serve_app.memory.loader import family_loader
+from serve_app.launch.storage_check import check_storage
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import forget_counts
-from serve_app.registration import with_registration_times
-from serve_app.replica import Replica
-from serve_app.storage_check import check_storage
 
 
 def build(args: AppConfig) -> serve.Application:

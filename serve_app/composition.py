@@ -2,26 +2,26 @@
 
 from typing import TYPE_CHECKING
 
+from serve_app.catalog.catalog import Models
 from serve_app.core.config import AppConfig
-from serve_app.core.image_to_video import AnimatePrompt
-from serve_app.core.media_processing import MediaProcessor
 from serve_app.core.stages import Stage
-from serve_app.core.story import TellStory
-from serve_app.core.video_dub import DubVideo
-from serve_app.core.video_generation import ProduceVideo
-from serve_app.core.video_subtitles import SubtitleVideo
+from serve_app.core.video.dubbing import DubVideo
+from serve_app.core.video.image_to_video import AnimatePrompt
+from serve_app.core.video.processing import MediaProcessor
+from serve_app.core.video.production import ProduceVideo
+from serve_app.core.video.story import TellStory
+from serve_app.core.video.subtitling import SubtitleVideo
 from serve_app.jobs.assembly import ComposePipeline
-from serve_app.models import Models
 
 if TYPE_CHECKING:
-    from pipelines.film_parts import FilmParts
+    from pipelines.video_parts import VideoParts
 
 
 def compose_video_dub(config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with the video-dub pipeline over it."""
     from pipelines.video_dub import VideoDub
     from serve_app.blobs.store import FsspecBlobStore
-    from serve_app.composed import (
+    from serve_app.catalog.composed import (
         CatalogSpeech,
         CatalogStems,
         CatalogTranscription,
@@ -44,7 +44,7 @@ def compose_video_generation(config: AppConfig, models: Models, stage: Stage) ->
     """The catalog with the video-generation pipeline over it."""
     from pipelines.video_generation import VideoGeneration
 
-    producer = VideoGeneration(_film_parts(config, models, ProduceVideo.pipeline), stage)
+    producer = VideoGeneration(_video_parts(config, models, ProduceVideo.pipeline), stage)
     return models.with_pipeline(ProduceVideo, producer.produce_video)
 
 
@@ -52,14 +52,14 @@ def compose_image_to_video(config: AppConfig, models: Models, stage: Stage) -> M
     """The catalog with the image-to-video pipeline over it."""
     from pipelines.image_to_video import ImageToVideo
 
-    animator = ImageToVideo(_film_parts(config, models, AnimatePrompt.pipeline), stage)
+    animator = ImageToVideo(_video_parts(config, models, AnimatePrompt.pipeline), stage)
     return models.with_pipeline(AnimatePrompt, animator.animate_prompt)
 
 
 def compose_video_subtitles(config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with the video-subtitle pipeline over it."""
     from pipelines.video_subtitles import VideoSubtitles
-    from serve_app.composed import CatalogTranscription, CatalogTranslation
+    from serve_app.catalog.composed import CatalogTranscription, CatalogTranslation
 
     subtitler = VideoSubtitles(
         CatalogTranscription(models),
@@ -74,7 +74,7 @@ def compose_story(config: AppConfig, models: Models, stage: Stage) -> Models:
     """The catalog with the story pipeline over it."""
     from pipelines.story import Story
     from serve_app.blobs.store import FsspecBlobStore
-    from serve_app.composed import CatalogChat, CatalogImages, CatalogSpeech, CatalogVideo
+    from serve_app.catalog.composed import CatalogChat, CatalogImages, CatalogSpeech, CatalogVideo
 
     teller = Story(
         CatalogChat(models),
@@ -93,12 +93,12 @@ def _media(config: AppConfig, models: Models, name: str) -> MediaProcessor:
     return next(models.media(p.media) for p in config.pipelines if p.name == name)
 
 
-def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
-    from pipelines.film_parts import FilmParts
-    from serve_app import composed
+def _video_parts(config: AppConfig, models: Models, name: str) -> "VideoParts":
+    from pipelines.video_parts import VideoParts
     from serve_app.blobs.store import FsspecBlobStore
+    from serve_app.catalog import composed
 
-    return FilmParts(
+    return VideoParts(
         images=composed.CatalogImages(models),
         video=composed.CatalogVideo(models),
         interpolation=composed.CatalogInterpolation(models),
@@ -108,7 +108,7 @@ def _film_parts(config: AppConfig, models: Models, name: str) -> "FilmParts":
         transcription=composed.CatalogTranscription(models),
         translator=composed.CatalogTranslation(models),
         stems=composed.CatalogStems(models),
-        sound=composed.CatalogSound(models),
+        audio=composed.CatalogAudio(models),
         media=_media(config, models, name),
         blobs=FsspecBlobStore(config.storage.blobs_location),
     )

@@ -18,23 +18,23 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
-from serve_app.direct_ingress import (
+from serve_app.jobs.direct import DirectJobs
+from serve_app.jobs.store import JobStore
+from serve_app.launch.direct_ingress import (
     BoundedReadAhead,
     correct_request_ids,
     keep_peers,
     own_proxies,
 )
-from serve_app.direct_jobs import DirectJobs
-from serve_app.garbage import collect_rarely
-from serve_app.jobs.store import JobStore
-from serve_app.live_models import Handles, live_models
-from serve_app.logs import log_to_stderr
 from serve_app.observability.observability import Observability
 from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
-from serve_app.remote_jobs import RemoteJobs
-from serve_app.temporary_files import use_own_temporary_folder
+from serve_app.remote.catalog import Handles, live_models
+from serve_app.remote.jobs import RemoteJobs
+from serve_app.runtime.garbage import collect_rarely
+from serve_app.runtime.logs import log_to_stderr
+from serve_app.runtime.temporary_files import use_own_temporary_folder
 
 
 @serve.ingress()

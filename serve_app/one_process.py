@@ -11,15 +11,15 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
+from serve_app.catalog.catalog import AnyModel, Models
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
-from serve_app.direct_jobs import DirectJobs
 from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
+from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
-from serve_app.models import AnyModel, Models
 from serve_app.observability.observability import Observability
 from serve_app.observability.settings import from_environment
 

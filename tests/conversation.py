@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serve_app.core.diarization import Turn
-from serve_app.core.speech import AudioChunk, Speak
+from serve_app.core.audio.diarization import Turn
+from serve_app.core.audio.speech import AudioChunk, Speak
 from tests.material import decoded, espeak, wav
 
 RATE = 16_000
@@ -43,19 +43,19 @@ async def conversation(folder: Path, voices: Sequence[str], *, sentences: int) -
     at = 0
     for number in range(sentences):
         who = number % len(voices)
-        sound = await _said(folder, voices[who], SENTENCES[number % len(SENTENCES)])
-        spoken.append((at / RATE, (at + len(sound)) / RATE, who))
-        parts += [sound, np.zeros(round(PAUSE_S * RATE))]
-        at += len(sound) + round(PAUSE_S * RATE)
+        audio = await _said(folder, voices[who], SENTENCES[number % len(SENTENCES)])
+        spoken.append((at / RATE, (at + len(audio)) / RATE, who))
+        parts += [audio, np.zeros(round(PAUSE_S * RATE))]
+        at += len(audio) + round(PAUSE_S * RATE)
     return Conversation(np.concatenate(parts), tuple(spoken))
 
 
 async def _said(folder: Path, voice: str, text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     request = Speak(model="espeak-ng", text=text, voice=voice, format="wav")
     events = espeak(folder).speak(request)
-    sound = decoded(b"".join([e.data async for e in events if isinstance(e, AudioChunk)]))
-    moments = np.arange(0, len(sound.samples), sound.sample_rate / RATE)
-    return np.asarray(np.interp(moments, np.arange(len(sound.samples)), sound.samples))
+    audio = decoded(b"".join([e.data async for e in events if isinstance(e, AudioChunk)]))
+    moments = np.arange(0, len(audio.samples), audio.sample_rate / RATE)
+    return np.asarray(np.interp(moments, np.arange(len(audio.samples)), audio.samples))
 
 
 def rightly_named(known: Conversation, turns: Iterable[Turn]) -> float:

@@ -1,4 +1,4 @@
-"""Known sound and video, made when needed: tones, silence, clips, sentences spoken by espeak-ng."""
+"""Known audio and video, made when needed: tones, silence, clips, sentences spoken by espeak-ng."""
 
 import io
 import math
@@ -13,10 +13,10 @@ import numpy as np
 
 from deployments.audio.espeak import EspeakSpeech
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import AudioChunk, Speak
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options import EspeakOptions
-from serve_app.core.speech import AudioChunk, Speak
+from serve_app.core.options.every_engine import EspeakOptions
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 COUNTING = "one two three four five six seven"
@@ -24,8 +24,8 @@ FRAMES_PER_S = 10
 WIDTH, HEIGHT = 64, 48
 
 
-class Sound(NamedTuple):
-    """Encoded sound as a decoder finds it; `samples` are one channel in -1 to 1."""
+class Audio(NamedTuple):
+    """Encoded audio as a decoder finds it; `samples` are one channel in -1 to 1."""
 
     codec: str
     sample_rate: int
@@ -68,7 +68,7 @@ def wav(pcm: bytes, *, sample_rate: int = 16_000) -> bytes:
     return target.getvalue()
 
 
-def decoded(data: bytes) -> Sound:
+def decoded(data: bytes) -> Audio:
     """The first channel of the first audio track, by PyAV."""
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
@@ -78,7 +78,7 @@ def decoded(data: bytes) -> Sound:
             for frame in [*container.decode(stream), None]
             for piece in resampler.resample(frame)
         ]
-        return Sound(
+        return Audio(
             stream.codec_context.name,
             stream.codec_context.sample_rate,
             stream.codec_context.channels,
@@ -87,23 +87,23 @@ def decoded(data: bytes) -> Sound:
 
 
 def clip(
-    path: Path, duration_s: float, *, codec: str = "libx264", sound: bytes | None = None
+    path: Path, duration_s: float, *, codec: str = "libx264", audio: bytes | None = None
 ) -> Path:
-    """A film of 10 frames per second that grow lighter; `sound` is 16 kHz PCM, kept as AAC."""
-    with av.open(str(path), "w") as film:
-        picture: Any = film.add_stream(codec, rate=FRAMES_PER_S)
-        picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        track: Any = film.add_stream("aac", rate=16_000, layout="mono") if sound else None
-        for frame in _pictures(round(duration_s * FRAMES_PER_S)):
-            film.mux(picture.encode(frame))
-        film.mux(picture.encode(None))
-        if sound:
-            film.mux(track.encode(_heard(sound)))
-            film.mux(track.encode(None))
+    """A video of 10 frames per second that grow lighter; `audio` is 16 kHz PCM, kept as AAC."""
+    with av.open(str(path), "w") as video:
+        image: Any = video.add_stream(codec, rate=FRAMES_PER_S)
+        image.width, image.height, image.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        track: Any = video.add_stream("aac", rate=16_000, layout="mono") if audio else None
+        for frame in _images(round(duration_s * FRAMES_PER_S)):
+            video.mux(image.encode(frame))
+        video.mux(image.encode(None))
+        if audio:
+            video.mux(track.encode(_heard(audio)))
+            video.mux(track.encode(None))
     return path
 
 
-def _pictures(count: int) -> Iterator[Any]:
+def _images(count: int) -> Iterator[Any]:
     for number in range(count):
         shade = np.full((HEIGHT, WIDTH, 3), 255 * number // count, dtype=np.uint8)
         frame = av.VideoFrame.from_ndarray(shade, format="rgb24").reformat(format="yuv420p")

@@ -1,4 +1,4 @@
-"""Pictures of which it is known where everything is: objects on a meadow, and drawn faces."""
+"""Images of which it is known where everything is: objects on a meadow, and drawn faces."""
 
 import io
 from typing import Any
@@ -22,16 +22,16 @@ def objects(width: int = 320, height: int = 240) -> tuple[Image.Image, Image.Ima
     noise = np.random.default_rng(0)
     meadow = np.full((height, width, 3), (80.0, 110.0, 100.0))
     meadow[..., 0] += 30 * np.linspace(0, 1, width)
-    picture = Image.fromarray(_noisy(meadow, 8, noise))
-    disc, triangle = Image.new("L", picture.size), Image.new("L", picture.size)
+    image = Image.fromarray(_noisy(meadow, 8, noise))
+    disc, triangle = Image.new("L", image.size), Image.new("L", image.size)
     w, h = width, height
     ImageDraw.Draw(disc).ellipse((0.12 * w, 0.2 * h, 0.42 * w, 0.75 * h), fill=255)
     corners = [(0.6 * w, 0.8 * h), (0.75 * w, 0.25 * h), (0.9 * w, 0.8 * h)]
     ImageDraw.Draw(triangle).polygon(corners, fill=255)
     for mask, colour in ((disc, (200, 60, 50)), (triangle, (230, 210, 90))):
         plain = np.full((height, width, 3), np.float64(colour))
-        picture.paste(Image.fromarray(_noisy(plain, 14, noise)), mask=mask)
-    return picture.filter(ImageFilter.GaussianBlur(1)), disc, triangle
+        image.paste(Image.fromarray(_noisy(plain, 14, noise)), mask=mask)
+    return image.filter(ImageFilter.GaussianBlur(1)), disc, triangle
 
 
 def overlap(one: Image.Image, other: Image.Image) -> float:
@@ -41,7 +41,7 @@ def overlap(one: Image.Image, other: Image.Image) -> float:
 
 
 def face(side: int, skin: tuple[int, int, int] = TANNED) -> Image.Image:
-    """A face from the front that fills a square picture; the cascades find it and its eyes."""
+    """A face from the front that fills a square image; the cascades find it and its eyes."""
     s = 4 * side
     image = Image.new("RGB", (s, s), BACKDROP)
     draw = ImageDraw.Draw(image)
@@ -74,10 +74,10 @@ def portrait(
     skin: tuple[int, int, int] = TANNED,
 ) -> Image.Image:
     """Faces on a plain backdrop, each given by its left, top and side."""
-    picture = Image.new("RGB", size, BACKDROP)
+    image = Image.new("RGB", size, BACKDROP)
     for left, top, side in faces:
-        picture.paste(face(side, skin), (left, top))
-    return picture
+        image.paste(face(side, skin), (left, top))
+    return image
 
 
 def _noisy(values: Array, strength: float, noise: np.random.Generator) -> Array:

@@ -1,1 +1,1 @@
-"""Engines of sound: speech, transcription, voices, stems."""
+"""Engines of audio: speech, transcription, voices, stems."""

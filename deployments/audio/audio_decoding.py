@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from deployments.audio.down_mixing import mixed_frames
-from deployments.audio.placed_sound import placed_frames
+from deployments.audio.placed_audio import placed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.tracks import AudioTrack, sound_track
+from serve_app.core.tracks import AudioTrack, chosen_audio
 
 SPEECH_RATE = 16_000
 BYTES_PER_SECOND = SPEECH_RATE * 2
 RATES = range(1_000, 1_000_001)
-"""Of sounds that are heard; a file that claims another one makes hours of nothing, or no second."""
+"""Of audio files that are heard; a file that claims another one makes hours of nothing, or no
+second.
+"""
 
 
 def speech_blocks(
@@ -23,8 +25,8 @@ def speech_blocks(
     """Signed 16-bit little-endian mono at 16 kHz or `rate`, a frame at a time, in bounded memory.
 
     Works on any container that FFmpeg reads, also on a video: its second 0 is where a player begins
-    the file, and the sound lasts as long as it. Damaged packets are silent. InvalidRequest with
-    `param` when there is no sound that can be decoded.
+    the file, and the audio lasts as long as it. Damaged packets are silent. InvalidRequest with
+    `param` when there is no audio that can be decoded.
     """
     import av
 
@@ -51,9 +53,9 @@ def first_seconds(
 
 def audio_track(container: Any, param: str, wanted: AudioTrack | None = None) -> Any:
     """The one that is heard. InvalidRequest where there is none that can be heard."""
-    stream = sound_track(container, wanted)
+    stream = chosen_audio(container, wanted)
     if stream is None:
-        raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+        raise InvalidRequest(f"{param}: there is no audio in this file", param=param)
     if stream.rate and stream.rate not in RATES:
         raise undecodable(param)
     return stream
@@ -77,7 +79,7 @@ def _bytes(frame: Any) -> bytes:
 def undecodable(param: str) -> InvalidRequest:
     """The error of a file that holds nothing to hear."""
     return InvalidRequest(
-        f"{param}: no sound can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
-        "or a video with sound",
+        f"{param}: no audio can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
+        "or a video with audio",
         param=param,
     )

@@ -1,10 +1,10 @@
-"""Sound to bytes while it is produced: PCM in, mp3, wav, opus, flac, aac or raw PCM out."""
+"""Audio to bytes while it is produced: PCM in, mp3, wav, opus, flac, aac or raw PCM out."""
 
 import struct
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
-from serve_app.core.speech import AudioFormat
+from serve_app.core.audio.speech import AudioFormat
 
 PCM_RATE = 24_000
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -82,7 +82,7 @@ class ContainerEncoder:
 
         container, codec, rate = CODECS[audio_format]
         self._sink = Sink()
-        # A page per packet: Ogg would hold back a second of sound otherwise.
+        # A page per packet: Ogg would hold back a second of audio otherwise.
         options = {"flush_packets": "1"} | (
             {"page_duration": "20000"} if container == "ogg" else {}
         )

@@ -10,7 +10,7 @@ from deployments.audio.audio_samples import Samples
 
 
 def resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
-    """The same sound at another rate, not delayed."""
+    """The same audio at another rate, not delayed."""
     if source_rate == target_rate:
         yield from blocks
         return

@@ -21,7 +21,7 @@ WAV_LIMIT = 2**32 - 64
 
 
 @dataclass(frozen=True)
-class Sound:
+class Audio:
     """A decoder at work. `duration_s` is what the container says, which may be wrong or missing.
     More than two channels are mixed down to two.
     """
@@ -33,10 +33,10 @@ class Sound:
 
 
 @contextmanager
-def opened_sound(path: Path, *, param: str, track: AudioTrack | None = None) -> Iterator[Sound]:
-    """The sound of a file, placed as in `speech_blocks`, decoded while `blocks` is iterated.
+def opened_audio(path: Path, *, param: str, track: AudioTrack | None = None) -> Iterator[Audio]:
+    """The audio of a file, placed as in `speech_blocks`, decoded while `blocks` is iterated.
 
-    InvalidRequest with `param` when there is no sound that can be decoded.
+    InvalidRequest with `param` when there is no audio that can be decoded.
     """
     import av
 
@@ -50,7 +50,7 @@ def opened_sound(path: Path, *, param: str, track: AudioTrack | None = None) -> 
             target: Target = "mono" if channels == 1 else "stereo"
             frames = mixed_frames(decoded, target, format="fltp", rate=rate)
             seconds = container.duration / av.time_base if container.duration else None
-            yield Sound(rate, channels, seconds, map(_samples, frames))
+            yield Audio(rate, channels, seconds, map(_samples, frames))
     except av.FFmpegError as error:
         raise undecodable(param) from error
 
@@ -74,7 +74,7 @@ class WavFile:
         """Append; what is over full scale is clipped. PayloadTooLarge at WAV's 4 GiB."""
         self.samples += samples.shape[1]
         if self._data_bytes > WAV_LIMIT:
-            raise PayloadTooLarge("audio: the sound is too long for a wav file", param="audio")
+            raise PayloadTooLarge("audio: the audio is too long for a wav file", param="audio")
         scaled = np.clip(np.rint(samples * 32768), -32768, 32767)
         self._file.write(scaled.T.astype("<i2").tobytes())
 

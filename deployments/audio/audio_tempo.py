@@ -1,4 +1,4 @@
-"""Faster or slower sound at the same pitch, by ffmpeg's atempo filter inside PyAV."""
+"""Faster or slower audio at the same pitch, by ffmpeg's atempo filter inside PyAV."""
 
 from typing import Any
 

@@ -14,9 +14,9 @@ from deployments.audio.pcm_wav import written_wav
 from deployments.audio.rubberband import reshaped
 from deployments.audio.voice_character import VoiceCharacter, heard_character
 from deployments.audio.voice_likeness import reshaping_towards
+from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
 
 BEST_EFFORT = (
     "cloned by signal processing, not by a trained model: espeak-ng speaks with the reference's "
@@ -33,7 +33,7 @@ Synthesize = Callable[[str], Iterator[bytes]]
 
 @dataclass(frozen=True)
 class Performance:
-    """What espeak-ng brings: its sound, the sound's rate, and the factor of the duration that is
+    """What espeak-ng brings: its audio, the audio's rate, and the factor of the duration that is
     left to reach the speed asked for.
     """
 
@@ -117,8 +117,8 @@ def _reshaped(
     wanted = replace(wanted, duration=performance.duration)
     rate = performance.sample_rate
     blocks = speech_blocks(plain, param="input", rate=rate)
-    with closed(reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)) as sound:
-        yield from sound
+    with closed(reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)) as audio:
+        yield from audio
 
 
 def _without_effect(request: CloneSpeech) -> Iterator[str]:

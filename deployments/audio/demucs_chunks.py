@@ -1,7 +1,7 @@
-"""Sound of any length through Demucs: overlapping chunks, of which few are held at a time.
+"""Audio of any length through Demucs: overlapping chunks, of which few are held at a time.
 
 The chunks, their weights and their sum are those of `demucs.apply.apply_model` with `split=True`,
-which wants the whole sound and gives all stems of it at once.
+which wants the whole audio and gives all stems of it at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Stems = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Chunks:
-    """One sound on its way."""
+    """One audio file on its way."""
 
     def __init__(self, bag: BagOfModels, device: torch.device, *, overlap: float) -> None:
         self._bag = bag

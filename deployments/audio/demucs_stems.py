@@ -10,16 +10,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from deployments.audio.audio_progress import told
 from deployments.audio.audio_resampling import Resampler, resampled
-from deployments.audio.audio_samples import Samples, Sound, WavFile, opened_sound
+from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
 from deployments.audio.down_mixing import mono_blocks
-from deployments.audio.sound_progress import told
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
-from serve_app.core.options import DemucsOptions
-from serve_app.core.stems import (
+from serve_app.core.audio.stems import (
     STEM_NAMES,
     STEM_ROLES,
     SeparateStems,
@@ -28,8 +23,13 @@ from serve_app.core.stems import (
     StemName,
     Stems,
 )
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import DemucsOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 OWN_STEMS = ("vocals", "drums", "bass")
 """Stems that a model gives as they are; `other` and `instrumental` are the sum of what is left."""
@@ -40,7 +40,7 @@ StemSamples = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True)
 class Level:
-    """Of a whole sound: samples per channel, and mean and deviation of its mono mix."""
+    """Of a whole audio: samples per channel, and mean and deviation of its mono mix."""
 
     samples: int
     mean: float
@@ -48,7 +48,7 @@ class Level:
 
 
 class DemucsStems:
-    """A StemSeparator. Holds a few chunks of sound at a time."""
+    """A StemSeparator. Holds a few chunks of audio at a time."""
 
     context_length: int | None = None
 
@@ -123,21 +123,21 @@ class DemucsStems:
         targets: dict[StemName, Path],
         stop: Callable[[], bool],
     ) -> Iterator[Progress | float]:
-        """Writes the stems; the last item is the sound's duration in seconds."""
-        with opened_sound(source, param="audio", track=request.audio_track) as sound:
-            level = level_of(mono_blocks(sound.blocks, sound.sample_rate), stop)
+        """Writes the stems; the last item is the audio's duration in seconds."""
+        with opened_audio(source, param="audio", track=request.audio_track) as audio:
+            level = level_of(mono_blocks(audio.blocks, audio.sample_rate), stop)
         with ExitStack() as stack:
-            sound = stack.enter_context(
-                opened_sound(source, param="audio", track=request.audio_track)
+            audio = stack.enter_context(
+                opened_audio(source, param="audio", track=request.audio_track)
             )
-            duration_s = level.samples / sound.sample_rate
+            duration_s = level.samples / audio.sample_rate
             writers = {
-                name: StemWriter(stack.enter_context(path.open("wb")), sound, self._bag.samplerate)
+                name: StemWriter(stack.enter_context(path.open("wb")), audio, self._bag.samplerate)
                 for name, path in targets.items()
             }
             yield Progress(phase="separate", current=0, total=round(duration_s))
             done_s = 0.0
-            for stems in self._stems(sound, level, stop):
+            for stems in self._stems(audio, level, stop):
                 for name, writer in writers.items():
                     writer.write(stem_of(name, tuple(writers), self._bag.sources, stems))
                 done_s += stems.shape[-1] / self._bag.samplerate
@@ -147,13 +147,13 @@ class DemucsStems:
                 writer.finish(level.samples)
             yield duration_s
 
-    def _stems(self, sound: Sound, level: Level, stop: Callable[[], bool]) -> Iterator[StemSamples]:
-        """What the model makes of the sound, at the model's rate, as loud as the sound is."""
+    def _stems(self, audio: Audio, level: Level, stop: Callable[[], bool]) -> Iterator[StemSamples]:
+        """What the model makes of the audio, at the model's rate, as loud as the audio is."""
         from deployments.audio.demucs_chunks import Chunks
 
         chunks = Chunks(self._bag, self._device, overlap=self._options.overlap)
-        channels, rate = self._bag.audio_channels, sound.sample_rate
-        blocks = mono_blocks(sound.blocks, rate) if channels == 1 else sound.blocks
+        channels, rate = self._bag.audio_channels, audio.sample_rate
+        blocks = mono_blocks(audio.blocks, rate) if channels == 1 else audio.blocks
         wanted = (
             (with_channels(block, channels) - level.mean) / level.deviation
             for block in resampled(blocks, rate, self._bag.samplerate)
@@ -165,7 +165,7 @@ class DemucsStems:
 class StemWriter:
     """A stem on its way into a WAV file of the mix's rate, channels and length."""
 
-    def __init__(self, file: BinaryIO, mix: Sound, model_rate: int) -> None:
+    def __init__(self, file: BinaryIO, mix: Audio, model_rate: int) -> None:
         self._file = WavFile(file, sample_rate=mix.sample_rate, channels=mix.channels)
         self._channels = mix.channels
         is_same = mix.sample_rate == model_rate

@@ -5,20 +5,20 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 from deployments.audio.espeak_library import FASTEST_WPM, NORMAL_WPM, SLOWEST_WPM, espeak_library
-from serve_app.core.config import Model
-from serve_app.core.errors import InvalidRequest
-from serve_app.core.languages import language_code
-from serve_app.core.media import BlobStore
-from serve_app.core.options import EspeakOptions
-from serve_app.core.speech import (
+from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
     Speak,
     SpeechEvent,
     Voice,
 )
-from serve_app.core.streams import closing
-from serve_app.core.threads import called_back, in_thread
+from serve_app.core.config import Model
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.media import BlobStore
+from serve_app.core.options.every_engine import EspeakOptions
+from serve_app.core.text.languages import language_code
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import called_back, in_thread
 
 # OpenAI's names, each a voice of its own by espeak-ng's variants (m: male, f: female; the files of
 # its directory voices/!v).

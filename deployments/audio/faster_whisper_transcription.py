@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.audio_progress import audio_progress, told
 from deployments.audio.faster_whisper_windows import Listening, window_s
-from deployments.audio.sound_progress import sound_progress, told
 from deployments.audio.speech_windows import speech_windows
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.languages import language_code
-from serve_app.core.media import BlobStore
-from serve_app.core.options import FasterWhisperOptions
-from serve_app.core.threads import in_thread
-from serve_app.core.transcription import (
+from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
 )
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.options.every_engine import FasterWhisperOptions
+from serve_app.core.text.languages import language_code
+from serve_app.runtime.threads import in_thread
 
 
 class FasterWhisperTranscription:
@@ -89,11 +89,11 @@ class FasterWhisperTranscription:
             for segment in listening.hear(window, len(segments)):
                 segments.append(segment)
                 yield segment
-                yield sound_progress("transcribe", segment.end, total_s)
+                yield audio_progress("transcribe", segment.end, total_s)
                 if stop():
                     return
             end_s = window.start_s + window.duration_s
-            yield sound_progress("transcribe", end_s, total_s)
+            yield audio_progress("transcribe", end_s, total_s)
             if stop():
                 return
         yield Transcript(

@@ -1,11 +1,11 @@
-"""Whisper over one window of sound after the other, each with what the ones before have shown."""
+"""Whisper over one window of audio after the other, each with what the ones before have shown."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from deployments.audio.speech_windows import Window, quiet_clips
-from serve_app.core.options import FasterWhisperOptions
-from serve_app.core.transcription import Segment, Transcribe, Word
+from serve_app.core.audio.transcription import Segment, Transcribe, Word
+from serve_app.core.options.every_engine import FasterWhisperOptions
 
 CHUNK_S = 30.0
 """What the model hears at once."""
@@ -38,7 +38,7 @@ class Listening:
         self._prompt: str | list[int] | None = request.prompt
 
     def hear(self, window: Window, first_id: int) -> Iterator[Segment]:
-        """The window's segments as they are heard, with times of the whole sound."""
+        """The window's segments as they are heard, with times of the whole audio."""
         if window.peak < SILENT_PEAK:
             return
         items, language = self._items(window)
@@ -74,7 +74,7 @@ class Listening:
 
         # Without its own look for voices the library takes one chunk only.
         clips = None if self._options.vad else quiet_clips(window.samples, longest_s=CHUNK_S)
-        # Made anew each time: it keeps the end of the last word of the sound that it is at.
+        # Made anew each time: it keeps the end of the last word of the audio that it is at.
         items, info = BatchedInferencePipeline(self._whisper).transcribe(
             window.samples,
             temperature=temperature,

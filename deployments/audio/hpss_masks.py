@@ -2,7 +2,7 @@
 
 Percussion is what stands out of a time median less than out of a frequency median (D. Fitzgerald,
 Harmonic/percussive separation using median filtering, DAFx 2010). A voice is what changes against
-the sound of the last second (after Z. Rafii and B. Pardo, REPET, 2013) and, in stereo, what both
+the audio of the last second (after Z. Rafii and B. Pardo, REPET, 2013) and, in stereo, what both
 channels share. Masks are in 0 to 1 and the masks of a mode sum to 1.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.core.stems import StemMode, StemName
+from serve_app.core.audio.stems import StemMode, StemName
 
 Real = np.ndarray[Any, np.dtype[np.float32]]
 Spectrum = np.ndarray[Any, np.dtype[np.complex64]]

@@ -1,4 +1,4 @@
-"""Stems without a trained model: harmonic/percussive separation, centre and change of the sound."""
+"""Stems without a trained model: harmonic/percussive separation, centre and change of the audio."""
 
 import asyncio
 import tempfile
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.audio.audio_samples import Sound, WavFile, opened_sound
+from deployments.audio.audio_progress import audio_progress, told
+from deployments.audio.audio_samples import Audio, WavFile, opened_audio
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
-from deployments.audio.sound_progress import sound_progress, told
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
-from serve_app.core.options import HpssOptions
-from serve_app.core.stems import (
+from serve_app.core.audio.stems import (
     STEM_NAMES,
     STEM_ROLES,
     SeparateStems,
@@ -26,8 +21,13 @@ from serve_app.core.stems import (
     StemName,
     Stems,
 )
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import HpssOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 LIMITATIONS = (
     "separated by signal processing, not by a trained model: every stem keeps traces of the others",
@@ -37,7 +37,7 @@ LIMITATIONS = (
 
 
 class HpssStems:
-    """A StemSeparator. An hour of sound takes no more memory than seconds of it."""
+    """A StemSeparator. An hour of audio takes no more memory than seconds of it."""
 
     context_length: int | None = None
 
@@ -121,33 +121,33 @@ class HpssStems:
 def _separated(
     source: Path, request: SeparateStems, targets: dict[StemName, Path], stop: Callable[[], bool]
 ) -> Iterator[Progress | float]:
-    """Writes the stems; the last item is the sound's duration in seconds."""
+    """Writes the stems; the last item is the audio's duration in seconds."""
     with ExitStack() as stack:
-        sound = stack.enter_context(opened_sound(source, param="audio", track=request.audio_track))
+        audio = stack.enter_context(opened_audio(source, param="audio", track=request.audio_track))
         files = {
             name: WavFile(
                 stack.enter_context(path.open("wb")),
-                sample_rate=sound.sample_rate,
-                channels=sound.channels,
+                sample_rate=audio.sample_rate,
+                channels=audio.channels,
             )
             for name, path in targets.items()
         }
         done = 0
-        for count in _written(sound, request, files, stop):
+        for count in _written(audio, request, files, stop):
             done += count
-            yield sound_progress("separate", done / sound.sample_rate, sound.duration_s)
+            yield audio_progress("separate", done / audio.sample_rate, audio.duration_s)
         for file in files.values():
             file.finish()
-        yield done / sound.sample_rate
+        yield done / audio.sample_rate
 
 
 def _written(
-    sound: Sound, request: SeparateStems, files: dict[StemName, WavFile], stop: Callable[[], bool]
+    audio: Audio, request: SeparateStems, files: dict[StemName, WavFile], stop: Callable[[], bool]
 ) -> Iterator[int]:
     """How many samples were written, piece by piece; ends early when told to stop."""
-    grid = Grid.for_rate(sound.sample_rate, reach_frames=REACH_FRAMES)
-    hertz = np.fft.rfftfreq(grid.window, 1 / sound.sample_rate).astype(np.float32)
-    for piece, count in pieces(sound.blocks, grid):
+    grid = Grid.for_rate(audio.sample_rate, reach_frames=REACH_FRAMES)
+    hertz = np.fft.rfftfreq(grid.window, 1 / audio.sample_rate).astype(np.float32)
+    for piece, count in pieces(audio.blocks, grid):
         spectrum = spectrum_of(piece, grid)
         for name, mask in masks(spectrum, hertz, request.stem_mode).items():
             if stop():

@@ -10,14 +10,14 @@ from deployments.audio.mfcc import COEFFICIENTS, mfcc
 from deployments.audio.speaker_clustering import cluster
 from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
 from deployments.audio.speech_windows import speech_windows
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.config import Model
-from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import MfccOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.options.every_engine import MfccOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 WINDOW_S = 30.0
 BEST_EFFORT = (
@@ -27,7 +27,7 @@ BEST_EFFORT = (
 
 
 class MfccDiarization:
-    """A Diarizer. Keeps 4 kB per second of sound."""
+    """A Diarizer. Keeps 4 kB per second of audio."""
 
     context_length: int | None = None
 
@@ -64,7 +64,7 @@ class MfccDiarization:
 
 
 def _heard(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterator[DiarizationEvent]:
-    # A sound may be too short for a single sample at this rate.
+    # An audio file may be too short for a single sample at this rate.
     parts = [(np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.float32))]
     blocks = speech_blocks(path, param="file", track=request.audio_track)
     for window in speech_windows(blocks, longest_s=WINDOW_S):

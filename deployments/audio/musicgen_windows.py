@@ -14,11 +14,11 @@ import transformers
 from serve_app.core.errors import BackendUnavailable
 
 FADE_FRAMES = 2
-"""The codec hears no end of a window's frames when it makes sound of them; the next one's does."""
+"""The codec hears no end of a window's frames when it makes audio of them; the next one's does."""
 
 
 class Stopped(Exception):
-    """Nobody waits for the sound any more."""
+    """Nobody waits for the audio any more."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Windows:
         longest = min(limit, decoder.max_position_embeddings) - books
         if longest < 3 * FADE_FRAMES:
             raise BackendUnavailable(
-                f"the checkpoint's generation settings allow {limit} tokens, too few for sound; "
+                f"the checkpoint's generation settings allow {limit} tokens, too few for audio; "
                 "set max_length in its generation_config.json, 1500 for MusicGen's own"
             )
         return cls(

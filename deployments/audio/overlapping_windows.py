@@ -1,4 +1,4 @@
-"""A long sound in pieces that know their surroundings, and each piece to a spectrum and back."""
+"""A long audio in pieces that know their surroundings, and each piece to a spectrum and back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Spectrum = np.ndarray[Any, np.dtype[np.complex64]]
 @dataclass(frozen=True)
 class Grid:
     """Samples per window, per step, per piece, and to either side of a piece; all multiples of
-    `hop`, so that every piece sees the same frames as the whole sound would.
+    `hop`, so that every piece sees the same frames as the whole audio would.
     """
 
     window: int
@@ -37,7 +37,7 @@ class Grid:
 
 def pieces(blocks: Iterator[Samples], grid: Grid) -> Iterator[tuple[Samples, int]]:
     """Each piece with a margin on both sides, and how many samples lie between the margins; what
-    is beyond the sound's ends is its mirror image. Holds one piece at a time.
+    is beyond the audio's ends is its mirror image. Holds one piece at a time.
     """
     waiting: list[Samples] = []
     held = 0
@@ -88,11 +88,11 @@ def inner_samples(spectrum: Spectrum, grid: Grid, count: int) -> Samples:
     """The `count` samples after the margin, by overlap and addition."""
     frames = np.fft.irfft(spectrum, n=grid.window, axis=-1).astype(np.float32) * _window(grid)
     steps = frames.shape[1] + HOPS_PER_WINDOW - 1
-    sound = np.zeros((frames.shape[0], steps, grid.hop), dtype=np.float32)
+    audio = np.zeros((frames.shape[0], steps, grid.hop), dtype=np.float32)
     for part in range(HOPS_PER_WINDOW):
         share = frames[:, :, part * grid.hop : (part + 1) * grid.hop]
-        sound[:, part : part + frames.shape[1]] += share
-    scaled = sound.reshape(frames.shape[0], -1) * (2 / HOPS_PER_WINDOW)
+        audio[:, part : part + frames.shape[1]] += share
+    scaled = audio.reshape(frames.shape[0], -1) * (2 / HOPS_PER_WINDOW)
     flat: Samples = np.asarray(scaled, dtype=np.float32)
     return flat[:, grid.margin : grid.margin + count]
 

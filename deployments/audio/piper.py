@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from deployments.audio.preset_voices import OwnLanguages, PresetVoices
 from deployments.audio.sentences import sentences
 from deployments.audio.speech_encoding import spoken
+from serve_app.core.audio.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
-from serve_app.core.options import PiperOptions
-from serve_app.core.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
-from serve_app.core.threads import in_thread
+from serve_app.core.options.every_engine import PiperOptions
+from serve_app.runtime.threads import in_thread
 
 INSTALL = "piper is not installed; install its extra: pip install 'polyphony[piper]'"
 
@@ -100,7 +100,7 @@ class PiperSpeech:
         )
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
-        """See SpeechModel. Sound comes sentence by sentence, and between two it can be stopped."""
+        """See SpeechModel. Audio comes sentence by sentence, and between two it can be stopped."""
         speaker = self._speakers[self._presets.speaker(request.voice)]
         warnings = self._languages.warnings(request.language)
         rate = self._voice.config.sample_rate

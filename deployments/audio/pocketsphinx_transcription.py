@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
-from deployments.audio.sound_progress import sound_progress, told
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.languages import language_code
-from serve_app.core.media import BlobStore
-from serve_app.core.options import PocketsphinxOptions
-from serve_app.core.threads import in_thread
-from serve_app.core.transcription import (
+from deployments.audio.audio_progress import audio_progress, told
+from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
     Word,
 )
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.options.every_engine import PocketsphinxOptions
+from serve_app.core.text.languages import language_code
+from serve_app.runtime.threads import in_thread
 
 LONGEST_UTTERANCE_S = 10.0
 """The library hears an utterance in one call, in which nothing else of the process goes on: ten
@@ -93,13 +93,13 @@ class PocketsphinxTranscription:
         total_s, choice = told(path, request.audio_track)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
         blocks = speech_blocks(path, param="file", track=request.audio_track)
-        for start_s, sound in splitter.split(blocks, stop):
+        for start_s, audio in splitter.split(blocks, stop):
             with self._turn:
-                segment = _segment(self._decoder, len(segments), start_s, sound)
+                segment = _segment(self._decoder, len(segments), start_s, audio)
             if segment is not None:
                 segments.append(segment)
                 yield segment
-            yield sound_progress("transcribe", splitter.duration_s, total_s)
+            yield audio_progress("transcribe", splitter.duration_s, total_s)
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
             language="en",
@@ -120,7 +120,7 @@ def unused(request: Transcribe) -> tuple[str, ...]:
 
 
 class Utterances:
-    """Cuts a sound at its pauses by the library's voice activity endpointer."""
+    """Cuts an audio file at its pauses by the library's voice activity endpointer."""
 
     def __init__(self, endpointer: Any) -> None:
         self._endpointer = endpointer
@@ -176,24 +176,24 @@ class Utterances:
         return cut
 
 
-def _quietest(sound: bytes | bytearray) -> int:
+def _quietest(audio: bytes | bytearray) -> int:
     """The byte in the middle of what is least loud near the end."""
     window = round(QUIET_S * SPEECH_RATE)
-    end = np.frombuffer(bytes(sound), "<i2")[-round(QUIET_WITHIN_S * SPEECH_RATE) :]
+    end = np.frombuffer(bytes(audio), "<i2")[-round(QUIET_WITHIN_S * SPEECH_RATE) :]
     loudness = [
         float(np.square(end[begin : begin + window].astype(np.float64)).mean())
         for begin in range(0, len(end) - window, window)
     ]
     middle = int(np.argmin(loudness)) * window + window // 2
-    return len(sound) - (len(end) - middle) * 2
+    return len(audio) - (len(end) - middle) * 2
 
 
-def _segment(decoder: Any, number: int, start_s: float, sound: bytes) -> Segment | None:
+def _segment(decoder: Any, number: int, start_s: float, audio: bytes) -> Segment | None:
     """One utterance recognised; None when nothing was understood."""
     # Else it would hear with the noise and the means of another recording.
     decoder.reinit_feat()
     decoder.start_utt()
-    decoder.process_raw(sound, no_search=False, full_utt=True)
+    decoder.process_raw(audio, no_search=False, full_utt=True)
     decoder.end_utt()
     words = tuple(
         Word(

@@ -4,9 +4,9 @@ somebody asks for another one.
 
 from collections.abc import Iterable, Sequence
 
+from serve_app.core.audio.speech import OPENAI_VOICES, Voice
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.languages import language_code
-from serve_app.core.speech import OPENAI_VOICES, Voice
+from serve_app.core.text.languages import language_code
 
 LISTED = 40
 

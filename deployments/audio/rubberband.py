@@ -1,4 +1,4 @@
-"""Sound through Rubber Band, which moves pitch and tempo apart from each other and keeps formants:
+"""Audio through Rubber Band, which moves pitch and tempo apart from each other and keeps formants:
 the `rubberband` filter of the ffmpeg that imageio-ffmpeg brings, as a child process.
 """
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 16
 SMALLEST, LARGEST = 0.05, 20.0
-"""Factors beyond make no sound that anybody would know again."""
+"""Factors beyond make no audio that anybody would know again."""
 FACTORS_ARE_ONE = 1e-3
 LOUDEST = 0.95
 CLEAREST = "pitchq=consistency:window=short:transients=smooth"
@@ -87,10 +87,10 @@ def reshaped(
             stderr=complaints,
         )
         feeder = Feeder(blocks, cast("IO[bytes]", child.stdin), stop)
-        sound = cast("BufferedReader", child.stdout)
+        audio = cast("BufferedReader", child.stdout)
         has_ended = False
         try:
-            while not stop() and (data := sound.read1(READ_BYTES)):
+            while not stop() and (data := audio.read1(READ_BYTES)):
                 yield data
             has_ended = not stop()
         finally:
@@ -98,7 +98,7 @@ def reshaped(
                 child.kill()
             feeder.join()
             child.wait()
-            sound.close()
+            audio.close()
         if has_ended:
             feeder.raise_error()
             _check(child.returncode, complaints)

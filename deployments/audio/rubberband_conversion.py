@@ -14,14 +14,14 @@ from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
 from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
 from deployments.audio.voice_character import VoiceCharacter, heard_character
 from deployments.audio.voice_likeness import reshaping_towards
+from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import RubberbandOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import pushed
-from serve_app.core.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+from serve_app.core.options.every_engine import RubberbandOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import pushed
 
 BEST_EFFORT = (
     "converted by signal processing, not by a trained model: the pitch and the average spectrum "
@@ -34,7 +34,7 @@ Push = Callable[[Progress], None]
 
 
 class RubberbandConversion:
-    """A VoiceConverter. An hour of sound takes no more memory than seconds of it."""
+    """A VoiceConverter. An hour of audio takes no more memory than seconds of it."""
 
     context_length: int | None = None
 
@@ -57,7 +57,7 @@ class RubberbandConversion:
         """Nothing to free."""
 
     async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
-        """See VoiceConverter. Progress in seconds of sound."""
+        """See VoiceConverter. Progress in seconds of audio."""
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             wav = Path(folder) / "converted.wav"
             async with (
@@ -140,9 +140,9 @@ class Conversion:
         rate = self._request.sample_rate
         blocks = speech_blocks(self._source, param="source_audio", rate=rate)
         total = max(1, round(self._source_s * wanted.duration))
-        sound = reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)
-        with closed(sound):
-            for samples in written_wav(self._wav, sound, sample_rate=rate, param="source_audio"):
+        audio = reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)
+        with closed(audio):
+            for samples in written_wav(self._wav, audio, sample_rate=rate, param="source_audio"):
                 self.duration_s = samples / rate
                 current = min(total, int(self.duration_s))
                 push(Progress(phase="convert", current=current, total=total))

@@ -1,6 +1,6 @@
 """Who speaks when, from features of every frame of speech.
 
-Stretches of sound are joined as long as one Gaussian describes both about as well as two do: the
+Stretches of audio are joined as long as one Gaussian describes both about as well as two do: the
 Bayesian information criterion of S. Chen and P. Gopalakrishnan, Speaker, environment and channel
 change detection and clustering via the BIC, 1998. Then every frame is given to the speaker whose
 Gaussian fits it best, by a Viterbi search in which a change of speaker has its price.
@@ -21,7 +21,7 @@ PENALTY = 1.0
 ORDER_PENALTY = 0.5
 """That where it only decides who is joined first."""
 SPREAD = 0.1
-"""Added to every variance: bands without any sound have none."""
+"""Added to every variance: bands without any audio have none."""
 STEP_FRAMES = 5
 CHANGE_PRICE = 100.0
 ROUNDS = 3

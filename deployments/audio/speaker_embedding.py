@@ -15,7 +15,7 @@ from deployments.audio.transformers_speech_parts import Samples, placed
 from serve_app.core.errors import BackendUnavailable
 
 SHORTEST_S = 1.0
-"""Shorter sound is repeated: the statistics of some frames only are no voice."""
+"""Shorter audio is repeated: the statistics of some frames only are no voice."""
 
 
 class SpeakerEmbedder:

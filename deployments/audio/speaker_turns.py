@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.mfcc import FRAMES_PER_S, Features
-from serve_app.core.diarization import Diarization, Turn, speaker_name
+from serve_app.core.audio.diarization import Diarization, Turn, speaker_name
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]

@@ -1,4 +1,4 @@
-"""A long sound in pieces that end in pauses, for models that take some seconds at a time."""
+"""A long audio in pieces that end in pauses, for models that take some seconds at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Piece:
 
 
 def pieces_at_pauses(blocks: Iterator[bytes]) -> Iterator[Piece]:
-    """All of the sound, at most `LONGEST_S` at a time. Holds one piece."""
+    """All of the audio, at most `LONGEST_S` at a time. Holds one piece."""
     held = bytearray()
     longest = round(LONGEST_S * SPEECH_RATE) * 2
     for block in blocks:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from deployments.audio.audio_encoding import encode
 from deployments.audio.audio_tempo import Tempo
-from serve_app.core.speech import AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
 
 
 def spoken(

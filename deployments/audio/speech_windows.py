@@ -21,7 +21,7 @@ GRID = SPEECH_RATE // 50
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a sound and the second at which it starts."""
+    """A stretch of an audio file and the second at which it starts."""
 
     start_s: float
     samples: Samples

@@ -20,14 +20,14 @@ from deployments.audio.transformers_speech_parts import Interruption, Stopped, a
 from deployments.audio.voice_character import heard_character
 from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import device_of, loading
+from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import SpeechT5ConversionOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
-from serve_app.core.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+from serve_app.core.options.every_engine import SpeechT5ConversionOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 TARGET_S = 30.0
 SHORTEST, LONGEST = 0.5, 2.5
@@ -39,7 +39,7 @@ Stop = Callable[[], bool]
 
 
 class SpeechT5Conversion:
-    """A VoiceConverter. Long sound is converted in pieces that end in pauses."""
+    """A VoiceConverter. Long audio is converted in pieces that end in pauses."""
 
     context_length: int | None = None
 
@@ -111,16 +111,16 @@ class SpeechT5Conversion:
         voice = self._voice(target, stop)
         said = self._said(source, voice, stop)
         shift = 2 ** (request.pitch_shift / 12)
-        sound = reshaped(
+        audio = reshaped(
             said,
             Reshaping(shift, request.length_adjust),
             rate=int(self._vocoder.config.sampling_rate),
             out_rate=request.sample_rate,
             stop=stop,
         )
-        with closed(sound):
+        with closed(audio):
             yield from written_wav(
-                wav, sound, sample_rate=request.sample_rate, param="source_audio"
+                wav, audio, sample_rate=request.sample_rate, param="source_audio"
             )
 
     def _voice(self, target: Path, stop: Stop) -> torch.Tensor:
@@ -147,7 +147,7 @@ class SpeechT5Conversion:
         samples = torch.from_numpy(float_samples(iter([piece.pcm])))[None]
         samples = torch.nn.functional.pad(samples, (0, max(0, SHORTEST_PIECE - samples.shape[1])))
         device = self._model.device
-        # The decoder drops out at random even now; the same request is to give the same sound.
+        # The decoder drops out at random even now; the same request is to give the same audio.
         with self._lock, seeded(0, device):
             self._interruption.stop = stop
             try:

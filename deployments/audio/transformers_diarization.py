@@ -22,15 +22,15 @@ from deployments.audio.speaker_turns import (
 )
 from deployments.audio.speech_windows import Samples, Window, speech_windows
 from deployments.transformers_checkpoint import check_complete, device_of, loading
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.config import Model
-from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersDiarizationOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.options.every_engine import TransformersDiarizationOptions
 from serve_app.core.tracks import AudioTrack
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 WINDOW_S = 30.0
 HEARD = 2 * SPEECH_RATE
@@ -88,7 +88,7 @@ class TransformersDiarization:
     def _heard(
         self, path: Path, request: Diarize, stop: Callable[[], bool]
     ) -> Iterator[DiarizationEvent]:
-        """Where speech is, is told by all of the sound; so it is decoded twice, and never held."""
+        """Where speech is, is told by all of the audio; so it is decoded twice, and never held."""
         levels = [np.zeros(0, dtype=np.float32)]
         for window in _windows(path, request.audio_track):
             levels.append(mfcc(window.samples)[1])

@@ -21,22 +21,22 @@ from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.audio.transformers_speech_vits import VitsSpeaker
 from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import device_of, loading
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.media import BlobStore
-from serve_app.core.options import PocketTtsOptions, TransformersSpeechOptions
-from serve_app.core.speech import (
+from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
     Speak,
     SpeechEvent,
     Voice,
 )
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.options.every_engine import PocketTtsOptions, TransformersSpeechOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 Say = Callable[[Any, Stop], Iterator[Samples]]
-"""The sound of a sentence, in the voice that is meant."""
+"""The audio of a sentence, in the voice that is meant."""
 
 
 class TransformersSpeech:
@@ -81,7 +81,7 @@ class TransformersSpeech:
         return self._presets.listing(self._languages.only)
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
-        """See SpeechModel. Sound comes sentence by sentence, and between two it can be stopped."""
+        """See SpeechModel. Audio comes sentence by sentence, and between two it can be stopped."""
         speaker, voice = self._speaker, self._presets.speaker(request.voice)
 
         def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
@@ -122,15 +122,15 @@ class TransformersSpeech:
     ) -> Iterator[SpeechEvent]:
         speaker = self._speaker
         return spoken(
-            map(_pcm, self._sounds(request, say, stop)),
+            map(_pcm, self._recordings(request, say, stop)),
             request,
             sample_rate=speaker.sample_rate,
             tempo=1.0 if speaker.has_speed else request.speed,
             warnings=warnings,
         )
 
-    def _sounds(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
-        """The sound of each sentence. Sentence k is drawn with the seed plus k."""
+    def _recordings(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
+        """The audio of each sentence. Sentence k is drawn with the seed plus k."""
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
         if not sentences:

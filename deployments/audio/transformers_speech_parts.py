@@ -44,7 +44,7 @@ class Speaker(Protocol):
         ...
 
     def say(self, sentence: Any, *, voice: str, speed: float, stop: Stop) -> Iterator[Samples]:
-        """The sound of a sentence; less of it once `stop` is true."""
+        """The audio of a sentence; less of it once `stop` is true."""
         ...
 
 

@@ -25,8 +25,8 @@ from deployments.audio.transformers_speech_parts import (
     has_letters,
     placed,
 )
+from serve_app.core.audio.speech import REFERENCE_S
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.speech import REFERENCE_S
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class PocketSpeaker:
         self.presets = tuple(self._voices)
 
     def read(self, text: str) -> list[str]:
-        """See Speaker. What the tokenizer takes for a place of sound is no text."""
+        """See Speaker. What the tokenizer takes for a place of audio is no text."""
         for token in self._processor.placeholder_tokens:
             text = text.replace(token, " ")
         if not has_letters(text):
@@ -150,7 +150,7 @@ class PocketSpeaker:
 
 
 def recorded(path: Path, sample_rate: int) -> Samples:
-    """The first seconds of a recording. InvalidRequest for what holds no sound."""
+    """The first seconds of a recording. InvalidRequest for what holds no audio."""
     blocks = speech_blocks(path, param="ref_audio", rate=sample_rate)
     pcm = np.frombuffer(b"".join(first_seconds(blocks, REFERENCE_S, rate=sample_rate)), dtype="<i2")
     return pcm.astype(np.float32) / np.float32(32768)

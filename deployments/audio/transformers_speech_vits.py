@@ -13,7 +13,7 @@ from transformers.utils.import_utils import is_phonemizer_available, is_uroman_a
 from deployments.audio.sentences import sentences
 from deployments.audio.transformers_speech_parts import Samples, Stop, as_samples, placed
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.languages import language_code
+from serve_app.core.text.languages import language_code
 
 
 class VitsSpeaker:

@@ -47,7 +47,7 @@ def heard_character(
 
 
 class LongTermSpectrum:
-    """The mean power of a sound's loud moments in third-octave bands."""
+    """The mean power of an audio file's loud moments in third-octave bands."""
 
     def __init__(self) -> None:
         self._sums = np.zeros(len(CENTRES_HZ))

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
+from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.message import Progress
-from serve_app.core.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 
 FAKE_DURATION_S = 3.0
 

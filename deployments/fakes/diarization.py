@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
-from serve_app.core.diarization import (
+from serve_app.core.audio.diarization import (
     Diarization,
     DiarizationEvent,
     Diarize,

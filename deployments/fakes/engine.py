@@ -15,24 +15,7 @@ from pathlib import Path
 
 from deployments.fakes.breakage import break_as_asked
 from deployments.fakes.replies import FakeReplies, tokens_of
-from serve_app.core.chat import Chat, ChatEvent, Complete
-from serve_app.core.config import Model
-from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.film import AssembleFilm, Film
-from serve_app.core.media import BlobStore
-from serve_app.core.media_processing import (
-    BurnSubtitles,
-    ExtractAudio,
-    ExtractedAudio,
-    ReplaceAudio,
-    SubtitledVideo,
-    VideoWithSound,
-)
-from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions
-from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.speech import (
+from serve_app.core.audio.speech import (
     AudioChunk,
     CloneEvent,
     CloneSpeech,
@@ -41,12 +24,29 @@ from serve_app.core.speech import (
     Spoken,
     Voice,
 )
-from serve_app.core.transcription import (
+from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
     Word,
+)
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.embeddings import Embed, Embeddings
+from serve_app.core.text.rerank import Relevance, Rerank
+from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
+from serve_app.core.video.processing import (
+    BurnSubtitles,
+    ExtractAudio,
+    ExtractedAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+    VideoWithAudio,
 )
 
 DIMENSIONS = 64
@@ -210,10 +210,10 @@ class FakeMedia(FakeEngine):
         async with self.working("extract_audio", request.video.sha256):
             return ExtractedAudio(audio=request.video)
 
-    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
         """The video itself."""
         async with self.working("replace_audio", request.video.sha256):
-            return VideoWithSound(video=request.video)
+            return VideoWithAudio(video=request.video)
 
     async def burn_subtitles(
         self, request: BurnSubtitles
@@ -223,14 +223,14 @@ class FakeMedia(FakeEngine):
             yield Progress(phase="burn-subtitles", current=1, total=1)
         yield SubtitledVideo(video=request.video)
 
-    async def assemble_film(self, request: AssembleFilm) -> Film:
-        """The first scene's clip, or picture; every scene lasts a second."""
+    async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
+        """The first scene's clip, or image; every scene lasts a second."""
         count = len(request.scenes)
         first = request.scenes[0]
-        async with self.working("assemble_film", first.picture.sha256):
-            return Film(
-                video=first.clip or first.picture,
-                sound=first.narration,
+        async with self.working("assemble_video", first.image.sha256):
+            return AssembledVideo(
+                video=first.clip or first.image,
+                audio=first.narration,
                 size=request.size,
                 fps=request.fps,
                 num_frames=round(count * request.fps),

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
-from serve_app.core.face_swap import (
-    ExtractedPictures,
-    ExtractPictures,
+from serve_app.core.image.face_swap import (
+    ExtractedImages,
+    ExtractImages,
     FaceSwapEvent,
     SwapFaces,
     SwappedFaces,
@@ -31,7 +31,7 @@ class FakeFaces(FakeEngine):
             duration_s=DURATION_S if request.target_type == "video" else None,
         )
 
-    async def extract_pictures(self, request: ExtractPictures) -> ExtractedPictures:
-        """The pictures themselves; nothing of videos."""
-        async with self.working("extract_pictures", request.what):
-            return ExtractedPictures(pictures=request.images[: request.count])
+    async def extract_images(self, request: ExtractImages) -> ExtractedImages:
+        """The images themselves; nothing of videos."""
+        async with self.working("extract_images", request.what):
+            return ExtractedImages(images=request.images[: request.count])

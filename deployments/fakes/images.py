@@ -9,7 +9,7 @@ from typing import Any
 from deployments.fakes.engine import FakeEngine
 from deployments.image.image_encoding import encoded, parameters_text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.images import (
+from serve_app.core.image.images import (
     IMAGE_MIME,
     Drawing,
     Image,
@@ -21,7 +21,7 @@ from serve_app.core.images import (
     TextToImage,
 )
 from serve_app.core.message import Progress
-from serve_app.core.streams import once
+from serve_app.runtime.streams import once
 
 STEPS = 4
 SIZE = Size(width=512, height=512)
@@ -31,12 +31,12 @@ SCHEDULERS = ("fake",)
 
 
 class FakeImages(FakeEngine):
-    """An ImageModel whose pictures are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
+    """An ImageModel whose images are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
     draws over images by blending squares into them, and takes nothing besides.
     """
 
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
-        """The same picture for the same prompt, negative prompt and seed."""
+        """The same image for the same prompt, negative prompt and seed."""
         return self._drawn("text_to_image", request)
 
     def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
@@ -87,31 +87,31 @@ class FakeImages(FakeEngine):
 
 
 def _file(request: Drawing, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
-    """A picture as a file, and its size."""
+    """An image as a file, and its size."""
     if source is not None:
         size = Size(width=source.image.width, height=source.image.height)
-    picture = _squares(request, seed, size)
+    image = _squares(request, seed, size)
     if isinstance(request, ImageToImage):
-        picture = source.finished(_blended(source.image, picture, request.strength))
-        size = Size(width=picture.width, height=picture.height)
+        image = source.finished(_blended(source.image, image, request.strength))
+        size = Size(width=image.width, height=image.height)
     text = parameters_text(request, seed=seed, size=size, steps=request.steps or STEPS)
-    data = encoded(picture, request.format, compression=request.compression, parameters=text)
+    data = encoded(image, request.format, compression=request.compression, parameters=text)
     return data, size
 
 
 def _squares(request: Drawing, seed: int, size: Size) -> Any:
-    from PIL import Image as Pictures
+    from PIL import Image as Stills
 
     subject = f"{request.prompt}\0{request.negative_prompt or ''}\0{seed}"
     colours = hashlib.shake_256(subject.encode()).digest(SQUARES * SQUARES * 3)
-    small = Pictures.frombytes("RGB", (SQUARES, SQUARES), colours)
-    return small.resize((size.width, size.height), Pictures.Resampling.NEAREST)
+    small = Stills.frombytes("RGB", (SQUARES, SQUARES), colours)
+    return small.resize((size.width, size.height), Stills.Resampling.NEAREST)
 
 
 def _blended(image: Any, squares: Any, strength: float) -> Any:
-    from PIL import Image as Pictures
+    from PIL import Image as Stills
 
-    return Pictures.blend(image, squares, strength)
+    return Stills.blend(image, squares, strength)
 
 
 def _check(request: Drawing) -> None:

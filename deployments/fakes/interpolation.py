@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
-from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
-from serve_app.core.options import OpticalFlowOptions
-from serve_app.core.streams import closing
+from serve_app.core.options.every_engine import OpticalFlowOptions
+from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
+from serve_app.runtime.streams import closing
 
 
 class FakeInterpolation(FakeEngine):

@@ -4,7 +4,7 @@ from deployments.fakes import engine as fake
 from serve_app.core.config import Model
 from serve_app.core.engine import Engine
 from serve_app.core.media import BlobStore
-from serve_app.core.options import FakeOptions
+from serve_app.core.options.every_engine import FakeOptions
 
 
 def fake_engine(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
@@ -69,8 +69,8 @@ def fake_engine(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:
 
             return FakeConversion(options, model, blobs=blobs)
         case "sound":
-            from deployments.fakes.sound import FakeSound
+            from deployments.fakes.audio_generation import FakeAudio
 
-            return FakeSound(options, model, blobs=blobs)
+            return FakeAudio(options, model, blobs=blobs)
         case "media":
             return fake.FakeMedia(options, model, blobs=blobs)

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from deployments.fakes.breakage import break_as_asked
-from serve_app.core.chat import (
+from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatEvent,
@@ -20,9 +22,7 @@ from serve_app.core.chat import (
     ToolCallDelta,
     Usage,
 )
-from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
-from serve_app.core.json_schema import resolved
-from serve_app.core.options import FakeOptions
+from serve_app.core.text.json_schema import resolved
 
 FINGERPRINT = "fake-1"
 MOST = 1000

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
+from serve_app.core.audio.stems import STEM_NAMES, STEM_ROLES, SeparateStems, Stem, StemEvent, Stems
 from serve_app.core.message import Progress
-from serve_app.core.stems import STEM_NAMES, STEM_ROLES, SeparateStems, Stem, StemEvent, Stems
 
 FAKE_DURATION_S = 3.0
 

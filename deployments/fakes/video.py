@@ -10,8 +10,8 @@ from typing import Any
 from deployments.fakes.engine import FakeEngine
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoEvent, VideoFacts
-from serve_app.core.video_plan import Plan, check_media, check_mode, planned
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent, VideoFacts
+from serve_app.core.video.plan import Plan, check_media, check_mode, planned
 
 SQUARES = 8
 FACTS = VideoFacts(
@@ -36,7 +36,7 @@ class FakeVideo(FakeEngine):
     video_facts = FACTS
 
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
-        """The same film for the same prompt, media and seed."""
+        """The same video for the same prompt, media and seed."""
         check_mode(request, FACTS)
         check_media(request)
         plan = planned(request, FACTS)
@@ -45,16 +45,16 @@ class FakeVideo(FakeEngine):
             for step in range(steps):
                 await asyncio.sleep(0)
                 yield Progress(phase="denoise", current=step + 1, total=steps)
-        yield await _filmed(self.blobs, request, plan)
+        yield await _videoed(self.blobs, request, plan)
 
 
-async def _filmed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> GeneratedVideo:
-    from deployments.video.video_files import FilmFile, stored_film
+async def _videoed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> GeneratedVideo:
+    from deployments.video.video_files import VideoFile, stored_video
 
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
         path = Path(folder) / "film.mp4"
         await asyncio.to_thread(_write, path, request, plan)
-        film = FilmFile(
+        video = VideoFile(
             size=plan.size,
             fps=plan.fps,
             num_frames=plan.num_frames,
@@ -62,7 +62,7 @@ async def _filmed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> Gener
             seed=request.seed,
             warnings=plan.warnings,
         )
-        return await stored_film(blobs, path, film)
+        return await stored_video(blobs, path, video)
 
 
 def _write(path: Path, request: GenerateVideo, plan: Plan) -> None:

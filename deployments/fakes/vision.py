@@ -1,4 +1,4 @@
-"""The fakes that look at pictures: an Upscaler, a DepthEstimator and an ImageDescriber."""
+"""The fakes that look at images: an Upscaler, a DepthEstimator and an ImageDescriber."""
 
 import asyncio
 import tempfile
@@ -8,28 +8,28 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from deployments.fakes.engine import FakeEngine
-from deployments.image.image_decoding import Picture, decoded_picture
+from deployments.image.image_decoding import DecodedImage, decoded_image
 from deployments.image.image_encoding import saved_png
 from deployments.image.image_tiles import Enlarged
-from deployments.image.picture_upscaling import PictureUpscaling
-from serve_app.core.captioning import DescribeImage, DescriptionEvent, ImageDescription
-from serve_app.core.depth import (
+from deployments.image.image_upscaling import ImageUpscaling
+from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
+from serve_app.core.image.depth import (
     ConvertToStereo,
     DepthEvent,
     DepthMap,
     EstimateDepth,
     StereoEvent,
 )
-from serve_app.core.images import Size
-from serve_app.core.media import Blob
-from serve_app.core.message import Progress
-from serve_app.core.streams import closing
-from serve_app.core.upscaling import (
+from serve_app.core.image.images import Size
+from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
+from serve_app.core.media import Blob
+from serve_app.core.message import Progress
+from serve_app.runtime.streams import closing
 
 
 class FakeUpscaling(FakeEngine):
@@ -37,7 +37,7 @@ class FakeUpscaling(FakeEngine):
 
     async def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """Every pixel becomes a square."""
-        upscaling = PictureUpscaling(_repeated, engine="fake", blobs=self.blobs)
+        upscaling = ImageUpscaling(_repeated, engine="fake", blobs=self.blobs)
         async with self.working("upscale", request.image.sha256):
             async for event in upscaling.upscale(request):
                 yield event
@@ -61,23 +61,23 @@ class FakeDepth(FakeEngine):
     """A DepthEstimator that takes what is bright for near."""
 
     async def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
-        """The picture in grey, stretched from black to white."""
+        """The still in grey, stretched from black to white."""
         async with self.working("estimate_depth", request.image.sha256):
-            picture = await _read(self, request.image, request.max_pixels)
+            still = await _read(self, request.image, request.max_pixels)
             yield Progress(phase="depth", current=1, total=1)
-        image = ImageOps.autocontrast(picture.image.convert("L"))
+        image = ImageOps.autocontrast(still.image.convert("L"))
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "depth.png"
             saved_png(image, target)
             blob = await self.blobs.write_file(target, mime="image/png")
         size = Size(width=image.width, height=image.height)
-        yield DepthMap(depth=blob, size=size, warnings=picture.warnings)
+        yield DepthMap(depth=blob, size=size, warnings=still.warnings)
 
     async def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
         """As `estimate_depth`, every frame."""
         import numpy as np
 
-        from deployments.video.stereo_film import StereoConversion
+        from deployments.video.stereo_video import StereoConversion
 
         conversion = StereoConversion(
             lambda image, _: np.asarray(image.convert("L"), dtype=np.float32),
@@ -95,18 +95,18 @@ class FakeCaptions(FakeEngine):
     """An ImageDescriber that measures."""
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
-        """`a picture of 8 by 6 pixels`, and the question, if any, before it."""
+        """`an image of 8 by 6 pixels`, and the question, if any, before it."""
         async with self.working("describe_image", request.image.sha256):
-            picture = await _read(self, request.image, request.max_pixels)
+            image = await _read(self, request.image, request.max_pixels)
             yield Progress(phase="describe", current=1, total=1)
-        text = f"a picture of {picture.image.width} by {picture.image.height} pixels"
+        text = f"an image of {image.image.width} by {image.image.height} pixels"
         asked = f"{request.question} " if request.question else ""
-        yield ImageDescription(text=asked + text, warnings=picture.warnings)
+        yield ImageDescription(text=asked + text, warnings=image.warnings)
 
 
-async def _read(engine: FakeEngine, blob: Blob, max_pixels: int) -> Picture:
+async def _read(engine: FakeEngine, blob: Blob, max_pixels: int) -> DecodedImage:
     async with engine.blobs.local_file(blob) as path:
-        return await asyncio.to_thread(decoded_picture, path, param="image", max_pixels=max_pixels)
+        return await asyncio.to_thread(decoded_image, path, param="image", max_pixels=max_pixels)
 
 
 def _repeated(image: Image.Image, scale: int) -> Iterator[Progress | Enlarged]:

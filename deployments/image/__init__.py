@@ -1,1 +1,1 @@
-"""Engines of pictures: drawing, looking, enlarging, faces, masks."""
+"""Engines of images: drawing, looking, enlarging, faces, masks."""

@@ -1,5 +1,5 @@
 """What is laid beside a model while a request is drawn, and taken away again: LoRAs, another
-autoencoder, reference pictures.
+autoencoder, reference images.
 
 Imported only where diffusers is.
 """
@@ -20,9 +20,9 @@ from deployments.image.diffusers_loading import Checkpoint
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
-from serve_app.core.images import Drawing, Lora, References
-from serve_app.core.memory import is_out_of_memory
-from serve_app.core.options import DiffusersOptions
+from serve_app.core.image.images import Drawing, Lora, References
+from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.runtime.memory import is_out_of_memory
 
 Locate = Callable[[str], Path]
 """The files of a hub id or local path; raises BackendUnavailable."""
@@ -35,7 +35,7 @@ TENSORS = ("lora_A", "lora_B", "lora.up", "lora.down", "lora_up", "lora_down")
 
 @dataclass(frozen=True)
 class Fittings:
-    """What a request brings along, in memory: the tensors of its LoRAs, its reference pictures and
+    """What a request brings along, in memory: the tensors of its LoRAs, its reference images and
     what of their files was left out.
     """
 
@@ -87,7 +87,7 @@ class Attachments:
             )
         if request.references is not None and not self._takes_references(pipeline):
             field_name = request.references.field
-            raise self._unsupported(field_name, "takes no reference pictures; it has no IP-Adapter")
+            raise self._unsupported(field_name, "takes no reference images; it has no IP-Adapter")
 
     def lora_file(self, lora: Lora, param: str) -> Path:
         """The file of a LoRA that is no upload. Blocks, and may download."""

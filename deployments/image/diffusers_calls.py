@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deployments.image.image_sources import SizeRule, Source
-from serve_app.core.images import Drawing, ImageToImage, Lora, Quality, References, Size
-from serve_app.core.options import DiffusersOptions
+from serve_app.core.image.images import Drawing, ImageToImage, Lora, Quality, References, Size
+from serve_app.core.options.every_engine import DiffusersOptions
 
 Mode = Literal["text_to_image", "image_to_image", "inpaint"]
 
@@ -25,7 +25,7 @@ FAINTEST = 0.001
 
 @dataclass(frozen=True)
 class Settings:
-    """What pictures have in common that are drawn in one call. `size` is None for the model's own.
+    """What images have in common that are drawn in one call. `size` is None for the model's own.
     Pipelines treat an absent negative prompt differently from an empty one.
     """
 
@@ -44,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is drawn: the part of a call that differs from picture to picture."""
+    """What is drawn: the part of a call that differs from image to image."""
 
     prompt: str
     negative_prompt: str | None
@@ -97,7 +97,7 @@ class PipelineCall:
 
     def can_batch(self, settings: Settings) -> bool:
         """References are not laid out for batches, and pipelines that edit by instruction take
-        several images for one picture.
+        several images for one image.
         """
         is_plain = settings.mode == "text_to_image" or "strength" in self._taken
         return is_plain and settings.references is None

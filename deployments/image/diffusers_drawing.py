@@ -1,4 +1,4 @@
-"""One call of a diffusers pipeline for a batch of pictures; runs in the thread that draws.
+"""One call of a diffusers pipeline for a batch of images; runs in the thread that draws.
 
 Imported only where diffusers is.
 """
@@ -15,20 +15,20 @@ import torch
 
 from deployments.image.diffusers_attachments import Attachments, Fittings
 from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
-from deployments.image.diffusers_line import Drawn, Order, Picture
+from deployments.image.diffusers_line import Drawn, Order, PendingImage
 from deployments.image.diffusers_loading import Checkpoint
 from deployments.image.diffusers_schedulers import scheduler_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
-from serve_app.core.memory import free_memory, is_out_of_memory
+from serve_app.runtime.memory import free_memory, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do for one picture."""
+    """What there is to do for one image."""
 
     settings: Settings
     subject: Subject
@@ -38,7 +38,7 @@ class Work:
 
 
 class Stopped(Exception):
-    """Nobody waits for any picture of the batch any more."""
+    """Nobody waits for any image of the batch any more."""
 
 
 class Artist:
@@ -57,11 +57,11 @@ class Artist:
         self._prompts = prompts
         self._scheduler = checkpoint.first.scheduler
 
-    def draw(self, pictures: list[Picture[Work]]) -> None:
-        """Every picture is drawn, or its request told why not. What a batch fails with, pictures
+    def draw(self, images: list[PendingImage[Work]]) -> None:
+        """Every image is drawn, or its request told why not. What a batch fails with, images
         may not fail with alone: memory runs out, or a pipeline takes no batches.
         """
-        wanted = [picture for picture in pictures if not picture.order.is_stopped]
+        wanted = [image for image in images if not image.order.is_stopped]
         if not wanted:
             return
         error = self._attempt(wanted)
@@ -69,18 +69,18 @@ class Artist:
             return
         if len(wanted) > 1 and (not isinstance(error, AppError) or _is_short(error)):
             logger.info("a batch of %d failed (%s); drawing one by one", len(wanted), error)
-            for picture in wanted:
-                self.draw([picture])
+            for image in wanted:
+                self.draw([image])
             return
-        for picture in wanted:
+        for image in wanted:
             # Each request may add to the message of its own.
-            picture.order.tell(copy(error))
+            image.order.tell(copy(error))
 
-    def _attempt(self, pictures: list[Picture[Work]]) -> Exception | None:
+    def _attempt(self, images: list[PendingImage[Work]]) -> Exception | None:
         """What it failed with, without the frames that hold on to tensors."""
         is_short = False
         try:
-            self._run(pictures)
+            self._run(images)
         except Stopped:
             pass
         except Exception as error:  # Handed on to the requests, in another thread.
@@ -91,20 +91,20 @@ class Artist:
                 return error.with_traceback(None)
         else:
             return None
-        pictures[0].work.pipeline.maybe_free_model_hooks()
+        images[0].work.pipeline.maybe_free_model_hooks()
         if not is_short:
             return None
         free_memory()
-        return self._out_of_memory(pictures[0].work.settings)
+        return self._out_of_memory(images[0].work.settings)
 
-    def _run(self, pictures: list[Picture[Work]]) -> None:
-        work = pictures[0].work
+    def _run(self, images: list[PendingImage[Work]]) -> None:
+        work = images[0].work
         settings, pipeline = work.settings, work.pipeline
         if settings.strength is not None and settings.strength < FAINTEST:
-            for picture in pictures:
-                source = picture.work.subject.source
+            for image in images:
+                source = image.work.subject.source
                 assert source is not None
-                _hand_on(picture, source.image, was_known=False)
+                _hand_on(image, source.image, was_known=False)
             return
         self._checkpoint.take_over(pipeline)
         self._prompts.begin(settings.loras)
@@ -112,16 +112,16 @@ class Artist:
             stack.enter_context(self._set_up(pipeline, settings))
             fitted = self._attachments.attached(pipeline, settings, work.fittings)
             attached = stack.enter_context(fitted)
-            arguments = work.call.arguments(settings, [p.work.subject for p in pictures])
-            arguments |= attached.arguments | {"generator": _generators(pictures)}
+            arguments = work.call.arguments(settings, [p.work.subject for p in images])
+            arguments |= attached.arguments | {"generator": _generators(images)}
             if work.call.tells_steps:
-                arguments["callback_on_step_end"] = _told(pictures)
+                arguments["callback_on_step_end"] = _told(images)
             output = pipeline(**arguments)
-        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(pictures)
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
         said = tuple(attached.warnings)
-        for row, picture in enumerate(pictures):
+        for row, image in enumerate(images):
             _hand_on(
-                picture,
+                image,
                 output.images[row],
                 was_known=self._prompts.was_hit(row),
                 was_blacked=bool(flags[row]),
@@ -152,57 +152,55 @@ class Artist:
 
 
 def _hand_on(
-    picture: Picture[Work],
+    still: PendingImage[Work],
     image: Any,
     *,
     was_known: bool,
     was_blacked: bool = False,
     warnings: tuple[str, ...] = (),
 ) -> None:
-    source = picture.work.subject.source
+    source = still.work.subject.source
     result = image.convert("RGB") if source is None else source.finished(image)
-    picture.order.advance([picture.index], picture.work.settings.steps)
-    picture.order.tell(Drawn(picture.index, result, was_known, was_blacked, warnings))
+    still.order.advance([still.index], still.work.settings.steps)
+    still.order.tell(Drawn(still.index, result, was_known, was_blacked, warnings))
 
 
 def _is_short(error: AppError) -> bool:
     return error.code == "out_of_memory"
 
 
-def _generators(pictures: list[Picture[Work]]) -> Any:
-    """On the CPU, so that a seed means the same picture on every device; one for each picture, so
+def _generators(images: list[PendingImage[Work]]) -> Any:
+    """On the CPU, so that a seed means the same image on every device; one for each image, so
     that it means the same in every batch.
     """
-    generators = [
-        torch.Generator("cpu").manual_seed(picture.work.subject.seed) for picture in pictures
-    ]
+    generators = [torch.Generator("cpu").manual_seed(image.work.subject.seed) for image in images]
     return generators[0] if len(generators) == 1 else generators
 
 
 def _told(
-    pictures: list[Picture[Work]],
+    images: list[PendingImage[Work]],
 ) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
     """The pipeline's callback after each step."""
-    steps = pictures[0].work.settings.steps
+    steps = images[0].work.settings.steps
 
     def told(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Some schedulers take more steps than they are asked for, and drawing over takes fewer.
         count = getattr(pipeline, "num_timesteps", None) or steps
         done = min(steps, round((step + 1) * steps / count))
-        _advance(pictures, done)
+        _advance(images, done)
         return values
 
     return told
 
 
-def _advance(pictures: list[Picture[Work]], done: int) -> None:
+def _advance(images: list[PendingImage[Work]], done: int) -> None:
     """Tell each request once. Raises Stopped when nobody is left to tell."""
     indices: dict[Order, list[int]] = defaultdict(list)
-    for picture in pictures:
-        if picture.order.is_stopped:
-            picture.settle()
+    for image in images:
+        if image.order.is_stopped:
+            image.settle()
         else:
-            indices[picture.order].append(picture.index)
+            indices[image.order].append(image.index)
     if not indices:
         raise Stopped
     for order, mine in indices.items():

@@ -11,14 +11,14 @@ from typing import Any
 from deployments.image.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
 from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
 from deployments.image.diffusers_drawing import Artist, Work
-from deployments.image.diffusers_line import DrawingLine, Drawn, Order, Picture, unloaded
+from deployments.image.diffusers_line import DrawingLine, Drawn, Order, PendingImage, unloaded
 from deployments.image.diffusers_loading import Checkpoint
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import encoded, parameters_text
 from deployments.image.image_sources import Source, flattened, source_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
-from serve_app.core.images import (
+from serve_app.core.image.images import (
     IMAGE_MIME,
     Drawing,
     Image,
@@ -30,10 +30,10 @@ from serve_app.core.images import (
     TextToImage,
 )
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
-from serve_app.core.options import DiffusersOptions
-from serve_app.core.streams import once
+from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.runtime.memory import free_memory
+from serve_app.runtime.streams import once
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Prepared:
 
 
 class DiffusersImages:
-    """An ImageModel. One thread draws; pictures with the same settings, of whatever requests, are
-    drawn at once, each with a generator of its own, so that a seed means the same picture alone
+    """An ImageModel. One thread draws; images with the same settings, of whatever requests, are
+    drawn at once, each with a generator of its own, so that a seed means the same image alone
     and among others.
     """
 
@@ -83,7 +83,7 @@ class DiffusersImages:
         self._own_scheduler = type(first.scheduler).__name__
         attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
         self._attachments: Attachments | None = attachments
-        # Offloading hangs hooks of its own on the encoders, again after every picture.
+        # Offloading hangs hooks of its own on the encoders, again after every image.
         is_whole = options.offload == "none"
         prompts = RememberedPrompts(first.components if is_whole else {})
         artist = Artist(model, self._checkpoint, attachments, prompts)
@@ -93,7 +93,7 @@ class DiffusersImages:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; pictures under way are finished by their thread."""
+        """Free the weights; images under way are finished by their thread."""
         self._line.close()
         self._line = DrawingLine(lambda _: None, max_batch=1)
         self._line.close()
@@ -119,7 +119,7 @@ class DiffusersImages:
         order = Order(request.count, steps=prepared.settings.steps)
         album = Album(self._blobs, request, prepared, own_scheduler=self._own_scheduler)
         # What the line does not take is not in it, and never left.
-        self._line.put(_pictures(order, request, prepared))
+        self._line.put(_images(order, request, prepared))
         try:
             async with aclosing(order.events()) as events:
                 async for event in events:
@@ -171,7 +171,7 @@ class DiffusersImages:
 
 
 class Album:
-    """One request's finished pictures, stored in their order."""
+    """One request's finished images, stored in their order."""
 
     def __init__(
         self, blobs: BlobStore, request: Drawing, prepared: Prepared, *, own_scheduler: str
@@ -215,17 +215,17 @@ class Album:
         )
 
 
-def _pictures(order: Order, request: Drawing, prepared: Prepared) -> list[Picture[Work]]:
+def _images(order: Order, request: Drawing, prepared: Prepared) -> list[PendingImage[Work]]:
     settings, call = prepared.settings, prepared.call
     alike = settings if call.can_batch(settings) else None
-    pictures = []
+    images = []
     for index in range(request.count):
         subject = Subject(
             request.prompt, request.negative_prompt, request.seed + index, prepared.source
         )
         work = Work(settings, subject, prepared.fittings, prepared.pipeline, call)
-        pictures.append(Picture(order, index, alike, work))
-    return pictures
+        images.append(PendingImage(order, index, alike, work))
+    return images
 
 
 def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fittings:
@@ -240,7 +240,7 @@ def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fitti
     for number, path in enumerate(files.references):
         assert request.references is not None
         param = request.references.path(number)
-        picture = decoded_picture(path, param=param, max_pixels=request.max_pixels)
-        references.append(flattened(picture))
-        warnings += picture.warnings
+        image = decoded_image(path, param=param, max_pixels=request.max_pixels)
+        references.append(flattened(image))
+        warnings += image.warnings
     return Fittings(tuple(loras), tuple(references), tuple(warnings))

@@ -1,4 +1,4 @@
-"""The line in which pictures wait for the one thread that draws, and the requests they belong to.
+"""The line in which images wait for the one thread that draws, and the requests they belong to.
 
 Knows nothing of diffusers: what is drawn at once is decided by an equal `alike`.
 """
@@ -16,7 +16,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
 
 GATHERING_S = 0.02
-"""How long the thread waits for company before it draws; a picture takes seconds."""
+"""How long the thread waits for company before it draws; an image takes seconds."""
 
 TELLING_S = 0.1
 """The thread tells of its steps this often: each time the event loop takes the interpreter from
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished picture, a Pillow image in RGB."""
+    """A finished image, a Pillow image in RGB."""
 
     index: int
     image: Any
@@ -41,7 +41,7 @@ Event = Progress | Drawn
 
 
 class Order:
-    """One request's pictures: what the thread tells of them, read on the event loop."""
+    """One request's images: what the thread tells of them, read on the event loop."""
 
     def __init__(self, count: int, *, steps: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class Order:
         self._stopped.set()
 
     async def events(self) -> AsyncGenerator[Event]:
-        """Progress and pictures until all are drawn; raises what the thread failed with."""
+        """Progress and images until all are drawn; raises what the thread failed with."""
         missing = len(self._steps)
         while missing:
             event = await self._events.get()
@@ -73,11 +73,11 @@ class Order:
             yield event
 
     async def left(self) -> None:
-        """Wait until the thread works on none of its pictures."""
+        """Wait until the thread works on none of its images."""
         await self._left.wait()
 
     def advance(self, indices: list[int], step: int) -> None:
-        """In the thread: these pictures have come so far. Told at once or with what follows."""
+        """In the thread: these images have come so far. Told at once or with what follows."""
         for index in indices:
             self._steps[index] = max(self._steps[index], step)
         current = min(sum(self._steps), self._total)
@@ -92,7 +92,7 @@ class Order:
         self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def settle(self) -> None:
-        """From any thread: one of its pictures is not worked on any more."""
+        """From any thread: one of its images is not worked on any more."""
         self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
@@ -102,8 +102,8 @@ class Order:
 
 
 @dataclass(eq=False)
-class Picture(Generic[T]):
-    """One picture of a request. Those with an equal `alike` can be drawn together, None alone."""
+class PendingImage(Generic[T]):
+    """One image of a request. Those with an equal `alike` can be drawn together, None alone."""
 
     order: Order
     index: int
@@ -121,42 +121,42 @@ class Picture(Generic[T]):
 class DrawingLine(Generic[T]):
     """First come, first drawn; up to `max_batch` alike ones at once. `draw` never raises."""
 
-    def __init__(self, draw: Callable[[list[Picture[T]]], None], *, max_batch: int) -> None:
+    def __init__(self, draw: Callable[[list[PendingImage[T]]], None], *, max_batch: int) -> None:
         self._draw = draw
         self._max_batch = max_batch
-        self._waiting: deque[Picture[T]] = deque()
+        self._waiting: deque[PendingImage[T]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers")
 
-    def put(self, pictures: list[Picture[T]]) -> None:
-        """Queue a request's pictures. BackendUnavailable after `close`."""
+    def put(self, images: list[PendingImage[T]]) -> None:
+        """Queue a request's images. BackendUnavailable after `close`."""
         with self._changed:
             if self._is_closed:
                 raise unloaded()
-            self._waiting.extend(pictures)
+            self._waiting.extend(images)
             self._changed.notify()
             self._thread.submit(self._draw_next)
 
     def drop(self, order: Order) -> None:
-        """Take out the pictures of an order that nobody waits for."""
+        """Take out the images of an order that nobody waits for."""
         with self._changed:
-            mine = [picture for picture in self._waiting if picture.order is order]
-            for picture in mine:
-                self._waiting.remove(picture)
-        for picture in mine:
-            picture.settle()
+            mine = [image for image in self._waiting if image.order is order]
+            for image in mine:
+                self._waiting.remove(image)
+        for image in mine:
+            image.settle()
 
     def close(self) -> None:
-        """Refuse what waits and what comes; a picture under way is finished by its thread."""
+        """Refuse what waits and what comes; an image under way is finished by its thread."""
         with self._changed:
             self._is_closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
             self._changed.notify()
-        for picture in waiting:
-            picture.order.tell(unloaded())
-            picture.settle()
+        for image in waiting:
+            image.order.tell(unloaded())
+            image.settle()
         self._thread.shutdown(wait=False)
 
     def _draw_next(self) -> None:
@@ -167,23 +167,23 @@ class DrawingLine(Generic[T]):
                 self._thread.submit(self._draw_next)
         if batch:
             self._draw(batch)
-        for picture in batch:
-            picture.settle()
+        for image in batch:
+            image.settle()
 
-    def _taken(self) -> list[Picture[T]]:
+    def _taken(self) -> list[PendingImage[T]]:
         def is_complete() -> bool:
             return not self._waiting or len(self._alike()) >= self._limit()
 
         self._changed.wait_for(is_complete, GATHERING_S)
         batch = self._alike()[: self._limit()] if self._waiting else []
-        for picture in batch:
-            self._waiting.remove(picture)
+        for image in batch:
+            self._waiting.remove(image)
         return batch
 
     def _limit(self) -> int:
         return 1 if self._waiting[0].alike is None else self._max_batch
 
-    def _alike(self) -> list[Picture[T]]:
+    def _alike(self) -> list[PendingImage[T]]:
         """The first, and all others like it."""
         first = self._waiting[0]
         return [p for p in self._waiting if p is first or p.alike == first.alike]

@@ -19,7 +19,7 @@ MIDDLE_Y = 0.54
 HALF_WIDTH, HALF_HEIGHT = 0.34, 0.42
 """The oval that is replaced: its middle and half axes, as parts of the face's side."""
 RIM_PX = 3
-"""Cloning needs a ring of the picture around what it replaces."""
+"""Cloning needs a ring of the image around what it replaces."""
 FEWEST_PX = 16
 CLONE_PX = 320
 """The longer side at which faces are cloned; what that changes in them is smooth, so that it can be
@@ -27,7 +27,7 @@ made larger. It takes longer than everything else by far."""
 
 
 class FaceSource:
-    """The face to be seen, cut out of its picture."""
+    """The face to be seen, cut out of its image."""
 
     def __init__(self, pixels: Pixels, face: Face) -> None:
         left, top, right, bottom = _around(face, pixels)
@@ -35,8 +35,8 @@ class FaceSource:
         self._eyes = [(x - left, y - top) for x, y in face.eyes]
 
     def __call__(self, pixels: Pixels, face: Face) -> Pixels:
-        """An RGB picture with this face in place of that one; nothing outside of an oval in its
-        square is touched. The picture as it is where there is no room for one.
+        """An RGB image with this face in place of that one; nothing outside of an oval in its
+        square is touched. The image as it is where there is no room for one.
         """
         left, top, right, bottom = _around(face, pixels)
         part = np.ascontiguousarray(pixels[top:bottom, left:right])

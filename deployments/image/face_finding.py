@@ -19,7 +19,7 @@ FIND_PX = 800
 """The longer side at which faces are looked for."""
 SMALLEST_PX = 24
 SMALLEST = 0.04
-"""The least side of a face, as a part of the picture's shorter side."""
+"""The least side of a face, as a part of the image's shorter side."""
 NEIGHBOURS = 4
 EYES_X, EYES_Y = (0.31, 0.69), 0.4
 """Where eyes are in the square that the cascade finds, when they are not seen themselves."""
@@ -29,7 +29,7 @@ UPPER = 0.6
 @dataclass(frozen=True)
 class Face:
     """A square in pixels, left, top, right and bottom, and the middles of the two eyes, left in the
-    picture first. `detail` is the finder's own.
+    image first. `detail` is the finder's own.
     """
 
     box: tuple[int, int, int, int]
@@ -51,7 +51,7 @@ class CascadeFinder:
         self._lock = threading.Lock()
 
     def __call__(self, pixels: Pixels) -> list[Face]:
-        """The faces in an RGB picture, the largest first."""
+        """The faces in an RGB image, the largest first."""
         height, width = pixels.shape[:2]
         scale = min(1.0, FIND_PX / max(width, height))
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""Pictures and films with other faces in them, for every engine that finds and swaps faces."""
+"""Images and videos with other faces in them, for every engine that finds and swaps faces."""
 
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -12,23 +12,23 @@ import numpy as np
 from PIL import Image
 
 from deployments.image.face_finding import Face, Pixels
-from deployments.image.image_decoding import Picture, decoded_picture
+from deployments.image.image_decoding import DecodedImage, decoded_image
 from deployments.image.image_encoding import saved_png
-from deployments.video.video_decoding import Film, film_frames, probed
+from deployments.video.video_decoding import AssembledVideo, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
-from deployments.video.video_scaling import film_warnings
+from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
+from serve_app.core.image.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.streams import closing as closing_stream
-from serve_app.core.threads import in_thread
+from serve_app.runtime.streams import closing as closing_stream
+from serve_app.runtime.threads import in_thread
 
 Stop = Callable[[], bool]
 Find = Callable[[Pixels], list[Face]]
-"""The faces in an RGB picture, the largest first. Blocks."""
+"""The faces in an RGB image, the largest first. Blocks."""
 Swap = Callable[[Pixels, Face], Pixels]
-"""An RGB picture with another face in place of this one; the picture itself where that cannot be
+"""An RGB image with another face in place of this one; the image itself where that cannot be
 done. Blocks.
 """
 NO_FACE = "target: no face was found; it is returned as it is"
@@ -42,7 +42,7 @@ class FaceTools(Protocol):
         ...
 
     def swapper(self, pixels: Pixels, face: Face) -> Swap:
-        """What puts this face of a picture into others."""
+        """What puts this face of an image into others."""
         ...
 
 
@@ -95,23 +95,23 @@ async def swap_events(
 def _work(
     request: SwapFaces, tools: FaceTools, source: Path, target: Path, made: Path, stop: Stop
 ) -> Iterator[Progress | Swapped]:
-    shown = decoded_picture(source, param="source_face", max_pixels=request.max_pixels)
+    shown = decoded_image(source, param="source_face", max_pixels=request.max_pixels)
     pixels = np.array(shown.image)
     faces = tools.find(pixels)
     if not faces:
         raise InvalidRequest(
-            "source_face: no face was found in it; send a picture that shows one from the front",
+            "source_face: no face was found in it; send an image that shows one from the front",
             param="source_face",
         )
     change = Change(tools, tools.swapper(pixels, faces[0]), request.faces == "largest")
     if request.target_type == "image":
-        yield from _picture(request, change, target, made, shown.warnings)
+        yield from _image(request, change, target, made, shown.warnings)
     else:
-        yield from _film(change, target, made, shown.warnings, stop)
+        yield from _video(change, target, made, shown.warnings, stop)
 
 
 class Change:
-    """What is done to every picture and frame."""
+    """What is done to every image and frame."""
 
     def __init__(self, tools: FaceTools, swap: Swap, only_largest: bool) -> None:
         self._tools = tools
@@ -119,7 +119,7 @@ class Change:
         self._only_largest = only_largest
 
     def __call__(self, pixels: Pixels) -> tuple[Pixels, int]:
-        """The picture, and how many faces were swapped in it."""
+        """The image, and how many faces were swapped in it."""
         faces = self._tools.find(pixels)
         count = 0
         for face in faces[:1] if self._only_largest else faces:
@@ -129,36 +129,36 @@ class Change:
         return pixels, count
 
 
-def _picture(
+def _image(
     request: SwapFaces, change: Change, target: Path, made: Path, warnings: tuple[str, ...]
 ) -> Iterator[Progress | Swapped]:
-    picture = decoded_picture(target, param="target", max_pixels=request.max_pixels)
-    pixels, count = change(np.array(picture.image))
+    image = decoded_image(target, param="target", max_pixels=request.max_pixels)
+    pixels, count = change(np.array(image.image))
     if count:
-        saved_png(_with_alpha(pixels, picture), made, colours=picture.colours)
+        saved_png(_with_alpha(pixels, image), made, colours=image.colours)
     yield Progress(phase="swap", current=1, total=1)
-    width, height = picture.image.size
-    yield Swapped(count, width, height, warnings=(*warnings, *picture.warnings))
+    width, height = image.image.size
+    yield Swapped(count, width, height, warnings=(*warnings, *image.warnings))
 
 
-def _with_alpha(pixels: Pixels, picture: Picture) -> Image.Image:
+def _with_alpha(pixels: Pixels, still: DecodedImage) -> Image.Image:
     image = Image.fromarray(pixels)
-    if picture.alpha is not None:
-        image.putalpha(picture.alpha)
+    if still.alpha is not None:
+        image.putalpha(still.alpha)
     return image
 
 
-def _film(
+def _video(
     change: Change, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
 ) -> Iterator[Progress | Swapped]:
-    """Frame by frame, so that a long film takes no more memory than a short one."""
-    film = probed(target, param="target")
+    """Frame by frame, so that a long video takes no more memory than a short one."""
+    video = probed(target, param="target")
     most = 0
     with (
         VideoWriter(
-            made, film.size, fps=film.fps, sound=target, is_timed=True, keeps_sound=True
+            made, video.size, fps=video.fps, audio=target, is_timed=True, keeps_audio=True
         ) as writer,
-        closing(film_frames(target, param="target")) as frames,
+        closing(video_frames(target, param="target")) as frames,
     ):
         for frame in frames:
             if stop():
@@ -166,13 +166,13 @@ def _film(
             pixels, count = change(frame.pixels)
             most = max(most, count)
             writer.write(pixels, at_s=frame.at_s)
-            yield _progress(writer.num_frames, film)
+            yield _progress(writer.num_frames, video)
         writer.finish()
     size = writer.size
-    told = (*warnings, *film_warnings(film))
+    told = (*warnings, *video_warnings(video))
     yield Swapped(most, size.width, size.height, writer.duration_s, told)
 
 
-def _progress(done: int, film: Film) -> Progress:
-    total = None if film.num_frames is None else max(done, film.num_frames)
+def _progress(done: int, video: AssembledVideo) -> Progress:
+    total = None if video.num_frames is None else max(done, video.num_frames)
     return Progress(phase="swap", current=done, total=total)

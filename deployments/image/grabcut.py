@@ -8,9 +8,9 @@ from pathlib import Path
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
 from serve_app.core.media import BlobStore
-from serve_app.core.options import GrabcutOptions
-from serve_app.core.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.options.every_engine import GrabcutOptions
 
 WARNING = "objects were told by their colours (GrabCut), not by a trained model"
 
@@ -47,7 +47,7 @@ class GrabcutSegmentation:
     def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
         """See SegmentationModel."""
         from deployments.image.grabcut_masks import find_masks
-        from deployments.image.segment_pictures import stored_segments
+        from deployments.image.segment_images import stored_segments
 
         return stored_segments(
             request,

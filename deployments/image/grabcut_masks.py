@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from deployments.image.segment_pictures import Mask
+from deployments.image.segment_images import Mask
+from serve_app.core.image.segmentation import Box, Point, Prompt
 from serve_app.core.message import Progress
-from serve_app.core.segmentation import Box, Point, Prompt
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Stop = Callable[[], bool]
@@ -27,31 +27,29 @@ LIKE = 12
 CONTRAST = 12.0
 """How far in Lab an object's colours must lie from the border's to be one."""
 SMALLEST = 0.002
-"""The least part of the picture that is an object."""
+"""The least part of the image that is an object."""
 
 
-def find_masks(
-    picture: Image.Image, prompts: list[Prompt], stop: Stop
-) -> Iterator[Progress | Mask]:
-    """See `segment_pictures.Find`."""
-    scale = min(1.0, WORK_PX / max(picture.size))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    small = picture.resize(size, Image.Resampling.BOX) if scale < 1 else picture
+def find_masks(image: Image.Image, prompts: list[Prompt], stop: Stop) -> Iterator[Progress | Mask]:
+    """See `segment_images.Find`."""
+    scale = min(1.0, WORK_PX / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image
     pixels = np.ascontiguousarray(np.asarray(small)[..., ::-1])
     # GrabCut starts from k-means; the generator is this thread's own.
     cv2.setRNGSeed(0)
     if not prompts:
         yield Progress(phase="segment", current=0, total=1)
         for area in _salient(pixels, stop):
-            yield _mask(area, pixels, picture.size)
+            yield _mask(area, pixels, image.size)
         return
-    x_scale, y_scale = size[0] / picture.width, size[1] / picture.height
+    x_scale, y_scale = size[0] / image.width, size[1] / image.height
     for number, prompt in enumerate(prompts):
         if stop():
             return
         area = _pointed(pixels, _scaled(prompt, x_scale, y_scale), stop)
         yield Progress(phase="segment", current=number + 1, total=len(prompts))
-        yield _mask(area, pixels, picture.size)
+        yield _mask(area, pixels, image.size)
 
 
 def _pointed(pixels: Array, prompt: Prompt, stop: Stop) -> Array:
@@ -70,7 +68,7 @@ def _pointed(pixels: Array, prompt: Prompt, stop: Stop) -> Array:
 
 def _box_labels(pixels: Array, box: Box) -> Array:
     """Perhaps an object within the box and none outside of it; where there is no outside, the
-    border of the picture is perhaps none, unless that is all there is.
+    border of the image is perhaps none, unless that is all there is.
     """
     labels = np.full(pixels.shape[:2], cv2.GC_BGD, np.uint8)
     rows, columns = (
@@ -84,7 +82,7 @@ def _box_labels(pixels: Array, box: Box) -> Array:
 
 
 def _salient(pixels: Array, stop: Stop) -> list[Array]:
-    """What differs from the picture's border in colour, in connected parts, the best first."""
+    """What differs from the image's border in colour, in connected parts, the best first."""
     distances = _distances(pixels, _border(pixels))
     grey = np.minimum(distances, 255).astype(np.uint8)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

@@ -1,4 +1,4 @@
-"""Pictures on their way into an engine: upright, eight bits deep, in plain colours.
+"""Images on their way into an engine: upright, eight bits deep, in plain colours.
 
 Everything here blocks.
 """
@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.images import UNREADABLE
-from serve_app.core.pictures import opened_picture, upright
+from serve_app.core.image.image_files import opened_image, upright
+from serve_app.core.image.images import UNREADABLE
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """`image` is RGB; `alpha` is L of the same size, None for what is opaque. `colours` is the ICC
     profile of the RGB values. `warnings` say what of the file was left out.
     """
@@ -29,15 +29,15 @@ class Picture:
     warnings: tuple[str, ...] = ()
 
 
-def decoded_picture(path: Path, *, param: str, max_pixels: int) -> Picture:
-    """The picture in a file, turned as its EXIF data says; the first of several.
+def decoded_image(path: Path, *, param: str, max_pixels: int) -> DecodedImage:
+    """The image in a file, turned as its EXIF data says; the first of several.
 
     PayloadTooLarge, from the header and before anything is decoded, for more than `max_pixels`;
     InvalidRequest for what cannot be decoded.
     """
     try:
-        # Pillow warns of, and then refuses, large pictures at limits of its own.
-        with opened_picture(path) as (image, orientation):
+        # Pillow warns of, and then refuses, large images at limits of its own.
+        with opened_image(path) as (image, orientation):
             check_pixels(*image.size, param=param, max_pixels=max_pixels)
             warnings = _left_out(image, param)
             return _plain(upright(image, orientation), warnings)
@@ -50,7 +50,7 @@ def decoded_picture(path: Path, *, param: str, max_pixels: int) -> Picture:
 
 
 def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> None:
-    """PayloadTooLarge for a picture of more than `max_pixels`."""
+    """PayloadTooLarge for an image of more than `max_pixels`."""
     if width * height > max_pixels:
         raise PayloadTooLarge(
             f"{param}: {width}x{height} is more than the allowed {max_pixels} pixels", param=param
@@ -67,14 +67,14 @@ def _left_out(image: Any, param: str) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _plain(image: Image.Image, warnings: tuple[str, ...]) -> Picture:
+def _plain(image: Image.Image, warnings: tuple[str, ...]) -> DecodedImage:
     colours = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
     if image.mode in DEEP_MODES:
-        return Picture(_eight_bits(image).convert("RGB"), warnings=warnings)
+        return DecodedImage(_eight_bits(image).convert("RGB"), warnings=warnings)
     if ("A" in image.mode.upper() and image.mode != "LAB") or "transparency" in image.info:
         clear = image.convert("RGBA")
-        return Picture(clear.convert("RGB"), clear.getchannel("A"), colours, warnings)
-    return Picture(image.convert("RGB"), colours=colours, warnings=warnings)
+        return DecodedImage(clear.convert("RGB"), clear.getchannel("A"), colours, warnings)
+    return DecodedImage(image.convert("RGB"), colours=colours, warnings=warnings)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -1,10 +1,10 @@
-"""Pictures to bytes, with what they were made from written into them; and the rule for sizes."""
+"""Images to bytes, with what they were made from written into them; and the rule for sizes."""
 
 import io
 from pathlib import Path
 from typing import Any
 
-from serve_app.core.images import Drawing, ImageFormat, ImageToImage, Lora, Size
+from serve_app.core.image.images import Drawing, ImageFormat, ImageToImage, Lora, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
@@ -16,7 +16,7 @@ PNG_RUNS = 3
 
 def encoded(image: Any, format: ImageFormat, *, compression: int, parameters: str) -> bytes:
     """A Pillow image in RGB as a file. The parameters are the text chunk `parameters` of a PNG and
-    the Exif user comment of a JPEG or WebP, where the tools for such pictures look for them.
+    the Exif user comment of a JPEG or WebP, where the tools for such images look for them.
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -52,7 +52,7 @@ def parameters_text(
     guidance_scale: float | None = None,
     scheduler: str | None = None,
 ) -> str:
-    """The parameters of one picture in the widespread form: the prompt, the negative prompt, and a
+    """The parameters of one image in the widespread form: the prompt, the negative prompt, and a
     line of pairs.
     """
     pairs = {

@@ -1,6 +1,6 @@
-"""Pictures to draw over: cut to size, masked, and put together again with what was drawn.
+"""Images to draw over: cut to size, masked, and put together again with what was drawn.
 
-Imported only where pictures are drawn. Everything here blocks.
+Imported only where images are drawn. Everything here blocks.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps
 
-from deployments.image.image_decoding import Picture, decoded_picture
+from deployments.image.image_decoding import DecodedImage, decoded_image
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.images import ImageToImage, Size
+from serve_app.core.image.images import ImageToImage, Size
 
 SIDE_PX = range(16, 4097)
-"""Of pictures that are drawn at their own size."""
+"""Of images that are drawn at their own size."""
 
 NOTHING = "mask: nothing is selected, so nothing is drawn over"
 
@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to draw over. `image` is RGB, `mask` is L, white where it is drawn over; both have
+    """An image to draw over. `image` is RGB, `mask` is L, white where it is drawn over; both have
     a size that the model can draw. `size` is the result's, the upper left part of it.
     """
 
@@ -71,16 +71,16 @@ class SizeRule:
 def source_of(
     request: ImageToImage, image: Path, mask: Path | None, *, rule: SizeRule
 ) -> tuple[Source, tuple[str, ...]]:
-    """The request's picture, ready to be drawn over, and what of the files was left out.
+    """The request's still, ready to be drawn over, and what of the files was left out.
 
-    InvalidRequest for files that cannot be decoded, and for pictures too small or too large to be
+    InvalidRequest for files that cannot be decoded, and for images too small or too large to be
     drawn at their own size.
     """
-    picture = decoded_picture(image, param="image", max_pixels=request.max_pixels)
-    plain, warnings = flattened(picture), picture.warnings
+    still = decoded_image(image, param="image", max_pixels=request.max_pixels)
+    plain, warnings = flattened(still), still.warnings
     selected = None
     if mask is not None:
-        drawn = decoded_picture(mask, param="mask", max_pixels=request.max_pixels)
+        drawn = decoded_image(mask, param="mask", max_pixels=request.max_pixels)
         selected = selection(drawn).resize(plain.size, Image.Resampling.BILINEAR)
         warnings += drawn.warnings
         if selected.getextrema()[1] == 0:
@@ -93,15 +93,15 @@ def source_of(
     return Source(_covering(plain, pair), cut, pair), warnings
 
 
-def flattened(picture: Picture) -> Image.Image:
-    """On white, where the picture is not opaque."""
-    if picture.alpha is None:
-        return picture.image
-    white = Image.new("RGB", picture.image.size, "white")
-    return Image.composite(picture.image, white, picture.alpha)
+def flattened(image: DecodedImage) -> Image.Image:
+    """On white, where the image is not opaque."""
+    if image.alpha is None:
+        return image.image
+    white = Image.new("RGB", image.image.size, "white")
+    return Image.composite(image.image, white, image.alpha)
 
 
-def selection(mask: Picture) -> Image.Image:
+def selection(mask: DecodedImage) -> Image.Image:
     """White where it is drawn over: what is transparent, or, in an opaque mask, what is bright."""
     if mask.alpha is not None and mask.alpha.getextrema() != (255, 255):
         return ImageChops.invert(mask.alpha)

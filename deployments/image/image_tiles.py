@@ -1,5 +1,5 @@
-"""Pictures piece by piece through a network that enlarges, so that memory is bounded whatever the
-picture's size, and to exactly the size asked for whatever the network's own factor.
+"""Images piece by piece through a network that enlarges, so that memory is bounded whatever the
+image's size, and to exactly the size asked for whatever the network's own factor.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from serve_app.core.message import Progress
 Pixels = NDArray[np.uint8]
 LANCZOS = Image.Resampling.LANCZOS
 OVERSHOOT = 2
-"""How much larger than wanted, as a factor of a side, another pass may make a picture."""
+"""How much larger than wanted, as a factor of a side, another pass may make an image."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Network:
 @dataclass(frozen=True)
 class Tiling:
     """Tiles overlap by `overlap_px` on every side, which is thrown away, because a network knows
-    little at a picture's edge. They begin at multiples of `step_px`, where windows of attention do.
+    little at an image's edge. They begin at multiples of `step_px`, where windows of attention do.
     """
 
     tile_px: int
@@ -96,7 +96,7 @@ def passes(scale: int, wanted: int) -> tuple[int, ...]:
 
 
 def tiles(width: int, height: int, tiling: Tiling) -> list[Tile]:
-    """In reading order; their inner boxes cover the picture once."""
+    """In reading order; their inner boxes cover the image once."""
     overlap = _up(tiling.overlap_px, tiling.step_px)
     inner = max(tiling.tile_px - 2 * overlap, tiling.step_px)
     inner -= inner % tiling.step_px

@@ -12,17 +12,17 @@ import numpy as np
 
 from deployments.image.face_finding import Face, Pixels
 from deployments.image.face_media import Swap, swap_events
-from deployments.image.reference_pictures import extracted
+from deployments.image.reference_images import extracted
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.face_swap import (
-    ExtractedPictures,
-    ExtractPictures,
+from serve_app.core.image.face_swap import (
+    ExtractedImages,
+    ExtractImages,
     FaceSwapEvent,
     SwapFaces,
 )
 from serve_app.core.media import BlobStore
-from serve_app.core.options import InsightfaceOptions
+from serve_app.core.options.every_engine import InsightfaceOptions
 
 SWAPPER = "inswapper_128.onnx"
 DETECTION_PX = (640, 640)
@@ -74,7 +74,7 @@ class InsightfaceFaces:
         """See FaceModel."""
         return swap_events(request, self, self._blobs, executor=self._threads)
 
-    async def extract_pictures(self, request: ExtractPictures) -> ExtractedPictures:
+    async def extract_images(self, request: ExtractImages) -> ExtractedImages:
         """See FaceModel."""
         return await extracted(request, self.find, self._blobs)
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from PIL import Image
 
 from deployments.image.image_tiles import LANCZOS, Enlarged
-from deployments.image.picture_upscaling import PictureUpscaling
+from deployments.image.image_upscaling import ImageUpscaling
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
-from serve_app.core.options import LanczosOptions
-from serve_app.core.upscaling import (
+from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import LanczosOptions
 
 WARNING = (
     "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
@@ -38,7 +38,7 @@ class LanczosUpscaling:
         blobs: BlobStore,
     ) -> None:
         self._engine, self._blobs = options.engine, blobs
-        self._upscaling = PictureUpscaling(_resized, engine=options.engine, blobs=blobs)
+        self._upscaling = ImageUpscaling(_resized, engine=options.engine, blobs=blobs)
 
     async def start(self) -> None:
         """Nothing to start."""

@@ -1,4 +1,4 @@
-"""Everything in a picture from a model that has to be pointed: a grid of points, and which of the
+"""Everything in an image from a model that has to be pointed: a grid of points, and which of the
 masks found there are good, and not found twice. As in "Segment Anything", 2023, appendix B.
 """
 
@@ -16,7 +16,7 @@ MAX_OVERLAP = 0.7
 
 
 def grid_points(side: int, size: tuple[int, int]) -> list[tuple[float, float]]:
-    """The middles of `side` by `side` equal fields of a picture, row by row."""
+    """The middles of `side` by `side` equal fields of an image, row by row."""
     width, height = size
     steps = [(number + 0.5) / side for number in range(side)]
     return [(x * width, y * height) for y in steps for x in steps]
@@ -24,7 +24,7 @@ def grid_points(side: int, size: tuple[int, int]) -> list[tuple[float, float]]:
 
 class Candidates:
     """The good masks so far, as logits of one size, of which the first rows and columns show the
-    picture, as a part of 1 each.
+    image, as a part of 1 each.
     """
 
     def __init__(self, rows: float, columns: float) -> None:

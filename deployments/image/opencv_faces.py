@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
-from serve_app.core.face_swap import (
-    ExtractedPictures,
-    ExtractPictures,
+from serve_app.core.image.face_swap import (
+    ExtractedImages,
+    ExtractImages,
     FaceSwapEvent,
     SwapFaces,
 )
 from serve_app.core.media import BlobStore
-from serve_app.core.options import OpencvFacesOptions
+from serve_app.core.options.every_engine import OpencvFacesOptions
 
 if TYPE_CHECKING:
     from deployments.image.face_finding import Face, Pixels
@@ -56,9 +56,9 @@ class OpencvFaces:
 
         return swap_events(request, self, self._blobs, warnings=(WARNING,))
 
-    async def extract_pictures(self, request: ExtractPictures) -> ExtractedPictures:
+    async def extract_images(self, request: ExtractImages) -> ExtractedImages:
         """See FaceModel."""
-        from deployments.image.reference_pictures import extracted
+        from deployments.image.reference_images import extracted
 
         return await extracted(request, self.find, self._blobs)
 

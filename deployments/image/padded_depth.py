@@ -1,6 +1,6 @@
-"""What ZoeDepth tells of a picture, at the picture's size.
+"""What ZoeDepth tells of an image, at the image's size.
 
-Its processor adds borders to pictures and can take them off its answers only with torchvision.
+Its processor adds borders to images and can take them off its answers only with torchvision.
 """
 
 import math
@@ -15,7 +15,7 @@ BORDERS = 3
 def without_padding(
     depth: torch.Tensor, seen: tuple[int, int], size: tuple[int, int], *, is_padded: bool
 ) -> torch.Tensor:
-    """`depth` is one map, 1 by height by width, of a picture that was `seen` at that height and
+    """`depth` is one map, 1 by height by width, of an image that was `seen` at that height and
     width; the answer is a map of `size`.
     """
     border = [int(math.sqrt(side / 2) * BORDERS) if is_padded else 0 for side in seen]

@@ -1,5 +1,5 @@
 """Masks of SAM and SAM 2, whose inputs are made by hand because SAM 2's own processor wants
-torchvision; and those of a whole picture, asked for at a grid of points. Blocks.
+torchvision; and those of a whole image, asked for at a grid of points. Blocks.
 
 Alexander Kirillov et al.: "Segment Anything", 2023; Nikhila Ravi et al.: "SAM 2", 2024.
 """
@@ -15,9 +15,9 @@ from PIL import Image
 from transformers import AutoModelForMaskGeneration
 
 from deployments.image.mask_grid import Candidates, grid_points
-from deployments.image.segment_pictures import Mask
+from deployments.image.segment_images import Mask
+from serve_app.core.image.segmentation import Prompt
 from serve_app.core.message import Progress
-from serve_app.core.segmentation import Prompt
 
 PROMPTED = ("sam", "sam2", "sam2_video")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,8 +30,8 @@ Channels = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Encoded(NamedTuple):
-    """One picture as the decoder wants it. `shown` are the width and height that the picture has
-    in the model's square; `size` those of the picture.
+    """One image as the decoder wants it. `shown` are the width and height that the image has
+    in the model's square; `size` those of the image.
     """
 
     embeddings: Any
@@ -52,12 +52,12 @@ class PromptedMasks:
         self._device = device
 
     def find(
-        self, picture: Image.Image, prompts: list[Prompt], stop: Stop
+        self, image: Image.Image, prompts: list[Prompt], stop: Stop
     ) -> Iterator[Progress | Mask]:
-        """See `segment_pictures.Find`."""
+        """See `segment_images.Find`."""
         total = len(prompts) or 1
         yield Progress(phase="encode", current=0, total=total)
-        encoded = self._encoded(picture)
+        encoded = self._encoded(image)
         if not prompts:
             yield from self._everything(encoded, stop)
             return
@@ -68,9 +68,9 @@ class PromptedMasks:
             yield Progress(phase="segment", current=number + 1, total=total)
             yield Mask(self._full(logits, encoded), score)
 
-    def _encoded(self, picture: Image.Image) -> Encoded:
-        shown = self._shown(picture.size)
-        pixels = np.asarray(picture.resize(shown, Image.Resampling.BILINEAR), np.float32) / 255
+    def _encoded(self, image: Image.Image) -> Encoded:
+        shown = self._shown(image.size)
+        pixels = np.asarray(image.resize(shown, Image.Resampling.BILINEAR), np.float32) / 255
         values = torch.zeros((1, 3, self._side, self._side))
         normal = (pixels - self._mean) / self._std
         values[0, :, : shown[1], : shown[0]] = torch.from_numpy(normal).permute(2, 0, 1)
@@ -78,10 +78,10 @@ class PromptedMasks:
             embeddings = self._model.get_image_embeddings(
                 values.to(self._device, self._model.dtype)
             )
-        return Encoded(embeddings, shown, picture.size)
+        return Encoded(embeddings, shown, image.size)
 
     def _shown(self, size: tuple[int, int]) -> tuple[int, int]:
-        """SAM is shown the picture in the corner of its square, SAM 2 the picture stretched."""
+        """SAM is shown the image in the corner of its square, SAM 2 the image stretched."""
         if not self._keeps_proportions:
             return self._side, self._side
         scale = self._side / max(size)
@@ -147,7 +147,7 @@ class PromptedMasks:
             yield Mask(self._full(logits, encoded), score)
 
     def _full(self, logits: torch.Tensor, encoded: Encoded) -> Image.Image:
-        """The mask in the picture's size, without what fills the model's square."""
+        """The mask in the image's size, without what fills the model's square."""
         width, height = encoded.shown
         if self._keeps_proportions:
             logits = _resized(logits, (self._side, self._side))[:height, :width]

@@ -13,18 +13,18 @@ from typing import Any
 from PIL import Image
 
 from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged
-from deployments.image.picture_upscaling import PictureUpscaling
+from deployments.image.image_upscaling import ImageUpscaling
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
-from serve_app.core.options import SpandrelOptions
-from serve_app.core.upscaling import (
+from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import SpandrelOptions
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """What spandrel's loader reads, the safest first; the others are unpickled by its restricted
@@ -34,7 +34,7 @@ WHOLE_PX = 1 << 20
 
 
 class SpandrelUpscaling:
-    """An Upscaler. Pictures and frames are enlarged one after the other in one thread."""
+    """An Upscaler. Images and frames are enlarged one after the other in one thread."""
 
     context_length: int | None = None
 
@@ -42,13 +42,13 @@ class SpandrelUpscaling:
         self, options: SpandrelOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
         self._network = _loaded(options, model, path)
-        # Some architectures look at the whole picture by themselves in bounded memory.
+        # Some architectures look at the whole image by themselves in bounded memory.
         is_whole = self._network.tiling.name == "INTERNAL"
         tile_px = WHOLE_PX if is_whole else options.tile_px
         self._tiling = Tiling(tile_px, options.overlap_px)
         self._engine, self._blobs = options.engine, blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spandrel")
-        self._upscaling = PictureUpscaling(
+        self._upscaling = ImageUpscaling(
             self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
         )
 
@@ -56,7 +56,7 @@ class SpandrelUpscaling:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; a picture under way ends with an error."""
+        """Free the weights; an image under way ends with an error."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._network = None
 
@@ -161,5 +161,5 @@ def _check_kind(network: Any, model: Model) -> None:
     if not fits:
         raise BackendUnavailable(
             f"model {model.id!r} ({network.architecture.name}) does not turn colour or grey "
-            "pictures into such; set its source to weights of an upscaler"
+            "images into such; set its source to weights of an upscaler"
         )

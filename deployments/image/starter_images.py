@@ -93,7 +93,7 @@ def _text_encoder(tokenizer: Any) -> Any:
 
 
 def _unet() -> Any:
-    """Attention only where a cell is 32 pixels wide, so that large pictures do not take long."""
+    """Attention only where a cell is 32 pixels wide, so that large images do not take long."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -126,10 +126,10 @@ def _autoencoder() -> Any:
     )
     vae.eval()
     with torch.no_grad():
-        picture = vae.decode(torch.randn(1, LATENT_CHANNELS, 32, 32) / vae.config.scaling_factor)
+        image = vae.decode(torch.randn(1, LATENT_CHANNELS, 32, 32) / vae.config.scaling_factor)
         last = vae.decoder.conv_out
         last.bias.zero_()
-        last.weight.mul_(CONTRAST / picture.sample.std())
+        last.weight.mul_(CONTRAST / image.sample.std())
     return vae
 
 

@@ -10,23 +10,23 @@ from PIL import Image
 from transformers import Swin2SRForImageSuperResolution
 
 from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged, padded
-from deployments.image.picture_upscaling import PictureUpscaling
+from deployments.image.image_upscaling import ImageUpscaling
 from deployments.image.tensor_tiles import as_tensor, as_tile
 from deployments.transformers_checkpoint import check_complete, device_of, dtype_of, loading
 from serve_app.core.config import Model
-from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
-from serve_app.core.options import Swin2srOptions
-from serve_app.core.upscaling import (
+from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import Swin2srOptions
 
 
 class Swin2srUpscaling:
-    """An Upscaler. Pictures and frames are enlarged one after the other in one thread."""
+    """An Upscaler. Images and frames are enlarged one after the other in one thread."""
 
     context_length: int | None = None
 
@@ -51,7 +51,7 @@ class Swin2srUpscaling:
         self._tiling = Tiling(options.tile_px, options.overlap_px, self._step_px)
         self._engine, self._blobs = options.engine, blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="swin2sr")
-        self._upscaling = PictureUpscaling(
+        self._upscaling = ImageUpscaling(
             self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
         )
 
@@ -59,7 +59,7 @@ class Swin2srUpscaling:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; a picture under way ends with an error."""
+        """Free the weights; an image under way ends with an error."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._network = None
 

@@ -1,4 +1,4 @@
-"""Tiles of pictures as tensors and back. Imported only where torch is."""
+"""Tiles of images as tensors and back. Imported only where torch is."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pictures in words with transformers: BLIP, and what else `AutoModelForImageTextToText` loads."""
+"""Images in words with transformers: BLIP, and what else `AutoModelForImageTextToText` loads."""
 
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import torch
 import transformers
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.transformers_checkpoint import (
     UNLIMITED,
     check_complete,
@@ -18,19 +18,19 @@ from deployments.transformers_checkpoint import (
     loading,
     loading_arguments,
 )
-from serve_app.core.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.config import Model
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
+from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import pushed
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import pushed
 
 Push = Callable[[DescriptionEvent], None]
 
 START_TOKENS = 2
-INSTRUCTION = "Describe this picture in one sentence."
+INSTRUCTION = "Describe this image in one sentence."
 ANSWERERS = frozenset({"BlipForQuestionAnswering"})
 PROMPTS: dict[str, tuple[str | None, str | None]] = {
     "blip-2": (None, "Question: {} Answer:"),
@@ -44,7 +44,7 @@ a chat template are asked through it, and all others only caption.
 
 
 class TransformersCaptioning:
-    """An ImageDescriber. Pictures are described one after the other in one thread, with the most
+    """An ImageDescriber. Images are described one after the other in one thread, with the most
     likely words.
     """
 
@@ -83,7 +83,7 @@ class TransformersCaptioning:
         """See ImageDescriber."""
         if request.question is not None and not (self._answers_only or self._reader.answers):
             raise UnsupportedCapability(
-                f"model {request.model!r} captions pictures and answers no questions; name a "
+                f"model {request.model!r} captions images and answers no questions; name a "
                 "model that does, such as Salesforce/blip-vqa-base or a chat model that sees",
                 param="question",
             )
@@ -100,11 +100,11 @@ class TransformersCaptioning:
         self, path: Path, request: DescribeImage, push: Push, is_stopped: Callable[[], bool]
     ) -> None:
         """Blocks."""
-        picture = decoded_picture(path, param="image", max_pixels=request.max_pixels)
+        image = decoded_image(path, param="image", max_pixels=request.max_pixels)
         question = request.question
         if self._answers_only and question is None:
-            question = "what is in the picture?"
-        inputs = self._reader.read(picture.image, question, is_plain=self._answers_only)
+            question = "what is in the image?"
+        inputs = self._reader.read(image.image, question, is_plain=self._answers_only)
         inputs = inputs.to(self._network.device, self._network.dtype)
         tokens = min(request.max_tokens, self._room(inputs))
         watch = Watch(tokens, push, is_stopped)
@@ -117,7 +117,7 @@ class TransformersCaptioning:
         )
         text = self._reader.text(ids, inputs.get("input_ids"))
         cut = (f"text: cut off after {tokens} tokens",) if watch.is_at_end else ()
-        push(ImageDescription(text=text, warnings=picture.warnings + cut))
+        push(ImageDescription(text=text, warnings=image.warnings + cut))
 
     def _room(self, inputs: Any) -> int:
         """How many tokens fit beside the prompt. ContextLengthExceeded when none does."""
@@ -126,7 +126,7 @@ class TransformersCaptioning:
         used = inputs["input_ids"].shape[1] if "input_ids" in inputs else START_TOKENS
         if used >= limit:
             raise ContextLengthExceeded(
-                f"question: {used} tokens with the picture, the model reads {limit}",
+                f"question: {used} tokens with the image, the model reads {limit}",
                 param="question",
             )
         return int(limit - used)
@@ -154,7 +154,7 @@ class Watch(transformers.StoppingCriteria):
 
 
 class Reader:
-    """The checkpoint's own processor: pictures and questions in, words out."""
+    """The checkpoint's own processor: images and questions in, words out."""
 
     def __init__(self, directory: Path, model_type: str) -> None:
         place = {"pretrained_model_name_or_path": str(directory), "local_files_only": True}
@@ -180,7 +180,7 @@ class Reader:
         try:
             return self._processor(images=image, text=prompt, return_tensors="pt")
         except ValueError as error:
-            # A question may hold the mark that stands for a picture.
+            # A question may hold the mark that stands for an image.
             raise InvalidRequest(
                 "question: the model's processor cannot read it", param="question"
             ) from error

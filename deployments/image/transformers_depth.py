@@ -1,5 +1,5 @@
 """Depth with any checkpoint that `AutoModelForDepthEstimation` loads: Depth Anything, DPT, ZoeDepth
-and their kin; of pictures, and of the frames of films.
+and their kin; of images, and of the frames of videos.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from deployments.file_making import made_file
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import saved_png
 from deployments.image.padded_depth import without_padding
 from deployments.transformers_checkpoint import (
@@ -25,7 +25,8 @@ from deployments.transformers_checkpoint import (
     loading_arguments,
 )
 from serve_app.core.config import Model
-from serve_app.core.depth import (
+from serve_app.core.errors import Cancelled
+from serve_app.core.image.depth import (
     METHODS,
     ConvertToStereo,
     DepthEvent,
@@ -33,12 +34,11 @@ from serve_app.core.depth import (
     EstimateDepth,
     StereoEvent,
 )
-from serve_app.core.errors import Cancelled
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersOptions
-from serve_app.core.threads import in_turn
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.runtime.threads import in_turn
 
 DISTANCE_TYPES = frozenset({"zoedepth", "glpn", "depth_pro", "prompt_depth_anything", "tipsv2_dpt"})
 """Architectures whose processed output is a distance; DPT and Depth Anything have both kinds."""
@@ -48,7 +48,7 @@ UNUSED = r"residual_layer1|pooler|mask_token"
 
 LONG_EDGE_PX = 4096
 ASPECT = 4
-"""Thinner pictures are widened first: processors keep proportions, down to no pixel at all."""
+"""Thinner images are widened first: processors keep proportions, down to no pixel at all."""
 
 DYNAMIC_RANGE = 1000
 """Distances under this fraction of the farthest are taken for equally near."""
@@ -58,7 +58,7 @@ Stop = Callable[[], bool]
 
 
 class TransformersDepth:
-    """A DepthEstimator. Pictures are looked at one after the other in one thread."""
+    """A DepthEstimator. Images are looked at one after the other in one thread."""
 
     context_length: int | None = None
 
@@ -106,7 +106,7 @@ class TransformersDepth:
 
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
         """See DepthEstimator."""
-        from deployments.video.stereo_film import StereoConversion
+        from deployments.video.stereo_video import StereoConversion
 
         conversion = StereoConversion(
             lambda image, stop: in_turn(self._thread, lambda: self._nearness(image, stop)),
@@ -116,7 +116,7 @@ class TransformersDepth:
         return conversion.convert_to_stereo(request)
 
     def _check_going_on(self, *_: object) -> None:
-        """Called before every layer: large models take seconds for one picture on a CPU."""
+        """Called before every layer: large models take seconds for one image on a CPU."""
         if self._is_stopped():
             raise Cancelled("the work was cancelled")
 
@@ -127,19 +127,19 @@ class TransformersDepth:
     def _made(
         self, source: Path, target: Path, request: EstimateDepth, stop: Stop
     ) -> Iterator[Progress | tuple[Size, tuple[str, ...]]]:
-        picture = decoded_picture(source, param="image", max_pixels=request.max_pixels)
+        still = decoded_image(source, param="image", max_pixels=request.max_pixels)
         progress = partial(Progress, phase="depth", total=1)
         yield progress(current=0)
-        depth = self._depth(picture.image, stop)
+        depth = self._depth(still.image, stop)
         yield progress(current=1)
         near, warnings = as_brightness(depth, tells_distance=self._tells_distance)
         image = Image.fromarray(near)
         saved_png(image, target)
-        yield Size(width=image.width, height=image.height), picture.warnings + warnings
+        yield Size(width=image.width, height=image.height), still.warnings + warnings
 
     @torch.inference_mode()
     def _depth(self, image: Image.Image, stop: Stop) -> Numbers:
-        """The model's numbers at the picture's size. Cancelled soon after being told to stop."""
+        """The model's numbers at the image's size. Cancelled soon after being told to stop."""
         seen = image.resize(seen_size(*image.size), Image.Resampling.BICUBIC)
         inputs = self._processor(images=seen, return_tensors="pt")
         inputs = inputs.to(self._network.device, self._network.dtype)
@@ -203,7 +203,7 @@ def as_brightness(
 
 
 def seen_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which a picture is handed to the processor, which resizes it anyway."""
+    """The size at which an image is handed to the processor, which resizes it anyway."""
     shrink = min(1, LONG_EDGE_PX / max(width, height))
     width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
     least = -(-max(width, height) // ASPECT)

@@ -10,18 +10,18 @@ from typing import Any
 from transformers import AutoConfig
 
 from deployments.image.prompted_masks import PROMPTED, PromptedMasks
-from deployments.image.segment_pictures import Find, stored_segments
+from deployments.image.segment_images import Find, stored_segments
 from deployments.image.universal_masks import UNIVERSAL, UniversalMasks
 from deployments.transformers_checkpoint import device_of, loading, loading_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
 from serve_app.core.media import BlobStore
-from serve_app.core.options import TransformersOptions
-from serve_app.core.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.options.every_engine import TransformersOptions
 
 
 class TransformersSegmentation:
-    """A SegmentationModel. One picture is worked on at a time."""
+    """A SegmentationModel. One image is worked on at a time."""
 
     context_length: int | None = None
 

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation
 
-from deployments.image.segment_pictures import Mask
+from deployments.image.segment_images import Mask
 from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.image.segmentation import Prompt
 from serve_app.core.message import Progress
-from serve_app.core.segmentation import Prompt
 
 UNIVERSAL = ("mask2former", "maskformer")
 MIN_SCORE = 0.5
@@ -41,9 +41,9 @@ class UniversalMasks:
         self._device = device
 
     def find(
-        self, picture: Image.Image, prompts: list[Prompt], stop: Stop
+        self, image: Image.Image, prompts: list[Prompt], stop: Stop
     ) -> Iterator[Progress | Mask]:
-        """See `segment_pictures.Find`; UnsupportedCapability for prompts."""
+        """See `segment_images.Find`; UnsupportedCapability for prompts."""
         if prompts:
             field = prompts[0].field.partition("[")[0]
             raise UnsupportedCapability(
@@ -52,19 +52,19 @@ class UniversalMasks:
                 param=field,
             )
         yield Progress(phase="segment", current=0, total=1)
-        logits, scores, labels = self._queries(picture)
+        logits, scores, labels = self._queries(image)
         yield Progress(phase="segment", current=1, total=1)
         for number in _visible(logits, scores):
             if stop():
                 return
-            mask = _mask(_owned(logits, scores, number), picture.size)
+            mask = _mask(_owned(logits, scores, number), image.size)
             yield Mask(mask, float(scores[number]), self._names.get(int(labels[number])))
 
-    def _queries(self, picture: Image.Image) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The objects, best first: mask logits of the picture without what fills it up to the
+    def _queries(self, image: Image.Image) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The objects, best first: mask logits of the image without what fills it up to the
         model's size, scores and labels.
         """
-        inputs = self._images(images=picture, return_tensors="pt")
+        inputs = self._images(images=image, return_tensors="pt")
         pixels = inputs["pixel_values"].to(self._device, self._model.dtype)
         with torch.inference_mode():
             output = self._model(

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from serve_app.core.chat import ChatDelta, ChatEvent, Complete
+from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete
 
 
 async def best_of(events: AsyncIterator[ChatEvent], request: Complete) -> AsyncGenerator[ChatEvent]:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from deployments.text.schema_gaps import gaps_in, plain
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Tool
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.json_schema import Schema, rewritten
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Tool
+from serve_app.core.text.json_schema import Schema, rewritten
 
 ROUNDS = 8
 """One thing left out may show another."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from serve_app.core.json_schema import Schema, resolved, rewritten, told_apart
+from serve_app.core.text.json_schema import Schema, resolved, rewritten, told_apart
 
 FORGIVEN = frozenset({"uniqueItems"})
 """What `strict` does not insist on: the official clients send it for every set, with `strict`."""

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serve_app.core.chat import Chat, ChatEvent, Complete
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
 
 if TYPE_CHECKING:
     from deployments.text.generation.generator import TextGenerator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deployments.text.micro_batches import MicroBatches
 from serve_app.core.config import Model
-from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.text.embeddings import Embed, Embeddings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,7 +77,7 @@ class TransformersEmbeddings:
         tokens = await self._in_worker(lambda: self._encoder.tokens(request.texts))
         vectors = await self._texts.results(tokens) if tokens else []
         for first in range(0, len(request.images), IMAGES_AT_ONCE):
-            # Never all at once: a small file can be a picture of 200 MB.
+            # Never all at once: a small file can be an image of 200 MB.
             some = request.images[first : first + IMAGES_AT_ONCE]
             images = [await self._image(blob, i) for i, blob in enumerate(some, first)]
             vectors += await self._images.results(images)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.text.sentence_pooling import SentencePooling, longest_sentence
 from deployments.transformers_checkpoint import (
     device_of,
@@ -24,8 +24,8 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
-from serve_app.core.images import MAX_PIXELS
-from serve_app.core.options import TransformersOptions
+from serve_app.core.image.images import MAX_PIXELS
+from serve_app.core.options.every_engine import TransformersOptions
 
 Vector = npt.NDArray[np.float32]
 
@@ -140,8 +140,8 @@ def _check_complete(model: Model, missing: Iterable[str]) -> None:
 
 
 def opened_image(path: Path, param: str) -> Image.Image:
-    """The upright RGB image in a file; see `decoded_picture`."""
-    return decoded_picture(path, param=param, max_pixels=MAX_PIXELS).image
+    """The upright RGB image in a file; see `decoded_image`."""
+    return decoded_image(path, param=param, max_pixels=MAX_PIXELS).image
 
 
 def packed(vector: Vector, dimensions: int) -> bytes:

@@ -23,8 +23,8 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.languages import language_code
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.text.languages import language_code
 
 SENTENCE_TOKENS = 128
 """What is longer is cut into sentences: these models are trained on one at a time."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.languages import language_code
-from serve_app.core.translation import TranslationFacts
+from serve_app.core.text.languages import language_code
+from serve_app.core.text.translation import TranslationFacts
 
 # ISO 639-3's name for the usual one of a group that has a shorter code of its own, as NLLB has it.
 _GROUPS = """

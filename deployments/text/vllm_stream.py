@@ -10,14 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast, get_args
 
-from serve_app.core.chat import (
-    ChatDelta,
-    ChatEvent,
-    FinishReason,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-)
 from serve_app.core.errors import (
     AppError,
     Cancelled,
@@ -27,6 +19,14 @@ from serve_app.core.errors import (
     ModelNotFound,
     Unavailable,
     UnsupportedCapability,
+)
+from serve_app.core.text.chat import (
+    ChatDelta,
+    ChatEvent,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
 )
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,9 @@ generation_config.
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.core.chat import (
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.media import Blob
+from serve_app.core.text.chat import (
     AudioPart,
     Chat,
     ChatMessage,
@@ -21,9 +23,7 @@ from serve_app.core.chat import (
     ToolCall,
     ToolChoice,
 )
-from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.json_schema import references, rerooted
-from serve_app.core.media import Blob
+from serve_app.core.text.json_schema import references, rerooted
 
 AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/flac": "flac", "audio/ogg": "ogg"}
 
@@ -160,11 +160,11 @@ def _part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
             url = f"data:{image.mime};base64,{media[image.sha256]}"
             return {"type": "image_url", "image_url": {"url": url}}
         case AudioPart(audio=audio):
-            sound = {
+            recording = {
                 "data": media[audio.sha256],
                 "format": AUDIO_FORMATS.get(audio.mime, "wav"),
             }
-            return {"type": "input_audio", "input_audio": sound}
+            return {"type": "input_audio", "input_audio": recording}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Engines of films, and what reads and writes them."""
+"""Engines of videos, and what reads and writes them."""

@@ -6,9 +6,9 @@ The format: http://www.tcax.org/docs/ass-specs.htm
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.core.images import Size
-from serve_app.core.media_processing import SubtitleStyle
-from serve_app.core.transcription import Segment
+from serve_app.core.audio.transcription import Segment
+from serve_app.core.image.images import Size
+from serve_app.core.video.processing import SubtitleStyle
 
 FONT = "Aileron"
 """The font that Pillow brings along; libass looks for what it lacks among the system's."""
@@ -19,7 +19,7 @@ LEAST_MARGIN_PX = 4
 
 @dataclass(frozen=True)
 class Look:
-    """`height` and `outline` are shares of the picture's shorter side; `first` is the colour of
+    """`height` and `outline` are shares of the image's shorter side; `first` is the colour of
     words that are spoken, `second` of those to come.
     """
 
@@ -38,7 +38,7 @@ LOOKS: dict[SubtitleStyle, Look] = {
 
 
 def ass(cues: Sequence[Segment], style: SubtitleStyle, size: Size) -> str:
-    """The file, for a picture of this size."""
+    """The file, for an image of this size."""
     look, side = LOOKS[style], min(size.width, size.height)
     height = max(SMALLEST_PX, round(look.height * side))
     margin = max(LEAST_MARGIN_PX, round(0.05 * side))

@@ -1,4 +1,4 @@
-"""Cutting and joining media with PyAV: sound out of a video, new sound into it."""
+"""Cutting and joining media with PyAV: audio out of a video, new audio into it."""
 
 import asyncio
 import tempfile
@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
-from deployments.audio.sound_progress import told
+from deployments.audio.audio_progress import told
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, Cancelled
-from serve_app.core.film import AssembleFilm, Film, FilmScene
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.media_processing import (
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
+from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
     ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
-    VideoWithSound,
+    VideoWithAudio,
 )
-from serve_app.core.message import Progress
-from serve_app.core.options import AvOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 if TYPE_CHECKING:
-    from deployments.video.film_assembly import SceneFiles
+    from deployments.video.video_assembly import SceneFiles
 
 T = TypeVar("T")
 SAMPLE_BYTES = 2
@@ -74,60 +74,62 @@ class AvMedia:
             audio = await self._blobs.write_file(target, mime="audio/wav")
         return ExtractedAudio(audio=audio, warnings=warnings)
 
-    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
         """See MediaProcessor."""
         from deployments.video.av_remux import Remux
-        from deployments.video.plain_picture import is_plain, losses, write_plain
-        from deployments.video.whole_film import check_whole
+        from deployments.video.plain_image import is_plain, losses, write_plain
+        from deployments.video.whole_video import check_whole
         from serve_app.core.time_line import length_s
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "film.mp4"
             async with AsyncExitStack() as stack:
                 source = await stack.enter_async_context(self._blobs.local_file(request.video))
-                sounds = [
+                recordings = [
                     (s.start_s, await stack.enter_async_context(self._blobs.local_file(s.audio)))
-                    for s in request.sounds
+                    for s in request.recordings
                 ]
-                levels = [[(level.at_s, level.gain) for level in s.levels] for s in request.sounds]
+                levels = [
+                    [(level.at_s, level.gain) for level in s.levels] for s in request.recordings
+                ]
                 plain = Path(folder) / "plain.mp4"
 
                 def work(stop: Callable[[], bool]) -> tuple[str, ...]:
                     check_whole(source, param="video")
-                    picture, lasts_s = source, 0.0
+                    image, lasts_s = source, 0.0
                     if not is_plain(source):
                         write_plain(source, plain, stop)
-                        picture, lasts_s = plain, length_s(source)
-                    Remux(picture, sounds, target, levels=levels, lasts_s=lasts_s).run(stop)
+                        image, lasts_s = plain, length_s(source)
+                    Remux(image, recordings, target, levels=levels, lasts_s=lasts_s).run(stop)
                     return losses(source)
 
                 warnings = await in_cancellable_thread(work)
             video = await self._blobs.write_file(target, mime="video/mp4")
-        return VideoWithSound(video=video, warnings=warnings)
+        return VideoWithAudio(video=video, warnings=warnings)
 
-    async def assemble_film(self, request: AssembleFilm) -> Film:
+    async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
         """See MediaProcessor."""
-        from deployments.video import film_assembly
+        from deployments.video import video_assembly
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            silent, target, sound = (Path(folder) / n for n in ("cut.mp4", "film.mp4", "sound.wav"))
+            silent, target, audio = (Path(folder) / n for n in ("cut.mp4", "film.mp4", "sound.wav"))
             async with AsyncExitStack() as stack:
                 scenes = [await self._files(scene, stack) for scene in request.scenes]
 
-                def work(stop: Callable[[], bool]) -> film_assembly.Cut:
-                    cut = film_assembly.cut_picture(scenes, request.size, request.fps, silent, stop)
+                def work(stop: Callable[[], bool]) -> video_assembly.Cut:
+                    cut = video_assembly.cut_image(scenes, request.size, request.fps, silent, stop)
                     if any(scene.narration for scene in scenes):
-                        film_assembly.add_narration(silent, scenes, cut, target, stop)
-                        film_assembly.write_narration(scenes, cut, sound, stop)
+                        video_assembly.add_narration(silent, scenes, cut, target, stop)
+                        video_assembly.write_narration(scenes, cut, audio, stop)
                     return cut
 
                 cut = await in_cancellable_thread(work)
-            has_sound = sound.exists()
-            return Film(
+            has_audio = audio.exists()
+            return AssembledVideo(
                 video=await self._blobs.write_file(
-                    target if has_sound else silent, mime="video/mp4"
+                    target if has_audio else silent, mime="video/mp4"
                 ),
-                sound=await self._blobs.write_file(sound, mime="audio/wav") if has_sound else None,
+                audio=await self._blobs.write_file(audio, mime="audio/wav") if has_audio else None,
                 size=cut.size,
                 fps=cut.fps,
                 num_frames=cut.num_frames,
@@ -164,8 +166,8 @@ class AvMedia:
             video = await self._blobs.write_file(target, mime="video/mp4")
         yield SubtitledVideo(video=video, warnings=tuple(warnings))
 
-    async def _files(self, scene: FilmScene, stack: AsyncExitStack) -> "SceneFiles":
-        from deployments.video.film_assembly import SceneFiles
+    async def _files(self, scene: VideoScene, stack: AsyncExitStack) -> "SceneFiles":
+        from deployments.video.video_assembly import SceneFiles
 
         async def local(blob: Blob | None) -> Path | None:
             if blob is None:
@@ -173,7 +175,7 @@ class AvMedia:
             return await stack.enter_async_context(self._blobs.local_file(blob))
 
         return SceneFiles(
-            picture=await stack.enter_async_context(self._blobs.local_file(scene.picture)),
+            image=await stack.enter_async_context(self._blobs.local_file(scene.image)),
             clip=await local(scene.clip),
             narration=await local(scene.narration),
             narration_s=scene.narration_s,
@@ -199,7 +201,7 @@ def _extract(
 ) -> tuple[str, ...]:
     """16 kHz mono WAV; the header is written again when the length is known. Gives warnings."""
     from deployments.video.video_decoding import check_length
-    from deployments.video.whole_film import check_whole
+    from deployments.video.whole_video import check_whole
 
     check_length(source, param="video")
     check_whole(source, param="video")

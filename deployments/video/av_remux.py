@@ -1,4 +1,4 @@
-"""A video with new sound; the picture is copied, so it has to be one that MP4 carries."""
+"""A video with new audio; the image is copied, so it has to be one that MP4 carries."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,23 +10,23 @@ import numpy as np
 
 from deployments.audio.audio_encoding import Frames
 from deployments.audio.down_mixing import Target, mixed_frames
-from deployments.audio.placed_sound import placed_frames
+from deployments.audio.placed_audio import placed_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.time_line import TimeLine
-from serve_app.core.tracks import picture_track, sound_track
+from serve_app.core.tracks import chosen_audio, image_track
 
-SOUND_RATE = 48_000
+AUDIO_RATE = 48_000
 BLOCK = 1024
 PARAM = "video"
 Channels = Literal[1, 2]
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 Levels = Sequence[tuple[float, float]]
-"""Seconds of the film, in their order, and how loud the sound is there; in between by a line."""
+"""Seconds of the video, in their order, and how loud the audio is there; in between by a line."""
 
 
 class Remux:
-    """One replacement: `sounds` are start seconds and files, `levels` those of each; `target`
+    """One replacement: `audio files` are start seconds and files, `levels` those of each; `target`
     becomes an MP4 as long as the source, or as `lasts_s` where that is longer. All times are of
     the file's clock.
     """
@@ -34,26 +34,26 @@ class Remux:
     def __init__(
         self,
         source: Path,
-        sounds: list[tuple[float, Path]],
+        recordings: list[tuple[float, Path]],
         target: Path,
         *,
         levels: Sequence[Levels] = (),
         lasts_s: float = 0.0,
     ) -> None:
         self._source = source
-        self._sounds = sounds
+        self._recordings = recordings
         self._levels = levels
         self._target = target
         self._lasts_s = lasts_s
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Blocks. InvalidRequest when the source is no video that can be decoded, or a sound is
-        none; `param` says which.
+        """Blocks. InvalidRequest when the source is no video that can be decoded, or an audio file
+        is none; `param` says which.
         """
         try:
             with opened_container(self._source) as source:
-                if picture_track(source) is None:
-                    raise InvalidRequest(f"{PARAM}: there is no picture in this file", param=PARAM)
+                if image_track(source) is None:
+                    raise InvalidRequest(f"{PARAM}: there is no image in this file", param=PARAM)
                 with av.open(
                     str(self._target), "w", format="mp4", options={"movflags": "+faststart"}
                 ) as output:
@@ -62,44 +62,46 @@ class Remux:
             raise InvalidRequest(f"{PARAM}: the video cannot be decoded", param=PARAM) from error
 
     def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
-        """Picture and sound interleaved by time, so that neither is held in memory."""
-        video = picture_track(source)
+        """Image and audio interleaved by time, so that neither is held in memory."""
+        video = image_track(source)
         time_line = TimeLine(source)
-        picture = output.add_stream_from_template(video)
-        mixed = Mix(self._sounds, levels=self._levels)
-        sound = output.add_stream("aac", rate=SOUND_RATE)
-        sound.layout = "stereo" if mixed.channels == 2 else "mono"
-        frames = Frames(SOUND_RATE, channels=mixed.channels)
+        image = output.add_stream_from_template(video)
+        mixed = Mix(self._recordings, levels=self._levels)
+        audio = output.add_stream("aac", rate=AUDIO_RATE)
+        audio.layout = "stereo" if mixed.channels == 2 else "mono"
+        frames = Frames(AUDIO_RATE, channels=mixed.channels)
         end_s = 0.0
-        for packet, packet_end_s in _copied(time_line, video, picture):
+        for packet, packet_end_s in _copied(time_line, video, image):
             if stop():
                 raise Cancelled("the work was cancelled")
             output.mux(packet)
             end_s = max(end_s, packet_end_s)
             for block in mixed.until(end_s):
-                output.mux(sound.encode(frames.frame(block)))
+                output.mux(audio.encode(frames.frame(block)))
         if end_s == 0.0:
             raise InvalidRequest(f"{PARAM}: the video has no frames", param=PARAM)
         for block in mixed.until(max(end_s, time_line.end_s, self._lasts_s)):
-            output.mux(sound.encode(frames.frame(block)))
-        output.mux(sound.encode(None))
+            output.mux(audio.encode(frames.frame(block)))
+        output.mux(audio.encode(None))
 
 
 class Mix:
-    """The placed sounds added up, read block by block from the start, each as loud as its `levels`
-    say. It is stereo where one of them is, unless `channels` says otherwise.
+    """The placed audio files added up, read block by block from the start, each as loud as its
+    `levels` say. It is stereo where one of them is, unless `channels` says otherwise.
     """
 
     def __init__(
         self,
-        sounds: list[tuple[float, Path]],
+        recordings: list[tuple[float, Path]],
         *,
         channels: Channels | None = None,
         levels: Sequence[Levels] = (),
     ) -> None:
-        placed = enumerate(sounds)
-        tracks = [(round(start * SOUND_RATE), path, f"sounds[{i}]") for i, (start, path) in placed]
-        self._levels = {f"sounds[{i}]": of_one for i, of_one in enumerate(levels) if of_one}
+        placed = enumerate(recordings)
+        tracks = [
+            (round(start * AUDIO_RATE), path, f"recordings[{i}]") for i, (start, path) in placed
+        ]
+        self._levels = {f"recordings[{i}]": of_one for i, of_one in enumerate(levels) if of_one}
         self.channels: Channels = channels or _most_channels(tracks)
         self._waiting = sorted(tracks)
         self._playing: list[Track] = []
@@ -107,7 +109,7 @@ class Mix:
 
     def until(self, end_s: float) -> Iterator[bytes]:
         """The blocks up to a second, interleaved; the last one may be short."""
-        end = round(end_s * SOUND_RATE)
+        end = round(end_s * AUDIO_RATE)
         while self._position < end:
             count = min(BLOCK, end - self._position)
             yield self._next(count)
@@ -129,21 +131,21 @@ class Mix:
         return bytes((block * 32767.0).astype("<i2").tobytes())
 
     def _gain(self, param: str, count: int) -> Samples | float:
-        """Of the next samples of a sound, interleaved."""
+        """Of the next samples of an audio file, interleaved."""
         levels = self._levels.get(param)
         if levels is None:
             return 1.0
         seconds, gains = zip(*levels, strict=True)
-        moments = (self._position + np.arange(count)) / SOUND_RATE
+        moments = (self._position + np.arange(count)) / AUDIO_RATE
         gain: Samples = np.interp(moments, seconds, gains).astype(np.float32)
         return gain.repeat(self.channels)
 
 
 class Track:
-    """One sound, decoded as it is needed, after `delay` samples of silence."""
+    """One audio file, decoded as it is needed, after `delay` samples of silence."""
 
     def __init__(self, path: Path, delay: int, *, channels: Channels, param: str) -> None:
-        self._blocks = _sound(path, channels, param)
+        self._blocks = _audio(path, channels, param)
         self._channels = channels
         self.param = param
         self._held = np.zeros(delay * channels, dtype=np.float32)
@@ -172,24 +174,24 @@ def _most_channels(tracks: list[tuple[int, Path, str]]) -> Channels:
     return 1
 
 
-def _sound(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
+def _audio(path: Path, channels: Channels, param: str) -> Iterator[Samples]:
     target: Target = "stereo" if channels == 2 else "mono"
     with _opened(path, param) as (container, stream):
         frames = placed_frames(container, stream)
-        yield from map(_flat, mixed_frames(frames, target, format="flt", rate=SOUND_RATE))
+        yield from map(_flat, mixed_frames(frames, target, format="flt", rate=AUDIO_RATE))
 
 
 @contextmanager
 def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
-    """A file and its sound; what cannot be decoded of it becomes InvalidRequest."""
+    """A file and its audio; what cannot be decoded of it becomes InvalidRequest."""
     try:
         with opened_container(path) as container:
-            stream = sound_track(container)
+            stream = chosen_audio(container)
             if stream is None:
-                raise InvalidRequest(f"{param}: there is no sound in this file", param=param)
+                raise InvalidRequest(f"{param}: there is no audio in this file", param=param)
             yield container, stream
     except av.FFmpegError as error:
-        raise InvalidRequest(f"{param}: no sound can be decoded", param=param) from error
+        raise InvalidRequest(f"{param}: no audio can be decoded", param=param) from error
 
 
 def _flat(frame: Any) -> Samples:
@@ -197,8 +199,8 @@ def _flat(frame: Any) -> Samples:
     return samples
 
 
-def _copied(time_line: TimeLine, video: Any, picture: Any) -> Iterator[tuple[Any, float]]:
-    """The picture's packets and the second at which each one's frame ends. What an edit list cuts
+def _copied(time_line: TimeLine, video: Any, image: Any) -> Iterator[tuple[Any, float]]:
+    """The image's packets and the second at which each one's frame ends. What an edit list cuts
     off at the beginning keeps its times before 0, so that it is not shown either.
     """
     rate = float(video.average_rate or 25)
@@ -207,7 +209,7 @@ def _copied(time_line: TimeLine, video: Any, picture: Any) -> Iterator[tuple[Any
         # Where recordings were joined the first frames may be due a little before the last ones.
         packet.dts = packet.dts if last is None else max(packet.dts, last + 1)
         packet.pts, last = max(packet.pts, packet.dts), packet.dts
-        packet.stream = picture
+        packet.stream = image
         lasts_s = float((packet.duration or 0) * video.time_base) or 1 / rate
         yield packet, float(packet.pts * video.time_base) + lasts_s
 

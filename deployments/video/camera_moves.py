@@ -1,4 +1,4 @@
-"""Films without a trained model: a camera that moves over stills and films."""
+"""Videos without a trained model: a camera that moves over stills and videos."""
 
 import tempfile
 from collections.abc import AsyncGenerator
@@ -9,14 +9,14 @@ from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import CameraMovesOptions
-from serve_app.core.streams import closing
-from serve_app.core.threads import in_thread
-from serve_app.core.video import GenerateVideo, VideoEvent, VideoFacts
+from serve_app.core.options.every_engine import CameraMovesOptions
+from serve_app.core.video.generation import GenerateVideo, VideoEvent, VideoFacts
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
 
 
 class CameraMoves:
-    """A VideoModel. A film takes no more memory than a few of its frames."""
+    """A VideoModel. A video takes no more memory than a few of its frames."""
 
     context_length: int | None = None
 
@@ -42,7 +42,7 @@ class CameraMoves:
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
         """See VideoModel."""
         from deployments.video.camera_shot import CameraShot
-        from deployments.video.video_files import VideoFiles, stored_film
+        from deployments.video.video_files import VideoFiles, stored_video
 
         with tempfile.TemporaryDirectory(prefix="film-") as folder:
             target = Path(folder) / "film.mp4"
@@ -59,5 +59,5 @@ class CameraMoves:
                         if isinstance(item, Progress):
                             yield item
                             continue
-                        film = item
-            yield await stored_film(self._blobs, target, film)
+                        video = item
+            yield await stored_video(self._blobs, target, video)

@@ -1,4 +1,4 @@
-"""Where a camera looks while it moves over a picture: geometry only, in shares of the picture."""
+"""Where a camera looks while it moves over an image: geometry only, in shares of the image."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.core.images import Size
-from serve_app.core.video import CameraMotion
+from serve_app.core.image.images import Size
+from serve_app.core.video.generation import CameraMotion
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -19,8 +19,8 @@ CLOSEST = 3.0
 
 @dataclass(frozen=True)
 class View:
-    """The window that is shown: its centre in shares of the picture's sides, how many times it is
-    smaller than the picture, and by how many radians it is turned, clockwise as it is seen.
+    """The window that is shown: its centre in shares of the image's sides, how many times it is
+    smaller than the image, and by how many radians it is turned, clockwise as it is seen.
     """
 
     x: float = 0.5
@@ -43,7 +43,7 @@ def view(
     size: Size,
 ) -> View:
     """The window at a share of the way. `amount` 1 is the usual distance. `focus` is what a zoom
-    goes to, and where a pan lies across its direction. The window never leaves the picture.
+    goes to, and where a pan lies across its direction. The window never leaves the image.
     """
     match motion:
         case None:
@@ -64,7 +64,7 @@ def view(
 
 
 def matrix(view: View, size: Size, scale: float) -> Matrix:
-    """From the pixels of the shown frame to those of a picture of `scale` times its size."""
+    """From the pixels of the shown frame to those of an image of `scale` times its size."""
     step = scale / view.zoom
     cos, sin = step * math.cos(view.angle), step * math.sin(view.angle)
     centre_x, centre_y = view.x * size.width * scale, view.y * size.height * scale
@@ -79,13 +79,13 @@ def matrix(view: View, size: Size, scale: float) -> Matrix:
 
 
 def _inside(point: tuple[float, float], zoom: float) -> View:
-    """The window that lies to the picture's edges as the point does."""
+    """The window that lies to the image's edges as the point does."""
     room = 1 - 1 / zoom
     return View(x=0.5 + (point[0] - 0.5) * room, y=0.5 + (point[1] - 0.5) * room, zoom=zoom)
 
 
 def _turnable(angle: float, size: Size) -> float:
-    """The least zoom at which a window turned by `angle` stays inside the picture."""
+    """The least zoom at which a window turned by `angle` stays inside the image."""
     angle = abs(angle)
     cos, sin = math.cos(angle), math.sin(angle)
     ratio = size.width / size.height

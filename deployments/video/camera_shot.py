@@ -1,4 +1,4 @@
-"""One film of a moving camera: where its pictures come from, and how it is written.
+"""One video of a moving camera: where its images come from, and how it is written.
 
 Everything here blocks.
 """
@@ -14,14 +14,14 @@ import numpy as np
 from deployments.video.camera import Camera, covered
 from deployments.video.camera_paths import eased
 from deployments.video.optical_flow import Between
-from deployments.video.video_decoding import Film, at_rate, film_frames, probed
+from deployments.video.video_decoding import AssembledVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
-from deployments.video.video_files import FilmFile, VideoFiles, picture
-from deployments.video.video_scaling import film_warnings
+from deployments.video.video_files import VideoFile, VideoFiles, image
+from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
-from serve_app.core.video import CameraMotion, GenerateVideo, VideoFacts
-from serve_app.core.video_plan import Plan, check_media, check_mode, planned
+from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts
+from serve_app.core.video.plan import Plan, check_media, check_mode, planned
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -46,14 +46,14 @@ class CameraShot:
         self._files = files
         self._target = target
 
-    def run(self, stop: Callable[[], bool]) -> Iterator[Progress | FilmFile]:
+    def run(self, stop: Callable[[], bool]) -> Iterator[Progress | VideoFile]:
         """Progress in frames, last what was written; ends early when told to stop."""
         check_mode(self._request, self._facts)
         check_media(self._request)
         source = self._source()
         plan = planned(self._request, self._facts, size=source.size if source else None)
         total = self._total(plan, source)
-        lost = film_warnings(source) if source else []
+        lost = video_warnings(source) if source else []
         with ExitStack() as stack:
             writer = stack.enter_context(self._writer(plan, source))
             frames = stack.enter_context(closing(self._frames(plan, total)))
@@ -64,7 +64,7 @@ class CameraShot:
                 done = writer.num_frames
                 yield Progress(phase="frames", current=done, total=max(total, done))
             writer.finish()
-        yield FilmFile(
+        yield VideoFile(
             size=writer.size,
             fps=writer.fps,
             num_frames=writer.num_frames,
@@ -73,8 +73,8 @@ class CameraShot:
             warnings=(*plan.warnings, *self._warnings(), *lost),
         )
 
-    def _source(self) -> Film | None:
-        """The film that is gone on from. PayloadTooLarge when it is too long."""
+    def _source(self) -> AssembledVideo | None:
+        """The video that is gone on from. PayloadTooLarge when it is too long."""
         if self._files.video is None:
             return None
         source = probed(self._files.video, param="video")
@@ -86,16 +86,16 @@ class CameraShot:
             )
         return source
 
-    def _writer(self, plan: Plan, source: Film | None) -> VideoWriter:
+    def _writer(self, plan: Plan, source: AssembledVideo | None) -> VideoWriter:
         return VideoWriter(
             self._target,
             plan.size,
             fps=plan.fps,
             quality=self._request.quality or "fast",
-            sound=self._files.video if source and source.has_sound else None,
+            audio=self._files.video if source and source.has_audio else None,
         )
 
-    def _total(self, plan: Plan, source: Film | None) -> int:
+    def _total(self, plan: Plan, source: AssembledVideo | None) -> int:
         """How many frames there will be, as far as the source's own word for its length is true."""
         held = round((source.duration_s or 0) * plan.fps) if source else 0
         match self._request.mode:
@@ -115,7 +115,7 @@ class CameraShot:
                 last: Pixels | None = None
                 for last in self._shown(plan.fps):
                     yield covered(last, plan.size)
-                assert last is not None, "a film without frames is refused by its decoder"
+                assert last is not None, "a video without frames is refused by its decoder"
                 count = plan.num_frames + 1
                 # The first of them is the source's last.
                 yield from islice(camera.frames(repeat(last, count), count), 1, None)
@@ -126,23 +126,23 @@ class CameraShot:
                 yield from camera.frames(still, plan.num_frames)
 
     def _still(self) -> Pixels:
-        still = self._files.first_picture()
+        still = self._files.first_image()
         if still is None:
             raise InvalidRequest(
-                f"image: model {self._request.model!r} animates pictures; give one", param="image"
+                f"image: model {self._request.model!r} animates images; give one", param="image"
             )
         return still
 
     def _shown(self, fps: float) -> Generator[Pixels]:
-        """The frames of the request's film at the rate of the new one."""
+        """The frames of the request's video at the rate of the new one."""
         assert self._files.video is not None, "checked with the mode"
-        with closing(film_frames(self._files.video, param="video")) as frames:
+        with closing(video_frames(self._files.video, param="video")) as frames:
             yield from at_rate(frames, fps)
 
     def _between(self, plan: Plan) -> Generator[Pixels]:
         """From the image to the end image."""
         assert self._files.end_image is not None, "checked with the mode"
-        ends = (self._still(), picture(self._files.end_image, param="end_image"))
+        ends = (self._still(), image(self._files.end_image, param="end_image"))
         between = Between(*(covered(end, plan.size) for end in ends))
         for number in range(plan.num_frames):
             yield between.at(eased(number / max(1, plan.num_frames - 1)))

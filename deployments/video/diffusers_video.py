@@ -1,4 +1,4 @@
-"""Films by diffusers: Wan, LTX, CogVideoX and Stable Video Diffusion, from a directory."""
+"""Videos by diffusers: Wan, LTX, CogVideoX and Stable Video Diffusion, from a directory."""
 
 import tempfile
 from collections.abc import AsyncGenerator
@@ -7,20 +7,20 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 from deployments.opencv_library import check_opencv
-from deployments.video.diffusers_film import FilmMaking, Made
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
-from deployments.video.video_files import VideoFiles, stored_film
+from deployments.video.diffusers_video_segments import Made, VideoMaking
+from deployments.video.video_files import VideoFiles, stored_video
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.memory import free_memory
 from serve_app.core.message import Progress
-from serve_app.core.options import DiffusersVideoOptions
-from serve_app.core.threads import pushed
-from serve_app.core.video import GenerateVideo, VideoEvent
+from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.video.generation import GenerateVideo, VideoEvent
+from serve_app.runtime.memory import free_memory
+from serve_app.runtime.threads import pushed
 
 
 class DiffusersVideo:
-    """A VideoModel. Films are made one after the other in one thread."""
+    """A VideoModel. Videos are made one after the other in one thread."""
 
     def __init__(
         self, options: DiffusersVideoOptions, model: Model, *, path: Path | None, blobs: BlobStore
@@ -37,7 +37,7 @@ class DiffusersVideo:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; a film under way is finished by its thread."""
+        """Free the weights; a video under way is finished by its thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._checkpoint = None
         free_memory()
@@ -54,12 +54,12 @@ class DiffusersVideo:
                     return await stack.enter_async_context(self._blobs.local_file(blob))
 
                 files = await VideoFiles.of(request, local)
-                making = FilmMaking(request, self._options, checkpoint, files, target)
+                making = VideoMaking(request, self._options, checkpoint, files, target)
                 events: AsyncGenerator[Made] = pushed(making.run, self._thread)
                 async with aclosing(events):
                     async for event in events:
                         if isinstance(event, Progress):
                             yield event
                             continue
-                        film = event
-            yield await stored_film(self._blobs, target, film)
+                        video = event
+            yield await stored_video(self._blobs, target, video)

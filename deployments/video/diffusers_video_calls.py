@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from serve_app.core.errors import UnsupportedCapability
-from serve_app.core.images import Size
-from serve_app.core.options import DiffusersVideoOptions
-from serve_app.core.video import CameraMotion, GenerateVideo, VideoQuality
+from serve_app.core.image.images import Size
+from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoQuality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
-from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.media import BlobStore
-from serve_app.core.options import OpticalFlowOptions
+from serve_app.core.options.every_engine import OpticalFlowOptions
+from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
 
 
 class FlowInterpolation:
-    """An Interpolator. A film takes no more memory than a few of its frames."""
+    """An Interpolator. A video takes no more memory than a few of its frames."""
 
     context_length: int | None = None
 

@@ -1,4 +1,4 @@
-"""Pictures between two pictures in yuv420p, by optical flow both ways (OpenCV's DIS).
+"""Images between two images in yuv420p, by optical flow both ways (OpenCV's DIS).
 
 Both are carried to the time between, and what only one of them shows is taken from that one, as in
 H. Jiang et al., "Super SloMo" (CVPR 2018).
@@ -16,7 +16,7 @@ Plane = np.ndarray[Any, np.dtype[np.uint8]]
 Field = np.ndarray[Any, np.dtype[np.float32]]
 
 LARGEST_FLOW_PX = 768
-"""Of the longer side of what flow is sought in, which is never more than half of the picture: DIS
+"""Of the longer side of what flow is sought in, which is never more than half of the image: DIS
 itself stops at half, or at a quarter, in its usual settings. Of these, the faster one errs by 3 %
 more than the slower one on shapes in motion, and takes two thirds of its time.
 """
@@ -24,12 +24,12 @@ INVERSIONS = 3
 STRAYING_PX, STRAYING_SHARE = 0.5, 0.05
 """Flow there and back may miss its start by this much, and by this share of its length."""
 CUT_STRAYING, CUT_DIFFERENCE = 0.35, 8.0
-"""Pictures belong to two shots when more than this share of the flow goes astray, and what is left
+"""Images belong to two shots when more than this share of the flow goes astray, and what is left
 after following it is on average more than this many levels.
 """
 CUT_LEFT, CUT_LEFT_SHARE = 16.0, 0.6
 """And when more than this many levels are left, and this share of the difference, whatever the flow
-says: pictures without detail give none.
+says: images without detail give none.
 """
 LITTLE = 1e-3
 SMALLEST_FLOW_PX = 16
@@ -82,7 +82,7 @@ class PlanesBetween:
         """See Motion."""
         forth = _from_between(self._forth, share, self._grid)
         back = _from_between(self._back, 1 - share, self._grid)
-        # What is seen of one picture and hidden in the other is taken from the one alone.
+        # What is seen of one image and hidden in the other is taken from the one alone.
         first = (1 - share) * (1 - _moved(self._new, self._grid + back)) + LITTLE
         second = share * (1 - _moved(self._left, self._grid + forth)) + LITTLE
         weight = first / (first + second)
@@ -97,7 +97,7 @@ class PlanesBetween:
 
 
 def dissolved(first: Planes, second: Planes, share: float) -> Planes:
-    """One picture shining through the other."""
+    """One image shining through the other."""
     mixed = (cv2.addWeighted(a, 1 - share, b, share, 0) for a, b in zip(first, second, strict=True))
     return Planes(*(np.asarray(plane, dtype=np.uint8) for plane in mixed))
 
@@ -119,7 +119,7 @@ def _small(luma: Plane) -> Plane:
 
 
 def _flow(first: Plane, second: Plane) -> Field:
-    """Where each pixel of the first picture is in the second one, relative to itself."""
+    """Where each pixel of the first image is in the second one, relative to itself."""
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     finder.setFinestScale(0)
     empty = np.zeros((*first.shape, 2), dtype=np.float32)
@@ -133,7 +133,7 @@ def _grid(width: int, height: int) -> Field:
 
 
 def _straying(there: Field, back: Field, grid: Field) -> Field:
-    """1 where flow there and back does not come home: what the second picture does not show."""
+    """1 where flow there and back does not come home: what the second image does not show."""
     missed = there + _moved(back, grid + there)
     allowed = STRAYING_PX + STRAYING_SHARE * cv2.magnitude(*cv2.split(there))
     return (cv2.magnitude(*cv2.split(missed)) > allowed).astype(np.float32)

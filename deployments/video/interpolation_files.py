@@ -1,24 +1,24 @@
-"""An interpolation from stored media to a stored film, whatever makes the frames between."""
+"""An interpolation from stored media to a stored video, whatever makes the frames between."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from deployments.file_making import made_file
-from deployments.video.film_interpolation import (
+from deployments.video.frame_interpolation import (
     InterpolatedFile,
     MotionFinder,
-    film_source,
     interpolated,
     pair_source,
+    video_source,
 )
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.interpolation import (
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Progress
+from serve_app.core.video.interpolation import (
     InterpolatedVideo,
     InterpolateVideo,
     InterpolationEvent,
 )
-from serve_app.core.media import Blob, BlobStore
-from serve_app.core.message import Progress
 
 
 def interpolation_events(
@@ -35,7 +35,7 @@ def interpolation_events(
 
 
 def _given(request: InterpolateVideo) -> list[Blob]:
-    """The film, or the two pictures. InvalidRequest for neither and for one picture alone."""
+    """The video, or the two images. InvalidRequest for neither and for one image alone."""
     if request.video is not None:
         return [request.video]
     if request.init_image is None and request.end_image is None:
@@ -43,7 +43,7 @@ def _given(request: InterpolateVideo) -> list[Blob]:
     for name, blob in (("init_image", request.init_image), ("end_image", request.end_image)):
         if blob is None:
             raise InvalidRequest(
-                f"{name}: two pictures are needed, init_image and end_image", param=name
+                f"{name}: two images are needed, init_image and end_image", param=name
             )
     return [blob for blob in (request.init_image, request.end_image) if blob is not None]
 
@@ -56,7 +56,7 @@ def _written(
     stop: Callable[[], bool],
 ) -> Iterator[Progress | InterpolatedFile]:
     if request.video is not None:
-        source = film_source(paths[0], request.max_duration_s)
+        source = video_source(paths[0], request.max_duration_s)
     else:
         source = pair_source(*paths)
     yield from interpolated(source, target, request, finder, stop)

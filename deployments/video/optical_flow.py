@@ -1,4 +1,4 @@
-"""Pictures between two pictures, by optical flow both ways (OpenCV's DIS)."""
+"""Images between two images, by optical flow both ways (OpenCV's DIS)."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Flow = np.ndarray[Any, np.dtype[np.float32]]
 
 AGREEMENT = 0.6
-"""Flow is trusted when it leaves less than this share of the difference between the pictures."""
+"""Flow is trusted when it leaves less than this share of the difference between the images."""
 
 
 class Between:
-    """What lies between two RGB pictures of one size. Where the flow does not carry one over to the
-    other, as between unlike pictures, they are dissolved.
+    """What lies between two RGB images of one size. Where the flow does not carry one over to the
+    other, as between unlike images, they are dissolved.
     """
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
@@ -26,11 +26,11 @@ class Between:
 
     @property
     def is_flowing(self) -> bool:
-        """Whether the second picture is the first one moved."""
+        """Whether the second image is the first one moved."""
         return self._is_flowing
 
     def at(self, share: float) -> Pixels:
-        """The picture at a share of the way from the first (0) to the second (1)."""
+        """The image at a share of the way from the first (0) to the second (1)."""
         first, second = self._first, self._second
         if self._is_flowing:
             first = _moved(first, self._grid - self._forth * share)
@@ -44,12 +44,12 @@ class Between:
         return bool(left <= AGREEMENT * cv2.absdiff(*grey).mean())
 
 
-def _grey(picture: Pixels) -> Pixels:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+def _grey(image: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _flow(first: Pixels, second: Pixels) -> Flow:
-    """Where each pixel of the first picture is in the second one, relative to itself."""
+    """Where each pixel of the first image is in the second one, relative to itself."""
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     empty = np.zeros((*first.shape, 2), dtype=np.float32)
     return np.asarray(finder.calc(first, second, empty), dtype=np.float32)
@@ -60,7 +60,7 @@ def _grid(width: int, height: int) -> Flow:
     return np.stack([columns, rows], axis=2).astype(np.float32)
 
 
-def _moved(picture: Pixels, places: Flow) -> Pixels:
+def _moved(image: Pixels, places: Flow) -> Pixels:
     columns, rows = cv2.split(places)
-    moved = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, dtype=np.uint8)

@@ -59,7 +59,7 @@ def weights_file(model: Model, path: Path) -> Path:
 def loaded_network(
     model: Model, file: Path, *, device: torch.device, dtype: torch.dtype, divisor: int
 ) -> RifeNetwork:
-    """Ready to be called. Motion is looked for at pictures `divisor` times smaller.
+    """Ready to be called. Motion is looked for at images `divisor` times smaller.
     BackendUnavailable for a file that cannot be read and for weights of anything else.
     """
     try:

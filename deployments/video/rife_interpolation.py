@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.core.media import BlobStore
-from serve_app.core.memory import free_memory
-from serve_app.core.options import RifeOptions
-from serve_app.core.threads import UNLOADED
+from serve_app.core.options.every_engine import RifeOptions
+from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
+from serve_app.runtime.memory import free_memory
+from serve_app.runtime.threads import UNLOADED
 
 if TYPE_CHECKING:
     from deployments.video.rife_motion import RifeFinder
 
 
 class RifeInterpolation:
-    """An Interpolator. A film takes no more memory than a few of its frames, and what the network
+    """An Interpolator. A video takes no more memory than a few of its frames, and what the network
     needs for one.
     """
 
@@ -36,7 +36,7 @@ class RifeInterpolation:
         """Nothing to start."""
 
     async def close(self) -> None:
-        """Free the weights; a film under way keeps them until it is made."""
+        """Free the weights; a video under way keeps them until it is made."""
         self._finder = None
         free_memory()
 

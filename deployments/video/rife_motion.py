@@ -1,4 +1,4 @@
-"""Pictures between two pictures in yuv420p by RIFE. Blocks.
+"""Images between two images in yuv420p by RIFE. Blocks.
 
 The network is shown RGB and says where what is seen comes from; what is carried there are the
 planes themselves, so that frames between are as bright and as coloured as those beside them.
@@ -30,7 +30,7 @@ LUMA_SHARES = {
 
 
 class RifeFinder:
-    """A MotionFinder. However many films are made, one picture at a time is looked for."""
+    """A MotionFinder. However many videos are made, one image at a time is looked for."""
 
     def __init__(self, network: RifeNetwork) -> None:
         self.network = network
@@ -77,7 +77,7 @@ class RifeMotion:
         return first, second
 
     def _mixed(self, *names: str, flow: Tensor, mask: Tensor) -> list[Plane]:
-        """These planes of both pictures, carried to the moment."""
+        """These planes of both images, carried to the moment."""
         first, second = (
             torch.stack([_plane(getattr(planes, name), flow.device) for name in names])[None]
             for planes in self._planes
@@ -100,11 +100,11 @@ def colour(planes: Planes, colours: Colours, device: torch.device) -> Tensor:
     return torch.stack((red, green, blue))[None].clamp_(0, 1)
 
 
-def padded(picture: Tensor, multiple_px: int) -> Tensor:
+def padded(image: Tensor, multiple_px: int) -> Tensor:
     """With its last column and row repeated until the sides are multiples."""
-    height, width = picture.shape[2:]
+    height, width = image.shape[2:]
     return functional.pad(
-        picture, (0, -width % multiple_px, 0, -height % multiple_px), mode="replicate"
+        image, (0, -width % multiple_px, 0, -height % multiple_px), mode="replicate"
     )
 
 

@@ -1,4 +1,4 @@
-"""The network of RIFE 4, which says how two pictures move towards a moment between them.
+"""The network of RIFE 4, which says how two images move towards a moment between them.
 
 Z. Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022).
 Names of parts, channels and activations are those of the weights that Practical-RIFE publishes.
@@ -15,12 +15,12 @@ FLOW, MASK = 4, 1
 CONVOLUTIONS = 8
 SLOPE = 0.2
 FAR_PX = 32
-"""The oldest kind looks again, at pictures of half the size, when both flows grow by more."""
+"""The oldest kind looks again, at images of half the size, when both flows grow by more."""
 
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """What finds features of a picture: `names` are those of its layers."""
+    """What finds features of an image: `names` are those of its layers."""
 
     names: tuple[str, ...]
     hidden: int
@@ -30,7 +30,7 @@ class HeadLayout:
 @dataclass(frozen=True)
 class Layout:
     """What the published kinds of RIFE 4 differ in. `widths` and `scales` have one item per block;
-    a block looks at pictures `scales` times smaller.
+    a block looks at images `scales` times smaller.
 
     With `is_residual` convolutions are added to what they are given, weighted; else they may have
     learned slopes (`has_slopes`, 4.0). `outputs` of a block are flow, mask and, where there are
@@ -52,18 +52,18 @@ class Layout:
         return others if others > 1 else 0
 
     def channels(self, number: int) -> int:
-        """What a block is shown: pictures and their features, time; then mask, hints and flow."""
+        """What a block is shown: images and their features, time; then mask, hints and flow."""
         shown = 2 * (3 + (self.head.features if self.head else 0)) + 1
         return shown if number == 0 else shown + MASK + self.hints + FLOW
 
     @property
     def multiple_px(self) -> int:
-        """The sides of pictures are multiples of it: every block halves them twice."""
+        """The sides of images are multiples of it: every block halves them twice."""
         return 4 * max(self.scales) * (2 if self.has_slopes else 1)
 
 
 class Estimate(NamedTuple):
-    """`flow` is where to look in the first picture (x, y) and in the second, in pixels from here;
+    """`flow` is where to look in the first image (x, y) and in the second, in pixels from here;
     `mask` is the first one's share, before the sigmoid.
     """
 
@@ -82,15 +82,15 @@ class RifeNetwork(nn.Module):
             self.add_module(f"block{number}", _Block(layout.channels(number), width, layout))
         self.encode = _Head(layout.head) if layout.head else None
 
-    def seen(self, picture: Tensor) -> Tensor:
+    def seen(self, image: Tensor) -> Tensor:
         """RGB from 0 to 1 (1, 3, height, width), and its features; sides as the layout wants."""
         if self.encode is None:
-            return picture
-        return torch.cat((picture, self.encode(picture)), 1)
+            return image
+        return torch.cat((image, self.encode(image)), 1)
 
     def forward(self, first: Tensor, second: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        """Of two pictures as `seen`: the flow to the moment at `share` of the way, as in Estimate,
-        and the share of the first picture, of which the rest is the second's.
+        """Of two images as `seen`: the flow to the moment at `share` of the way, as in Estimate,
+        and the share of the first image, of which the rest is the second's.
         """
         scales = self.layout.scales
         found = self._estimated(first, second, share, scales)
@@ -140,9 +140,9 @@ class _Head(nn.Module):
         self.add_module(last, nn.ConvTranspose2d(hidden, layout.features, 4, 2, 1))
         self._is_linear = not inner
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         layers = list(self.children())
-        values: Tensor = layers[0](picture.to(next(self.parameters()).dtype))
+        values: Tensor = layers[0](image.to(next(self.parameters()).dtype))
         for layer in layers[1:]:
             values = layer(values if self._is_linear else functional.leaky_relu(values, SLOPE))
         return values.float()
@@ -220,12 +220,12 @@ def moved_by(values: Tensor, flow: Tensor) -> Tensor:
 
 
 def _paired(first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-    """Pictures before features, as the blocks were trained."""
+    """Images before features, as the blocks were trained."""
     return first[:, :3], second[:, :3], first[:, 3:], second[:, 3:]
 
 
 def _reaches(flow: Tensor) -> Tensor:
-    """The longest step into each of the two pictures."""
+    """The longest step into each of the two images."""
     return torch.stack((flow[:, :2].abs().amax(), flow[:, 2:].abs().amax()))
 
 

@@ -1,8 +1,8 @@
-"""The depth of the frames of a film, steady from one to the next.
+"""The depth of the frames of a video, steady from one to the next.
 
 A model looks at every frame anew, and tells depth up to a scale of the frame's own. Here each map
 is stretched to the same range, and mixed with the one before it, which is carried along with what
-moves; where the film shows something new, nothing is mixed.
+moves; where the video shows something new, nothing is mixed.
 """
 
 import math
@@ -18,7 +18,7 @@ Field = np.ndarray[Any, np.dtype[np.float32]]
 MEMORY_S = 0.3
 """After so long, what was seen counts 1/e."""
 NEW_LEVELS = 12.0
-"""Differences of the picture of this many levels, the motion taken out, are something new."""
+"""Differences of the image of this many levels, the motion taken out, are something new."""
 BLUR_PX = 9
 OUTLIERS = (0.5, 99.5)
 """Percentiles that are taken for the farthest and the nearest."""
@@ -34,7 +34,7 @@ class _Seen:
 
 
 class SteadyDepth:
-    """The maps of one film, asked for in its order."""
+    """The maps of one video, asked for in its order."""
 
     def __init__(self) -> None:
         self._last: _Seen | None = None

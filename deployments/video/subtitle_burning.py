@@ -1,4 +1,4 @@
-"""Subtitles drawn into a film by libass, in the ffmpeg that imageio-ffmpeg brings, as a child.
+"""Subtitles drawn into a video by libass, in the ffmpeg that imageio-ffmpeg brings, as a child.
 
 Everything here blocks.
 """
@@ -15,20 +15,20 @@ from PIL import ImageFont
 from deployments.audio.down_mixing import stereo_filter
 from deployments.audio.rubberband import ffmpeg_path
 from deployments.video.ass_subtitles import ass
-from deployments.video.plain_picture import write_plain
-from deployments.video.sound_track import AAC_BITS_PER_S, COPIED_CODECS
+from deployments.video.audio_track import AAC_BITS_PER_S, COPIED_CODECS
+from deployments.video.plain_image import write_plain
 from deployments.video.tone_mapping import WHITE_NITS, is_high_range
 from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
-from deployments.video.video_scaling import film_warnings
-from deployments.video.whole_film import check_whole
+from deployments.video.video_scaling import video_warnings
+from deployments.video.whole_video import check_whole
+from serve_app.core.audio.transcription import Segment
 from serve_app.core.containers import READING, opened_container
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
-from serve_app.core.media_processing import SubtitleStyle
 from serve_app.core.message import Progress
 from serve_app.core.time_line import is_joined
-from serve_app.core.tracks import AudioTrack, picture_track, sound_track
-from serve_app.core.transcription import Segment
+from serve_app.core.tracks import AudioTrack, chosen_audio, image_track
+from serve_app.core.video.processing import SubtitleStyle
 
 SUBTITLES, FONTS = "cues.ass", "fonts"
 TO_STANDARD_RANGE = (
@@ -52,22 +52,22 @@ def burned(
     track: AudioTrack | None = None,
     stop: Stop,
 ) -> Generator[Progress | str]:
-    """Write `source` with its cues drawn in to `target`, as MP4 of the same times and sound.
+    """Write `source` with its cues drawn in to `target`, as MP4 of the same times and audio.
 
-    Progress in frames, and sentences to warn of characters that no font has and of what of the film
-    is lost. InvalidRequest with `param` `video` for what is no film, or was cut off; Cancelled when
-    told to stop, which kills the child.
+    Progress in frames, and sentences to warn of characters that no font has and of what of the
+    video is lost. InvalidRequest with `param` `video` for what is no video, or was cut
+    off; Cancelled when told to stop, which kills the child.
     """
-    film = probed(source, param="video", track=track)
+    video = probed(source, param="video", track=track)
     check_whole(source, param="video")
     with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
         folder = Path(name)
-        _lay_out(folder, ass(cues, style, even_size(film.size)))
+        _lay_out(folder, ass(cues, style, even_size(video.size)))
         plain, heard = source, track
         if is_joined(source):
             # The program has a clock of its own for what goes on at another time.
             plain, heard = folder / "whole.mp4", None
-            write_plain(source, plain, stop, sound=source, sound_track=track)
+            write_plain(source, plain, stop, audio=source, audio_track=track)
         (folder / "source").symlink_to(plain.absolute())
         with (folder / "complaints").open("w+b") as complaints:
             child = subprocess.Popen(
@@ -80,7 +80,7 @@ def burned(
             )
             try:
                 for done in _frames(cast("IO[str]", child.stdout), stop):
-                    yield Progress(phase="burn-subtitles", current=done, total=film.num_frames)
+                    yield Progress(phase="burn-subtitles", current=done, total=video.num_frames)
             finally:
                 child.kill()
                 child.wait()
@@ -88,8 +88,8 @@ def burned(
             complaints.seek(0)
             text = complaints.read().decode(errors="replace")
         if child.returncode != 0:
-            raise InvalidRequest("video: the film cannot be decoded to its end", param="video")
-    yield from film_warnings(film)
+            raise InvalidRequest("video: the video cannot be decoded to its end", param="video")
+    yield from video_warnings(video)
     yield from _warnings(text)
 
 
@@ -111,14 +111,14 @@ def _frames(lines: IO[str], stop: Stop) -> Generator[int]:
 
 def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]:
     with opened_container(source) as container:
-        picture = picture_track(container)
-        first = next(iter(container.decode(picture)))
-        sound = sound_track(container, wanted)
+        image = image_track(container)
+        first = next(iter(container.decode(image)))
+        audio = chosen_audio(container, wanted)
         # Of a container that is closed nothing can be asked any more.
-        seen = ["-map", f"0:{picture.index}"]
-        heard = [] if sound is None else ["-map", f"0:{sound.index}", *_track(sound)]
+        seen = ["-map", f"0:{image.index}"]
+        heard = [] if audio is None else ["-map", f"0:{audio.index}", *_track(audio)]
         chain = [TO_STANDARD_RANGE] if is_high_range(first) else []
-        if picture.sample_aspect_ratio not in (None, 0, 1):
+        if image.sample_aspect_ratio not in (None, 0, 1):
             chain.append(TO_SQUARE_PIXELS)
     chain += [TO_EVEN_SIDES, f"ass={SUBTITLES}:fontsdir={FONTS}", "format=yuv420p"]
     encoding = [piece for pair in PRESETS["fast"].items() for piece in (f"-{pair[0]}", pair[1])]
@@ -127,17 +127,17 @@ def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]
         *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
         *("-i", "source", *seen, *heard, "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
-        # Frames that are reordered have times that fit no duration; see `add_picture`.
+        # Frames that are reordered have times that fit no duration; see `add_image`.
         *("-c:v", "libx264", *encoding, "-bf", "0"),
         *("-movflags", "+faststart", "-f", "mp4", "-y", str(target.absolute())),
     ]
 
 
-def _track(sound: Any) -> list[str]:
-    """How the sound is written: copied, or as AAC, in stereo where AAC has no such channels. Those
+def _track(audio: Any) -> list[str]:
+    """How the audio is written: copied, or as AAC, in stereo where AAC has no such channels. Those
     of PCM without an order are taken for the usual ones by the child process.
     """
-    context = sound.codec_context
+    context = audio.codec_context
     if context.name in COPIED_CODECS:
         return ["-c:a", "copy"]
     # What is encoded has no times between its samples: pauses become silence.

@@ -1,4 +1,4 @@
-"""Any film to upright RGB frames with their times, one by one, in bounded memory.
+"""Any video to upright RGB frames with their times, one by one, in bounded memory.
 
 Everything here blocks. Iterators are closed by who stops early, which closes the file.
 """
@@ -14,7 +14,6 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from deployments.video.film_reading import FALLBACK_RATE, FilmReading
 from deployments.video.tone_mapping import is_high_range
 from deployments.video.upright_frames import (
     quarter_turns,
@@ -22,15 +21,16 @@ from deployments.video.upright_frames import (
     upright_pixels,
     upright_size,
 )
+from deployments.video.video_reading import FALLBACK_RATE, VideoReading
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.time_line import (
     announced_s,
     length_s,
     may_jump,
 )
-from serve_app.core.tracks import AudioTrack, picture_choice, picture_track, sound_choice
+from serve_app.core.tracks import AudioTrack, audio_choice, image_choice, image_track
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -55,7 +55,7 @@ class Frame(NamedTuple):
 
 
 class Colours(NamedTuple):
-    """Matrix, primaries and transfer of a picture in studio range, as ITU-T H.273 numbers them."""
+    """Matrix, primaries and transfer of an image in studio range, as ITU-T H.273 numbers them."""
 
     matrix: int = 1
     primaries: int = 1
@@ -68,7 +68,7 @@ BT709 = Colours()
 @dataclass(frozen=True)
 class Shown:
     """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels.
-    `reformatter` is the film's, which is prepared once, so that one thread has to do it all.
+    `reformatter` is the video's, which is prepared once, so that one thread has to do it all.
     """
 
     at_s: float
@@ -102,7 +102,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Film:
+class AssembledVideo:
     """What a file says of itself; `size` is upright and of square pixels. `fps` is the average.
     `colours` are those of planes that can be used as they are. The choices are warnings, where
     there was one.
@@ -112,20 +112,20 @@ class Film:
     fps: float
     duration_s: float | None
     num_frames: int | None
-    has_sound: bool
-    num_sounds: int = 0
+    has_audio: bool
+    num_recordings: int = 0
     colours: Colours = BT709
     is_high_range: bool = False
-    picture_choice: tuple[str, ...] = ()
-    sound_choice: tuple[str, ...] = ()
+    image_choice: tuple[str, ...] = ()
+    audio_choice: tuple[str, ...] = ()
 
 
-def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Film:
-    """Look into a film: its header and its first frame, which alone tells how it is turned.
+def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> AssembledVideo:
+    """Look into a video: its header and its first frame, which alone tells how it is turned.
 
-    `track` is the sound that is heard with it. InvalidRequest with `param` for what is no film or
+    `track` is the audio that is heard with it. InvalidRequest with `param` for what is no video or
     has no frame, with `audio_track` for a track that is not there; PayloadTooLarge for frames of
-    more than `MAX_PIXELS` and for films of more than `MAX_DURATION_S`.
+    more than `MAX_PIXELS` and for videos of more than `MAX_DURATION_S`.
     """
     with _opened(path, param) as (container, stream):
         first = next(iter(container.decode(stream)), None)
@@ -137,25 +137,25 @@ def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Film:
         duration_s = length_s(path) if may_jump(container) else _duration_s(container, stream)
         _check_duration(duration_s, param)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
-        return Film(
+        return AssembledVideo(
             size=Size(width=width, height=height),
             fps=fps,
             duration_s=duration_s,
             num_frames=counted,
-            has_sound=bool(container.streams.audio),
-            num_sounds=len(container.streams.audio),
+            has_audio=bool(container.streams.audio),
+            num_recordings=len(container.streams.audio),
             colours=shown.colours if shown.is_plain else BT709,
             is_high_range=is_high_range(first),
-            picture_choice=picture_choice(container),
-            sound_choice=sound_choice(container, track),
+            image_choice=image_choice(container),
+            audio_choice=audio_choice(container, track),
         )
 
 
-def film_frames(path: Path, *, param: str) -> Generator[Frame]:
+def video_frames(path: Path, *, param: str) -> Generator[Frame]:
     """The frames in the order they are shown, turned upright, with square pixels, high dynamic
     range brought down. Damaged packets are skipped; times never fall.
 
-    Raises as `probed`, and InvalidRequest at the end when much of the film is missing.
+    Raises as `probed`, and InvalidRequest at the end when much of the video is missing.
     """
     with closing(shown_frames(path, param=param)) as frames:
         for shown in frames:
@@ -163,9 +163,9 @@ def film_frames(path: Path, *, param: str) -> Generator[Frame]:
 
 
 def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
-    """The frames as `film_frames`, as the decoder gives them."""
+    """The frames as `video_frames`, as the decoder gives them."""
     with _opened(path, param) as (container, stream):
-        reading, reformatter = FilmReading(container, stream), VideoReformatter()
+        reading, reformatter = VideoReading(container, stream), VideoReformatter()
         for frame in reading.frames():
             shown_s = reading.shown_s(frame)
             _check_duration(shown_s, param)
@@ -196,14 +196,14 @@ def at_rate(frames: Iterator[Frame], fps: float) -> Iterator[Pixels]:
 
 @contextmanager
 def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
-    """The container and its picture. What decoding raises inside becomes InvalidRequest."""
+    """The container and its image. What decoding raises inside becomes InvalidRequest."""
     try:
         with opened_container(path) as container:
             if container.format.name.split(",")[0] in STILL_FORMATS:
                 raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
-            stream = picture_track(container)
+            stream = image_track(container)
             if stream is None:
-                raise InvalidRequest(f"{param}: there is no picture in this file", param=param)
+                raise InvalidRequest(f"{param}: there is no image in this file", param=param)
             stream.thread_type = "AUTO"
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > MAX_PIXELS:
@@ -218,8 +218,8 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
 
 
 def check_length(path: Path, *, param: str) -> None:
-    """PayloadTooLarge for a film, or a sound, that lasts too long. Decodes nothing; what cannot be
-    opened is left to who decodes it.
+    """PayloadTooLarge for a video, or an audio file, that lasts too long. Decodes nothing; what
+    cannot be opened is left to who decodes it.
     """
     with suppress(av.FFmpegError), opened_container(path) as container:
         _check_duration(length_s(path) if may_jump(container) else announced_s(container), param)
@@ -229,19 +229,19 @@ def _check_duration(lasts_s: float | None, param: str) -> None:
     if lasts_s is not None and lasts_s > MAX_DURATION_S:
         raise PayloadTooLarge(
             f"{param}: {lasts_s / 3600:.1f} hours are more than the allowed "
-            f"{MAX_DURATION_S / 3600:g}; cut the film",
+            f"{MAX_DURATION_S / 3600:g}; cut the video",
             param=param,
         )
 
 
 def _duration_s(container: Any, stream: Any) -> float | None:
     told_s = announced_s(container)
-    is_of_picture = told_s is not None and stream.duration and stream.time_base
-    return float(stream.duration * stream.time_base) if is_of_picture else told_s
+    is_of_image = told_s is not None and stream.duration and stream.time_base
+    return float(stream.duration * stream.time_base) if is_of_image else told_s
 
 
 def _undecodable(param: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: no picture can be decoded from this file; send mp4, webm, mkv or mov",
+        f"{param}: no image can be decoded from this file; send mp4, webm, mkv or mov",
         param=param,
     )

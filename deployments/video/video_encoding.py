@@ -14,12 +14,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from deployments.video.sound_track import SoundTrack
+from deployments.video.audio_track import EncodedAudio
 from deployments.video.video_decoding import BT709, UNSAID, Colours
 from serve_app.core.errors import InternalError
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.tracks import AudioTrack
-from serve_app.core.video import VideoQuality
+from serve_app.core.video.generation import VideoQuality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -35,7 +35,7 @@ PRESETS: dict[VideoQuality, dict[str, str]] = {
 
 LARGE_PX = 4096 * 2304
 FRUGAL = {"x264-params": "rc-lookahead=2:sync-lookahead=0:sliced-threads=1:ref=1"}
-"""For pictures so large that the encoder would take more than 1.5 GiB for those it holds."""
+"""For images so large that the encoder would take more than 1.5 GiB for those it holds."""
 
 
 def even_size(size: Size) -> Size:
@@ -52,26 +52,26 @@ def exact_rate(fps: float) -> Fraction:
     return ntsc if abs(float(ntsc) - fps) < 0.0035 else Fraction(fps).limit_denominator(1000)
 
 
-def add_picture(output: Any, size: Size, rate: Fraction, quality: VideoQuality = "fast") -> Any:
+def add_image(output: Any, size: Size, rate: Fraction, quality: VideoQuality = "fast") -> Any:
     """An H.264 stream in an open container; `size` has even sides.
 
-    Frames are never reordered. With B-frames libx264 wrote one film in a hundred differently from
+    Frames are never reordered. With B-frames libx264 wrote one video in a hundred differently from
     the same frames, in a process with torch; and frames with times of their own would be decoded at
     times that fit no duration.
     """
     options = PRESETS[quality] | {"bf": "0"}
     if size.width * size.height > LARGE_PX:
         options |= FRUGAL
-    picture = output.add_stream("libx264", rate=rate, options=options)
-    picture.width, picture.height, picture.pix_fmt = size.width, size.height, "yuv420p"
-    return picture
+    image = output.add_stream("libx264", rate=rate, options=options)
+    image.width, image.height, image.pix_fmt = size.width, size.height, "yuv420p"
+    return image
 
 
 def studio_frame(
     pixels: Pixels, colours: Colours = BT709, *, reformatter: VideoReformatter | None = None
 ) -> Any:
     """RGB as a frame in yuv420p; sides are made even as in VideoWriter. One `reformatter` for all
-    frames of a film spares its preparation.
+    frames of a video spares its preparation.
     """
     height, width = pixels.shape[:2]
     if height % 2 or width % 2:
@@ -84,13 +84,13 @@ def studio_frame(
 
 
 class VideoWriter:
-    """One film. Frames come in one by one, in RGB and in the size given; a sound track is copied
-    where MP4 can carry it, else encoded, and ends with the picture. `sound_track` is the one of
+    """One video. Frames come in one by one, in RGB and in the size given; an audio track is copied
+    where MP4 can carry it, else encoded, and ends with the image. `audio_track` is the one of
     several.
 
-    As a context manager it closes the file; the film is whole only after `finish`. With `is_timed`
-    every frame has a time of its own, else they are `fps` to a second. With `keeps_sound` all of
-    the sound is there, however long it is. InvalidRequest with `sound_param` when the sound cannot
+    As a context manager it closes the file; the video is whole only after `finish`. With `is_timed`
+    every frame has a time of its own, else they are `fps` to a second. With `keeps_audio` all of
+    the audio is there, however long it is. InvalidRequest with `audio_param` when the audio cannot
     be decoded.
     """
 
@@ -101,12 +101,12 @@ class VideoWriter:
         *,
         fps: float,
         quality: VideoQuality = "fast",
-        sound: Path | None = None,
-        sound_param: str = "video",
-        sound_track: AudioTrack | None = None,
+        audio: Path | None = None,
+        audio_param: str = "video",
+        audio_track: AudioTrack | None = None,
         is_timed: bool = False,
         colours: Colours = BT709,
-        keeps_sound: bool = False,
+        keeps_audio: bool = False,
     ) -> None:
         self._given = size
         self.size = even_size(size)
@@ -114,7 +114,7 @@ class VideoWriter:
         self._base = Fraction(1, TICKS_PER_S) if is_timed else 1 / self._rate
         self._is_timed = is_timed
         self._colours = colours
-        self._keeps_sound = keeps_sound
+        self._keeps_audio = keeps_audio
         self._reformatter = VideoReformatter()
         self.num_frames = 0
         self.duration_s = 0.0
@@ -124,9 +124,11 @@ class VideoWriter:
         with ExitStack() as stack:
             opened = av.open(str(target), "w", format="mp4", options=options)
             self._output: Any = stack.enter_context(opened)
-            self._picture = self._begun(quality)
-            track = sound and SoundTrack(sound, self._output, param=sound_param, track=sound_track)
-            self._sound = track and stack.enter_context(track)
+            self._image = self._begun(quality)
+            track = audio and EncodedAudio(
+                audio, self._output, param=audio_param, track=audio_track
+            )
+            self._audio = track and stack.enter_context(track)
             # Closed here only when something above has failed.
             self._stack = stack.pop_all()
 
@@ -138,19 +140,21 @@ class VideoWriter:
 
     @property
     def fps(self) -> float:
-        """The rate of a film whose frames have no times of their own."""
+        """The rate of a video whose frames have no times of their own."""
         return float(self._rate)
 
     def write(self, pixels: Pixels, *, at_s: float | None = None) -> None:
         """The next frame; `at_s` is when it is shown, later than the one before."""
         height, width = pixels.shape[:2]
         if (width, height) != (self._given.width, self._given.height):
-            raise InternalError(f"a frame of {width}x{height} does not fit into this film")
+            raise InternalError(f"a frame of {width}x{height} does not fit into this video")
         frame = studio_frame(pixels, self._colours, reformatter=self._reformatter)
         self.write_frame(frame, at_s=at_s)
 
     def write_frame(self, frame: Any, *, at_s: float | None = None) -> None:
-        """As `write`, for a frame in yuv420p of the film's own size and colours, which is taken."""
+        """As `write`, for a frame in yuv420p of the video's own size and colours, which is
+        taken.
+        """
         if (frame.width, frame.height) != (self.size.width, self.size.height):
             raise InternalError(f"a frame of {frame.width}x{frame.height} does not fit")
         frame.pict_type = 0
@@ -158,20 +162,20 @@ class VideoWriter:
         frame.color_primaries, frame.color_trc = self._colours[1:]
         frame.pts = self._ticks(at_s)
         frame.time_base = self._base
-        self._mux(self._picture.encode(frame))
+        self._mux(self._image.encode(frame))
         self.num_frames += 1
         self.duration_s = float(frame.pts * self._base + 1 / self._rate)
-        if self._sound:
-            self._sound.write_until(float(frame.pts * self._base))
+        if self._audio:
+            self._audio.write_until(float(frame.pts * self._base))
 
     def finish(self) -> None:
         """Write what is held back and put the index before the data."""
         if self.num_frames == 0:
-            raise InternalError("a film without frames was to be written")
-        self._mux([*self._picture.encode(None), None])
-        if self._sound:
-            self._sound.write_until(math.inf if self._keeps_sound else self.duration_s)
-            self._sound.finish()
+            raise InternalError("a video without frames was to be written")
+        self._mux([*self._image.encode(None), None])
+        if self._audio:
+            self._audio.write_until(math.inf if self._keeps_audio else self.duration_s)
+            self._audio.finish()
         self._stack.close()
 
     def _mux(self, packets: list[Any]) -> None:
@@ -186,13 +190,13 @@ class VideoWriter:
             self._held = packet
 
     def _begun(self, quality: VideoQuality) -> Any:
-        picture = add_picture(self._output, self.size, self._rate, quality)
-        context = picture.codec_context
+        image = add_image(self._output, self.size, self._rate, quality)
+        context = image.codec_context
         context.time_base = self._base
         context.colorspace = self._colours.matrix
         context.color_primaries, context.color_trc = self._colours[1:]
         context.color_range = STUDIO_RANGE
-        return picture
+        return image
 
     def _ticks(self, at_s: float | None) -> int:
         if not self._is_timed or at_s is None:

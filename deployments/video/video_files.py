@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.image.image_sources import flattened
-from serve_app.core.images import MAX_PIXELS, Size
+from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.video import GeneratedVideo, GenerateVideo
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -41,18 +41,18 @@ class VideoFiles:
             cond_frames=tuple([await local(blob) for blob in request.cond_frames]),
         )
 
-    def first_picture(self) -> Pixels | None:
+    def first_image(self) -> Pixels | None:
         """The image, or the last of the frames to go on from. Blocks."""
         if self.image is not None:
-            return picture(self.image, param="image")
+            return image(self.image, param="image")
         if self.cond_frames:
             last = len(self.cond_frames) - 1
-            return picture(self.cond_frames[last], param=f"cond_frames[{last}]")
+            return image(self.cond_frames[last], param=f"cond_frames[{last}]")
         return None
 
 
 @dataclass(frozen=True)
-class FilmFile:
+class VideoFile:
     """What is known of a file that was written."""
 
     size: Size
@@ -63,22 +63,22 @@ class FilmFile:
     warnings: tuple[str, ...] = ()
 
 
-def picture(path: Path, *, param: str) -> Pixels:
+def image(path: Path, *, param: str) -> Pixels:
     """An image file as RGB, upright, on white where it is not opaque. Blocks. InvalidRequest and
     PayloadTooLarge with `param` for what cannot be used.
     """
-    decoded = decoded_picture(path, param=param, max_pixels=MAX_PIXELS)
+    decoded = decoded_image(path, param=param, max_pixels=MAX_PIXELS)
     return np.array(flattened(decoded))
 
 
-async def stored_film(blobs: BlobStore, path: Path, film: FilmFile) -> GeneratedVideo:
+async def stored_video(blobs: BlobStore, path: Path, video: VideoFile) -> GeneratedVideo:
     """The result, its file in the store."""
     return GeneratedVideo(
         video=await blobs.write_file(path, mime="video/mp4"),
-        size=film.size,
-        fps=film.fps,
-        num_frames=film.num_frames,
-        duration_s=film.duration_s,
-        seed=film.seed,
-        warnings=film.warnings,
+        size=video.size,
+        fps=video.fps,
+        num_frames=video.num_frames,
+        duration_s=video.duration_s,
+        seed=video.seed,
+        warnings=video.warnings,
     )

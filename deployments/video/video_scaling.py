@@ -1,6 +1,6 @@
-"""Films made larger, frame by frame: what every upscaler does around its model.
+"""Videos made larger, frame by frame: what every upscaler does around its model.
 
-A film takes no more memory than a few of its frames and what the encoder looks ahead.
+A video takes no more memory than a few of its frames and what the encoder looks ahead.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -17,24 +17,31 @@ from PIL import Image
 from deployments.file_making import made_file
 from deployments.image.image_tiles import Enlarged
 from deployments.video.running_ahead import ahead
-from deployments.video.video_decoding import MAX_PIXELS, Film, Pixels, Shown, probed, shown_frames
+from deployments.video.video_decoding import (
+    MAX_PIXELS,
+    AssembledVideo,
+    Pixels,
+    Shown,
+    probed,
+    shown_frames,
+)
 from deployments.video.video_encoding import VideoWriter, even_size
 from serve_app.core.errors import Cancelled, PayloadTooLarge
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
+from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.threads import in_turn
-from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
+from serve_app.runtime.threads import in_turn
 
 Stop = Callable[[], bool]
 SLOWEST_FPS = 0.01
 HIGH_RANGE_LOST = "video: its high dynamic range was brought down to standard range"
 LONGEST_SIDE_PX = 16_384
-"""No picture of H.264 is wider or higher."""
+"""No image of H.264 is wider or higher."""
 
 
 class Scaled(NamedTuple):
-    """`frame` is yuv420p in the colours of the film, `pixels` RGB; one of them is there."""
+    """`frame` is yuv420p in the colours of the video, `pixels` RGB; one of them is there."""
 
     frame: Any = None
     pixels: Pixels | None = None
@@ -44,13 +51,13 @@ class Scaled(NamedTuple):
 class FrameScaler(Protocol):
     """Blocks. Raises Cancelled soon after being told to stop."""
 
-    def __call__(self, shown: Shown, film: Film, factor: int, stop: Stop) -> Scaled:
-        """A frame, upright and `factor` times the size of the film."""
+    def __call__(self, shown: Shown, video: AssembledVideo, factor: int, stop: Stop) -> Scaled:
+        """A frame, upright and `factor` times the size of the video."""
         ...
 
 
 class ResampledFrames:
-    """One film's frames resized by libswscale, in the planes that they were decoded to where that
+    """One video's frames resized by libswscale, in the planes that they were decoded to where that
     is right.
     """
 
@@ -63,12 +70,12 @@ class ResampledFrames:
     def __call__(
         self,
         shown: Shown,
-        film: Film,
+        video: AssembledVideo,
         factor: int,
         stop: Stop,  # noqa: ARG002 - a frame takes milliseconds
     ) -> Scaled:
         """See FrameScaler."""
-        width, height = film.size.width * factor, film.size.height * factor
+        width, height = video.size.width * factor, video.size.height * factor
         if shown.is_plain and width % 2 == height % 2 == 0:
             frame = self._resized(shown.frame, width, height, "yuv420p")
             return Scaled(frame=frame, warnings=self._warnings)
@@ -81,8 +88,8 @@ class ResampledFrames:
 
 
 class EnlargedFrames:
-    """Frames enlarged as pictures are; `executor` is what the model's calls run in, so that
-    pictures and films take turns.
+    """Frames enlarged as images are; `executor` is what the model's calls run in, so that
+    images and videos take turns.
     """
 
     def __init__(
@@ -93,10 +100,10 @@ class EnlargedFrames:
         self._enlarge = enlarge
         self._executor = executor
 
-    def __call__(self, shown: Shown, film: Film, factor: int, stop: Stop) -> Scaled:
+    def __call__(self, shown: Shown, video: AssembledVideo, factor: int, stop: Stop) -> Scaled:
         """See FrameScaler. BackendUnavailable when the executor is shut down."""
         image = Image.fromarray(shown.pixels())
-        size = (film.size.width, film.size.height)
+        size = (video.size.width, video.size.height)
         image = image if image.size == size else image.resize(size)
         made = in_turn(self._executor, lambda: self._enlarged(image, factor, stop))
         return Scaled(pixels=np.asarray(made.image), warnings=made.warnings)
@@ -111,7 +118,7 @@ class EnlargedFrames:
 
 
 class VideoScaling:
-    """The verb of an Upscaler for films."""
+    """The verb of an Upscaler for videos."""
 
     def __init__(self, scale: FrameScaler, *, engine: str, blobs: BlobStore) -> None:
         self._scale = scale
@@ -148,24 +155,24 @@ def scaled(
 
     InvalidRequest and PayloadTooLarge with `param` `video` or `upscale_factor`.
     """
-    film = probed(source, param="video")
-    check_duration(film, request.max_duration_s)
-    size = _size(film, request.factor)
-    warnings = dict.fromkeys(film_warnings(film))
+    video = probed(source, param="video")
+    check_duration(video, request.max_duration_s)
+    size = _size(video, request.factor)
+    warnings = dict.fromkeys(video_warnings(video))
     with ExitStack() as stack:
         # Frames are scaled while the one before is encoded.
         frames = stack.enter_context(
-            closing(ahead(_scaled_frames(source, film, request, scale, stop)))
+            closing(ahead(_scaled_frames(source, video, request, scale, stop)))
         )
         writer = stack.enter_context(
             VideoWriter(
                 target,
                 size,
-                fps=max(film.fps, SLOWEST_FPS),
-                sound=source if film.has_sound else None,
+                fps=max(video.fps, SLOWEST_FPS),
+                audio=source if video.has_audio else None,
                 is_timed=True,
-                colours=film.colours,
-                keeps_sound=True,
+                colours=video.colours,
+                keeps_audio=True,
             )
         )
         for at_s, made in frames:
@@ -174,46 +181,46 @@ def scaled(
             warnings |= dict.fromkeys(made.warnings)
             write_scaled(writer, made, at_s)
             done = writer.num_frames
-            yield Progress(phase="upscale", current=done, total=max(film.num_frames or 0, done))
+            yield Progress(phase="upscale", current=done, total=max(video.num_frames or 0, done))
         writer.finish()
-    yield ScaledFile(writer.size, film.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+    yield ScaledFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
 
 
 def _scaled_frames(
-    source: Path, film: Film, request: UpscaleVideo, scale: FrameScaler, stop: Stop
+    source: Path, video: AssembledVideo, request: UpscaleVideo, scale: FrameScaler, stop: Stop
 ) -> Generator[tuple[float, Scaled]]:
     with closing(shown_frames(source, param="video")) as frames:
         for shown in frames:
-            yield shown.at_s, scale(shown, film, request.factor, stop)
+            yield shown.at_s, scale(shown, video, request.factor, stop)
 
 
-def check_duration(film: Film, limit_s: float) -> None:
+def check_duration(video: AssembledVideo, limit_s: float) -> None:
     """PayloadTooLarge for what says that it is longer."""
-    if (film.duration_s or 0) > limit_s:
+    if (video.duration_s or 0) > limit_s:
         raise PayloadTooLarge(
-            f"video: {film.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
+            f"video: {video.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
             param="video",
         )
 
 
-def film_warnings(film: Film) -> list[str]:
-    """What of a film is not in the new one."""
-    warnings = [*film.picture_choice, *film.sound_choice]
-    if film.is_high_range:
+def video_warnings(video: AssembledVideo) -> list[str]:
+    """What of a video is not in the new one."""
+    warnings = [*video.image_choice, *video.audio_choice]
+    if video.is_high_range:
         warnings.append(HIGH_RANGE_LOST)
     return warnings
 
 
 def write_scaled(writer: VideoWriter, made: Scaled, at_s: float) -> None:
-    """The next frame of a film whose frames have times."""
+    """The next frame of a video whose frames have times."""
     if made.pixels is None:
         writer.write_frame(made.frame, at_s=at_s)
     else:
         writer.write(made.pixels, at_s=at_s)
 
 
-def _size(film: Film, factor: int) -> Size:
-    size = Size(width=film.size.width * factor, height=film.size.height * factor)
+def _size(video: AssembledVideo, factor: int) -> Size:
+    size = Size(width=video.size.width * factor, height=video.size.height * factor)
     even = even_size(size)
     if even.width * even.height > MAX_PIXELS or max(even.width, even.height) > LONGEST_SIDE_PX:
         raise PayloadTooLarge(

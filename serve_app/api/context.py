@@ -11,12 +11,12 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import Uploads
+from serve_app.catalog.catalog import Models
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
-from serve_app.direct_jobs import DirectJobs
+from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
-from serve_app.models import Models
 from serve_app.observability.observability import Observability
 
 

@@ -17,7 +17,6 @@ from serve_app.access.tokens import Scope as AccessScope
 from serve_app.api.body_limit import takes_small_body
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import REMEMBERED, RouteTable
-from serve_app.core.disks import full_disk
 from serve_app.core.errors import (
     AppError,
     Forbidden,
@@ -25,6 +24,7 @@ from serve_app.core.errors import (
     InvalidRequest,
     Unauthenticated,
 )
+from serve_app.runtime.disks import full_disk
 
 logger = logging.getLogger(__name__)
 

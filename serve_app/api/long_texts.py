@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.api.body_limit import told_length
 from serve_app.blobs.inline_text import ALPHABET, HEADER_CHARACTERS
 from serve_app.blobs.spooled_text import STAND_IN, spooling
-from serve_app.core.threads import opened
+from serve_app.runtime.threads import opened
 
 LONG_BYTES = 1024 * 1024
 """Shorter texts are parsed in milliseconds."""

@@ -46,14 +46,14 @@ def detail(context: Context, profile: Profile) -> dict[str, Any]:
 
 def voice_object(context: Context, profile: Profile) -> dict[str, Any]:
     """A saved voice."""
-    sound = profile.of("audio")[0].blob
+    audio = profile.of("audio")[0].blob
     return {
         "name": profile.name,
         "description": profile.description,
         "transcript": profile.transcript,
-        "audio_url": blob_url(context, sound),
-        "audio_file": filename(sound),
-        "audio_ext": extension_of(sound.mime),
+        "audio_url": blob_url(context, audio),
+        "audio_file": filename(audio),
+        "audio_ext": extension_of(audio.mime),
         "clips": [
             {"url": blob_url(context, clip.blob), "transcript": clip.text}
             for clip in profile.of("clip")

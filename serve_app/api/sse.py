@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from serve_app.api.errors import error_body
 from serve_app.api.json_answer import dumps
 from serve_app.core.errors import AppError, InternalError
-from serve_app.core.streams import close
+from serve_app.runtime.streams import close
 
 logger = logging.getLogger(__name__)
 

@@ -29,10 +29,10 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InternalError, NotFound
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Archive as ArchiveDefaults
-from serve_app.core.streams import once
 from serve_app.database.connection import Database
 from serve_app.database.schema import ArchiveRow, SettingRow
 from serve_app.database.text import storable, storable_json
+from serve_app.runtime.streams import once
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a file looks like: its size, its length, and a small picture of it.
+"""What a file looks like: its size, its length, and a small image of it.
 
 Nothing here fails: a file that cannot be looked into has no preview.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.core.containers import opened_container
+from serve_app.core.image.image_files import OpenedImage, opened_image, upright
 from serve_app.core.media import MediaKind
-from serve_app.core.memory import return_freed_memory
-from serve_app.core.pictures import OpenedPicture, opened_picture, upright
 from serve_app.core.time_line import announced_s, length_s, may_jump
-from serve_app.core.tracks import picture_track
+from serve_app.core.tracks import image_track
+from serve_app.runtime.memory import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ class Look:
 
 def measure(path: Path, kind: MediaKind) -> Look:
     """The numbers alone, which decodes nothing. Blocks."""
-    return _tried(_measured_picture if kind == "image" else _measured_recording, path, kind)
+    return _tried(_measured_image if kind == "image" else _measured_recording, path, kind)
 
 
 def look(path: Path, kind: MediaKind) -> Look:
     """Numbers and preview. Blocks."""
-    seen = _tried(_picture if kind == "image" else _recording, path, kind)
+    seen = _tried(_image if kind == "image" else _recording, path, kind)
     if (seen.width or 0) * (seen.height or 0) > LARGE_PIXELS:
         return_freed_memory()
     return seen
@@ -65,35 +65,35 @@ def _tried(see: Callable[[Path], Look], path: Path, kind: MediaKind) -> Look:
     return Look()
 
 
-def _measured_picture(path: Path) -> Look:
-    with opened_picture(path) as picture:
-        return _measured(picture)
+def _measured_image(path: Path) -> Look:
+    with opened_image(path) as image:
+        return _measured(image)
 
 
-def _measured(picture: OpenedPicture) -> Look:
-    width, height = picture.image.size
-    return Look(height, width) if picture.is_on_its_side else Look(width, height)
+def _measured(image: OpenedImage) -> Look:
+    width, height = image.image.size
+    return Look(height, width) if image.is_on_its_side else Look(width, height)
 
 
-def _picture(path: Path) -> Look:
-    with opened_picture(path) as picture:
-        image, seen = picture.image, _measured(picture)
+def _image(path: Path) -> Look:
+    with opened_image(path) as still:
+        image, seen = still.image, _measured(still)
         if image.width * image.height > PIXELS:
             return seen
         image.draft("RGB", (2 * LONG_EDGE_PX, 2 * LONG_EDGE_PX))
         if image.mode in SMOOTH:
-            # In place, before anything copies a large picture.
+            # In place, before anything copies a large still.
             image.thumbnail((LONG_EDGE_PX, LONG_EDGE_PX))
-        return replace(seen, preview=webp(upright(image, picture.orientation)))
+        return replace(seen, preview=webp(upright(image, still.orientation)))
 
 
 def _measured_recording(path: Path) -> Look:
     with opened_container(path) as container:
         duration = length_s(path) if may_jump(container) else announced_s(container)
-        film = picture_track(container)
-        if film is None:
+        video = image_track(container)
+        if video is None:
             return Look(duration=duration)
-        return Look(film.width, film.height, duration)
+        return Look(video.width, video.height, duration)
 
 
 def _recording(path: Path) -> Look:
@@ -101,7 +101,7 @@ def _recording(path: Path) -> Look:
     if seen.width is None:
         return seen
     with opened_container(path) as container:
-        for frame in container.decode(picture_track(container)):
+        for frame in container.decode(image_track(container)):
             return replace(seen, preview=webp(frame.to_image()))
     return seen
 

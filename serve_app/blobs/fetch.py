@@ -9,9 +9,9 @@ import httpcore
 from serve_app.blobs.addresses import AllowList, GuardedBackend
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.limits import LimitPassed, within
 from serve_app.core.media import Blob
 from serve_app.core.settings import Limits
+from serve_app.runtime.limits import LimitPassed, within
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CONNECT_TIMEOUT_S = 10.0

@@ -22,8 +22,8 @@ from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.spooled_text import spooled, spooled_pieces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
+from serve_app.core.image.image_files import unread
 from serve_app.core.media import Blob, MediaKind
-from serve_app.core.pictures import unread
 from serve_app.core.settings import Limits
 from serve_app.database.text import is_storable
 
@@ -198,7 +198,7 @@ class MediaIntake:
 def checked(blob: Blob, *, param: str, kind: MediaKind | None) -> Blob:
     """The blob, unless it is empty or known to be of another kind than `kind`.
 
-    Sound may come in a video container, so a video passes where sound is asked for.
+    Audio may come in a video container, so a video passes where audio is asked for.
     """
     if blob.size == 0:
         raise InvalidRequest(f"{param}: the file is empty", param=param)

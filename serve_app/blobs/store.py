@@ -23,10 +23,10 @@ from fsspec.implementations.local import LocalFileSystem
 from serve_app.blobs.recognition import UNKNOWN
 from serve_app.blobs.sniff import MIME_TYPES, extension_of
 from serve_app.blobs.spool import Spool
-from serve_app.core.disks import FULL
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
-from serve_app.core.threads import opened, to_its_end
+from serve_app.runtime.disks import FULL
+from serve_app.runtime.threads import opened, to_its_end
 
 CHUNK_BYTES = 1024 * 1024
 FILE_NAME = re.compile(r"(?:up-)?([0-9a-f]{64})\.([a-z0-9]{1,8})")

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from serve_app.core.options import AnyEngineOptions, Section, Task
+from serve_app.core.options.every_engine import AnyEngineOptions, Section, Task
 from serve_app.core.settings import (
     Archive,
     Auth,
@@ -18,7 +18,7 @@ from serve_app.core.settings import (
     Server,
     Storage,
 )
-from serve_app.core.video import VideoFacts
+from serve_app.core.video.generation import VideoFacts
 
 ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
 Capability = Literal[
@@ -122,7 +122,7 @@ class Family(Section):
             rule = "takes no models" if self.models else "needs at least one model"
             raise ValueError(f"family {self.name!r} ({self.options.task}) {rule}")
         if self.options.task != "video" and any(model.video for model in self.models):
-            raise ValueError(f"family {self.name!r} ({self.options.task}) makes no films")
+            raise ValueError(f"family {self.name!r} ({self.options.task}) makes no videos")
         return self
 
 

@@ -1,4 +1,4 @@
-"""How a file of sound or film is opened: by demuxers that read this one file and nothing else.
+"""How a file of audio or video is opened: by demuxers that read this one file and nothing else.
 
 FFmpeg chooses a demuxer by content, and some of what it knows are playlists and scripts, which name
 other files and addresses to read. What a caller sent must never do that.
@@ -7,7 +7,7 @@ other files and addresses to read. What a caller sent must never do that.
 from pathlib import Path
 from typing import Any
 
-SOUND_DEMUXERS = {
+AUDIO_DEMUXERS = {
     "aac": "audio/aac",
     "ac3": "audio/ac3",
     "aiff": "audio/aiff",
@@ -39,7 +39,7 @@ SOUND_DEMUXERS = {
     "wav": "audio/wav",
     "wv": "audio/x-wavpack",
 }
-FILM_DEMUXERS = {
+VIDEO_DEMUXERS = {
     "asf": "video/x-ms-wmv",
     "avi": "video/x-msvideo",
     "dhav": "video/x-dhav",
@@ -62,10 +62,10 @@ FILM_DEMUXERS = {
     "wtv": "video/x-wtv",
     "yuv4mpegpipe": "video/x-yuv4mpeg",
 }
-MEDIA_TYPES = SOUND_DEMUXERS | FILM_DEMUXERS
+MEDIA_TYPES = AUDIO_DEMUXERS | VIDEO_DEMUXERS
 """What is opened, by the first of FFmpeg's names of the demuxer."""
 STILL_DEMUXERS = ("bmp_pipe", "gif", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
-"""Opened only to say that a picture is no film. Not `image2`, which reads names as patterns."""
+"""Opened only to say that an image is no video. Not `image2`, which reads names as patterns."""
 
 READING: dict[str, str] = {
     "format_whitelist": ",".join((*MEDIA_TYPES, *STILL_DEMUXERS)),
@@ -93,7 +93,7 @@ def opened_container(path: Path) -> Any:
 
 
 def _after_tag(path: Path) -> str | None:
-    """The demuxer's name where an ID3 tag, such as one with a picture, is longer than what FFmpeg
+    """The demuxer's name where an ID3 tag, such as one with an image, is longer than what FFmpeg
     looks at; it then takes everything for MPEG audio. None where it finds out by itself.
     """
     try:

@@ -7,29 +7,29 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from serve_app.core.captioning import DescribeImage, ImageDescription
-from serve_app.core.chat import Chat, ChatEvent, Complete
-from serve_app.core.depth import DepthMap, EstimateDepth
-from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.face_swap import SwapFaces, SwappedFaces
-from serve_app.core.image_to_video import AnimatedPrompt, AnimatePrompt
-from serve_app.core.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
-from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
+from serve_app.core.audio.speech import CloneSpeech, Speak
+from serve_app.core.audio.stems import SeparateStems, Stems
+from serve_app.core.audio.transcription import Transcribe, Transcript
+from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
+from serve_app.core.image.captioning import DescribeImage, ImageDescription
+from serve_app.core.image.depth import DepthMap, EstimateDepth
+from serve_app.core.image.face_swap import SwapFaces, SwappedFaces
+from serve_app.core.image.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
+from serve_app.core.image.segmentation import SegmentImage, Segments
+from serve_app.core.image.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message
-from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.segmentation import SegmentImage, Segments
-from serve_app.core.sound import GeneratedSound, GenerateSound
-from serve_app.core.speech import CloneSpeech, Speak
-from serve_app.core.stems import SeparateStems, Stems
-from serve_app.core.story import TellStory, ToldStory
-from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.translation import Translate, Translation
-from serve_app.core.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
-from serve_app.core.video_dub import DubbedVideo, DubVideo
-from serve_app.core.video_generation import ProduceVideo, Videos
-from serve_app.core.video_subtitles import Subtitles, SubtitleVideo
-from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.embeddings import Embed, Embeddings
+from serve_app.core.text.rerank import Relevance, Rerank
+from serve_app.core.text.translation import Translate, Translation
+from serve_app.core.video.dubbing import DubbedVideo, DubVideo
+from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
+from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.video.production import ProduceVideo, Videos
+from serve_app.core.video.story import TellStory, ToldStory
+from serve_app.core.video.subtitling import Subtitles, SubtitleVideo
 
 Operation = (
     Chat
@@ -53,7 +53,7 @@ Operation = (
     | DescribeImage
     | SeparateStems
     | ConvertVoice
-    | GenerateSound
+    | GenerateAudio
     | ProduceVideo
     | DubVideo
     | SubtitleVideo
@@ -68,7 +68,7 @@ class SaidText(Message):
     events: tuple[ChatEvent, ...]
 
 
-class SpokenSound(MediaResult):
+class SpokenAudio(MediaResult):
     """A spoken text, stored."""
 
     audio: Blob
@@ -84,7 +84,7 @@ Result = (
     | Embeddings
     | Relevance
     | Translation
-    | SpokenSound
+    | SpokenAudio
     | Transcript
     | Images
     | Segments
@@ -96,7 +96,7 @@ Result = (
     | ImageDescription
     | Stems
     | ConvertedVoice
-    | GeneratedSound
+    | GeneratedAudio
     | Videos
     | DubbedVideo
     | Subtitles
@@ -110,8 +110,8 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "embed": (Embed, Embeddings),
     "rerank": (Rerank, Relevance),
     "translate": (Translate, Translation),
-    "audio.speech": (Speak, SpokenSound),
-    "audio.clone": (CloneSpeech, SpokenSound),
+    "audio.speech": (Speak, SpokenAudio),
+    "audio.clone": (CloneSpeech, SpokenAudio),
     "audio.transcription": (Transcribe, Transcript),
     "image.generation": (TextToImage, Images),
     "image.edit": (ImageToImage, Images),
@@ -124,7 +124,7 @@ OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
     "image.description": (DescribeImage, ImageDescription),
     "audio.stems": (SeparateStems, Stems),
     "audio.convert": (ConvertVoice, ConvertedVoice),
-    "audio.generation": (GenerateSound, GeneratedSound),
+    "audio.generation": (GenerateAudio, GeneratedAudio),
     "video.generation": (ProduceVideo, Videos),
     "video.upscale": (UpscaleVideo, UpscaledVideo),
     "video.interpolate": (InterpolateVideo, InterpolatedVideo),
@@ -190,11 +190,31 @@ def blobs_of(value: object) -> list[Blob]:
     return []
 
 
+FORMER_FIELDS = {
+    "film": "video",
+    "film_error": "video_error",
+    "keeps_sound": "keeps_audio",
+    "picture": "image",
+    "picture_error": "image_error",
+    "sound": "audio",
+}
+"""Fields of messages by the names under which earlier versions have stored them."""
+
+
 def _read(name: str, position: int, content: dict[str, Any]) -> Any:
     if name not in OPERATIONS:
         return Unreadable()
-    try:
-        # Only in JSON does pydantic read lists as tuples and base64 as bytes under strict types.
-        return OPERATIONS[name][position].model_validate_json(json.dumps(content))
-    except ValidationError:
-        return Unreadable()
+    kind = OPERATIONS[name][position]
+    for fields in (content, _renamed(content)):
+        try:
+            # Only in JSON does pydantic read lists as tuples and base64 as bytes when strict.
+            return kind.model_validate_json(json.dumps(fields))
+        except ValidationError:
+            continue
+    return Unreadable()
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {FORMER_FIELDS.get(key, key): _renamed(item) for key, item in value.items()}
+    return [_renamed(item) for item in value] if isinstance(value, list) else value

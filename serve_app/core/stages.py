@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
-from serve_app.core.streams import closing
+from serve_app.runtime.streams import closing
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from serve_app.core.depth import DepthMethod
+from serve_app.core.image.depth import DepthMethod
 from serve_app.core.message import Message
-from serve_app.core.translation import TranslationFacts
-from serve_app.core.video import VideoFacts
+from serve_app.core.text.translation import TranslationFacts
+from serve_app.core.video.generation import VideoFacts
 
 LoadState = Literal["unloaded", "downloading", "loading", "ready", "failed"]
 

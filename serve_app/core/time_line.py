@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.core.containers import opened_container
-from serve_app.core.tracks import films_of
+from serve_app.core.tracks import videos_of
 
 UNTIMED_FORMATS = frozenset({"avi", "h264", "hevc"})
 """Their packets say nothing of when something is shown or heard, only of the order."""
@@ -68,7 +68,7 @@ def is_joined(path: Path) -> bool:
 def _read_through(path: Path) -> "TimeLine":
     with opened_container(path) as container:
         time_line = TimeLine(container)
-        for stream in [*films_of(container), *container.streams.audio][:1]:
+        for stream in [*videos_of(container), *container.streams.audio][:1]:
             for _ in time_line.packets(stream):
                 pass
         return time_line
@@ -121,7 +121,7 @@ class TimeLine:
         """Those of a stream, the empty one at the end included. All tracks are read along, as they
         say where the file is.
         """
-        watched = [*films_of(self._container), *self._container.streams.audio]
+        watched = [*videos_of(self._container), *self._container.streams.audio]
         if wanted.index not in [stream.index for stream in watched]:
             watched.append(wanted)
         for packet in self._container.demux(watched):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.languages import language_code
+from serve_app.core.text.languages import language_code
 
 STILL_CODECS = frozenset({"mjpeg", "png", "gif", "bmp", "tiff", "webp", "jpeg2000"})
 """Of covers and thumbnails, where nothing else says that they are such; and of a few cameras."""
@@ -22,18 +22,18 @@ LISTED = 20
 AudioTrack = (
     Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(min_length=1, max_length=35)]
 )
-"""A sound track of a file: its place among them, from 0, or its language."""
+"""An audio track of a file: its place among them, from 0, or its language."""
 
 
-def picture_track(container: Any) -> Any:
-    """The video: never a cover picture or a thumbnail; of several the one marked default, of
+def image_track(container: Any) -> Any:
+    """The video: never a cover image or a thumbnail; of several the one marked default, of
     those the largest, then the first. None where there is none.
     """
-    films = films_of(container)
-    return max(films, key=_rank) if films else None
+    videos = videos_of(container)
+    return max(videos, key=_rank) if videos else None
 
 
-def films_of(container: Any) -> list[Any]:
+def videos_of(container: Any) -> list[Any]:
     """Every track that is a video, in the order of the file."""
     from av.stream import Disposition
 
@@ -41,16 +41,17 @@ def films_of(container: Any) -> list[Any]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def sound_track(container: Any, wanted: AudioTrack | None = None) -> Any:
-    """The sound that is heard: the one wanted, else the first of those marked default, else the
+def chosen_audio(container: Any, wanted: AudioTrack | None = None) -> Any:
+    """The audio that is heard: the one wanted, else the first of those marked default, else the
     first. None where there is none at all. InvalidRequest with `param` `audio_track`, which tells
     what there is, for one that is not there.
     """
-    sounds = container.streams.audio
-    found = _matching(sounds, wanted)
-    if sounds and not found:
+    recordings = container.streams.audio
+    found = _matching(recordings, wanted)
+    if recordings and not found:
         raise InvalidRequest(
-            f"{PARAM}: there is no sound track {wanted!r}; the file has {_listed(sounds, _heard)}",
+            f"{PARAM}: there is no audio track {wanted!r}; the file has "
+            f"{_listed(recordings, _heard)}",
             param=PARAM,
         )
     return next(iter([*filter(is_default, found), *found]), None)
@@ -63,24 +64,24 @@ def is_default(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.default)
 
 
-def sound_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str, ...]:
-    """A warning where others could have been heard in place of `sound_track`."""
-    sounds = container.streams.audio
-    if len(_matching(sounds, wanted)) < 2:
+def audio_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str, ...]:
+    """A warning where others could have been heard in place of `audio_track`."""
+    recordings = container.streams.audio
+    if len(_matching(recordings, wanted)) < 2:
         return ()
-    taken = sounds.index(sound_track(container, wanted))
-    listed, name = _listed(sounds, _heard), _named(taken, sounds, _heard)
-    return (f"{PARAM}: of the file's sound tracks, {listed}, track {name} was taken",)
+    taken = recordings.index(chosen_audio(container, wanted))
+    listed, name = _listed(recordings, _heard), _named(taken, recordings, _heard)
+    return (f"{PARAM}: of the file's audio tracks, {listed}, track {name} was taken",)
 
 
-def picture_choice(container: Any) -> tuple[str, ...]:
-    """A warning where others could have been seen in place of `picture_track`."""
-    films = films_of(container)
-    if len(films) < 2:
+def image_choice(container: Any) -> tuple[str, ...]:
+    """A warning where others could have been seen in place of `image_track`."""
+    videos = videos_of(container)
+    if len(videos) < 2:
         return ()
-    taken = films.index(picture_track(container))
-    listed, name = _listed(films, _seen), _named(taken, films, _seen)
-    return (f"video: of the file's pictures, {listed}, picture {name} was taken",)
+    taken = videos.index(image_track(container))
+    listed, name = _listed(videos, _seen), _named(taken, videos, _seen)
+    return (f"video: of the file's images, {listed}, image {name} was taken",)
 
 
 def _listed(tracks: Sequence[Any], facts: Callable[[Any], str]) -> str:
@@ -102,14 +103,14 @@ def _seen(stream: Any) -> str:
     return f"{stream.codec_context.width}x{stream.codec_context.height}"
 
 
-def _matching(sounds: Sequence[Any], wanted: AudioTrack | None) -> list[Any]:
+def _matching(recordings: Sequence[Any], wanted: AudioTrack | None) -> list[Any]:
     if wanted is None:
-        return list(sounds)
+        return list(recordings)
     place = _place(wanted)
     if place is not None:
-        return list(sounds[place : place + 1])
+        return list(recordings[place : place + 1])
     language = _language(str(wanted))
-    return [s for s in sounds if _language(s.metadata.get("language", UNKNOWN)) == language]
+    return [s for s in recordings if _language(s.metadata.get("language", UNKNOWN)) == language]
 
 
 def _place(wanted: AudioTrack) -> int | None:

@@ -206,7 +206,7 @@ class ProfileRow(Table):
 
 
 class ProfileItemRow(Table):
-    """A file of a profile: `role` is `image`, `audio` (a voice's own sound) or `clip`; `text` is
+    """A file of a profile: `role` is `image`, `audio` (a voice's own audio) or `clip`; `text` is
     its label or its transcript.
     """
 

@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.dispatch import execute
 from serve_app.core.config import AppConfig
 from serve_app.core.message import Progress
 from serve_app.core.operations import Operation, Result, operation_name
 from serve_app.core.stages import Stage
 from serve_app.database.connection import Database
-from serve_app.dispatch import execute
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.outcomes import outcome
 from serve_app.jobs.outputs import OutputArchive
 from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
-from serve_app.models import Models
 
 ComposePipeline = Callable[[AppConfig, Models, Stage], Models]
 """The catalog with the pipeline in it, its stages run by a Stage; called once per job."""

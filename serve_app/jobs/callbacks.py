@@ -15,11 +15,11 @@ from serve_app.blobs.addresses import AllowList, GuardedBackend
 from serve_app.blobs.fetch import checked_url, url_bytes
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.jobs import Job
-from serve_app.core.limits import LimitPassed, within
 from serve_app.core.settings import Jobs, Limits
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.reader import JobReader
+from serve_app.runtime.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.errors import AppError
 from serve_app.core.settings import RETENTION_S, Jobs
-from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
+from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
 

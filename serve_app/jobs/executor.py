@@ -17,17 +17,17 @@ from serve_app.core.errors import (
     Unavailable,
 )
 from serve_app.core.jobs import Job, Submission, failure_of
-from serve_app.core.limits import LimitPassed, within
 from serve_app.core.media import Blob
 from serve_app.core.operations import Operation, Result, Unreadable
 from serve_app.core.stages import Stage
-from serve_app.core.threads import to_its_end
-from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.run import Run
 from serve_app.jobs.staging import Hold, JobStage, Steps
 from serve_app.jobs.store import Account, JobStore
 from serve_app.jobs.tracker import Tracker
+from serve_app.runtime.limits import LimitPassed, within
+from serve_app.runtime.threads import to_its_end
+from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
 

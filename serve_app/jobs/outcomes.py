@@ -3,15 +3,22 @@
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
-from serve_app.core.chat import Chat, ChatEvent, Complete
+from serve_app.core.audio.speech import (
+    AUDIO_MIME,
+    AudioChunk,
+    CloneEvent,
+    CloneSpeech,
+    Speak,
+    Spoken,
+)
+from serve_app.core.audio.wav import sized
 from serve_app.core.errors import UpstreamError
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Message, Progress
-from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenSound
+from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenAudio
 from serve_app.core.operations import operation_name as name_of
-from serve_app.core.speech import AUDIO_MIME, AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken
-from serve_app.core.streams import closing, gathered, once
-from serve_app.core.wav import sized
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.runtime.streams import closing, gathered, once
 
 
 async def outcome(
@@ -46,7 +53,7 @@ async def _spoken(
     events: AsyncIterator[CloneEvent],
     blobs: BlobStore,
     report: Callable[[Progress], None],
-) -> SpokenSound:
+) -> SpokenAudio:
     data = bytearray()
     end: Spoken | None = None
     async with closing(events):
@@ -60,4 +67,4 @@ async def _spoken(
     if end is None:
         raise UpstreamError(f"model {operation.model!r} stopped before the end of the text")
     audio = await blobs.write(once(sized(bytes(data))), mime=AUDIO_MIME[operation.format])
-    return SpokenSound(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
+    return SpokenAudio(audio=audio, duration_s=end.duration_s, warnings=end.warnings)

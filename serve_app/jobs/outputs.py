@@ -8,12 +8,12 @@ from serve_app.archive.archive import ILLUSTRATED, Archive
 from serve_app.archive.entries import Entry, Origin
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import CloneSpeech, Speak
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.media import Facts, MediaResult
 from serve_app.core.operations import Operation, Result, Unreadable, blobs_of, to_json
-from serve_app.core.speech import CloneSpeech, Speak
 from serve_app.database.connection import Database
 
 logger = logging.getLogger(__name__)

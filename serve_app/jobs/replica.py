@@ -20,9 +20,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
-from serve_app.core.unexpected import unexpected_errors
 from serve_app.database.connection import Database
-from serve_app.garbage import collect_rarely
 from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
 from serve_app.jobs.chores import Attention, Chore, JobRetention, repeat
@@ -30,9 +28,11 @@ from serve_app.jobs.executor import LOOK_S
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
-from serve_app.live_models import Handles, live_models
-from serve_app.logs import log_to_stderr
-from serve_app.temporary_files import use_own_temporary_folder
+from serve_app.remote.catalog import Handles, live_models
+from serve_app.runtime.garbage import collect_rarely
+from serve_app.runtime.logs import log_to_stderr
+from serve_app.runtime.temporary_files import use_own_temporary_folder
+from serve_app.runtime.unexpected import unexpected_errors
 
 RENEW_S = 5.0
 CALLBACKS_S = 0.5

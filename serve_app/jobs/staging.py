@@ -11,8 +11,8 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
 from serve_app.core.stages import name_stage
-from serve_app.core.unexpected import unexpected_errors
 from serve_app.jobs.run import Run
+from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from serve_app.temporary_files import private_folder
+from serve_app.runtime.temporary_files import private_folder
 
 DRAINING_S = 0.5
 LONGEST = 27

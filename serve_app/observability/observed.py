@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from serve_app.core.chat import Chat, Complete, Usage
-from serve_app.core.embeddings import Embed
+from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.jobs import Job
 from serve_app.core.operations import Operation, SaidText, operation_name
-from serve_app.core.transcription import Transcribe, Transcript
+from serve_app.core.text.chat import Chat, Complete, Usage
+from serve_app.core.text.embeddings import Embed
 from serve_app.observability.classes import (
     Category,
     Outcome,

@@ -15,7 +15,7 @@ ITEMS = 100
 
 
 class NewItem(Message):
-    """A file to add: an image and its label, a voice's own sound, or a clip and its transcript."""
+    """A file to add: an image and its label, a voice's own audio, or a clip and its transcript."""
 
     role: Role
     text: str
@@ -30,7 +30,7 @@ class Item(NewItem):
 
 class Profile(Message):
     """A saved profile, its items in the order of their numbers. `transcript` is what a voice's own
-    sound says. `created_at` is a unix time.
+    audio says. `created_at` is a unix time.
     """
 
     id: int

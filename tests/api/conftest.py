@@ -11,13 +11,13 @@ import pytest
 from argon2 import PasswordHasher
 
 from deployments.fakes import engine as fake
+from deployments.fakes.audio_generation import FakeAudio
 from deployments.fakes.conversion import FakeConversion
 from deployments.fakes.diarization import FakeDiarization
 from deployments.fakes.faces import FakeFaces
 from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.fakes.segmentation import FakeSegmentation
-from deployments.fakes.sound import FakeSound
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.translation import FakeTranslation
 from deployments.fakes.video import FakeVideo
@@ -28,14 +28,14 @@ from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.catalog.catalog import Models
 from serve_app.composition import PIPELINES, compose_video_dub
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
-from serve_app.core.video_dub import DubVideo
+from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
-from serve_app.models import Models
 from serve_app.one_process import one_process
 
 FAMILIES: list[dict[str, Any]] = [
@@ -132,7 +132,7 @@ ENGINES = {
     "interpolation": FakeInterpolation,
     "stems": FakeStems,
     "conversion": FakeConversion,
-    "sound": FakeSound,
+    "sound": FakeAudio,
     "media": fake.FakeMedia,
 }
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

@@ -87,8 +87,8 @@ async def test_the_status_counts_what_is_stored_and_what_is_loaded(
     async with admin_of(make_context, statuses=states) as client:
         empty = (await client.get("/admin/api/status")).json()
         assert empty["store"] == {"bytes": 0, "files": 0}
-        sound = await client.post("/v1/audio/speech", json=speech())
-        size = len((await client.get(sound.json()["data"][0]["url"])).content)
+        audio = await client.post("/v1/audio/speech", json=speech())
+        size = len((await client.get(audio.json()["data"][0]["url"])).content)
         status = (await client.get("/admin/api/status")).json()
         assert status["store"] == {"bytes": size, "files": 1}
         assert status["queue"] == {"pending": 0, "running": 0, "capacity": 100}

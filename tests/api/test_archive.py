@@ -12,7 +12,7 @@ from serve_app.api.context import Context
 from serve_app.archive.entries import Origin
 from serve_app.blobs.references import sweep
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import chunks, png
+from tests.images import chunks, png
 
 API = {"Authorization": "Bearer secret"}
 ADMIN = {"Authorization": "Bearer root"}

@@ -1,4 +1,5 @@
-"""Films with several sounds that begin late, over HTTP: what is heard, when, and what is said.
+"""Videos with several audio files that begin late, over HTTP: what is heard, when, and what is
+said.
 
 The media engine is the real one; the model that listens tells pitches apart.
 """
@@ -14,21 +15,21 @@ import numpy as np
 import pytest
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
-from deployments.audio.sound_progress import told
+from deployments.audio.audio_progress import told
 from deployments.fakes.engine import FakeTranscription
 from deployments.video.av_media import AvMedia
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
-from serve_app.core.options import AvOptions, FakeOptions
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.options.every_engine import AvOptions, FakeOptions
 from tests.api.conftest import MakeContext, client_of
-from tests.films import ffmpeg
 from tests.material import decoded
+from tests.videos import ffmpeg
 
 HEARD_AT_S = 5.0
 LATE_S, SILENT_S = 4, 1
 HZ = {"eng": 500, "deu": 800}
 TRACKS = "0 (eng), 1 (deu, default)"
-CHOICE = f"audio_track: of the file's sound tracks, {TRACKS}, track 1 (deu, default) was taken"
+CHOICE = f"audio_track: of the file's audio tracks, {TRACKS}, track 1 (deu, default) was taken"
 HOP = SPEECH_RATE // 50
 
 
@@ -57,8 +58,8 @@ class Ear(FakeTranscription):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Seven seconds; both sounds begin four seconds late and are silent for another one."""
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Seven seconds; both audio files begin four seconds late and are silent for another one."""
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     source = ("-f", "lavfi", "-i")
     parts: list[Any] = [*source, "testsrc2=s=64x48:r=10:d=7"]
@@ -86,26 +87,26 @@ async def client(make_context: MakeContext) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def transcribed(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
+async def transcribed(client: httpx.AsyncClient, video: bytes, **fields: Any) -> httpx.Response:
     data = {"response_format": "verbose_json"} | fields
     url = "/v1/audio/transcriptions"
-    return await client.post(url, files={"file": ("a.mkv", film)}, data=data)
+    return await client.post(url, files={"file": ("a.mkv", video)}, data=data)
 
 
-async def subtitled(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
-    body = {"video": base64.b64encode(film).decode(), "response_format": "json"} | fields
+async def subtitled(client: httpx.AsyncClient, video: bytes, **fields: Any) -> httpx.Response:
+    body = {"video": base64.b64encode(video).decode(), "response_format": "json"} | fields
     return await client.post("/v1/video/subtitle", json=body)
 
 
-async def dubbed(client: httpx.AsyncClient, film: bytes, **fields: Any) -> httpx.Response:
-    body = {"video": base64.b64encode(film).decode(), "target_lang": "en"} | fields
+async def dubbed(client: httpx.AsyncClient, video: bytes, **fields: Any) -> httpx.Response:
+    body = {"video": base64.b64encode(video).decode(), "target_lang": "en"} | fields
     return await client.post("/v1/video/dub", json=body)
 
 
 async def test_a_transcript_says_what_was_heard_when_and_where(
-    client: httpx.AsyncClient, film: bytes
+    client: httpx.AsyncClient, video: bytes
 ) -> None:
-    answer = (await transcribed(client, film)).json()
+    answer = (await transcribed(client, video)).json()
     assert answer["text"] == "800"
     assert answer["warnings"] == [CHOICE]
     [segment] = answer["segments"]
@@ -113,8 +114,8 @@ async def test_a_transcript_says_what_was_heard_when_and_where(
     assert answer["duration"] == pytest.approx(7, abs=0.1)
 
 
-async def test_subtitles_say_it_too(client: httpx.AsyncClient, film: bytes) -> None:
-    answer = (await subtitled(client, film)).json()
+async def test_subtitles_say_it_too(client: httpx.AsyncClient, video: bytes) -> None:
+    answer = (await subtitled(client, video)).json()
     assert answer["warnings"] == [CHOICE]
     [item] = answer["data"]
     [segment] = item["segments"]
@@ -123,15 +124,15 @@ async def test_subtitles_say_it_too(client: httpx.AsyncClient, film: bytes) -> N
 
 
 async def test_a_line_is_dubbed_where_it_was_heard(
-    client: httpx.AsyncClient, film: bytes, tmp_path: Path
+    client: httpx.AsyncClient, video: bytes, tmp_path: Path
 ) -> None:
-    answer = (await dubbed(client, film)).json()
+    answer = (await dubbed(client, video)).json()
     assert CHOICE in answer["warnings"]
     [item] = answer["data"]
     path = tmp_path / "dubbed.mp4"
     path.write_bytes((await client.get(item["url"])).content)
-    sound = decoded(path.read_bytes())
-    loud = np.flatnonzero(np.abs(sound.samples) > 0.02)[0] / sound.sample_rate
+    audio = decoded(path.read_bytes())
+    loud = np.flatnonzero(np.abs(audio.samples) > 0.02)[0] / audio.sample_rate
     assert loud == pytest.approx(HEARD_AT_S, abs=0.1)
 
 
@@ -143,30 +144,30 @@ async def test_a_line_is_dubbed_where_it_was_heard(
     ],
 )
 async def test_another_track_is_chosen(
-    client: httpx.AsyncClient, film: bytes, track: int | str | None, word: str
+    client: httpx.AsyncClient, video: bytes, track: int | str | None, word: str
 ) -> None:
-    answer = await subtitled(client, film, audio_track=track)
+    answer = await subtitled(client, video, audio_track=track)
     assert answer.json()["data"][0]["segments"][0]["text"] == word
     assert ("warnings" in answer.json()) == (track is None)
     if track is not None:
-        assert (await transcribed(client, film, audio_track=track)).json()["text"] == word
+        assert (await transcribed(client, video, audio_track=track)).json()["text"] == word
     assert "x-ignored-fields" not in answer.headers
 
 
-async def test_a_dubbed_track_is_chosen(client: httpx.AsyncClient, film: bytes) -> None:
-    answer = (await dubbed(client, film, audio_track="eng")).json()
+async def test_a_dubbed_track_is_chosen(client: httpx.AsyncClient, video: bytes) -> None:
+    answer = (await dubbed(client, video, audio_track="eng")).json()
     assert CHOICE not in answer["warnings"]
     assert answer["data"][0]["segments"][0]["source_text"] == "500"
 
 
 @pytest.mark.parametrize("track", ["fr", 2, "und", "7"])
 async def test_a_track_that_is_not_there_is_told_with_those_that_are(
-    client: httpx.AsyncClient, film: bytes, track: int | str
+    client: httpx.AsyncClient, video: bytes, track: int | str
 ) -> None:
     for answer in (
-        await transcribed(client, film, audio_track=track),
-        await subtitled(client, film, audio_track=track),
-        await dubbed(client, film, audio_track=track),
+        await transcribed(client, video, audio_track=track),
+        await subtitled(client, video, audio_track=track),
+        await dubbed(client, video, audio_track=track),
     ):
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, "audio_track")
@@ -175,9 +176,9 @@ async def test_a_track_that_is_not_there_is_told_with_those_that_are(
 
 @pytest.mark.parametrize("track", [-1, 1.5, True, "", [], {}, "x" * 36, "\ud800", 2**63])
 async def test_what_names_no_track_is_refused(
-    client: httpx.AsyncClient, film: bytes, track: Any
+    client: httpx.AsyncClient, video: bytes, track: Any
 ) -> None:
-    body = {"video": base64.b64encode(film).decode(), "audio_track": track}
+    body = {"video": base64.b64encode(video).decode(), "audio_track": track}
     # Spelled out, as some of it cannot be sent otherwise.
     data = json.dumps(body)
     answer = await client.post(

@@ -335,11 +335,11 @@ async def test_a_huge_prompt_is_refused_and_not_repeated(client: httpx.AsyncClie
     [
         (b"", "file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "file"),
-        (b"plain text that is no sound", "file"),
+        (b"plain text that is no audio", "file"),
         (b"%PDF-1.7 " + bytes(100), "file"),
     ],
 )
-async def test_uploads_that_are_no_sound(
+async def test_uploads_that_are_no_audio(
     client: httpx.AsyncClient, content: bytes, param: str
 ) -> None:
     answer = await client.post(WRITE, files={"file": ("a.wav", content, "audio/wav")})
@@ -364,8 +364,8 @@ async def test_uploads_that_are_no_sound(
 async def test_fields_of_a_form_are_checked(
     client: httpx.AsyncClient, fields: dict[str, str], param: str
 ) -> None:
-    sound = base64.b64decode(WAV)
-    answer = await client.post(WRITE, files={"file": ("a.wav", sound)}, data=fields)
+    audio = base64.b64decode(WAV)
+    answer = await client.post(WRITE, files={"file": ("a.wav", audio)}, data=fields)
     check_refusal(answer, param=param, sent=str(fields)[:200])
 
 

@@ -16,9 +16,9 @@ from deployments.image.opencv_faces import OpencvFaces
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import OpencvFacesOptions
+from serve_app.core.options.every_engine import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import claiming_png, png
+from tests.images import claiming_png, png
 from tests.scenes import png_of, portrait
 
 API = {"Authorization": "Bearer secret"}
@@ -275,7 +275,7 @@ async def test_bad_generations(
     assert answer.json()["error"]["param"] == next(iter(fields))
 
 
-async def test_faces_are_cut_out_of_pictures(make_context: MakeContext, tmp_path: Path) -> None:
+async def test_faces_are_cut_out_of_images(make_context: MakeContext, tmp_path: Path) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")
     faces = OpencvFaces(OpencvFacesOptions(), Model(id="opencv"), path=None, blobs=blobs)
     data = base64.b64encode(png_of(portrait((900, 600), (500, 100, 200)))).decode()

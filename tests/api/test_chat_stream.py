@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from serve_app.api.app import create_app
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from tests.api.conftest import MakeContext, client_of
 
 URL = "/v1/chat/completions"

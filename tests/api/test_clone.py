@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
+from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken, Voice
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken, Voice
 from tests.api.conftest import FAMILIES, MakeContext, client_of
+from tests.images import png
 from tests.material import tone, wav
-from tests.pictures import png
 
 CLONE, SPEECH, VOICES = "/v1/audio/clone", "/v1/audio/speech", "/v1/audio/voices"
-SOUND, OTHER = wav(tone(1.0)), wav(tone(1.0, hz=220.0))
-AUDIO = base64.b64encode(SOUND).decode()
+RECORDING, OTHER = wav(tone(1.0)), wav(tone(1.0, hz=220.0))
+AUDIO = base64.b64encode(RECORDING).decode()
 DATA = wav(tone(0.5))
 
 
@@ -37,7 +37,7 @@ class Remembering:
 
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         self.cloned.append(request)
-        if request.reference.size != len(SOUND):
+        if request.reference.size != len(RECORDING):
             raise InvalidRequest("ref_audio: no voice is heard", param="ref_audio")
         yield Progress(phase="clone", current=1, total=2)
         yield AudioChunk(data=DATA)
@@ -55,8 +55,8 @@ async def client(make_context: MakeContext, model: Remembering) -> AsyncIterator
         yield client
 
 
-async def save(client: httpx.AsyncClient, name: str, sound: bytes = SOUND) -> None:
-    fields = {"name": name, "audio": base64.b64encode(sound).decode(), "transcript": "good day"}
+async def save(client: httpx.AsyncClient, name: str, audio: bytes = RECORDING) -> None:
+    fields = {"name": name, "audio": base64.b64encode(audio).decode(), "transcript": "good day"}
     assert (await client.post(VOICES, json=fields)).status_code == 200
 
 
@@ -75,10 +75,10 @@ async def test_everything_that_is_asked_reaches_the_model(
     (asked,) = model.cloned
     assert (asked.model, asked.text, asked.language) == ("hum", "hi", "de")
     assert (asked.reference_text, asked.speed, asked.seed) == ("well", 1.5, 7)
-    assert (asked.format, asked.reference.size) == ("wav", len(SOUND))
+    assert (asked.format, asked.reference.size) == ("wav", len(RECORDING))
 
 
-async def test_the_sound_inside_the_answer_and_in_the_archive(client: httpx.AsyncClient) -> None:
+async def test_the_audio_inside_the_answer_and_in_the_archive(client: httpx.AsyncClient) -> None:
     fields = {"text": "hi", "ref_audio": AUDIO, "response_format": "b64_wav", "tag": "mine"}
     body = (await client.post(CLONE, json=fields)).json()
     assert base64.b64decode(body["data"][0]["b64_wav"]) == DATA
@@ -86,7 +86,7 @@ async def test_the_sound_inside_the_answer_and_in_the_archive(client: httpx.Asyn
     assert (entry["operation"], entry["prompt"], entry["type"]) == ("audio.clone", "hi", "audio")
 
 
-async def test_a_saved_voice_brings_its_sound_and_its_transcript(
+async def test_a_saved_voice_brings_its_audio_and_its_transcript(
     client: httpx.AsyncClient, model: Remembering
 ) -> None:
     await save(client, "ann")
@@ -94,7 +94,7 @@ async def test_a_saved_voice_brings_its_sound_and_its_transcript(
     assert answer.status_code == 200, answer.text
     assert "x-ignored-fields" not in answer.headers
     (asked,) = model.cloned
-    assert (asked.reference.size, asked.reference_text) == (len(SOUND), "good day")
+    assert (asked.reference.size, asked.reference_text) == (len(RECORDING), "good day")
 
 
 async def test_a_recording_goes_before_a_saved_voice(

@@ -10,17 +10,17 @@ import pytest
 
 from deployments.audio.rubberband_conversion import RubberbandConversion
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.options import RubberbandOptions
-from serve_app.core.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+from serve_app.core.options.every_engine import RubberbandOptions
 from tests.api.conftest import FAMILIES, MakeContext, client_of
+from tests.images import png
 from tests.material import decoded, silence, spoken, tone, wav
-from tests.pictures import png
 
 URL, VOICES = "/v1/audio/convert", "/v1/audio/voices"
-SOUND, OTHER = wav(tone(1.0)), wav(tone(0.5, hz=220.0))
-SOURCE, TARGET = (base64.b64encode(sound).decode() for sound in (SOUND, OTHER))
+AUDIO, OTHER = wav(tone(1.0)), wav(tone(0.5, hz=220.0))
+SOURCE, TARGET = (base64.b64encode(audio).decode() for audio in (AUDIO, OTHER))
 FAKE = {
     "name": "convert",
     "options": {"engine": "fake", "task": "conversion"},
@@ -30,7 +30,7 @@ REAL = {"name": "convert", "options": {"engine": "rubberband"}, "models": [{"id"
 
 
 class Remembering:
-    """A VoiceConverter that hears no voice in what is shorter than `SOUND`."""
+    """A VoiceConverter that hears no voice in what is shorter than `AUDIO`."""
 
     def __init__(self) -> None:
         self.asked: list[ConvertVoice] = []
@@ -54,8 +54,8 @@ async def client(make_context: MakeContext, model: Remembering) -> AsyncIterator
         yield client
 
 
-async def save(client: httpx.AsyncClient, name: str, sound: bytes) -> None:
-    fields = {"name": name, "audio": base64.b64encode(sound).decode(), "transcript": "good day"}
+async def save(client: httpx.AsyncClient, name: str, audio: bytes) -> None:
+    fields = {"name": name, "audio": base64.b64encode(audio).decode(), "transcript": "good day"}
     assert (await client.post(VOICES, json=fields)).status_code == 200
 
 
@@ -69,9 +69,9 @@ async def test_everything_that_is_asked_reaches_the_model(
     body = answer.json()
     assert set(body) == {"created", "data", "warnings"}
     assert body["warnings"] == ["roughly"]
-    assert (await client.get(body["data"][0]["url"])).content == SOUND
+    assert (await client.get(body["data"][0]["url"])).content == AUDIO
     (asked,) = model.asked
-    assert (asked.source.size, asked.target.size) == (len(SOUND), len(OTHER))
+    assert (asked.source.size, asked.target.size) == (len(AUDIO), len(OTHER))
     assert (asked.is_singing, asked.sample_rate, asked.pitch_shift) == (True, 44_100, -3)
     assert (asked.diffusion_steps, asked.guidance, asked.length_adjust) == (20, 0.2, 1.5)
 
@@ -81,7 +81,7 @@ async def test_what_is_not_asked_is_left_to_the_model(
 ) -> None:
     fields = {"source_audio": SOURCE, "target_voice": TARGET, "response_format": "b64"}
     body = (await client.post(URL, json=fields)).json()
-    assert base64.b64decode(body["data"][0]["b64_wav"]) == SOUND
+    assert base64.b64decode(body["data"][0]["b64_wav"]) == AUDIO
     (asked,) = model.asked
     assert (asked.is_singing, asked.sample_rate, asked.pitch_shift) == (False, 22_050, 0)
     assert (asked.diffusion_steps, asked.guidance, asked.length_adjust) == (None, None, 1)
@@ -172,8 +172,8 @@ async def test_by_real_signal_processing(make_context: MakeContext, tmp_path: Pa
         body = (await client.post(URL, json=fields | {"diffusion_steps": 10})).json()
         quiet = base64.b64encode(wav(silence(1.0))).decode()
         answer = await client.post(URL, json={"source_audio": low, "target_voice": quiet})
-    sound = decoded(base64.b64decode(body["data"][0]["b64_wav"]))
-    assert (sound.sample_rate, sound.channels) == (22_050, 1)
+    audio = decoded(base64.b64decode(body["data"][0]["b64_wav"]))
+    assert (audio.sample_rate, audio.channels) == (22_050, 1)
     assert "signal processing" in body["warnings"][0]
     assert body["warnings"][1].startswith("diffusion_steps has no effect")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "target_voice")

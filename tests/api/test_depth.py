@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import claiming_png, huge_png, png
+from tests.images import claiming_png, huge_png, png
 
 URL = "/v1/images/depth"
 IMAGE = base64.b64encode(png("red", (7, 5))).decode()
@@ -37,7 +37,7 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
     assert answer.headers["x-job-id"]
 
 
-async def test_a_grey_picture_of_the_same_size(make_context: MakeContext) -> None:
+async def test_a_grey_image_of_the_same_size(make_context: MakeContext) -> None:
     answer = await depth(make_context, response_format="b64_json")
     image = Image.open(io.BytesIO(base64.b64decode(answer.json()["data"][0]["b64_json"])))
     assert (image.format, image.mode, image.size) == ("PNG", "L", (7, 5))

@@ -1,16 +1,16 @@
-"""Pictures in words: an operation without a route, as the job that dialects make of it."""
+"""Images in words: an operation without a route, as the job that dialects make of it."""
 
 from typing import Any
 
 import pytest
 
 from serve_app.api.context import Context
-from serve_app.core.captioning import DescribeImage, ImageDescription
 from serve_app.core.errors import AppError
+from serve_app.core.image.captioning import DescribeImage, ImageDescription
 from serve_app.core.jobs import Job, Submission
-from serve_app.direct_jobs import new_job_id
+from serve_app.jobs.direct import new_job_id
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.pictures import chunks, claiming_png, huge_png, png
+from tests.images import chunks, claiming_png, huge_png, png
 
 CAPTIONS = {
     "name": "captions",
@@ -29,11 +29,11 @@ async def described(context: Context, image: bytes, model: str, **fields: Any) -
 async def test_a_caption_is_a_job(make_context: MakeContext) -> None:
     context = make_context(families=[CAPTIONS])
     job = await described(context, png(size=(8, 6)), "ruler")
-    assert job.result == ImageDescription(text="a picture of 8 by 6 pixels")
+    assert job.result == ImageDescription(text="an image of 8 by 6 pixels")
     async with client_of(context) as client:
         seen = (await client.get(f"/v1/jobs/{job.id}")).json()
     assert seen["operation"] == "image.description"
-    assert seen["result"] == {"text": "a picture of 8 by 6 pixels"}
+    assert seen["result"] == {"text": "an image of 8 by 6 pixels"}
 
 
 async def test_a_question_reaches_the_model(make_context: MakeContext) -> None:
@@ -41,7 +41,7 @@ async def test_a_question_reaches_the_model(make_context: MakeContext) -> None:
         make_context(families=[CAPTIONS]), png(size=(8, 6)), "ruler", question="What is it?"
     )
     assert isinstance(job.result, ImageDescription)
-    assert job.result.text == "What is it? a picture of 8 by 6 pixels"
+    assert job.result.text == "What is it? an image of 8 by 6 pixels"
 
 
 @pytest.mark.parametrize("question", [None, "How many cats?"])
@@ -50,7 +50,7 @@ async def test_a_chat_model_that_sees_does_it_too(
 ) -> None:
     # The fake says the last message back.
     job = await described(make_context(), png(size=(8, 6)), "org/eye", question=question)
-    wanted = question or "Describe this picture in one sentence."
+    wanted = question or "Describe this image in one sentence."
     assert isinstance(job.result, ImageDescription)
     assert wanted in job.result.text
 
@@ -64,7 +64,7 @@ async def test_an_answer_that_is_cut_says_so(make_context: MakeContext) -> None:
 @pytest.mark.parametrize(
     ("image", "status"), [(huge_png(), 413), (claiming_png(), 413), (png()[:60], 400)]
 )
-async def test_bad_pictures(make_context: MakeContext, image: bytes, status: int) -> None:
+async def test_bad_images(make_context: MakeContext, image: bytes, status: int) -> None:
     job = await described(make_context(families=[CAPTIONS]), image, "ruler")
     assert job.failure is not None
     error = job.failure.error()

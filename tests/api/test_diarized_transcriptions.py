@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
-from serve_app.core.errors import BackendUnavailable
-from serve_app.core.message import Progress
-from serve_app.core.transcription import (
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
 )
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.message import Progress
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
 URL = "/v1/audio/transcriptions"
@@ -32,9 +32,9 @@ SPEAKERS = {
 
 def wav() -> bytes:
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as sound:
-        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
-        sound.writeframes(bytes(3200))
+    with wave.open(buffer, "wb") as audio:
+        audio.setparams((1, 2, 16_000, 0, "NONE", ""))
+        audio.writeframes(bytes(3200))
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""/v1/environments/extract: whole frames of pictures and films. The rest is in test_characters."""
+"""/v1/environments/extract: whole frames of images and videos. The rest is in test_characters."""
 
 import base64
 import io
@@ -13,9 +13,9 @@ from PIL import Image, ImageFilter
 from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import OpencvFacesOptions
+from serve_app.core.options.every_engine import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import png
+from tests.images import png
 
 PATH = "/v1/environments"
 COLORS = ["red", "lime", "blue", "white"]
@@ -25,7 +25,7 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def film_of(path: Path, frames: list[Image.Image]) -> bytes:
+def video_of(path: Path, frames: list[Image.Image]) -> bytes:
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -38,10 +38,10 @@ def film_of(path: Path, frames: list[Image.Image]) -> bytes:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> bytes:
+def video(tmp_path: Path) -> bytes:
     """Four seconds, each of one colour."""
     frames = [Image.new("RGB", (64, 32), color) for color in COLORS for _ in range(10)]
-    return film_of(tmp_path / "film.mp4", frames)
+    return video_of(tmp_path / "film.mp4", frames)
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ async def extracted(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return await client.post(f"{PATH}/extract", json={"name": "room"} | fields)
 
 
-async def test_pictures_are_kept_whole(client: httpx.AsyncClient) -> None:
-    pictures = [base64_of(png("red", (3000, 1500))), base64_of(png("blue", (30, 60)))]
-    answer = await extracted(client, images=pictures, description="d")
+async def test_images_are_kept_whole(client: httpx.AsyncClient) -> None:
+    images = [base64_of(png("red", (3000, 1500))), base64_of(png("blue", (30, 60)))]
+    answer = await extracted(client, images=images, description="d")
     assert answer.json() == {"ok": True, "name": "room", "image_count": 2}
     assert [image.size for image in await images_of(client, "room")] == [(1024, 512), (30, 60)]
 
 
-async def test_frames_are_spread_over_a_film(client: httpx.AsyncClient, film: bytes) -> None:
-    answer = await extracted(client, videos=[base64_of(film)], max_images=4)
+async def test_frames_are_spread_over_a_video(client: httpx.AsyncClient, video: bytes) -> None:
+    answer = await extracted(client, videos=[base64_of(video)], max_images=4)
     assert answer.json()["image_count"] == 4, answer.text
     found = [image.getpixel((32, 16)) for image in await images_of(client, "room")]
     expected = [Image.new("RGB", (1, 1), color).getpixel((0, 0)) for color in COLORS]
@@ -81,9 +81,12 @@ async def test_frames_are_spread_over_a_film(client: httpx.AsyncClient, film: by
         assert max(abs(a - b) for a, b in zip(pixel, wanted, strict=True)) < 40
 
 
-async def test_pictures_come_before_films(client: httpx.AsyncClient, film: bytes) -> None:
+async def test_images_come_before_videos(client: httpx.AsyncClient, video: bytes) -> None:
     answer = await extracted(
-        client, images=[base64_of(png("red", (10, 10)))] * 2, videos=[base64_of(film)], max_images=3
+        client,
+        images=[base64_of(png("red", (10, 10)))] * 2,
+        videos=[base64_of(video)],
+        max_images=3,
     )
     assert answer.json()["image_count"] == 3
     sizes = [image.size for image in await images_of(client, "room")]
@@ -95,8 +98,8 @@ async def test_the_sharpest_frame_is_taken(client: httpx.AsyncClient, tmp_path: 
     for x in range(0, 64, 8):
         sharp.paste("white", (x, 0, x + 4, 64))
     blurred = sharp.filter(ImageFilter.GaussianBlur(6))
-    film = film_of(tmp_path / "film.mp4", [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
-    await extracted(client, videos=[base64_of(film)], max_images=1)
+    video = video_of(tmp_path / "film.mp4", [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
+    await extracted(client, videos=[base64_of(video)], max_images=1)
     (frame,) = await images_of(client, "room")
     values = frame.convert("L").getextrema()
     assert isinstance(values[0], int | float)

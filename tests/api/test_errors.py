@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from serve_app.api.app import create_app
 from serve_app.core import errors
-from serve_app.core.chat import Chat, ChatEvent
 from serve_app.core.errors import AppError
+from serve_app.core.text.chat import Chat, ChatEvent
 from tests.api.conftest import MakeContext, client_of
 from tests.error_contract import CONTRACT
-from tests.pictures import png
+from tests.images import png
 
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 COMPLETE = {"model": "echo", "prompt": "hello"}

@@ -10,10 +10,10 @@ import pytest
 from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import OpencvFacesOptions
+from serve_app.core.options.every_engine import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
+from tests.images import png
 from tests.material import clip, tone, wav
-from tests.pictures import png
 from tests.scenes import png_of, portrait
 
 URL = "/v1/images/faceswap"
@@ -28,7 +28,7 @@ TARGET = base64_of(png("blue", (64, 64)))
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> str:
+def video(tmp_path: Path) -> str:
     return base64_of(clip(tmp_path / "film.mp4", 0.5).read_bytes())
 
 
@@ -50,11 +50,11 @@ async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "video"])
-async def test_a_film(client: httpx.AsyncClient, film: str, kind: str | None) -> None:
-    answer = await swapped(client, target=film, target_type=kind, response_format="b64_mp4")
+async def test_a_video(client: httpx.AsyncClient, video: str, kind: str | None) -> None:
+    answer = await swapped(client, target=video, target_type=kind, response_format="b64_mp4")
     (item,) = answer.json()["data"]
-    assert item == {"b64_mp4": film, "faces_swapped": 1}
-    answer = await swapped(client, target=film, target_type=kind, response_format="base64")
+    assert item == {"b64_mp4": video, "faces_swapped": 1}
+    answer = await swapped(client, target=video, target_type=kind, response_format="base64")
     assert "b64_mp4" in answer.json()["data"][0]
 
 
@@ -114,11 +114,11 @@ async def test_bad_requests(
     assert answer.json()["error"]["param"] == param
 
 
-async def test_a_film_that_is_said_to_be_an_image(client: httpx.AsyncClient, film: str) -> None:
-    answer = await swapped(client, target=film, target_type="image")
+async def test_a_video_that_is_said_to_be_an_image(client: httpx.AsyncClient, video: str) -> None:
+    answer = await swapped(client, target=video, target_type="image")
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "target"
-    answer = await swapped(client, source_face=film)
+    answer = await swapped(client, source_face=video)
     assert answer.json()["error"]["param"] == "source_face"
 
 

@@ -319,12 +319,12 @@ async def test_two_files_are_not_one_upload(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL pictures"),
-        (b"\xff\n" + bytes(50), "JPEG XL pictures"),
-        (b"\0\0\0\x18ftypcrx " + bytes(50), "raw pictures of Canon cameras (CR3)"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL images"),
+        (b"\xff\n" + bytes(50), "JPEG XL images"),
+        (b"\0\0\0\x18ftypcrx " + bytes(50), "raw images of Canon cameras (CR3)"),
     ],
 )
-async def test_pictures_that_nobody_reads_are_refused_by_name(
+async def test_images_that_nobody_reads_are_refused_by_name(
     client: httpx.AsyncClient, data: bytes, name: str
 ) -> None:
     why = f"{name} are not read; send PNG, JPEG, WebP or AVIF"

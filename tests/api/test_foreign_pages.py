@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from serve_app.api.app import create_app
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import png
+from tests.images import png
 
 EVIL = "https://evil.example"
 STUDIO = "https://studio.example"

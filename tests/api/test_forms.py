@@ -7,8 +7,8 @@ import pytest
 
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_files import DIGEST, PNG
+from tests.images import png
 from tests.material import silence, wav
-from tests.pictures import png
 
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=b"}
 ROUTES = {
@@ -34,8 +34,8 @@ SPELLINGS = {
     "latin-1": b'form-data; name="file"; filename="\xfc.png"',
     "curl, old": b'form-data; name="file"; filename="a\\"b\\\\c.png"',
     "quote left as it is": b'form-data; name="file"; filename="a"b.png"',
-    "Windows path": b'form-data; name="file"; filename="C:\\pictures\\a.png"',
-    "backslash at the end": b'form-data; name="file"; filename="C:\\pictures\\"',
+    "Windows path": b'form-data; name="file"; filename="C:\\images\\a.png"',
+    "backslash at the end": b'form-data; name="file"; filename="C:\\images\\"',
     ".NET": b"form-data; name=file; filename=a.png; filename*=utf-8''a.png",
     ".NET, UTF-8": b"form-data; name=file; filename=\"=?utf-8?B?w7w=?=\"; filename*=utf-8''%C3%BC",
     "urllib3 1.24": b"form-data; name=\"file\"; filename*=utf-8''%C3%BC.png",

@@ -10,9 +10,9 @@ from openai import AsyncOpenAI
 from PIL import Image, ImageChops
 
 from serve_app.api.app import create_app
-from serve_app.api.v1.image_extras import with_uploaded
+from serve_app.api.v1.images.image_extras import with_uploaded
 from tests.api.conftest import MakeContext
-from tests.pictures import claiming_png, data_url, huge_png, png
+from tests.images import claiming_png, data_url, huge_png, png
 
 EDITS, INPAINT, VARIATIONS = (f"/v1/images/{verb}" for verb in ("edits", "inpaint", "variations"))
 LEFT = (0, 0, 40, 60)
@@ -20,8 +20,8 @@ LEFT = (0, 0, 40, 60)
 
 def photo(size: tuple[int, int] = (80, 60), **options: Any) -> bytes:
     """Every pixel of a colour of its own."""
-    picture = Image.new("RGB", size)
-    picture.putdata(
+    image = Image.new("RGB", size)
+    image.putdata(
         [
             (x * 255 // size[0], y * 255 // size[1], 90)
             for y in range(size[1])
@@ -29,7 +29,7 @@ def photo(size: tuple[int, int] = (80, 60), **options: Any) -> bytes:
         ]
     )
     target = io.BytesIO()
-    picture.save(target, options.pop("format", "PNG"), **options)
+    image.save(target, options.pop("format", "PNG"), **options)
     return target.getvalue()
 
 
@@ -56,7 +56,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 def difference(first: Image.Image, second: Image.Image) -> tuple[int, int, int, int] | None:
-    """Where two pictures differ."""
+    """Where two images differ."""
     return ImageChops.difference(first, second).getbbox()
 
 
@@ -110,41 +110,41 @@ async def test_a_given_size_is_covered_and_cropped_at_the_centre(client: httpx.A
 async def test_auto_keeps_the_proportions_at_the_models_own_area(
     client: httpx.AsyncClient,
 ) -> None:
-    picture = await made(client, VARIATIONS, image=data_url(photo((200, 100))), size="auto")
-    assert picture.size == (720, 360)
+    image = await made(client, VARIATIONS, image=data_url(photo((200, 100))), size="auto")
+    assert image.size == (720, 360)
 
 
 @pytest.mark.parametrize("mask", [left_half(), left_half((20, 20)), left_half(mode="P")])
 async def test_only_the_white_part_of_a_mask_changes(
     client: httpx.AsyncClient, mask: bytes
 ) -> None:
-    picture = await made(client, INPAINT, prompt="a boat", mask=data_url(mask))
-    box = difference(picture, opened(photo()))
+    image = await made(client, INPAINT, prompt="a boat", mask=data_url(mask))
+    box = difference(image, opened(photo()))
     assert box is not None
     # A mask of another size is resized to its image, which blurs its edge.
     assert box[2] <= (40 if mask == left_half() else 46)
 
 
 async def test_only_the_transparent_part_of_a_mask_changes(client: httpx.AsyncClient) -> None:
-    picture = await made(client, EDITS, prompt="a boat", mask=data_url(clear_half()))
-    box = difference(picture, opened(photo()))
+    image = await made(client, EDITS, prompt="a boat", mask=data_url(clear_half()))
+    box = difference(image, opened(photo()))
     assert box is not None
     assert box[2] <= 40
 
 
-async def test_nothing_moves_in_a_picture_whose_sides_are_no_multiples(
+async def test_nothing_moves_in_an_image_whose_sides_are_no_multiples(
     client: httpx.AsyncClient,
 ) -> None:
     size = (81, 67)
     mask = data_url(left_half(size))
-    picture = await made(client, INPAINT, prompt="x", image=data_url(photo(size)), mask=mask)
-    assert picture.size == size
-    box = difference(picture, opened(photo(size)))
+    image = await made(client, INPAINT, prompt="x", image=data_url(photo(size)), mask=mask)
+    assert image.size == size
+    box = difference(image, opened(photo(size)))
     assert box is not None
     assert box[2] <= 40
 
 
-async def test_a_picture_is_turned_upright(client: httpx.AsyncClient) -> None:
+async def test_an_image_is_turned_upright(client: httpx.AsyncClient) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = opened(photo()).transpose(Image.Transpose.ROTATE_90)
@@ -220,7 +220,7 @@ def broken_png() -> bytes:
         (EDITS, {"image": []}, 400, "invalid_request", "image"),
         (EDITS, {"image": 7}, 400, "invalid_request", "image"),
         (EDITS, {"image": "!"}, 400, "invalid_request", "image"),
-        (EDITS, {"image": data_url(b"no picture")}, 400, "invalid_request", "image"),
+        (EDITS, {"image": data_url(b"no image")}, 400, "invalid_request", "image"),
         (EDITS, {"image": data_url(broken_png())}, 400, "invalid_request", "image"),
         (EDITS, {"image": data_url(png(size=(1, 1)))}, 400, "invalid_request", "image"),
         (EDITS, {"image": data_url(png(size=(5000, 70)))}, 400, "invalid_request", "image"),
@@ -228,7 +228,7 @@ def broken_png() -> bytes:
         (EDITS, {"image": data_url(huge_png())}, 413, "payload_too_large", "image"),
         (EDITS, {"image": "sha256:" + 64 * "0"}, 404, "not_found", "image"),
         (EDITS, {"image": "http://127.0.0.1/x.png"}, 400, "invalid_request", "image"),
-        (EDITS, {"mask": data_url(b"no picture")}, 400, "invalid_request", "mask"),
+        (EDITS, {"mask": data_url(b"no image")}, 400, "invalid_request", "mask"),
         (EDITS, {"mask": data_url(claiming_png())}, 413, "payload_too_large", "mask"),
         (EDITS, {"strength": 1.1}, 400, "invalid_request", "strength"),
         (EDITS, {"strength": "much"}, 400, "invalid_request", "strength"),
@@ -288,11 +288,11 @@ async def test_deep_and_printed_colours_come_in_as_they_look(client: httpx.Async
     ink = io.BytesIO()
     Image.new("CMYK", (64, 64), (0, 0, 0, 127)).save(ink, "TIFF")
     for data in (deep.getvalue(), ink.getvalue()):
-        picture = await made(client, VARIATIONS, image=data_url(data), strength=0)
-        assert picture.getpixel((30, 30)) == (128, 128, 128)
+        image = await made(client, VARIATIONS, image=data_url(data), strength=0)
+        assert image.getpixel((30, 30)) == (128, 128, 128)
 
 
-async def test_the_first_picture_of_an_animation(client: httpx.AsyncClient) -> None:
+async def test_the_first_image_of_an_animation(client: httpx.AsyncClient) -> None:
     target = io.BytesIO()
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])

@@ -14,12 +14,12 @@ from deployments.video.camera_moves import CameraMoves
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.images import ImageEvent, Size, TextToImage
-from serve_app.core.options import CameraMovesOptions, FakeOptions
+from serve_app.core.image.images import ImageEvent, Size, TextToImage
+from serve_app.core.options.every_engine import CameraMovesOptions, FakeOptions
 from serve_app.core.status import ModelStatus
-from serve_app.core.video import GenerateVideo, VideoEvent
+from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.films import check_playable
+from tests.videos import check_playable
 
 URL = "/v1/pipelines/image-to-video"
 SMALL = {"prompt": "a red boat", "image_size": "80x64", "num_frames": 5}
@@ -41,7 +41,7 @@ class Drawing(FakeImages):
             yield event
 
 
-class Filming(FakeVideo):
+class Videoing(FakeVideo):
     """Keeps the requests, or fails."""
 
     asked: tuple[GenerateVideo, ...] = ()
@@ -61,7 +61,7 @@ class Studio:
     def __init__(self, make_context: MakeContext, folder: Path) -> None:
         blobs = FsspecBlobStore(folder / "blobs")
         self.images = Drawing(FakeOptions(task="images"), Model(id="squares"), blobs=blobs)
-        self.video = Filming(FakeOptions(task="video"), Model(id="lights"), blobs=blobs)
+        self.video = Videoing(FakeOptions(task="video"), Model(id="lights"), blobs=blobs)
         moves = CameraMoves(CameraMovesOptions(), Model(id="camera-moves"), path=None, blobs=blobs)
         self.context = make_context(
             pipelines=[{"name": "image-to-video"}],
@@ -104,8 +104,8 @@ async def test_the_whole_answer(studio: Studio) -> None:
         {"step": "video", "url": item["url"]},
     ]
     assert (await studio.get(item["image_url"])).headers["content-type"] == "image/png"
-    film = (await studio.get(item["url"])).content
-    check_playable(film, size=(80, 64), fps=8, frames=5)
+    video = (await studio.get(item["url"])).content
+    check_playable(video, size=(80, 64), fps=8, frames=5)
     job = (await studio.get(f"/v1/jobs/{answer.headers['x-job-id']}")).json()
     assert [stage["name"] for stage in job["stages"]] == ["image", "video"]
     assert (job["operation"], job["model"]) == ("pipeline.image-to-video", "lights")
@@ -137,8 +137,8 @@ async def test_every_setting_reaches_its_model(studio: Studio) -> None:
         video_seed=12,
         camera_motion="zoom-in",
     )
-    [picture], [film] = studio.images.asked, studio.video.asked
-    assert picture == TextToImage(
+    [image], [video] = studio.images.asked, studio.video.asked
+    assert image == TextToImage(
         model="squares",
         prompt="a red boat",
         negative_prompt="fog",
@@ -147,13 +147,13 @@ async def test_every_setting_reaches_its_model(studio: Studio) -> None:
         guidance_scale=3.5,
         seed=11,
     )
-    assert film.image is not None
-    assert film == GenerateVideo(
+    assert video.image is not None
+    assert video == GenerateVideo(
         model="lights",
         mode="ti2v",
         prompt="a red boat",
         negative_prompt="fog",
-        image=film.image,
+        image=video.image,
         size=Size(width=80, height=64),
         num_frames=5,
         fps=12,
@@ -167,23 +167,23 @@ async def test_every_setting_reaches_its_model(studio: Studio) -> None:
 async def test_defaults(studio: Studio) -> None:
     body = await studio.made(image_size="left out", num_frames="left out")
     assert "warnings" not in body
-    [picture], [film] = studio.images.asked, studio.video.asked
-    assert picture.size == film.size == Size(width=1024, height=1024)
+    [image], [video] = studio.images.asked, studio.video.asked
+    assert image.size == video.size == Size(width=1024, height=1024)
     # Sixteen are none that the model makes; nobody asked for them, so nobody is told.
-    assert (film.num_frames, film.fps, film.steps, film.guidance_scale) == (17, 8, 25, 7.5)
+    assert (video.num_frames, video.fps, video.steps, video.guidance_scale) == (17, 8, 25, 7.5)
 
 
 async def test_numbers_that_the_model_rounds(studio: Studio) -> None:
     assert (await studio.made(num_frames=6))["warnings"] == ["num_frames: rounded to 5"]
 
 
-async def test_camera_moves_over_the_picture(studio: Studio) -> None:
+async def test_camera_moves_over_the_image(studio: Studio) -> None:
     body = await studio.made(
         video_model="camera-moves", camera_motion="zoom-in", num_inference_steps=3
     )
     assert body["warnings"] == ["num_inference_steps: has no effect on 'camera-moves'"]
-    film = (await studio.get(body["data"][0]["url"])).content
-    check_playable(film, size=(80, 64), fps=8, frames=5)
+    video = (await studio.get(body["data"][0]["url"])).content
+    check_playable(video, size=(80, 64), fps=8, frames=5)
 
 
 async def test_larger_and_with_words(studio: Studio) -> None:
@@ -195,8 +195,8 @@ async def test_larger_and_with_words(studio: Studio) -> None:
         audio_prompt="hi",
     )
     assert answer.status_code == 200, answer.text
-    film = (await studio.get(answer.json()["data"][0]["url"])).content
-    check_playable(film, size=(240, 192), fps=8, frames=5)
+    video = (await studio.get(answer.json()["data"][0]["url"])).content
+    check_playable(video, size=(240, 192), fps=8, frames=5)
     job = (await studio.get(f"/v1/jobs/{answer.headers['x-job-id']}")).json()
     assert [stage["name"] for stage in job["stages"]] == [
         *("image", "video", "upscale", "speak", "add-sound")

@@ -1,4 +1,4 @@
-"""POST /v1/images/generations over the fake engine, whose pictures follow from prompt and seed."""
+"""POST /v1/images/generations over the fake engine, whose images follow from prompt and seed."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from PIL import Image
 
 from serve_app.api.app import create_app
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.pictures import data_url, png
+from tests.images import data_url, png
 
 URL = "/v1/images/generations"
 SMALL = {"prompt": "a red boat", "size": "64x64", "seed": 7}
@@ -25,7 +25,7 @@ async def drawn(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return body
 
 
-async def pictures(client: httpx.AsyncClient, **fields: Any) -> list[Image.Image]:
+async def images(client: httpx.AsyncClient, **fields: Any) -> list[Image.Image]:
     body = await drawn(client, response_format="b64_json", **fields)
     return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in body["data"]]
 
@@ -57,7 +57,7 @@ async def test_without_a_seed_the_answer_says_which_was_drawn(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("form", ["b64_json", "base64", "b64"])
-async def test_the_picture_inside_the_answer(client: httpx.AsyncClient, form: str) -> None:
+async def test_the_image_inside_the_answer(client: httpx.AsyncClient, form: str) -> None:
     [item] = (await drawn(client, response_format=form))["data"]
     assert item.keys() == {"b64_json", "seed"}
     assert base64.b64decode(item["b64_json"]).startswith(b"\x89PNG")
@@ -67,12 +67,12 @@ async def test_the_picture_inside_the_answer(client: httpx.AsyncClient, form: st
 async def test_every_format_and_what_is_written_into_it(
     client: httpx.AsyncClient, name: str
 ) -> None:
-    [picture] = await pictures(client, output_format=name, negative_prompt="grün")
-    assert picture.format == name.upper()
+    [image] = await images(client, output_format=name, negative_prompt="grün")
+    assert image.format == name.upper()
     if name == "png":
-        text = picture.info["parameters"]
+        text = image.info["parameters"]
     else:
-        comment = picture.getexif().get_ifd(0x8769)[0x9286]
+        comment = image.getexif().get_ifd(0x8769)[0x9286]
         text = comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
     first, second, pairs = text.split("\n")
     assert (first, second) == ("a red boat", "Negative prompt: grün")
@@ -85,10 +85,10 @@ async def test_the_longest_prompts_fit_into_every_format(
 ) -> None:
     long = letter * 32_000
     for name in ("png", "jpeg", "webp"):
-        [picture] = await pictures(client, prompt=long, negative_prompt=long, output_format=name)
-        assert picture.format == name.upper()
+        [image] = await images(client, prompt=long, negative_prompt=long, output_format=name)
+        assert image.format == name.upper()
         if name == "jpeg":
-            comment = picture.getexif().get_ifd(0x8769)[0x9286]
+            comment = image.getexif().get_ifd(0x8769)[0x9286]
             text = comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
             assert text.startswith(letter * 10_000)
             assert text.endswith("\nSteps: 4, Seed: 7, Size: 64x64, Model: squares")
@@ -120,8 +120,8 @@ async def test_compression_of_what_loses_nothing_is_reported(client: httpx.Async
 async def test_sizes(client: httpx.AsyncClient, asked: str | None, size: tuple[int, int]) -> None:
     body = await drawn(client, size=asked)
     assert "warnings" not in body
-    [picture] = await pictures(client, size=asked)
-    assert picture.size == size
+    [image] = await images(client, size=asked)
+    assert image.size == size
 
 
 async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
@@ -129,8 +129,8 @@ async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
 ) -> None:
     body = await drawn(client, size="101x99")
     assert body["warnings"] == ["size: rounded to 104x96, a multiple of 8"]
-    [picture] = await pictures(client, size="101x99")
-    assert picture.size == (104, 96)
+    [image] = await images(client, size="101x99")
+    assert image.size == (104, 96)
 
 
 async def test_every_image_is_in_the_archive(client: httpx.AsyncClient) -> None:
@@ -257,5 +257,5 @@ async def test_the_openai_package(make_context: MakeContext) -> None:
     assert answer.data is not None
     for item in answer.data:
         assert item.b64_json is not None
-        picture = Image.open(io.BytesIO(base64.b64decode(item.b64_json)))
-        assert picture.size == (256, 256)
+        image = Image.open(io.BytesIO(base64.b64decode(item.b64_json)))
+        assert image.size == (256, 256)

@@ -17,7 +17,7 @@ from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow, Table, TokenRow, UserRow
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_bad_input import LEAKS
-from tests.pictures import data_url, png
+from tests.images import data_url, png
 from tests.servers import DatabaseServer
 
 TEXTS = [

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from tests.api.conftest import MakeContext, client_of
-from tests.films import check_playable, landscape, sound_packets, write_film
+from tests.images import huge_png, png
 from tests.material import clip, tone, wav
-from tests.pictures import huge_png, png
+from tests.videos import audio_packets, check_playable, landscape, write_video
 
 URL = "/v1/video/interpolate"
 
@@ -22,13 +22,13 @@ PNG = encoded(png(size=(64, 48)))
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return clip(path, 1.0, sound=tone(1.0)).read_bytes()
+    return clip(path, 1.0, audio=tone(1.0)).read_bytes()
 
 
-async def test_the_whole_answer(client: httpx.AsyncClient, film: bytes) -> None:
-    answer = await client.post(URL, json={"video": encoded(film)})
+async def test_the_whole_answer(client: httpx.AsyncClient, video: bytes) -> None:
+    answer = await client.post(URL, json={"video": encoded(video)})
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert isinstance(body.pop("created"), int)
@@ -47,18 +47,18 @@ async def test_the_whole_answer(client: httpx.AsyncClient, film: bytes) -> None:
         ({"output_fps": 7.5}, 7.5, 8),
     ],
 )
-async def test_rates_and_sound(
-    client: httpx.AsyncClient, film: bytes, fields: dict[str, Any], fps: float, frames: int
+async def test_rates_and_audio(
+    client: httpx.AsyncClient, video: bytes, fields: dict[str, Any], fps: float, frames: int
 ) -> None:
-    body = {"video": encoded(film), "response_format": "b64_mp4"} | fields
+    body = {"video": encoded(video), "response_format": "b64_mp4"} | fields
     answer = await client.post(URL, json=body)
     assert answer.status_code == 200, answer.text
     data = base64.b64decode(answer.json()["data"][0]["b64_mp4"])
     check_playable(data, size=(64, 48), fps=fps, frames=frames)
-    assert sound_packets(data) == sound_packets(film)
+    assert audio_packets(data) == audio_packets(video)
 
 
-async def test_from_a_picture_to_another(client: httpx.AsyncClient) -> None:
+async def test_from_an_image_to_another(client: httpx.AsyncClient) -> None:
     body = {"init_image": PNG, "end_image": encoded(png("white", (64, 48)))}
     answer = await client.post(URL, json=body | {"fps_multiplier": 4})
     assert answer.status_code == 200, answer.text
@@ -77,7 +77,7 @@ async def test_from_a_picture_to_another(client: httpx.AsyncClient) -> None:
         ({"video": "FILM", "init_image": PNG, "end_image": PNG}, "init_image"),
         ({"video": ""}, "video"),
         ({"video": 7}, "video"),
-        ({"video": "no film"}, "video"),
+        ({"video": "no video"}, "video"),
         ({"video": PNG}, "video"),
         ({"video": encoded(wav(tone(0.2)))}, "video"),
         ({"video": encoded(b"\x00\x00\x00\x18ftypisom" + bytes(100))}, "video"),
@@ -94,19 +94,19 @@ async def test_from_a_picture_to_another(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_bad_fields(
-    client: httpx.AsyncClient, film: bytes, fields: dict[str, Any], param: str
+    client: httpx.AsyncClient, video: bytes, fields: dict[str, Any], param: str
 ) -> None:
-    body = {name: encoded(film) if value == "FILM" else value for name, value in fields.items()}
+    body = {name: encoded(video) if value == "FILM" else value for name, value in fields.items()}
     answer = await client.post(URL, json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
 
 
-async def test_a_fast_film_needs_a_rate(
+async def test_a_fast_video_needs_a_rate(
     client: httpx.AsyncClient, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fast")
-    source = write_film(folder / "fast.mp4", [landscape(32, 32)] * 24, fps=240)
+    source = write_video(folder / "fast.mp4", [landscape(32, 32)] * 24, fps=240)
     body = {"video": encoded(source.read_bytes())}
     answer = await client.post(URL, json=body)
     assert answer.status_code == 400, answer.text
@@ -115,27 +115,27 @@ async def test_a_fast_film_needs_a_rate(
     assert answer.json()["data"][0]["num_frames"] == 6
 
 
-async def test_a_picture_of_too_many_pixels(client: httpx.AsyncClient) -> None:
+async def test_an_image_of_too_many_pixels(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json={"init_image": encoded(huge_png()), "end_image": PNG})
     assert answer.status_code == 413, answer.text
     assert answer.json()["error"]["param"] == "init_image"
 
 
-async def test_without_a_model(make_context: MakeContext, film: bytes) -> None:
+async def test_without_a_model(make_context: MakeContext, video: bytes) -> None:
     async with client_of(make_context(families=[])) as client:
-        answer = await client.post(URL, json={"video": encoded(film)})
+        answer = await client.post(URL, json={"video": encoded(video)})
     assert answer.status_code == 503, answer.text
     assert answer.json()["error"]["param"] == "model"
 
 
-async def test_fields_without_effect_are_named(client: httpx.AsyncClient, film: bytes) -> None:
-    body = {"video": encoded(film), "output_fps": 20, "fps_multiplier": 2, "user": "me"}
+async def test_fields_without_effect_are_named(client: httpx.AsyncClient, video: bytes) -> None:
+    body = {"video": encoded(video), "output_fps": 20, "fps_multiplier": 2, "user": "me"}
     answer = await client.post(URL, json=body)
     assert answer.headers["x-ignored-fields"] == "user,fps_multiplier"
 
 
-async def test_as_a_job(client: httpx.AsyncClient, film: bytes) -> None:
-    answer = await client.post(URL, json={"video": encoded(film), "async": True})
+async def test_as_a_job(client: httpx.AsyncClient, video: bytes) -> None:
+    answer = await client.post(URL, json={"video": encoded(video), "async": True})
     assert answer.status_code == 202
     answer = await client.get(answer.json()["url"])
     assert answer.json()["operation"] == "video.interpolate"

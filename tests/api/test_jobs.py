@@ -70,8 +70,8 @@ async def test_a_call_that_does_not_wait_is_told_where_its_job_is(
     assert answer.headers["preference-applied"] == "respond-async"
     job = await ended(client, body["id"])
     assert job["status"] == "succeeded"
-    sound = await client.get(job["result"]["data"][0]["url"])
-    assert sound.headers["content-type"] == "audio/mpeg"
+    audio = await client.get(job["result"]["data"][0]["url"])
+    assert audio.headers["content-type"] == "audio/mpeg"
 
 
 async def test_async_in_the_body_does_the_same(client: httpx.AsyncClient) -> None:
@@ -137,9 +137,9 @@ async def test_text_as_a_job_gives_what_it_gives_at_once(
 
 
 async def test_a_transcript_as_a_job_keeps_its_form(client: httpx.AsyncClient) -> None:
-    sound = (await client.post(URL, json={"input": "x", "response_format": "wav"})).content
+    audio = (await client.post(URL, json={"input": "x", "response_format": "wav"})).content
     form = {"model": "whisper-base", "response_format": "srt"}
-    files = {"file": ("a.wav", sound)}
+    files = {"file": ("a.wav", audio)}
     at_once = await client.post("/v1/audio/transcriptions", data=form, files=files)
     accepted = await client.post(
         "/v1/audio/transcriptions", data=form | {"async": "true"}, files=files
@@ -501,7 +501,7 @@ async def test_a_callback_goes_to_public_addresses_only(
 async def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(
     make_context: MakeContext,
 ) -> None:
-    """Two minutes of uncompressed sound are 5 MiB; the disk has two."""
+    """Two minutes of uncompressed audio are 5 MiB; the disk has two."""
     async with client_of(make_context()) as client:
         before = await client.post(URL, json=speech("short"))
         long = speech("word " * 480, response_format="b64_wav", ref_id="long")

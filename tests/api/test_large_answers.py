@@ -18,14 +18,14 @@ from deployments.fakes.video import FakeVideo
 from serve_app.api.app import create_app
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.embeddings import Embed, Embeddings
-from serve_app.core.images import Size
-from serve_app.core.options import FakeOptions
-from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoEvent
+from serve_app.core.image.images import Size
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.text.embeddings import Embed, Embeddings
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent
 from tests.api.conftest import FAMILIES, MakeContext
 
 INPUTS, DIMENSIONS = 2048, 1024
-FILM_BYTES = 200 * 1024 * 1024
+VIDEO_BYTES = 200 * 1024 * 1024
 MOST_GROWTH = 50.0
 """Of the longest pause between two tokens, beside what an idle server pauses."""
 LEAST_S = 0.002
@@ -48,14 +48,14 @@ class ManyVectors:
         return Embeddings(vectors=(vector,) * count, dimensions=DIMENSIONS, prompt_tokens=count)
 
 
-class LongFilm(FakeVideo):
-    """Has made a film of 200 MiB before it was asked."""
+class LongVideo(FakeVideo):
+    """Has made a video of 200 MiB before it was asked."""
 
     def __init__(self, blobs: FsspecBlobStore) -> None:
         super().__init__(FakeOptions(task="video"), Model(id="lights"), blobs=blobs)
 
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
-        blob = await self.blobs.write(_megabytes(FILM_BYTES), mime="video/mp4")
+        blob = await self.blobs.write(_megabytes(VIDEO_BYTES), mime="video/mp4")
         size = Size(width=64, height=48)
         yield GeneratedVideo(video=blob, size=size, fps=8, num_frames=5, duration_s=0.6, seed=1)
 
@@ -104,12 +104,12 @@ def call(make_context: MakeContext, tmp_path: Path) -> Call:
     body it gets.
     """
     families = [FAST_CHAT if family["name"] == "chat" else family for family in FAMILIES]
-    film = LongFilm(FsspecBlobStore(tmp_path / "blobs"))
+    video = LongVideo(FsspecBlobStore(tmp_path / "blobs"))
     app = create_app(
         make_context(
             families=families,
             pipelines=[{"name": "video-generation"}],
-            runs={"embeddings": ManyVectors(), "video": film},
+            runs={"embeddings": ManyVectors(), "video": video},
         )
     )
 
@@ -201,7 +201,7 @@ def _first(answer: Any) -> list[float]:
     return values
 
 
-async def test_a_film_in_base64_holds_no_stream_up_and_is_never_in_memory_whole(
+async def test_a_video_in_base64_holds_no_stream_up_and_is_never_in_memory_whole(
     call: Call,
 ) -> None:
     heard = Heard(keeps=False)
@@ -211,21 +211,21 @@ async def test_a_film_in_base64_holds_no_stream_up_and_is_never_in_memory_whole(
     pause = await longest_pause_s(call, lambda: call("/v1/video/generations", wanted, heard))
     assert heard.status == 200
     assert pause < idle * MOST_GROWTH, f"{pause:.3f} s where an idle server pauses {idle:.4f}"
-    assert heard.size == int(heard.headers["content-length"]) > FILM_BYTES * 4 // 3
+    assert heard.size == int(heard.headers["content-length"]) > VIDEO_BYTES * 4 // 3
     assert heard.largest < LARGEST_PIECE
 
 
-async def test_a_sound_in_base64_holds_no_stream_up_while_it_comes(call: Call) -> None:
-    sound = b"RIFF\xff\xff\xff\x7fWAVEfmt " + bytes(FILM_BYTES)
-    body = b'{"filename":"a.wav","file":"data:audio/wav;base64,%s"}' % base64.b64encode(sound)
+async def test_an_audio_in_base64_holds_no_stream_up_while_it_comes(call: Call) -> None:
+    audio = b"RIFF\xff\xff\xff\x7fWAVEfmt " + bytes(VIDEO_BYTES)
+    body = b'{"filename":"a.wav","file":"data:audio/wav;base64,%s"}' % base64.b64encode(audio)
     heard = Heard()
     idle = await idle_pause_s(call)
     pause = await longest_pause_s(call, lambda: call("/v1/files/upload", body, heard))
     assert heard.status == 200, heard.body
     assert pause < idle * MOST_GROWTH, f"{pause:.3f} s where an idle server pauses {idle:.4f}"
     answer = json.loads(heard.body)
-    assert answer["bytes"] == len(sound)
-    assert answer["id"] == f"sha256:{hashlib.sha256(sound).hexdigest()}"
+    assert answer["bytes"] == len(audio)
+    assert answer["id"] == f"sha256:{hashlib.sha256(audio).hexdigest()}"
     assert answer["existed"] is False
 
 

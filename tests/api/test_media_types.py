@@ -13,19 +13,19 @@ import imageio_ffmpeg
 import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
-from deployments.video.video_decoding import film_frames
+from deployments.video.video_decoding import video_frames
 from serve_app.api.context import Context
 from tests.api.conftest import MakeContext, client_of
 
 SECONDS = 2
-SOUND = ("-f", "lavfi", "-i", f"sine=f=440:r=48000:d={SECONDS}")
-FILM = ("-f", "lavfi", "-i", f"testsrc=s=64x48:r=25:d={SECONDS}")
+AUDIO = ("-f", "lavfi", "-i", f"sine=f=440:r=48000:d={SECONDS}")
+VIDEO = ("-f", "lavfi", "-i", f"testsrc=s=64x48:r=25:d={SECONDS}")
 
 
-def made(folder: Path, name: str, *options: str, is_film: bool = True) -> bytes:
+def made(folder: Path, name: str, *options: str, is_video: bool = True) -> bytes:
     """By the ffmpeg of imageio-ffmpeg."""
     target = folder / name
-    inputs = (*FILM, *SOUND) if is_film else SOUND
+    inputs = (*VIDEO, *AUDIO) if is_video else AUDIO
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, *options, "-y"]
     subprocess.run([*command, str(target)], check=True)
     return target.read_bytes()
@@ -41,7 +41,7 @@ class Kept(NamedTuple):
 
 
 def tagged(tag_bytes: int) -> Callable[[bytes], bytes]:
-    """Behind an ID3 tag of so many bytes, as one with a picture is."""
+    """Behind an ID3 tag of so many bytes, as one with an image is."""
 
     def change(data: bytes) -> bytes:
         size = bytes(tag_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
@@ -78,7 +78,7 @@ def index_first(data: bytes) -> bytes:
     return data[index:end] + free + data[end:]
 
 
-SOUNDS = (
+RECORDINGS = (
     Kept("plain.wav", "audio/wav"),
     Kept("24bit.wav", "audio/wav", ("-c:a", "pcm_s24le")),
     Kept("float.wav", "audio/wav", ("-c:a", "pcm_f64le")),
@@ -125,7 +125,7 @@ SOUNDS = (
     Kept("sound.mka", "audio/x-matroska"),
     Kept("sound.wma", "audio/x-ms-wma"),
 )
-FILMS = (
+VIDEOS = (
     Kept("film.mp4", "video/mp4"),
     Kept("pieces.mp4", "video/mp4", ("-movflags", "frag_keyframe+empty_moov")),
     Kept("telephone.3gp", "video/mp4", ("-c:v", "mpeg4", "-c:a", "aac")),
@@ -179,27 +179,27 @@ async def sent(context: Context, data: bytes) -> tuple[dict[str, str], Path]:
         return body, path
 
 
-@pytest.mark.parametrize("kept", SOUNDS, ids=lambda kept: kept.name)
-async def test_sounds(context: Context, tmp_path: Path, kept: Kept) -> None:
-    data = kept.change(made(tmp_path, kept.name, *kept.options, is_film=False))
+@pytest.mark.parametrize("kept", RECORDINGS, ids=lambda kept: kept.name)
+async def test_recordings(context: Context, tmp_path: Path, kept: Kept) -> None:
+    data = kept.change(made(tmp_path, kept.name, *kept.options, is_video=False))
     answer, path = await sent(context, data)
     assert (answer["mime"], answer["kind"]) == (kept.mime, "audio")
     heard = sum(map(len, speech_blocks(path, param="file"))) / 32_000
     assert heard == pytest.approx(SECONDS, abs=0.15)
 
 
-@pytest.mark.parametrize("kept", FILMS, ids=lambda kept: kept.name)
-async def test_films(context: Context, tmp_path: Path, kept: Kept) -> None:
+@pytest.mark.parametrize("kept", VIDEOS, ids=lambda kept: kept.name)
+async def test_videos(context: Context, tmp_path: Path, kept: Kept) -> None:
     data = kept.change(made(tmp_path, kept.name, *kept.options))
     answer, path = await sent(context, data)
     assert (answer["mime"], answer["kind"]) == (kept.mime, "video")
-    assert sum(1 for _ in film_frames(path, param="video")) >= 25 * SECONDS - 13
+    assert sum(1 for _ in video_frames(path, param="video")) >= 25 * SECONDS - 13
     if "-an" not in kept.options:
         heard = sum(map(len, speech_blocks(path, param="file"))) / 32_000
         assert heard == pytest.approx(SECONDS, abs=0.3)
 
 
-async def test_a_sound_with_a_cover_is_a_sound(context: Context, tmp_path: Path) -> None:
+async def test_an_audio_with_a_cover_is_an_audio(context: Context, tmp_path: Path) -> None:
     made(tmp_path, "cover.png", "-frames:v", "1", "-an")
     cover = str(tmp_path / "cover.png")
     marked = ("-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v")
@@ -207,7 +207,7 @@ async def test_a_sound_with_a_cover_is_a_sound(context: Context, tmp_path: Path)
         ("song.mp4", "audio/mp4", (*marked, "attached_pic")),
         ("song.mka", "audio/x-matroska", ("-attach", cover, "-metadata:s:t", "mimetype=image/png")),
     ):
-        answer, _ = await sent(context, made(tmp_path, name, *options, is_film=False))
+        answer, _ = await sent(context, made(tmp_path, name, *options, is_video=False))
         assert (answer["mime"], answer["kind"]) == (mime, "audio")
 
 
@@ -245,8 +245,8 @@ async def test_noise_is_no_medium(context: Context) -> None:
             assert answer.status_code == 415
 
 
-async def test_sound_alone_is_no_film(client: httpx.AsyncClient, tmp_path: Path) -> None:
-    sound = base64.b64encode(made(tmp_path, "sound.webm", is_film=False)).decode()
-    answer = await client.post("/v1/video/upscale", json={"video": sound})
+async def test_audio_alone_is_no_video(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    audio = base64.b64encode(made(tmp_path, "sound.webm", is_video=False)).decode()
+    answer = await client.post("/v1/video/upscale", json={"video": audio})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "video: expected video, found audio"

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from serve_app.api.app import create_app
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_jobs import begin, ended, families, job_of
-from tests.pictures import png
+from tests.images import png
 
 FRESH = re.compile(r"[0-9a-f]{16}")
 ORIGIN = "https://studio.example"

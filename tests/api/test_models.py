@@ -244,16 +244,16 @@ async def test_the_frame_grid_of_a_video_model_is_listed_before_it_is_loaded(
     make_context: MakeContext,
 ) -> None:
     stated = FACTS.model_dump(mode="json")
-    film = {"engine": "fake", "task": "video"}
+    video = {"engine": "fake", "task": "video"}
     models = [{"id": "lights", "video": stated | {"native_fps": 12}}]
-    context = make_context(families=[{"name": "video", "options": film, "models": models}])
+    context = make_context(families=[{"name": "video", "options": video, "models": models}])
     async with client_of(context) as client:
         [model] = (await client.get("/v1/models")).json()["data"]
     assert model["loaded"] is False
     assert model["video"] == stated | {"native_fps": 12}
     told = ModelStatus(id="lights", state="ready", video=FACTS)
     context = make_context(
-        families=[{"name": "video", "options": film, "models": models}], statuses={"lights": told}
+        families=[{"name": "video", "options": video, "models": models}], statuses={"lights": told}
     )
     async with client_of(context) as client:
         [model] = (await client.get("/v1/models")).json()["data"]

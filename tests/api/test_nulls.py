@@ -11,9 +11,9 @@ import pytest
 from fastapi.routing import APIRoute
 
 from serve_app.api import app as composition
-from serve_app.api.v1.image_edit_body import EditBody, InpaintBody, VariationBody
-from serve_app.api.v1.transcription_body import TranscriptionBody
-from serve_app.api.v1.voice_body import VoiceBody
+from serve_app.api.v1.audio.transcription_body import TranscriptionBody
+from serve_app.api.v1.audio.voice_body import VoiceBody
+from serve_app.api.v1.images.image_edit_body import EditBody, InpaintBody, VariationBody
 from serve_app.api.wire_object import WireObject
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_image_edits import photo

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_jobs import TOKENS, URL, ended, families, job_of, refused, speech
-from tests.pictures import png
+from tests.images import png
 
 FIRST, AGAIN = {"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}
 SLOW = families(delay_s=0.5)
@@ -144,7 +144,7 @@ IMAGE = {"prompt": "a boat", "image_size": "64x64"}
         ("/v1/chat/completions", CHAT),
         ("/v1/embeddings", {"model": "digest", "input": "x"}),
         ("/v1/images/generations", IMAGE),
-        (URL, {"input": "raw sound"}),
+        (URL, {"input": "raw audio"}),
     ],
 )
 async def test_any_operation_with_a_key_is_done_once(
@@ -159,11 +159,11 @@ async def test_any_operation_with_a_key_is_done_once(
 
 
 async def test_forms_are_compared_by_what_they_hold(client: httpx.AsyncClient) -> None:
-    async def edited(picture: bytes, prompt: str = "a boat") -> httpx.Response:
+    async def edited(image: bytes, prompt: str = "a boat") -> httpx.Response:
         return await client.post(
             "/v1/images/edits",
             data={"prompt": prompt, "ref_id": "edit"},
-            files={"image": ("a.png", picture)},
+            files={"image": ("a.png", image)},
             headers=AGAIN,
         )
 
@@ -176,13 +176,13 @@ async def test_forms_are_compared_by_what_they_hold(client: httpx.AsyncClient) -
     refused(await edited(one, "a ship"), 409, "conflict", "ref_id")
 
 
-async def test_a_sound_in_a_form_is_part_of_the_call(client: httpx.AsyncClient) -> None:
+async def test_an_audio_in_a_form_is_part_of_the_call(client: httpx.AsyncClient) -> None:
     async def heard(text: str) -> httpx.Response:
-        sound = (await client.post(URL, json={"input": text, "response_format": "wav"})).content
+        audio = (await client.post(URL, json={"input": text, "response_format": "wav"})).content
         return await client.post(
             "/v1/audio/transcriptions",
             data={"model": "whisper-base"},
-            files={"file": ("a.wav", sound)},
+            files={"file": ("a.wav", audio)},
             headers=key(),
         )
 
@@ -241,13 +241,13 @@ async def test_many_repetitions_at_once_at_two_replicas_are_one_job(
 async def test_a_repetition_is_told_when_what_was_said_is_deleted(
     client: httpx.AsyncClient,
 ) -> None:
-    """A job outlives its files: no answer of 200 without a sound."""
-    first = await client.post(URL, json={"input": "raw sound"}, headers=key())
+    """A job outlives its files: no answer of 200 without an audio file."""
+    first = await client.post(URL, json={"input": "raw audio"}, headers=key())
     assert (first.status_code, bool(first.content)) == (200, True)
     for entry in (await client.get("/v1/archive")).json()["files"]:
         deleted = await client.delete(f"/v1/archive/{entry['filename']}")
         assert deleted.status_code == 200, deleted.text
-    again = await client.post(URL, json={"input": "raw sound"}, headers=key())
+    again = await client.post(URL, json={"input": "raw audio"}, headers=key())
     refused(again, 404, "not_found", None)
     assert again.headers["x-should-retry"] == "false"
     assert await count(client) == 1

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import png
+from tests.images import png
 
 URL = "/v1/images/segment"
 SIZE = (40, 20)
-PICTURE = base64.b64encode(png("red", SIZE)).decode()
+IMAGE = base64.b64encode(png("red", SIZE)).decode()
 LEFT_BOX = [2, 4, 12, 14]
 
 
 async def segmented(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
-    return await client.post(URL, json={"image": PICTURE} | fields)
+    return await client.post(URL, json={"image": IMAGE} | fields)
 
 
 def opened(item: dict[str, Any]) -> Image.Image:
@@ -78,17 +78,17 @@ async def test_what_is_sent_in_each_mode(
     items = answer.json()["data"]
     assert [item.get("role") for item in items] == roles
     for item in items:
-        picture = opened(item)
-        assert picture.size == SIZE
+        image = opened(item)
+        assert image.size == SIZE
         if item.get("role") == "cutout":
-            assert picture.mode == "RGBA"
+            assert image.mode == "RGBA"
             x, y = item["box"][:2]
-            assert picture.getpixel((x, y)) == (255, 0, 0, 255)
-            assert picture.getpixel((0, 0))[3] == 0  # type: ignore[index]
+            assert image.getpixel((x, y)) == (255, 0, 0, 255)
+            assert image.getpixel((0, 0))[3] == 0  # type: ignore[index]
         if item.get("role") == "overlay":
-            assert picture.mode == "RGB"
-            assert picture.getpixel((0, 0)) == (255, 0, 0)
-            assert picture.getpixel((5, 5)) != (255, 0, 0)
+            assert image.mode == "RGB"
+            assert image.getpixel((0, 0)) == (255, 0, 0)
+            assert image.getpixel((5, 5)) != (255, 0, 0)
             assert item.keys() == {"b64_json", "role"}
 
 
@@ -160,12 +160,12 @@ async def test_bad_requests(
 
 
 async def test_numbers_that_are_none(client: httpx.AsyncClient) -> None:
-    body = f'{{"image":"{PICTURE}","points":[[NaN,1]]}}'
+    body = f'{{"image":"{IMAGE}","points":[[NaN,1]]}}'
     answer = await client.post(URL, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
 
 
-async def test_a_picture_over_the_limit(make_context: MakeContext) -> None:
+async def test_an_image_over_the_limit(make_context: MakeContext) -> None:
     async with client_of(make_context(limits={"image_pixels": 799})) as client:
         answer = await segmented(client)
     assert answer.status_code == 413

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from serve_app.blobs.sniff import sniff
+from serve_app.core.audio.speech import AudioChunk, Speak, SpeechEvent
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent
 from tests.api.conftest import MakeContext, client_of
 
 URL = "/v1/audio/speech"
@@ -27,9 +27,9 @@ def frames_of(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def wav_samples(data: bytes) -> int:
-    with wave.open(io.BytesIO(data)) as sound:
-        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 24_000)
-        return sound.getnframes()
+    with wave.open(io.BytesIO(data)) as audio:
+        assert (audio.getnchannels(), audio.getsampwidth(), audio.getframerate()) == (1, 2, 24_000)
+        return audio.getnframes()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def wav_samples(data: bytes) -> int:
         ("pcm", "audio/pcm", None),
     ],
 )
-async def test_raw_sound_has_the_type_it_says(
+async def test_raw_audio_has_the_type_it_says(
     client: httpx.AsyncClient, asked: str | None, mime: str, sniffed: str | None
 ) -> None:
     answer = await client.post(URL, json=HELLO | {"response_format": asked})
@@ -87,9 +87,9 @@ async def test_a_file_by_its_url(client: httpx.AsyncClient) -> None:
     [item] = body["data"]
     assert item.keys() == {"url"}
     assert item["url"].startswith("/v1/files/")
-    sound = await client.get(item["url"])
-    assert sound.headers["content-type"] == "audio/mpeg"
-    assert sniff(sound.content) == "audio/mpeg"
+    audio = await client.get(item["url"])
+    assert audio.headers["content-type"] == "audio/mpeg"
+    assert sniff(audio.content) == "audio/mpeg"
 
 
 async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeContext) -> None:
@@ -102,7 +102,7 @@ async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeCon
     ("asked", "key"),
     [("b64_wav", "b64_wav"), ("b64_mp3", "b64_mp3"), ("base64", "b64_wav"), ("b64", "b64_wav")],
 )
-async def test_sound_inside_the_answer(client: httpx.AsyncClient, asked: str, key: str) -> None:
+async def test_audio_inside_the_answer(client: httpx.AsyncClient, asked: str, key: str) -> None:
     answer = await client.post(URL, json=HELLO | {"response_format": asked})
     assert answer.status_code == 200, answer.text
     [item] = answer.json()["data"]
@@ -121,7 +121,7 @@ async def test_the_plain_json_form(client: httpx.AsyncClient) -> None:
     assert sniff(base64.b64decode(body["audio"], validate=True)) == "audio/mpeg"
 
 
-async def test_server_sent_sound(client: httpx.AsyncClient) -> None:
+async def test_server_sent_audio(client: httpx.AsyncClient) -> None:
     body = HELLO | {"stream_format": "sse", "response_format": "pcm"}
     answer = await client.post(URL, json=body)
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -129,8 +129,8 @@ async def test_server_sent_sound(client: httpx.AsyncClient) -> None:
     *deltas, done = frames_of(answer)
     assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
     assert {frozenset(delta) for delta in deltas} == {frozenset({"type", "audio"})}
-    sound = b"".join(base64.b64decode(delta["audio"], validate=True) for delta in deltas)
-    assert len(sound) == SAMPLES * 2
+    audio = b"".join(base64.b64decode(delta["audio"], validate=True) for delta in deltas)
+    assert len(audio) == SAMPLES * 2
     usage = {"type": "duration", "seconds": 0.25, "input_characters": 5}
     assert done == {"type": "speech.audio.done", "usage": usage}
 
@@ -157,7 +157,7 @@ async def test_a_failure_while_it_speaks_is_one_last_frame(make_context: MakeCon
 
 
 @pytest.mark.parametrize("asked", [None, "pcm", "wav"])
-async def test_the_stream_route_sends_raw_sound(
+async def test_the_stream_route_sends_raw_audio(
     client: httpx.AsyncClient, asked: str | None
 ) -> None:
     answer = await client.post(f"{URL}/stream", json=HELLO | {"response_format": asked})

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.core.speech import AudioChunk, Speak, SpeechEvent, Spoken
-from serve_app.core.wav import sized
+from serve_app.core.audio.speech import AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.audio.wav import sized
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.material import decoded, wav
 
@@ -42,23 +42,23 @@ async def test_every_form_decodes_to_the_whole_speech(
         data = b"".join(base64.b64decode(delta["audio"], validate=True) for delta in deltas)
         assert done["usage"]["seconds"] == pytest.approx(DURATION_S)
         assert done["usage"]["input_characters"] == len(TEXT)
-    sound = decoded(data)
-    assert sound.codec == CODECS[form]
-    assert sound.channels == 1
-    assert sound.duration_s == pytest.approx(DURATION_S, abs=PADDING_S)
-    assert sound.pitch_hz() == pytest.approx(440, abs=3)
+    audio = decoded(data)
+    assert audio.codec == CODECS[form]
+    assert audio.channels == 1
+    assert audio.duration_s == pytest.approx(DURATION_S, abs=PADDING_S)
+    assert audio.pitch_hz() == pytest.approx(440, abs=3)
 
 
 @pytest.mark.parametrize("path", [URL, f"{URL}/stream"])
 async def test_raw_samples_are_a_tone_of_24_khz(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.post(path, json={"input": TEXT, "response_format": "pcm"})
-    sound = decoded(wav(answer.content, sample_rate=24_000))
-    assert sound.duration_s == pytest.approx(DURATION_S)
-    assert sound.pitch_hz() == pytest.approx(440, abs=3)
+    audio = decoded(wav(answer.content, sample_rate=24_000))
+    assert audio.duration_s == pytest.approx(DURATION_S)
+    assert audio.pitch_hz() == pytest.approx(440, abs=3)
 
 
 @pytest.mark.parametrize(("asked", "codec"), [("b64_mp3", "mp3float"), ("b64_wav", "pcm_s16le")])
-async def test_sound_inside_an_answer_is_what_its_key_says(
+async def test_audio_inside_an_answer_is_what_its_key_says(
     client: httpx.AsyncClient, asked: str, codec: str
 ) -> None:
     for path, body in (
@@ -67,9 +67,9 @@ async def test_sound_inside_an_answer_is_what_its_key_says(
     ):
         answer = await client.post(path, json=body | {"response_format": asked})
         [item] = answer.json()["data"]
-        sound = decoded(base64.b64decode(item[asked], validate=True))
-        assert (sound.codec, sound.sample_rate) == (codec, 24_000)
-        assert sound.duration_s == pytest.approx(DURATION_S, abs=PADDING_S)
+        audio = decoded(base64.b64decode(item[asked], validate=True))
+        assert (audio.codec, audio.sample_rate) == (codec, 24_000)
+        assert audio.duration_s == pytest.approx(DURATION_S, abs=PADDING_S)
 
 
 @pytest.mark.parametrize("asked", ["url", "b64_wav", "b64_mp3", "json"])
@@ -82,7 +82,7 @@ async def test_events_cannot_be_one_answer_as_well(client: httpx.AsyncClient, as
 
 
 @pytest.mark.parametrize("form", ["mp3", "wav", "pcm"])
-async def test_raw_sound_can_have_a_name_of_its_own(client: httpx.AsyncClient, form: str) -> None:
+async def test_raw_audio_can_have_a_name_of_its_own(client: httpx.AsyncClient, form: str) -> None:
     body = {"input": TEXT, "response_format": form, "style": "news"}
     plain = await client.post(URL, json=body)
     named = await client.post(URL, json=body | {"ref_id": "mine"})

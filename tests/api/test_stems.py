@@ -12,14 +12,14 @@ import pytest
 from deployments.audio.hpss_stems import HpssStems
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import HpssOptions
+from serve_app.core.options.every_engine import HpssOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import MakeContext, client_of
 from tests.material import tone, wav
 
 URL = "/v1/audio/stems"
-SOUND = wav(tone(1.0))
-AUDIO = base64.b64encode(SOUND).decode()
+given_AUDIO = wav(tone(1.0))
+AUDIO = base64.b64encode(given_AUDIO).decode()
 TRAINED = {
     "name": "trained",
     "options": {"engine": "fake", "task": "stems"},
@@ -117,7 +117,7 @@ async def test_stems_inside_the_answer_have_the_mixs_length(
     assert [item["name"] for item in items] == names
     for item in items:
         assert item.keys() == {"b64_wav", "name", "role"}
-        assert frames(base64.b64decode(item["b64_wav"])) == frames(SOUND)
+        assert frames(base64.b64decode(item["b64_wav"])) == frames(given_AUDIO)
 
 
 async def test_every_stem_is_fetched_and_archived(
@@ -131,7 +131,7 @@ async def test_every_stem_is_fetched_and_archived(
         body = (await client.post(URL, json=fields)).json()
         urls = [item["url"] for item in body["data"]]
         for url in urls:
-            assert frames((await client.get(url)).content) == frames(SOUND)
+            assert frames((await client.get(url)).content) == frames(given_AUDIO)
         archived = (await client.get("/v1/archive", params={"tag": "song"})).json()
     assert {entry["url"] for entry in archived["files"]} == {*urls}
     assert {entry["type"] for entry in archived["files"]} == {"audio"}
@@ -190,7 +190,7 @@ async def test_without_any_engine(make_context: MakeContext, tmp_path: Path) -> 
         ({"audio": "iVBORw0KGgo="}, 400, "audio"),
         ({"audio": "file:///etc/passwd"}, 400, "audio"),
         ({"audio": "/v1/files/nothing.wav"}, 404, "audio"),
-        ({"audio": base64.b64encode(SOUND[:20]).decode()}, 400, "audio"),
+        ({"audio": base64.b64encode(given_AUDIO[:20]).decode()}, 400, "audio"),
         ({"stem_mode": "karaoke"}, 400, "stem_mode"),
         ({"stem_mode": 4}, 400, "stem_mode"),
         ({"fallback_mode": "yes"}, 400, "fallback_mode"),

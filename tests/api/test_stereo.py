@@ -1,4 +1,4 @@
-"""Films for two eyes: `convert_to_3d` and `depth_method` of POST /v1/video/generations."""
+"""Videos for two eyes: `convert_to_3d` and `depth_method` of POST /v1/video/generations."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -12,12 +12,12 @@ import pytest
 from deployments.fakes.vision import FakeDepth
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.depth import ConvertToStereo, StereoEvent
 from serve_app.core.errors import Unavailable
-from serve_app.core.options import FakeOptions
+from serve_app.core.image.depth import ConvertToStereo, StereoEvent
+from serve_app.core.options.every_engine import FakeOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.films import check_playable, decoded
+from tests.videos import check_playable, decoded
 
 URL = "/v1/video/generations"
 SMALL = {"prompt": "a red boat", "width": 64, "height": 48, "num_frames": 17, "seed": 5}
@@ -73,7 +73,7 @@ class Studio:
         return str(warning.split("'")[3])
 
 
-async def test_a_film_for_two_eyes(make_context: MakeContext) -> None:
+async def test_a_video_for_two_eyes(make_context: MakeContext) -> None:
     context = make_context(pipelines=[{"name": "video-generation"}])
     async with client_of(context) as client:
         flat = (await client.post(URL, json=SMALL)).json()["data"][0]

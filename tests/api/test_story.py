@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_jobs import refused
-from tests.pictures import data_url, png
+from tests.images import data_url, png
 
 URL = "/v1/pipelines/story"
 PIPELINES = [{"name": "story"}]
@@ -36,7 +36,7 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
             "tts",
             "film",
         ]
-        script, images, video, tts, film = body["steps"]
+        script, images, video, tts, clip = body["steps"]
         assert [scene["line"] for scene in script["scenes"]] == [
             "A red fox finds a lantern.",
             "It carries the lantern home.",
@@ -49,7 +49,7 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
         assert (item["video_url"], item["audio_url"], item["film_url"]) == (
             video["url"],
             tts["url"],
-            film["url"],
+            clip["url"],
         )
         kinds = {"image_urls": "image/png", "video_url": "video/mp4", "audio_url": "audio/wav"}
         for key, mime in kinds.items():
@@ -132,7 +132,7 @@ async def test_bad_requests(
     refused(await told(make_context, **fields), status, code, param)
 
 
-async def test_a_model_that_follows_no_references_fails_before_it_wastes_a_film(
+async def test_a_model_that_follows_no_references_fails_before_it_wastes_a_video(
     make_context: MakeContext,
 ) -> None:
     answer = await told(make_context, character_references=[data_url(png())])

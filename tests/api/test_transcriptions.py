@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.transcription import (
+from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
 )
+from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from tests.api.conftest import MakeContext, client_of
 
 URL = "/v1/audio/transcriptions"
@@ -27,9 +27,9 @@ USAGE = {"type": "duration", "seconds": 3.0}
 
 def wav(seconds: float = 0.1) -> bytes:
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as sound:
-        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
-        sound.writeframes(bytes(2 * int(16_000 * seconds)))
+    with wave.open(buffer, "wb") as audio:
+        audio.setparams((1, 2, 16_000, 0, "NONE", ""))
+        audio.writeframes(bytes(2 * int(16_000 * seconds)))
     return buffer.getvalue()
 
 
@@ -130,10 +130,10 @@ async def test_a_failure_while_it_listens_is_one_last_frame(make_context: MakeCo
     assert whole.status_code == 503
 
 
-async def test_bad_sound_is_refused_before_the_stream_starts(make_context: MakeContext) -> None:
+async def test_bad_audio_is_refused_before_the_stream_starts(make_context: MakeContext) -> None:
     class Deaf:
         async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-            raise InvalidRequest("file: holds no sound", param="file")
+            raise InvalidRequest("file: holds no audio", param="file")
             yield
 
     async with client_of(make_context(runs={"transcription": Deaf()})) as client:

@@ -1,4 +1,4 @@
-"""Films put into another language by a translation model, where one is configured."""
+"""Videos put into another language by a translation model, where one is configured."""
 
 import base64
 from collections.abc import AsyncGenerator
@@ -9,16 +9,16 @@ import pytest
 
 from deployments.fakes.engine import FakeTranscription
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
-from serve_app.core.options import FakeOptions
+from serve_app.core.options.every_engine import FakeOptions
 from serve_app.core.status import ModelStatus
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
-from serve_app.core.translation import TranslationFacts
+from serve_app.core.text.translation import TranslationFacts
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_jobs import refused
 from tests.material import tone, wav
 
-DUB, SUBTITLE, FILM = "/v1/video/dub", "/v1/video/subtitle", "/v1/video/generations"
+DUB, SUBTITLE, GENERATE = "/v1/video/dub", "/v1/video/subtitle", "/v1/video/generations"
 PIPELINES = [{"name": name} for name in ("video-dub", "video-subtitle", "video-generation")]
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(100)
 VIDEO = base64.b64encode(MP4).decode()
@@ -27,7 +27,7 @@ TRANSLATION = {
     "options": {"engine": "fake", "task": "translation"},
     "models": [{"id": "babel", "aliases": ["fish"], "languages": ["de", "fr"], "created": 1}],
 }
-SOUND = base64.b64encode(wav(tone(0.3))).decode()
+AUDIO = base64.b64encode(wav(tone(0.3))).decode()
 SAID = ["the quick brown", "fox jumps over", "the lazy dog"]
 IN_GERMAN = [f"[de] {text}" for text in SAID]
 
@@ -164,7 +164,7 @@ async def test_two_thousand_segments(make_context: MakeContext, heard: Heard) ->
         (SUBTITLE, {}),
     ],
 )
-async def test_a_film_in_which_nobody_speaks(
+async def test_a_video_in_which_nobody_speaks(
     make_context: MakeContext, heard: Heard, said: tuple[str, ...], url: str, fields: dict[str, Any]
 ) -> None:
     heard.texts = said
@@ -187,11 +187,11 @@ async def test_a_film_in_which_nobody_speaks(
         ),
     ],
 )
-async def test_a_film_that_is_made_goes_without(
+async def test_a_video_that_is_made_goes_without(
     make_context: MakeContext, heard: Heard, fields: dict[str, Any], warning: str
 ) -> None:
-    film = {"prompt": "a boat", "width": 64, "height": 48, "num_frames": 17, "audio_file": SOUND}
-    answer = await post(make_context, FILM, film | fields, runs={"transcription": heard})
+    video = {"prompt": "a boat", "width": 64, "height": 48, "num_frames": 17, "audio_file": AUDIO}
+    answer = await post(make_context, GENERATE, video | fields, runs={"transcription": heard})
     assert answer.status_code == 200, answer.text
     assert any(text.startswith(warning) for text in answer.json()["warnings"])
     assert answer.json()["data"][0]["url"]

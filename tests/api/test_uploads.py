@@ -12,13 +12,13 @@ from sqlalchemy import select, update
 from serve_app.api.context import Context
 from serve_app.database.schema import BlobReferenceRow
 from tests.api.conftest import MakeContext, client_of
+from tests.images import png
 from tests.material import silence, wav
-from tests.pictures import png
 
 TOKENS = {"ADMIN_TOKEN": "sk-admin"}
 ADMIN = {"Authorization": "Bearer sk-admin"}
-PICTURE = png(size=(64, 64))
-NAME = f"up-{hashlib.sha256(PICTURE).hexdigest()}.png"
+IMAGE = png(size=(64, 64))
+NAME = f"up-{hashlib.sha256(IMAGE).hexdigest()}.png"
 PATH = f"/v1/files/{NAME}"
 DAY_S = 86_400.0
 
@@ -42,7 +42,7 @@ async def token_of(client: httpx.AsyncClient, user: str) -> dict[str, str]:
 
 
 async def upload(
-    client: httpx.AsyncClient, headers: dict[str, str], data: bytes = PICTURE
+    client: httpx.AsyncClient, headers: dict[str, str], data: bytes = IMAGE
 ) -> httpx.Response:
     return await client.post("/v1/files/upload", content=data, headers=headers)
 
@@ -84,7 +84,7 @@ async def test_an_upload_that_another_has_too_stays_for_them(context: Context) -
         for user in (ann, ben):
             await upload(client, user)
         assert (await client.delete(PATH, headers=ann)).status_code == 200
-        assert (await client.get(PATH, headers=ben)).content == PICTURE
+        assert (await client.get(PATH, headers=ben)).content == IMAGE
         assert (await client.delete(PATH, headers=ben)).status_code == 200
         assert (await client.get(PATH, headers=ben)).status_code == 404
 
@@ -122,13 +122,13 @@ async def test_what_a_job_or_a_profile_holds_stays_for_them(client: httpx.AsyncC
     )
     assert drawn.status_code == 200, drawn.text
     assert (await client.delete(PATH)).status_code == 200
-    assert (await client.get(PATH)).content == PICTURE, "the job has it"
-    sound = wav(silence(2))
-    url = (await upload(client, {}, sound)).json()["url"]
+    assert (await client.get(PATH)).content == IMAGE, "the job has it"
+    audio = wav(silence(2))
+    url = (await upload(client, {}, audio)).json()["url"]
     made = await client.post("/v1/audio/voices", json={"name": "v", "audio": url})
     assert made.status_code in (200, 201), made.text
     assert (await client.delete(url)).status_code == 200
-    assert (await client.get(url)).content == sound, "the voice has it"
+    assert (await client.get(url)).content == audio, "the voice has it"
     assert (await client.delete("/v1/audio/voices/v")).status_code == 200
     assert (await client.get(url)).status_code == 404
 
@@ -193,7 +193,7 @@ async def test_uploads_count_as_requests_and_not_as_reading(make_context: MakeCo
 
 
 async def test_a_quota_names_what_is_used_up(make_context: MakeContext) -> None:
-    size = len(PICTURE)
+    size = len(IMAGE)
     context = make_context(limits={"upload_quota_bytes": size + 10})
     other = png("blue", size=(65, 64))
     async with client_of(context) as client:
@@ -240,7 +240,7 @@ async def test_a_full_store_is_told_and_nothing_is_lost(
         assert "full" in refused(answer, 503, "backend_unavailable")
         left = {path.name for path in small_disk.rglob("*") if path.is_file()}
         assert left == {NAME.removeprefix("up-"), "filled"}
-        assert (await client.get(PATH)).content == PICTURE
+        assert (await client.get(PATH)).content == IMAGE
         filled.unlink()
         assert (await upload(client, {}, wav(silence(1)))).status_code == 200
 
@@ -285,6 +285,6 @@ async def test_a_database_on_a_full_disk_is_told(
                 digest = hashlib.sha256(png(size=(64, 64 + number))).hexdigest()
                 assert (await client.get(f"/v1/files/blob/{digest}")).status_code == 404
         assert 503 in statuses
-        assert (await client.get(PATH)).content == PICTURE
+        assert (await client.get(PATH)).content == IMAGE
         filled.unlink()
         assert (await upload(client, {}, png(size=(200, 64)))).status_code == 200

@@ -12,10 +12,10 @@ from PIL import Image
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import LanczosOptions
+from serve_app.core.options.every_engine import LanczosOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import MakeContext, client_of
-from tests.pictures import claiming_png, huge_png, png
+from tests.images import claiming_png, huge_png, png
 
 URL = "/v1/images/upscale"
 IMAGE = base64.b64encode(png("red", (7, 5))).decode()

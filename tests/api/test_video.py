@@ -15,13 +15,13 @@ from deployments.video.camera_moves import CameraMoves
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.images import ImageEvent, TextToImage
-from serve_app.core.options import CameraMovesOptions, FakeOptions
+from serve_app.core.image.images import ImageEvent, TextToImage
+from serve_app.core.options.every_engine import CameraMovesOptions, FakeOptions
 from serve_app.core.status import ModelStatus
-from serve_app.core.video import GenerateVideo, VideoEvent
+from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.films import check_playable, decoded, landscape, write_film
-from tests.pictures import png
+from tests.images import png
+from tests.videos import check_playable, decoded, landscape, write_video
 
 URL = "/v1/video/generations"
 PIPELINES = [{"name": "video-generation"}]
@@ -92,8 +92,8 @@ class Studio:
         async with client_of(self.context) as client:
             return await client.post(URL, json=SMALL | fields)
 
-    async def film(self, **fields: Any) -> tuple[dict[str, Any], bytes]:
-        """The whole answer and the first film's bytes."""
+    async def video(self, **fields: Any) -> tuple[dict[str, Any], bytes]:
+        """The whole answer and the first video's bytes."""
         answer = await self.post(response_format="b64_mp4", **fields)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
@@ -126,13 +126,13 @@ async def test_the_whole_answer(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("form", ["b64_mp4", "base64", "b64"])
-async def test_the_film_inside_the_answer(studio: Studio, form: str) -> None:
+async def test_the_video_inside_the_answer(studio: Studio, form: str) -> None:
     [item] = (await studio.post(response_format=form)).json()["data"]
     assert "url" not in item
     check_playable(base64.b64decode(item["b64_mp4"]), size=(64, 48), fps=8, frames=5)
 
 
-async def test_several_films_have_seeds_of_their_own(studio: Studio) -> None:
+async def test_several_videos_have_seeds_of_their_own(studio: Studio) -> None:
     body = (await studio.post(n=3, seed=5, response_format="b64_mp4")).json()
     assert [item["seed"] for item in body["data"]] == [5, 6, 7]
     assert len({item["b64_mp4"] for item in body["data"]}) == 3
@@ -184,31 +184,31 @@ async def test_every_setting_reaches_the_model(studio: Studio) -> None:
         ({"image": PNG, "mode": "t2v"}, "ti2v"),
         ({"image": PNG, "mode": "i2v"}, "i2v"),
         ({"cond_frames": [PNG]}, "ti2v"),
-        ({"video": "a film"}, "v2v"),
-        ({"video": "a film", "mode": "v2v"}, "v2v"),
+        ({"video": "a video"}, "v2v"),
+        ({"video": "a video", "mode": "v2v"}, "v2v"),
     ],
 )
 async def test_the_mode_follows_from_what_is_given(
     studio: Studio, tmp_path: Path, fields: dict[str, Any], mode: str
 ) -> None:
-    answer = await studio.post(**_with_films(fields, tmp_path))
+    answer = await studio.post(**_with_videos(fields, tmp_path))
     assert answer.status_code == 200, answer.text
     assert studio.video.asked[0].mode == mode
 
 
-def _with_films(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
-    path = write_film(folder / "source.mp4", [landscape(64, 48, seed=i) for i in range(10)])
-    film = base64.b64encode(path.read_bytes()).decode()
-    return {name: film if value == "a film" else value for name, value in fields.items()}
+def _with_videos(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    path = write_video(folder / "source.mp4", [landscape(64, 48, seed=i) for i in range(10)])
+    video = base64.b64encode(path.read_bytes()).decode()
+    return {name: video if value == "a video" else value for name, value in fields.items()}
 
 
 async def test_sizes_and_lengths_that_the_model_rounds(studio: Studio) -> None:
-    body, data = await studio.film(width=70, height=41, num_frames=6)
+    body, data = await studio.video(width=70, height=41, num_frames=6)
     check_playable(data, size=(64, 48), fps=8, frames=5)
     assert body["warnings"] == ["width, height: rounded to 64x48", "num_frames: rounded to 5"]
 
 
-async def test_films_enter_the_archive(studio: Studio) -> None:
+async def test_videos_enter_the_archive(studio: Studio) -> None:
     async with client_of(studio.context) as client:
         [item] = (await client.post(URL, json=SMALL | {"seed": 4})).json()["data"]
         [entry] = (await client.get("/v1/archive?type=video")).json()["files"]
@@ -279,8 +279,8 @@ async def test_a_keyframe_that_a_model_cannot_do_without_is_told(studio: Studio)
     ]
 
 
-async def test_a_picture_of_ones_own_is_animated(studio: Studio) -> None:
-    body, data = await studio.film(model="camera-moves", image=PNG, keyframe_steps=3)
+async def test_an_image_of_ones_own_is_animated(studio: Studio) -> None:
+    body, data = await studio.video(model="camera-moves", image=PNG, keyframe_steps=3)
     assert studio.images.asked == []
     red = decoded(data)[2]
     assert red[..., 0].min() > 200
@@ -288,8 +288,8 @@ async def test_a_picture_of_ones_own_is_animated(studio: Studio) -> None:
     assert [text.partition(":")[0] for text in body["warnings"]] == ["keyframe_steps", "prompt"]
 
 
-async def test_a_film_of_ones_own_keeps_its_size(studio: Studio, tmp_path: Path) -> None:
-    fields = _with_films({"video": "a film", "mode": "extend"}, tmp_path)
+async def test_a_video_of_ones_own_keeps_its_size(studio: Studio, tmp_path: Path) -> None:
+    fields = _with_videos({"video": "a video", "mode": "extend"}, tmp_path)
     answer = await studio.post(
         model="camera-moves", prompt=None, width=None, height=None, fps=10, **fields
     )
@@ -344,7 +344,7 @@ async def test_a_keyframe_is_drawn_when_it_is_always_wanted(studio: Studio) -> N
         ({"mode": "at2v"}, "mode"),
         ({"mode": "ai2v", "image": PNG}, "mode"),
         ({"mode": "interp", "image": PNG, "end_image": PNG}, "mode"),
-        ({"mode": "extend", "video": "a film"}, "mode"),
+        ({"mode": "extend", "video": "a video"}, "mode"),
         ({"stage": "distill"}, "stage"),
         ({"stage": "refinement"}, "stage"),
         ({"text_guidance_scale": 3}, "text_guidance_scale"),
@@ -365,7 +365,7 @@ async def test_a_keyframe_is_drawn_when_it_is_always_wanted(studio: Studio) -> N
 async def test_what_nobody_can_do_is_refused_before_work_starts(
     studio: Studio, tmp_path: Path, fields: dict[str, Any], param: str
 ) -> None:
-    answer = await studio.post(**_with_films(fields, tmp_path))
+    answer = await studio.post(**_with_videos(fields, tmp_path))
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_capability", param)
@@ -482,17 +482,17 @@ async def test_switches_that_are_off_mean_nothing(studio: Studio) -> None:
         ({"image": "http://127.0.0.1/x.png"}, 400, "invalid_request", "image"),
         ({"image": "/v1/files/nothing.png"}, 404, "not_found", "image"),
         ({"video": PNG}, 400, "invalid_request", "video"),
-        ({"image": "a film"}, 400, "invalid_request", "image"),
-        ({"cond_frames": ["a film"]}, 400, "invalid_request", "cond_frames[0]"),
+        ({"image": "a video"}, 400, "invalid_request", "image"),
+        ({"cond_frames": ["a video"]}, 400, "invalid_request", "cond_frames[0]"),
         ({"cond_frames": [PNG] * 17}, 400, "invalid_request", "cond_frames"),
         ({"characters": [{"name": "bob"}]}, 400, "invalid_request", "characters[0].images"),
         (
-            {"characters": [{"name": "bob", "images": ["a film"]}]},
+            {"characters": [{"name": "bob", "images": ["a video"]}]},
             400,
             "invalid_request",
             "characters[0].images[0]",
         ),
-        ({"character_references": ["a film"]}, 400, "invalid_request", "character_references[0]"),
+        ({"character_references": ["a video"]}, 400, "invalid_request", "character_references[0]"),
         ({"character_profiles": ["nobody"]}, 404, "not_found", "character_profiles"),
         ({"character_names": ["nobody"]}, 404, "not_found", "character_names"),
         ({"environment_profiles": ["nowhere"]}, 404, "not_found", "environment_profiles"),
@@ -536,13 +536,13 @@ async def test_bad_requests(
     code: str,
     param: str,
 ) -> None:
-    told = _with_films(fields, tmp_path)
-    film = _with_films({"film": "a film"}, tmp_path)["film"]
+    told = _with_videos(fields, tmp_path)
+    video = _with_videos({"film": "a video"}, tmp_path)["film"]
     for name in ("cond_frames", "character_references"):
-        if told.get(name) == ["a film"]:
-            told[name] = [film]
+        if told.get(name) == ["a video"]:
+            told[name] = [video]
     if param == "characters[0].images[0]":
-        told["characters"][0]["images"] = [film]
+        told["characters"][0]["images"] = [video]
     answer = await studio.post(**told)
     assert answer.status_code == status, answer.text
     assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (code, param)

@@ -9,7 +9,7 @@ import pytest
 
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
-from serve_app.core.video_dub import DubbedSegment, DubbedVideo, DubVideo, DubVideoEvent
+from serve_app.core.video.dubbing import DubbedSegment, DubbedVideo, DubVideo, DubVideoEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
 URL = "/v1/pipelines/video-dub"

@@ -9,9 +9,9 @@ import pytest
 
 from deployments.fakes.engine import FakeTranscription
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
-from serve_app.core.options import FakeOptions
-from serve_app.core.transcription import Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.options.every_engine import FakeOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_jobs import refused
 
@@ -57,7 +57,7 @@ async def test_segments(make_context: MakeContext) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"burn": True}, {"response_format": "burned_video"}])
-async def test_the_words_in_the_picture(make_context: MakeContext, fields: dict[str, Any]) -> None:
+async def test_the_words_in_the_image(make_context: MakeContext, fields: dict[str, Any]) -> None:
     async with client_of(make_context(pipelines=PIPELINES)) as client:
         answer = await client.post(URL, json={"video": VIDEO, "style": "karaoke"} | fields)
         [item] = answer.json()["data"]
@@ -70,12 +70,12 @@ async def test_the_words_in_the_picture(make_context: MakeContext, fields: dict[
     assert job["operation"] == "video.subtitle"
 
 
-async def test_the_film_inside_the_answer(make_context: MakeContext) -> None:
+async def test_the_video_inside_the_answer(make_context: MakeContext) -> None:
     [item] = (await subtitled(make_context, burn=True, output_format="b64_mp4")).json()["data"]
     assert item == {"b64_mp4": VIDEO}
 
 
-async def test_what_belongs_to_a_film_is_ignored_without_one(make_context: MakeContext) -> None:
+async def test_what_belongs_to_a_video_is_ignored_without_one(make_context: MakeContext) -> None:
     answer = await subtitled(make_context, style="minimal", output_format="url", user="me")
     assert answer.headers["x-ignored-fields"] == "user,style,output_format"
 
@@ -124,7 +124,7 @@ async def test_english_comes_from_the_model_that_listens(
 
 
 @pytest.mark.parametrize("fields", [{}, {"burn": True}, {"target_lang": "de"}])
-async def test_a_film_in_which_nobody_speaks_is_refused(
+async def test_a_video_in_which_nobody_speaks_is_refused(
     make_context: MakeContext, tmp_path: Any, fields: dict[str, Any]
 ) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")

@@ -10,12 +10,12 @@ import pytest
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import LanczosOptions
+from serve_app.core.options.every_engine import LanczosOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import MakeContext, client_of
-from tests.films import check_playable, landscape, sound_packets, write_film
+from tests.images import png
 from tests.material import clip, tone, wav
-from tests.pictures import png
+from tests.videos import audio_packets, check_playable, landscape, write_video
 
 URL = "/v1/video/upscale"
 TRAINED = {
@@ -31,9 +31,9 @@ def encoded(data: bytes) -> str:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return clip(path, 1.0, sound=tone(1.0)).read_bytes()
+    return clip(path, 1.0, audio=tone(1.0)).read_bytes()
 
 
 async def upscale(
@@ -55,9 +55,9 @@ async def upscale(
 
 
 async def test_the_whole_answer_of_a_trained_engine(
-    make_context: MakeContext, tmp_path: Path, film: bytes
+    make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
-    answer = await upscale(make_context, tmp_path, video=encoded(film))
+    answer = await upscale(make_context, tmp_path, video=encoded(video))
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert isinstance(body.pop("created"), int)
@@ -70,14 +70,14 @@ async def test_the_whole_answer_of_a_trained_engine(
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-async def test_resizing_keeps_sound_and_says_so(
-    make_context: MakeContext, tmp_path: Path, film: bytes, factor: int
+async def test_resizing_keeps_audio_and_says_so(
+    make_context: MakeContext, tmp_path: Path, video: bytes, factor: int
 ) -> None:
     answer = await upscale(
         make_context,
         tmp_path,
         (RESIZING,),
-        video=encoded(film),
+        video=encoded(video),
         allow_resize=True,
         upscale_factor=factor,
         response_format="b64_mp4",
@@ -86,7 +86,7 @@ async def test_resizing_keeps_sound_and_says_so(
     (item,) = answer.json()["data"]
     data = base64.b64decode(item["b64_mp4"])
     check_playable(data, size=(64 * factor, 48 * factor), fps=10, frames=10)
-    assert sound_packets(data) == sound_packets(film)
+    assert audio_packets(data) == audio_packets(video)
     assert item["engine"] == "lanczos"
     assert answer.json()["warnings"] == [
         "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
@@ -94,10 +94,12 @@ async def test_resizing_keeps_sound_and_says_so(
 
 
 async def test_a_trained_engine_goes_before_resizing(
-    make_context: MakeContext, tmp_path: Path, film: bytes
+    make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
     families = (RESIZING, TRAINED)
-    answer = await upscale(make_context, tmp_path, families, video=encoded(film), allow_resize=True)
+    answer = await upscale(
+        make_context, tmp_path, families, video=encoded(video), allow_resize=True
+    )
     assert answer.json()["data"][0]["engine"] == "fake"
 
 
@@ -112,12 +114,12 @@ async def test_a_trained_engine_goes_before_resizing(
 async def test_without_a_trained_engine(
     make_context: MakeContext,
     tmp_path: Path,
-    film: bytes,
+    video: bytes,
     families: tuple[dict[str, Any], ...],
     fields: dict[str, Any],
     param: str,
 ) -> None:
-    answer = await upscale(make_context, tmp_path, families, video=encoded(film), **fields)
+    answer = await upscale(make_context, tmp_path, families, video=encoded(video), **fields)
     assert answer.status_code == 503, answer.text
     assert answer.json()["error"]["param"] == param
 
@@ -129,7 +131,7 @@ async def test_without_a_trained_engine(
         ({"video": ""}, "video"),
         ({"video": 7}, "video"),
         ({"video": "file:///etc/passwd"}, "video"),
-        ({"video": "no film"}, "video"),
+        ({"video": "no video"}, "video"),
         ({"video": encoded(png())}, "video"),
         ({"video": encoded(wav(tone(0.2)))}, "video"),
         ({"video": encoded(b"\x00\x00\x00\x18ftypisom" + bytes(100))}, "video"),
@@ -144,55 +146,55 @@ async def test_without_a_trained_engine(
     ],
 )
 async def test_bad_fields(
-    make_context: MakeContext, tmp_path: Path, film: bytes, fields: dict[str, Any], param: str
+    make_context: MakeContext, tmp_path: Path, video: bytes, fields: dict[str, Any], param: str
 ) -> None:
     chat = {
         "name": "chat",
         "options": {"engine": "fake", "task": "chat"},
         "models": [{"id": "echo"}],
     }
-    fields = {"video": encoded(film)} | fields
+    fields = {"video": encoded(video)} | fields
     answer = await upscale(make_context, tmp_path, (TRAINED, chat), **fields)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
 
 
-async def test_an_unknown_model(make_context: MakeContext, tmp_path: Path, film: bytes) -> None:
-    answer = await upscale(make_context, tmp_path, video=encoded(film), model="foo")
+async def test_an_unknown_model(make_context: MakeContext, tmp_path: Path, video: bytes) -> None:
+    answer = await upscale(make_context, tmp_path, video=encoded(video), model="foo")
     assert answer.status_code == 404
     assert answer.json()["error"]["param"] == "model"
 
 
-async def test_a_film_that_is_cut_off(
-    make_context: MakeContext, tmp_path: Path, film: bytes
+async def test_a_video_that_is_cut_off(
+    make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
-    source = write_film(tmp_path / "film.mkv", [landscape(64, 48, seed=i) for i in range(20)])
+    source = write_video(tmp_path / "film.mkv", [landscape(64, 48, seed=i) for i in range(20)])
     data = source.read_bytes()
     answer = await upscale(make_context, tmp_path, video=encoded(data[: len(data) // 2]))
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == "video"
-    assert (await upscale(make_context, tmp_path, video=encoded(film))).status_code == 200
+    assert (await upscale(make_context, tmp_path, video=encoded(video))).status_code == 200
 
 
 async def test_a_result_that_would_be_too_large(make_context: MakeContext, tmp_path: Path) -> None:
-    source = write_film(tmp_path / "wide.mp4", [landscape(4098, 16)] * 2)
+    source = write_video(tmp_path / "wide.mp4", [landscape(4098, 16)] * 2)
     video = encoded(source.read_bytes())
     answer = await upscale(make_context, tmp_path, video=video, upscale_factor=4)
     assert answer.status_code == 413, answer.text
     assert answer.json()["error"]["param"] == "upscale_factor"
 
 
-async def test_a_film_over_the_limit(
-    make_context: MakeContext, tmp_path: Path, film: bytes
+async def test_a_video_over_the_limit(
+    make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
     limits = {"base64_bytes": 1000}
-    answer = await upscale(make_context, tmp_path, limits=limits, video=encoded(film))
+    answer = await upscale(make_context, tmp_path, limits=limits, video=encoded(video))
     assert answer.status_code == 413
     assert answer.json()["error"]["param"] == "video"
 
 
 async def test_fields_without_effect_are_named(
-    make_context: MakeContext, tmp_path: Path, film: bytes
+    make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
-    answer = await upscale(make_context, tmp_path, video=encoded(film), user="me", mystery=1)
+    answer = await upscale(make_context, tmp_path, video=encoded(video), user="me", mystery=1)
     assert answer.headers["x-ignored-fields"] == "mystery,user"

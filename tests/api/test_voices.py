@@ -13,16 +13,16 @@ import pytest
 from deployments.fakes.engine import WORDS, FakeMedia, FakeSpeech, FakeTranscription
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import Voice
+from serve_app.core.audio.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
-from serve_app.core.media_processing import ExtractAudio, ExtractedAudio
 from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions
-from serve_app.core.speech import Voice
-from serve_app.core.transcription import Transcribe, TranscriptionEvent
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.video.processing import ExtractAudio, ExtractedAudio
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_characters import ADMIN, API, BAD_NAMES, escaped
-from tests.pictures import png
+from tests.images import png
 
 PATH = "/v1/audio/voices"
 HEARD = " ".join(WORDS)
@@ -121,34 +121,34 @@ async def test_without_a_transcription_model_the_transcript_stays_empty_with_a_w
 
 class DeafTranscription:
     async def transcribe(self, request: object) -> AsyncIterator[object]:
-        raise InvalidRequest("file: no sound in it", param="file")
+        raise InvalidRequest("file: no audio in it", param="file")
         yield
 
 
-async def test_sound_that_cannot_be_decoded(make_context: MakeContext) -> None:
+async def test_audio_that_cannot_be_decoded(make_context: MakeContext) -> None:
     context = make_context(runs={"transcription": DeafTranscription()})
     async with client_of(context) as client:
         answer = await client.post(PATH, data={"name": "a"}, files={"audio": ("a", wav())})
     error = answer.json()["error"]
     assert answer.status_code == 400
-    assert (error["param"], error["message"]) == ("audio", "audio: no sound in it")
+    assert (error["param"], error["message"]) == ("audio", "audio: no audio in it")
 
 
 BROKEN = b"RIFF\x24\0\0\0WAVEfmt " + b"\xff" * 400
 
 
-@pytest.mark.parametrize("sound", [BROKEN, wav(seconds=0)], ids=["broken", "without samples"])
-async def test_a_sound_that_cannot_be_decoded_is_refused_though_its_words_are_given(
-    client: httpx.AsyncClient, sound: bytes
+@pytest.mark.parametrize("audio", [BROKEN, wav(seconds=0)], ids=["broken", "without samples"])
+async def test_an_audio_that_cannot_be_decoded_is_refused_though_its_words_are_given(
+    client: httpx.AsyncClient, audio: bytes
 ) -> None:
     fields = {"name": "b", "transcript": "x"}
     answers = [
-        (await client.post(PATH, data=fields, files={"audio": ("a", sound)}), "audio"),
-        (await client.post(PATH, json=fields | {"audio": b64(sound)}), "audio"),
-        (await client.post(f"{PATH}/extract", json=fields | {"audio": b64(sound)}), "audio"),
+        (await client.post(PATH, data=fields, files={"audio": ("a", audio)}), "audio"),
+        (await client.post(PATH, json=fields | {"audio": b64(audio)}), "audio"),
+        (await client.post(f"{PATH}/extract", json=fields | {"audio": b64(audio)}), "audio"),
     ]
     await saved(client)
-    clip = {"audio": b64(sound), "transcript": "x"}
+    clip = {"audio": b64(audio), "transcript": "x"}
     patch = client.patch(f"{PATH}/ann", json={"add_clips": [clip]})
     answers.append((await patch, "add_clips[0].audio"))
     answers.append((await client.patch(f"{PATH}/ann", json=clip), "audio"))
@@ -216,7 +216,7 @@ async def test_a_model_that_fails_hides_no_voices(make_context: MakeContext) -> 
     assert (answer["presets"], len(answer["voices"])) == ([], 1)
 
 
-async def test_changing_texts_clips_and_sound(client: httpx.AsyncClient) -> None:
+async def test_changing_texts_clips_and_audio(client: httpx.AsyncClient) -> None:
     await saved(client)
     clips = [{"audio": b64(wav(value)), "transcript": f"clip {value}"} for value in (2, 3, 4)]
     answer = await client.patch(f"{PATH}/ann", json={"add_clips": clips})
@@ -259,7 +259,7 @@ async def test_bad_patches_change_nothing(
     assert (await client.get(f"{PATH}/ann")).json()["voice"] == before
 
 
-async def test_deleting_removes_the_sounds(client: httpx.AsyncClient) -> None:
+async def test_deleting_removes_the_recordings(client: httpx.AsyncClient) -> None:
     voice = await saved(client)
     answer = await client.delete(f"{PATH}/ann")
     assert answer.json() == {"deleted": True, "success": True, "name": "ann"}
@@ -345,8 +345,8 @@ async def test_a_voice_out_of_a_recording(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("field", ["video", "audio"])
-async def test_a_voice_out_of_a_film(make_context: MakeContext, field: str) -> None:
-    """The fake media family answers with the film itself."""
+async def test_a_voice_out_of_a_video(make_context: MakeContext, field: str) -> None:
+    """The fake media family answers with the video itself."""
     body = {"name": "ann", field: b64(MP4), "transcript": "x"}
     async with client_of(make_context()) as client:
         answer = await client.post(f"{PATH}/extract", json=body)
@@ -371,14 +371,14 @@ async def test_nothing_to_extract(
 
 
 class Deaf(FakeMedia):
-    """Finds no sound in any film."""
+    """Finds no audio in any video."""
 
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
-        raise InvalidRequest("video: there is no sound in this file", param="video")
+        raise InvalidRequest("video: there is no audio in this file", param="video")
 
 
 class Silenced(FakeTranscription):
-    """Takes no sound as long as that."""
+    """Takes no audio as long as that."""
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         raise PayloadTooLarge("file: too long for this model", param="file")
@@ -397,7 +397,7 @@ async def test_failed_looks_into_media_name_the_field_that_was_sent(
             answer = await client.post(f"{PATH}/extract", json=body)
             error = answer.json()["error"]
             assert (answer.status_code, error["param"]) == (400, field)
-            assert error["message"] == f"{field}: there is no sound in this file"
+            assert error["message"] == f"{field}: there is no audio in this file"
     silenced = Silenced(FakeOptions(task="transcription"), **made)
     async with client_of(make_context(runs={"transcription": silenced})) as client:
         for path, field, data in (
@@ -409,7 +409,7 @@ async def test_failed_looks_into_media_name_the_field_that_was_sent(
             assert (answer.status_code, answer.json()["error"]["param"]) == (413, field)
 
 
-async def test_a_film_beside_a_recording_is_reported(client: httpx.AsyncClient) -> None:
+async def test_a_video_beside_a_recording_is_reported(client: httpx.AsyncClient) -> None:
     body = {"name": "ann", "audio": b64(wav()), "video": b64(MP4)}
     answer = await client.post(f"{PATH}/extract", json=body)
     assert answer.headers["x-ignored-fields"] == "video"

@@ -29,9 +29,9 @@ def speak(client: openai.OpenAI, text: str = SENTENCE) -> bytes:
     ).content
 
 
-def seconds(sound: bytes) -> float:
-    """The length of encoded sound, by decoding it."""
-    with av.open(io.BytesIO(sound)) as container:
+def seconds(audio: bytes) -> float:
+    """The length of encoded audio, by decoding it."""
+    with av.open(io.BytesIO(audio)) as container:
         frames = [(frame.samples, frame.sample_rate) for frame in container.decode(audio=0)]
     return sum(samples / rate for samples, rate in frames)
 
@@ -43,10 +43,10 @@ def test_every_format_has_the_same_length(client: openai.OpenAI) -> None:
     expected = len(pcm) / 2 / 24_000
     assert 0.8 < expected < 6
     for name in FORMATS:
-        sound = client.audio.speech.create(
+        audio = client.audio.speech.create(
             model="tts-1", voice="alloy", input=SENTENCE, response_format=name
         )
-        assert seconds(sound.content) == pytest.approx(expected, abs=0.15), name
+        assert seconds(audio.content) == pytest.approx(expected, abs=0.15), name
 
 
 def test_speech_arrives_in_parts(client: openai.OpenAI) -> None:
@@ -59,7 +59,7 @@ def test_speech_arrives_in_parts(client: openai.OpenAI) -> None:
     assert sum(map(len, parts)) > 20 * 2 * 24_000
 
 
-def test_speech_events_join_to_the_sound(client: openai.OpenAI) -> None:
+def test_speech_events_join_to_the_audio(client: openai.OpenAI) -> None:
     with client.audio.speech.with_streaming_response.create(
         model="gpt-4o-mini-tts",
         voice="nova",
@@ -71,9 +71,9 @@ def test_speech_events_join_to_the_sound(client: openai.OpenAI) -> None:
         lines = [line for line in response.iter_lines() if line]
     *deltas, done = [json.loads(line.removeprefix("data: ")) for line in lines]
     assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
-    sound = b"".join(base64.b64decode(delta["audio"]) for delta in deltas)
+    audio = b"".join(base64.b64decode(delta["audio"]) for delta in deltas)
     assert done["type"] == "speech.audio.done"
-    assert done["usage"]["seconds"] == pytest.approx(seconds(sound), abs=0.15)
+    assert done["usage"]["seconds"] == pytest.approx(seconds(audio), abs=0.15)
 
 
 def test_speech_can_be_streamed_into_a_file(client: openai.OpenAI, tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ def test_what_is_spoken_is_understood(client: openai.OpenAI) -> None:
     assert len(words & set(SENTENCE.split())) >= 5, answer.text
 
 
-def test_verbose_transcripts_have_times_within_the_sound(client: openai.OpenAI) -> None:
-    sound = speak(client)
-    length = seconds(sound)
+def test_verbose_transcripts_have_times_within_the_audio(client: openai.OpenAI) -> None:
+    audio = speak(client)
+    length = seconds(audio)
     answer = client.audio.transcriptions.create(
         model="pocketsphinx-en",
-        file=("speech.wav", sound),
+        file=("speech.wav", audio),
         response_format="verbose_json",
         timestamp_granularities=["word"],
     )
@@ -155,33 +155,33 @@ def test_translation_needs_a_model_that_translates(client: openai.OpenAI) -> Non
     assert caught.value.code == "unsupported_capability"
 
 
-def test_sound_that_is_none(client: openai.OpenAI) -> None:
+def test_audio_that_is_none(client: openai.OpenAI) -> None:
     with pytest.raises((openai.BadRequestError, openai.APIStatusError)) as caught:
-        client.audio.transcriptions.create(model="pocketsphinx-en", file=("a.wav", b"no sound"))
+        client.audio.transcriptions.create(model="pocketsphinx-en", file=("a.wav", b"no audio"))
     assert caught.value.status_code in (400, 415)
 
 
-def clip(path: Path, sound: bytes) -> Path:
-    """A short film: grey pictures and the given WAV sound."""
-    with av.open(io.BytesIO(sound)) as source, av.open(str(path), "w") as film:
-        picture = film.add_stream("mpeg4", rate=10)
-        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        track = film.add_stream("aac", rate=24_000)
-        for _ in range(int(10 * seconds(sound)) + 1):
-            film.mux(picture.encode(av.VideoFrame(64, 48, "yuv420p")))
-        film.mux(picture.encode(None))
+def clip(path: Path, audio: bytes) -> Path:
+    """A short video: grey images and the given WAV audio."""
+    with av.open(io.BytesIO(audio)) as source, av.open(str(path), "w") as video:
+        image = video.add_stream("mpeg4", rate=10)
+        image.width, image.height, image.pix_fmt = 64, 48, "yuv420p"
+        track = video.add_stream("aac", rate=24_000)
+        for _ in range(int(10 * seconds(audio)) + 1):
+            video.mux(image.encode(av.VideoFrame(64, 48, "yuv420p")))
+        video.mux(image.encode(None))
         resampler = av.AudioResampler(format="fltp", layout="mono", rate=24_000)
         for frame in source.decode(audio=0):
             for piece in resampler.resample(frame):
-                film.mux(track.encode(piece))
-        film.mux(track.encode(None))
+                video.mux(track.encode(piece))
+        video.mux(track.encode(None))
     return path
 
 
 def test_a_clip_is_dubbed(client: openai.OpenAI, server: Server, tmp_path: Path) -> None:
-    film = clip(tmp_path / "clip.mp4", speak(client))
+    video = clip(tmp_path / "clip.mp4", speak(client))
     with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as http:
-        upload = http.post("/v1/files/upload", files={"file": ("clip.mp4", film.read_bytes())})
+        upload = http.post("/v1/files/upload", files={"file": ("clip.mp4", video.read_bytes())})
         answer = http.post(
             "/v1/pipelines/video-dub",
             json={

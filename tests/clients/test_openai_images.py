@@ -11,9 +11,9 @@ from PIL import Image, ImageChops
 SIZE = (96, 80)
 
 
-def file_of(picture: Image.Image) -> tuple[str, bytes, str]:
+def file_of(image: Image.Image) -> tuple[str, bytes, str]:
     target = io.BytesIO()
-    picture.save(target, "PNG")
+    image.save(target, "PNG")
     return "picture.png", target.getvalue(), "image/png"
 
 
@@ -28,7 +28,7 @@ def clear_left() -> Image.Image:
     return mask
 
 
-def pictures(answer: ImagesResponse) -> list[Image.Image]:
+def images(answer: ImagesResponse) -> list[Image.Image]:
     assert answer.data is not None
     found = []
     for item in answer.data:
@@ -39,7 +39,7 @@ def pictures(answer: ImagesResponse) -> list[Image.Image]:
 
 def test_generate(client: openai.OpenAI) -> None:
     def drawn(seed: int, n: int = 1) -> list[Image.Image]:
-        return pictures(
+        return images(
             client.images.generate(
                 prompt="a red boat",
                 model="dall-e-2",
@@ -64,17 +64,17 @@ def test_a_url_is_downloaded(client: openai.OpenAI) -> None:
     url = answer.data[0].url
     assert url is not None
     data = client.get(url.removeprefix("/v1"), cast_to=openai.HttpxBinaryResponseContent).content
-    picture = Image.open(io.BytesIO(data))
-    assert (picture.format, picture.size) == ("WEBP", (512, 512))
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.size) == ("WEBP", (512, 512))
 
 
 def test_edit_one_file(client: openai.OpenAI) -> None:
     answer = client.images.edit(
         image=file_of(photo()), prompt="a red boat", response_format="b64_json"
     )
-    [picture] = pictures(answer)
-    assert picture.size == SIZE
-    assert ImageChops.difference(picture, photo()).getbbox()
+    [image] = images(answer)
+    assert image.size == SIZE
+    assert ImageChops.difference(image, photo()).getbbox()
 
 
 def test_edit_with_a_mask_leaves_the_rest(client: openai.OpenAI) -> None:
@@ -84,7 +84,7 @@ def test_edit_with_a_mask_leaves_the_rest(client: openai.OpenAI) -> None:
         prompt="a red boat",
         response_format="b64_json",
     )
-    box = ImageChops.difference(pictures(answer)[0], photo()).getbbox()
+    box = ImageChops.difference(images(answer)[0], photo()).getbbox()
     assert box is not None
     assert box[2] <= SIZE[0] // 2
 
@@ -99,7 +99,7 @@ def test_edit_a_list_of_files(client: openai.OpenAI) -> None:
             response_format="b64_json",
             extra_body={"seed": "1", "character_strength": "1"},
         )
-        results += pictures(answer)
+        results += images(answer)
     assert results[0].size == SIZE
     assert ImageChops.difference(*results).getbbox()
 
@@ -110,7 +110,7 @@ def test_a_variation(client: openai.OpenAI) -> None:
     answer = client.images.create_variation(
         image=file_of(photo()), n=2, size="256x256", response_format="b64_json"
     )
-    first, second = pictures(answer)
+    first, second = images(answer)
     assert first.size == second.size == (256, 256)
     assert ImageChops.difference(first, second).getbbox()
 
@@ -124,8 +124,8 @@ def test_a_model_of_the_hub_that_cannot_be_had(client: openai.OpenAI) -> None:
     assert "sd-turbo" in str(caught.value)
 
 
-@pytest.mark.parametrize("image", [b"no picture", b""])
-def test_what_is_no_picture_is_refused(client: openai.OpenAI, image: bytes) -> None:
+@pytest.mark.parametrize("image", [b"no image", b""])
+def test_what_is_no_image_is_refused(client: openai.OpenAI, image: bytes) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.edit(image=("a.png", image), prompt="x")
     assert caught.value.param == "image"

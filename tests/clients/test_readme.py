@@ -14,15 +14,15 @@ from tests.clients.conftest import ROOT, Server, environment
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "docs/results"
 WITHOUT_A_HUB = ("/v1/embeddings", "/v1/images/depth")
-PICTURES = {
+IMAGES = {
     "boat.webp": (256, 256),
     "stormy.webp": (320, 240),
     "larger.png": (640, 480),
     "cutout.png": (320, 240),
     "swapped.png": (320, 240),
 }
-SOUNDS = ("counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
-FILMS = {
+RECORDINGS = ("counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
+VIDEOS = {
     "pan.mp4": (320, 240),
     "animated.mp4": (128, 96),
     "larger.mp4": (640, 480),
@@ -93,10 +93,10 @@ def test_text(ran: Ran) -> None:
     assert ran.of('"stream": true').rstrip().endswith("data: [DONE]")
 
 
-@pytest.mark.parametrize("name", SOUNDS)
-def test_sounds(ran: Ran, name: str) -> None:
-    with av.open(str(ran.folder / name)) as sound:
-        assert sum(frame.samples / frame.sample_rate for frame in sound.decode(audio=0)) > 0.4
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recordings(ran: Ran, name: str) -> None:
+    with av.open(str(ran.folder / name)) as audio:
+        assert sum(frame.samples / frame.sample_rate for frame in audio.decode(audio=0)) > 0.4
 
 
 def test_what_was_said_is_heard(ran: Ran) -> None:
@@ -107,22 +107,22 @@ def test_what_was_said_is_heard(ran: Ran) -> None:
     assert len({"one", "two", "three", "four", "five", "six", "seven"} & set(heard)) >= 4
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures(ran: Ran, name: str) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_images(ran: Ran, name: str) -> None:
     for folder in {ran.folder, RESULTS} if (RESULTS / name).exists() else {ran.folder}:
-        with Image.open(folder / name) as picture:
-            picture.load()
-            assert picture.size == PICTURES[name]
+        with Image.open(folder / name) as image:
+            image.load()
+            assert image.size == IMAGES[name]
 
 
-@pytest.mark.parametrize("name", FILMS)
-def test_films(ran: Ran, name: str) -> None:
+@pytest.mark.parametrize("name", VIDEOS)
+def test_videos(ran: Ran, name: str) -> None:
     for folder in {ran.folder, RESULTS} if (RESULTS / name).exists() else {ran.folder}:
-        with av.open(str(folder / name)) as film:
-            frames: list[Any] = list(film.decode(video=0))
-            assert (frames[0].width, frames[0].height) == FILMS[name]
+        with av.open(str(folder / name)) as video:
+            frames: list[Any] = list(video.decode(video=0))
+            assert (frames[0].width, frames[0].height) == VIDEOS[name]
             assert len(frames) > 20
-            assert bool(film.streams.audio) == (name in SPEAKING)
+            assert bool(video.streams.audio) == (name in SPEAKING)
 
 
 def test_a_job_is_told_to_its_end(ran: Ran) -> None:

@@ -1,4 +1,4 @@
-"""Voices on the local default: saved, cloned, converted to, and taken out of a film."""
+"""Voices on the local default: saved, cloned, converted to, and taken out of a video."""
 
 import base64
 import os
@@ -79,21 +79,21 @@ def test_a_saved_voice_is_listened_to_cloned_and_converted_to(
     fields = {"source_audio": b64(low), "voice_name": "ann", "response_format": "b64_wav"}
     converted = post(http, "/v1/audio/convert", **fields)
     assert "signal processing" in converted["warnings"][0]
-    for sound in (
+    for audio in (
         http.get(cloned["data"][0]["url"]).content,
         spoken.content,
         base64.b64decode(converted["data"][0]["b64_wav"]),
     ):
-        assert abs(12 * log2(pitch_hz(sound) / pitch_hz(high))) < 1
+        assert abs(12 * log2(pitch_hz(audio) / pitch_hz(high))) < 1
     assert abs(12 * log2(pitch_hz(low) / pitch_hz(high))) > 6
 
 
-def test_a_voice_out_of_a_film(http: httpx.Client, high: bytes, tmp_path: Path) -> None:
-    sound = decoded(high)
-    moments = np.arange(round(sound.duration_s * 16_000)) / 16_000 * sound.sample_rate
-    samples = np.interp(moments, np.arange(len(sound.samples)), sound.samples)
-    film = clip(tmp_path / "film.mp4", 4.0, sound=bytes((samples * 32767).astype("<i2").tobytes()))
-    body = post(http, "/v1/audio/voices/extract", name="eve", video=b64(film.read_bytes()))
+def test_a_voice_out_of_a_video(http: httpx.Client, high: bytes, tmp_path: Path) -> None:
+    audio = decoded(high)
+    moments = np.arange(round(audio.duration_s * 16_000)) / 16_000 * audio.sample_rate
+    samples = np.interp(moments, np.arange(len(audio.samples)), audio.samples)
+    video = clip(tmp_path / "film.mp4", 4.0, audio=bytes((samples * 32767).astype("<i2").tobytes()))
+    body = post(http, "/v1/audio/voices/extract", name="eve", video=b64(video.read_bytes()))
     assert len(set(body["voice"]["transcript"].split()) & set(COUNTING.split())) >= 4
     taken = http.get(body["voice"]["audio_url"]).content
     assert abs(12 * log2(pitch_hz(taken) / pitch_hz(high))) < 1

@@ -1,4 +1,4 @@
-"""What the tests of image engines share: requests, pictures, and how alike two are."""
+"""What the tests of image engines share: requests, images, and how alike two are."""
 
 import io
 from collections.abc import AsyncGenerator
@@ -10,10 +10,10 @@ from PIL import Image, ImageChops
 from deployments.image.diffusers_images import DiffusersImages
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.images import Images, ImageToImage, Inpaint, Size, TextToImage
+from serve_app.core.image.images import Images, ImageToImage, Inpaint, Size, TextToImage
 from serve_app.core.media import Blob
-from serve_app.core.options import DiffusersOptions
-from tests.pictures import chunks
+from serve_app.core.options.every_engine import DiffusersOptions
+from tests.images import chunks
 
 MODEL = Model(id="tiny", source="tiny")
 SMALL = Size(width=32, height=24)
@@ -64,7 +64,7 @@ async def opened(blobs: FsspecBlobStore, images: Images, index: int = 0) -> Imag
     return Image.open(io.BytesIO(b"".join(data)))
 
 
-async def picture(
+async def image(
     engine: DiffusersImages, blobs: FsspecBlobStore, request: Any, index: int = 0
 ) -> Image.Image:
     return await opened(blobs, await drawn(engine, request), index)

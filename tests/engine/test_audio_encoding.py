@@ -11,8 +11,8 @@ import pytest
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_encoding import AudioEncoder, encode
 from deployments.audio.audio_tempo import Tempo
+from serve_app.core.audio.speech import AudioFormat
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.speech import AudioFormat
 from tests.material import clip, decoded, silence, tone, wav
 
 FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
@@ -37,23 +37,23 @@ def playable(audio_format: AudioFormat, data: bytes) -> bytes:
 def test_a_tone_keeps_its_pitch_and_length(audio_format: AudioFormat, sample_rate: int) -> None:
     pcm = tone(1.0, hz=1000.0, sample_rate=sample_rate)
     data = b"".join(encoded(encode(audio_format, sample_rate), pcm))
-    sound = decoded(playable(audio_format, data))
-    assert sound.channels == 1
-    assert sound.duration_s == pytest.approx(1.0, abs=3 * 1152 / sample_rate)
-    assert sound.pitch_hz() == pytest.approx(1000.0, abs=3)
-    assert sound.loudness(0.2, 0.8) == pytest.approx(11_000 / 32_768 / 2**0.5, rel=0.1)
+    audio = decoded(playable(audio_format, data))
+    assert audio.channels == 1
+    assert audio.duration_s == pytest.approx(1.0, abs=3 * 1152 / sample_rate)
+    assert audio.pitch_hz() == pytest.approx(1000.0, abs=3)
+    assert audio.loudness(0.2, 0.8) == pytest.approx(11_000 / 32_768 / 2**0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
 def test_lossless_formats_give_the_samples_back(audio_format: AudioFormat) -> None:
     pcm = tone(0.5, sample_rate=22_050)
-    sound = decoded(b"".join(encoded(encode(audio_format, 22_050), pcm)))
-    samples = np.round(sound.samples * 32_768).astype("<i2")
+    audio = decoded(b"".join(encoded(encode(audio_format, 22_050), pcm)))
+    samples = np.round(audio.samples * 32_768).astype("<i2")
     assert samples.tobytes() == pcm
 
 
 @pytest.mark.parametrize("audio_format", FORMATS)
-def test_bytes_leave_while_the_sound_is_produced(audio_format: AudioFormat) -> None:
+def test_bytes_leave_while_the_audio_is_produced(audio_format: AudioFormat) -> None:
     parts = encoded(encode(audio_format, 22_050), tone(4.0, sample_rate=22_050))
     sizes = list(itertools.accumulate(map(len, parts)))
     # At every moment no more than half a second is held back.
@@ -85,9 +85,9 @@ def test_tempo_divides_the_duration_and_keeps_the_pitch(factor: float) -> None:
     tempo = Tempo(22_050, factor)
     pcm = tone(2.0, sample_rate=22_050)
     stretched = b"".join([*(tempo.push(piece) for piece in pieces(pcm)), tempo.finish()])
-    sound = decoded(wav(stretched, sample_rate=22_050))
-    assert sound.duration_s == pytest.approx(2.0 / factor, rel=0.05, abs=0.05)
-    assert sound.pitch_hz() == pytest.approx(440.0, abs=15)
+    audio = decoded(wav(stretched, sample_rate=22_050))
+    assert audio.duration_s == pytest.approx(2.0 / factor, rel=0.05, abs=0.05)
+    assert audio.pitch_hz() == pytest.approx(440.0, abs=15)
 
 
 def test_a_tempo_of_one_leaves_the_samples_alone() -> None:
@@ -100,13 +100,13 @@ def test_every_format_is_heard_as_16_khz_mono(audio_format: AudioFormat, tmp_pat
     path = tmp_path / "sound"
     pcm = tone(1.0, sample_rate=22_050)
     path.write_bytes(b"".join(encoded(encode(audio_format, 22_050), pcm)))
-    sound = decoded(wav(b"".join(speech_blocks(path, param="file"))))
-    assert sound.duration_s == pytest.approx(1.0, abs=0.16)
-    assert sound.pitch_hz() == pytest.approx(440.0, abs=3)
+    audio = decoded(wav(b"".join(speech_blocks(path, param="file"))))
+    assert audio.duration_s == pytest.approx(1.0, abs=0.16)
+    assert audio.pitch_hz() == pytest.approx(440.0, abs=3)
 
 
-def test_the_sound_of_a_video_is_heard(tmp_path: Path) -> None:
-    path = clip(tmp_path / "film.mp4", 1.0, sound=tone(1.0))
+def test_the_audio_of_a_video_is_heard(tmp_path: Path) -> None:
+    path = clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0))
     assert decoded(wav(b"".join(speech_blocks(path, param="file")))).pitch_hz() == pytest.approx(
         440.0, abs=3
     )
@@ -124,9 +124,9 @@ def test_a_damaged_middle_is_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no sound", b"RIFF\x24\0\0\0WAVEfmt ", wav(silence(1.0))[:30], b"ID3\x04\0\0\0\0\0\0"],
+    [b"", b"no audio", b"RIFF\x24\0\0\0WAVEfmt ", wav(silence(1.0))[:30], b"ID3\x04\0\0\0\0\0\0"],
 )
-def test_what_is_no_sound_is_refused_by_the_fields_name(data: bytes, tmp_path: Path) -> None:
+def test_what_is_no_audio_is_refused_by_the_fields_name(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "sound"
     path.write_bytes(data)
     with pytest.raises(InvalidRequest) as caught:
@@ -136,7 +136,7 @@ def test_what_is_no_sound_is_refused_by_the_fields_name(data: bytes, tmp_path: P
     assert str(tmp_path) not in caught.value.message
 
 
-def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="there is no sound in this file") as caught:
+def test_a_video_without_audio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="there is no audio in this file") as caught:
         list(speech_blocks(clip(tmp_path / "film.mp4", 0.5), param="video"))
     assert caught.value.param == "video"

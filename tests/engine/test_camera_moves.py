@@ -19,12 +19,13 @@ from serve_app.core.errors import (
     PayloadTooLarge,
     UnsupportedCapability,
 )
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options import CameraMovesOptions
-from serve_app.core.video import GeneratedVideo, GenerateVideo
-from tests.films import (
+from serve_app.core.options.every_engine import CameraMovesOptions
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
+from tests.material import clip, content, stored, tone
+from tests.videos import (
     Pixels,
     check_playable,
     decoded,
@@ -32,9 +33,8 @@ from tests.films import (
     landscape,
     look,
     motion,
-    write_film,
+    write_video,
 )
-from tests.material import clip, content, stored, tone
 
 SIZE = Size(width=160, height=120)
 
@@ -49,12 +49,12 @@ class Studio:
             CameraMovesOptions(), Model(id="camera-moves"), path=None, blobs=self.blobs
         )
 
-    async def picture(self, pixels: Pixels) -> Blob:
+    async def image(self, pixels: Pixels) -> Blob:
         target = io.BytesIO()
         Image.fromarray(pixels).save(target, "PNG")
         return await stored(self.blobs, target.getvalue(), mime="image/png")
 
-    async def film(self, path: Path) -> Blob:
+    async def video(self, path: Path) -> Blob:
         return await stored(self.blobs, path.read_bytes(), mime="video/mp4")
 
     async def made(self, **fields: Any) -> tuple[GeneratedVideo, bytes, list[Progress]]:
@@ -90,8 +90,8 @@ async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
 async def test_what_is_seen_moves_against_the_camera(
     studio: Studio, asked: str, right: int, down: int, growth: int, turn: int
 ) -> None:
-    picture = await studio.picture(landscape(240, 180))
-    made, data, _ = await studio.made(image=picture, num_frames=24, camera_motion=asked)
+    image = await studio.image(landscape(240, 180))
+    made, data, _ = await studio.made(image=image, num_frames=24, camera_motion=asked)
     check_playable(data, size=(160, 120), fps=24, frames=24)
     assert made.warnings == ()
     frames = decoded(data)
@@ -110,8 +110,8 @@ async def test_what_is_seen_moves_against_the_camera(
 
 
 async def test_the_camera_starts_and_ends_softly(studio: Studio) -> None:
-    picture = await studio.picture(landscape(240, 180))
-    _, data, _ = await studio.made(image=picture, num_frames=31, camera_motion="pan-right")
+    image = await studio.image(landscape(240, 180))
+    _, data, _ = await studio.made(image=image, num_frames=31, camera_motion="pan-right")
     frames = decoded(data)
     first, middle, last = (
         -motion(frames[at], frames[at + 1]).right for at in (0, 15, len(frames) - 2)
@@ -121,9 +121,9 @@ async def test_the_camera_starts_and_ends_softly(studio: Studio) -> None:
 
 
 async def test_moves_of_less_than_a_pixel(studio: Studio) -> None:
-    picture = await studio.picture(landscape(240, 180))
+    image = await studio.image(landscape(240, 180))
     _, data, _ = await studio.made(
-        image=picture, num_frames=100, camera_motion="pan-right", strength=0.1, quality="best"
+        image=image, num_frames=100, camera_motion="pan-right", strength=0.1, quality="best"
     )
     frames = decoded(data)
     steps = [-motion(frames[at], frames[at + 5]).right for at in range(30, 70, 5)]
@@ -131,8 +131,8 @@ async def test_moves_of_less_than_a_pixel(studio: Studio) -> None:
 
 
 async def test_a_still_is_zoomed_into_when_nothing_is_asked(studio: Studio) -> None:
-    picture = await studio.picture(landscape(240, 180))
-    made, data, progress = await studio.made(image=picture)
+    image = await studio.image(landscape(240, 180))
+    made, data, progress = await studio.made(image=image)
     check_playable(data, size=(160, 120), fps=24, frames=72)
     assert (made.num_frames, made.fps, made.duration_s, made.seed) == (72, 24.0, 3.0, 1)
     frames = decoded(data)
@@ -142,15 +142,15 @@ async def test_a_still_is_zoomed_into_when_nothing_is_asked(studio: Studio) -> N
 
 
 async def test_without_strength_nothing_moves(studio: Studio) -> None:
-    picture = await studio.picture(landscape(160, 120))
-    _, data, _ = await studio.made(image=picture, num_frames=5, strength=0.0)
+    image = await studio.image(landscape(160, 120))
+    _, data, _ = await studio.made(image=image, num_frames=5, strength=0.0)
     first, *_, last = decoded(data)
     assert np.abs(first.astype(int) - last).mean() < 2
 
 
-async def test_a_seed_means_the_same_film(studio: Studio) -> None:
-    picture = await studio.picture(landscape(240, 180))
-    fields: dict[str, Any] = {"image": picture, "num_frames": 12}
+async def test_a_seed_means_the_same_video(studio: Studio) -> None:
+    image = await studio.image(landscape(240, 180))
+    fields: dict[str, Any] = {"image": image, "num_frames": 12}
     first, _, _ = await studio.made(**fields)
     again, _, _ = await studio.made(**fields)
     other, _, _ = await studio.made(**fields, seed=2)
@@ -158,12 +158,12 @@ async def test_a_seed_means_the_same_film(studio: Studio) -> None:
     assert first.video != other.video
 
 
-async def test_a_picture_covers_the_film_and_is_not_stretched(studio: Studio) -> None:
+async def test_an_image_covers_the_video_and_is_not_stretched(studio: Studio) -> None:
     wide = np.zeros((100, 400, 3), dtype=np.uint8)
     wide[:, 150:250] = 255
-    picture = await studio.picture(wide)
+    image = await studio.image(wide)
     size = Size(width=100, height=100)
-    _, data, _ = await studio.made(image=picture, size=size, num_frames=2, strength=0.0)
+    _, data, _ = await studio.made(image=image, size=size, num_frames=2, strength=0.0)
     assert decoded(data)[0][5:-5, 5:-5].min() > 200
 
 
@@ -178,25 +178,25 @@ async def test_a_picture_covers_the_film_and_is_not_stretched(studio: Studio) ->
     ],
 )
 async def test_lengths(studio: Studio, fields: dict[str, Any], frames: int, fps: float) -> None:
-    picture = await studio.picture(landscape(160, 120))
-    made, data, _ = await studio.made(image=picture, **fields)
+    image = await studio.image(landscape(160, 120))
+    made, data, _ = await studio.made(image=image, **fields)
     check_playable(data, size=(160, 120), fps=fps, frames=frames)
     assert made.duration_s == pytest.approx(frames / fps)
 
 
 async def test_odd_sides_are_rounded_and_it_is_said(studio: Studio) -> None:
-    picture = await studio.picture(landscape(160, 120))
+    image = await studio.image(landscape(160, 120))
     size = Size(width=161, height=119)
-    made, data, _ = await studio.made(image=picture, size=size, num_frames=2)
+    made, data, _ = await studio.made(image=image, size=size, num_frames=2)
     check_playable(data, size=(162, 120), fps=24, frames=2)
     assert made.size == Size(width=162, height=120)
     assert made.warnings == ("width, height: rounded to 162x120",)
 
 
 async def test_what_has_no_effect_is_said(studio: Studio) -> None:
-    picture = await studio.picture(landscape(160, 120))
+    image = await studio.image(landscape(160, 120))
     made, _, _ = await studio.made(
-        mode="ti2v", image=picture, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
+        mode="ti2v", image=image, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
     )
     assert [text.partition(":")[0] for text in made.warnings] == [
         "num_inference_steps",
@@ -204,21 +204,21 @@ async def test_what_has_no_effect_is_said(studio: Studio) -> None:
         "prompt",
     ]
     drawn, _, _ = await studio.made(
-        mode="t2v", image=picture, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
+        mode="t2v", image=image, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
     )
     assert drawn.warnings == ()
 
 
-async def test_what_a_film_of_ones_own_loses_is_said(studio: Studio, tmp_path: Path) -> None:
+async def test_what_a_video_of_ones_own_loses_is_said(studio: Studio, tmp_path: Path) -> None:
     source = tmp_path / "rich.mkv"
-    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1")
-    sounds = ("-f", "lavfi", "-i", "sine=300:duration=1")
-    ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, source)
+    images = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1")
+    recordings = ("-f", "lavfi", "-i", "sine=300:duration=1")
+    ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, source)
     video = await studio.blobs.write_file(source, mime="video/mp4")
     made, _, _ = await studio.made(mode="v2v", video=video, size=None, strength=0.3)
     assert made.warnings == (
         "strength: has no effect without 'camera_motion'",
-        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
         "default) was taken",
     )
     moved, _, _ = await studio.made(
@@ -228,39 +228,39 @@ async def test_what_a_film_of_ones_own_loses_is_said(studio: Studio, tmp_path: P
 
 
 async def test_a_frame_to_go_on_from_is_a_still(studio: Studio) -> None:
-    picture = await studio.picture(landscape(160, 120))
-    _, data, _ = await studio.made(cond_frames=(picture,), num_frames=2, strength=0.0)
+    image = await studio.image(landscape(160, 120))
+    _, data, _ = await studio.made(cond_frames=(image,), num_frames=2, strength=0.0)
     assert np.abs(decoded(data)[0].astype(int) - landscape(160, 120)).mean() < 8
 
 
-async def test_a_film_goes_on_from_its_last_frame(studio: Studio, tmp_path: Path) -> None:
-    pictures = [landscape(64, 48, seed=seed) for seed in range(10)]
-    source = await studio.film(write_film(tmp_path / "source.mp4", pictures, fps=10))
+async def test_a_video_goes_on_from_its_last_frame(studio: Studio, tmp_path: Path) -> None:
+    images = [landscape(64, 48, seed=seed) for seed in range(10)]
+    source = await studio.video(write_video(tmp_path / "source.mp4", images, fps=10))
     made, data, _ = await studio.made(
         mode="extend", video=source, size=None, fps=10, num_frames=8, camera_motion="zoom-in"
     )
     check_playable(data, size=(64, 48), fps=10, frames=18)
     assert made.num_frames == 18
     frames = decoded(data)
-    for shown, told in zip(frames[:10], pictures, strict=True):
+    for shown, told in zip(frames[:10], images, strict=True):
         assert np.abs(shown.astype(int) - told).mean() < 12
     step = [np.abs(frames[i].astype(int) - frames[i + 1]).mean() for i in range(8, 12)]
-    # Picture nine is another one than picture eight; from there on it is one picture.
+    # Image nine is another one than image eight; from there on it is one image.
     assert step[0] > 4 * max(step[1:])
     assert motion(frames[11], frames[15]).growth > 0.005
 
 
-async def test_a_film_keeps_its_sound(studio: Studio, tmp_path: Path) -> None:
-    source = await studio.film(clip(tmp_path / "spoken.mp4", 2.0, sound=tone(2.0)))
+async def test_a_video_keeps_its_audio(studio: Studio, tmp_path: Path) -> None:
+    source = await studio.video(clip(tmp_path / "spoken.mp4", 2.0, audio=tone(2.0)))
     _, data, _ = await studio.made(mode="extend", video=source, size=None, num_frames=24)
     found = look(data)
-    assert (found.duration_s, found.sound_codec) == (3.0, "aac")
-    assert found.sound_s == pytest.approx(2.0, abs=0.1)
+    assert (found.duration_s, found.audio_codec) == (3.0, "aac")
+    assert found.audio_s == pytest.approx(2.0, abs=0.1)
 
 
-async def test_a_camera_moves_over_a_film(studio: Studio, tmp_path: Path) -> None:
+async def test_a_camera_moves_over_a_video(studio: Studio, tmp_path: Path) -> None:
     still = [landscape(160, 120)] * 12
-    source = await studio.film(write_film(tmp_path / "source.mp4", still, fps=12))
+    source = await studio.video(write_video(tmp_path / "source.mp4", still, fps=12))
     made, data, _ = await studio.made(
         mode="v2v", video=source, size=None, fps=12, camera_motion="pan-right"
     )
@@ -276,7 +276,7 @@ async def test_a_camera_moves_over_a_film(studio: Studio, tmp_path: Path) -> Non
 async def test_from_an_image_to_the_same_one_moved(studio: Studio) -> None:
     """What lies between is moved as well, and not the two shown at once."""
     whole = landscape(180, 120)
-    ends = [await studio.picture(whole[:, at : at + 160]) for at in (0, 12)]
+    ends = [await studio.image(whole[:, at : at + 160]) for at in (0, 12)]
     _, data, _ = await studio.made(mode="interp", image=ends[0], end_image=ends[1], num_frames=9)
     frames = decoded(data)
     halfway = frames[4].astype(int)[:, 16:-16]
@@ -289,7 +289,7 @@ async def test_from_an_image_to_the_same_one_moved(studio: Studio) -> None:
 
 async def test_unlike_images_are_dissolved(studio: Studio) -> None:
     shades = (np.full((120, 160, 3), 40, np.uint8), np.full((120, 160, 3), 200, np.uint8))
-    ends = [await studio.picture(shade) for shade in shades]
+    ends = [await studio.image(shade) for shade in shades]
     _, data, _ = await studio.made(mode="interp", image=ends[0], end_image=ends[1], num_frames=9)
     levels = [float(frame.mean()) for frame in decoded(data)]
     assert levels == sorted(levels)
@@ -325,7 +325,7 @@ async def test_bad_requests_name_the_field(
 ) -> None:
     files = {
         "no image": await stored(studio.blobs, b"\x89PNG\r\n\x1a\nbroken", mime="image/png"),
-        "a landscape": await studio.picture(landscape(64, 48)),
+        "a landscape": await studio.image(landscape(64, 48)),
         "cut off": await stored(studio.blobs, _cut(studio.folder), mime="video/mp4"),
     }
     told = {
@@ -339,7 +339,7 @@ async def test_bad_requests_name_the_field(
 
 
 def _cut(folder: Path) -> bytes:
-    """Half of a film whose index comes first."""
+    """Half of a video whose index comes first."""
     from deployments.video.video_encoding import VideoWriter
 
     with VideoWriter(folder / "whole.mp4", Size(width=64, height=48), fps=10) as writer:
@@ -350,13 +350,13 @@ def _cut(folder: Path) -> bytes:
     return data[: len(data) // 2]
 
 
-async def test_a_film_that_is_too_long(studio: Studio, tmp_path: Path) -> None:
+async def test_a_video_that_is_too_long(studio: Studio, tmp_path: Path) -> None:
     small = [np.full((16, 16, 3), 9, np.uint8)] * 11
-    path = write_film(tmp_path / "slow.mp4", small, fps=1)
+    path = write_video(tmp_path / "slow.mp4", small, fps=1)
     engine = studio.engine
     engine.video_facts = engine.video_facts.model_copy(update={"max_frames": 240})
     with pytest.raises(PayloadTooLarge) as caught:
-        await studio.made(mode="v2v", video=await studio.film(path))
+        await studio.made(mode="v2v", video=await studio.video(path))
     assert caught.value.param == "video"
 
 
@@ -366,10 +366,10 @@ async def test_stopping_leaves_nothing_behind(
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    picture = await studio.picture(landscape(240, 180))
+    image = await studio.image(landscape(240, 180))
     blobs = set((tmp_path / "blobs").rglob("*"))
     request = GenerateVideo(
-        model="camera-moves", mode="i2v", seed=1, image=picture, num_frames=14_000, size=SIZE
+        model="camera-moves", mode="i2v", seed=1, image=image, num_frames=14_000, size=SIZE
     )
     events = studio.engine.generate_video(request)
     async for event in events:
@@ -380,5 +380,5 @@ async def test_stopping_leaves_nothing_behind(
     assert list(folder.iterdir()) == []
     assert set((tmp_path / "blobs").rglob("*")) == blobs
     # The engine goes on working.
-    made, _, _ = await studio.made(image=picture, num_frames=2)
+    made, _, _ = await studio.made(image=image, num_frames=2)
     assert made.num_frames == 2

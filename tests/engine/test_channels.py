@@ -1,4 +1,4 @@
-"""Sound of any number of channels, as one or two: nothing that is said in one of them is lost."""
+"""Audio of any number of channels, as one or two: nothing that is said in one of them is lost."""
 
 import asyncio
 import subprocess
@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
-from deployments.audio.audio_samples import opened_sound
+from deployments.audio.audio_samples import opened_audio
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.video.av_media import AvMedia
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
 from serve_app.core.config import Model
 from serve_app.core.containers import opened_container
-from serve_app.core.media_processing import BurnSubtitles, PlacedAudio, ReplaceAudio, SubtitledVideo
-from serve_app.core.options import AvOptions, PocketsphinxOptions
-from serve_app.core.transcription import Segment, Transcribe, Transcript
+from serve_app.core.options.every_engine import AvOptions, PocketsphinxOptions
+from serve_app.core.video.processing import BurnSubtitles, PlacedAudio, ReplaceAudio, SubtitledVideo
 from tests.material import clip, content, counting, decoded
 
 RATE = 48_000
@@ -53,8 +53,8 @@ def heard(path: Path, rate: int = RATE) -> Signal:
 
 
 def stereo(path: Path) -> Signal:
-    with opened_sound(path, param="audio") as sound:
-        return np.asarray(np.concatenate(list(sound.blocks), axis=1), dtype=np.float64)
+    with opened_audio(path, param="audio") as audio:
+        return np.asarray(np.concatenate(list(audio.blocks), axis=1), dtype=np.float64)
 
 
 def level(signal: Signal, hz: float) -> float:
@@ -66,9 +66,9 @@ def level(signal: Signal, hz: float) -> float:
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Signal:
     """Digits counted aloud, at 16 kHz."""
-    sound = decoded(asyncio.run(counting(tmp_path_factory.mktemp("espeak"))))
-    moments = np.arange(0, len(sound.samples), sound.sample_rate / 16_000)
-    return np.interp(moments, np.arange(len(sound.samples)), sound.samples)
+    audio = decoded(asyncio.run(counting(tmp_path_factory.mktemp("espeak"))))
+    moments = np.arange(0, len(audio.samples), audio.sample_rate / 16_000)
+    return np.interp(moments, np.arange(len(audio.samples)), audio.samples)
 
 
 WAYS: dict[str, Callable[[Signal], list[Signal]]] = {
@@ -126,7 +126,7 @@ def test_every_channel_of_every_layout_is_heard(tmp_path: Path, layout: str) -> 
     channels = [tone(hz) for hz in hertz]
     if count > 16:
         channels = [each / 4 for each in channels]
-    file = saved(tmp_path / f"sound.{extension}", channels, *options)
+    file = saved(tmp_path / f"audio.{extension}", channels, *options)
     mono, both = heard(file), stereo(file)
     floor = KEPT * level(channels[0], hertz[0]) / count
     assert len(both) == 2
@@ -172,14 +172,14 @@ def test_the_front_keeps_its_sides(tmp_path: Path) -> None:
     assert level(left, 500.0) == pytest.approx(level(right, 500.0), rel=0.01)
 
 
-async def test_a_film_gets_the_sound_of_any_number_of_channels(tmp_path: Path) -> None:
+async def test_a_video_gets_the_audio_of_any_number_of_channels(tmp_path: Path) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")
     media = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
-    film = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
+    video = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
     for count in (2, 11, 16):
         channels = [tone(300.0), *[-tone(300.0)] * (count - 1)]
-        sound = await blobs.write_file(saved(tmp_path / "sound.wav", channels))
-        request = ReplaceAudio(video=film, sounds=(PlacedAudio(audio=sound, start_s=0.0),))
+        audio = await blobs.write_file(saved(tmp_path / "sound.wav", channels))
+        request = ReplaceAudio(video=video, recordings=(PlacedAudio(audio=audio, start_s=0.0),))
         made = await content(blobs, (await media.replace_audio(request)).video)
         assert level(decoded(made).samples, 300.0) > (0 if count == 2 else 0.05)
 
@@ -193,7 +193,7 @@ async def test_a_film_gets_the_sound_of_any_number_of_channels(tmp_path: Path) -
         (5, ("libopus", "-mapping_family", "255"), 2),
     ],
 )
-async def test_a_film_with_subtitles_keeps_what_is_said_in_any_channel(
+async def test_a_video_with_subtitles_keeps_what_is_said_in_any_channel(
     tmp_path: Path, count: int, codec: tuple[str, ...], written: int
 ) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")
@@ -201,9 +201,9 @@ async def test_a_film_with_subtitles_keeps_what_is_said_in_any_channel(
     silent = clip(tmp_path / "silent.mp4", 2.0)
     channels = [*[0 * tone(300.0)] * (count - 1), tone(300.0)]
     options = ("-i", str(silent), "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", *codec)
-    film = await blobs.write_file(saved(tmp_path / "film.mkv", channels, *options))
+    video = await blobs.write_file(saved(tmp_path / "film.mkv", channels, *options))
     cue = Segment(id=0, start=0.0, end=1.0, text="word")
-    events = media.burn_subtitles(BurnSubtitles(video=film, cues=(cue,)))
+    events = media.burn_subtitles(BurnSubtitles(video=video, cues=(cue,)))
     made = [event async for event in events][-1]
     assert isinstance(made, SubtitledVideo)
     async with blobs.local_file(made.video) as path:
@@ -214,7 +214,7 @@ async def test_a_film_with_subtitles_keeps_what_is_said_in_any_channel(
 
 @pytest.mark.parametrize(("count", "codec"), [(8, "aac"), (8, "alac"), (11, "libopus")])
 def test_pauses_between_many_channels_are_silent(tmp_path: Path, count: int, codec: str) -> None:
-    """Two seconds of sound with a second cut out of their middle."""
+    """Two seconds of audio with a second cut out of their middle."""
     channels = [tone(300.0, 3.0)] * count
     cut = ("-bsf:a", "noise=drop='between(pts*tb,1,2)'")
     mapping = ("-mapping_family", "255") if codec == "libopus" else ()

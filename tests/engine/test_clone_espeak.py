@@ -12,13 +12,13 @@ from deployments.audio.pitch import median_pitch
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.audio.voice_character import heard_character
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import AudioChunk, AudioFormat, CloneSpeech, Spoken
+from serve_app.core.audio.transcription import Transcribe, Transcript
+from serve_app.core.audio.wav import sized
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options import PocketsphinxOptions
-from serve_app.core.speech import AudioChunk, AudioFormat, CloneSpeech, Spoken
-from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.wav import sized
+from serve_app.core.options.every_engine import PocketsphinxOptions
 from tests.engine.test_rubberband_conversion import children
 from tests.material import (
     COUNTING,
@@ -173,7 +173,7 @@ async def test_odd_texts_give_a_playable_file(
     assert end.characters == len(text)
 
 
-@pytest.mark.parametrize("kind", ["silence", "empty", "bytes", "mute film"])
+@pytest.mark.parametrize("kind", ["silence", "empty", "bytes", "mute video"])
 async def test_a_reference_without_a_voice_is_named(
     engine: EspeakSpeech, blobs: FsspecBlobStore, tmp_path: Path, kind: str
 ) -> None:
@@ -181,7 +181,7 @@ async def test_a_reference_without_a_voice_is_named(
         "silence": wav(silence(2.0)),
         "empty": wav(b""),
         "bytes": b"RIFF" + bytes(range(256)) * 8,
-        "mute film": clip(tmp_path / "mute.mp4", 1.0).read_bytes(),
+        "mute video": clip(tmp_path / "mute.mp4", 1.0).read_bytes(),
     }[kind]
     with pytest.raises(InvalidRequest) as caught:
         await cloned(engine, blobs, bad)
@@ -201,5 +201,5 @@ async def test_leaving_early_ends_the_child_and_frees_the_library(
     assert children()
     await events.aclose()
     assert children() == set()
-    sound = await stored(blobs, (await cloned(engine, blobs, wav(tone(2.0, hz=150.0))))[0])
-    assert await content(blobs, sound)
+    audio = await stored(blobs, (await cloned(engine, blobs, wav(tone(2.0, hz=150.0))))[0])
+    assert await content(blobs, audio)

@@ -7,13 +7,13 @@ import pytest
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Spoken
+from serve_app.core.audio.wav import sized
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.options import TransformersSpeechOptions
+from serve_app.core.options.every_engine import TransformersSpeechOptions
 from serve_app.core.settings import Storage
-from serve_app.core.speech import AudioChunk, CloneSpeech, Spoken
-from serve_app.core.wav import sized
-from serve_app.engines import load_engine
+from serve_app.family.engines import load_engine
 from tests.engine.tiny_conversion import speaker_model
 from tests.engine.tiny_speech import speecht5
 from tests.material import decoded, silence, spoken, stored, wav
@@ -54,7 +54,7 @@ async def cloned(
     return sized(data), end
 
 
-async def test_each_reference_has_its_voice_and_each_seed_its_sound(
+async def test_each_reference_has_its_voice_and_each_seed_its_audio(
     engine: TransformersSpeech, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     man, woman = [

@@ -10,13 +10,13 @@ from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed
 from serve_app.archive.previews import look
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Segment
 from serve_app.core.config import Model
 from serve_app.core.containers import READING
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.media_processing import BurnSubtitles
-from serve_app.core.options import AvOptions
-from serve_app.core.transcription import Segment
-from serve_app.profiles.sounds import check_sound
+from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.video.processing import BurnSubtitles
+from serve_app.profiles.recordings import check_audio
 from tests.material import clip, tone, wav
 
 HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n"
@@ -39,9 +39,9 @@ LISTS = {
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_of_files_is_no_medium(tmp_path: Path, name: str) -> None:
-    """The film beside it is one that could be read."""
-    other = clip(tmp_path / "other.ts", 2.0, sound=tone(2.0))
-    assert probed(other, param="video").has_sound
+    """The video beside it is one that could be read."""
+    other = clip(tmp_path / "other.ts", 2.0, audio=tone(2.0))
+    assert probed(other, param="video").has_audio
     path = tmp_path / name
     path.write_text(LISTS[name].format(name=other.name))
     with pytest.raises(InvalidRequest, match="file: "):
@@ -49,7 +49,7 @@ def test_a_list_of_files_is_no_medium(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidRequest, match="video: "):
         probed(path, param="video")
     with pytest.raises(InvalidRequest, match="audio: "):
-        check_sound(path, param="audio")
+        check_audio(path, param="audio")
     assert look(path, "video").width is None
 
 
@@ -59,10 +59,10 @@ async def test_a_list_of_files_is_no_medium_for_the_child_process_either(tmp_pat
     other = clip(tmp_path / "other.ts", 2.0)
     path = tmp_path / "list.mp4"
     path.write_text(LISTS["list.ffconcat"].format(name=other.name))
-    film = await blobs.write_file(path, mime="video/mp4")
+    video = await blobs.write_file(path, mime="video/mp4")
     cue = Segment(id=0, start=0.0, end=1.0, text="word")
     with pytest.raises(InvalidRequest):
-        [event async for event in media.burn_subtitles(BurnSubtitles(video=film, cues=(cue,)))]
+        [event async for event in media.burn_subtitles(BurnSubtitles(video=video, cues=(cue,)))]
 
 
 def test_a_file_of_any_name_is_read(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from deployments.audio.demucs_chunks import Chunks
 from deployments.audio.demucs_stems import DemucsStems
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemMode, Stems
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options import DemucsOptions
-from serve_app.core.stems import STEM_NAMES, SeparateStems, StemMode, Stems
+from serve_app.core.options.every_engine import DemucsOptions
 from tests.engine.tiny_demucs import RATE, SOURCES, save_pickle, save_safetensors, tiny
 from tests.material import clip, stored, tone
 
@@ -91,10 +91,10 @@ async def separated(
     assert all(isinstance(event, Progress) for event in told)
     assert isinstance(result, Stems)
     assert tuple(stem.name for stem in result.stems) == STEM_NAMES[mode]
-    sounds: dict[str, tuple[int, Samples]] = {}
+    recordings: dict[str, tuple[int, Samples]] = {}
     for stem in result.stems:
-        sounds[stem.name] = read(b"".join([chunk async for chunk in blobs.read(stem.audio)]))
-    return result, sounds
+        recordings[stem.name] = read(b"".join([chunk async for chunk in blobs.read(stem.audio)]))
+    return result, recordings
 
 
 @pytest.mark.parametrize("samples", [1, 9_000, 16_000, 16_001, 35_000, 100_003])
@@ -137,9 +137,9 @@ async def test_stems_are_the_models_sources(
             "other": by_name["vocals"] + by_name["other"],
         },
     }[mode]
-    for name, (rate, sound) in found.items():
+    for name, (rate, audio) in found.items():
         assert rate == RATE
-        assert np.abs(sound - wanted[name].clip(-1, 1)).max() < 3 * STEP + 1e-3, name
+        assert np.abs(audio - wanted[name].clip(-1, 1)).max() < 3 * STEP + 1e-3, name
     assert result.duration_s == pytest.approx(30_000 / RATE)
 
 
@@ -174,29 +174,29 @@ async def test_another_rate_changes_the_stems_little(
     mix = np.stack([0.3 * np.sin(2 * np.pi * hz * moments) for hz in (300, 500)])
     _, fast = await separated(engine, blobs, wav(mix, 16_000))
     _, slow = await separated(engine, blobs, wav(mix[:, ::2], RATE))
-    for name, (_, sound) in fast.items():
-        inner = sound[:, 400:-400:2]
+    for name, (_, audio) in fast.items():
+        inner = audio[:, 400:-400:2]
         assert np.abs(inner - slow[name][1][:, 200:-200]).max() < 0.1 * np.abs(inner).max() + 0.01
 
 
 async def test_silence(engine: DemucsStems, blobs: FsspecBlobStore) -> None:
     _, found = await separated(engine, blobs, wav(np.zeros((2, 20_000))))
-    assert max(np.abs(sound).max() for _, sound in found.values()) <= 0.01
+    assert max(np.abs(audio).max() for _, audio in found.values()) <= 0.01
 
 
 async def test_a_video_and_a_header_that_claims_four_gigabytes(
     engine: DemucsStems, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0)).read_bytes()
-    result, _ = await separated(engine, blobs, film)
+    video = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0)).read_bytes()
+    result, _ = await separated(engine, blobs, video)
     assert result.duration_s == pytest.approx(2.0, abs=0.1)
     data = bytearray(wav(0.1 * np.ones((1, RATE))))
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     result, found = await separated(engine, blobs, bytes(data))
-    assert {sound.shape for _, sound in found.values()} == {(1, RATE)}
+    assert {audio.shape for _, audio in found.values()} == {(1, RATE)}
 
 
-@pytest.mark.parametrize("data", [b"RIFF\xff\xff\xff\xffWAVEfmt ", b"no sound at all" * 50])
+@pytest.mark.parametrize("data", [b"RIFF\xff\xff\xff\xffWAVEfmt ", b"no audio at all" * 50])
 async def test_what_cannot_be_decoded(
     engine: DemucsStems, blobs: FsspecBlobStore, data: bytes
 ) -> None:
@@ -242,8 +242,8 @@ async def test_checkpoints_in_every_form(
     (bag / "both.yaml").write_text("models: [one, two]\nweights: [[1, 1, 1, 1], [0, 0, 0, 0]]\n")
     for path in (pickled, pickled / "5c90dfd2-f7e0a4d2.th", bag):
         _, found = await separated(loaded(path, blobs), blobs, data)
-        for name, (_, sound) in found.items():
-            assert np.abs(sound - first[name][1]).max() <= 2 * STEP
+        for name, (_, audio) in found.items():
+            assert np.abs(audio - first[name][1]).max() <= 2 * STEP
 
 
 async def test_a_model_without_a_stem_names_those_it_has(

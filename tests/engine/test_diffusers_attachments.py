@@ -1,4 +1,4 @@
-"""LoRAs, other autoencoders and reference pictures beside a model, and gone afterwards."""
+"""LoRAs, other autoencoders and reference images beside a model, and gone afterwards."""
 
 import asyncio
 import logging
@@ -21,17 +21,17 @@ from serve_app.core.errors import (
     PayloadTooLarge,
     UnsupportedCapability,
 )
-from serve_app.core.images import Lora, References
+from serve_app.core.image.images import Lora, References
 from serve_app.core.media import Blob
-from serve_app.core.options import DiffusersOptions
+from serve_app.core.options.every_engine import DiffusersOptions
 from tests.engine.drawing import (
     distance,
     drawing,
     drawn,
     engine_of,
     gradient,
+    image,
     opened,
-    picture,
     redrawing,
     stored,
 )
@@ -95,10 +95,10 @@ async def file_of(blobs: FsspecBlobStore, path: Path) -> Blob:
     return await blobs.write_file(path)
 
 
-async def test_a_lora_changes_the_picture_and_is_gone_afterwards(
+async def test_a_lora_changes_the_image_and_is_gone_afterwards(
     engine: DiffusersImages, blobs: FsspecBlobStore, lora: Path
 ) -> None:
-    before = await picture(engine, blobs, drawing())
+    before = await image(engine, blobs, drawing())
     blob = await file_of(blobs, lora)
     results = []
     for given in (
@@ -110,30 +110,30 @@ async def test_a_lora_changes_the_picture_and_is_gone_afterwards(
         images = await drawn(engine, drawing(loras=(given,)))
         assert images.warnings == ()
         results.append(await opened(blobs, images))
-        assert distance(before, await picture(engine, blobs, drawing())) == 0
+        assert distance(before, await image(engine, blobs, drawing())) == 0
     assert distance(results[0], before) > TOLERANCE
     assert distance(results[0], results[1]) == distance(results[1], results[2]) == 0
     assert distance(results[3], results[0]) > 0
     assert results[0].info["parameters"].endswith(f"LoRAs: {blob.sha256[:12]}:1")
-    none = await picture(engine, blobs, drawing(loras=(Lora(file=blob, weight=0),)))
+    none = await image(engine, blobs, drawing(loras=(Lora(file=blob, weight=0),)))
     assert distance(none, before) <= TOLERANCE
 
 
 TOLERANCE = 2
 
 
-async def test_two_loras_and_a_picture_to_draw_over(
+async def test_two_loras_and_an_image_to_draw_over(
     engine: DiffusersImages, blobs: FsspecBlobStore, checkpoint: Path, lora: Path, tmp_path: Path
 ) -> None:
     first = Lora(file=await file_of(blobs, lora))
     second = Lora(file=await file_of(blobs, save_lora(tmp_path, checkpoint, seed=8)))
-    image = await stored(blobs, gradient((32, 24)))
-    pictures = [
-        await picture(engine, blobs, redrawing(image, strength=1, loras=loras))
+    made = await stored(blobs, gradient((32, 24)))
+    images = [
+        await image(engine, blobs, redrawing(made, strength=1, loras=loras))
         for loras in ((), (first,), (first, second))
     ]
-    assert distance(pictures[0], pictures[1]) > 0
-    assert distance(pictures[1], pictures[2]) > 0
+    assert distance(images[0], images[1]) > 0
+    assert distance(images[1], images[2]) > 0
 
 
 async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
@@ -141,7 +141,7 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
 ) -> None:
     import torch
 
-    before = await picture(engine, blobs, drawing())
+    before = await image(engine, blobs, drawing())
     foreign = tmp_path / "foreign.safetensors"
     save_file({"transformer.x.lora_A.weight": torch.ones(2, 2)}, foreign)
     plain = tmp_path / "plain.safetensors"
@@ -154,7 +154,7 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
         with pytest.raises(InvalidRequest) as caught:
             await drawn(engine, request)
         assert caught.value.param == "loras[1]", bad
-    assert distance(before, await picture(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, drawing())) == 0
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_a_lora_of_the_hub_that_cannot_be_had(
 ) -> None:
     from deployments.image.diffusers_images import DiffusersImages as Engine
     from serve_app.core.config import Model
-    from serve_app.core.options import DiffusersOptions
+    from serve_app.core.options.every_engine import DiffusersOptions
 
     def locate(source: str) -> Path:
         raise BackendUnavailable(f"no hub for {source!r}")
@@ -189,31 +189,31 @@ async def test_a_lora_of_the_hub_that_cannot_be_had(
 
 
 async def test_another_autoencoder(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
-    before = await picture(engine, blobs, drawing())
-    other = await picture(engine, blobs, drawing(vae_model="other"))
+    before = await image(engine, blobs, drawing())
+    other = await image(engine, blobs, drawing(vae_model="other"))
     assert distance(other, before) > TOLERANCE
     assert "VAE: other" in other.info["parameters"]
-    assert distance(before, await picture(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, drawing())) == 0
     for name, message in (("misfit", "another kind"), ("nothing", "'nothing'.*'other'")):
         with pytest.raises(InvalidRequest, match=message) as caught:
             await drawn(engine, drawing(vae_model=name))
         assert caught.value.param == "vae_model"
     with pytest.raises(BackendUnavailable, match="cannot be loaded"):
         await drawn(engine, drawing(vae_model="gone"))
-    assert distance(before, await picture(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, drawing())) == 0
 
 
-async def test_reference_pictures_change_the_picture_and_are_gone_afterwards(
+async def test_reference_images_change_the_image_and_are_gone_afterwards(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    before = await picture(engine, blobs, drawing())
+    before = await image(engine, blobs, drawing())
     first = await stored(blobs, gradient((40, 30)))
     second = await stored(blobs, Image.new("RGB", (20, 20), "red"))
 
     async def with_references(*images: Blob, strength: float = 1.0, **fields: Any) -> Image.Image:
         references = References(images=images, strength=strength)
-        result = await picture(engine, blobs, drawing(references=references, **fields))
-        assert distance(before, await picture(engine, blobs, drawing())) == 0
+        result = await image(engine, blobs, drawing(references=references, **fields))
+        assert distance(before, await image(engine, blobs, drawing())) == 0
         return result
 
     one = await with_references(first)
@@ -222,12 +222,12 @@ async def test_reference_pictures_change_the_picture_and_are_gone_afterwards(
     assert distance(await with_references(second), one) > 0
     assert distance(await with_references(first, second), one) > 0
     assert distance(await with_references(first, strength=0), before) <= TOLERANCE
-    plain = await picture(engine, blobs, redrawing(first, strength=1))
+    plain = await image(engine, blobs, redrawing(first, strength=1))
     over = redrawing(first, references=References(images=(second,)), strength=1)
-    assert distance(await picture(engine, blobs, over), plain) > 0
+    assert distance(await image(engine, blobs, over), plain) > 0
 
 
-async def test_each_reference_picture_is_told_from_the_others(
+async def test_each_reference_image_is_told_from_the_others(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     deep = await stored(blobs, Image.fromarray(np.full((24, 32), 40_000, np.uint16)))
@@ -260,10 +260,10 @@ async def test_an_adapter_by_the_options(
     save_ip_adapter(tmp_path / "models", unet)
     options = {"ip_adapter": str(tmp_path), "ip_adapter_weights": "models/ip_adapter.safetensors"}
     engine = engine_of(xl, blobs, **options)
-    image = await stored(blobs, gradient((32, 24)))
-    before = await picture(engine, blobs, drawing())
-    request = drawing(references=References(images=(image,), strength=1))
-    assert distance(await picture(engine, blobs, request), before) > 0
+    made = await stored(blobs, gradient((32, 24)))
+    before = await image(engine, blobs, drawing())
+    request = drawing(references=References(images=(made,), strength=1))
+    assert distance(await image(engine, blobs, request), before) > 0
     await engine.close()
     misfit = engine_of(checkpoint, blobs, **options)
     with pytest.raises(BackendUnavailable, match="cannot be loaded"):

@@ -1,4 +1,4 @@
-"""Requests that are drawn together: the same pictures as alone, each with its own way to end."""
+"""Requests that are drawn together: the same images as alone, each with its own way to end."""
 
 import asyncio
 import weakref
@@ -13,7 +13,7 @@ import torch
 from deployments.image.diffusers_images import DiffusersImages
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.images import Images, Size
+from serve_app.core.image.images import Images, Size
 from serve_app.core.message import Progress
 from tests.engine.drawing import (
     distance,
@@ -50,7 +50,7 @@ async def engine(checkpoint: Path, blobs: FsspecBlobStore) -> AsyncIterator[Diff
 
 
 class Batches:
-    """How many pictures the denoiser saw in each of its calls; guidance doubles them."""
+    """How many images the denoiser saw in each of its calls; guidance doubles them."""
 
     def __init__(self, engine: DiffusersImages) -> None:
         assert engine._checkpoint is not None
@@ -82,7 +82,7 @@ async def test_requests_with_the_same_settings_are_drawn_at_once_as_if_alone(
         assert images.prompt_cache_hit
 
 
-async def test_pictures_of_one_request_are_drawn_at_once_within_the_bound(
+async def test_images_of_one_request_are_drawn_at_once_within_the_bound(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     batches = Batches(engine)
@@ -113,7 +113,7 @@ async def test_requests_with_other_settings_are_not_mixed(
     assert distance(alone, await opened(blobs, other)) == 0
 
 
-async def test_pictures_drawn_over_others_are_batched_too(
+async def test_images_drawn_over_others_are_batched_too(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     images = [await stored(blobs, gradient((32, 24)).rotate(angle)) for angle in (0, 180)]

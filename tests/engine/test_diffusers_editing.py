@@ -1,4 +1,4 @@
-"""Drawing over pictures through the real diffusers: Stable Diffusion, its XL kind, and Flux."""
+"""Drawing over images through the real diffusers: Stable Diffusion, its XL kind, and Flux."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from PIL import Image, ImageChops
 from deployments.image.diffusers_images import DiffusersImages
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedCapability
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
 from tests.engine.drawing import (
     distance,
@@ -21,13 +21,13 @@ from tests.engine.drawing import (
     engine_of,
     events_of,
     gradient,
+    image,
     opened,
-    picture,
     redrawing,
     stored,
 )
 from tests.engine.tiny_diffusion import save_flux, save_stable_diffusion, save_stable_diffusion_xl
-from tests.pictures import chunks, claiming_png, png
+from tests.images import chunks, claiming_png, png
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     "sd": save_stable_diffusion,
@@ -74,18 +74,18 @@ async def test_every_verb_draws_with_the_same_weights(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     source = gradient((32, 24))
-    image, mask = await stored(blobs, source), await stored(blobs, left_half((32, 24)))
-    before = await picture(engine, blobs, drawing())
+    made, mask = await stored(blobs, source), await stored(blobs, left_half((32, 24)))
+    before = await image(engine, blobs, drawing())
     for fields in ({}, {"mask": mask}):
-        request = redrawing(image, strength=0.9, **fields)
+        request = redrawing(made, strength=0.9, **fields)
         first, again = [await drawn(engine, request) for _ in range(2)]
         result = await opened(blobs, first)
         assert result.size == (32, 24)
         assert distance(result, source) > 8
         assert first.images == again.images
-        other = redrawing(image, strength=0.9, seed=6, **fields)
+        other = redrawing(made, strength=0.9, seed=6, **fields)
         assert await drawn(engine, other) != first
-    assert distance(before, await picture(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, drawing())) == 0
     pipelines = engine._checkpoint._pipelines.values()
     names = {"unet", "transformer", "vae", "text_encoder"} & {*engine._checkpoint.first.components}
     for name in names:
@@ -97,8 +97,8 @@ async def test_what_the_mask_leaves_out_is_left_bit_by_bit(
     engine: DiffusersImages, blobs: FsspecBlobStore, size: tuple[int, int]
 ) -> None:
     source = gradient(size)
-    image, mask = await stored(blobs, source), await stored(blobs, left_half(size))
-    result = await picture(engine, blobs, redrawing(image, mask=mask, strength=0.99))
+    made, mask = await stored(blobs, source), await stored(blobs, left_half(size))
+    result = await image(engine, blobs, redrawing(made, mask=mask, strength=0.99))
     assert result.size == size
     box = ImageChops.difference(result, source).getbbox()
     assert box is not None
@@ -109,10 +109,10 @@ async def test_a_mask_that_selects_nothing_is_told(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     source = gradient((32, 24))
-    image, mask = await stored(blobs, source), await stored(blobs, Image.new("L", (32, 24)))
-    result = await drawn(engine, redrawing(image, mask=mask))
+    made, mask = await stored(blobs, source), await stored(blobs, Image.new("L", (32, 24)))
+    result = await drawn(engine, redrawing(made, mask=mask))
     assert [warning for warning in result.warnings if warning.startswith("mask: ")]
-    kept = await picture(engine, blobs, redrawing(image, mask=mask))
+    kept = await image(engine, blobs, redrawing(made, mask=mask))
     assert ImageChops.difference(kept, source).getbbox() is None
 
 
@@ -120,11 +120,11 @@ async def test_less_strength_leaves_more_and_none_leaves_all(
     sd: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     source = gradient((32, 24))
-    image = await stored(blobs, source)
-    assert distance(await picture(sd, blobs, redrawing(image, strength=0)), source) == 0
+    made = await stored(blobs, source)
+    assert distance(await image(sd, blobs, redrawing(made, strength=0)), source) == 0
     latents = []
     for strength in (0.01, 0.3, 1):
-        events = [e async for e in events_of(sd, redrawing(image, strength=strength, steps=2))]
+        events = [e async for e in events_of(sd, redrawing(made, strength=strength, steps=2))]
         assert isinstance(events[0], Progress)
         assert (events[-2].current, events[-2].total) == (2, 2)
         latents.append(events[-1].images[0].image.sha256)
@@ -153,8 +153,8 @@ async def test_the_size_of_the_model_keeps_the_proportions(
 async def test_what_it_was_made_from_is_written_into_the_file(
     sd: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    image = await stored(blobs, gradient((32, 24)))
-    result = await picture(sd, blobs, redrawing(image, strength=0.5, negative_prompt="a house"))
+    made = await stored(blobs, gradient((32, 24)))
+    result = await image(sd, blobs, redrawing(made, strength=0.5, negative_prompt="a house"))
     assert result.info["parameters"] == (
         "a red boat\nNegative prompt: a house\n"
         "Steps: 4, Sampler: PNDMScheduler, CFG scale: 7.5, Seed: 5, Size: 32x24, Model: tiny, "
@@ -185,13 +185,13 @@ async def test_closing_the_stream_stops_at_the_next_step(
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (b"no picture", InvalidRequest, "cannot be decoded"),
+        (b"no image", InvalidRequest, "cannot be decoded"),
         (png()[:60], InvalidRequest, "cannot be decoded"),
         (png(size=(1, 1)), InvalidRequest, "1x1 cannot be drawn at its own size"),
         (claiming_png(), PayloadTooLarge, "more than the allowed"),
     ],
 )
-async def test_bad_pictures_are_refused_and_the_engine_goes_on(
+async def test_bad_images_are_refused_and_the_engine_goes_on(
     sd: DiffusersImages,
     blobs: FsspecBlobStore,
     data: bytes,
@@ -204,7 +204,7 @@ async def test_bad_pictures_are_refused_and_the_engine_goes_on(
     assert caught.value.param == "image"
     good = await stored(blobs, gradient((32, 24)))
     with pytest.raises(InvalidRequest) as caught:
-        await drawn(sd, redrawing(good, mask=await blobs.write(chunks(b"no picture"))))
+        await drawn(sd, redrawing(good, mask=await blobs.write(chunks(b"no image"))))
     assert caught.value.param == "mask"
     assert (await drawn(sd, redrawing(good))).images
 
@@ -212,9 +212,9 @@ async def test_bad_pictures_are_refused_and_the_engine_goes_on(
 async def test_a_single_pixel_covers_a_given_size(
     sd: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    image = await blobs.write(chunks(png("#102030", size=(1, 1))))
-    request = redrawing(image, size=Size(width=32, height=24), strength=0)
-    result = await picture(sd, blobs, request)
+    made = await blobs.write(chunks(png("#102030", size=(1, 1))))
+    request = redrawing(made, size=Size(width=32, height=24), strength=0)
+    result = await image(sd, blobs, request)
     assert result.getcolors() == [(32 * 24, (16, 32, 48))]
 
 

@@ -15,9 +15,9 @@ from deployments.image.diffusers_schedulers import NAMES
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.images import Images, Size, TextToImage
+from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.message import Progress
-from serve_app.core.options import DiffusersOptions
+from serve_app.core.options.every_engine import DiffusersOptions
 from tests.engine.tiny_diffusion import save_prudish_stable_diffusion, save_stable_diffusion
 
 MODEL = Model(id="tiny", source="tiny")
@@ -55,13 +55,13 @@ async def drawn(engine: DiffusersImages, **fields: Any) -> Images:
     return result
 
 
-async def picture(blobs: FsspecBlobStore, images: Images, index: int = 0) -> Image.Image:
+async def image(blobs: FsspecBlobStore, images: Images, index: int = 0) -> Image.Image:
     chunks = [chunk async for chunk in blobs.read(images.images[index].image)]
     return Image.open(io.BytesIO(b"".join(chunks)))
 
 
 async def pixels(engine: DiffusersImages, blobs: FsspecBlobStore, **fields: Any) -> bytes:
-    return (await picture(blobs, await drawn(engine, **fields))).tobytes()
+    return (await image(blobs, await drawn(engine, **fields))).tobytes()
 
 
 async def test_progress_comes_first_and_the_result_last(engine: DiffusersImages) -> None:
@@ -75,12 +75,12 @@ async def test_progress_comes_first_and_the_result_last(engine: DiffusersImages)
     assert (counts[0], counts[-1]) == (2, 6)
 
 
-async def test_a_seed_is_a_picture_alone_and_among_others(
+async def test_a_seed_is_an_image_alone_and_among_others(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     three = await drawn(engine, count=3)
-    assert [image.seed for image in three.images] == [5, 6, 7]
-    second = (await picture(blobs, three, 1)).tobytes()
+    assert [made.seed for made in three.images] == [5, 6, 7]
+    second = (await image(blobs, three, 1)).tobytes()
     assert second == await pixels(engine, blobs, seed=6)
     assert second != await pixels(engine, blobs, seed=5)
 
@@ -96,7 +96,7 @@ async def test_a_seed_is_a_picture_alone_and_among_others(
         {"seed": -5},
     ],
 )
-async def test_every_field_changes_the_picture(
+async def test_every_field_changes_the_image(
     engine: DiffusersImages, blobs: FsspecBlobStore, fields: dict[str, Any]
 ) -> None:
     assert await pixels(engine, blobs, **fields) != await pixels(engine, blobs)
@@ -114,14 +114,14 @@ async def test_quality_scales_the_models_own_steps_only(
         ("high", 3, 3),
     ):
         images = await drawn(engine, steps=steps, quality=quality)
-        text = (await picture(blobs, images)).info["parameters"]
+        text = (await image(blobs, images)).info["parameters"]
         assert f"Steps: {shown}, Sampler: PNDMScheduler, CFG scale: 2.0, Seed: 5" in text
     await engine.close()
 
 
 async def test_the_models_own_size(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
     images = await drawn(engine, size=None)
-    assert (await picture(blobs, images)).size == (16, 16)
+    assert (await image(blobs, images)).size == (16, 16)
     assert images.images[0].size == Size(width=16, height=16)
     assert images.warnings == ()
 
@@ -130,7 +130,7 @@ async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     images = await drawn(engine, size=Size(width=33, height=23))
-    assert (await picture(blobs, images)).size == (32, 24)
+    assert (await image(blobs, images)).size == (32, 24)
     assert images.warnings == ("size: rounded to 32x24, a multiple of 8",)
 
 
@@ -160,7 +160,7 @@ async def test_an_unknown_scheduler_is_refused_with_those_that_fit(
     assert caught.value.param == "scheduler"
 
 
-async def test_a_prompt_is_read_once_and_gives_the_same_picture(
+async def test_a_prompt_is_read_once_and_gives_the_same_image(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     first, again = await drawn(engine), await drawn(engine)
@@ -209,7 +209,7 @@ async def test_out_of_memory_is_that_requests_error_only(
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 async def test_formats(engine: DiffusersImages, blobs: FsspecBlobStore, format: str) -> None:
     images = await drawn(engine, format=format)
-    assert (await picture(blobs, images)).format == format.upper()
+    assert (await image(blobs, images)).format == format.upper()
     assert images.images[0].image.mime == f"image/{format}"
 
 
@@ -223,10 +223,10 @@ async def test_the_safety_checker_blacks_out_unless_it_is_disabled(
         assert checked.warnings == tuple(
             f"image {index}: blacked out by the safety checker" for index in range(2)
         )
-        assert (await picture(blobs, checked)).getextrema() == ((0, 0),) * 3
+        assert (await image(blobs, checked)).getextrema() == ((0, 0),) * 3
         free = await drawn(engine, checks_safety=False)
         assert free.warnings == ()
-        assert (await picture(blobs, free)).getextrema() != ((0, 0),) * 3
+        assert (await image(blobs, free)).getextrema() != ((0, 0),) * 3
     await engine.close()
 
 

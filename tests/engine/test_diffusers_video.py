@@ -20,11 +20,11 @@ from serve_app.core.errors import (
     PayloadTooLarge,
     UnsupportedCapability,
 )
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options import DiffusersVideoOptions
-from serve_app.core.video import GeneratedVideo, GenerateVideo
+from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 from tests.engine.tiny_video import (
     SVD_FRAMES,
     save_cogvideox,
@@ -33,9 +33,9 @@ from tests.engine.tiny_video import (
     save_wan,
     save_wan_image,
 )
-from tests.films import check_playable, decoded, landscape, look, write_film
+from tests.images import png
 from tests.material import clip, content, stored, tone
-from tests.pictures import png
+from tests.videos import check_playable, decoded, landscape, look, write_video
 
 CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
     "wan": save_wan,
@@ -73,12 +73,12 @@ class Studio:
             blobs=self.blobs,
         )
 
-    async def picture(self, color: str = "red") -> Blob:
+    async def image(self, color: str = "red") -> Blob:
         return await stored(self.blobs, png(color, size=(100, 80)), mime="image/png")
 
-    async def film(self, count: int = 9, fps: int = 8) -> Blob:
+    async def video(self, count: int = 9, fps: int = 8) -> Blob:
         frames = [landscape(SIDE, SIDE, seed=seed) for seed in range(count)]
-        path = write_film(self.folder / f"source-{count}-{fps}.mp4", frames, fps=fps)
+        path = write_video(self.folder / f"source-{count}-{fps}.mp4", frames, fps=fps)
         return await stored(self.blobs, path.read_bytes(), mime="video/mp4")
 
     def request(self, **fields: Any) -> GenerateVideo:
@@ -101,11 +101,11 @@ class Studio:
         """What a mode needs."""
         match mode:
             case "i2v" | "ti2v":
-                media: dict[str, Any] = {"image": await self.picture()}
+                media: dict[str, Any] = {"image": await self.image()}
             case "interp":
-                media = {"image": await self.picture(), "end_image": await self.picture("blue")}
+                media = {"image": await self.image(), "end_image": await self.image("blue")}
             case "v2v" | "extend":
-                media = {"video": await self.film(), "fps": 8.0}
+                media = {"video": await self.video(), "fps": 8.0}
             case _:
                 media = {}
         words = {} if mode == "i2v" else {"prompt": "a red boat"}
@@ -175,7 +175,7 @@ async def test_the_facts_come_from_the_checkpoint(
     )
 
 
-async def test_a_seed_means_the_same_film(studio: MakeStudio) -> None:
+async def test_a_seed_means_the_same_video(studio: MakeStudio) -> None:
     made_by = studio("ltx")
     fields: dict[str, Any] = {"prompt": "a red boat", "num_frames": 9}
     first, _, _ = await made_by.made(**fields)
@@ -196,7 +196,7 @@ async def test_a_seed_means_the_same_film(studio: MakeStudio) -> None:
         {"quality": "best", "steps": None},
     ],
 )
-async def test_every_setting_changes_the_film(studio: MakeStudio, change: dict[str, Any]) -> None:
+async def test_every_setting_changes_the_video(studio: MakeStudio, change: dict[str, Any]) -> None:
     made_by = studio("wan", steps=2)
     fields: dict[str, Any] = {"prompt": "a red boat", "num_frames": 5}
     plain, _, _ = await made_by.made(**fields)
@@ -206,10 +206,10 @@ async def test_every_setting_changes_the_film(studio: MakeStudio, change: dict[s
     assert said == (["camera_motion"] if "camera_motion" in change else [])
 
 
-async def test_long_films_are_chained(studio: MakeStudio) -> None:
+async def test_long_videos_are_chained(studio: MakeStudio) -> None:
     made_by = studio("cogvideox-image")
-    picture = await made_by.picture()
-    fields: dict[str, Any] = {"mode": "ti2v", "image": picture, "prompt": "a red boat"}
+    image = await made_by.image()
+    fields: dict[str, Any] = {"mode": "ti2v", "image": image, "prompt": "a red boat"}
     made, data, progress = await made_by.made(**fields, num_frames=9, num_segments=3)
     check_playable(data, size=(SIDE, SIDE), fps=8, frames=25)
     assert progress[-1].total == 3 * STEPS
@@ -233,7 +233,7 @@ async def test_a_segment_goes_on_from_the_end_of_the_one_before(studio: MakeStud
 
     pipeline._encode_image = encode_image
     _, data, _ = await made_by.made(
-        mode="i2v", image=await made_by.picture(), num_frames=4, num_segments=2
+        mode="i2v", image=await made_by.image(), num_frames=4, num_segments=2
     )
     frames = decoded(data)
     assert len(frames) == 7
@@ -246,24 +246,24 @@ async def test_a_segment_goes_on_from_the_end_of_the_one_before(studio: MakeStud
 async def test_native_models_go_on_from_several_frames(studio: MakeStudio) -> None:
     made_by = studio("ltx-condition")
     assert made_by.engine.video_facts.cond_frames == 9
-    film = await made_by.film(count=12)
+    video = await made_by.video(count=12)
     made, data, progress = await made_by.made(
-        mode="extend", video=film, fps=8.0, prompt="a boat", num_frames=9, num_cond_frames=9
+        mode="extend", video=video, fps=8.0, prompt="a boat", num_frames=9, num_cond_frames=9
     )
     # Nine frames that are known and eight or more new ones fit into one rendering of 25.
     assert progress[-1].total == STEPS
     check_playable(data, size=(SIDE, SIDE), fps=8, frames=21)
-    pictures = [await made_by.picture() for _ in range(9)]
+    images = [await made_by.image() for _ in range(9)]
     made, _, _ = await made_by.made(
-        mode="i2v", cond_frames=tuple(pictures), num_frames=17, prompt="a boat"
+        mode="i2v", cond_frames=tuple(images), num_frames=17, prompt="a boat"
     )
     assert made.num_frames == 17
 
 
 async def test_strength_says_how_much_is_made_anew(studio: MakeStudio) -> None:
     made_by = studio("wan")
-    film = await made_by.film()
-    fields: dict[str, Any] = {"mode": "v2v", "video": film, "fps": 8.0, "prompt": "a boat"}
+    video = await made_by.video()
+    fields: dict[str, Any] = {"mode": "v2v", "video": video, "fps": 8.0, "prompt": "a boat"}
     _, kept, _ = await made_by.made(**fields, strength=0.0)
     _, changed, _ = await made_by.made(**fields, strength=1.0)
     source = [landscape(SIDE, SIDE, seed=seed).astype(int) for seed in range(9)]
@@ -271,24 +271,24 @@ async def test_strength_says_how_much_is_made_anew(studio: MakeStudio) -> None:
     assert np.abs(np.stack(decoded(changed)) - source).mean() > 30
 
 
-async def test_films_longer_than_a_rendering_are_made_anew_in_pieces(studio: MakeStudio) -> None:
+async def test_videos_longer_than_a_rendering_are_made_anew_in_pieces(studio: MakeStudio) -> None:
     made_by = studio("cogvideox")
     made, data, progress = await made_by.made(
-        mode="v2v", video=await made_by.film(count=20), fps=8.0, prompt="a boat"
+        mode="v2v", video=await made_by.video(count=20), fps=8.0, prompt="a boat"
     )
     check_playable(data, size=(SIDE, SIDE), fps=8, frames=20)
     assert progress[-1].total == 3 * STEPS
     assert made.num_frames == 20
 
 
-async def test_sound_of_a_film_is_kept(studio: MakeStudio, tmp_path: Path) -> None:
+async def test_audio_of_a_video_is_kept(studio: MakeStudio, tmp_path: Path) -> None:
     made_by = studio("wan")
-    spoken = clip(tmp_path / "spoken.mp4", 1.0, sound=tone(1.0))
-    film = await stored(made_by.blobs, spoken.read_bytes(), mime="video/mp4")
-    _, data, _ = await made_by.made(mode="v2v", video=film, fps=5.0, prompt="a boat")
+    spoken = clip(tmp_path / "spoken.mp4", 1.0, audio=tone(1.0))
+    video = await stored(made_by.blobs, spoken.read_bytes(), mime="video/mp4")
+    _, data, _ = await made_by.made(mode="v2v", video=video, fps=5.0, prompt="a boat")
     found = look(data)
     assert found.frames == 5
-    assert found.sound_codec == "aac"
+    assert found.audio_codec == "aac"
 
 
 async def test_sizes_and_lengths_are_rounded_and_it_is_said(studio: MakeStudio) -> None:
@@ -314,7 +314,7 @@ async def test_what_has_no_effect_is_said(studio: MakeStudio) -> None:
     assert said == ["strength", "negative_prompt", "offload_strategy"]
     svd = studio("svd")
     made, _, _ = await svd.made(
-        mode="i2v", image=await svd.picture(), negative_prompt="a red", num_frames=3
+        mode="i2v", image=await svd.image(), negative_prompt="a red", num_frames=3
     )
     assert [text.partition(":")[0] for text in made.warnings] == ["negative_prompt"]
 
@@ -323,7 +323,7 @@ async def test_a_still_of_the_prompt_is_animated(studio: MakeStudio) -> None:
     for name in ("cogvideox-image", "svd"):
         made_by = studio(name)
         made, _, _ = await made_by.made(
-            mode="t2v", image=await made_by.picture(), prompt="a boat", num_frames=5
+            mode="t2v", image=await made_by.image(), prompt="a boat", num_frames=5
         )
         assert (made.num_frames, made.warnings) == (5, ())
 
@@ -351,7 +351,7 @@ async def test_a_still_of_the_prompt_is_animated(studio: MakeStudio) -> None:
         ),
         (
             "wan-image",
-            {"mode": "interp", "end_image": "a picture", "num_frames": 161},
+            {"mode": "interp", "end_image": "an image", "num_frames": 161},
             InvalidRequest,
             "num_frames",
         ),
@@ -362,18 +362,18 @@ async def test_bad_requests_name_the_field(
 ) -> None:
     made_by = studio(name)
     needs_image = param != "image" and fields.get("mode") in ("i2v", "interp") and name != "wan"
-    media = {"image": await made_by.picture()} if needs_image else {}
-    told = {n: await made_by.picture() if v == "a picture" else v for n, v in fields.items()}
+    media = {"image": await made_by.image()} if needs_image else {}
+    told = {n: await made_by.image() if v == "an image" else v for n, v in fields.items()}
     with pytest.raises(error) as caught:
         await made_by.made(**media, **told)
     assert caught.value.param == param
     assert name in caught.value.message or param in caught.value.message
 
 
-async def test_a_film_that_is_too_long(studio: MakeStudio) -> None:
+async def test_a_video_that_is_too_long(studio: MakeStudio) -> None:
     made_by = studio("wan", max_frames=81)
     with pytest.raises(PayloadTooLarge) as caught:
-        await made_by.made(mode="v2v", video=await made_by.film(count=20, fps=1), prompt="a boat")
+        await made_by.made(mode="v2v", video=await made_by.video(count=20, fps=1), prompt="a boat")
     assert caught.value.param == "video"
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from deployments.audio.espeak import OPENAI_VOICES, EspeakSpeech
+from serve_app.core.audio.speech import OPENAI_VOICES as NAMES
+from serve_app.core.audio.speech import AudioChunk, AudioFormat, Speak, SpeechEvent, Spoken
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.speech import OPENAI_VOICES as NAMES
-from serve_app.core.speech import AudioChunk, AudioFormat, Speak, SpeechEvent, Spoken
-from tests.material import COUNTING, Sound, decoded, espeak, wav
+from tests.material import COUNTING, Audio, decoded, espeak, wav
 
 FORMATS: dict[AudioFormat, tuple[str, int]] = {
     "mp3": ("mp3float", 22_050),
@@ -45,7 +45,7 @@ def ending(events: list[SpeechEvent]) -> Spoken:
     return events[-1]
 
 
-def is_alike(one: Sound, other: Sound) -> bool:
+def is_alike(one: Audio, other: Audio) -> bool:
     """As long and as loud in every tenth of a second, but for the chance in espeak's breath."""
     if abs(one.duration_s - other.duration_s) > 0.03:
         return False
@@ -53,7 +53,7 @@ def is_alike(one: Sound, other: Sound) -> bool:
     return max(abs(one.loudness(*span) - other.loudness(*span)) for span in spans) < 0.05
 
 
-async def sound_of(engine: EspeakSpeech, **wanted: object) -> Sound:
+async def audio_of(engine: EspeakSpeech, **wanted: object) -> Audio:
     return decoded(bytes_of(await events_of(engine, format="wav", **wanted)))
 
 
@@ -66,12 +66,12 @@ async def test_a_format_decodes_to_the_whole_speech(
     engine: EspeakSpeech, audio_format: AudioFormat
 ) -> None:
     events = await events_of(engine, format=audio_format)
-    sound = decoded(bytes_of(events))
+    audio = decoded(bytes_of(events))
     codec, sample_rate = FORMATS[audio_format]
-    assert (sound.codec, sound.sample_rate, sound.channels) == (codec, sample_rate, 1)
+    assert (audio.codec, audio.sample_rate, audio.channels) == (codec, sample_rate, 1)
     # Lossy codecs pad the start and the end with a few frames of up to 1152 samples.
-    assert sound.duration_s == pytest.approx(ending(events).duration_s, abs=3 * 1152 / 22_050)
-    assert sound.loudness(0.1, sound.duration_s - 0.3) > 0.01
+    assert audio.duration_s == pytest.approx(ending(events).duration_s, abs=3 * 1152 / 22_050)
+    assert audio.loudness(0.1, audio.duration_s - 0.3) > 0.01
     assert ending(events).characters == len(COUNTING)
 
 
@@ -79,7 +79,7 @@ async def test_raw_samples_are_24_khz_mono(engine: EspeakSpeech) -> None:
     events = await events_of(engine, format="pcm")
     pcm = bytes_of(events)
     assert len(pcm) / 2 / 24_000 == pytest.approx(ending(events).duration_s, abs=0.001)
-    assert is_alike(decoded(wav(pcm, sample_rate=24_000)), await sound_of(engine))
+    assert is_alike(decoded(wav(pcm, sample_rate=24_000)), await audio_of(engine))
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
@@ -120,7 +120,7 @@ async def test_an_unknown_language_lists_the_languages(engine: EspeakSpeech) -> 
     assert "en-us" in caught.value.message
 
 
-async def test_voices_and_languages_sound_different(engine: EspeakSpeech) -> None:
+async def test_voices_and_languages_audio_different(engine: EspeakSpeech) -> None:
     wanted: tuple[dict[str, object], ...] = (
         {},
         {"voice": "onyx"},
@@ -129,22 +129,22 @@ async def test_voices_and_languages_sound_different(engine: EspeakSpeech) -> Non
         {"voice": "nova", "language": "es", "text": "uno dos"},
         {"language": "de"},
     )
-    sounds = [await sound_of(engine, **choice) for choice in wanted]
-    assert not any(is_alike(one, other) for one, other in combinations(sounds, 2))
+    recordings = [await audio_of(engine, **choice) for choice in wanted]
+    assert not any(is_alike(one, other) for one, other in combinations(recordings, 2))
 
 
 async def test_each_of_openais_names_is_a_voice_of_its_own(engine: EspeakSpeech) -> None:
     assert tuple(OPENAI_VOICES) == NAMES
     assert len(set(OPENAI_VOICES.values())) == len(NAMES)
-    named, variant = [await sound_of(engine, voice=voice) for voice in ("shimmer", "en-us+annie")]
+    named, variant = [await audio_of(engine, voice=voice) for voice in ("shimmer", "en-us+annie")]
     assert is_alike(named, variant)
-    assert not is_alike(named, await sound_of(engine, voice="alloy"))
+    assert not is_alike(named, await audio_of(engine, voice="alloy"))
 
 
-async def test_the_same_request_sounds_the_same(engine: EspeakSpeech) -> None:
-    first = await sound_of(engine, voice="nova")
-    other = await sound_of(engine, voice="de", text="etwas anderes")
-    assert is_alike(await sound_of(engine, voice="nova"), first)
+async def test_the_same_request_recordings_the_same(engine: EspeakSpeech) -> None:
+    first = await audio_of(engine, voice="nova")
+    other = await audio_of(engine, voice="de", text="etwas anderes")
+    assert is_alike(await audio_of(engine, voice="nova"), first)
     assert not is_alike(other, first)
 
 
@@ -183,8 +183,8 @@ async def test_a_cancelled_task_frees_the_library(engine: EspeakSpeech) -> None:
 
 async def test_two_at_once_do_not_mix(engine: EspeakSpeech) -> None:
     texts = ("seven seven seven", "a longer text that is spoken meanwhile")
-    alone = [await sound_of(engine, text=text) for text in texts]
-    together = await asyncio.gather(*(sound_of(engine, text=text) for text in texts))
+    alone = [await audio_of(engine, text=text) for text in texts]
+    together = await asyncio.gather(*(audio_of(engine, text=text) for text in texts))
     assert all(map(is_alike, together, alone))
 
 
@@ -200,12 +200,12 @@ import asyncio, sys, tempfile
 from pathlib import Path
 import psutil
 import serve_app.build
-import serve_app.replica
+import serve_app.family.replica
 from serve_app.core.config import Family, Model
-from serve_app.core.options import EspeakOptions
+from serve_app.core.options.every_engine import EspeakOptions
 from serve_app.core.settings import Storage
-from serve_app.core.speech import Speak
-from serve_app.engines import load_engine
+from serve_app.core.audio.speech import Speak
+from serve_app.family.engines import load_engine
 
 async def speak(folder):
     model = Model(id="espeak-ng")

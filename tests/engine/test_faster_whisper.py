@@ -12,15 +12,15 @@ import pytest
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.audio.faster_whisper_windows import CHUNK_S, SHORTEST_WINDOW_S
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options import FasterWhisperOptions
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.options.every_engine import FasterWhisperOptions
 from tests.engine.tiny_whisper import ENGLISH, LANGUAGE, ORIGINAL, Recited, save_whisper
 from tests.material import clip, counting, silence, stored, tone, wav
 
-SOUND_S = 3.0
+AUDIO_S = 3.0
 WINDOW_S = CHUNK_S
 
 
@@ -78,18 +78,18 @@ def transcript(events: list[TranscriptionEvent]) -> Transcript:
 async def test_segments_come_first_and_join_to_the_text(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    *events, last = await heard(engine, blobs, wav(tone(SOUND_S)))
+    *events, last = await heard(engine, blobs, wav(tone(AUDIO_S)))
     assert isinstance(last, Transcript)
     assert last.segments == tuple(event for event in events if isinstance(event, Segment))
     assert [segment.text for segment in last.segments] == ["Der rote Hund.", "Er sitzt."]
     assert last.text == text_of(ORIGINAL)
-    assert last.duration_s == SOUND_S
+    assert last.duration_s == AUDIO_S
 
 
 async def test_segments_say_how_sure_the_model_is(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S))))
+    result = transcript(await heard(engine, blobs, wav(tone(AUDIO_S))))
     assert [segment.id for segment in result.segments] == [0, 1]
     for segment in result.segments:
         assert segment.avg_logprob == pytest.approx(0.0, abs=0.01)
@@ -98,14 +98,14 @@ async def test_segments_say_how_sure_the_model_is(
         assert 0 < (segment.compression_ratio or 0) < 2.4
 
 
-async def test_words_have_times_that_increase_inside_the_sound(
+async def test_words_have_times_that_increase_inside_the_audio(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S))))
+    result = transcript(await heard(engine, blobs, wav(tone(AUDIO_S))))
     words = [word for segment in result.segments for word in segment.words]
     assert " ".join(word.word for word in words) == text_of(ORIGINAL)
     assert all(type(word.start) is float and type(word.end) is float for word in words)
-    assert all(0 <= word.start <= word.end <= SOUND_S for word in words)
+    assert all(0 <= word.start <= word.end <= AUDIO_S for word in words)
     assert all(one.end <= other.start for one, other in itertools.pairwise(words))
     json.loads(result.model_dump_json())
 
@@ -113,10 +113,10 @@ async def test_words_have_times_that_increase_inside_the_sound(
 async def test_the_language_is_detected_or_taken_as_named(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    sound = wav(tone(SOUND_S))
-    assert transcript(await heard(engine, blobs, sound)).language == LANGUAGE
+    audio = wav(tone(AUDIO_S))
+    assert transcript(await heard(engine, blobs, audio)).language == LANGUAGE
     for name in ("fr", "fr-CA", "French"):
-        assert transcript(await heard(engine, blobs, sound, language=name)).language == "fr"
+        assert transcript(await heard(engine, blobs, audio, language=name)).language == "fr"
 
 
 @pytest.mark.parametrize("language", ["klingon", "ia"])
@@ -124,7 +124,7 @@ async def test_an_unknown_language_lists_the_known_ones(
     engine: CountedTranscription, blobs: FsspecBlobStore, language: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=f"does not understand '{language}'") as caught:
-        await heard(engine, blobs, wav(tone(SOUND_S)), language=language)
+        await heard(engine, blobs, wav(tone(AUDIO_S)), language=language)
     assert caught.value.param == "language"
     assert "'whisper-tiny'" in caught.value.message
     assert "cs, cy, da, de" in caught.value.message
@@ -133,7 +133,7 @@ async def test_an_unknown_language_lists_the_known_ones(
 async def test_translation_gives_english(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    events = await heard(engine, blobs, wav(tone(SOUND_S)), task="translate")
+    events = await heard(engine, blobs, wav(tone(AUDIO_S)), task="translate")
     assert transcript(events).text == text_of(ENGLISH)
     assert transcript(events).language == LANGUAGE
 
@@ -142,12 +142,12 @@ async def test_translation_gives_english(
 async def test_temperature_and_prompt_are_taken(
     engine: CountedTranscription, blobs: FsspecBlobStore, wanted: dict[str, object]
 ) -> None:
-    result = transcript(await heard(engine, blobs, wav(tone(SOUND_S)), **wanted))
+    result = transcript(await heard(engine, blobs, wav(tone(AUDIO_S)), **wanted))
     assert result.text == text_of(ORIGINAL)
     assert result.segments[0].temperature == wanted.get("temperature", 0.0)
 
 
-async def test_long_sound_is_heard_to_its_end(
+async def test_long_audio_is_heard_to_its_end(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
     result = transcript(await heard(engine, blobs, wav(tone(2 * WINDOW_S))))
@@ -196,7 +196,7 @@ async def test_batches_hear_what_one_chunk_after_the_other_hears(
         assert all(0 <= word.start <= word.end <= result.duration_s + 0.5 for word in words)
 
 
-async def test_batches_hear_long_sound_to_its_end(checkpoint: Path, blobs: FsspecBlobStore) -> None:
+async def test_batches_hear_long_audio_to_its_end(checkpoint: Path, blobs: FsspecBlobStore) -> None:
     engine = loaded(checkpoint, blobs, batch_size=3)
     result = transcript(await heard(engine, blobs, wav(tone(4 * WINDOW_S))))
     starts = [segment.start for segment in result.segments]
@@ -208,7 +208,7 @@ async def test_batches_hear_long_sound_to_its_end(checkpoint: Path, blobs: Fsspe
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("seconds", [SOUND_S, 3 * WINDOW_S])
+@pytest.mark.parametrize("seconds", [AUDIO_S, 3 * WINDOW_S])
 async def test_nothing_is_imagined_in_silence(
     checkpoint: Path, blobs: FsspecBlobStore, batch_size: int, seconds: float
 ) -> None:
@@ -226,14 +226,14 @@ async def test_leaving_after_the_first_segment_ends_the_work(
     assert isinstance(await anext(stream), Segment)
     await stream.aclose()
     assert engine.heard < 2 * 2 * 10
-    assert transcript(await heard(engine, blobs, wav(tone(SOUND_S)))).text == text_of(ORIGINAL)
+    assert transcript(await heard(engine, blobs, wav(tone(AUDIO_S)))).text == text_of(ORIGINAL)
 
 
-async def test_the_sound_of_a_video_is_heard(
+async def test_the_audio_of_a_video_is_heard(
     engine: CountedTranscription, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0))
-    result = transcript(await heard(engine, blobs, film.read_bytes()))
+    video = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0))
+    result = transcript(await heard(engine, blobs, video.read_bytes()))
     assert result.text == text_of(ORIGINAL)
     assert result.duration_s == pytest.approx(2.0, abs=0.1)
 
@@ -243,24 +243,24 @@ async def test_pauses_are_left_out_where_voices_are_looked_for(
 ) -> None:
     engine = loaded(checkpoint, blobs, vad=True)
     assert transcript(await heard(engine, blobs, await counting(tmp_path))).text
-    result = transcript(await heard(engine, blobs, wav(silence(SOUND_S)), language="de"))
+    result = transcript(await heard(engine, blobs, wav(silence(AUDIO_S)), language="de"))
     assert (result.text, result.segments, result.language) == ("", (), "de")
-    assert result.duration_s == SOUND_S
-    assert transcript(await heard(engine, blobs, wav(silence(SOUND_S)))).text == ""
+    assert result.duration_s == AUDIO_S
+    assert transcript(await heard(engine, blobs, wav(silence(AUDIO_S)))).text == ""
 
 
-async def test_the_shortest_sound_is_no_error(
+async def test_the_shortest_audio_is_no_error(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
     result = transcript(await heard(engine, blobs, wav(tone(0.001))))
     assert result.duration_s == 0.001
 
 
-@pytest.mark.parametrize("data", [b"no sound at all", wav(b""), b"\x1aE\xdf\xa3" + bytes(100)])
+@pytest.mark.parametrize("data", [b"no audio at all", wav(b""), b"\x1aE\xdf\xa3" + bytes(100)])
 async def test_what_cannot_be_decoded_names_the_file(
     engine: CountedTranscription, blobs: FsspecBlobStore, data: bytes
 ) -> None:
-    with pytest.raises(InvalidRequest, match=r"^file: no sound can be decoded") as caught:
+    with pytest.raises(InvalidRequest, match=r"^file: no audio can be decoded") as caught:
         await heard(engine, blobs, data)
     assert caught.value.param == "file"
 
@@ -299,7 +299,7 @@ from deployments.audio.faster_whisper_transcription import FasterWhisperTranscri
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import (
+from serve_app.core.options.every_engine import (
     AvOptions, EspeakOptions, FasterWhisperOptions, PocketsphinxOptions
 )
 
@@ -314,7 +314,7 @@ print([name for name in heavy if name in sys.modules])
 """
 
 
-def test_engines_of_sound_and_media_never_import_torch(checkpoint: Path, tmp_path: Path) -> None:
+def test_engines_of_audio_and_media_never_import_torch(checkpoint: Path, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", TORCH_FREE, str(checkpoint), str(tmp_path)],
         capture_output=True,

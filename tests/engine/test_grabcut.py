@@ -1,4 +1,4 @@
-"""GrabCut on pictures whose objects are known."""
+"""GrabCut on images whose objects are known."""
 
 import asyncio
 import io
@@ -13,9 +13,9 @@ from deployments.image.grabcut import GrabcutSegmentation
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
+from serve_app.core.image.segmentation import Box, Point, SegmentImage, Segments
 from serve_app.core.message import Progress
-from serve_app.core.options import GrabcutOptions
-from serve_app.core.segmentation import Box, Point, SegmentImage, Segments
+from serve_app.core.options.every_engine import GrabcutOptions
 from tests.material import content, stored
 from tests.scenes import objects, overlap, png_of
 
@@ -59,9 +59,9 @@ def box_around(mask: Image.Image, margin: int) -> Box:
 async def test_objects_in_boxes(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore, size: tuple[int, int]
 ) -> None:
-    picture, disc, triangle = objects(*size)
+    image, disc, triangle = objects(*size)
     boxes = (box_around(triangle, 6), box_around(disc, 6))
-    result, masks = await found(engine, blobs, png_of(picture), boxes=boxes)
+    result, masks = await found(engine, blobs, png_of(image), boxes=boxes)
     assert [overlap(masks[0], triangle) > GOOD, overlap(masks[1], disc) > GOOD] == [True, True]
     for segment, mask in zip(result.segments, masks, strict=True):
         assert (mask.mode, mask.size) == ("L", size)
@@ -74,19 +74,19 @@ async def test_objects_in_boxes(
 
 
 async def test_objects_at_points(engine: GrabcutSegmentation, blobs: FsspecBlobStore) -> None:
-    picture, disc, triangle = objects()
+    image, disc, triangle = objects()
     for mask, point in ((disc, Point(x=86, y=114)), (triangle, Point(x=240, y=150))):
-        _, (made,) = await found(engine, blobs, png_of(picture), points=(point,))
+        _, (made,) = await found(engine, blobs, png_of(image), points=(point,))
         assert overlap(made, mask) > GOOD
 
 
 async def test_points_of_two_parts_are_one_object(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
-    picture, disc, triangle = objects()
+    image, disc, triangle = objects()
     points = (Point(x=86, y=114), Point(x=240, y=150))
-    _, (made,) = await found(engine, blobs, png_of(picture), points=points)
-    both = Image.new("L", picture.size)
+    _, (made,) = await found(engine, blobs, png_of(image), points=points)
+    both = Image.new("L", image.size)
     for mask in (disc, triangle):
         both.paste(255, mask=mask)
     assert overlap(made, both) > GOOD
@@ -95,16 +95,16 @@ async def test_points_of_two_parts_are_one_object(
 async def test_a_point_beside_the_object_takes_it_out_of_a_box(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
-    picture, disc, _ = objects()
+    image, disc, _ = objects()
     box = Box(x1=10, y1=20, x2=310, y2=220)
     points = (Point(x=86, y=114), Point(x=240, y=150, is_object=False))
-    _, (made,) = await found(engine, blobs, png_of(picture), boxes=(box,), points=points)
+    _, (made,) = await found(engine, blobs, png_of(image), boxes=(box,), points=points)
     assert overlap(made, disc) > GOOD
 
 
 async def test_everything(engine: GrabcutSegmentation, blobs: FsspecBlobStore) -> None:
-    picture, disc, triangle = objects()
-    _, masks = await found(engine, blobs, png_of(picture))
+    image, disc, triangle = objects()
+    _, masks = await found(engine, blobs, png_of(image))
     assert len(masks) == 2
     assert overlap(masks[0], disc) > GOOD
     assert overlap(masks[1], triangle) > GOOD
@@ -130,7 +130,7 @@ async def test_nothing_is_found_where_there_is_nothing(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (3, 3), (17, 2), (64, 64)])
-async def test_pictures_too_small_for_a_model_of_colours(
+async def test_images_too_small_for_a_model_of_colours(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore, size: tuple[int, int]
 ) -> None:
     data = png_of(Image.new("RGB", size, "red"))
@@ -143,7 +143,7 @@ async def test_pictures_too_small_for_a_model_of_colours(
 
 
 def bomb() -> bytes:
-    """A picture of 100 million pixels in 12 kB."""
+    """An image of 100 million pixels in 12 kB."""
     return png_of(Image.new("1", (10_000, 10_000)))
 
 
@@ -156,11 +156,11 @@ def bomb() -> bytes:
         (lambda: objects()[0].convert("P"), 0),
     ],
 )
-async def test_every_kind_of_picture(
-    engine: GrabcutSegmentation, blobs: FsspecBlobStore, picture: Any, warnings: int
+async def test_every_kind_of_image(
+    engine: GrabcutSegmentation, blobs: FsspecBlobStore, image: Any, warnings: int
 ) -> None:
     target = io.BytesIO()
-    picture().save(target, "TIFF")
+    image().save(target, "TIFF")
     triangle = objects()[2]
     boxes = (box_around(triangle, 6),)
     result, (mask,) = await found(engine, blobs, target.getvalue(), boxes=boxes)
@@ -171,24 +171,22 @@ async def test_every_kind_of_picture(
 async def test_the_first_of_several_frames_is_taken(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
-    picture, disc, _ = objects()
+    image, disc, _ = objects()
     target = io.BytesIO()
-    picture.save(
-        target, "GIF", save_all=True, append_images=[picture.rotate(90), picture.rotate(180)]
-    )
+    image.save(target, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)])
     result, masks = await found(engine, blobs, target.getvalue(), boxes=(box_around(disc, 6),))
     assert overlap(masks[0], disc) > GOOD
     assert "the first of 3 frames" in result.warnings[0]
 
 
-async def test_points_count_in_the_upright_picture(
+async def test_points_count_in_the_upright_image(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
-    picture, disc, _ = objects()
+    image, disc, _ = objects()
     exif = Image.Exif()
     exif[0x0112] = 6
     target = io.BytesIO()
-    picture.transpose(Image.Transpose.ROTATE_90).save(target, "PNG", exif=exif)
+    image.transpose(Image.Transpose.ROTATE_90).save(target, "PNG", exif=exif)
     _, (mask,) = await found(engine, blobs, target.getvalue(), points=(Point(x=86, y=114),))
     assert overlap(mask, disc) > GOOD
 
@@ -212,7 +210,7 @@ async def test_more_pixels_than_allowed(
     assert caught.value.param == "image"
 
 
-async def test_places_outside_of_the_picture(
+async def test_places_outside_of_the_image(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
     data = png_of(objects()[0])
@@ -229,8 +227,8 @@ async def test_places_outside_of_the_picture(
 async def test_cancelling_frees_the_thread(
     engine: GrabcutSegmentation, blobs: FsspecBlobStore
 ) -> None:
-    picture, disc, _ = objects()
-    image = await stored(blobs, png_of(picture), mime="image/png")
+    still, disc, _ = objects()
+    image = await stored(blobs, png_of(still), mime="image/png")
     boxes = (box_around(disc, 6),) * 200
     request = SegmentImage(model="grabcut", image=image, boxes=boxes, max_masks=200)
     events = engine.segment_image(request)

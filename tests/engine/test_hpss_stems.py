@@ -11,11 +11,11 @@ import pytest
 
 from deployments.audio.hpss_stems import HpssStems
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemMode, Stems
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options import HpssOptions
-from serve_app.core.stems import STEM_NAMES, SeparateStems, StemMode, Stems
+from serve_app.core.options.every_engine import HpssOptions
 from tests.material import stored
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]
@@ -54,12 +54,12 @@ def parts(rate: int, seconds: float) -> dict[str, Samples]:
     }
 
 
-def panned(sounds: dict[str, Samples], channels: int) -> dict[str, Samples]:
+def panned(recordings: dict[str, Samples], channels: int) -> dict[str, Samples]:
     """Shaped (channels, samples); in stereo the chord is on the sides, the rest in the centre."""
     if channels == 1:
-        return {name: sound[None] for name, sound in sounds.items()}
-    sides = dict.fromkeys(sounds, (1.0, 1.0)) | {"other": (1.0, -1.0)}
-    return {name: np.outer(sides[name], sound) for name, sound in sounds.items()}
+        return {name: audio[None] for name, audio in recordings.items()}
+    sides = dict.fromkeys(recordings, (1.0, 1.0)) | {"other": (1.0, -1.0)}
+    return {name: np.outer(sides[name], audio) for name, audio in recordings.items()}
 
 
 def wav(samples: Samples, rate: int) -> bytes:
@@ -97,11 +97,11 @@ async def separated(
     result = events[-1]
     assert isinstance(result, Stems)
     assert tuple(stem.name for stem in result.stems) == STEM_NAMES[mode]
-    sounds = {}
+    recordings = {}
     for stem in result.stems:
         assert stem.audio.mime == "audio/wav"
-        sounds[stem.name] = read(b"".join([chunk async for chunk in blobs.read(stem.audio)]))
-    return result, sounds
+        recordings[stem.name] = read(b"".join([chunk async for chunk in blobs.read(stem.audio)]))
+    return result, recordings
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -140,14 +140,14 @@ async def test_stems_have_the_mixs_length_and_sum_to_it(
     data = wav(noise, rate)
     result, found = await separated(engine, blobs, data, mode)
     assert result.duration_s == pytest.approx(samples / rate)
-    assert {(r, sound.shape) for r, sound in found.values()} == {(rate, noise.shape)}
-    total = sum((sound for _, sound in found.values()), np.zeros_like(noise))
+    assert {(r, audio.shape) for r, audio in found.values()} == {(rate, noise.shape)}
+    total = sum((audio for _, audio in found.values()), np.zeros_like(noise))
     assert np.abs(total - read(data)[1]).max() <= len(found) * STEP
 
 
 async def test_silence_stays_silent(engine: HpssStems, blobs: FsspecBlobStore) -> None:
     _, found = await separated(engine, blobs, wav(np.zeros((2, 20_000)), 8_000), "4-stem")
-    assert {np.abs(sound).max() for _, sound in found.values()} == {0.0}
+    assert {np.abs(audio).max() for _, audio in found.values()} == {0.0}
 
 
 async def test_what_made_the_stems_is_said(engine: HpssStems, blobs: FsspecBlobStore) -> None:
@@ -191,7 +191,7 @@ async def test_a_closed_stream_leaves_no_file_and_no_thread(
 async def test_more_than_two_channels_become_two(engine: HpssStems, blobs: FsspecBlobStore) -> None:
     eight = 0.1 * np.random.default_rng(1).standard_normal((8, 9_600))
     _, found = await separated(engine, blobs, wav(eight, 96_000), "drums-bass-other")
-    assert {sound.shape for _, sound in found.values()} == {(2, 9_600)}
+    assert {audio.shape for _, audio in found.values()} == {(2, 9_600)}
 
 
 async def test_a_mix_over_full_scale_is_clipped_and_not_wrapped(
@@ -212,7 +212,7 @@ async def test_it_is_not_taken_for_a_trained_model(
     assert failure.value.param == "fallback_mode"
 
 
-@pytest.mark.parametrize("data", [b"RIFF\xff\xff\xff\xffWAVEfmt ", b"no sound at all" * 50])
+@pytest.mark.parametrize("data", [b"RIFF\xff\xff\xff\xffWAVEfmt ", b"no audio at all" * 50])
 async def test_what_cannot_be_decoded(
     engine: HpssStems, blobs: FsspecBlobStore, data: bytes
 ) -> None:
@@ -229,4 +229,4 @@ async def test_a_header_that_claims_four_gigabytes(
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     result, found = await separated(engine, blobs, bytes(data), "4-stem")
     assert result.duration_s == pytest.approx(1.0)
-    assert {sound.shape for _, sound in found.values()} == {(1, 8_000)}
+    assert {audio.shape for _, audio in found.values()} == {(1, 8_000)}

@@ -15,8 +15,8 @@ from deployments.image.insightface_faces import InsightfaceFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.face_swap import ExtractPictures, SwapFaces, SwappedFaces
-from serve_app.core.options import InsightfaceOptions
+from serve_app.core.image.face_swap import ExtractImages, SwapFaces, SwappedFaces
+from serve_app.core.options.every_engine import InsightfaceOptions
 from tests.material import content, stored
 from tests.scenes import png_of
 
@@ -102,11 +102,11 @@ def loaded(path: Path | None, blobs: FsspecBlobStore) -> InsightfaceFaces:
     return InsightfaceFaces(options, Model(id="inswapper"), path=path, blobs=blobs)
 
 
-def picture(*blue: tuple[int, int, int, int], shade: int = 255) -> bytes:
-    image = Image.new("RGB", (120, 60), (90, 80, 70))
+def image(*blue: tuple[int, int, int, int], shade: int = 255) -> bytes:
+    made = Image.new("RGB", (120, 60), (90, 80, 70))
     for box in blue:
-        image.paste((0, 10, shade), box)
-    return png_of(image)
+        made.paste((0, 10, shade), box)
+    return png_of(made)
 
 
 @pytest.mark.usefixtures("package")
@@ -116,8 +116,8 @@ async def test_faces_are_swapped_with_the_embedding_of_the_source(
     engine = loaded(weights(tmp_path / "weights", *FILES), blobs)
     request = SwapFaces(
         model="inswapper",
-        source_face=await stored(blobs, picture((5, 5, 25, 25), shade=210), mime="image/png"),
-        target=await stored(blobs, picture((10, 10, 30, 30), (60, 10, 100, 50)), mime="image/png"),
+        source_face=await stored(blobs, image((5, 5, 25, 25), shade=210), mime="image/png"),
+        target=await stored(blobs, image((10, 10, 30, 30), (60, 10, 100, 50)), mime="image/png"),
         target_type="image",
     )
     for faces, count in (("all", 2), ("largest", 1)):
@@ -129,7 +129,7 @@ async def test_faces_are_swapped_with_the_embedding_of_the_source(
         assert (made[11:50, 61:99] == (0, 10, 210)).all()
         assert (made[11:29, 11:29] == (0, 10, 210 if count == 2 else 255)).all()
         assert (made[52:, :] == (90, 80, 70)).all()
-    nobody = request.model_copy(update={"source_face": await stored(blobs, picture())})
+    nobody = request.model_copy(update={"source_face": await stored(blobs, image())})
     with pytest.raises(InvalidRequest) as caught:
         [event async for event in engine.swap_faces(nobody)]
     assert caught.value.param == "source_face"
@@ -140,10 +140,10 @@ async def test_faces_are_swapped_with_the_embedding_of_the_source(
 @pytest.mark.usefixtures("package")
 async def test_faces_are_cut_out(tmp_path: Path, blobs: FsspecBlobStore) -> None:
     engine = loaded(weights(tmp_path / "weights", *FILES), blobs)
-    image = await stored(blobs, picture((60, 20, 80, 40)), mime="image/png")
-    request = ExtractPictures(model="inswapper", what="faces", images=(image,), count=1)
-    made = await engine.extract_pictures(request)
-    assert Image.open(io.BytesIO(await content(blobs, made.pictures[0]))).size == (36, 36)
+    made = await stored(blobs, image((60, 20, 80, 40)), mime="image/png")
+    request = ExtractImages(model="inswapper", what="faces", images=(made,), count=1)
+    made = await engine.extract_images(request)
+    assert Image.open(io.BytesIO(await content(blobs, made.images[0]))).size == (36, 36)
 
 
 @pytest.mark.usefixtures("package")

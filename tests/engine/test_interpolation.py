@@ -1,4 +1,4 @@
-"""Frames put between frames: nearer to the truth than blending, times, sound, cuts, and what is
+"""Frames put between frames: nearer to the truth than blending, times, audio, cuts, and what is
 refused.
 """
 
@@ -12,29 +12,29 @@ import numpy as np
 import pytest
 
 from deployments.fakes.interpolation import FakeInterpolation
-from deployments.video.film_interpolation import Source, Still, between, planes_of
 from deployments.video.flow_interpolation import FlowInterpolation
 from deployments.video.flow_planes import FlowFinder, Planes, PlanesBetween, dissolved
+from deployments.video.frame_interpolation import Source, Still, between, planes_of
 from deployments.video.video_encoding import VideoWriter, studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.images import Size
-from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions, OpticalFlowOptions
+from serve_app.core.options.every_engine import FakeOptions, OpticalFlowOptions
+from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
 from tests.engine.tiny_vision import last, stored
-from tests.films import (
+from tests.images import huge_png, png
+from tests.material import clip, tone
+from tests.videos import (
     Pixels,
+    audio_packets,
     check_playable,
     decoded,
     ffmpeg,
     landscape,
-    sound_packets,
-    write_film,
+    write_video,
 )
-from tests.material import clip, tone
-from tests.pictures import huge_png, png
 
 MODEL = Model(id="flow")
 WIDTH, HEIGHT = 320, 240
@@ -56,9 +56,9 @@ def scene(moment: float) -> Pixels:
     """
     size = (WIDTH, HEIGHT)
 
-    def shifted(picture: Pixels, x: float, y: float) -> Pixels:
+    def shifted(image: Pixels, x: float, y: float) -> Pixels:
         matrix = np.array([[1, 0, x], [0, 1, y]], dtype=np.float32)
-        return np.asarray(cv2.warpAffine(picture, matrix, size), dtype=np.uint8)
+        return np.asarray(cv2.warpAffine(image, matrix, size), dtype=np.uint8)
 
     frame = shifted(landscape(WIDTH + 80, HEIGHT, seed=1), -3 * moment - 20, 0)
     card, disc = np.zeros_like(frame), np.zeros_like(frame)
@@ -101,7 +101,7 @@ def test_nearer_to_the_truth_than_blending(share: float, begin: int) -> None:
 
 
 def test_what_is_covered_and_uncovered_is_taken_from_where_it_is_seen() -> None:
-    """Left of the moving card its background comes to light, which the first picture hides."""
+    """Left of the moving card its background comes to light, which the first image hides."""
     first, truth, second = (planes(scene(moment)).y.astype(int) for moment in (0, 0.5, 1))
     found = PlanesBetween(planes(scene(0)), planes(scene(1))).at(0.5).y.astype(int)
     uncovered = np.s_[95:145, 41:46]
@@ -112,10 +112,10 @@ def test_what_is_covered_and_uncovered_is_taken_from_where_it_is_seen() -> None:
     assert np.abs(found[covered] - truth[covered]).mean() < 0.7 * hidden
 
 
-async def test_a_whole_film_is_nearer_to_the_truth_than_blending(
+async def test_a_whole_video_is_nearer_to_the_truth_than_blending(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_film(tmp_path / "film.mp4", [scene(2 * number) for number in range(6)])
+    source = write_video(tmp_path / "film.mp4", [scene(2 * number) for number in range(6)])
     _, data = await interpolated(flow, blobs, source)
     check_playable(data, size=(WIDTH, HEIGHT), fps=20, frames=12)
     shown, given = decoded(data), decoded(source.read_bytes())
@@ -139,7 +139,7 @@ async def test_a_whole_film_is_nearer_to_the_truth_than_blending(
         ({"output_fps": 5.0}, 5, 10),
     ],
 )
-async def test_rates_length_and_sound(
+async def test_rates_length_and_audio(
     flow: FlowInterpolation,
     blobs: FsspecBlobStore,
     tmp_path: Path,
@@ -147,13 +147,13 @@ async def test_rates_length_and_sound(
     fps: float,
     frames: int,
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0))
+    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0))
     result, data = await interpolated(flow, blobs, source, **fields)
     check_playable(data, size=(64, 48), fps=fps, frames=frames)
     assert (result.num_frames, result.engine) == (frames, "optical_flow")
     assert result.fps == pytest.approx(fps)
     assert result.duration_s == pytest.approx(2.0, abs=0.02)
-    assert sound_packets(data) == sound_packets(source.read_bytes())
+    assert audio_packets(data) == audio_packets(source.read_bytes())
 
 
 def levels(frames: list[Pixels]) -> list[int]:
@@ -164,26 +164,26 @@ async def test_shots_are_not_blended_into_each_other(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     shots = [landscape(WIDTH, HEIGHT, seed=1)] * 2 + [landscape(WIDTH, HEIGHT, seed=2)] * 2
-    source = write_film(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "film.mp4", shots)
     _, data = await interpolated(flow, blobs, source, fps_multiplier=3)
     for number, frame in enumerate(decoded(data)):
         shot = shots[0] if number < 5 else shots[2]
         assert np.abs(frame.astype(int) - shot).mean() < 6, number
 
 
-def test_cuts_between_pictures_without_detail() -> None:
+def test_cuts_between_images_without_detail() -> None:
     first, second = np.zeros((240, 320, 3), np.uint8), np.zeros((240, 320, 3), np.uint8)
     first[20:60, 20:60], second[150:220, 200:290] = 255, (0, 200, 80)
     assert PlanesBetween(planes(first), planes(second)).is_cut
 
 
 def test_noise_and_fading_are_no_cuts() -> None:
-    picture = landscape(WIDTH, HEIGHT)
+    image = landscape(WIDTH, HEIGHT)
     noise = np.random.default_rng(0).normal(0, 10, (2, HEIGHT, WIDTH, 3))
-    noisy = [np.clip(picture + part, 0, 255).astype(np.uint8) for part in noise]
+    noisy = [np.clip(image + part, 0, 255).astype(np.uint8) for part in noise]
     assert not PlanesBetween(*map(planes, noisy)).is_cut
-    darker = (picture * 0.85).astype(np.uint8)
-    assert not PlanesBetween(planes(picture), planes(darker)).is_cut
+    darker = (image * 0.85).astype(np.uint8)
+    assert not PlanesBetween(planes(image), planes(darker)).is_cut
 
 
 def test_frames_at_times_of_their_own() -> None:
@@ -203,12 +203,12 @@ def test_frames_at_times_of_their_own() -> None:
 async def test_a_single_frame(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_film(tmp_path / "film.mp4", [landscape(64, 48)])
+    source = write_video(tmp_path / "film.mp4", [landscape(64, 48)])
     _, data = await interpolated(flow, blobs, source, fps_multiplier=4)
     check_playable(data, size=(64, 48), fps=40, frames=4)
 
 
-async def test_from_a_picture_to_another(flow: FlowInterpolation, blobs: FsspecBlobStore) -> None:
+async def test_from_an_image_to_another(flow: FlowInterpolation, blobs: FsspecBlobStore) -> None:
     ends = {
         "init_image": await stored(blobs, png("black", (64, 48))),
         "end_image": await stored(blobs, png("white", (64, 48))),
@@ -223,7 +223,7 @@ async def test_from_a_picture_to_another(flow: FlowInterpolation, blobs: FsspecB
     assert min(shades[4:]) > 250
 
 
-async def test_pictures_of_unlike_sizes(flow: FlowInterpolation, blobs: FsspecBlobStore) -> None:
+async def test_images_of_unlike_sizes(flow: FlowInterpolation, blobs: FsspecBlobStore) -> None:
     ends = {
         "init_image": await stored(blobs, png("black", (63, 47))),
         "end_image": await stored(blobs, png("white", (90, 30))),
@@ -234,10 +234,10 @@ async def test_pictures_of_unlike_sizes(flow: FlowInterpolation, blobs: FsspecBl
 
 
 @pytest.mark.parametrize("degrees", [90, 180])
-async def test_a_turned_film_stands_upright(
+async def test_a_turned_video_stands_upright(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path, degrees: int
 ) -> None:
-    flat = write_film(tmp_path / "flat.mp4", [scene(number)[:, :310] for number in range(3)])
+    flat = write_video(tmp_path / "flat.mp4", [scene(number)[:, :310] for number in range(3)])
     turned = tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", degrees, "-i", flat, "-c", "copy", turned)
     _, data = await interpolated(flow, blobs, turned)
@@ -263,14 +263,18 @@ async def test_odd_sides_and_other_planes(
     assert cv2.absdiff(first, second).mean() < 5
 
 
-async def test_a_slow_film(flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path) -> None:
-    source = write_film(tmp_path / "film.mp4", [landscape(32, 32)] * 3, fps=1)
+async def test_a_slow_video(
+    flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = write_video(tmp_path / "film.mp4", [landscape(32, 32)] * 3, fps=1)
     _, data = await interpolated(flow, blobs, source)
     check_playable(data, size=(32, 32), fps=2, frames=6)
 
 
-async def test_a_fast_film(flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path) -> None:
-    source = write_film(tmp_path / "film.mp4", [landscape(32, 32)] * 24, fps=240)
+async def test_a_fast_video(
+    flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    source = write_video(tmp_path / "film.mp4", [landscape(32, 32)] * 24, fps=240)
     with pytest.raises(InvalidRequest, match="480 frames per second") as caught:
         await interpolated(flow, blobs, source)
     assert caught.value.param == "fps_multiplier"
@@ -286,9 +290,9 @@ async def test_bad_media_are_refused_and_the_engine_lives_on(
             writer.write(landscape(64, 48, seed=number))
         writer.finish()
     whole = (tmp_path / "whole.mp4").read_bytes()
-    sound = tmp_path / "sound.m4a"
-    ffmpeg("-f", "lavfi", "-i", "sine=300:duration=1", sound)
-    for content in (whole[: len(whole) // 2], sound.read_bytes(), png(), b"no film"):
+    audio = tmp_path / "sound.m4a"
+    ffmpeg("-f", "lavfi", "-i", "sine=300:duration=1", audio)
+    for content in (whole[: len(whole) // 2], audio.read_bytes(), png(), b"no video"):
         with pytest.raises(InvalidRequest) as caught:
             await interpolated(flow, blobs, video=await stored(blobs, content))
         assert caught.value.param == "video"
@@ -309,19 +313,19 @@ async def test_bad_media_are_refused_and_the_engine_lives_on(
     assert result.num_frames == 40
 
 
-async def test_long_films_are_refused(
+async def test_long_videos_are_refused(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = clip(tmp_path / "film.mp4", 2.0)
+    video = clip(tmp_path / "film.mp4", 2.0)
     with pytest.raises(PayloadTooLarge, match="more than the allowed") as caught:
-        await interpolated(flow, blobs, film, max_duration_s=1.5)
+        await interpolated(flow, blobs, video, max_duration_s=1.5)
     assert caught.value.param == "video"
 
 
 async def test_progress_in_frames_and_cancelling(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_film(tmp_path / "film.mp4", [scene(number) for number in range(4)] * 5)
+    source = write_video(tmp_path / "film.mp4", [scene(number) for number in range(4)] * 5)
     request = InterpolateVideo(model="flow", video=await blobs.write_file(source), fps_multiplier=8)
     async with aclosing(flow.interpolate(request)) as events:
         first = await anext(events)

@@ -11,11 +11,11 @@ import pytest
 
 from deployments.audio.mfcc_diarization import MfccDiarization
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.config import Model
-from serve_app.core.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options import MfccOptions
+from serve_app.core.options.every_engine import MfccOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import clip, silence, stored, tone, wav
 
@@ -112,12 +112,12 @@ async def test_a_telephone_recording(
     assert rightly_named(two, result.turns) > 0.9
 
 
-async def test_the_sound_of_a_video(
+async def test_the_audio_of_a_video(
     engine: MfccDiarization, blobs: FsspecBlobStore, two: Conversation, tmp_path: Path
 ) -> None:
     pcm = (two.samples * 32767).astype("<i2").tobytes()
-    film = clip(tmp_path / "film.mp4", 2.0, sound=pcm).read_bytes()
-    assert rightly_named(two, (await diarized(engine, blobs, film, 2)).turns) > 0.9
+    video = clip(tmp_path / "film.mp4", 2.0, audio=pcm).read_bytes()
+    assert rightly_named(two, (await diarized(engine, blobs, video, 2)).turns) > 0.9
 
 
 async def test_silence_has_no_speaker(engine: MfccDiarization, blobs: FsspecBlobStore) -> None:
@@ -135,13 +135,13 @@ async def test_more_speakers_than_speech_is_said(
     assert f"only {found} of 50 speakers could be told apart" in result.warnings
 
 
-async def test_the_shortest_sound_is_no_error(
+async def test_the_shortest_audio_is_no_error(
     engine: MfccDiarization, blobs: FsspecBlobStore
 ) -> None:
     await diarized(engine, blobs, wav(tone(0.001)), 3)
 
 
-@pytest.mark.parametrize("data", [b"no sound at all", wav(b"")])
+@pytest.mark.parametrize("data", [b"no audio at all", wav(b"")])
 async def test_what_cannot_be_decoded_names_the_file(
     engine: MfccDiarization, blobs: FsspecBlobStore, data: bytes
 ) -> None:
@@ -168,7 +168,7 @@ from pathlib import Path
 from deployments.audio.mfcc_diarization import MfccDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options import MfccOptions
+from serve_app.core.options.every_engine import MfccOptions
 blobs = FsspecBlobStore(Path(sys.argv[1]))
 MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
 print([name for name in ("torch", "transformers", "sklearn") if name in sys.modules])

@@ -1,4 +1,4 @@
-"""Sound by MusicGen: tiny random checkpoints through the real classes."""
+"""Audio by MusicGen: tiny random checkpoints through the real classes."""
 
 import asyncio
 import shutil
@@ -11,17 +11,17 @@ import pytest
 import torch
 import transformers
 
-from deployments.audio.musicgen_sound import MusicgenSound
+from deployments.audio.musicgen import MusicgenAudio
 from deployments.audio.musicgen_windows import Codes, Windows
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options import MusicgenOptions
+from serve_app.core.options.every_engine import MusicgenOptions
 from serve_app.core.settings import Storage
-from serve_app.core.sound import GeneratedSound, GenerateSound
-from serve_app.engines import load_engine
-from tests.engine.tiny_sound import HOP, SAMPLE_RATE, save_musicgen
+from serve_app.family.engines import load_engine
+from tests.engine.tiny_audio import HOP, SAMPLE_RATE, save_musicgen
 from tests.material import content, decoded
 
 MODEL = Model(id="tiny")
@@ -41,39 +41,39 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> FsspecBlobStore:
 
 
 @pytest.fixture(scope="session")
-def engine(checkpoint: Path, blobs: FsspecBlobStore) -> MusicgenSound:
-    return MusicgenSound(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
+def engine(checkpoint: Path, blobs: FsspecBlobStore) -> MusicgenAudio:
+    return MusicgenAudio(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
 
 
-def request(**fields: Any) -> GenerateSound:
+def request(**fields: Any) -> GenerateAudio:
     values = {"model": "tiny", "prompt": "slow piano", "duration_s": 0.5, "seed": 7}
-    return GenerateSound.model_validate(values | fields)
+    return GenerateAudio.model_validate(values | fields)
 
 
-async def made(engine: MusicgenSound, **fields: Any) -> tuple[GeneratedSound, list[Progress]]:
-    *told, last = [event async for event in engine.generate_sound(request(**fields))]
-    assert isinstance(last, GeneratedSound)
+async def made(engine: MusicgenAudio, **fields: Any) -> tuple[GeneratedAudio, list[Progress]]:
+    *told, last = [event async for event in engine.generate_audio(request(**fields))]
+    assert isinstance(last, GeneratedAudio)
     return last, [event for event in told if isinstance(event, Progress)]
 
 
 @pytest.mark.parametrize("duration_s", [0.001, 0.5, WINDOW_S, 1.21, 3.3333])
-async def test_a_sound_is_as_long_as_asked_for(
-    engine: MusicgenSound, blobs: FsspecBlobStore, duration_s: float
+async def test_an_audio_is_as_long_as_asked_for(
+    engine: MusicgenAudio, blobs: FsspecBlobStore, duration_s: float
 ) -> None:
-    sound, _ = await made(engine, duration_s=duration_s)
+    audio, _ = await made(engine, duration_s=duration_s)
     samples = round(duration_s * SAMPLE_RATE)
-    assert (sound.sample_rate, sound.channels, sound.seed) == (SAMPLE_RATE, 1, 7)
-    assert sound.duration_s == samples / SAMPLE_RATE
-    heard = decoded(await content(blobs, sound.audio))
+    assert (audio.sample_rate, audio.channels, audio.seed) == (SAMPLE_RATE, 1, 7)
+    assert audio.duration_s == samples / SAMPLE_RATE
+    heard = decoded(await content(blobs, audio.audio))
     assert (heard.codec, heard.sample_rate, len(heard.samples)) == (
         *("pcm_s16le", SAMPLE_RATE),
         samples,
     )
     assert np.std(heard.samples) > 0.001
-    assert sound.facts()[sound.audio.sha256].duration_s == sound.duration_s
+    assert audio.facts()[audio.audio.sha256].duration_s == audio.duration_s
 
 
-async def test_seeds_are_repeatable(engine: MusicgenSound) -> None:
+async def test_seeds_are_repeatable(engine: MusicgenAudio) -> None:
     first, _ = await made(engine, duration_s=2.0, seed=1)
     again, _ = await made(engine, duration_s=2.0, seed=1)
     other, _ = await made(engine, duration_s=2.0, seed=2)
@@ -83,13 +83,13 @@ async def test_seeds_are_repeatable(engine: MusicgenSound) -> None:
     assert len({made.audio.sha256 for made in (first, other, negative, largest)}) >= 3
 
 
-async def test_another_prompt_is_another_sound(engine: MusicgenSound) -> None:
+async def test_another_prompt_is_another_audio(engine: MusicgenAudio) -> None:
     one, _ = await made(engine, prompt="slow piano")
     other, _ = await made(engine, prompt="rain on a roof")
     assert one.audio != other.audio
 
 
-async def test_nobody_else_has_its_random_numbers(engine: MusicgenSound) -> None:
+async def test_nobody_else_has_its_random_numbers(engine: MusicgenAudio) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
@@ -97,7 +97,7 @@ async def test_nobody_else_has_its_random_numbers(engine: MusicgenSound) -> None
     assert torch.rand(1) == expected
 
 
-async def test_the_codes_are_those_that_the_library_makes_sound_of(checkpoint: Path) -> None:
+async def test_the_codes_are_those_that_the_library_makes_audio_of(checkpoint: Path) -> None:
     """The frames that the next window is given are read from the steps; the library moves them
     into their order by itself for what it returns.
     """
@@ -110,22 +110,22 @@ async def test_the_codes_are_those_that_the_library_makes_sound_of(checkpoint: P
     for count in (25, 40):
         codes = Codes(windows, given, lambda _: None, lambda: False)
         known: dict[str, Any] = {} if given is None else {"decoder_input_ids": given}
-        sound = model.generate(
+        audio = model.generate(
             **inputs, **known, max_length=windows.length(count), stopping_criteria=[codes]
         )
         assert codes.frames().shape == (4, count)
         again = model.audio_encoder.decode(codes.frames()[None, None], [None]).audio_values
-        torch.testing.assert_close(sound, again)
-        assert sound.shape == (1, 1, count * HOP)
+        torch.testing.assert_close(audio, again)
+        assert audio.shape == (1, 1, count * HOP)
         if given is not None:
             assert torch.equal(codes.frames()[:, : given.shape[1]], given)
         given = codes.frames()[:, -windows.kept :]
 
 
-async def test_long_sounds_go_on_from_what_was_heard(
-    engine: MusicgenSound, blobs: FsspecBlobStore
+async def test_long_recordings_go_on_from_what_was_heard(
+    engine: MusicgenAudio, blobs: FsspecBlobStore
 ) -> None:
-    """The first window of a long sound is a short one's, up to where the next begins to be heard;
+    """The first window of a long audio is a short one's, up to where the next begins to be heard;
     then there is no step larger than those within windows.
     """
     whole, _ = await made(engine, duration_s=WINDOW_S)
@@ -139,7 +139,7 @@ async def test_long_sounds_go_on_from_what_was_heard(
     assert steps[joint].max() <= steps[: until - 1].max() * 1.5
 
 
-async def test_progress_is_told_in_frames(engine: MusicgenSound) -> None:
+async def test_progress_is_told_in_frames(engine: MusicgenAudio) -> None:
     _, told = await made(engine, duration_s=3.0)
     steps = [progress.current for progress in told]
     assert steps == sorted(steps)
@@ -149,33 +149,33 @@ async def test_progress_is_told_in_frames(engine: MusicgenSound) -> None:
 
 async def test_stereo(tmp_path: Path, blobs: FsspecBlobStore) -> None:
     path = save_musicgen(tmp_path / "stereo", channels=2)
-    engine = MusicgenSound(OPTIONS, MODEL, path=path, blobs=blobs)
-    sound, _ = await made(engine, duration_s=2.5)
-    heard = decoded(await content(blobs, sound.audio))
-    assert (sound.channels, heard.channels) == (2, 2)
+    engine = MusicgenAudio(OPTIONS, MODEL, path=path, blobs=blobs)
+    audio, _ = await made(engine, duration_s=2.5)
+    heard = decoded(await content(blobs, audio.audio))
+    assert (audio.channels, heard.channels) == (2, 2)
     assert heard.duration_s == 2.5
     again, _ = await made(engine, duration_s=2.5)
-    assert again == sound
+    assert again == audio
 
 
 async def test_guidance_comes_from_the_options(checkpoint: Path, blobs: FsspecBlobStore) -> None:
-    plain = MusicgenSound(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
-    guided = MusicgenSound(
+    plain = MusicgenAudio(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
+    guided = MusicgenAudio(
         OPTIONS.model_copy(update={"guidance_scale": 10.0}), MODEL, path=checkpoint, blobs=blobs
     )
-    free = MusicgenSound(
+    free = MusicgenAudio(
         OPTIONS.model_copy(update={"guidance_scale": 1.0}), MODEL, path=checkpoint, blobs=blobs
     )
-    sounds = [(await made(engine))[0].audio for engine in (plain, guided, free)]
-    assert len(set(sounds)) == 3
+    recordings = [(await made(engine))[0].audio for engine in (plain, guided, free)]
+    assert len(set(recordings)) == 3
 
 
 async def test_closing_the_stream_stops_the_work(
-    engine: MusicgenSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: MusicgenAudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An hour of sound would be 180,000 steps."""
+    """An hour of audio would be 180,000 steps."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    events = engine.generate_sound(request(duration_s=3600))
+    events = engine.generate_audio(request(duration_s=3600))
     first = await anext(events)
     assert list(tmp_path.iterdir())
     assert isinstance(first, Progress)
@@ -184,18 +184,18 @@ async def test_closing_the_stream_stops_the_work(
         await events.aclose()
         # Its folder goes with it, at once.
         assert not list(tmp_path.iterdir())
-        sound, _ = await made(engine)
-    assert sound.duration_s == 0.5
+        audio, _ = await made(engine)
+    assert audio.duration_s == 0.5
 
 
-async def test_two_at_the_same_time(engine: MusicgenSound) -> None:
+async def test_two_at_the_same_time(engine: MusicgenAudio) -> None:
     alone, _ = await made(engine, seed=4)
     (one, _), (other, _) = await asyncio.gather(made(engine, seed=4), made(engine, seed=5))
     assert one == alone
     assert other.audio != one.audio
 
 
-async def test_other_kinds_are_refused(engine: MusicgenSound) -> None:
+async def test_other_kinds_are_refused(engine: MusicgenAudio) -> None:
     with pytest.raises(UnsupportedCapability, match="makes 'music', not 'sfx'") as caught:
         await made(engine, kind="sfx")
     assert caught.value.param == "kind"
@@ -208,7 +208,7 @@ def test_lengths_out_of_range_are_no_request(duration_s: float) -> None:
 
 
 async def test_closing_twice_is_no_error(checkpoint: Path, blobs: FsspecBlobStore) -> None:
-    engine = MusicgenSound(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
+    engine = MusicgenAudio(OPTIONS, MODEL, path=checkpoint, blobs=blobs)
     await engine.close()
     await engine.close()
     with pytest.raises(BackendUnavailable, match="unloaded"):
@@ -218,7 +218,7 @@ async def test_closing_twice_is_no_error(checkpoint: Path, blobs: FsspecBlobStor
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path, blobs: FsspecBlobStore) -> None:
     transformers.T5Config().save_pretrained(tmp_path / "t5")
     with pytest.raises(BackendUnavailable, match="is of type 't5'; engine 'musicgen' takes"):
-        MusicgenSound(OPTIONS, MODEL, path=tmp_path / "t5", blobs=blobs)
+        MusicgenAudio(OPTIONS, MODEL, path=tmp_path / "t5", blobs=blobs)
 
 
 def test_a_broken_checkpoint_is_refused(
@@ -227,13 +227,13 @@ def test_a_broken_checkpoint_is_refused(
     copy = shutil.copytree(checkpoint, tmp_path / "copy")
     (copy / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(BackendUnavailable, match="model 'tiny' cannot be loaded") as caught:
-        MusicgenSound(OPTIONS, MODEL, path=copy, blobs=blobs)
+        MusicgenAudio(OPTIONS, MODEL, path=copy, blobs=blobs)
     assert str(tmp_path) not in caught.value.message
 
 
 def test_a_model_without_a_source_is_refused(blobs: FsspecBlobStore) -> None:
     with pytest.raises(BackendUnavailable, match="has no source"):
-        MusicgenSound(OPTIONS, MODEL, path=None, blobs=blobs)
+        MusicgenAudio(OPTIONS, MODEL, path=None, blobs=blobs)
 
 
 def test_the_configuration_names_it(checkpoint: Path, tmp_path: Path) -> None:
@@ -245,4 +245,4 @@ def test_the_configuration_names_it(checkpoint: Path, tmp_path: Path) -> None:
         }
     )
     engine = load_engine(family, Storage(data_dir=tmp_path), family.models[0], checkpoint)
-    assert isinstance(engine, MusicgenSound)
+    assert isinstance(engine, MusicgenAudio)

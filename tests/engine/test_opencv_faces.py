@@ -16,9 +16,9 @@ from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.face_swap import ExtractPictures, SwapFaces, SwappedFaces
+from serve_app.core.image.face_swap import ExtractImages, SwapFaces, SwappedFaces
 from serve_app.core.message import Progress
-from serve_app.core.options import OpencvFacesOptions
+from serve_app.core.options.every_engine import OpencvFacesOptions
 from tests.material import content, decoded, stored, tone
 from tests.scenes import BACKDROP, FAIR, png_of, portrait
 
@@ -29,9 +29,9 @@ FRAMES_PER_S = 10
 
 def source_face() -> Image.Image:
     """A fair face with green lips, which no other one has."""
-    picture = portrait((240, 240), (20, 20, 200), skin=FAIR)
-    ImageDraw.Draw(picture).ellipse((98, 163, 142, 177), fill=(20, 170, 40))
-    return picture
+    image = portrait((240, 240), (20, 20, 200), skin=FAIR)
+    ImageDraw.Draw(image).ellipse((98, 163, 142, 177), fill=(20, 170, 40))
+    return image
 
 
 def green(pixels: Any) -> int:
@@ -40,35 +40,35 @@ def green(pixels: Any) -> int:
     return int(((green > red + 25) & (green > blue + 25)).sum())
 
 
-def film_of(
-    path: Path, frames: list[Image.Image], *, codec: str = "libx264", sound: bytes = b""
+def video_of(
+    path: Path, frames: list[Image.Image], *, codec: str = "libx264", audio: bytes = b""
 ) -> bytes:
-    """10 frames per second; `sound` is 16 kHz PCM."""
-    with av.open(str(path), "w") as film:
-        picture: Any = film.add_stream(codec, rate=FRAMES_PER_S)
-        picture.width, picture.height = frames[0].size
-        picture.pix_fmt = "yuv420p"
-        track: Any = film.add_stream("aac", rate=16_000, layout="mono") if sound else None
+    """10 frames per second; `audio` is 16 kHz PCM."""
+    with av.open(str(path), "w") as video:
+        still: Any = video.add_stream(codec, rate=FRAMES_PER_S)
+        still.width, still.height = frames[0].size
+        still.pix_fmt = "yuv420p"
+        track: Any = video.add_stream("aac", rate=16_000, layout="mono") if audio else None
         for number, image in enumerate(frames):
             frame: Any = av.VideoFrame.from_image(image)
             frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_S)
-            film.mux(picture.encode(frame))
-        film.mux(picture.encode(None))
-        if sound:
+            video.mux(still.encode(frame))
+        video.mux(still.encode(None))
+        if audio:
             heard: Any = av.AudioFrame.from_ndarray(
-                np.frombuffer(sound, "<i2").reshape(1, -1), format="s16", layout="mono"
+                np.frombuffer(audio, "<i2").reshape(1, -1), format="s16", layout="mono"
             )
             heard.sample_rate, heard.pts, heard.time_base = 16_000, 0, Fraction(1, 16_000)
-            film.mux(track.encode(heard))
-            film.mux(track.encode(None))
+            video.mux(track.encode(heard))
+            video.mux(track.encode(None))
     return path.read_bytes()
 
 
 def seen(data: bytes) -> tuple[list[Any], Any]:
-    """The frames of a film in RGB, and its picture's codec context."""
-    with av.open(io.BytesIO(data)) as film:
-        stream = film.streams.video[0]
-        frames: Any = film.decode(stream)
+    """The frames of a video in RGB, and its image's codec context."""
+    with av.open(io.BytesIO(data)) as video:
+        stream = video.streams.video[0]
+        frames: Any = video.decode(stream)
         return [frame.to_ndarray(format="rgb24") for frame in frames], stream.codec_context
 
 
@@ -108,8 +108,8 @@ async def swapped(
 @pytest.mark.parametrize("side", [50, 120, 400])
 @pytest.mark.parametrize("skin", [FAIR, (214, 170, 140), (120, 80, 60)])
 def test_faces_of_every_size_and_colour_are_found(side: int, skin: tuple[int, int, int]) -> None:
-    picture = portrait((3 * side, 2 * side), (side, side // 2, side), skin=skin)
-    (face,) = CascadeFinder()(np.asarray(picture))
+    image = portrait((3 * side, 2 * side), (side, side // 2, side), skin=skin)
+    (face,) = CascadeFinder()(np.asarray(image))
     left, top, right, bottom = face.box
     assert right - left == bottom - top
     assert abs((left + right) / 2 - 1.5 * side) < 0.08 * side
@@ -169,7 +169,7 @@ async def test_only_the_largest_face(engine: OpencvFaces, blobs: FsspecBlobStore
     assert green(after) > 0
 
 
-async def test_a_face_that_fills_the_picture(engine: OpencvFaces, blobs: FsspecBlobStore) -> None:
+async def test_a_face_that_fills_the_image(engine: OpencvFaces, blobs: FsspecBlobStore) -> None:
     result, data, _ = await swapped(engine, blobs, png_of(portrait((200, 200), (0, 0, 200))))
     assert result.faces_swapped == 1
     assert green(Image.open(io.BytesIO(data))) > 0
@@ -192,13 +192,13 @@ async def test_a_target_without_a_face_comes_back_as_it_is(
     assert result.warnings == ("target: no face was found; it is returned as it is",)
 
 
-async def test_a_film_keeps_its_frames_its_sound_and_its_length(
+async def test_a_video_keeps_its_frames_its_audio_and_its_length(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frames = [portrait((320, 240), (40 + 4 * number, 30, 160)) for number in range(12)]
-    film = film_of(tmp_path / "film.mp4", frames, sound=tone(1.2))
+    video = video_of(tmp_path / "film.mp4", frames, audio=tone(1.2))
     result, data, progress = await swapped(
-        engine, blobs, film, target_type="video", mime="video/mp4"
+        engine, blobs, video, target_type="video", mime="video/mp4"
     )
     shown, context = seen(data)
     assert len(shown) == 12
@@ -208,7 +208,7 @@ async def test_a_film_keeps_its_frames_its_sound_and_its_length(
     assert result.faces_swapped == 1
     assert all(green(frame) > 30 for frame in shown)
     assert data.find(b"moov") < data.find(b"mdat")
-    before, after = decoded(film), decoded(data)
+    before, after = decoded(video), decoded(data)
     assert (after.codec, after.sample_rate) == ("aac", before.sample_rate)
     assert after.duration_s == pytest.approx(before.duration_s, abs=0.07)
     assert after.pitch_hz() == pytest.approx(440, abs=2)
@@ -216,38 +216,38 @@ async def test_a_film_keeps_its_frames_its_sound_and_its_length(
     assert progress[-1].total == 12
 
 
-async def test_a_film_of_another_kind_without_sound(
+async def test_a_video_of_another_kind_without_audio(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frames = [portrait((322, 242), (60, 40, 160))] * 3 + [
         Image.new("RGB", (322, 242), BACKDROP)
     ] * 2
-    film = film_of(tmp_path / "film.mkv", frames, codec="mpeg4")
+    video = video_of(tmp_path / "film.mkv", frames, codec="mpeg4")
     result, data, _ = await swapped(
-        engine, blobs, film, target_type="video", mime="video/x-matroska"
+        engine, blobs, video, target_type="video", mime="video/x-matroska"
     )
     shown, context = seen(data)
     assert (len(shown), context.name, result.media.mime) == (5, "h264", "video/mp4")
     assert [green(frame) > 30 for frame in shown] == [True] * 3 + [False] * 2
 
 
-async def test_a_film_without_a_face_comes_back_as_it_is(
+async def test_a_video_without_a_face_comes_back_as_it_is(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = film_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), BACKDROP)] * 3)
-    result, same, _ = await swapped(engine, blobs, film, target_type="video", mime="video/mp4")
-    assert (same, result.faces_swapped) == (film, 0)
+    video = video_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), BACKDROP)] * 3)
+    result, same, _ = await swapped(engine, blobs, video, target_type="video", mime="video/mp4")
+    assert (same, result.faces_swapped) == (video, 0)
     assert result.warnings[-1].startswith("target: no face was found")
 
 
 async def test_closing_stops_between_frames(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = film_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 300)
+    video = video_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 300)
     request = SwapFaces(
         model="opencv",
         source_face=await stored(blobs, png_of(source_face()), mime="image/png"),
-        target=await stored(blobs, film, mime="video/mp4"),
+        target=await stored(blobs, video, mime="video/mp4"),
         target_type="video",
     )
     events = engine.swap_faces(request)
@@ -279,9 +279,9 @@ async def test_sources_without_a_face(
 async def test_sources_of_every_kind(engine: OpencvFaces, blobs: FsspecBlobStore) -> None:
     target = png_of(portrait(SIZE, FACES[0]))
     deep = Image.fromarray(np.uint16(257) * np.asarray(source_face().convert("L")))
-    for picture, form in ((source_face().convert("CMYK"), "TIFF"), (deep, "TIFF")):
+    for image, form in ((source_face().convert("CMYK"), "TIFF"), (deep, "TIFF")):
         kept = io.BytesIO()
-        picture.save(kept, form)
+        image.save(kept, form)
         result, _, _ = await swapped(engine, blobs, target, source=kept.getvalue())
         assert result.faces_swapped == 1
     moving = io.BytesIO()
@@ -293,11 +293,11 @@ async def test_sources_of_every_kind(engine: OpencvFaces, blobs: FsspecBlobStore
 async def test_targets_that_cannot_be_read(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = film_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 20)
+    video = video_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 20)
     for data, kind in (
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "image"),
-        (film, "image"),
-        (film[: len(film) // 2], "video"),
+        (video, "image"),
+        (video[: len(video) // 2], "video"),
         (png_of(portrait(SIZE, *FACES)), "video"),
         (b"", "video"),
     ):
@@ -307,7 +307,7 @@ async def test_targets_that_cannot_be_read(
     with pytest.raises(PayloadTooLarge) as too_large:
         await swapped(engine, blobs, png_of(Image.new("1", (10_000, 10_000))))
     assert too_large.value.param == "target"
-    result, _, _ = await swapped(engine, blobs, film, target_type="video", mime="video/mp4")
+    result, _, _ = await swapped(engine, blobs, video, target_type="video", mime="video/mp4")
     assert result.faces_swapped == 1
 
 
@@ -320,7 +320,7 @@ async def extracted(
     what: str = "faces",
     count: int = 5,
 ) -> list[Image.Image]:
-    request = ExtractPictures.model_validate(
+    request = ExtractImages.model_validate(
         {
             "model": "opencv",
             "what": what,
@@ -329,9 +329,9 @@ async def extracted(
             "count": count,
         }
     )
-    made = await engine.extract_pictures(request)
-    assert all(blob.mime == "image/png" for blob in made.pictures)
-    return [Image.open(io.BytesIO(await content(blobs, blob))) for blob in made.pictures]
+    made = await engine.extract_images(request)
+    assert all(blob.mime == "image/png" for blob in made.images)
+    return [Image.open(io.BytesIO(await content(blobs, blob))) for blob in made.images]
 
 
 async def test_the_largest_face_is_cut_out(engine: OpencvFaces, blobs: FsspecBlobStore) -> None:
@@ -341,34 +341,34 @@ async def test_the_largest_face_is_cut_out(engine: OpencvFaces, blobs: FsspecBlo
     assert found.side > 0.4 * face.width
 
 
-async def test_a_picture_without_a_face_is_taken_whole(
+async def test_an_image_without_a_face_is_taken_whole(
     engine: OpencvFaces, blobs: FsspecBlobStore
 ) -> None:
     (whole,) = await extracted(engine, blobs, images=(png_of(Image.new("RGB", (3000, 1500))),))
     assert whole.size == (1024, 512)
 
 
-async def test_of_a_film_the_frames_with_a_face_are_taken(
+async def test_of_a_video_the_frames_with_a_face_are_taken(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     empty, shown = Image.new("RGB", (320, 240), BACKDROP), portrait((320, 240), (60, 40, 160))
-    film = film_of(tmp_path / "film.mp4", [empty] * 20 + [shown] * 20)
-    faces = await extracted(engine, blobs, videos=(film,), count=4)
+    video = video_of(tmp_path / "film.mp4", [empty] * 20 + [shown] * 20)
+    faces = await extracted(engine, blobs, videos=(video,), count=4)
     assert len(faces) == 2
     assert all(face.width < 300 for face in faces)
-    frames = await extracted(engine, blobs, videos=(film,), count=4, what="frames")
+    frames = await extracted(engine, blobs, videos=(video,), count=4, what="frames")
     assert [frame.size for frame in frames] == [(320, 240)] * 4
 
 
-async def test_pictures_come_first_and_there_is_a_limit(
+async def test_images_come_first_and_there_is_a_limit(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    film = film_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), "red")] * 10)
+    video = video_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), "red")] * 10)
     images = tuple(png_of(Image.new("RGB", (size, 20))) for size in (10, 20, 30))
-    taken = await extracted(engine, blobs, images=images, videos=(film, film), count=4)
-    assert [picture.width for picture in taken] == [10, 20, 30, 64]
+    taken = await extracted(engine, blobs, images=images, videos=(video, video), count=4)
+    assert [image.width for image in taken] == [10, 20, 30, 64]
     taken = await extracted(engine, blobs, images=images, count=2)
-    assert [picture.width for picture in taken] == [10, 20]
+    assert [image.width for image in taken] == [10, 20]
 
 
 async def test_media_that_cannot_be_read_are_named(

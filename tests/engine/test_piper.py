@@ -12,10 +12,10 @@ import pytest
 
 from deployments.audio.piper import PiperConfig, PiperSpeech
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.options import PiperOptions
-from serve_app.core.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.options.every_engine import PiperOptions
 from tests.material import decoded
 
 RATE = 22_050
@@ -100,14 +100,14 @@ async def test_speed_divides_the_duration(tmp_path: Path, speed: float) -> None:
     model, library = engine(tmp_path, Config(length_scale=1.5))
     events = await events_of(model, speed=speed)
     expected_s = 11 * SAMPLES_PER_LETTER * 1.5 / speed / RATE
-    sound = decoded(bytes_of(events))
+    audio = decoded(bytes_of(events))
     assert library.loaded == tmp_path / "en_US-ann-low.onnx"
-    assert sound.sample_rate == RATE
-    assert sound.duration_s == pytest.approx(expected_s)
+    assert audio.sample_rate == RATE
+    assert audio.duration_s == pytest.approx(expected_s)
     assert events[-1] == Spoken(duration_s=expected_s, characters=14)
 
 
-async def test_sound_comes_sentence_by_sentence_and_stops_between_two(tmp_path: Path) -> None:
+async def test_audio_comes_sentence_by_sentence_and_stops_between_two(tmp_path: Path) -> None:
     model, library = engine(tmp_path)
     text = " ".join(["one two three four."] * 500)
     stream = model.speak(Speak(model="piper", text=text, format="wav"))
@@ -125,8 +125,8 @@ async def test_speakers_are_voices(tmp_path: Path) -> None:
     assert {voice.language for voice in voices} == {"en"}
     heard = {}
     for name in (None, "ann", "zoe", "alloy", " Ash "):
-        sound = decoded(bytes_of(await events_of(model, voice=name)))
-        heard[name] = round(float(sound.samples.max()) * 32768)
+        audio = decoded(bytes_of(await events_of(model, voice=name)))
+        heard[name] = round(float(audio.samples.max()) * 32768)
     assert heard == {None: 2000, "ann": 2000, "zoe": 1000, "alloy": 1000, " Ash ": 2000}
     with pytest.raises(InvalidRequest, match="'nobody'; voices: ann, zoe, alloy") as caught:
         await events_of(model, voice="nobody")

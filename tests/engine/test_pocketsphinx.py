@@ -11,12 +11,12 @@ import pytest
 
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import AudioChunk, Speak
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options import PocketsphinxOptions
-from serve_app.core.speech import AudioChunk, Speak
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.options.every_engine import PocketsphinxOptions
 from tests.conversation import SENTENCES
 from tests.material import COUNTING, clip, counting, decoded, espeak, silence, stored, tone, wav
 
@@ -80,10 +80,10 @@ def samples_16_khz(data: bytes) -> bytes:
     """WAV of any rate as 16 kHz samples."""
     from deployments.audio.audio_encoding import Frames, resampler
 
-    sound = decoded(data)
-    pcm = (sound.samples * 32_767).astype("<i2").tobytes()
+    audio = decoded(data)
+    pcm = (audio.samples * 32_767).astype("<i2").tobytes()
     convert = resampler("s16", 16_000)
-    frames = [*convert.resample(Frames(sound.sample_rate).frame(pcm)), *convert.resample(None)]
+    frames = [*convert.resample(Frames(audio.sample_rate).frame(pcm)), *convert.resample(None)]
     return b"".join(frame.to_ndarray().tobytes() for frame in frames)
 
 
@@ -96,7 +96,7 @@ async def test_a_spoken_sentence_is_understood(
     assert result.duration_s == pytest.approx(decoded(spoken).duration_s, abs=0.05)
 
 
-async def test_word_times_increase_inside_the_sound(
+async def test_word_times_increase_inside_the_audio(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
 ) -> None:
     result = transcript(await heard(engine, blobs, spoken))
@@ -133,12 +133,12 @@ async def test_segments_come_first_and_join_to_the_text(
     assert understood(" ".join(after)) >= 5
 
 
-async def test_the_sound_of_a_video_is_understood(
+async def test_the_audio_of_a_video_is_understood(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes, tmp_path: Path
 ) -> None:
     pcm = samples_16_khz(spoken)
-    film = clip(tmp_path / "film.mp4", len(pcm) / 32_000, sound=pcm)
-    result = transcript(await heard(engine, blobs, film.read_bytes()))
+    video = clip(tmp_path / "film.mp4", len(pcm) / 32_000, audio=pcm)
+    result = transcript(await heard(engine, blobs, video.read_bytes()))
     assert understood(result.text) >= 5, result.text
 
 
@@ -171,13 +171,13 @@ async def test_what_it_has_no_word_for_is_said(
     assert transcript(await heard(engine, blobs, wav(silence(0.5)))).warnings == ()
 
 
-@pytest.mark.parametrize("sound", [silence(2.0), silence(0.01), tone(0.001)])
+@pytest.mark.parametrize("audio", [silence(2.0), silence(0.01), tone(0.001)])
 async def test_silence_is_an_empty_text(
-    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, sound: bytes
+    engine: PocketsphinxTranscription, blobs: FsspecBlobStore, audio: bytes
 ) -> None:
-    result = transcript(await heard(engine, blobs, wav(sound)))
+    result = transcript(await heard(engine, blobs, wav(audio)))
     assert (result.text, result.segments) == ("", ())
-    assert result.duration_s == pytest.approx(len(sound) / 32_000, abs=0.001)
+    assert result.duration_s == pytest.approx(len(audio) / 32_000, abs=0.001)
 
 
 @pytest.mark.parametrize("language", ["en", "en-US", "English"])
@@ -204,11 +204,11 @@ async def test_translation_is_refused(
         await heard(engine, blobs, wav(silence(0.5)), task="translate")
 
 
-@pytest.mark.parametrize("data", [b"no sound at all", wav(b"")])
+@pytest.mark.parametrize("data", [b"no audio at all", wav(b"")])
 async def test_what_cannot_be_decoded_names_the_file(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, data: bytes
 ) -> None:
-    with pytest.raises(InvalidRequest, match=r"^file: no sound can be decoded") as caught:
+    with pytest.raises(InvalidRequest, match=r"^file: no audio can be decoded") as caught:
         await heard(engine, blobs, data)
     assert caught.value.param == "file"
 
@@ -237,7 +237,7 @@ async def test_two_at_once_are_both_understood(
 async def test_what_was_heard_before_changes_nothing(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
 ) -> None:
-    """A decoder that is used again would else keep the noise and the means of another sound."""
+    """A decoder that is used again would else keep the noise and the means of another audio."""
     alone = await heard(engine, blobs, spoken)
     noise = np.random.default_rng(0).normal(scale=3000, size=48_000).astype("<i2").tobytes()
     for other in (wav(tone(2.0, hz=180.0)), wav(noise)):
@@ -276,11 +276,11 @@ def test_an_utterance_that_never_ends_is_cut_where_it_is_least_loud() -> None:
     spoken = tone(8.5) + silence(0.1) + tone(61.4)
     blocks = [spoken[begin : begin + 32_000] for begin in range(0, len(spoken), 32_000)]
     cuts = list(Utterances(AlwaysSpeaking()).split(iter(blocks), lambda: False))
-    lengths_s = [len(sound) / 32_000 for _, sound in cuts]
+    lengths_s = [len(audio) / 32_000 for _, audio in cuts]
     assert lengths_s[0] == pytest.approx(8.55, abs=0.06)
     assert max(lengths_s) < 10.1
     # What is cut at the end may be short.
     assert min(lengths_s[:-1]) > 6.9
     starts_s = [sum(lengths_s[:number]) for number in range(len(cuts))]
     assert [start_s for start_s, _ in cuts] == pytest.approx(starts_s)
-    assert b"".join(sound for _, sound in cuts) == spoken
+    assert b"".join(audio for _, audio in cuts) == spoken

@@ -15,7 +15,7 @@ from deployments.video.rife_interpolation import RifeInterpolation
 from serve_app.core.config import TASK_CAPABILITIES, Family, Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.settings import Storage
-from serve_app.engines import load_engine
+from serve_app.family.engines import load_engine
 from tests.engine import tiny_rife
 from tests.engine.tiny_rife import KINDS
 

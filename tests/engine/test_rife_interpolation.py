@@ -1,4 +1,4 @@
-"""Frames put between frames by RIFE: networks whose answers are known, and films.
+"""Frames put between frames by RIFE: networks whose answers are known, and videos.
 
 Tiny networks with random weights know nothing of motion; those here either know that nothing moves
 or what moves how far, so that the frame between is known to the level.
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.video.film_interpolation import planes_of
 from deployments.video.flow_planes import Planes
+from deployments.video.frame_interpolation import planes_of
 from deployments.video.rife_checkpoint import loaded_network
 from deployments.video.rife_interpolation import RifeInterpolation
 from deployments.video.rife_motion import RifeFinder, RifeMotion, colour
@@ -25,15 +25,15 @@ from deployments.video.video_encoding import studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
 from serve_app.core.message import Progress
-from serve_app.core.options import RifeOptions
+from serve_app.core.options.every_engine import RifeOptions
+from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
 from tests.engine import tiny_rife
 from tests.engine.tiny_rife import KINDS, Kind, State
 from tests.engine.tiny_vision import last, stored
-from tests.films import Pixels, check_playable, decoded, landscape, sound_packets, write_film
+from tests.images import png
 from tests.material import clip, tone
-from tests.pictures import png
+from tests.videos import Pixels, audio_packets, check_playable, decoded, landscape, write_video
 
 MODEL = Model(id="rife", source="rife")
 CPU = torch.device("cpu")
@@ -76,7 +76,7 @@ def planes(pixels: Pixels) -> Planes:
 
 
 def window(wide: Planes, left: int, top: int, width: int, height: int) -> Planes:
-    """A part of a wide picture, from even places."""
+    """A part of a wide image, from even places."""
     half = np.s_[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
     return Planes(wide.y[top : top + height, left : left + width], wide.u[half], wide.v[half])
 
@@ -131,9 +131,9 @@ def test_a_still_network_mixes_as_its_mask_says(tmp_path: Path, kind: Kind) -> N
 
 @EVERY_KIND
 def test_what_stands_still_stays(tmp_path: Path, kind: Kind) -> None:
-    picture = planes(landscape(66, 46))
-    found = motion(network(tmp_path, tiny_rife.still_state(kind)), picture, picture).at(0.5)
-    for seen, known in zip(found, picture, strict=True):
+    image = planes(landscape(66, 46))
+    found = motion(network(tmp_path, tiny_rife.still_state(kind)), image, image).at(0.5)
+    for seen, known in zip(found, image, strict=True):
         assert np.array_equal(seen, known)
 
 
@@ -162,7 +162,7 @@ def test_all_sizes_keep_their_size(tmp_path: Path, size: tuple[int, int]) -> Non
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["4.0", "4.6", "4.25"])
 def test_halves_place_pixels_as_exactly(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
-    """Flow is added up, and pictures are carried, in float32."""
+    """Flow is added up, and images are carried, in float32."""
     wide = planes(landscape(700, 120, seed=3))
     first, truth, second = (window(wide, left, 20, 600, 80) for left in (40, 36, 32))
     state = tiny_rife.moving_state(KINDS[name], right_px=8)
@@ -172,7 +172,7 @@ def test_halves_place_pixels_as_exactly(tmp_path: Path, dtype: torch.dtype, name
 
 
 @pytest.mark.parametrize("divisor", [2, 4])
-def test_motion_looked_for_at_smaller_pictures(tmp_path: Path, divisor: int) -> None:
+def test_motion_looked_for_at_smaller_images(tmp_path: Path, divisor: int) -> None:
     kind = KINDS["4.25"]
     wide = planes(landscape(300, 300, seed=3))
     first, truth, second = (window(wide, left, 40, 180, 180) for left in (40, 36, 32))
@@ -188,22 +188,22 @@ def test_motion_looked_for_at_smaller_pictures(tmp_path: Path, divisor: int) -> 
 def test_the_oldest_kind_looks_again_for_far_motion(
     tmp_path: Path, step_px: int, flow_px: int
 ) -> None:
-    """Its second block says the same each time, of pictures of half the size the second time."""
+    """Its second block says the same each time, of images of half the size the second time."""
     kind = KINDS["4.0"]
     state = tiny_rife.still_state(kind)
     _, bias = tiny_rife.last_layer(kind, 1)
     state[bias][:4] = step_px / 8
     whole = network(tmp_path, state)
-    picture = whole.seen(torch.rand(1, 3, 64, 64))
-    flow, _ = whole(picture, picture, 0.5)
+    image = whole.seen(torch.rand(1, 3, 64, 64))
+    flow, _ = whole(image, image, 0.5)
     assert torch.allclose(flow, torch.full_like(flow, flow_px))
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 9])
 def test_the_network_is_shown_true_colours(matrix: int) -> None:
     corner = np.linspace(20, 235, 64)
-    picture = np.stack(np.broadcast_arrays(corner[None, :], corner[:, None], 128), axis=2)
-    pixels = picture.astype(np.uint8)
+    image = np.stack(np.broadcast_arrays(corner[None, :], corner[:, None], 128), axis=2)
+    pixels = image.astype(np.uint8)
     colours = Colours(matrix=matrix)
     shown = colour(planes_of(studio_frame(pixels, colours)), colours, CPU)
     assert shown.shape == (1, 3, 64, 64)
@@ -222,10 +222,10 @@ async def interpolated(
     return result, data
 
 
-async def test_a_whole_film_moves_evenly(blobs: FsspecBlobStore, tmp_path: Path) -> None:
+async def test_a_whole_video_moves_evenly(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     wide = landscape(320, 128, seed=3)
     shots = [wide[:, 120 - 12 * number : 120 - 12 * number + 160] for number in range(5)]
-    source = write_film(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "film.mp4", shots)
     rife = engine(tmp_path, tiny_rife.moving_state(KINDS["4.6"], right_px=12), blobs)
     result, data = await interpolated(rife, blobs, source, fps_multiplier=3)
     check_playable(data, size=(160, 128), fps=30, frames=15)
@@ -247,22 +247,22 @@ async def test_a_whole_film_moves_evenly(blobs: FsspecBlobStore, tmp_path: Path)
         ({"output_fps": 5.0}, 5, 5),
     ],
 )
-async def test_rates_length_and_sound(
+async def test_rates_length_and_audio(
     blobs: FsspecBlobStore, tmp_path: Path, fields: dict[str, Any], fps: float, frames: int
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 1.0, sound=tone(1.0))
+    source = clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0))
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.7"]), blobs)
     result, data = await interpolated(rife, blobs, source, **fields)
     check_playable(data, size=(64, 48), fps=fps, frames=frames)
     assert result.duration_s == pytest.approx(1.0, abs=0.02)
-    assert sound_packets(data) == sound_packets(source.read_bytes())
+    assert audio_packets(data) == audio_packets(source.read_bytes())
 
 
 async def test_shots_are_not_blended_into_each_other(
     blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     shots = [landscape(320, 240, seed=1)] * 2 + [landscape(320, 240, seed=2)] * 2
-    source = write_film(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "film.mp4", shots)
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.6"]), blobs)
     _, data = await interpolated(rife, blobs, source, fps_multiplier=3)
     for number, frame in enumerate(decoded(data)):
@@ -270,7 +270,7 @@ async def test_shots_are_not_blended_into_each_other(
         assert np.abs(frame.astype(int) - shot).mean() < 6, number
 
 
-async def test_from_a_picture_to_another(blobs: FsspecBlobStore, tmp_path: Path) -> None:
+async def test_from_an_image_to_another(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     ends = {
         "init_image": await stored(blobs, png("black", (63, 47))),
         "end_image": await stored(blobs, png("white", (63, 47))),
@@ -288,14 +288,14 @@ async def test_progress_in_frames_cancelling_and_bad_media(
     blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.25"]), blobs)
-    source = write_film(tmp_path / "film.mp4", [landscape(64, 48, seed=n) for n in range(20)])
+    source = write_video(tmp_path / "film.mp4", [landscape(64, 48, seed=n) for n in range(20)])
     request = InterpolateVideo(model="rife", video=await blobs.write_file(source), fps_multiplier=8)
     async with aclosing(rife.interpolate(request)) as events:
         first = await anext(events)
         assert isinstance(first, Progress)
         assert (first.phase, first.current, first.total) == ("interpolate", 1, 160)
     with pytest.raises(InvalidRequest) as caught:
-        await interpolated(rife, blobs, video=await stored(blobs, b"no film"))
+        await interpolated(rife, blobs, video=await stored(blobs, b"no video"))
     assert caught.value.param == "video"
     with pytest.raises(InvalidRequest) as caught:
         await interpolated(rife, blobs, init_image=await stored(blobs, png()))

@@ -21,12 +21,12 @@ from deployments.audio.rubberband import Reshaping, reshaped
 from deployments.audio.rubberband_conversion import RubberbandConversion
 from deployments.audio.voice_character import heard_character, timbre_gains
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Transcribe, Transcript
+from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options import PocketsphinxOptions, RubberbandOptions
-from serve_app.core.transcription import Transcribe, Transcript
-from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
+from serve_app.core.options.every_engine import PocketsphinxOptions, RubberbandOptions
 from tests.material import COUNTING, clip, content, counting, decoded, silence, spoken, stored, tone
 from tests.material import wav as mono_wav
 
@@ -101,11 +101,11 @@ async def test_the_pitch_and_the_spectrum_become_the_targets(
     before = np.abs(bands_db(said, tmp_path) - bands_db(model, tmp_path)).mean()
     after = np.abs(bands_db(data, tmp_path) - bands_db(model, tmp_path)).mean()
     assert after < before
-    sound, original = decoded(data), decoded(said)
-    assert (sound.codec, sound.sample_rate, sound.channels) == ("pcm_s16le", 22_050, 1)
-    assert sound.duration_s == pytest.approx(original.duration_s, abs=0.05)
-    assert result.duration_s == pytest.approx(sound.duration_s, abs=0.001)
-    assert 0.3 < sound.loudness(0, 9) / original.loudness(0, 9) < 3
+    audio, original = decoded(data), decoded(said)
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("pcm_s16le", 22_050, 1)
+    assert audio.duration_s == pytest.approx(original.duration_s, abs=0.05)
+    assert result.duration_s == pytest.approx(audio.duration_s, abs=0.001)
+    assert 0.3 < audio.loudness(0, 9) / original.loudness(0, 9) < 3
     assert "signal processing" in result.warnings[0]
     assert len(result.warnings) == 1
 
@@ -181,15 +181,15 @@ def many_channels(pcm: bytes, *, sample_rate: int, channels: int) -> bytes:
 
 
 def resampled(said: bytes, rate: int) -> bytes:
-    sound = decoded(said)
-    count = round(sound.duration_s * rate)
-    moments = np.arange(count) / rate * sound.sample_rate
-    samples = np.interp(moments, np.arange(len(sound.samples)), sound.samples)
+    audio = decoded(said)
+    count = round(audio.duration_s * rate)
+    moments = np.arange(count) / rate * audio.sample_rate
+    samples = np.interp(moments, np.arange(len(audio.samples)), audio.samples)
     return bytes((samples * 32767).astype("<i2").tobytes())
 
 
 @pytest.mark.parametrize("kind", ["8 kHz", "96 kHz, 8 channels", "4 GB header", "film"])
-async def test_unusual_sound_is_converted(
+async def test_unusual_audio_is_converted(
     engine: RubberbandConversion, blobs: FsspecBlobStore, tmp_path: Path, kind: str
 ) -> None:
     said = await spoken(tmp_path, SENTENCE)
@@ -203,11 +203,11 @@ async def test_unusual_sound_is_converted(
             plain = mono_wav(resampled(said, 16_000))
             source = plain[:4] + b"\xff" * 4 + plain[8:40] + b"\xff" * 4 + plain[44:]
         case _:
-            film = clip(tmp_path / "film.mp4", 4.0, sound=resampled(said, 16_000))
-            source = film.read_bytes()
+            video = clip(tmp_path / "film.mp4", 4.0, audio=resampled(said, 16_000))
+            source = video.read_bytes()
     for given, wanted in ((source, target), (target, source)):
         _, data = await converted(engine, blobs, given, wanted)
-        # The sound of a film is as long as the film.
+        # The audio of a video is as long as the video.
         lasts_s = 4.0 if kind == "film" and given is source else decoded(given).duration_s
         assert decoded(data).duration_s == pytest.approx(lasts_s, abs=0.1)
         heard = pitch_hz(wanted, tmp_path)
@@ -224,7 +224,9 @@ async def test_silence_is_converted_and_said_to_be_voiceless(
     assert decoded(data).duration_s == pytest.approx(2.0, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", ["silence", "empty wav", "noise of bytes", "mute film", "a click"])
+@pytest.mark.parametrize(
+    "kind", ["silence", "empty wav", "noise of bytes", "mute video", "a click"]
+)
 async def test_a_target_without_a_voice_is_named(
     engine: RubberbandConversion, blobs: FsspecBlobStore, tmp_path: Path, kind: str
 ) -> None:
@@ -233,7 +235,7 @@ async def test_a_target_without_a_voice_is_named(
         "silence": mono_wav(silence(2.0)),
         "empty wav": mono_wav(b""),
         "noise of bytes": b"RIFF" + bytes(range(256)) * 8,
-        "mute film": clip(tmp_path / "mute.mp4", 1.0).read_bytes(),
+        "mute video": clip(tmp_path / "mute.mp4", 1.0).read_bytes(),
         "a click": mono_wav(b"\0\x7f"),
     }[kind]
     with pytest.raises(InvalidRequest) as caught:
@@ -260,9 +262,9 @@ def children() -> set[int]:
 
 async def endless(blobs: FsspecBlobStore) -> ConvertVoice:
     """A request that takes long."""
-    sound = await stored(blobs, mono_wav(tone(600.0, hz=150.0)))
+    audio = await stored(blobs, mono_wav(tone(600.0, hz=150.0)))
     return ConvertVoice(
-        model="rubberband", source=sound, target=sound, pitch_shift=5, length_adjust=2
+        model="rubberband", source=audio, target=audio, pitch_shift=5, length_adjust=2
     )
 
 
@@ -305,9 +307,9 @@ def test_what_the_source_raises_comes_through() -> None:
         yield tone(1.0)
         raise InvalidRequest("x: broken", param="x")
 
-    sound = reshaped(failing(), Reshaping(), rate=16_000, out_rate=16_000, stop=lambda: False)
+    audio = reshaped(failing(), Reshaping(), rate=16_000, out_rate=16_000, stop=lambda: False)
     with pytest.raises(InvalidRequest):
-        list(sound)
+        list(audio)
     assert children() == set()
 
 
@@ -323,8 +325,8 @@ def test_a_child_that_fails_is_a_clean_error(caplog: pytest.LogCaptureFixture) -
 @pytest.mark.parametrize("hz", [70.0, 110.0, 220.0, 440.0])
 def test_the_pitch_of_a_tone(hz: float) -> None:
     moments = np.arange(SPEECH_RATE) / SPEECH_RATE
-    sound = sum(np.sin(2 * np.pi * hz * k * moments) / k for k in range(1, 6))
-    pcm = (4_000 * np.asarray(sound)).astype("<i2").tobytes()
+    audio = sum(np.sin(2 * np.pi * hz * k * moments) / k for k in range(1, 6))
+    pcm = (4_000 * np.asarray(audio)).astype("<i2").tobytes()
     blocks = (pcm[start : start + 999 * 2] for start in range(0, len(pcm), 999 * 2))
     found = median_pitch(blocks, lambda: False)
     assert found == pytest.approx(hz, rel=0.005)
@@ -363,21 +365,21 @@ from pathlib import Path
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Family
 from serve_app.core.settings import Storage
-from serve_app.core.speech import CloneSpeech
-from serve_app.core.voice_conversion import ConvertVoice
-from serve_app.engines import load_engine
+from serve_app.core.audio.speech import CloneSpeech
+from serve_app.core.audio.voice_conversion import ConvertVoice
+from serve_app.family.engines import load_engine
 
 async def main(folder):
     storage = Storage(data_dir=folder)
     blobs = FsspecBlobStore(storage.blobs_location)
-    sound = await blobs.write_file(folder / "sound.wav", mime="audio/wav")
+    audio = await blobs.write_file(folder / "audio.wav", mime="audio/wav")
     for name, options in (("convert", {"engine": "rubberband"}), ("speech", {"engine": "espeak"})):
         family = Family(name=name, options=options, models=[{"id": name}])
         engine = load_engine(family, storage, family.models[0], None)
         if name == "convert":
-            events = engine.convert_voice(ConvertVoice(model=name, source=sound, target=sound))
+            events = engine.convert_voice(ConvertVoice(model=name, source=audio, target=audio))
         else:
-            events = engine.clone(CloneSpeech(model=name, text="good morning", reference=sound))
+            events = engine.clone(CloneSpeech(model=name, text="good morning", reference=audio))
         async for _ in events:
             pass
     heavy = [m for m in ("torch", "transformers", "scipy", "ray") if m in sys.modules]

@@ -13,9 +13,9 @@ from deployments.image.spandrel_upscaling import SpandrelUpscaling, weights_file
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options import SpandrelOptions
-from serve_app.core.upscaling import UpscaleImage
-from tests.engine.tiny_vision import gradient, last, picture_of, stored
+from serve_app.core.image.upscaling import UpscaleImage
+from serve_app.core.options.every_engine import SpandrelOptions
+from tests.engine.tiny_vision import gradient, image_of, last, stored
 
 MODEL = Model(id="tiny", source="tiny")
 FEATURES = 8
@@ -74,7 +74,7 @@ async def upscaled(
     blob = await stored(blobs, image)
     result = await last(engine.upscale(UpscaleImage(model="tiny", image=blob, scale=scale)))
     assert result.engine == "spandrel"
-    return await picture_of(blobs, result.image)
+    return await image_of(blobs, result.image)
 
 
 @needs_spandrel

@@ -13,14 +13,14 @@ from deployments.audio.speaker_embedding import SpeakerEmbedder
 from deployments.audio.speech_cuts import LONGEST_S, Piece, pieces_at_pauses
 from deployments.audio.speecht5_conversion import LONGEST, SHORTEST, SpeechT5Conversion
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options import SpeechT5ConversionOptions
+from serve_app.core.options.every_engine import SpeechT5ConversionOptions
 from serve_app.core.settings import Storage
-from serve_app.core.voice_conversion import ConvertedVoice, ConvertVoice
-from serve_app.engines import load_engine
+from serve_app.family.engines import load_engine
 from tests.engine.test_rubberband_conversion import children
 from tests.engine.tiny_conversion import FRAMES_PER_S, HOP, RATE, converter, speaker_model
 from tests.material import content, decoded, silence, spoken, stored, tone, wav
@@ -71,15 +71,15 @@ async def test_a_sentence_is_converted(
 ) -> None:
     said = await spoken(tmp_path, SENTENCE)
     result, data = await converted(engine, blobs, said, said)
-    sound = decoded(data)
-    assert (sound.codec, sound.sample_rate, sound.channels) == ("pcm_s16le", 22_050, 1)
-    assert sound.duration_s == pytest.approx(longest_s(decoded(said).duration_s), rel=0.03)
-    assert result.duration_s == pytest.approx(sound.duration_s, abs=0.001)
-    assert sound.loudness(0, 1) > 0
+    audio = decoded(data)
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("pcm_s16le", 22_050, 1)
+    assert audio.duration_s == pytest.approx(longest_s(decoded(said).duration_s), rel=0.03)
+    assert result.duration_s == pytest.approx(audio.duration_s, abs=0.001)
+    assert audio.loudness(0, 1) > 0
     assert result.warnings == ()
 
 
-async def test_another_target_gives_another_sound_and_the_same_the_same(
+async def test_another_target_gives_another_audio_and_the_same_the_same(
     engine: SpeechT5Conversion, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     said = await spoken(tmp_path, "hello")
@@ -124,22 +124,22 @@ async def test_pitch_duration_and_rate_are_changed_on_the_way_out(
     assert names == ["diffusion_steps", "inference_cfg_rate", "f0_condition"]
 
 
-async def test_long_sound_is_converted_in_pieces_and_silence_is_left_alone(
+async def test_long_audio_is_converted_in_pieces_and_silence_is_left_alone(
     engine: SpeechT5Conversion, blobs: FsspecBlobStore
 ) -> None:
     hum = tone(1.0, hz=150.0)
     source = wav(silence(35.0) + hum)
     _, data = await converted(engine, blobs, source, wav(tone(2.0, hz=150.0)))
-    sound = decoded(data)
-    assert sound.loudness(0, 25) == 0
-    assert sound.duration_s > 35
+    audio = decoded(data)
+    assert audio.loudness(0, 25) == 0
+    assert audio.duration_s > 35
     _, data = await converted(engine, blobs, wav(silence(2.0)), wav(tone(2.0, hz=150.0)))
     assert decoded(data).duration_s == pytest.approx(2.0, abs=0.01)
     assert decoded(data).loudness(0, 2) == 0
 
 
 @pytest.mark.parametrize("kind", ["silence", "empty", "bytes"])
-async def test_bad_sound_is_named(
+async def test_bad_audio_is_named(
     engine: SpeechT5Conversion, blobs: FsspecBlobStore, tmp_path: Path, kind: str
 ) -> None:
     said = await spoken(tmp_path, "hello")
@@ -170,8 +170,8 @@ async def test_a_tiny_source_is_converted(
 async def test_leaving_stops_between_two_steps(
     engine: SpeechT5Conversion, blobs: FsspecBlobStore
 ) -> None:
-    sound = await stored(blobs, wav(tone(120.0, hz=150.0)))
-    request = ConvertVoice(model="speecht5", source=sound, target=sound)
+    audio = await stored(blobs, wav(tone(120.0, hz=150.0)))
+    request = ConvertVoice(model="speecht5", source=audio, target=audio)
     events = engine.convert_voice(request)
     assert isinstance(await anext(events), Progress)
     await events.aclose()
@@ -250,10 +250,10 @@ def test_a_speaker_model_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_pieces_end_in_pauses_and_nothing_is_lost() -> None:
     hum = tone(13.0, hz=150.0) + silence(0.5)
-    sound = hum * 4
-    blocks = (sound[start : start + 4_000] for start in range(0, len(sound), 4_000))
+    audio = hum * 4
+    blocks = (audio[start : start + 4_000] for start in range(0, len(audio), 4_000))
     pieces = list(pieces_at_pauses(blocks))
-    assert b"".join(piece.pcm for piece in pieces) == sound
+    assert b"".join(piece.pcm for piece in pieces) == audio
     assert all(piece.duration_s <= LONGEST_S for piece in pieces)
     edges = np.cumsum([len(piece.pcm) // 2 for piece in pieces])[:-1] / SPEECH_RATE
     assert all(12.9 < edge % 13.5 < 13.5 for edge in edges)

@@ -1,4 +1,4 @@
-"""What two eyes see of pictures whose depth is made by hand, and depth that is steady in time."""
+"""What two eyes see of images whose depth is made by hand, and depth that is steady in time."""
 
 from typing import Any
 
@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 
 from deployments.video.steady_depth import SteadyDepth, stretched
-from deployments.video.stereo_eyes import both_eyes
-from tests.films import landscape
+from deployments.video.stereo_views import both_eyes
+from tests.videos import landscape
 
 RED = (255, 0, 0)
 
 
 def scene(width: int = 200, height: int = 100) -> tuple[Any, Any]:
     """A red square, 40 by 40 at 80, 30, near before a far landscape without red."""
-    picture = landscape(width, height)
-    picture[..., 0] //= 4
-    picture[30:70, 80:120] = RED
+    image = landscape(width, height)
+    image[..., 0] //= 4
+    image[30:70, 80:120] = RED
     near = np.zeros((height, width), dtype=np.float32)
     near[30:70, 80:120] = 1
-    return picture, near
+    return image, near
 
 
-def is_red(picture: Any) -> Any:
-    values = picture.astype(int)
+def is_red(image: Any) -> Any:
+    values = image.astype(int)
     return values[..., 0] - values[..., 1] - values[..., 2] > 150
 
 
@@ -34,30 +34,30 @@ def square(left: int) -> Any:
 
 
 def test_a_near_square_moves_in_opposite_directions_before_a_background_that_stays() -> None:
-    picture, near = scene()
-    left, right = both_eyes(picture, near, parallax_px=12)
+    image, near = scene()
+    left, right = both_eyes(image, near, parallax_px=12)
     assert (is_red(left) == square(86)).all()
     assert (is_red(right) == square(74)).all()
     # What both eyes see of the background is where it was, to the last bit.
     for view, moved in ((left, square(86)), (right, square(74))):
         kept = ~(moved | square(80))
-        assert (view[kept] == picture[kept]).all()
+        assert (view[kept] == image[kept]).all()
 
 
 def test_what_comes_into_sight_is_filled_from_the_background() -> None:
-    picture, near = scene()
-    left, right = both_eyes(picture, near, parallax_px=12)
+    image, near = scene()
+    left, right = both_eyes(image, near, parallax_px=12)
     # Beside the square, six columns mirror the six before them.
-    assert (left[30:70, 80:86] == picture[30:70, 74:80][:, ::-1]).all()
-    assert (right[30:70, 114:120] == picture[30:70, 120:126][:, ::-1]).all()
+    assert (left[30:70, 80:86] == image[30:70, 74:80][:, ::-1]).all()
+    assert (right[30:70, 114:120] == image[30:70, 120:126][:, ::-1]).all()
 
 
 def test_a_background_that_is_narrower_than_the_gap_shows_nothing_nearer() -> None:
-    picture, near = scene()
+    image, near = scene()
     # Another near thing, which is three columns away from the square: the strip between is green.
-    picture[30:70, 60:77], near[30:70, 60:77] = RED, 1
-    picture[30:70, 77:80] = (0, 255, 0)
-    left, _ = both_eyes(picture, near, parallax_px=12)
+    image[30:70, 60:77], near[30:70, 60:77] = RED, 1
+    image[30:70, 77:80] = (0, 255, 0)
+    left, _ = both_eyes(image, near, parallax_px=12)
     gap = left[50, 83:86]
     assert not is_red(gap).any()
     assert (gap == (0, 255, 0)).all()
@@ -65,44 +65,44 @@ def test_a_background_that_is_narrower_than_the_gap_shows_nothing_nearer() -> No
 
 def test_half_pixels_count() -> None:
     ramp = np.repeat(np.arange(0, 200, 2, dtype=np.uint8), 3).reshape(1, 100, 3)
-    picture = np.repeat(ramp, 4, axis=0)
+    image = np.repeat(ramp, 4, axis=0)
     near = np.full((4, 100), 1, dtype=np.float32)
-    left, right = both_eyes(picture, near, parallax_px=1)
-    assert (left[:, 1:-1].astype(int) == picture[:, 1:-1].astype(int) - 1).all()
-    assert (right[:, 1:-1].astype(int) == picture[:, 1:-1].astype(int) + 1).all()
+    left, right = both_eyes(image, near, parallax_px=1)
+    assert (left[:, 1:-1].astype(int) == image[:, 1:-1].astype(int) - 1).all()
+    assert (right[:, 1:-1].astype(int) == image[:, 1:-1].astype(int) + 1).all()
 
 
 def test_a_slope_has_no_holes_through_which_the_background_shines() -> None:
-    picture = np.zeros((6, 300, 3), dtype=np.uint8)
-    picture[:, 100:200] = RED
+    image = np.zeros((6, 300, 3), dtype=np.uint8)
+    image[:, 100:200] = RED
     near = np.zeros((6, 300), dtype=np.float32)
     near[:, 100:200] = np.linspace(0.3, 1, 100)
-    for view in both_eyes(picture, near, parallax_px=80):
+    for view in both_eyes(image, near, parallax_px=80):
         (columns,) = np.nonzero(is_red(view[3]))
         assert columns.max() - columns.min() + 1 == len(columns)
         assert len(columns) > 60
 
 
-def test_without_depth_both_eyes_see_the_film() -> None:
-    picture, near = scene()
-    for view in both_eyes(picture, near * 0, parallax_px=12):
-        assert (view == picture).all()
+def test_without_depth_both_eyes_see_the_video() -> None:
+    image, near = scene()
+    for view in both_eyes(image, near * 0, parallax_px=12):
+        assert (view == image).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (33, 47), (64, 2)])
 def test_every_size_has_no_holes(size: tuple[int, int]) -> None:
     generator = np.random.default_rng(0)
-    picture = generator.integers(100, 200, (*size, 3)).astype(np.uint8)
+    image = generator.integers(100, 200, (*size, 3)).astype(np.uint8)
     near = generator.random((16, 16)).astype(np.float32)
-    for view in both_eyes(picture, near, parallax_px=20):
-        assert view.shape == picture.shape
+    for view in both_eyes(image, near, parallax_px=20):
+        assert view.shape == image.shape
         assert view.min() >= 100
 
 
 def test_many_rows_are_as_few() -> None:
-    picture, near = scene()
-    few = both_eyes(picture, near, parallax_px=12)
-    many = both_eyes(np.tile(picture, (120, 1, 1)), np.tile(near, (120, 1)), parallax_px=12)
+    image, near = scene()
+    few = both_eyes(image, near, parallax_px=12)
+    many = both_eyes(np.tile(image, (120, 1, 1)), np.tile(near, (120, 1)), parallax_px=12)
     for view, repeated in zip(few, many, strict=True):
         assert (np.tile(view, (120, 1, 1)) == repeated).all()
 
@@ -131,8 +131,8 @@ def noisy(near: Any, number: int) -> Any:
 
 
 def test_depth_does_not_flicker() -> None:
-    picture, near = scene()
-    grey = picture[..., 1]
+    image, near = scene()
+    grey = image[..., 1]
     steady = SteadyDepth()
     maps = [steady.at(noisy(near, i), grey, i / 25) for i in range(40)][10:]
     alone = [stretched(noisy(near, i)) for i in range(40)][10:]
@@ -147,28 +147,28 @@ def test_depth_does_not_flicker() -> None:
 
 
 def test_depth_moves_with_what_is_seen() -> None:
-    picture, near = scene()
+    image, near = scene()
     steady = SteadyDepth()
     for number in range(12):
         moved = np.roll(near, 4 * number, axis=1)
-        last = steady.at(moved, np.roll(picture, 4 * number, axis=1)[..., 1], number / 25)
+        last = steady.at(moved, np.roll(image, 4 * number, axis=1)[..., 1], number / 25)
     # Without following the motion, it would drag a tail of several squares' width behind it.
     assert np.abs(last - moved).mean() < 0.02
 
 
 def test_a_cut_begins_anew() -> None:
-    picture, near = scene()
-    other = 255 - np.roll(picture, 60, axis=1)
+    image, near = scene()
+    other = 255 - np.roll(image, 60, axis=1)
     steady = SteadyDepth()
     for number in range(5):
-        steady.at(near, picture[..., 1], number / 25)
+        steady.at(near, image[..., 1], number / 25)
     assert np.abs(steady.at(1 - near, other[..., 1], 0.2) - (1 - near)).mean() < 0.1
 
 
 def test_flat_maps_are_told() -> None:
     steady = SteadyDepth()
-    picture, near = scene()
-    steady.at(near * 0 + 3, picture[..., 1], 0)
+    image, near = scene()
+    steady.at(near * 0 + 3, image[..., 1], 0)
     assert steady.is_flat
-    steady.at(near, picture[..., 1], 0.04)
+    steady.at(near, image[..., 1], 0.04)
     assert not steady.is_flat

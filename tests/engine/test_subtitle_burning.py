@@ -1,4 +1,4 @@
-"""Subtitles in the picture: when they are seen, where and in which colours, and what stays."""
+"""Subtitles in the image: when they are seen, where and in which colours, and what stays."""
 
 import io
 from collections.abc import AsyncGenerator
@@ -14,16 +14,16 @@ from deployments.video.ass_subtitles import ass
 from deployments.video.av_media import AvMedia
 from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.transcription import Segment, Word
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
 from serve_app.core.message import Progress
-from serve_app.core.options import AvOptions
-from serve_app.core.transcription import Segment, Word
-from tests.films import ffmpeg, look
+from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.video.processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
 from tests.material import clip, content, stored, tone
+from tests.videos import ffmpeg, look
 
 SIZE = Size(width=321, height=240)
 CUE = Segment(
@@ -53,10 +53,10 @@ async def blue(blobs: FsspecBlobStore, tmp_path: Path) -> Blob:
     """Three seconds of blue, ten frames each, of an odd width."""
     path = tmp_path / "blue.mp4"
     frame = np.full((240, 321, 3), (0, 0, 160), dtype=np.uint8)
-    with VideoWriter(path, SIZE, fps=10) as film:
+    with VideoWriter(path, SIZE, fps=10) as video:
         for _ in range(30):
-            film.write(frame)
-        film.finish()
+            video.write(frame)
+        video.finish()
     return await blobs.write_file(path, mime="video/mp4")
 
 
@@ -89,24 +89,24 @@ def bright(frame: Pixels) -> Any:
 async def test_a_cue_is_seen_at_its_time_and_place(
     media: AvMedia, blobs: FsspecBlobStore, blue: Blob
 ) -> None:
-    film, progress = await burned(media, blue, CUE)
-    assert film.warnings == ()
+    video, progress = await burned(media, blue, CUE)
+    assert video.warnings == ()
     assert progress[-1].current == progress[-1].total == 30
-    seen = frames(await content(blobs, film.video))
+    seen = frames(await content(blobs, video.video))
     assert [bool(bright(frame).any()) for frame in seen] == [10 <= i < 20 for i in range(30)]
     rows, columns = np.nonzero(bright(seen[15]))
     assert rows.min() > 160
     assert rows.max() < 235
     assert abs(columns.mean() - 160) < 8
-    # Everything else of the picture stays as it was.
+    # Everything else of the image stays as it was.
     assert np.abs(seen[15][:150] - (0, 0, 160)).max() < 12
 
 
 async def test_karaoke_colours_words_while_they_are_spoken(
     media: AvMedia, blobs: FsspecBlobStore, blue: Blob
 ) -> None:
-    film, _ = await burned(media, blue, CUE, style="karaoke")
-    seen = frames(await content(blobs, film.video))
+    video, _ = await burned(media, blue, CUE, style="karaoke")
+    seen = frames(await content(blobs, video.video))
 
     def yellow(frame: Pixels, side: slice) -> int:
         part = frame[:, side]
@@ -123,57 +123,57 @@ async def test_minimal_is_smaller_and_on_a_box(
 ) -> None:
     heights = {}
     for style in ("default", "minimal"):
-        film, _ = await burned(media, blue, CUE, style=style)  # type: ignore[arg-type]
-        rows, _columns = np.nonzero(bright(frames(await content(blobs, film.video))[15]))
+        video, _ = await burned(media, blue, CUE, style=style)  # type: ignore[arg-type]
+        rows, _columns = np.nonzero(bright(frames(await content(blobs, video.video))[15]))
         heights[style] = rows.max() - rows.min()
     assert heights["minimal"] < heights["default"]
 
 
-async def test_the_sound_and_the_times_stay(
+async def test_the_audio_and_the_times_stay(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.0)).read_bytes()
-    film, _ = await burned(media, await stored(blobs, source, mime="video/mp4"), CUE)
-    data = await content(blobs, film.video)
+    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0)).read_bytes()
+    video, _ = await burned(media, await stored(blobs, source, mime="video/mp4"), CUE)
+    data = await content(blobs, video.video)
 
     def times(data: bytes) -> list[float]:
         with av.open(io.BytesIO(data)) as container:
             return [float(frame.time or 0) for frame in container.decode(video=0)]
 
-    def sound(data: bytes) -> list[bytes]:
+    def audio(data: bytes) -> list[bytes]:
         with av.open(io.BytesIO(data)) as container:
             return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
     assert times(data) == pytest.approx(times(source), abs=0.002)
-    assert sound(data) == sound(source)
+    assert audio(data) == audio(source)
 
 
 async def test_frames_of_uneven_times_last_as_long_as_before(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     source = tmp_path / "uneven.mp4"
-    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=5")
+    images = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=5")
     chosen = ("-vf", "select=not(mod(n\\,3))+lt(n\\,15)", "-fps_mode", "vfr")
-    ffmpeg(*pictures, *chosen, source)
-    film, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
-    found = look(await content(blobs, film.video))
+    ffmpeg(*images, *chosen, source)
+    video, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
+    found = look(await content(blobs, video.video))
     assert found.frames == look(source.read_bytes()).frames
     # The last frame begins at 4.8 s.
     assert found.duration_s > 4.8
 
 
-async def test_what_of_a_film_is_lost_is_said(
+async def test_what_of_a_video_is_lost_is_said(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     source = tmp_path / "rich.mkv"
     said = "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
-    pictures = ("-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1")
-    sounds = ("-f", "lavfi", "-i", "sine=300:duration=1")
+    images = ("-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1")
+    recordings = ("-f", "lavfi", "-i", "sine=300:duration=1")
     codecs = ("-c:v", "libx265", "-x265-params", said, "-pix_fmt", "yuv420p10le", "-c:a", "aac")
-    ffmpeg(*pictures, *sounds, *sounds, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
-    film, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
-    assert film.warnings == (
-        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+    ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
+    video, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
+    assert video.warnings == (
+        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
         "default) was taken",
         "video: its high dynamic range was brought down to standard range",
     )
@@ -183,8 +183,8 @@ async def test_text_means_nothing_to_the_library(
     media: AvMedia, blobs: FsspecBlobStore, blue: Blob
 ) -> None:
     hostile = CUE.model_copy(update={"text": r"{\an8}TOP\N{\p1}m 0 0", "words": ()})
-    film, _ = await burned(media, blue, hostile)
-    rows, _columns = np.nonzero(bright(frames(await content(blobs, film.video))[15]))
+    video, _ = await burned(media, blue, hostile)
+    rows, _columns = np.nonzero(bright(frames(await content(blobs, video.video))[15]))
     assert rows.min() > 120
 
 
@@ -194,9 +194,9 @@ def test_a_line_break_is_one_and_times_are_hundredths() -> None:
     assert line == r"Dialogue: 0,1:00:00.00,1:01:01.50,Default,,0,0,0,,a\Nb \{c\}"
 
 
-async def test_no_film_is_named(media: AvMedia, blobs: FsspecBlobStore) -> None:
+async def test_no_video_is_named(media: AvMedia, blobs: FsspecBlobStore) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await burned(media, await stored(blobs, b"no film", mime="video/mp4"), CUE)
+        await burned(media, await stored(blobs, b"no video", mime="video/mp4"), CUE)
     assert caught.value.param == "video"
 
 
@@ -204,10 +204,10 @@ async def test_who_leaves_stops_the_child(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "long.mp4"
-    with VideoWriter(path, Size(width=1280, height=720), fps=25) as film:
+    with VideoWriter(path, Size(width=1280, height=720), fps=25) as video:
         for number in range(500):
-            film.write(np.full((720, 1280, 3), number % 250, dtype=np.uint8))
-        film.finish()
+            video.write(np.full((720, 1280, 3), number % 250, dtype=np.uint8))
+        video.finish()
     long = await blobs.write_file(path, mime="video/mp4")
     before = set(psutil.Process().children())
     events = media.burn_subtitles(BurnSubtitles(video=long, cues=(CUE,)))

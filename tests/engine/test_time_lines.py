@@ -1,4 +1,6 @@
-"""Films whose tracks begin, pause and end at other times, through everything that reads a track."""
+"""Videos whose tracks begin, pause and end at other times, through everything that reads a
+track.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -11,27 +13,27 @@ import numpy as np
 import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
-from deployments.audio.audio_samples import opened_sound
+from deployments.audio.audio_samples import opened_audio
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
 from deployments.video.flow_interpolation import FlowInterpolation
-from deployments.video.video_decoding import film_frames
+from deployments.video.video_decoding import video_frames
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import (
+from serve_app.core.options.every_engine import AvOptions, LanczosOptions, OpticalFlowOptions
+from serve_app.core.time_line import length_s
+from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
     PlacedAudio,
     ReplaceAudio,
     SubtitledVideo,
 )
-from serve_app.core.options import AvOptions, LanczosOptions, OpticalFlowOptions
-from serve_app.core.time_line import length_s
-from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo
-from tests.films import ffmpeg
 from tests.material import content, decoded, stored, tone, wav
+from tests.videos import ffmpeg
 
 Span = tuple[float, float]
 Samples = np.ndarray[Any, np.dtype[Any]]
@@ -44,7 +46,7 @@ H264 = ("-c:v", "libx264", "-bf", "2", "-g", "25")
 
 
 class Times(NamedTuple):
-    """When a tone is heard and when the picture is white, in seconds from where a player begins,
+    """When a tone is heard and when the image is white, in seconds from where a player begins,
     and how long the file is.
     """
 
@@ -65,64 +67,64 @@ def burst(lasts_s: float, at_s: float) -> tuple[str, ...]:
     return (*SOURCE, f"sine=f=440:r=48000:d={lasts_s}:samples_per_frame=480,volume=8,{level}")
 
 
-def film(
+def clip(
     path: Path,
-    picture: tuple[str, ...],
-    sound: tuple[str, ...],
+    image: tuple[str, ...],
+    audio: tuple[str, ...],
     *,
-    picture_late_s: float = 0,
-    sound_late_s: float = 0,
+    image_late_s: float = 0,
+    audio_late_s: float = 0,
     options: tuple[Any, ...] = (),
 ) -> Path:
     codecs = ("-c:v", "libvpx", "-c:a", "libopus") if path.suffix == ".webm" else H264
-    late = ("-itsoffset", picture_late_s, *picture, "-itsoffset", sound_late_s, *sound)
+    late = ("-itsoffset", image_late_s, *image, "-itsoffset", audio_late_s, *audio)
     ffmpeg(*late, *codecs, *options, path)
     return path
 
 
 def late(path: Path) -> Times:
-    film(path, flash(6, 2), burst(3, 1), sound_late_s=4)
+    clip(path, flash(6, 2), burst(3, 1), audio_late_s=4)
     return Times([5], [2], 7)
 
 
-def late_picture(path: Path) -> Times:
-    film(path, flash(6, 2), burst(3, 1), picture_late_s=4)
+def late_image(path: Path) -> Times:
+    clip(path, flash(6, 2), burst(3, 1), image_late_s=4)
     return Times([1], [6], 10)
 
 
 def late_clock(path: Path) -> Times:
     """As parts of a broadcast are."""
-    film(path, flash(4, 2), burst(3, 1), options=("-output_ts_offset", 100))
+    clip(path, flash(4, 2), burst(3, 1), options=("-output_ts_offset", 100))
     return Times([1], [2], 4)
 
 
 def fragmented(path: Path) -> Times:
     options = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
-    film(path, flash(6, 2), burst(3, 1), sound_late_s=4, options=options)
+    clip(path, flash(6, 2), burst(3, 1), audio_late_s=4, options=options)
     return Times([5], [2], 7)
 
 
 def cut(path: Path) -> Times:
     """By an edit list, in the middle between two key frames."""
     whole = path.with_name("whole.mp4")
-    film(whole, flash(6, 2), burst(6, 3))
+    clip(whole, flash(6, 2), burst(6, 3))
     ffmpeg("-ss", 1.6, "-i", whole, "-c", "copy", path)
     return Times([1.4], [0.4], 4.4)
 
 
-def short_picture(path: Path) -> Times:
-    film(path, flash(3, 1), burst(8, 6))
+def short_image(path: Path) -> Times:
+    clip(path, flash(3, 1), burst(8, 6))
     return Times([6], [1], 8)
 
 
-def short_sound(path: Path) -> Times:
-    film(path, flash(8, 6), burst(3, 1))
+def short_audio(path: Path) -> Times:
+    clip(path, flash(8, 6), burst(3, 1))
     return Times([1], [6], 8)
 
 
 def muted(path: Path) -> Times:
-    """No packets of sound for three seconds."""
-    moved(film(path.with_name(f"whole{path.suffix}"), flash(8, 4), burst(8, 6)), path, _muted)
+    """No packets of audio for three seconds."""
+    moved(clip(path.with_name(f"whole{path.suffix}"), flash(8, 4), burst(8, 6)), path, _muted)
     return Times([6], [4], 8)
 
 
@@ -132,7 +134,7 @@ def _muted(kind: str, at_s: float) -> float | None:
 
 def paused(path: Path) -> Times:
     """No packets for five seconds."""
-    moved(film(path.with_name(f"whole{path.suffix}"), flash(8, 4), burst(8, 6)), path, _paused)
+    moved(clip(path.with_name(f"whole{path.suffix}"), flash(8, 4), burst(8, 6)), path, _paused)
     return Times([11], [9], 13)
 
 
@@ -159,14 +161,14 @@ def moved(source: Path, target: Path, place: Moved) -> None:
 
 
 def joined(*offsets_s: float) -> Callable[[Path], Times]:
-    """Recordings joined as by `cat`, each of 4 s of picture and 3.5 s of sound."""
+    """Recordings joined as by `cat`, each of 4 s of image and 3.5 s of audio."""
 
     def made(path: Path) -> Times:
         with path.open("wb") as file:
             for number, offset_s in enumerate(offsets_s):
                 part = path.with_name(f"{number}{path.suffix}")
                 options = (*CODECS.get(path.suffix, ()), "-output_ts_offset", offset_s)
-                film(part, flash(4, 1), burst(3.5, 2), options=options)
+                clip(part, flash(4, 1), burst(3.5, 2), options=options)
                 file.write(part.read_bytes())
         starts_s = [4.0 * number for number in range(len(offsets_s))]
         heard, white = ([at_s + begin for begin in starts_s] for at_s in (2, 1))
@@ -176,16 +178,16 @@ def joined(*offsets_s: float) -> Callable[[Path], Times]:
 
 
 CASES: dict[str, tuple[str, Callable[[Path], Times]]] = {
-    **{f"late {kind}": (f"film.{kind}", late) for kind in ("mp4", "mov", "mkv", "webm", "ts")},
-    **{f"late picture {kind}": (f"film.{kind}", late_picture) for kind in ("mp4", "mkv")},
-    **{f"late clock {kind}": (f"film.{kind}", late_clock) for kind in ("mp4", "mkv", "ts")},
+    **{f"late {kind}": (f"video.{kind}", late) for kind in ("mp4", "mov", "mkv", "webm", "ts")},
+    **{f"late image {kind}": (f"video.{kind}", late_image) for kind in ("mp4", "mkv")},
+    **{f"late clock {kind}": (f"video.{kind}", late_clock) for kind in ("mp4", "mkv", "ts")},
     "fragmented": ("film.mp4", fragmented),
     "cut": ("film.mp4", cut),
-    **{f"short picture {kind}": (f"film.{kind}", short_picture) for kind in ("webm", "mkv", "mp4")},
-    **{f"short sound {kind}": (f"film.{kind}", short_sound) for kind in ("mkv", "mp4")},
-    **{f"muted {kind}": (f"film.{kind}", muted) for kind in ("mkv", "mp4", "ts")},
-    **{f"paused {kind}": (f"film.{kind}", paused) for kind in ("mkv", "mp4", "ts")},
-    **{f"joined {kind}": (f"film.{kind}", joined(0, 0)) for kind in ("ts", "vob", "mkv", "webm")},
+    **{f"short image {kind}": (f"video.{kind}", short_image) for kind in ("webm", "mkv", "mp4")},
+    **{f"short audio {kind}": (f"video.{kind}", short_audio) for kind in ("mkv", "mp4")},
+    **{f"muted {kind}": (f"video.{kind}", muted) for kind in ("mkv", "mp4", "ts")},
+    **{f"paused {kind}": (f"video.{kind}", paused) for kind in ("mkv", "mp4", "ts")},
+    **{f"joined {kind}": (f"video.{kind}", joined(0, 0)) for kind in ("ts", "vob", "mkv", "webm")},
     "joined forward": ("film.ts", joined(0, 500)),
     "joined back": ("film.ts", joined(500, 0, 20)),
     "joined within": ("film.ts", joined(0, 2)),
@@ -235,8 +237,8 @@ def played(data: bytes, folder: Path) -> Times:
     """As the program of ffmpeg plays it, which has a clock of its own."""
     path = folder / "played.mp4"
     path.write_bytes(data)
-    sound = raw(path, "-af", "aresample=16000:async=1:first_pts=0", "-ac", "1", "-f", "s16le")
-    samples = np.frombuffer(sound, "<i2") / 32768
+    audio = raw(path, "-af", "aresample=16000:async=1:first_pts=0", "-ac", "1", "-f", "s16le")
+    samples = np.frombuffer(audio, "<i2") / 32768
     frames = raw(path, "-vf", "fps=25:start_time=0,scale=1:1", "-pix_fmt", "gray", "-f", "rawvideo")
     light = np.frombuffer(frames, np.uint8)
     with av.open(str(path)) as container:
@@ -253,44 +255,44 @@ def near(seconds: list[float]) -> Any:
     return pytest.approx(seconds, abs=NEAR_S)
 
 
-def test_sound_is_heard_when_a_player_plays_it(case: Case) -> None:
+def test_audio_is_heard_when_a_player_plays_it(case: Case) -> None:
     pcm = b"".join(speech_blocks(case.path, param="file"))
     samples = np.frombuffer(pcm, "<i2") / 32768
     assert loud(samples, 16_000) == near(case.times.heard)
     assert len(samples) / 16_000 == pytest.approx(case.times.lasts_s, abs=NEAR_S)
-    with opened_sound(case.path, param="audio") as sound:
-        whole = np.concatenate(list(sound.blocks), axis=1)[0]
-    assert loud(whole, sound.sample_rate) == near(case.times.heard)
+    with opened_audio(case.path, param="audio") as audio:
+        whole = np.concatenate(list(audio.blocks), axis=1)[0]
+    assert loud(whole, audio.sample_rate) == near(case.times.heard)
 
 
 def test_frames_are_seen_when_a_player_shows_them(case: Case) -> None:
-    frames = list(film_frames(case.path, param="video"))
+    frames = list(video_frames(case.path, param="video"))
     is_white = np.array([frame.pixels.mean() > 128 for frame in frames])
     changes = np.flatnonzero(np.diff(np.r_[0, is_white.astype(int)]) > 0)
     assert [frames[number].at_s for number in changes] == near(case.times.white)
 
 
-async def test_a_new_sound_is_heard_at_its_second_of_the_film(
+async def test_a_new_audio_is_heard_at_its_second_of_the_video(
     media: AvMedia, blobs: FsspecBlobStore, video: Blob, case: Case, tmp_path: Path
 ) -> None:
     lines = await stored(blobs, wav(tone(0.5)))
-    sounds = tuple(PlacedAudio(audio=lines, start_s=at_s) for at_s in case.times.heard)
-    made = await media.replace_audio(ReplaceAudio(video=video, sounds=sounds))
+    recordings = tuple(PlacedAudio(audio=lines, start_s=at_s) for at_s in case.times.heard)
+    made = await media.replace_audio(ReplaceAudio(video=video, recordings=recordings))
     found = played(await content(blobs, made.video), tmp_path)
     assert found.heard == near(case.times.heard)
     assert found.white == near(case.times.white)
     assert found.lasts_s == pytest.approx(case.times.lasts_s, abs=NEAR_S)
 
 
-async def test_the_sound_taken_out_is_the_same_as_the_one_in_the_film(
+async def test_the_audio_taken_out_is_the_same_as_the_one_in_the_video(
     media: AvMedia, blobs: FsspecBlobStore, video: Blob, case: Case
 ) -> None:
     made = await media.extract_audio(ExtractAudio(video=video))
-    sound = decoded(await content(blobs, made.audio))
-    assert loud(sound.samples, sound.sample_rate) == near(case.times.heard)
+    audio = decoded(await content(blobs, made.audio))
+    assert loud(audio.samples, audio.sample_rate) == near(case.times.heard)
 
 
-async def test_subtitles_leave_picture_and_sound_where_they_are(
+async def test_subtitles_leave_image_and_audio_where_they_are(
     media: AvMedia, blobs: FsspecBlobStore, video: Blob, case: Case, tmp_path: Path
 ) -> None:
     made: Any = [e async for e in media.burn_subtitles(BurnSubtitles(video=video, cues=()))][-1]
@@ -299,7 +301,7 @@ async def test_subtitles_leave_picture_and_sound_where_they_are(
     assert (found.heard, found.white) == (near(case.times.heard), near(case.times.white))
 
 
-async def test_a_larger_film_keeps_its_times(
+async def test_a_larger_video_keeps_its_times(
     blobs: FsspecBlobStore, video: Blob, case: Case, tmp_path: Path
 ) -> None:
     engine = LanczosUpscaling(LanczosOptions(), Model(id="lanczos"), path=None, blobs=blobs)
@@ -310,7 +312,7 @@ async def test_a_larger_film_keeps_its_times(
     assert (found.heard, found.white) == (near(case.times.heard), near(case.times.white))
 
 
-async def test_a_smoother_film_keeps_its_times(
+async def test_a_smoother_video_keeps_its_times(
     blobs: FsspecBlobStore, video: Blob, case: Case, tmp_path: Path
 ) -> None:
     options = OpticalFlowOptions()
@@ -326,7 +328,7 @@ def test_a_file_of_nothing_but_jumps_is_as_long_as_what_it_holds(tmp_path: Path)
     parts = []
     for number, offset_s in enumerate((0, 5000)):
         part = tmp_path / f"{number}.ts"
-        film(part, flash(1, 0.5), burst(1, 0.5), options=("-output_ts_offset", offset_s))
+        clip(part, flash(1, 0.5), burst(1, 0.5), options=("-output_ts_offset", offset_s))
         parts.append(part.read_bytes())
     path = tmp_path / "jumps.ts"
     path.write_bytes(b"".join(parts) * 50)

@@ -1,4 +1,4 @@
-"""Files with several sounds and pictures: which is taken, and what is said of it."""
+"""Files with several audio files and images: which is taken, and what is said of it."""
 
 from pathlib import Path
 from typing import Any
@@ -12,37 +12,37 @@ from deployments.audio.mfcc_diarization import MfccDiarization
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
-from deployments.video.video_decoding import film_frames, probed
+from deployments.video.video_decoding import probed, video_frames
 from serve_app.archive.previews import look as look_into
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.diarization import Diarize
+from serve_app.core.audio.stems import SeparateStems
+from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.config import Model
-from serve_app.core.diarization import Diarize
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import BurnSubtitles, ExtractAudio, ReplaceAudio
-from serve_app.core.options import (
+from serve_app.core.options.every_engine import (
     AvOptions,
     HpssOptions,
     LanczosOptions,
     MfccOptions,
     PocketsphinxOptions,
 )
-from serve_app.core.stems import SeparateStems
 from serve_app.core.tracks import AudioTrack
-from serve_app.core.transcription import Transcribe
-from serve_app.core.upscaling import UpscaleVideo
-from tests.films import ffmpeg, look
+from serve_app.core.video.processing import BurnSubtitles, ExtractAudio, ReplaceAudio
 from tests.material import content, decoded
+from tests.videos import ffmpeg, look
 
 SOURCE = ("-f", "lavfi", "-i")
 TONES_HZ = (500, 800, 1100, 1400)
 LANGUAGES = ("eng", "ger", "fra", "eng")
-CHOICE = "audio_track: of the file's sound tracks, 0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
+CHOICE = "audio_track: of the file's audio tracks, 0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
 
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four sounds; the German one is marked default."""
+    """Four audio files; the German one is marked default."""
     path = tmp_path_factory.mktemp("film") / "several.mkv"
     tones = [part for hz in TONES_HZ for part in (*SOURCE, f"sine=f={hz}:r=16000:d=2")]
     maps = [part for number in range(5) for part in ("-map", number)]
@@ -54,8 +54,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *(f"-disposition:a:{number}", "default" if number == 1 else 0),
         )
     ]
-    picture = (*SOURCE, "testsrc2=s=64x48:r=10:d=2")
-    ffmpeg(*picture, *tones, *maps, "-c:v", "libx264", "-c:a", "aac", *said, path)
+    image = (*SOURCE, "testsrc2=s=64x48:r=10:d=2")
+    ffmpeg(*image, *tones, *maps, "-c:v", "libx264", "-c:a", "aac", *said, path)
     return path
 
 
@@ -158,13 +158,13 @@ async def test_a_track_that_is_not_there_is_named(
             assert "0 (eng), 1 (ger, default), 2 (fra), 3 (eng)" in refused.value.message
 
 
-async def test_the_subtitled_film_has_the_track_that_was_heard(
+async def test_the_subtitled_video_has_the_track_that_was_heard(
     media: AvMedia, blobs: FsspecBlobStore, video: Blob
 ) -> None:
     asked = BurnSubtitles(video=video, cues=(), audio_track="fr")
     made = await last(media.burn_subtitles(asked))
-    sound = decoded(await content(blobs, made.video))
-    assert sound.pitch_hz() == pytest.approx(1100, abs=5)
+    audio = decoded(await content(blobs, made.video))
+    assert audio.pitch_hz() == pytest.approx(1100, abs=5)
 
 
 def test_a_language_that_is_not_said_is_und(tmp_path: Path) -> None:
@@ -175,23 +175,21 @@ def test_a_language_that_is_not_said_is_und(tmp_path: Path) -> None:
     assert pitch_hz(pcm) == pytest.approx(800, abs=5)
 
 
-async def test_a_cover_is_no_picture(
-    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
-) -> None:
+async def test_a_cover_is_no_image(media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path) -> None:
     """It comes first in the file, and is larger."""
     path = tmp_path / "covered.mp4"
     cover = tmp_path / "cover.png"
     ffmpeg(*SOURCE, "color=red:s=200x200:d=1", "-frames:v", 1, cover)
-    film = (*SOURCE, "color=blue:s=64x48:r=10:d=2", *SOURCE, "sine=d=2")
+    clip = (*SOURCE, "color=blue:s=64x48:r=10:d=2", *SOURCE, "sine=d=2")
     kinds = ("-c:v:0", "png", "-disposition:v:0", "attached_pic", "-c:v:1", "libx264")
-    ffmpeg("-i", cover, *film, "-map", 0, "-map", 1, "-map", 2, *kinds, path)
+    ffmpeg("-i", cover, *clip, "-map", 0, "-map", 1, "-map", 2, *kinds, path)
     assert probed(path, param="video").size.width == 64
-    assert [f.pixels.mean(axis=(0, 1)).argmax() for f in film_frames(path, param="video")] == [
+    assert [f.pixels.mean(axis=(0, 1)).argmax() for f in video_frames(path, param="video")] == [
         2
     ] * 20
     video = await blobs.write_file(path, mime="video/mp4")
     burned = await last(media.burn_subtitles(BurnSubtitles(video=video, cues=())))
-    dubbed = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    dubbed = await media.replace_audio(ReplaceAudio(video=video, recordings=()))
     for made in (burned, dubbed):
         assert look(await content(blobs, made.video)).size == (64, 48)
         assert made.warnings == ()
@@ -199,7 +197,7 @@ async def test_a_cover_is_no_picture(
     assert (seen.width, seen.height) == (64, 48)
 
 
-async def test_a_sound_with_a_cover_is_no_film(
+async def test_an_audio_with_a_cover_is_no_video(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "song.m4a"
@@ -209,11 +207,11 @@ async def test_a_sound_with_a_cover_is_no_film(
     ffmpeg(*SOURCE, "sine=d=1", "-i", cover, "-map", 0, "-map", 1, *kinds, path)
     song = await blobs.write_file(path, mime="audio/mp4")
     with pytest.raises(InvalidRequest) as refused:
-        await media.replace_audio(ReplaceAudio(video=song, sounds=()))
-    assert refused.value.message == "video: there is no picture in this file"
+        await media.replace_audio(ReplaceAudio(video=song, recordings=()))
+    assert refused.value.message == "video: there is no image in this file"
 
 
-async def test_of_several_pictures_the_one_marked_default_is_seen(
+async def test_of_several_images_the_one_marked_default_is_seen(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "angles.mkv"
@@ -222,9 +220,9 @@ async def test_of_several_pictures_the_one_marked_default_is_seen(
     ffmpeg(*sources, "-map", 0, "-map", 1, "-c:v", "libx264", *marks, path)
     video = await blobs.write_file(path, mime="video/x-matroska")
     default = "1 (64x48, default)"
-    told = f"video: of the file's pictures, 0 (96x96), {default}, picture {default} was taken"
+    told = f"video: of the file's images, 0 (96x96), {default}, image {default} was taken"
     burned = await last(media.burn_subtitles(BurnSubtitles(video=video, cues=())))
-    dubbed = await media.replace_audio(ReplaceAudio(video=video, sounds=()))
+    dubbed = await media.replace_audio(ReplaceAudio(video=video, recordings=()))
     for made in (burned, dubbed):
         assert look(await content(blobs, made.video)).size == (64, 48)
         assert made.warnings == (told,)

@@ -1,4 +1,4 @@
-"""Pictures in words with tiny random checkpoints: BLIP, and LLaVA through its chat template."""
+"""Images in words with tiny random checkpoints: BLIP, and LLaVA through its chat template."""
 
 import time
 from contextlib import aclosing
@@ -13,8 +13,7 @@ from transformers import BlipForConditionalGeneration, BlipForQuestionAnswering,
 from deployments.image.transformers_captioning import TransformersCaptioning
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.chat_describer import ChatDescriber
-from serve_app.core.captioning import DescribeImage, ImageDescription
+from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -23,12 +22,13 @@ from serve_app.core.errors import (
     PayloadTooLarge,
     UnsupportedCapability,
 )
+from serve_app.core.image.captioning import DescribeImage, ImageDescription
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
 from tests.engine.tiny_chat import IMAGE_MARK, save_vision
 from tests.engine.tiny_encoders import WORDS
 from tests.engine.tiny_vision import gradient, last, save_blip, stored
-from tests.pictures import huge_png, png
+from tests.images import huge_png, png
 
 MODEL = Model(id="tiny", source="tiny")
 
@@ -110,7 +110,7 @@ async def test_a_model_with_a_chat_template_is_asked_through_it(
 ) -> None:
     image = gradient(16, 16)
     found = await described(engine_of(llava, blobs), blobs, image, question=question)
-    assert "Describe this picture" not in found.text
+    assert "Describe this image" not in found.text
     options = TransformersOptions(task="chat", device="cpu", threads=1)
     chat = TransformersChat(options, MODEL, path=llava, blobs=blobs)
     try:
@@ -186,7 +186,7 @@ async def test_odd_sizes(size: tuple[int, int], captioner: Path, blobs: FsspecBl
     assert set(found.text.split()) <= set(WORDS)
 
 
-async def test_bad_pictures_are_refused_and_the_engine_lives_on(
+async def test_bad_images_are_refused_and_the_engine_lives_on(
     captioner: Path, blobs: FsspecBlobStore
 ) -> None:
     engine = engine_of(captioner, blobs)

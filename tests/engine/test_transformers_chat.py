@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import Chat, ChatMessage, ImagePart, Sampling, TextPart
 from serve_app.core.errors import (
     BackendUnavailable,
     ContextLengthExceeded,
@@ -13,6 +12,7 @@ from serve_app.core.errors import (
     UnsupportedCapability,
 )
 from serve_app.core.media import Blob
+from serve_app.core.text.chat import Chat, ChatMessage, ImagePart, Sampling, TextPart
 from tests.engine.tiny_chat import (
     POSITIONS,
     Direct,
@@ -210,9 +210,9 @@ async def test_a_shorter_context_can_be_set(checkpoint: Path) -> None:
     assert answer.usage.prompt_tokens + answer.usage.completion_tokens == 20
 
 
-async def test_a_text_model_refuses_pictures(engine: TransformersChat) -> None:
-    picture = ImagePart(image=Blob(sha256="0" * 64, mime="image/png", size=1))
-    message = ChatMessage(role="user", content=(TextPart(text="what?"), picture))
+async def test_a_text_model_refuses_images(engine: TransformersChat) -> None:
+    image = ImagePart(image=Blob(sha256="0" * 64, mime="image/png", size=1))
+    message = ChatMessage(role="user", content=(TextPart(text="what?"), image))
     with pytest.raises(UnsupportedCapability, match=r"takes no image input") as caught:
         await read(engine.chat(Chat(model="tiny", messages=(message,))))
     assert caught.value.param == "messages[0].content[1]"

@@ -9,8 +9,8 @@ from transformers import LlamaForCausalLM
 from deployments.text.generation.decode import DecodeLoop
 from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import Sampling
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
+from serve_app.core.text.chat import Sampling
 from tests.engine.tiny_chat import (
     POSITIONS,
     RECITED_PROMPT,

@@ -8,8 +8,8 @@ import torch
 
 from deployments.text.generation.sampling import choose, penalized, rows_for
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import Sampling
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.chat import Sampling
 from tests.engine.tiny_chat import (
     Direct,
     ask,

@@ -11,7 +11,8 @@ from deployments.text.generation.tool_format import instructions
 from deployments.text.starter import ensure_starter
 from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import (
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.chat import (
     ChatMessage,
     Sampling,
     TextFormat,
@@ -20,7 +21,6 @@ from serve_app.core.chat import (
     ToolCall,
     ToolChoice,
 )
-from serve_app.core.errors import InvalidRequest
 from tests.engine.tiny_chat import (
     RECITED_PROMPT,
     ask,

@@ -12,8 +12,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaForCausalLM
 
 from deployments.text.generation.batching import twin_of
-from serve_app.core.chat import Sampling
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded
+from serve_app.core.text.chat import Sampling
 from tests.engine.tiny_chat import (
     POSITIONS,
     Direct,

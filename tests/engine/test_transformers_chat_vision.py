@@ -10,7 +10,9 @@ from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import (
+from serve_app.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedCapability
+from serve_app.core.media import Blob
+from serve_app.core.text.chat import (
     AudioPart,
     Chat,
     ChatMessage,
@@ -22,10 +24,8 @@ from serve_app.core.chat import (
     Tool,
     ToolChoice,
 )
-from serve_app.core.errors import InvalidRequest, PayloadTooLarge, UnsupportedCapability
-from serve_app.core.media import Blob
 from tests.engine.tiny_chat import Answer, engine_of, read, save_vision
-from tests.pictures import huge_png
+from tests.images import huge_png
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 COLOURS = {"red": (200, 20, 30), "blue": (10, 40, 220)}
@@ -37,21 +37,21 @@ def blob_of(path: Path) -> Blob:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pictures")
     paths = {
         name: folder / f"{name}.png"
         for name in (*COLOURS, "seen through", "turned", "torn", "huge")
     }
     for name, colour in COLOURS.items():
-        picture = Image.new("RGB", (20, 30), colour)
-        picture.paste((255, 255, 0), (0, 0, 9, 9))
-        picture.save(paths[name])
-    picture = Image.open(paths["red"])
-    picture.convert("RGBA").save(paths["seen through"])
+        image = Image.new("RGB", (20, 30), colour)
+        image.paste((255, 255, 0), (0, 0, 9, 9))
+        image.save(paths[name])
+    image = Image.open(paths["red"])
+    image.convert("RGBA").save(paths["seen through"])
     upright = Image.Exif()
     upright[0x0112] = 6
-    picture.transpose(Image.Transpose.ROTATE_90).save(paths["turned"], exif=upright)
+    image.transpose(Image.Transpose.ROTATE_90).save(paths["turned"], exif=upright)
     paths["huge"].write_bytes(huge_png())
     paths["torn"].write_bytes(paths["red"].read_bytes()[:40])
     return paths
@@ -63,8 +63,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(checkpoint: Path, pictures: dict[str, Path]) -> Iterator[TransformersChat]:
-    engine = engine_of(checkpoint, {blob_of(path).sha256: path for path in pictures.values()})
+def engine(checkpoint: Path, images: dict[str, Path]) -> Iterator[TransformersChat]:
+    engine = engine_of(checkpoint, {blob_of(path).sha256: path for path in images.values()})
     yield engine
     asyncio.run(engine.close())
 
@@ -86,7 +86,7 @@ def looking_at(*parts: Part, sampling: Sampling = GREEDY) -> Chat:
     return Chat(model="tiny", messages=(message,), sampling=sampling)
 
 
-def picture(path: Path) -> ImagePart:
+def image(path: Path) -> ImagePart:
     return ImagePart(image=blob_of(path))
 
 
@@ -94,52 +94,52 @@ async def seen(engine: TransformersChat, *parts: Part) -> Answer:
     return await read(engine.chat(looking_at(*parts)))
 
 
-async def test_a_picture_is_answered_as_by_generate(
-    engine: TransformersChat, checkpoint: Path, pictures: dict[str, Path]
+async def test_an_image_is_answered_as_by_generate(
+    engine: TransformersChat, checkpoint: Path, images: dict[str, Path]
 ) -> None:
     texts = set()
     for name in COLOURS:
-        answer = await seen(engine, TextPart(text="What? "), picture(pictures[name]))
-        text, length = direct(checkpoint, "What? <image>\nA: ", pictures[name])
+        answer = await seen(engine, TextPart(text="What? "), image(images[name]))
+        text, length = direct(checkpoint, "What? <image>\nA: ", images[name])
         assert answer.text() == text
         assert answer.usage.prompt_tokens == length
         texts.add(text)
     assert len(texts) == 2
 
 
-async def test_several_pictures_keep_their_places(
-    engine: TransformersChat, checkpoint: Path, pictures: dict[str, Path]
+async def test_several_images_keep_their_places(
+    engine: TransformersChat, checkpoint: Path, images: dict[str, Path]
 ) -> None:
-    red, blue = pictures["red"], pictures["blue"]
+    red, blue = images["red"], images["blue"]
     texts = []
     for first, second in ((red, blue), (blue, red)):
-        answer = await seen(engine, picture(first), TextPart(text=" or "), picture(second))
+        answer = await seen(engine, image(first), TextPart(text=" or "), image(second))
         texts.append(direct(checkpoint, "<image> or <image>\nA: ", first, second)[0])
         assert answer.text() == texts[-1]
     assert texts[0] != texts[1]
 
 
-async def test_choices_and_seeds_work_with_pictures(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_choices_and_seeds_work_with_images(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     sampling = Sampling(temperature=1.0, seed=1, n=2, max_tokens=8)
-    request = looking_at(picture(pictures["red"]), sampling=sampling)
+    request = looking_at(image(images["red"]), sampling=sampling)
     answers = [await read(engine.chat(request)) for _ in range(2)]
     texts = [[answer.text(index) for index in answer.indices] for answer in answers]
     assert texts[0] == texts[1]
     assert texts[0][0] != texts[0][1]
 
 
-async def test_an_answer_about_a_picture_can_be_json(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_an_answer_about_an_image_can_be_json(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     form = TextFormat(type="json_schema", json_schema={"enum": ["red", "blue"]})
-    request = looking_at(picture(pictures["red"])).model_copy(update={"response_format": form})
+    request = looking_at(image(images["red"])).model_copy(update={"response_format": form})
     assert (await read(engine.chat(request))).text() in ('"red"', '"blue"')
 
 
-async def test_a_call_can_be_forced_about_a_picture(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_a_call_can_be_forced_about_an_image(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     schema = {
         "type": "object",
@@ -148,7 +148,7 @@ async def test_a_call_can_be_forced_about_a_picture(
         "additionalProperties": False,
     }
     system = ChatMessage(role="system", content=(TextPart(text="Be brief."),))
-    request = looking_at(picture(pictures["red"]), sampling=Sampling(seed=1, max_tokens=200))
+    request = looking_at(image(images["red"]), sampling=Sampling(seed=1, max_tokens=200))
     forced = request.model_copy(
         update={
             "messages": (system, *request.messages),
@@ -167,40 +167,40 @@ async def test_a_model_that_sees_also_reads(engine: TransformersChat, checkpoint
 
 
 @pytest.mark.parametrize("variant", ["seen through", "turned"])
-async def test_pictures_are_turned_upright_and_made_opaque(
-    engine: TransformersChat, pictures: dict[str, Path], variant: str
+async def test_images_are_turned_upright_and_made_opaque(
+    engine: TransformersChat, images: dict[str, Path], variant: str
 ) -> None:
-    plain = await seen(engine, picture(pictures["red"]))
-    assert (await seen(engine, picture(pictures[variant]))).text() == plain.text()
+    plain = await seen(engine, image(images["red"]))
+    assert (await seen(engine, image(images[variant]))).text() == plain.text()
 
 
-async def test_a_picture_that_cannot_be_decoded_is_the_callers_fault(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_an_image_that_cannot_be_decoded_is_the_callers_fault(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     with pytest.raises(InvalidRequest, match="cannot be decoded") as caught:
-        await seen(engine, TextPart(text="What?"), picture(pictures["torn"]))
+        await seen(engine, TextPart(text="What?"), image(images["torn"]))
     assert caught.value.param == "messages[0].content[1]"
     assert "/" not in caught.value.message
 
 
-async def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     with pytest.raises(PayloadTooLarge, match="64000000 pixels") as caught:
-        await seen(engine, TextPart(text="What?"), picture(pictures["huge"]))
+        await seen(engine, TextPart(text="What?"), image(images["huge"]))
     assert caught.value.param == "messages[0].content[1]"
 
 
-async def test_a_sound_is_refused_and_not_left_out(engine: TransformersChat) -> None:
-    sound = AudioPart(audio=Blob(sha256="0" * 64, mime="audio/wav", size=44))
+async def test_an_audio_is_refused_and_not_left_out(engine: TransformersChat) -> None:
+    audio = AudioPart(audio=Blob(sha256="0" * 64, mime="audio/wav", size=44))
     with pytest.raises(UnsupportedCapability, match="takes no audio input") as caught:
-        await seen(engine, TextPart(text="What?"), sound)
+        await seen(engine, TextPart(text="What?"), audio)
     assert caught.value.param == "messages[0].content[1]"
 
 
-async def test_a_text_with_the_mark_of_a_picture_is_the_callers_fault(
-    engine: TransformersChat, pictures: dict[str, Path]
+async def test_a_text_with_the_mark_of_an_image_is_the_callers_fault(
+    engine: TransformersChat, images: dict[str, Path]
 ) -> None:
     with pytest.raises(InvalidRequest, match="marks") as caught:
-        await seen(engine, TextPart(text="what is <image> here?"), picture(pictures["red"]))
+        await seen(engine, TextPart(text="what is <image> here?"), image(images["red"]))
     assert caught.value.param == "messages"

@@ -15,20 +15,20 @@ from deployments.image.padded_depth import without_padding
 from deployments.image.transformers_depth import TransformersDepth, as_brightness, seen_size
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.depth import DepthMap, EstimateDepth
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
+from serve_app.core.image.depth import DepthMap, EstimateDepth
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
 from tests.engine.tiny_vision import (
     gradient,
+    image_of,
     last,
-    picture_of,
     save_depth_anything,
     save_dpt,
     save_zoedepth,
     stored,
 )
-from tests.pictures import huge_png, png
+from tests.images import huge_png, png
 
 MODEL = Model(id="tiny", source="tiny")
 
@@ -77,7 +77,7 @@ async def depth_of(
     blob = await stored(blobs, image, format)
     result = await last(engine.estimate_depth(EstimateDepth(model="tiny", image=blob)))
     assert isinstance(result, DepthMap)
-    made = await picture_of(blobs, result.depth)
+    made = await image_of(blobs, result.depth)
     assert (made.format, made.mode) == ("PNG", "L")
     assert made.size == (result.size.width, result.size.height)
     return result, made
@@ -246,7 +246,7 @@ async def test_the_first_frame_of_an_animation(
     assert "image: the first of 2 frames was used" in result.warnings
 
 
-async def test_bad_pictures_are_refused_and_the_engine_lives_on(
+async def test_bad_images_are_refused_and_the_engine_lives_on(
     dpt: Path, blobs: FsspecBlobStore
 ) -> None:
     engine = engine_of(dpt, blobs)

@@ -16,11 +16,11 @@ from deployments.audio.transformers_diarization import (
     piece_edges,
 )
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.diarization import Diarization, Diarize
 from serve_app.core.config import Model
-from serve_app.core.diarization import Diarization, Diarize
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersDiarizationOptions
+from serve_app.core.options.every_engine import TransformersDiarizationOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import silence, stored, tone, wav
 
@@ -154,7 +154,7 @@ async def test_what_cannot_be_decoded_names_the_file(
     engine: TransformersDiarization, blobs: FsspecBlobStore
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await diarized(engine, blobs, b"no sound at all")
+        await diarized(engine, blobs, b"no audio at all")
     assert caught.value.param == "file"
 
 

@@ -14,7 +14,6 @@ from transformers import AutoModel, AutoTokenizer, CLIPModel, T5Config, T5Encode
 
 from deployments.text.transformers_embeddings import TransformersEmbeddings
 from serve_app.core.config import Model
-from serve_app.core.embeddings import Embed, Embeddings
 from serve_app.core.errors import (
     BackendUnavailable,
     ContextLengthExceeded,
@@ -23,7 +22,8 @@ from serve_app.core.errors import (
     UnsupportedCapability,
 )
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options import TransformersOptions
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.text.embeddings import Embed, Embeddings
 from tests.engine.tiny_encoders import (
     POSITIONS,
     WIDTH,
@@ -33,7 +33,7 @@ from tests.engine.tiny_encoders import (
     save_encoder,
     word_tokenizer,
 )
-from tests.pictures import huge_png
+from tests.images import huge_png
 
 MODEL = Model(id="tiny")
 TEXTS = (
@@ -42,7 +42,7 @@ TEXTS = (
     "blue",
     "the big green dog and the small cat is under the house and runs on the house.",
 )
-PICTURE = Blob(sha256="a" * 64, mime="image/png", size=1)
+IMAGE = Blob(sha256="a" * 64, mime="image/png", size=1)
 BROKEN = Blob(sha256="b" * 64, mime="image/png", size=1)
 
 
@@ -156,7 +156,7 @@ async def test_too_long(engine: TransformersEmbeddings) -> None:
 
 async def test_images_for_a_text_model(engine: TransformersEmbeddings) -> None:
     with pytest.raises(UnsupportedCapability) as caught:
-        await engine.embed(Embed(model="tiny", images=(PICTURE,)))
+        await engine.embed(Embed(model="tiny", images=(IMAGE,)))
     assert caught.value.param == "image"
 
 
@@ -207,14 +207,14 @@ def test_pooling_that_is_not_known(tmp_path: Path) -> None:
 
 async def test_a_dual_encoder_embeds_texts_then_images(tmp_path: Path) -> None:
     path = save_clip(tmp_path / "clip")
-    picture = Image.effect_mandelbrot((40, 16), (-2, -1, 1, 1), 20).convert("RGB")
-    picture.save(tmp_path / "picture.png")
-    engine = engine_of(path, {PICTURE.sha256: tmp_path / "picture.png"})
-    result = await engine.embed(Embed(model="tiny", texts=("a red cat",), images=(PICTURE,)))
+    still = Image.effect_mandelbrot((40, 16), (-2, -1, 1, 1), 20).convert("RGB")
+    still.save(tmp_path / "picture.png")
+    engine = engine_of(path, {IMAGE.sha256: tmp_path / "picture.png"})
+    result = await engine.embed(Embed(model="tiny", texts=("a red cat",), images=(IMAGE,)))
     model = CLIPModel.from_pretrained(path).eval()
     inputs = AutoTokenizer.from_pretrained(path)("a red cat", return_tensors="pt")
     # 0.48…, 0.27… are CLIP's own mean and deviation of colours.
-    square = np.asarray(picture.crop((12, 0, 28, 16)), "f4") / 255
+    square = np.asarray(still.crop((12, 0, 28, 16)), "f4") / 255
     pixels = (square - (0.48145466, 0.4578275, 0.40821073)) / (0.26862954, 0.26130258, 0.27577711)
     with torch.no_grad():
         text = model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
@@ -227,7 +227,7 @@ async def test_a_dual_encoder_embeds_texts_then_images(tmp_path: Path) -> None:
 
 
 async def test_an_image_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     engine = engine_of(save_clip(tmp_path / "clip"), {BROKEN.sha256: tmp_path / "broken.png"})
     with pytest.raises(InvalidRequest, match="cannot be decoded") as caught:
         await engine.embed(Embed(model="tiny", images=(BROKEN,)))
@@ -291,7 +291,7 @@ async def test_an_encoder_decoder_embeds_by_its_encoder(tmp_path: Path) -> None:
 
 
 class Counting(Files):
-    """Notes how many pictures are in memory whenever another one is opened."""
+    """Notes how many images are in memory whenever another one is opened."""
 
     most = 0
 
@@ -301,16 +301,16 @@ class Counting(Files):
         return super().local_file(blob)
 
 
-async def test_many_pictures_are_not_held_at_once(tmp_path: Path) -> None:
+async def test_many_images_are_not_held_at_once(tmp_path: Path) -> None:
     Image.new("RGB", (40, 16), "red").save(tmp_path / "picture.png")
-    files = Counting({PICTURE.sha256: tmp_path / "picture.png"})
+    files = Counting({IMAGE.sha256: tmp_path / "picture.png"})
     engine = TransformersEmbeddings(
         TransformersOptions(task="embeddings", device="cpu"),
         MODEL,
         path=save_clip(tmp_path / "clip"),
         blobs=cast("BlobStore", files),
     )
-    result = await engine.embed(Embed(model="tiny", images=(PICTURE,) * 100))
+    result = await engine.embed(Embed(model="tiny", images=(IMAGE,) * 100))
     assert len(set(result.vectors)) == 1
     assert len(result.vectors) == 100
     assert files.most < 50

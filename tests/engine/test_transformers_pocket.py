@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.options import PocketTtsOptions, TransformersSpeechOptions
-from serve_app.core.speech import AudioChunk, CloneSpeech, Speak, Spoken
+from serve_app.core.options.every_engine import PocketTtsOptions, TransformersSpeechOptions
 from tests.engine.tiny_pocket import LATENT, RATE, pocket, pocket_duration_s
 from tests.engine.tiny_speech import vits
-from tests.material import Sound, decoded, silence, stored, tone, wav
+from tests.material import Audio, decoded, silence, stored, tone, wav
 
 SENTENCE = "hello there my friend."
 
@@ -56,44 +56,44 @@ async def events_of(model: TransformersSpeech, **wanted: object) -> list[Any]:
     return [event async for event in model.speak(Speak.model_validate(fields))]
 
 
-async def sound_of(model: TransformersSpeech, **wanted: object) -> Sound:
+async def audio_of(model: TransformersSpeech, **wanted: object) -> Audio:
     events = await events_of(model, **wanted)
     assert isinstance(events[-1], Spoken)
     return decoded(b"".join(event.data for event in events if isinstance(event, AudioChunk)))
 
 
 async def test_a_sentence_has_its_length(model: TransformersSpeech) -> None:
-    sound = await sound_of(model)
-    assert sound.sample_rate == RATE
-    assert sound.duration_s == pytest.approx(pocket_duration_s(len(SENTENCE)), abs=1e-6)
-    assert sound.loudness(0, sound.duration_s) > 0.01
+    audio = await audio_of(model)
+    assert audio.sample_rate == RATE
+    assert audio.duration_s == pytest.approx(pocket_duration_s(len(SENTENCE)), abs=1e-6)
+    assert audio.loudness(0, audio.duration_s) > 0.01
 
 
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 async def test_speed_divides_the_duration(model: TransformersSpeech, speed: float) -> None:
     # Long enough that the window which stretching may lose at the end weighs little.
     text = "hello there my friend, " * 10
-    normal = await sound_of(model, text=text, seed=1)
-    sound = await sound_of(model, text=text, seed=1, speed=speed)
-    assert sound.duration_s == pytest.approx(normal.duration_s / speed, abs=0.1)
+    normal = await audio_of(model, text=text, seed=1)
+    audio = await audio_of(model, text=text, seed=1, speed=speed)
+    assert audio.duration_s == pytest.approx(normal.duration_s / speed, abs=0.1)
     assert normal.duration_s > 0.9
 
 
-async def test_a_seed_repeats_the_sound_and_voices_differ(model: TransformersSpeech) -> None:
+async def test_a_seed_repeats_the_audio_and_voices_differ(model: TransformersSpeech) -> None:
     wanted = [("ann", 1), ("ann", 1), ("ann", 2), ("bob", 1), (None, 1)]
-    heard = [(await sound_of(model, voice=v, seed=s)).samples.tobytes() for v, s in wanted]
+    heard = [(await audio_of(model, voice=v, seed=s)).samples.tobytes() for v, s in wanted]
     assert heard[0] == heard[1] == heard[4]
     assert len(set(heard)) == 3
 
 
-async def test_a_clone_sounds_like_the_preset_of_the_same_recording(
+async def test_a_clone_recordings_like_the_preset_of_the_same_recording(
     folder: Path, model: TransformersSpeech, stays: FsspecBlobStore
 ) -> None:
-    """The reference decides the voice: the recording of a preset gives the preset's sound."""
+    """The reference decides the voice: the recording of a preset gives the preset's audio."""
     for name in ("ann", "bob"):
         recording = await stored(stays, (folder / "voices" / f"{name}.wav").read_bytes())
-        cloned = await sound_of(model, reference=recording, seed=4)
-        assert np.array_equal(cloned.samples, (await sound_of(model, voice=name, seed=4)).samples)
+        cloned = await audio_of(model, reference=recording, seed=4)
+        assert np.array_equal(cloned.samples, (await audio_of(model, voice=name, seed=4)).samples)
 
 
 async def test_only_the_first_seconds_of_a_reference_count(
@@ -103,14 +103,14 @@ async def test_only_the_first_seconds_of_a_reference_count(
     short = await stored(stays, wav(begun, sample_rate=RATE))
     longer = begun + tone(5, hz=900, sample_rate=RATE)
     long = await stored(stays, wav(longer, sample_rate=RATE))
-    first, second = [await sound_of(model, reference=one, seed=4) for one in (short, long)]
+    first, second = [await audio_of(model, reference=one, seed=4) for one in (short, long)]
     assert np.array_equal(first.samples, second.samples)
 
 
 async def test_references_without_a_voice_are_refused(
     model: TransformersSpeech, stays: FsspecBlobStore
 ) -> None:
-    for data in (wav(silence(1)), b"no sound at all", wav(b"")):
+    for data in (wav(silence(1)), b"no audio at all", wav(b"")):
         reference = await stored(stays, data)
         with pytest.raises(InvalidRequest) as caught:
             await events_of(model, reference=reference)
@@ -139,10 +139,10 @@ async def test_cloning_stops_within_a_sentence(
     assert isinstance(await anext(stream), AudioChunk)
     await stream.aclose()
     # Whoever comes next finds the model free.
-    assert (await asyncio.wait_for(sound_of(model), 10)).duration_s > 0
+    assert (await asyncio.wait_for(audio_of(model), 10)).duration_s > 0
 
 
-@pytest.mark.parametrize("text", ["<voice>", "<sound-begins> !", "...", "😀"])
+@pytest.mark.parametrize("text", ["<voice>", "<audio-begins> !", "...", "😀"])
 async def test_nothing_to_say(model: TransformersSpeech, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await events_of(model, text=text)
@@ -150,8 +150,8 @@ async def test_nothing_to_say(model: TransformersSpeech, text: str) -> None:
 
 
 async def test_a_text_cannot_speak_to_the_model(model: TransformersSpeech) -> None:
-    plain = await sound_of(model, text="hello  there", seed=1)
-    odd = await sound_of(model, text="hello<voice> there", seed=1)
+    plain = await audio_of(model, text="hello  there", seed=1)
+    odd = await audio_of(model, text="hello<voice> there", seed=1)
     assert odd.duration_s == plain.duration_s
 
 
@@ -163,7 +163,7 @@ def test_latents_are_voices_too(folder: Path, tmp_path: Path, blobs: FsspecBlobS
     model = engine(folder, blobs, voices=str(voices))
     names = [voice.name for voice in asyncio.run(model.voices("pocket"))]
     assert names[:2] == ["eve", "alloy"]
-    assert asyncio.run(sound_of(model, voice="eve")).duration_s > 0
+    assert asyncio.run(audio_of(model, voice="eve")).duration_s > 0
 
 
 def test_checkpoints_that_lack_a_part_say_which(

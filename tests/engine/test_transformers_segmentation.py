@@ -16,15 +16,15 @@ from deployments.image.transformers_segmentation import TransformersSegmentation
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.image.segmentation import Box, Point, SegmentImage, Segments
 from serve_app.core.message import Progress
-from serve_app.core.options import TransformersOptions
-from serve_app.core.segmentation import Box, Point, SegmentImage, Segments
+from serve_app.core.options.every_engine import TransformersOptions
 from tests.engine.tiny_encoders import save_encoder
 from tests.engine.tiny_segmentation import NAMES, SIDE, save_mask2former, save_sam, save_sam2
 from tests.material import content, stored
 from tests.scenes import objects, png_of
 
-PICTURE = objects(150, 90)[0]
+IMAGE = objects(150, 90)[0]
 POINTS = (Point(x=20, y=30), Point(x=100, y=70, is_object=False))
 BOX = Box(x1=10, y1=12, x2=70, y2=60)
 
@@ -49,7 +49,7 @@ def loaded(path: Path, blobs: FsspecBlobStore) -> TransformersSegmentation:
 async def found(
     engine: TransformersSegmentation, blobs: FsspecBlobStore, **fields: Any
 ) -> tuple[Segments, list[Image.Image]]:
-    image = await stored(blobs, png_of(PICTURE), mime="image/png")
+    image = await stored(blobs, png_of(IMAGE), mime="image/png")
     request = SegmentImage(model="seg", image=image, **fields)
     events = [event async for event in engine.segment_image(request)]
     assert all(isinstance(event, Progress) for event in events[:-1])
@@ -84,7 +84,7 @@ async def test_sam_answers_as_the_library_does_with_its_own_processor(
     engine = loaded(checkpoints["sam"], blobs)
     for fields, inputs in cases:
         result, (mask,) = await found(engine, blobs, **fields)
-        prepared = processor(images=PICTURE, return_tensors="pt", **inputs)
+        prepared = processor(images=IMAGE, return_tensors="pt", **inputs)
         sizes = prepared.pop("original_sizes"), prepared.pop("reshaped_input_sizes")
         prepared = {k: v.float() if v.is_floating_point() else v for k, v in prepared.items()}
         is_open = fields.get("points") == POINTS[:1]
@@ -96,14 +96,14 @@ async def test_sam_answers_as_the_library_does_with_its_own_processor(
         assert result.segments[0].score == pytest.approx(float(output.iou_scores.max()), abs=1e-3)
 
 
-async def test_sam2_answers_as_its_model_does_for_a_stretched_picture(
+async def test_sam2_answers_as_its_model_does_for_a_stretched_image(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore
 ) -> None:
     engine = loaded(checkpoints["sam2"], blobs)
     result, (mask,) = await found(engine, blobs, boxes=(BOX,), points=POINTS[:1])
-    square = PICTURE.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    square = IMAGE.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     values = (np.asarray(square) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
-    x, y = SIDE / PICTURE.width, SIDE / PICTURE.height
+    x, y = SIDE / IMAGE.width, SIDE / IMAGE.height
     with torch.no_grad():
         output = Sam2Model.from_pretrained(checkpoints["sam2"]).eval()(
             pixel_values=torch.tensor(values.transpose(2, 0, 1)[None], dtype=torch.float32),
@@ -127,7 +127,7 @@ async def test_one_mask_per_object_in_the_order_of_the_request(
     result, masks = await found(engine, blobs, boxes=(BOX, other), points=(*POINTS, free))
     assert len(masks) == 3
     for segment, mask in zip(result.segments, masks, strict=True):
-        assert (mask.mode, mask.size) == ("L", PICTURE.size)
+        assert (mask.mode, mask.size) == ("L", IMAGE.size)
         assert segment.box == mask.getbbox()
         assert segment.score is not None
         assert 0 <= segment.score <= 1
@@ -151,7 +151,7 @@ async def test_everything_at_a_grid_of_points(
     scores = [segment.score for segment in result.segments]
     assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
     assert min(scores) > 0.88  # type: ignore[type-var,operator]
-    assert {mask.size for mask in masks} == {PICTURE.size}
+    assert {mask.size for mask in masks} == {IMAGE.size}
 
 
 async def test_a_model_that_is_sure_of_nothing_finds_nothing(
@@ -171,7 +171,7 @@ async def test_mask2former_names_what_it_finds_and_no_pixel_twice(
     assert {segment.label for segment in result.segments} <= {*NAMES.values()}
     assert sum(area(mask).astype(int) for mask in masks).max() == 1
     for segment, mask in zip(result.segments, masks, strict=True):
-        assert mask.size == PICTURE.size
+        assert mask.size == IMAGE.size
         assert segment.score is not None
         assert 0.5 < segment.score <= 1
 
@@ -198,7 +198,7 @@ async def test_wrong_places_are_named(checkpoints: dict[str, Path], blobs: Fsspe
 
 @pytest.mark.parametrize("name", ["sam", "sam2"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (300, 7)])
-async def test_pictures_of_any_shape(
+async def test_images_of_any_shape(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore, name: str, size: tuple[int, int]
 ) -> None:
     engine = loaded(checkpoints[name], blobs)
@@ -214,7 +214,7 @@ async def test_closing_stops_between_batches(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore
 ) -> None:
     engine = loaded(checkpoints["sam"], blobs)
-    image = await stored(blobs, png_of(PICTURE), mime="image/png")
+    image = await stored(blobs, png_of(IMAGE), mime="image/png")
     events = engine.segment_image(SegmentImage(model="seg", image=image))
     assert isinstance(await anext(events), Progress)
     await asyncio.wait_for(events.aclose(), timeout=20)

@@ -10,10 +10,10 @@ import torch
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.options import TransformersSpeechOptions
-from serve_app.core.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.options.every_engine import TransformersSpeechOptions
 from tests.engine.tiny_speech import (
     SPEECHT5_RATE,
     VITS_RATE,
@@ -21,7 +21,7 @@ from tests.engine.tiny_speech import (
     vits,
     vits_duration_s,
 )
-from tests.material import Sound, decoded
+from tests.material import Audio, decoded
 
 SENTENCES = ("hello there my friend", "and good bye now")
 TEXT = ". ".join(SENTENCES)
@@ -78,7 +78,7 @@ def bytes_of(events: list[SpeechEvent]) -> bytes:
     return b"".join([event.data for event in events if isinstance(event, AudioChunk)])
 
 
-async def sound_of(model: TransformersSpeech, **wanted: object) -> Sound:
+async def audio_of(model: TransformersSpeech, **wanted: object) -> Audio:
     return decoded(bytes_of(await events_of(model, **wanted)))
 
 
@@ -87,25 +87,25 @@ async def test_vits_speaks_at_its_own_rate_and_at_the_pace_it_is_told(
     single: TransformersSpeech, speed: float
 ) -> None:
     events = await events_of(single, speed=speed)
-    sound = decoded(bytes_of(events))
+    audio = decoded(bytes_of(events))
     # The first sentence keeps its full stop, which the checkpoint has no letter for.
     expected_s = sum(vits_duration_s(len(sentence), speed=speed) for sentence in SENTENCES)
-    assert sound.sample_rate == VITS_RATE
-    assert sound.duration_s == pytest.approx(expected_s, abs=1e-6)
+    assert audio.sample_rate == VITS_RATE
+    assert audio.duration_s == pytest.approx(expected_s, abs=1e-6)
     assert ending(events).duration_s == pytest.approx(expected_s, abs=1e-6)
     assert ending(events).characters == len(TEXT)
-    assert sound.loudness(0, expected_s) > 0.01
+    assert audio.loudness(0, expected_s) > 0.01
 
 
 async def test_speecht5_speaks_with_its_vocoders_rate(named: TransformersSpeech) -> None:
     events = await events_of(named, text="hello there", seed=1)
-    sound = decoded(bytes_of(events))
-    assert sound.sample_rate == SPEECHT5_RATE
-    assert sound.duration_s == pytest.approx(ending(events).duration_s, abs=1e-6)
-    assert 0.2 < sound.duration_s < 2
-    assert sound.loudness(0, sound.duration_s) > 0.001
+    audio = decoded(bytes_of(events))
+    assert audio.sample_rate == SPEECHT5_RATE
+    assert audio.duration_s == pytest.approx(ending(events).duration_s, abs=1e-6)
+    assert 0.2 < audio.duration_s < 2
+    assert audio.loudness(0, audio.duration_s) > 0.001
     faster = ending(await events_of(named, text="hello there", seed=1, speed=2.0))
-    assert faster.duration_s == pytest.approx(sound.duration_s / 2, rel=0.1)
+    assert faster.duration_s == pytest.approx(audio.duration_s / 2, rel=0.1)
 
 
 @pytest.mark.parametrize("audio_format", FORMATS)
@@ -113,10 +113,10 @@ async def test_every_format_decodes_to_the_whole_speech(
     single: TransformersSpeech, audio_format: str
 ) -> None:
     events = await events_of(single, format=audio_format)
-    sound = decoded(bytes_of(events))
-    assert sound.codec == FORMATS[audio_format]
-    assert sound.sample_rate == (48_000 if audio_format == "opus" else VITS_RATE)
-    assert sound.duration_s == pytest.approx(ending(events).duration_s, abs=3 * 1152 / VITS_RATE)
+    audio = decoded(bytes_of(events))
+    assert audio.codec == FORMATS[audio_format]
+    assert audio.sample_rate == (48_000 if audio_format == "opus" else VITS_RATE)
+    assert audio.duration_s == pytest.approx(ending(events).duration_s, abs=3 * 1152 / VITS_RATE)
 
 
 async def test_raw_samples_are_24_khz(single: TransformersSpeech) -> None:
@@ -126,10 +126,10 @@ async def test_raw_samples_are_24_khz(single: TransformersSpeech) -> None:
 
 
 @pytest.mark.parametrize("model", ["single", "named"])
-async def test_a_seed_repeats_the_sound(model: str, request: pytest.FixtureRequest) -> None:
+async def test_a_seed_repeats_the_audio(model: str, request: pytest.FixtureRequest) -> None:
     speaker: TransformersSpeech = request.getfixturevalue(model)
-    sounds = [bytes_of(await events_of(speaker, text="hello", seed=seed)) for seed in (7, 7, 8)]
-    assert sounds[0] == sounds[1] != sounds[2]
+    recordings = [bytes_of(await events_of(speaker, text="hello", seed=seed)) for seed in (7, 7, 8)]
+    assert recordings[0] == recordings[1] != recordings[2]
     torch.manual_seed(0)
     chance = {bytes_of(await events_of(speaker, text="hello")) for _ in range(3)}
     assert len(chance) == 3
@@ -152,7 +152,7 @@ async def test_any_seed_is_taken(single: TransformersSpeech, seed: int) -> None:
     assert ending(await events_of(single, seed=seed)).duration_s > 0
 
 
-async def test_sound_comes_sentence_by_sentence(single: TransformersSpeech) -> None:
+async def test_audio_comes_sentence_by_sentence(single: TransformersSpeech) -> None:
     events = await events_of(single, text=". ".join(["a sentence of many"] * 20))
     chunks = [event for event in events if isinstance(event, AudioChunk)]
     assert len(chunks) >= 20
@@ -182,25 +182,25 @@ async def test_leaving_stops_between_sentences(model: str, request: pytest.Fixtu
     assert ending(await events_of(speaker, text="hello")).duration_s > 0
 
 
-async def test_speakers_sound_different(many: TransformersSpeech) -> None:
+async def test_speakers_audio_different(many: TransformersSpeech) -> None:
     names = [voice.name for voice in await many.voices("speaker")]
     assert names[:3] == ["speaker-1", "speaker-0", "speaker-2"]
     assert set(OPENAI_VOICES) < set(names)
-    sounds = [await sound_of(many, voice=name, seed=3) for name in names[:3]]
-    assert len({sound.samples.tobytes() for sound in sounds}) == 3
-    default = await sound_of(many, seed=3)
-    assert np.array_equal(default.samples, sounds[0].samples)
+    recordings = [await audio_of(many, voice=name, seed=3) for name in names[:3]]
+    assert len({audio.samples.tobytes() for audio in recordings}) == 3
+    default = await audio_of(many, seed=3)
+    assert np.array_equal(default.samples, recordings[0].samples)
     # OpenAI's names go round the speakers: the first is alloy, the second ash.
-    alloy = await sound_of(many, voice="alloy", seed=3)
-    assert np.array_equal(alloy.samples, sounds[1].samples)
-    ash = await sound_of(many, voice="ash", seed=3)
-    assert np.array_equal(ash.samples, sounds[0].samples)
+    alloy = await audio_of(many, voice="alloy", seed=3)
+    assert np.array_equal(alloy.samples, recordings[1].samples)
+    ash = await audio_of(many, voice="ash", seed=3)
+    assert np.array_equal(ash.samples, recordings[0].samples)
 
 
 async def test_voices_are_the_files_of_a_directory(named: TransformersSpeech) -> None:
     names = [voice.name for voice in await named.voices("speaker")]
     assert names[:2] == ["ann", "bob"]
-    ann, bob = [await sound_of(named, text="hello", voice=name, seed=3) for name in names[:2]]
+    ann, bob = [await audio_of(named, text="hello", voice=name, seed=3) for name in names[:2]]
     assert ann.samples.shape == bob.samples.shape
     assert not np.array_equal(ann.samples, bob.samples)
 

@@ -16,11 +16,11 @@ from deployments.image.swin2sr_upscaling import Swin2srUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
+from serve_app.core.image.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.message import Progress
-from serve_app.core.options import LanczosOptions, Swin2srOptions
-from serve_app.core.upscaling import UpscaledImage, UpscaleImage
-from tests.engine.tiny_vision import gradient, last, picture_of, save_swin2sr, stored
-from tests.pictures import huge_png, png
+from serve_app.core.options.every_engine import LanczosOptions, Swin2srOptions
+from tests.engine.tiny_vision import gradient, image_of, last, save_swin2sr, stored
+from tests.images import huge_png, png
 
 MODEL = Model(id="tiny", source="tiny")
 TILES: dict[str, Any] = {"tile_px": 32, "overlap_px": 8}
@@ -53,7 +53,7 @@ async def upscaled(
     blob = await stored(blobs, image)
     result = await last(engine.upscale(UpscaleImage(model="tiny", image=blob, **fields)))
     assert isinstance(result, UpscaledImage)
-    made = await picture_of(blobs, result.image)
+    made = await image_of(blobs, result.image)
     assert made.size == (result.size.width, result.size.height)
     return result, made
 
@@ -150,10 +150,10 @@ async def test_other_kinds_of_pixels(
     engine = engine_of(twice, blobs)
     blob = await stored(blobs, make(), format)
     result = await last(engine.upscale(UpscaleImage(model="tiny", image=blob, scale=2)))
-    assert (await picture_of(blobs, result.image)).size == (18, 10)
+    assert (await image_of(blobs, result.image)).size == (18, 10)
 
 
-async def test_bad_pictures_are_refused_and_the_engine_lives_on(
+async def test_bad_images_are_refused_and_the_engine_lives_on(
     twice: Path, blobs: FsspecBlobStore
 ) -> None:
     engine = engine_of(twice, blobs)

@@ -1,4 +1,4 @@
-"""Films made larger: sizes, times, colours, sound, cancelling, and what is refused."""
+"""Videos made larger: sizes, times, colours, audio, cancelling, and what is refused."""
 
 import asyncio
 import subprocess
@@ -15,19 +15,27 @@ import pytest
 from deployments.fakes.vision import FakeUpscaling
 from deployments.image.lanczos_upscaling import WARNING, LanczosUpscaling
 from deployments.image.swin2sr_upscaling import Swin2srUpscaling
-from deployments.video.video_decoding import film_frames
+from deployments.video.video_decoding import video_frames
 from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
+from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions, LanczosOptions, Swin2srOptions
-from serve_app.core.upscaling import UpscaledVideo, UpscaleVideo
+from serve_app.core.options.every_engine import FakeOptions, LanczosOptions, Swin2srOptions
 from tests.engine.tiny_vision import last, save_swin2sr
-from tests.films import check_playable, decoded, ffmpeg, landscape, look, sound_packets, write_film
+from tests.images import png
 from tests.material import clip, tone
-from tests.pictures import png
+from tests.videos import (
+    audio_packets,
+    check_playable,
+    decoded,
+    ffmpeg,
+    landscape,
+    look,
+    write_video,
+)
 
 MODEL = Model(id="tiny", source="tiny")
 
@@ -65,26 +73,26 @@ async def upscaled(
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-async def test_size_times_and_sound(
+async def test_size_times_and_audio(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path, factor: int
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, sound=tone(2.3))
+    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.3))
     result, data = await upscaled(lanczos, blobs, source, factor)
     check_playable(data, size=(64 * factor, 48 * factor), fps=10, frames=20)
     assert (result.size.width, result.size.height) == (64 * factor, 48 * factor)
     assert (result.fps, result.num_frames, result.engine) == (10, 20, "lanczos")
     assert result.duration_s == pytest.approx(2.0, abs=0.01)
     assert result.warnings == (WARNING,)
-    kept = sound_packets(data)
+    kept = audio_packets(data)
     assert kept
-    assert kept == sound_packets(source.read_bytes())
+    assert kept == audio_packets(source.read_bytes())
 
 
 async def test_what_is_seen_stays_the_same(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frames = [np.roll(landscape(64, 48), 3 * shift, axis=1) for shift in range(6)]
-    source = write_film(tmp_path / "film.mp4", frames)
+    source = write_video(tmp_path / "film.mp4", frames)
     _, data = await upscaled(lanczos, blobs, source)
     before = decoded(source.read_bytes())
     for small, large in zip(before, decoded(data), strict=True):
@@ -95,7 +103,7 @@ async def test_what_is_seen_stays_the_same(
 async def test_a_checkpoint_frame_by_frame(
     twice: Path, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_film(tmp_path / "film.mp4", [landscape(40, 34, seed=i) for i in range(3)])
+    source = write_video(tmp_path / "film.mp4", [landscape(40, 34, seed=i) for i in range(3)])
     result, data = await upscaled(swin2sr(twice, blobs), blobs, source, 4)
     check_playable(data, size=(160, 136), fps=10, frames=3)
     assert result.engine == "swin2sr"
@@ -113,7 +121,7 @@ async def test_frames_keep_times_of_their_own(
         writer.finish()
     _, data = await upscaled(lanczos, blobs, path)
     (tmp_path / "large.mp4").write_bytes(data)
-    shown = [frame.at_s for frame in film_frames(tmp_path / "large.mp4", param="video")]
+    shown = [frame.at_s for frame in video_frames(tmp_path / "large.mp4", param="video")]
     assert shown == pytest.approx(times, abs=0.001)
 
 
@@ -135,12 +143,12 @@ async def test_odd_sides(
     check_playable(data, size=made, fps=10, frames=5)
 
 
-async def test_a_turned_film_stands_upright(
+async def test_a_turned_video_stands_upright(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frame = np.zeros((48, 64, 3), dtype=np.uint8)
     frame[:, :32] = 255
-    flat = write_film(tmp_path / "flat.mp4", [frame] * 3)
+    flat = write_video(tmp_path / "flat.mp4", [frame] * 3)
     turned = tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", 90, "-i", flat, "-c", "copy", turned)
     _, data = await upscaled(lanczos, blobs, turned)
@@ -154,8 +162,8 @@ async def test_what_is_lost_is_said(
 ) -> None:
     source = tmp_path / "rich.mkv"
     said = "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
-    pictures = ["-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1"]
-    sounds = [
+    images = ["-f", "lavfi", "-i", "color=0x818181:size=64x48:rate=10:duration=1"]
+    recordings = [
         "-f",
         "lavfi",
         "-i",
@@ -166,11 +174,11 @@ async def test_what_is_lost_is_said(
         "sine=600:duration=1",
     ]
     codecs = ["-c:v", "libx265", "-x265-params", said, "-pix_fmt", "yuv420p10le", "-c:a", "aac"]
-    ffmpeg(*pictures, *sounds, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
+    ffmpeg(*images, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     result, data = await upscaled(lanczos, blobs, source)
     check_playable(data, size=(128, 96), fps=10, frames=10)
     assert result.warnings[:2] == (
-        "audio_track: of the file's sound tracks, 0 (und, default), 1 (und), track 0 (und, "
+        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
         "default) was taken",
         "video: its high dynamic range was brought down to standard range",
     )
@@ -185,8 +193,8 @@ def test_colours_are_taken_over_as_they_are(tmp_path: Path) -> None:
     engine = LanczosUpscaling(LanczosOptions(), MODEL, path=None, blobs=engine_blobs)
     _, data = asyncio.run(upscaled(engine, engine_blobs, source))
     target.write_bytes(data)
-    with av.open(str(target)) as film:
-        context = film.streams.video[0].codec_context
+    with av.open(str(target)) as video:
+        context = video.streams.video[0].codec_context
         assert (context.colorspace, context.color_primaries, context.color_trc) == (6, 6, 6)
     small, large = decoded(source.read_bytes())[2], decoded(data)[2]
     back = large.reshape(48, 2, 64, 2, 3).astype(int).mean(axis=(1, 3))
@@ -194,10 +202,10 @@ def test_colours_are_taken_over_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 240])
-async def test_slow_and_fast_films(
+async def test_slow_and_fast_videos(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path, rate: int
 ) -> None:
-    source = write_film(
+    source = write_video(
         tmp_path / "film.mp4", [landscape(32, 32, seed=i) for i in range(4)], fps=rate
     )
     result, data = await upscaled(lanczos, blobs, source)
@@ -205,21 +213,21 @@ async def test_slow_and_fast_films(
     assert result.fps == rate
 
 
-async def test_bad_films_are_refused_and_the_engine_lives_on(
+async def test_bad_videos_are_refused_and_the_engine_lives_on(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    noisy = write_film(tmp_path / "noisy.mkv", [landscape(64, 48, seed=i) for i in range(20)])
+    noisy = write_video(tmp_path / "noisy.mkv", [landscape(64, 48, seed=i) for i in range(20)])
     whole = tmp_path / "noisy.mp4"
     ffmpeg("-i", noisy, "-c", "copy", "-movflags", "+faststart", whole)
     data = whole.read_bytes()
-    wide = write_film(tmp_path / "wide.mp4", [np.zeros((64, 8192, 3), dtype=np.uint8)] * 2)
-    sound = tmp_path / "sound.m4a"
-    ffmpeg("-f", "lavfi", "-i", "sine=300:duration=1", sound)
+    wide = write_video(tmp_path / "wide.mp4", [np.zeros((64, 8192, 3), dtype=np.uint8)] * 2)
+    audio = tmp_path / "sound.m4a"
+    ffmpeg("-f", "lavfi", "-i", "sine=300:duration=1", audio)
     cases: list[tuple[bytes, type[Exception], str]] = [
         (data[: len(data) // 2], InvalidRequest, "video"),
-        (sound.read_bytes(), InvalidRequest, "video"),
+        (audio.read_bytes(), InvalidRequest, "video"),
         (png(), InvalidRequest, "video"),
-        (b"no film", InvalidRequest, "video"),
+        (b"no video", InvalidRequest, "video"),
         (wide.read_bytes(), PayloadTooLarge, "upscale_factor"),
     ]
     for content, error, param in cases:
@@ -231,7 +239,7 @@ async def test_bad_films_are_refused_and_the_engine_lives_on(
     assert result.num_frames == 20
 
 
-async def test_long_films_are_refused(
+async def test_long_videos_are_refused(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     blob = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
@@ -269,7 +277,7 @@ async def test_progress_in_frames_and_cancelling_between_tiles(
 ) -> None:
     engine = swin2sr(twice, blobs)
     runs = counted(engine)
-    source = write_film(tmp_path / "film.mp4", [landscape(64, 64, seed=i) for i in range(30)])
+    source = write_video(tmp_path / "film.mp4", [landscape(64, 64, seed=i) for i in range(30)])
     request = UpscaleVideo(model="tiny", video=await blobs.write_file(source))
     async with aclosing(engine.upscale_video(request)) as events:
         first = await anext(events)
@@ -291,13 +299,13 @@ async def test_a_closed_engine_refuses(twice: Path, blobs: FsspecBlobStore, tmp_
 
 async def test_the_fake_repeats_pixels(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     engine = FakeUpscaling(FakeOptions(task="upscaling"), MODEL, blobs=blobs)
-    result, data = await upscaled(engine, blobs, clip(tmp_path / "film.mp4", 1.0, sound=tone(1.0)))
+    result, data = await upscaled(engine, blobs, clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0)))
     check_playable(data, size=(128, 96), fps=10, frames=10)
     assert (result.engine, result.warnings) == ("fake", ())
-    assert look(data).sound_s == pytest.approx(1.0, abs=0.07)
+    assert look(data).audio_s == pytest.approx(1.0, abs=0.07)
 
 
-def test_resizing_films_needs_no_torch() -> None:
+def test_resizing_videos_needs_no_torch() -> None:
     script = (
         "import sys, deployments.image.lanczos_upscaling, deployments.video.video_scaling; "
         "sys.exit('torch' in sys.modules)"

@@ -24,7 +24,10 @@ from transformers import (
 
 from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
-from serve_app.core.chat import (
+from serve_app.core.config import Model
+from serve_app.core.media import BlobStore
+from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatEvent,
@@ -34,9 +37,6 @@ from serve_app.core.chat import (
     TextPart,
     Usage,
 )
-from serve_app.core.config import Model
-from serve_app.core.media import BlobStore
-from serve_app.core.options import TransformersOptions
 from tests.engine.tiny_encoders import Files
 
 POSITIONS = 1024
@@ -240,7 +240,7 @@ VISION_TEMPLATE = (
 
 
 def save_vision(path: Path) -> Path:
-    """LLaVA: pictures of 16 by 16 pixels become four tokens each."""
+    """LLaVA: images of 16 by 16 pixels become four tokens each."""
     tokenizer = trained_tokenizer()
     tokenizer.add_tokens([IMAGE_MARK], special_tokens=True)
     torch.manual_seed(1)

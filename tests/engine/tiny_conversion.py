@@ -1,4 +1,4 @@
-"""Tiny SpeechT5 checkpoints for speech to speech whose sound is noise of a known length, and the
+"""Tiny SpeechT5 checkpoints for speech to speech whose audio is noise of a known length, and the
 speaker models that they go with.
 """
 

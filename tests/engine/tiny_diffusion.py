@@ -61,7 +61,7 @@ def save_stable_diffusion(path: Path) -> Path:
 
 
 def save_prudish_stable_diffusion(path: Path) -> Path:
-    """As `save_stable_diffusion`, with a safety checker that finds something in every picture."""
+    """As `save_stable_diffusion`, with a safety checker that finds something in every image."""
     plain = StableDiffusionPipeline.from_pretrained(save_stable_diffusion(path / "plain"))
     vision = {
         "hidden_size": 16,

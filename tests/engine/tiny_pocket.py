@@ -1,4 +1,4 @@
-"""A tiny Pocket TTS checkpoint: noise whose sound depends on the voice, of a known length."""
+"""A tiny Pocket TTS checkpoint: noise whose audio depends on the voice, of a known length."""
 
 from pathlib import Path
 
@@ -20,14 +20,14 @@ RATE, FRAME, LATENT = 8_000, 32, 8
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?"
 SPECIAL = {
     "audio_prompt_token": "<voice>",
-    "audio_latent_token": "<sound>",
+    "audio_latent_token": "<audio>",
     "audio_prompt_bos_token": "<voice-begins>",
-    "audio_bos_token": "<sound-begins>",
+    "audio_bos_token": "<audio-begins>",
 }
 TEMPLATE = (
     "{% for message in messages %}{% for item in message.content %}"
     "{% if item.type == 'audio' %}<voice-begins><voice>{% else %}{{ item.text }}{% endif %}"
-    "{% endfor %}{% endfor %}<sound-begins>"
+    "{% endfor %}{% endfor %}<audio-begins>"
 )
 
 
@@ -49,8 +49,8 @@ def pocket(folder: Path, *, voices: tuple[str, ...] = ("ann", "bob")) -> Path:
     _model(tokenizer).save_pretrained(folder)
     (folder / "voices").mkdir()
     for k, name in enumerate(voices):
-        sound = wav(tone(0.5, hz=200 * (k + 1), sample_rate=RATE), sample_rate=RATE)
-        (folder / "voices" / f"{name}.wav").write_bytes(sound)
+        audio = wav(tone(0.5, hz=200 * (k + 1), sample_rate=RATE), sample_rate=RATE)
+        (folder / "voices" / f"{name}.wav").write_bytes(audio)
     return folder
 
 

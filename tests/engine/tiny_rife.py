@@ -34,7 +34,7 @@ class Kind:
 
     @property
     def shown(self) -> int:
-        """Channels of both pictures and their features."""
+        """Channels of both images and their features."""
         return 6 + 2 * self.features
 
 
@@ -121,11 +121,11 @@ def still_state(kind: Kind, *, mask: float = 0.0) -> State:
 
 
 def moving_state(kind: Kind, *, right_px: int, down_px: int = 0, divisor: int = 1) -> State:
-    """All that is seen moves so far from the first picture to the second, and the network knows it:
+    """All that is seen moves so far from the first image to the second, and the network knows it:
     the time runs through one channel of its last block, which is told to look for motion at
-    pictures `divisor` times smaller.
+    images `divisor` times smaller.
 
-    At `share` what is seen there was `share * right_px` to the left in the first picture, and is
+    At `share` what is seen there was `share * right_px` to the left in the first image, and is
     `(1 - share) * right_px` to the right in the second.
     """
     state = still_state(kind)

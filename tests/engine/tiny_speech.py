@@ -1,4 +1,4 @@
-"""Tiny VITS and SpeechT5 checkpoints whose sound is noise of a known length."""
+"""Tiny VITS and SpeechT5 checkpoints whose audio is noise of a known length."""
 
 import json
 import math

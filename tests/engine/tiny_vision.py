@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of what looks at pictures, and calls of the engines over them."""
+"""Tiny random checkpoints of what looks at images, and calls of the engines over them."""
 
 import io
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ from transformers.models.zoedepth.image_processing_pil_zoedepth import ZoeDepthI
 
 from serve_app.core.media import Blob, BlobStore
 from tests.engine.tiny_encoders import WORDS, word_tokenizer
-from tests.pictures import chunks
+from tests.images import chunks
 
 
 def save_swin2sr(folder: Path, *, upscale: int = 2, **fields: Any) -> Path:
@@ -70,7 +70,7 @@ async def stored(blobs: BlobStore, image: Image.Image | bytes, format: str = "PN
     return await blobs.write(chunks(target.getvalue()))
 
 
-async def picture_of(blobs: BlobStore, blob: Blob) -> Image.Image:
+async def image_of(blobs: BlobStore, blob: Blob) -> Image.Image:
     data = b"".join([chunk async for chunk in blobs.read(blob)])
     return Image.open(io.BytesIO(data))
 

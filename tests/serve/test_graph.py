@@ -12,7 +12,7 @@ from tests.serve.conftest import ADMIN_TOKEN, CAUSE, LOAD_WAIT_S, said
 async def test_every_modality_answers_and_scaled_down_families_start(
     http: httpx.AsyncClient,
 ) -> None:
-    chat, vectors, order, sound = await asyncio.gather(
+    chat, vectors, order, audio = await asyncio.gather(
         http.post("/v1/chat/completions", json=said("hello there")),
         http.post("/v1/embeddings", json={"model": "vectors", "input": ["a", "b", "a"]}),
         http.post(
@@ -25,8 +25,8 @@ async def test_every_modality_answers_and_scaled_down_families_start(
     data = vectors.json()["data"]
     assert data[0]["embedding"] == data[2]["embedding"] != data[1]["embedding"]
     assert [result["index"] for result in order.json()["results"]] == [1, 0]
-    assert sound.status_code == 200
-    assert sound.headers["content-type"].startswith("audio/mpeg")
+    assert audio.status_code == 200
+    assert audio.headers["content-type"].startswith("audio/mpeg")
 
 
 async def test_stream_has_the_same_text_as_the_whole_answer(http: httpx.AsyncClient) -> None:

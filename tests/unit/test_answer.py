@@ -4,7 +4,7 @@ import pytest
 
 from deployments.text.generation.answer import AnswerParser
 from deployments.text.generation.tool_format import HERMES, LLAMA, MISTRAL, ToolFormat
-from serve_app.core.chat import ChatDelta, Tool
+from serve_app.core.text.chat import ChatDelta, Tool
 
 TOOLS = (Tool(name="weather"), Tool(name="clock"))
 ROME = '{"name": "weather", "arguments": {"city": "Rome"}}'

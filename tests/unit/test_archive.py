@@ -23,7 +23,7 @@ from serve_app.core.settings import Archive as ArchiveDefaults
 from serve_app.database.connection import Database
 from serve_app.database.schema import ArchiveRow, BlobReferenceRow
 from tests.databases import on_both
-from tests.pictures import chunks, png
+from tests.images import chunks, png
 
 ORIGIN = Origin(owner="ann", operation="image.generate", model="painter", prompt="A red FOX_50%")
 DAY_S = 86_400.0
@@ -135,7 +135,7 @@ def test_sizes_are_known_without_decoding(tmp_path: Path) -> None:
     assert measure(path, "image") == Look(width=800, height=400)
 
 
-async def test_sound_has_no_preview(archive: Archive, blobs: FsspecBlobStore) -> None:
+async def test_audio_has_no_preview(archive: Archive, blobs: FsspecBlobStore) -> None:
     entry = await entered(archive, blobs, b"ID3 not really")
     assert (entry.type, entry.preview, entry.width) == ("audio", None, None)
 
@@ -147,7 +147,7 @@ def test_looking_into_rubbish_sees_nothing(tmp_path: Path) -> None:
         assert look(path, "image").preview is None
 
 
-def test_a_picture_is_seen_upright(tmp_path: Path) -> None:
+def test_an_image_is_seen_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
@@ -158,13 +158,13 @@ def test_a_picture_is_seen_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16", "F"])
-def test_every_kind_of_picture_has_a_preview(tmp_path: Path, mode: str) -> None:
+def test_every_kind_of_image_has_a_preview(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "x.tiff"
     Image.new(mode, (30, 30)).save(path)
     assert look(path, "image").preview
 
 
-def test_a_film_is_seen_by_its_first_frame(tmp_path: Path) -> None:
+def test_a_video_is_seen_by_its_first_frame(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as container:
@@ -302,7 +302,7 @@ async def test_filters_paging_and_order(
             ("a", {"tag": "x"}),
             ("b", {"owner": "bob", "model": "m", "prompt": "sea"}),
             ("c", {"operation": "image.edit"}),
-            ("d", {"data": b"ID3 sound"}),
+            ("d", {"data": b"ID3 audio"}),
         ],
         start=1,
     ):

@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from deployments.text.best_of import best_of
-from serve_app.core.chat import ChatDelta, ChatEvent, Complete, Sampling, TokenLogprob, Usage
+from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, Sampling, TokenLogprob, Usage
 
 
 def said(index: int, text: str, logprob: float, *, last: bool = False) -> ChatDelta:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from serve_app.core.jobs import Job, JobProgress, Submission
-from serve_app.core.rerank import Rerank
 from serve_app.core.settings import Jobs, Limits
+from serve_app.core.text.rerank import Rerank
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callbacks import Callbacks

@@ -7,12 +7,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from serve_app.checkpoint_facts import CheckpointFacts
+from serve_app.catalog.catalog import Found
+from serve_app.catalog.video_facts import video_facts
 from serve_app.core.config import AppConfig, Defaults
-from serve_app.core.options import Task
+from serve_app.core.options.every_engine import Task
 from serve_app.launch.config_file import error_lines
-from serve_app.models import Found
-from serve_app.video_facts import video_facts
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -133,27 +132,25 @@ GRID = {
 }
 
 
-def test_only_video_models_state_what_films_they_make() -> None:
-    films = family(options={"engine": "fake", "task": "video"}, models=[{"id": "f", "video": GRID}])
-    config = AppConfig.model_validate(content(families=[*content()["families"], films]))
+def test_only_video_models_state_what_videos_they_make() -> None:
+    videos = family(
+        options={"engine": "fake", "task": "video"}, models=[{"id": "f", "video": GRID}]
+    )
+    config = AppConfig.model_validate(content(families=[*content()["families"], videos]))
     facts = config.families[-1].models[0].video
     assert facts is not None
     assert (facts.modes, facts.frame_step) == (("t2v",), 4)
     [line] = lines_of(with_family(models=[{"id": "other", "video": GRID}]))
-    assert line.endswith("family 'other' (chat) makes no films")
+    assert line.endswith("family 'other' (chat) makes no videos")
 
 
 @pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])
-async def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(
-    file: str, tmp_path: Path
-) -> None:
+def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(file: str) -> None:
     path = Path(__file__).parents[2] / file
     arguments = yaml.safe_load(path.read_text())["applications"][0]["args"]
     config = AppConfig.model_validate(arguments)
-    films = [f for f in config.families if f.options.task == "video"]
-    assert films
-    checkpoints = CheckpointFacts(tmp_path)
-    for f in films:
+    videos = [f for f in config.families if f.options.task == "video"]
+    assert videos
+    for f in videos:
         for model in f.models:
-            facts = await video_facts(Found(model, f, None), None, checkpoints)
-            assert facts is not None, model.id
+            assert video_facts(Found(model, f, None), None) is not None, model.id

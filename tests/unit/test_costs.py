@@ -7,17 +7,17 @@ import pytest
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.costs import METER, metered
-from serve_app.core.depth import DepthMap, EstimateDepth
 from serve_app.core.errors import UpstreamError
-from serve_app.core.images import Size
+from serve_app.core.image.depth import DepthMap, EstimateDepth
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.stages import PlainStage, result_of
 from serve_app.jobs.outcomes import outcome
 
-PICTURE = Blob(sha256="0" * 64, mime="image/png", size=1)
-DEPTH = DepthMap(depth=PICTURE, size=Size(width=1, height=1))
-REQUEST = EstimateDepth(model="bright", image=PICTURE)
+IMAGE = Blob(sha256="0" * 64, mime="image/png", size=1)
+DEPTH = DepthMap(depth=IMAGE, size=Size(width=1, height=1))
+REQUEST = EstimateDepth(model="bright", image=IMAGE)
 
 
 async def remote(*results: Message) -> AsyncGenerator[Message]:

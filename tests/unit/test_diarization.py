@@ -5,8 +5,8 @@ import pytest
 
 from deployments.audio.speaker_clustering import MOST_PIECES, cluster
 from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
-from serve_app.core.diarization import Turn, by_speaker, speaker_name
-from serve_app.core.transcription import Segment, Word
+from serve_app.core.audio.diarization import Turn, by_speaker, speaker_name
+from serve_app.core.audio.transcription import Segment, Word
 
 TURNS = (
     Turn(start=0.0, end=1.0, speaker="A"),

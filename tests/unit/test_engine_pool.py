@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from serve_app import engine_pool
 from serve_app.core.config import Model
 from serve_app.core.engine import Report
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, ModelNotReady
-from serve_app.core.options import CameraMovesOptions
+from serve_app.core.options.every_engine import CameraMovesOptions
 from serve_app.core.status import ModelStatus
-from serve_app.engine_pool import EnginePool
+from serve_app.family import pool as engine_pool
+from serve_app.family.pool import EnginePool
 
 
 class Loaded:
@@ -97,7 +97,7 @@ async def test_the_model_used_longest_ago_leaves() -> None:
 async def test_what_a_model_told_of_itself_stays_known_when_it_leaves() -> None:
     facts = CameraMovesOptions.facts
 
-    class Filming(Loaded):
+    class Videoing(Loaded):
         video_facts = facts
 
     gate = threading.Event()
@@ -106,7 +106,7 @@ async def test_what_a_model_told_of_itself_stays_known_when_it_leaves() -> None:
     def load(model: Model, report: Report) -> Loaded:
         gate.wait(20)
         report(ModelStatus(id=model.id, state="loading", memory_mb=5))
-        return Filming(model)
+        return Videoing(model)
 
     pool = pool_of("a", load=load)
     async with pool.use("a"):

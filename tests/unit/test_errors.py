@@ -10,8 +10,8 @@ from ray.exceptions import RayTaskError
 
 from serve_app.core import errors
 from serve_app.core.errors import AppError, InternalError, ModelNotFound, QueueFull
-from serve_app.core.unexpected import only_expected
-from serve_app.remote import remote_errors
+from serve_app.remote.family import remote_errors
+from serve_app.runtime.unexpected import only_expected
 from tests.error_contract import CONTRACT
 
 

@@ -1,4 +1,4 @@
-"""Files of every kind as plain pictures."""
+"""Files of every kind as plain images."""
 
 import io
 from pathlib import Path
@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from deployments.image.image_decoding import Picture, decoded_picture
+from deployments.image.image_decoding import DecodedImage, decoded_image
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from tests.pictures import claiming_png, huge_png, png
+from tests.images import claiming_png, huge_png, png
 
 LIMIT = 64_000_000
 
 
-def decoded(data: bytes, tmp_path: Path, limit: int = LIMIT) -> Picture:
+def decoded(data: bytes, tmp_path: Path, limit: int = LIMIT) -> DecodedImage:
     path = tmp_path / "picture"
     path.write_bytes(data)
-    return decoded_picture(path, param="image", max_pixels=limit)
+    return decoded_image(path, param="image", max_pixels=limit)
 
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -34,8 +34,8 @@ def damaged_avif() -> bytes:
     return bytes(whole)
 
 
-def pixel(picture: Picture) -> Any:
-    return picture.image.getpixel((0, 0))
+def pixel(image: DecodedImage) -> Any:
+    return image.image.getpixel((0, 0))
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def pixel(picture: Picture) -> Any:
     ],
 )
 def test_colours_become_rgb(mode: str, colour: Any, format: str, tmp_path: Path) -> None:
-    picture = decoded(saved(Image.new(mode, (3, 2), colour), format), tmp_path)
-    assert (picture.image.mode, picture.image.size) == ("RGB", (3, 2))
-    assert picture.alpha is None
-    assert picture.warnings == ()
+    image = decoded(saved(Image.new(mode, (3, 2), colour), format), tmp_path)
+    assert (image.image.mode, image.image.size) == ("RGB", (3, 2))
+    assert image.alpha is None
+    assert image.warnings == ()
 
 
 def test_cmyk_is_turned_into_the_colours_it_prints(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ def test_cmyk_is_turned_into_the_colours_it_prints(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "grey"), [(0, 0), (32_768, 128), (65_535, 255), (200, 1)])
 def test_sixteen_bits_are_reduced_not_cut_off(value: int, grey: int, tmp_path: Path) -> None:
     deep = Image.fromarray(np.full((2, 2), value, np.uint16))
-    picture = decoded(saved(deep, "PNG"), tmp_path)
-    assert pixel(picture) == (grey, grey, grey)
-    assert picture.warnings == ("image: reduced to 8 bits per channel",)
+    image = decoded(saved(deep, "PNG"), tmp_path)
+    assert pixel(image) == (grey, grey, grey)
+    assert image.warnings == ("image: reduced to 8 bits per channel",)
 
 
 def test_floats_are_read_from_0_to_1(tmp_path: Path) -> None:
@@ -79,33 +79,33 @@ def test_floats_are_read_from_0_to_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_kept_apart(mode: str, tmp_path: Path) -> None:
     colour = (200, 30, 60, 77) if mode == "RGBA" else (90, 77)
-    picture = decoded(saved(Image.new(mode, (3, 2), colour), "PNG"), tmp_path)
-    assert picture.alpha is not None
-    assert (picture.alpha.mode, picture.alpha.getpixel((0, 0))) == ("L", 77)
-    assert pixel(picture) == (colour[:3] if mode == "RGBA" else (90, 90, 90))
+    image = decoded(saved(Image.new(mode, (3, 2), colour), "PNG"), tmp_path)
+    assert image.alpha is not None
+    assert (image.alpha.mode, image.alpha.getpixel((0, 0))) == ("L", 77)
+    assert pixel(image) == (colour[:3] if mode == "RGBA" else (90, 90, 90))
 
 
 def test_a_transparent_palette_entry_is_transparency(tmp_path: Path) -> None:
     palette = Image.new("P", (2, 2), 1)
     palette.putpalette([255, 0, 0, 0, 255, 0])
-    picture = decoded(saved(palette, "PNG", transparency=1), tmp_path)
-    assert picture.alpha is not None
-    assert picture.alpha.getpixel((0, 0)) == 0
-    assert pixel(picture) == (0, 255, 0)
+    image = decoded(saved(palette, "PNG", transparency=1), tmp_path)
+    assert image.alpha is not None
+    assert image.alpha.getpixel((0, 0)) == 0
+    assert pixel(image) == (0, 255, 0)
 
 
-def test_exif_turns_the_picture(tmp_path: Path) -> None:
+def test_exif_turns_the_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     lying = Image.new("RGB", (4, 2), "blue")
     lying.putpixel((0, 0), (255, 0, 0))
-    picture = decoded(saved(lying, "PNG", exif=exif), tmp_path)
-    assert picture.image.size == (2, 4)
-    assert picture.image.getpixel((1, 0)) == (255, 0, 0)
+    image = decoded(saved(lying, "PNG", exif=exif), tmp_path)
+    assert image.image.size == (2, 4)
+    assert image.image.getpixel((1, 0)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_odd_exif_data_leaves_the_picture_as_upright_as_others(
+def test_odd_exif_data_leaves_the_image_as_upright_as_others(
     tmp_path: Path, orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -125,11 +125,11 @@ def test_odd_exif_data_leaves_the_picture_as_upright_as_others(
 def test_the_first_of_several_frames_is_taken_and_that_is_said(format: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
-    picture = decoded(data, tmp_path)
-    r, _, b = pixel(picture)
+    image = decoded(data, tmp_path)
+    r, _, b = pixel(image)
     assert r > 200
     assert b < 60
-    assert picture.warnings == ("image: the first of 2 frames was used",)
+    assert image.warnings == ("image: the first of 2 frames was used",)
 
 
 def test_the_colour_profile_of_rgb_is_kept(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def run(image: Image.Image, wanted: int, network: Network, tiling: Tiling = SMAL
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (31, 1), (16, 16), (45, 70), (128, 33)])
-def test_inner_boxes_cover_a_picture_once(width: int, height: int) -> None:
+def test_inner_boxes_cover_an_image_once(width: int, height: int) -> None:
     count = np.zeros((height, width), int)
     for tile in tiles(width, height, SMALL):
         left, top, right, bottom = tile.inner

@@ -12,18 +12,18 @@ import pytest
 from pipelines.nested import NestedStage
 from serve_app.blobs.references import held_among, sweep
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import Speak
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.media import Blob
-from serve_app.core.operations import SpokenSound
-from serve_app.core.speech import Speak
+from serve_app.core.operations import SpokenAudio
 from serve_app.core.stages import Stage
-from serve_app.core.streams import once
-from serve_app.core.video_dub import DubVideo
+from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
+from serve_app.runtime.streams import once
 from tests.databases import on_both
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Work:
         executor.use(steps)
         return executor, steps
 
-    async def perform(self, _operation: object, stage: Stage) -> SpokenSound:
+    async def perform(self, _operation: object, stage: Stage) -> SpokenAudio:
         left, right = await asyncio.gather(
             stage("left", lambda: self.written("left")),
             stage("right", lambda: self.written("right")),
@@ -97,7 +97,7 @@ class Work:
         self.made[text] = blob
         return {"made": (blob, "in a value of any shape")}
 
-    async def joined(self, stage: Stage, *parts: dict[str, Any]) -> SpokenSound:
+    async def joined(self, stage: Stage, *parts: dict[str, Any]) -> SpokenAudio:
         inner = NestedStage(stage, "joined", DubVideo.model_construct())
         part = await inner("extract-audio", lambda: self.written("part"))
         await self.stop_at("the last stage")
@@ -107,7 +107,7 @@ class Work:
         ]
         audio = await self.blobs.write(once(b" ".join(texts)), mime="audio/wav")
         self.made["result"] = audio
-        return SpokenSound(audio=audio, duration_s=1.0)
+        return SpokenAudio(audio=audio, duration_s=1.0)
 
     async def stop_at(self, place: str) -> None:
         """Wait here until the process is killed or everything may pass."""

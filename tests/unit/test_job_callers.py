@@ -7,8 +7,8 @@ import pytest
 
 from serve_app.core.errors import Conflict, NotFound
 from serve_app.core.jobs import Call, JobStatus, Submission
-from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.stages import Stage
+from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callers import RETURN_S

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from serve_app.api.v1.job_events import PING, PING_S, PLACES, job_events
+from serve_app.api.v1.jobs.job_events import PING, PING_S, PLACES, job_events
+from serve_app.core.audio.speech import Speak
 from serve_app.core.jobs import Job, JobProgress, JobStatus, JobWarning
-from serve_app.core.speech import Speak
 
 
 def job(status: JobStatus, revision: int) -> Job:

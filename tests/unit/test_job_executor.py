@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, ModelNotReady, Unavailable
 from serve_app.core.jobs import Job, Submission
-from serve_app.core.rerank import Relevance, Rerank
 from serve_app.core.stages import Stage
+from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow

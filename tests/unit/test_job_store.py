@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from serve_app.blobs.references import held_among
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import Speak
+from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.errors import AppError, Conflict, NotFound, QueueFull
 from serve_app.core.jobs import Job, JobProgress, StageState, Submission, failure_of
 from serve_app.core.media import Blob
-from serve_app.core.operations import SpokenSound
-from serve_app.core.rerank import Relevance, Rerank
-from serve_app.core.speech import Speak
-from serve_app.core.transcription import Transcribe
+from serve_app.core.operations import SpokenAudio
+from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.__main__ import main
 from serve_app.database.connection import Database
 from serve_app.database.copy import TargetNotEmpty, copy
@@ -201,11 +201,11 @@ async def test_jobs_hold_their_blobs_until_they_are_forgotten(
     operation = Transcribe(model="ears", audio=heard)
     await add(store, 1, operation=operation, callback_url="https://example.com/")
     await add(store, 2, operation=operation)
-    sound = SpokenSound(audio=spoken, duration_s=1)
+    audio = SpokenAudio(audio=spoken, duration_s=1)
     await store.finish("job-1", "first", "failed", account=DONE)
     await add(store, 3)
     await store.finish(
-        "job-3", "first", "succeeded", account=DONE, result=sound, files={spoken.sha256: "f.wav"}
+        "job-3", "first", "succeeded", account=DONE, result=audio, files={spoken.sha256: "f.wav"}
     )
     assert (await store.get("job-3")).files == {spoken.sha256: "f.wav"}
     hashes = [heard.sha256, spoken.sha256]

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from serve_app.api.json_answer import Later, StoredBase64, dumps, json_pieces, json_response
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import NotFound
-from serve_app.core.streams import once
+from serve_app.runtime.streams import once
 
 NUMBERS = list(range(20_000))
 VALUES: list[Any] = [

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.core.json_schema import references, rerooted, resolved, rewritten, told_apart
+from serve_app.core.text.json_schema import references, rerooted, resolved, rewritten, told_apart
 
 NODE: dict[str, Any] = {
     "$id": "https://a.example/node",

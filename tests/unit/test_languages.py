@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.core.languages import NAMES, language_code, language_name
+from serve_app.core.text.languages import NAMES, language_code, language_name
 
 
 @pytest.mark.parametrize(

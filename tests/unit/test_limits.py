@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serve_app.core.limits import LimitPassed, within
+from serve_app.runtime.limits import LimitPassed, within
 
 
 async def test_what_takes_too_long_is_stopped() -> None:

@@ -18,9 +18,9 @@ from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
 from serve_app.api.long_texts import Sieve
 from serve_app.blobs.inline_text import NotBase64, beginning, decoded, text_pieces, unquoted
-from serve_app.core.chat import Tool
-from serve_app.core.subtitles import cues, srt, vtt
-from serve_app.core.transcription import Segment
+from serve_app.core.audio.transcription import Segment
+from serve_app.core.text.chat import Tool
+from serve_app.core.video.subtitles import cues, srt, vtt
 from serve_app.database.text import storable
 from serve_app.observability.masking import is_secret, masked_query
 
@@ -44,7 +44,7 @@ class Pattern(NamedTuple):
 
 
 OURS = {
-    "serve_app/settings_table.py:replaced": "the page of settings",
+    "serve_app/launch/settings_table.py:replaced": "the page of settings",
     "serve_app/launch/haproxy.py:corrected": "a configuration that Ray writes",
     "deployments/transformers_checkpoint.py:check_complete": "the names of a checkpoint's weights",
     "deployments/text/transformers_encoder.py:_check_complete": "the same",
@@ -105,12 +105,12 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [("", "[", ""), ("", "[0000", ""), ("", "[]", "x")],
     ),
     "serve_app/api/middleware.py:REQUEST_ID": ("fullmatch", [("", ".", "a"), ("", ".", "")]),
-    "serve_app/api/v1/image_extras.py:HUB_ID": (
+    "serve_app/api/v1/images/image_extras.py:HUB_ID": (
         "fullmatch",
         [("", "a", "!"), ("a/", "a", "!"), ("", "a/", "")],
     ),
-    "serve_app/api/v1/sizes.py:SIZE": ("fullmatch", [("", "1", "x"), ("", "1x", "")]),
-    "serve_app/api/v1/spoken_models.py:LOCALE": ("fullmatch", [("aa", "-aa", "!")]),
+    "serve_app/api/v1/images/sizes.py:SIZE": ("fullmatch", [("", "1", "x"), ("", "1x", "")]),
+    "serve_app/api/v1/audio/spoken_models.py:LOCALE": ("fullmatch", [("aa", "-aa", "!")]),
     "serve_app/archive/entries.py:FILE_NAME": ("fullmatch", [("", "a", ".png")]),
     "serve_app/blobs/intake.py:OWN_FILE": (
         "fullmatch",
@@ -123,11 +123,11 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "serve_app/blobs/intake.py:STORED": ("fullmatch", [("sha256:", "a", "")]),
     "serve_app/blobs/store.py:FILE_NAME": ("fullmatch", [("up-", "a", ".png")]),
     "serve_app/blobs/store.py:SHA256": ("fullmatch", [("", "a", "")]),
-    "serve_app/core/subtitles.py:WORD": (
+    "serve_app/core/video/subtitles.py:WORD": (
         "finditer",
         [("", "a", ""), ("", "a ", ""), ("", "字", "")],
     ),
-    "serve_app/core/subtitles.py:SENTENCE_END": (
+    "serve_app/core/video/subtitles.py:SENTENCE_END": (
         "search",
         [("", ".", "x"), (".", ")", "x"), ("", ".)", "x")],
     ),

@@ -12,17 +12,17 @@ from PIL import Image
 
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.memory import is_device_lost, is_out_of_memory
 from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus
-from serve_app.memory.devices import placed_on, weights_mb
-from serve_app.memory.ledger import Holding, MemoryLedger, Shortage
-from serve_app.memory.loader import FamilyLoader
+from serve_app.family.memory.devices import placed_on, weights_mb
+from serve_app.family.memory.ledger import Holding, MemoryLedger, Shortage
+from serve_app.family.memory.loader import FamilyLoader
+from serve_app.runtime.memory import is_device_lost, is_out_of_memory
 
 GREEDY = """
 import asyncio, sys
 from serve_app.core.config import Family
-from serve_app.replica import Replica
+from serve_app.family.replica import Replica
 
 def resident_mb():
     with open("/proc/self/statm") as file:
@@ -78,7 +78,7 @@ assert peak_mb < before + 1.6 * decoded_mb, (before, peak_mb)
 HOLD = """
 import sys
 from pathlib import Path
-from serve_app.memory.ledger import MemoryLedger
+from serve_app.family.memory.ledger import MemoryLedger
 ledger = MemoryLedger(Path(sys.argv[1]))
 assert ledger.reserve("other", "cuda:0", mb=600, free_mb=lambda: 1000.0) is None
 print("held", flush=True)
@@ -248,7 +248,7 @@ def test_an_idle_replica_gives_back_what_its_work_took() -> None:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc only")
-def test_a_look_at_a_large_picture_leaves_no_memory_behind(tmp_path: Path) -> None:
+def test_a_look_at_a_large_image_leaves_no_memory_behind(tmp_path: Path) -> None:
     Image.new("RGB", (6000, 6000), "red").save(tmp_path / "large.png")
     path = str(tmp_path / "large.png")
     subprocess.run([sys.executable, "-c", LOOK, path], check=True, timeout=60)

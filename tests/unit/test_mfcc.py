@@ -32,7 +32,7 @@ def test_levels_are_decibels_of_full_scale() -> None:
 
 def test_loudness_changes_little_and_timbre_much() -> None:
     quiet, loud, other = (
-        mfcc(sound)[0][5:-5].mean(axis=0)
-        for sound in (sine(440, loudness=0.1), sine(440), sine(2_000))
+        mfcc(audio)[0][5:-5].mean(axis=0)
+        for audio in (sine(440, loudness=0.1), sine(440), sine(2_000))
     )
     assert np.linalg.norm(loud - quiet) < 0.1 * np.linalg.norm(loud - other)

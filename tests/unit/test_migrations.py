@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import MetaData, Table, insert
 
 from serve_app.core.jobs import Submission
-from serve_app.core.rerank import Rerank
+from serve_app.core.text.rerank import Rerank
 from serve_app.database import migrations
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from serve_app.catalog.catalog import AnyModel, Models
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.status import ModelStatus
-from serve_app.models import AnyModel, Models
 
 
 async def no_statuses() -> Mapping[str, ModelStatus]:

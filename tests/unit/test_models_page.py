@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from serve_app.core.config import AppConfig, Family
-from serve_app.core.options import AnyEngineOptions
+from serve_app.core.options.every_engine import AnyEngineOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 BLOCKS: list[list[dict[str, Any]]] = [

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs/examples/postcard"
 PLACES = {
-    "messages.py": "serve_app/core/postcard.py",
+    "messages.py": "serve_app/core/video/postcard.py",
     "pipeline.py": "pipelines/postcard.py",
-    "route.py": "serve_app/api/v1/postcard.py",
+    "route.py": "serve_app/api/v1/video/postcard.py",
     "test_pipeline.py": "tests/unit/test_postcard.py",
     "test_route.py": "tests/api/test_postcard.py",
 }
@@ -28,7 +28,6 @@ COPIED = (
     "tests/conftest.py",
     "tests/databases.py",
     "tests/disks.py",
-    "tests/hubs.py",
     "tests/servers.py",
     "tests/api/conftest.py",
     "tests/api/test_jobs.py",

@@ -14,7 +14,7 @@ from serve_app.database.connection import Database
 from serve_app.profiles.profile import Change, Kind, NewItem, Profile, checked_name
 from serve_app.profiles.profiles import Profiles
 from tests.databases import on_both
-from tests.pictures import chunks
+from tests.images import chunks
 
 ANN = Principal("ann", frozenset({"inference"}))
 BOB = Principal("bob", frozenset({"inference"}))
@@ -228,7 +228,7 @@ async def test_a_file_that_is_there_twice_stays_until_both_go(
     assert await blobs.find(blob.sha256) is None
 
 
-async def test_a_new_sound_takes_the_place_of_the_old(
+async def test_a_new_audio_takes_the_place_of_the_old(
     profiles: Profiles, blobs: FsspecBlobStore
 ) -> None:
     items = [await item(blobs, "sound", "audio"), await item(blobs, "clip", "clip")]

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from serve_app.api.v1.router import routes
-from serve_app.core.options import AnyEngineOptions
+from serve_app.core.options.every_engine import AnyEngineOptions
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

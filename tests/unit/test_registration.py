@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.catalog.registration import with_registration_times
 from serve_app.core.config import AppConfig
-from serve_app.registration import with_registration_times
 
 
 def config_of(data_dir: Path, *ids: str, created: int | None = None) -> AppConfig:

@@ -6,7 +6,7 @@ import sys
 REPLICA = """
 import asyncio
 from serve_app.core.config import Family
-from serve_app.replica import Replica
+from serve_app.family.replica import Replica
 
 class Engine:
     context_length = None

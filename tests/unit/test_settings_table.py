@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serve_app.settings_table import BEGIN, END, replaced, settings_table
+from serve_app.launch.settings_table import BEGIN, END, replaced, settings_table
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
 
@@ -11,7 +11,7 @@ def test_the_page_has_todays_settings() -> None:
     text = PAGE.read_text()
     assert BEGIN in text
     assert END in text
-    assert replaced(text) == text, "run: python -m serve_app.settings_table docs/settings.md"
+    assert replaced(text) == text, "run: python -m serve_app.launch.settings_table docs/settings.md"
 
 
 def test_the_table_has_values_and_defaults() -> None:

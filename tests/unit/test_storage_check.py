@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.core.settings import Storage
-from serve_app.storage_check import check_storage
+from serve_app.launch.storage_check import check_storage
 
 POSTGRES = "postgresql://u:p@h/d"
 

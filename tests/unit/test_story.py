@@ -15,7 +15,7 @@ from deployments.fakes.video import FakeVideo
 from pipelines.story import Story
 from pipelines.story_script import read_script, spread
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     AppError,
@@ -24,14 +24,14 @@ from serve_app.core.errors import (
     InvalidRequest,
     Unavailable,
 )
-from serve_app.core.film import AssembleFilm, Film
-from serve_app.core.images import ImageEvent, Size, TextToImage
+from serve_app.core.image.images import ImageEvent, Size, TextToImage
 from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions
-from serve_app.core.speech import Speak, SpeechEvent
+from serve_app.core.options.every_engine import FakeOptions
 from serve_app.core.stages import PlainStage
-from serve_app.core.story import TellStory, ToldStory
-from serve_app.core.video import GenerateVideo, VideoEvent
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
+from serve_app.core.video.generation import GenerateVideo, VideoEvent
+from serve_app.core.video.story import TellStory, ToldStory
 
 T = TypeVar("T")
 TALE = "A red fox finds a lantern. It carries the lantern home. The forest glows all night."
@@ -110,11 +110,11 @@ class Narrator(FakeSpeech):
 class Cutter(FakeMedia):
     """Keeps what it was asked for."""
 
-    asked: AssembleFilm
+    asked: AssembleVideo
 
-    async def assemble_film(self, request: AssembleFilm) -> Film:
+    async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
         self.asked = request
-        return await super().assemble_film(request)
+        return await super().assemble_video(request)
 
 
 class Stages(PlainStage):
@@ -193,21 +193,21 @@ async def test_a_story_is_written_drawn_spoken_animated_and_cut(stage: Stage) ->
     )
     assert sorted(stage.stages.names) == sorted(request.stages)
     assert [scene.scene.line for scene in told.scenes] == [scene["line"] for scene in SCENES]
-    assert len({scene.picture for scene in told.scenes}) == 3
+    assert len({scene.image for scene in told.scenes}) == 3
     assert [scene.clip is not None for scene in told.scenes] == [True, False, False]
     (clip,) = stage.video.asked
-    assert (clip.mode, clip.image, clip.seed) == ("ti2v", told.scenes[0].picture, 7)
+    assert (clip.mode, clip.image, clip.seed) == ("ti2v", told.scenes[0].image, 7)
     assert [line.text for line in stage.speech.asked] == [scene["line"] for scene in SCENES]
     assert [scene.narration_s > 0 for scene in stage.media.asked.scenes] == [True] * 3
-    assert told.film is not None
+    assert told.video is not None
     assert told.audio is not None
     assert told.warnings == ()
 
 
-async def test_pictures_are_drawn_at_the_same_time(stage: Stage) -> None:
+async def test_images_are_drawn_at_the_same_time(stage: Stage) -> None:
     stage.images.together = 3
     told = await stage.tell()
-    assert all(scene.picture for scene in told.scenes)
+    assert all(scene.image for scene in told.scenes)
 
 
 async def test_all_scenes_can_move(stage: Stage) -> None:
@@ -216,31 +216,31 @@ async def test_all_scenes_can_move(stage: Stage) -> None:
     assert [request.seed for request in stage.video.asked] == [7, 8, 9]
 
 
-async def test_one_failing_picture_does_not_waste_the_others(stage: Stage) -> None:
+async def test_one_failing_image_does_not_waste_the_others(stage: Stage) -> None:
     stage.images.failing = ("path",)
     told = await stage.tell(animates="all")
-    assert [scene.picture is not None for scene in told.scenes] == [True, False, True]
-    assert told.scenes[1].picture_error == "stage 'picture-2': the brush broke"
-    assert told.warnings == ("stage 'picture-2': the brush broke",)
+    assert [scene.image is not None for scene in told.scenes] == [True, False, True]
+    assert told.scenes[1].image_error == "stage 'image-2': the brush broke"
+    assert told.warnings == ("stage 'image-2': the brush broke",)
     assert [request.seed for request in stage.video.asked] == [7, 9]
-    # The line is told over the picture before.
+    # The line is told over the image before.
     shown = stage.media.asked.scenes
-    assert shown[1].picture == told.scenes[0].picture
+    assert shown[1].image == told.scenes[0].image
     assert shown[1].clip is None
 
 
-async def test_a_first_picture_that_fails_is_replaced_by_the_next(stage: Stage) -> None:
+async def test_a_first_image_that_fails_is_replaced_by_the_next(stage: Stage) -> None:
     stage.images.failing = ("dusk",)
     told = await stage.tell()
     assert stage.video.asked == ()
-    assert stage.media.asked.scenes[0].picture == told.scenes[1].picture
+    assert stage.media.asked.scenes[0].image == told.scenes[1].image
 
 
-async def test_without_any_picture_it_fails(stage: Stage) -> None:
+async def test_without_any_image_it_fails(stage: Stage) -> None:
     stage.images.failing = ("a",)
     with pytest.raises(Unavailable) as caught:
         await stage.tell()
-    assert caught.value.message == "stage 'picture-1': the brush broke"
+    assert caught.value.message == "stage 'image-1': the brush broke"
 
 
 async def test_what_fails_besides_is_told(stage: Stage) -> None:
@@ -249,7 +249,7 @@ async def test_what_fails_besides_is_told(stage: Stage) -> None:
     assert told.scenes[0].clip_error == "stage 'animate-1': the camera is lost"
     assert told.audio_error == "stage 'narration': voice: unknown voice 'nobody'"
     assert told.audio is None
-    assert told.film is not None
+    assert told.video is not None
     assert told.warnings == (told.scenes[0].clip_error, told.audio_error)
 
 

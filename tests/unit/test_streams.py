@@ -3,9 +3,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from serve_app.core.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
 from serve_app.core.message import Progress
-from serve_app.core.streams import MAX_WAITING, batched, condensed, gathered, joined, started
+from serve_app.core.text.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
+from serve_app.runtime.streams import MAX_WAITING, batched, condensed, gathered, joined, started
 
 HOUR_S = 3600.0
 

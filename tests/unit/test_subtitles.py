@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from serve_app.core.subtitles import cues, srt, vtt
-from serve_app.core.transcription import Segment, Word
+from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.video.subtitles import cues, srt, vtt
 
 HELLO = Segment(id=0, start=0.0, end=1.5, text="Hello, <b>you</b> & me")
 LATE = Segment(id=1, start=3661.0005, end=3662.25, text="two\n\nlines --> here", speaker="SPK_1")

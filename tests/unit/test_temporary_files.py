@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.temporary_files import private_folder
+from serve_app.runtime.temporary_files import private_folder
 
 PROGRAM = """
 import sys, tempfile
-from serve_app.temporary_files import machine_folder, use_own_temporary_folder
+from serve_app.runtime.temporary_files import machine_folder, use_own_temporary_folder
 shared = machine_folder()
 own = use_own_temporary_folder()
 assert use_own_temporary_folder() == own
 assert machine_folder() == shared
-folder = tempfile.mkdtemp(prefix="film-")
-open(folder + "/film.mp4", "wb").close()
+folder = tempfile.mkdtemp(prefix="video-")
+open(folder + "/video.mp4", "wb").close()
 print(folder, flush=True)
 sys.stdin.read()
 """

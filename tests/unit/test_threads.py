@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.threads import called_back, in_thread, in_turn, pushed
+from serve_app.runtime.threads import called_back, in_thread, in_turn, pushed
 
 Stop = Callable[[], bool]
 

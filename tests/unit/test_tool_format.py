@@ -12,7 +12,7 @@ from deployments.text.generation.tool_format import (
     format_of,
     instructions,
 )
-from serve_app.core.chat import Tool
+from serve_app.core.text.chat import Tool
 
 WEATHER = Tool(
     name="weather",

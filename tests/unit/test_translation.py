@@ -14,18 +14,18 @@ from deployments.text.transformers_translation import batches, joined
 from deployments.text.translation_languages import CheckpointLanguages, CodedLanguages, tag_of
 from pipelines.translation import check_languages, translated
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.chat_translator import AT_ONCE, ChatTranslator
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
+from serve_app.catalog.dispatch import execute
+from serve_app.core.audio.transcription import Segment
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Message, Progress
 from serve_app.core.operations import read_operation, read_result, to_json
 from serve_app.core.stages import PlainStage
 from serve_app.core.status import ModelStatus
-from serve_app.core.transcription import Segment
-from serve_app.core.translation import Translate, Translation, TranslationEvent
-from serve_app.dispatch import execute
-from serve_app.models import Models
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent
+from serve_app.core.text.translation import Translate, Translation, TranslationEvent
 
 CHAT = {
     "name": "chat",

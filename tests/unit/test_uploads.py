@@ -16,11 +16,11 @@ from serve_app.blobs.uploads import NOTED_EVERY_S, Uploads
 from serve_app.core.errors import NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.settings import DAY_S, Retention
-from serve_app.core.streams import once
 from serve_app.database import migrate as migration
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import BlobReferenceRow
+from serve_app.runtime.streams import once
 from tests.databases import on_both
 
 

@@ -14,27 +14,27 @@ from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTransc
 from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.chat_translator import ChatTranslator
-from serve_app.core.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
+from serve_app.core.audio.stems import SeparateStems, StemEvent
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.wav import sized
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
 from serve_app.core.media import Blob
-from serve_app.core.media_processing import (
+from serve_app.core.message import Progress
+from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.stages import PlainStage
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
+from serve_app.core.video.dubbing import DubbedVideo, DubVideo
+from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
     ExtractedAudio,
     ReplaceAudio,
     SubtitledVideo,
-    VideoWithSound,
+    VideoWithAudio,
 )
-from serve_app.core.message import Progress
-from serve_app.core.options import FakeOptions
-from serve_app.core.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
-from serve_app.core.stages import PlainStage
-from serve_app.core.stems import SeparateStems, StemEvent
-from serve_app.core.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
-from serve_app.core.video_dub import DubbedVideo, DubVideo
-from serve_app.core.wav import sized
 
 T = TypeVar("T")
 STAGES = ["extract-audio", "transcribe", "translate", "speak", "replace-audio"]
@@ -123,7 +123,7 @@ class Media(FakeMedia):
             raise error
         return await super().extract_audio(request)
 
-    async def replace_audio(self, request: ReplaceAudio) -> VideoWithSound:
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
         if error := self.fails_with.get("replace-audio"):
             raise error
         self.asked = request
@@ -193,9 +193,9 @@ class Graph:
         return last
 
     async def placed_s(self) -> list[tuple[float, float]]:
-        """Start and length of the sounds that were put into the video."""
+        """Start and length of the audio files that were put into the video."""
         assert self.media.asked is not None
-        return [(s.start_s, await self._length_s(s.audio)) for s in self.media.asked.sounds]
+        return [(s.start_s, await self._length_s(s.audio)) for s in self.media.asked.recordings]
 
     async def _length_s(self, blob: Blob) -> float:
         data = sized(b"".join([chunk async for chunk in self.blobs.read(blob)]))
@@ -321,7 +321,7 @@ async def test_every_segment_starts_where_it_was_heard(graph: Graph) -> None:
 
 
 async def test_what_is_too_long_for_its_time_is_told(graph: Graph) -> None:
-    """Twenty characters in a second, three seconds of film."""
+    """Twenty characters in a second, three seconds of video."""
     times = ((0.0, 0.5, 8), (0.5, 1.0, 20), (1.2, 2.4, 24), (2.4, 2.9, 20))
     graph.transcription.segments = [
         Segment(id=i, start=start, end=end, text="x" * characters)
@@ -398,7 +398,7 @@ async def test_the_background_is_heard_under_the_voice(graph: Graph) -> None:
     result = await graph.dub(stems_model="apart")
     assert graph.stages == [*STAGES[:2], "separate", *STAGES[2:]]
     assert graph.media.asked is not None
-    assert [sound.start_s for sound in graph.media.asked.sounds] == [0.0, 0.0, 1.0, 2.0]
+    assert [audio.start_s for audio in graph.media.asked.recordings] == [0.0, 0.0, 1.0, 2.0]
     assert result.warnings == ()
 
 
@@ -406,10 +406,10 @@ async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
     graph.stems.error = Unavailable("the separator is gone")
     result = await graph.dub(stems_model="apart")
     assert graph.media.asked is not None
-    assert len(graph.media.asked.sounds) == 3
+    assert len(graph.media.asked.recordings) == 3
     (warning,) = result.warnings
     assert warning == (
-        "keep_background: the video's other sounds are left out; "
+        "keep_background: the video's other audio files are left out; "
         "stage 'separate': the separator is gone"
     )
 

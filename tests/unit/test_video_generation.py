@@ -9,12 +9,12 @@ import pytest
 
 from pipelines.video_generation import VideoGeneration
 from serve_app.core.errors import AppError, UpstreamError
-from serve_app.core.images import Image, ImageEvent, Images, Size, TextToImage
+from serve_app.core.image.images import Image, ImageEvent, Images, Size, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.stages import PlainStage
-from serve_app.core.video import GeneratedVideo, GenerateVideo, VideoEvent
-from serve_app.core.video_generation import ProduceVideo, Videos
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent
+from serve_app.core.video.production import ProduceVideo, Videos
 
 T = TypeVar("T")
 SIZE = Size(width=64, height=48)
@@ -54,7 +54,7 @@ class Video:
         await asyncio.sleep(0)
         if not self.is_silent:
             yield GeneratedVideo(
-                video=blob(f"film {request.seed}"),
+                video=blob(f"video {request.seed}"),
                 size=SIZE,
                 fps=8,
                 num_frames=8,
@@ -98,59 +98,59 @@ class Graph:
         return last
 
     def stages_of(self, request: ProduceVideo) -> list[str]:
-        films = (
+        videos = (
             ["generate"]
             if request.count == 1
             else [f"generate-{i + 1}" for i in range(request.count)]
         )
-        return (["picture"] if request.picture else []) + films
+        return (["picture"] if request.image else []) + videos
 
 
-async def test_one_film() -> None:
+async def test_one_video() -> None:
     graph = Graph()
     made = await graph.produced(warnings=("audio_type: none",))
-    assert [film.seed for film in made.videos] == [5]
+    assert [video.seed for video in made.videos] == [5]
     assert made.warnings == ("audio_type: none", "steps: none", "seed 5")
     assert graph.stage.begun == ["generate"]
     assert graph.stage.told == [("generate", "frames")]
-    facts = made.facts()[blob("film 5").sha256]
+    facts = made.facts()[blob("video 5").sha256]
     assert (facts.seed, facts.width, facts.height, facts.duration_s) == (5, 64, 48, 1.0)
 
 
-async def test_every_film_is_a_stage() -> None:
+async def test_every_video_is_a_stage() -> None:
     graph = Graph()
     made = await graph.produced(count=3)
-    assert [film.seed for film in made.videos] == [5, 6, 7]
+    assert [video.seed for video in made.videos] == [5, 6, 7]
     assert graph.stage.begun == ["generate-1", "generate-2", "generate-3"]
     assert made.warnings == ("steps: none", "seed 5", "seed 6", "seed 7")
 
 
 async def test_stills_are_drawn_first_and_each_is_animated() -> None:
     graph = Graph()
-    picture = TextToImage(model="p", prompt="a boat", seed=5, count=2)
-    made = await graph.produced(count=2, picture=picture.model_dump())
+    image = TextToImage(model="p", prompt="a boat", seed=5, count=2)
+    made = await graph.produced(count=2, image=image.model_dump())
     assert graph.stage.begun == ["picture", "generate-1", "generate-2"]
-    assert graph.images.asked == [picture]
-    assert [film.image for film in graph.video.asked] == [blob("still 5"), blob("still 6")]
+    assert graph.images.asked == [image]
+    assert [video.image for video in graph.video.asked] == [blob("still 5"), blob("still 6")]
     assert made.warnings[0] == "size: rounded"
 
 
 async def test_a_job_that_is_resumed_keeps_what_was_finished() -> None:
     graph = Graph()
-    picture = TextToImage(model="p", prompt="a boat", seed=5, count=2)
+    image = TextToImage(model="p", prompt="a boat", seed=5, count=2)
     graph.video.fails_at = 6
     with pytest.raises(AppError) as caught:
-        await graph.produced(count=2, picture=picture.model_dump())
+        await graph.produced(count=2, image=image.model_dump())
     assert caught.value.message == "stage 'generate-2': it broke"
     assert caught.value.param == "num_frames"
     graph.video.fails_at = None
-    made = await graph.produced(count=2, picture=picture.model_dump())
-    assert [film.seed for film in made.videos] == [5, 6]
+    made = await graph.produced(count=2, image=image.model_dump())
+    assert [video.seed for video in made.videos] == [5, 6]
     assert len(graph.images.asked) == 1
-    assert [film.seed for film in graph.video.asked] == [5, 6, 6]
+    assert [video.seed for video in graph.video.asked] == [5, 6, 6]
 
 
-async def test_an_engine_that_ends_without_a_film() -> None:
+async def test_an_engine_that_ends_without_a_video() -> None:
     graph = Graph()
     graph.video.is_silent = True
     with pytest.raises(UpstreamError, match="ended without a result"):

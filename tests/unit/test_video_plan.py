@@ -1,13 +1,13 @@
-"""How long a film gets and in how many renderings, for models of every kind."""
+"""How long a video gets and in how many renderings, for models of every kind."""
 
 from typing import Any
 
 import pytest
 
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.images import Size
-from serve_app.core.video import GenerateVideo, VideoFacts
-from serve_app.core.video_plan import legal_frames, planned, renderings, rounded_size
+from serve_app.core.image.images import Size
+from serve_app.core.video.generation import GenerateVideo, VideoFacts
+from serve_app.core.video.plan import legal_frames, planned, renderings, rounded_size
 
 
 def facts(**changes: Any) -> VideoFacts:
@@ -143,7 +143,7 @@ def test_what_a_model_cannot_do(
     assert caught.value.param == param
 
 
-def test_a_film_made_anew_may_be_longer_than_a_rendering() -> None:
+def test_a_video_made_anew_may_be_longer_than_a_rendering() -> None:
     known = facts(continuation="none", cond_frames=0)
     plan = planned(request(mode="v2v", duration_s=20.0), known)
     assert (plan.num_frames, plan.overlap) == (320, 0)

@@ -10,7 +10,11 @@ import pytest
 
 from deployments.text.loop_thread import LoopThread
 from deployments.text.vllm_chat import VllmBackend, VllmChat, engine_arguments
-from serve_app.core.chat import (
+from serve_app.core.config import Model
+from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.options.every_engine import VllmOptions
+from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatMessage,
@@ -20,13 +24,9 @@ from serve_app.core.chat import (
     TextPart,
     Usage,
 )
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
-from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options import VllmOptions
 
 USAGE = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
-PICTURE = Blob(sha256="a" * 64, mime="image/png", size=3)
+IMAGE = Blob(sha256="a" * 64, mime="image/png", size=3)
 
 
 def frame(content: dict[str, Any]) -> str:
@@ -134,10 +134,10 @@ async def test_deltas_and_usage_come_from_the_engines_own_thread(tmp_path: Path)
     assert server.stopped == ["engine", "client"]
 
 
-async def test_pictures_travel_as_data(tmp_path: Path) -> None:
+async def test_images_travel_as_data(tmp_path: Path) -> None:
     server = Server(two_words)
     engine = engine_of(server, tmp_path)
-    message = ChatMessage(role="user", content=(ImagePart(image=PICTURE),))
+    message = ChatMessage(role="user", content=(ImagePart(image=IMAGE),))
     async for _ in engine.chat(HI.model_copy(update={"messages": (message,)})):
         pass
     (part,) = server.requests[0]["messages"][0]["content"]

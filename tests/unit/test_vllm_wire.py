@@ -13,7 +13,18 @@ from deployments.text.vllm_wire import (
     reasoning_parser_of,
     tool_parser_of,
 )
-from serve_app.core.chat import (
+from serve_app.core.errors import (
+    AppError,
+    Cancelled,
+    ContextLengthExceeded,
+    InternalError,
+    InvalidRequest,
+    ModelNotFound,
+    Unavailable,
+    UnsupportedCapability,
+)
+from serve_app.core.media import Blob
+from serve_app.core.text.chat import (
     AudioPart,
     Chat,
     ChatDelta,
@@ -31,22 +42,11 @@ from serve_app.core.chat import (
     ToolChoice,
     Usage,
 )
-from serve_app.core.errors import (
-    AppError,
-    Cancelled,
-    ContextLengthExceeded,
-    InternalError,
-    InvalidRequest,
-    ModelNotFound,
-    Unavailable,
-    UnsupportedCapability,
-)
-from serve_app.core.json_schema import rerooted
-from serve_app.core.media import Blob
+from serve_app.core.text.json_schema import rerooted
 
-PICTURE = Blob(sha256="a" * 64, mime="image/png", size=3)
-SOUND = Blob(sha256="b" * 64, mime="audio/x-wav", size=3)
-MEDIA = {PICTURE.sha256: "UElD", SOUND.sha256: "U05E"}
+IMAGE = Blob(sha256="a" * 64, mime="image/png", size=3)
+AUDIO = Blob(sha256="b" * 64, mime="audio/x-wav", size=3)
+MEDIA = {IMAGE.sha256: "UElD", AUDIO.sha256: "U05E"}
 WEATHER = Tool(
     name="weather",
     description="Tells the weather.",
@@ -228,9 +228,9 @@ def test_json_formats() -> None:
 
 
 def test_media_are_put_in_as_data() -> None:
-    parts = (TextPart(text="What?"), ImagePart(image=PICTURE), AudioPart(audio=SOUND))
+    parts = (TextPart(text="What?"), ImagePart(image=IMAGE), AudioPart(audio=AUDIO))
     request = asked(messages=(ChatMessage(role="user", content=parts),))
-    assert media_of(request) == [PICTURE, SOUND]
+    assert media_of(request) == [IMAGE, AUDIO]
     assert chat_fields(request, MEDIA)["messages"][0]["content"] == [
         {"type": "text", "text": "What?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,UElD"}},
@@ -465,7 +465,7 @@ def test_the_engine_says_what_to_install(tmp_path: Path) -> None:
     from serve_app.core.config import Model
     from serve_app.core.errors import BackendUnavailable
     from serve_app.core.media import BlobStore
-    from serve_app.core.options import VllmOptions
+    from serve_app.core.options.every_engine import VllmOptions
 
     with pytest.raises(BackendUnavailable, match=r"pip install 'polyphony\[gpu\]'") as caught:
         VllmChat(VllmOptions(), Model(id="big"), path=tmp_path, blobs=cast("BlobStore", object()))

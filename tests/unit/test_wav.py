@@ -6,7 +6,7 @@ import wave
 import pytest
 
 from deployments.audio.audio_encoding import UNKNOWN_SIZE, WavEncoder, wav_header
-from serve_app.core.wav import sized
+from serve_app.core.audio.wav import sized
 
 SAMPLES = b"\x01\x00\x02\x00\x03\x00"
 

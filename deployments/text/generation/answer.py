@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from deployments.text.generation.text import partial_suffix
 from deployments.text.generation.tool_format import ToolFormat, calls_in
-from serve_app.core.chat import ChatDelta, Tool, ToolCallDelta
+from serve_app.core.text.chat import ChatDelta, Tool, ToolCallDelta
 
 THINK, THINK_END = "<think>", "</think>"
 Mode = Literal["start", "reasoning", "text", "call"]

@@ -13,9 +13,9 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from deployments.text.generation.decode import Step
 from deployments.text.generation.sampling import GREEDY_BELOW
-from serve_app.core.chat import Sampling
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.limits import LimitPassed, within
+from serve_app.core.text.chat import Sampling
+from serve_app.runtime.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from deployments.text.generation.answer import AnswerParser
 from deployments.text.generation.decode import Step
 from deployments.text.generation.text import Detokenizer, StopStrings
-from serve_app.core.chat import ChatDelta, FinishReason, TokenLogprob
+from serve_app.core.text.chat import ChatDelta, FinishReason, TokenLogprob
 
 Describe = Callable[[int, float | None], TokenLogprob]
 """A token id and its log probability, with the token's text and bytes."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from deployments.text.generation.answer import AnswerParser
 from deployments.text.generation.decode import Decoding
-from serve_app.core.chat import ChatDelta, ChatEvent, Complete, Sampling, Usage
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, Sampling, Usage
 
 if TYPE_CHECKING:
     from deployments.text.generation.generator import TextGenerator

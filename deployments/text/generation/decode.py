@@ -10,7 +10,7 @@ import torch
 
 from deployments.text.generation.constraint import Constraint
 from deployments.text.generation.sampling import Row, choose, penalized, rows_for
-from serve_app.core.chat import Sampling
+from serve_app.core.text.chat import Sampling
 
 STRETCH = 256
 """Tokens of a prompt whose probabilities are held at once."""

@@ -12,8 +12,8 @@ from deployments.text.generation.tool_format import (
     format_of,
     instructions,
 )
-from serve_app.core.chat import Chat, ChatMessage, TextPart, Tool
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.chat import Chat, ChatMessage, TextPart, Tool
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from serve_app.core.chat import Sampling
+from serve_app.core.text.chat import Sampling
 
 GREEDY_BELOW = 1e-5
 LARGEST = 1e30

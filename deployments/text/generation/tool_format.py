@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from serve_app.core.chat import Tool
-from serve_app.core.json_schema import references, rerooted
+from serve_app.core.text.chat import Tool
+from serve_app.core.text.json_schema import references, rerooted
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
-"""Pictures for image-text-to-text checkpoints, through the checkpoint's own processor."""
+"""Images for image-text-to-text checkpoints, through the checkpoint's own processor."""
 
 import asyncio
 from typing import Any
 
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_picture
+from deployments.image.image_decoding import decoded_image
 from deployments.text.generation.checkpoint import Checkpoint
-from serve_app.core.chat import Chat, ImagePart
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.images import MAX_PIXELS
+from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import BlobStore
+from serve_app.core.text.chat import Chat, ImagePart
 
 
 def refuse_unseen(request: Chat, *, sees: bool) -> None:
     """UnsupportedCapability for the first part that is neither text nor, if the model `sees`, a
-    picture.
+    image.
     """
     taken = {"text", "image"} if sees else {"text"}
     for m, message in enumerate(request.messages):
@@ -28,14 +28,14 @@ def refuse_unseen(request: Chat, *, sees: bool) -> None:
 
 
 class VisionInputs:
-    """Turns a conversation with pictures into the inputs of the first pass."""
+    """Turns a conversation with images into the inputs of the first pass."""
 
     def __init__(self, checkpoint: Checkpoint, blobs: BlobStore) -> None:
         self._checkpoint = checkpoint
         self._blobs = blobs
 
     async def read(self, request: Chat, text: str) -> tuple[list[int], dict[str, Any]]:
-        """Token ids with the pictures' places in them, and the pictures' tensors."""
+        """Token ids with the images' places in them, and the images' tensors."""
         images = []
         for m, message in enumerate(request.messages):
             for p, part in enumerate(message.content):
@@ -45,10 +45,8 @@ class VisionInputs:
 
     async def _open(self, part: ImagePart, where: str) -> Image.Image:
         async with self._blobs.local_file(part.image) as path:
-            picture = await asyncio.to_thread(
-                decoded_picture, path, param=where, max_pixels=MAX_PIXELS
-            )
-            return picture.image
+            image = await asyncio.to_thread(decoded_image, path, param=where, max_pixels=MAX_PIXELS)
+            return image.image
 
     def _process(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict[str, Any]]:
         processor = self._checkpoint.processor
@@ -56,7 +54,7 @@ class VisionInputs:
         try:
             inputs = processor(text=[text], images=images, return_tensors="pt")
         except (ValueError, LookupError) as error:
-            # A text may hold the mark that stands for a picture.
+            # A text may hold the mark that stands for an image.
             raise InvalidRequest(
                 "messages: the model's processor cannot read them; leave out marks that stand for "
                 "pictures",

@@ -1,15 +1,15 @@
-"""The postcard pipeline's messages: a picture with a caption that is read aloud."""
+"""The postcard pipeline's messages: an image with a caption that is read aloud."""
 
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from serve_app.core.images import Size
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
 
-CAPTION, PICTURE, VOICE = "caption", "picture", "voice"
-WEIGHTS = {CAPTION: 1.0, PICTURE: 4.0, VOICE: 1.0}
+CAPTION, IMAGE, VOICE = "caption", "picture", "voice"
+WEIGHTS = {CAPTION: 1.0, IMAGE: 4.0, VOICE: 1.0}
 
 
 class SendPostcard(PipelineOperation):
@@ -35,7 +35,7 @@ class SendPostcard(PipelineOperation):
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         read = (VOICE,) if self.speech_model else ()
-        return (CAPTION, PICTURE, *read)
+        return (CAPTION, IMAGE, *read)
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""
@@ -43,18 +43,18 @@ class SendPostcard(PipelineOperation):
 
 
 class Postcard(MediaResult):
-    """A picture and its caption; `sound` is WAV, and None where nothing was read."""
+    """An image and its caption; `audio` is WAV, and None where nothing was read."""
 
-    picture: Blob
+    image: Blob
     caption: str
-    sound: Blob | None = None
+    audio: Blob | None = None
     size: Size
     seed: int
 
     def facts(self) -> dict[str, Facts]:
         """See MediaResult."""
         drawn = Facts(seed=self.seed, width=self.size.width, height=self.size.height)
-        return {self.picture.sha256: drawn}
+        return {self.image.sha256: drawn}
 
 
 PostcardEvent = Progress | Postcard

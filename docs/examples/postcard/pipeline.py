@@ -1,29 +1,29 @@
-"""postcard: a picture with a caption that is read aloud."""
+"""postcard: an image with a caption that is read aloud."""
 
 from collections.abc import AsyncGenerator
 
 from pipelines.parallel import Tried, together, tried
 from pipelines.utterances import Utterance, uttered
-from serve_app.core.chat import Chat, ChatDelta, ChatMessage, ChatModel, Sampling, TextPart
-from serve_app.core.images import ImageModel, Images, TextToImage
+from serve_app.core.audio.speech import Speak, SpeechModel
+from serve_app.core.image.images import ImageModel, Images, TextToImage
 from serve_app.core.media import BlobStore
-from serve_app.core.postcard import (
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.text.chat import Chat, ChatDelta, ChatMessage, ChatModel, Sampling, TextPart
+from serve_app.core.video.postcard import (
     CAPTION,
-    PICTURE,
+    IMAGE,
     VOICE,
     Postcard,
     PostcardEvent,
     SendPostcard,
 )
-from serve_app.core.speech import Speak, SpeechModel
-from serve_app.core.stages import Stage, result_of
-from serve_app.core.streams import gathered
+from serve_app.runtime.streams import gathered
 
 INSTRUCTION = "Write the caption of a postcard that shows this, in one short sentence."
 
 
 class PostcardPress:
-    """A PostcardSender. The picture is drawn while the caption is read."""
+    """A PostcardSender. The image is drawn while the caption is read."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class PostcardPress:
         drawn, (read, error) = await together(self._drawn(request), self._read(request, caption))
         warnings = [*drawn.warnings, *(read.warnings if read else ())]
         yield Postcard(
-            picture=drawn.images[0].image,
+            image=drawn.images[0].image,
             caption=caption,
-            sound=read.audio if read else None,
+            audio=read.audio if read else None,
             size=request.size,
             seed=request.seed,
             warnings=(*warnings, error.message) if error else tuple(warnings),
@@ -71,8 +71,8 @@ class PostcardPress:
             model=request.image_model, prompt=request.prompt, size=request.size, seed=request.seed
         )
         return await self._stage(
-            PICTURE,
-            lambda: result_of(self._stage, PICTURE, self._images.text_to_image(operation), Images),
+            IMAGE,
+            lambda: result_of(self._stage, IMAGE, self._images.text_to_image(operation), Images),
         )
 
     async def _read(self, request: SendPostcard, caption: str) -> Tried[Utterance]:

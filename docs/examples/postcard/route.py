@@ -9,14 +9,14 @@ from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
-from serve_app.api.v1.image_body import PROMPT_CHARACTERS, SEEDS
-from serve_app.api.v1.job_body import JobBody
-from serve_app.api.v1.job_calls import called
-from serve_app.api.v1.media_answer import output_key
-from serve_app.api.v1.sizes import asked_size
+from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
+from serve_app.api.v1.images.sizes import asked_size
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
-from serve_app.core.images import Size
-from serve_app.core.postcard import SendPostcard
+from serve_app.core.image.images import Size
+from serve_app.core.video.postcard import SendPostcard
 
 router = APIRouter(tags=["pipelines"], responses=ERRORS)
 DEFAULT_SIZE = Size(width=512, height=512)
@@ -50,7 +50,7 @@ class PostcardBody(JobBody):
 async def postcard(
     body: PostcardBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """A picture, a caption for it, and the caption read aloud."""
+    """An image, a caption for it, and the caption read aloud."""
     check_configured(context, SendPostcard.pipeline)
     operation = body.to_postcard(context)
     output = {"response_format": output_key(body.response_format, "image", ("b64_json",))}

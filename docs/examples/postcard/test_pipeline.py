@@ -11,13 +11,13 @@ from deployments.fakes.engine import FakeChat, FakeSpeech
 from deployments.fakes.images import FakeImages
 from pipelines.postcard import PostcardPress
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import Cancelled, Unavailable
-from serve_app.core.images import ImageEvent, Size, TextToImage
-from serve_app.core.options import FakeOptions
-from serve_app.core.postcard import Postcard, SendPostcard
-from serve_app.core.speech import Speak, SpeechEvent
+from serve_app.core.image.images import ImageEvent, Size, TextToImage
+from serve_app.core.options.every_engine import FakeOptions
 from serve_app.core.stages import PlainStage
+from serve_app.core.video.postcard import Postcard, SendPostcard
 
 T = TypeVar("T")
 BOAT = SendPostcard(
@@ -96,9 +96,9 @@ def parts(tmp_path: Path) -> Parts:
 async def test_a_postcard_is_written_drawn_and_read(parts: Parts) -> None:
     card = await parts.sent()
     assert set(card.caption.split()) == {"a", "red", "boat"}
-    assert card.picture.mime == "image/png"
-    assert card.sound is not None
-    assert card.sound.mime == "audio/wav"
+    assert card.image.mime == "image/png"
+    assert card.audio is not None
+    assert card.audio.mime == "audio/wav"
     assert card.warnings == ()
     assert parts.stages.names == ["caption", "picture", "voice"]
     assert tuple(parts.stages.names) == BOAT.stages
@@ -106,20 +106,20 @@ async def test_a_postcard_is_written_drawn_and_read(parts: Parts) -> None:
 
 async def test_it_is_read_while_it_is_drawn(parts: Parts) -> None:
     parts.images.waits_for = parts.speech.begun
-    assert (await parts.sent()).sound is not None
+    assert (await parts.sent()).audio is not None
 
 
 async def test_without_a_voice_nothing_is_read(parts: Parts) -> None:
     request = BOAT.model_copy(update={"speech_model": None})
     card = await parts.sent(request)
-    assert card.sound is None
+    assert card.audio is None
     assert tuple(parts.stages.names) == request.stages == ("caption", "picture")
 
 
 async def test_a_caption_that_cannot_be_read_is_told(parts: Parts) -> None:
     parts.speech.error = Unavailable("the voice is lost")
     card = await parts.sent()
-    assert card.sound is None
+    assert card.audio is None
     assert card.warnings == ("stage 'voice': the voice is lost",)
 
 

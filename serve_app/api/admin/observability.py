@@ -18,12 +18,12 @@ from serve_app.api.admin.html import read_form
 from serve_app.api.context import ContextDep
 from serve_app.api.json_body import read_json_object
 from serve_app.core.errors import AppError, InvalidRequest
-from serve_app.core.limits import LimitPassed, within
 from serve_app.database.schema import JobRow
-from serve_app.gpus import nvidia_gpus
+from serve_app.family.gpus import nvidia_gpus
 from serve_app.observability.exposition import ServerState, exposition
 from serve_app.observability.settings import SWITCHES, Switch, is_on
 from serve_app.observability.summary import summary
+from serve_app.runtime.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
 

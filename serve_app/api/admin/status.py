@@ -17,7 +17,7 @@ from serve_app.core.engine import Loadable
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.status import ModelStatus
 from serve_app.database.schema import BlobReferenceRow
-from serve_app.gpus import nvidia_gpus
+from serve_app.family.gpus import nvidia_gpus
 
 router = APIRouter(tags=["admin"])
 

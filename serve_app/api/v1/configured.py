@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from serve_app.api.context import Context
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import Blob, MediaKind
-from serve_app.profiles.pictures import check_picture
-from serve_app.profiles.sounds import check_sound
+from serve_app.profiles.images import check_image
+from serve_app.profiles.recordings import check_audio
 
 Given = tuple[str, str | None, MediaKind | None]
 """A field, the medium that was sent in it, and what it must be."""
@@ -23,7 +23,7 @@ def check_configured(context: Context, pipeline: str) -> None:
 
 
 def several(field: str, values: list[str] | None) -> list[Given]:
-    """The pictures of a list."""
+    """The images of a list."""
     return [(f"{field}[{i}]", value, "image") for i, value in enumerate(values or ())]
 
 
@@ -49,6 +49,6 @@ async def _check(context: Context, blob: Blob, param: str) -> None:
         match blob.mime.partition("/")[0]:
             case "image":
                 pixels = context.config.limits.image_pixels
-                await asyncio.to_thread(check_picture, path, param=param, pixels=pixels)
+                await asyncio.to_thread(check_image, path, param=param, pixels=pixels)
             case "audio":
-                await asyncio.to_thread(check_sound, path, param=param)
+                await asyncio.to_thread(check_audio, path, param=param)

@@ -2,35 +2,28 @@
 
 from starlette.routing import BaseRoute
 
-from serve_app.api.v1 import (
-    archive,
-    chat,
+from serve_app.api.v1 import models
+from serve_app.api.v1.audio import (
     clone,
-    completions,
     convert,
-    depth,
-    dub,
-    embeddings,
-    face_swap,
-    files,
-    image_to_video,
-    images,
-    jobs,
-    models,
-    profiles,
-    rerank,
-    segmentation,
     speech,
     speech_batch,
     stems,
-    story,
     transcriptions,
-    upscaling,
+    voices,
+)
+from serve_app.api.v1.images import depth, face_swap, images, segmentation, upscaling
+from serve_app.api.v1.jobs import jobs
+from serve_app.api.v1.library import archive, files, profiles
+from serve_app.api.v1.text import chat, completions, embeddings, rerank
+from serve_app.api.v1.video import (
+    dub,
+    image_to_video,
+    story,
     video,
     video_interpolation,
     video_subtitles,
     video_upscaling,
-    voices,
 )
 
 PARTS = (

@@ -48,7 +48,7 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(_is_plain_json)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
 Track = Annotated[Integer, Field(ge=0)] | Annotated[Text, Field(min_length=1, max_length=35)]
-"""A sound track of a file, as AudioTrack."""
+"""An audio track of a file, as AudioTrack."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -1,5 +1,5 @@
-"""Films of prompts, and films that are finished, whose processes die at every stage: they are made
-all the same, and no finished stage is done again.
+"""Videos of prompts, and videos that are finished, whose processes die at every stage: they are
+made all the same, and no finished stage is done again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ PROMPT = {
     "audio_prompt": "ahoy",
     "async": True,
 }
-FILM = {
+VIDEO = {
     "prompt": "a red boat",
     "width": 64,
     "height": 64,
@@ -58,7 +58,7 @@ async def survived(
     return job
 
 
-async def test_a_film_of_a_prompt(server: Server, http: httpx.AsyncClient) -> None:
+async def test_a_video_of_a_prompt(server: Server, http: httpx.AsyncClient) -> None:
     job_id = await begin(http, "pipelines/image-to-video", PROMPT)
     verbs = ("text_to_image", "generate_video", "upscale_video", "speak", "replace_audio")
     kills = [("image-to-video", f"{verb} begins", 1) for verb in verbs]
@@ -73,8 +73,8 @@ async def test_a_film_of_a_prompt(server: Server, http: httpx.AsyncClient) -> No
     assert begun == dict.fromkeys(verbs, 2) | {"upscale_video": 3}
 
 
-async def test_a_film_that_is_finished(server: Server, http: httpx.AsyncClient) -> None:
-    job_id = await begin(http, "video/generations", FILM)
+async def test_a_video_that_is_finished(server: Server, http: httpx.AsyncClient) -> None:
+    job_id = await begin(http, "video/generations", VIDEO)
     pipeline = "video-generation"
     kills = [
         (pipeline, "interpolate begins", 1),

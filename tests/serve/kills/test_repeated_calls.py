@@ -11,7 +11,7 @@ import pytest
 from tests.serve.kills.conftest import DELAY_S, Server
 from tests.serve.kills.test_kills import ended
 
-PICTURE = {"model": "painter", "prompt": "a boat"}
+IMAGE = {"model": "painter", "prompt": "a boat"}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ PICTURE = {"model": "painter", "prompt": "a boat"}
         {"extra_headers": {"Idempotency-Key": "a key"}},
     ],
 )
-async def test_an_impatient_sdk_gets_its_picture(
+async def test_an_impatient_sdk_gets_its_image(
     server: Server, http: httpx.AsyncClient, names: dict[str, dict[str, str]]
 ) -> None:
     client = openai.AsyncOpenAI(
@@ -31,8 +31,8 @@ async def test_an_impatient_sdk_gets_its_picture(
         answer = await client.images.with_raw_response.generate(
             model="painter", prompt="a boat", **names
         )
-    picture = answer.parse()
-    assert picture.data
+    image = answer.parse()
+    assert image.data
     job_id = answer.headers["x-job-id"]
     assert (await ended(http, job_id))["status"] == "succeeded"
     assert int(answer.http_request.headers["x-stainless-retry-count"]) >= 1
@@ -45,7 +45,7 @@ async def test_repetitions_join_whichever_process_has_died(
 ) -> None:
     before = (await http.get("/v1/jobs")).json()["total"]
     key = {"Idempotency-Key": "kept through kills"}
-    first = asyncio.create_task(http.post("/v1/images/generations", json=PICTURE, headers=key))
+    first = asyncio.create_task(http.post("/v1/images/generations", json=IMAGE, headers=key))
     await asyncio.to_thread(server.wait_for, "text_to_image begins")
     server.kill_replicas("ingress")
     await asyncio.wait((first,))
@@ -53,7 +53,7 @@ async def test_repetitions_join_whichever_process_has_died(
     async with asyncio.timeout(60):
         while True:
             try:
-                again = await http.post("/v1/images/generations", json=PICTURE, headers=key)
+                again = await http.post("/v1/images/generations", json=IMAGE, headers=key)
             except httpx.TransportError:
                 continue
             if again.status_code == 200:

@@ -10,7 +10,7 @@ from tests.serve.kills.test_kills import ended
 
 TALE = "A fox finds a lantern. It goes home. The forest glows."
 STORY = {"story": TALE, "image_size": "64x64", "num_frames": 5, "async": True}
-BEGINS = ("text_to_image", "speak", "generate_video", "assemble_film")
+BEGINS = ("text_to_image", "speak", "generate_video", "assemble_video")
 
 
 async def begin(http: httpx.AsyncClient) -> str:
@@ -25,7 +25,7 @@ async def begin(http: httpx.AsyncClient) -> str:
         ("text_to_image", {}),
         ("speak", {}),
         ("generate_video", {"text_to_image": 3, "speak": 3}),
-        ("assemble_film", {"text_to_image": 3, "speak": 3, "generate_video": 1}),
+        ("assemble_video", {"text_to_image": 3, "speak": 3, "generate_video": 1}),
     ],
 )
 async def test_the_pipelines_replica_dies_under_a_stage(

@@ -1,4 +1,4 @@
-"""Films whose processes die at every stage are made all the same, and no finished one twice."""
+"""Videos whose processes die at every stage are made all the same, and no finished one twice."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ import pytest
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import ended
 
-# The still, then each of the two films, takes a second.
+# The still, then each of the two videos, takes a second.
 BODY = {
     "prompt": "a red boat",
     "width": 64,

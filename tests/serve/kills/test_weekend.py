@@ -15,7 +15,7 @@ from tests.serve.kills.test_kills import begin_dub, ended
 from tests.serve.kills.test_story_kills import begin as begin_story
 
 WEEKEND_S = 3 * 24 * 3600.0
-FILM = {"prompt": "a boat", "image_size": "64x64", "num_frames": 17, "upscale_output": True}
+VIDEO = {"prompt": "a boat", "image_size": "64x64", "num_frames": 17, "upscale_output": True}
 
 
 def blobs_of(server: Server) -> set[Path]:
@@ -39,13 +39,13 @@ async def swept(server: Server, stale: Path) -> None:
 async def test_jobs_of_every_kind_go_on_after_a_weekend(
     server: Server, http: httpx.AsyncClient
 ) -> None:
-    film = await http.post("/v1/pipelines/image-to-video", json=FILM | {"async": True})
-    ids = [str(film.json()["id"]), await begin_story(http), await begin_dub(http)]
+    video = await http.post("/v1/pipelines/image-to-video", json=VIDEO | {"async": True})
+    ids = [str(video.json()["id"]), await begin_story(http), await begin_dub(http)]
     for line in ("upscale_video begins", "generate_video begins", "transcribe begins"):
         await asyncio.to_thread(server.wait_for, line)
     server.kill()
     made = held(server)
-    assert len(made) >= 4, "pictures of two pipelines, a clip, a sound track"
+    assert len(made) >= 4, "images of two pipelines, a clip, an audio track"
     # The last folder that a sweep comes to.
     stale = server.data / "blobs" / "ff" / f"{'f' * 64}.png"
     stale.parent.mkdir(exist_ok=True)

@@ -1,0 +1,181 @@
+"""What all segmentation engines share: an image read, masks drawn as files, and the result."""
+
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from deployments.image.image_decoding import decoded_image
+from deployments.image.image_encoding import png_bytes
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.images import Size
+from serve_app.core.image.segmentation import (
+    Prompt,
+    Quality,
+    Segment,
+    SegmentEvent,
+    SegmentImage,
+    SegmentMode,
+    SegmentRole,
+    Segments,
+    prompts_of,
+)
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Progress
+from serve_app.runtime.streams import closing, once
+from serve_app.runtime.threads import in_thread
+
+COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45")
+"""Of the masks in an overlay, one after the other."""
+OPACITY = 0.5
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """`image` is L of the image's size, 255 on the object and 0 beside it."""
+
+    image: Image.Image
+    score: float
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A PNG file, and the mask it was made of, if of one."""
+
+    data: bytes
+    role: SegmentRole
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Of the work in the thread."""
+
+    size: Size
+    warnings: tuple[str, ...]
+
+
+Find = Callable[[Image.Image, list[Prompt], Stop], Iterator[Progress | Mask]]
+"""One mask per prompt, in order, empty where nothing is found; without prompts one per object, the
+best first. Blocks; ends early when told to stop.
+"""
+
+
+async def stored_segments(
+    request: SegmentImage,
+    find: Find,
+    blobs: BlobStore,
+    *,
+    engine: str,
+    quality: Quality,
+    warnings: tuple[str, ...] = (),
+    executor: Executor | None = None,
+) -> AsyncGenerator[SegmentEvent]:
+    """The events of one request; see SegmentationModel."""
+    segments: list[Segment] = []
+    ending: Ending | None = None
+    async with blobs.local_file(request.image) as path:
+        work = in_thread(lambda stop: segmented(request, path, find, stop), executor)
+        async with closing(work):
+            async for item in work:
+                match item:
+                    case Progress():
+                        yield item
+                    case Drawn():
+                        blob = await blobs.write(once(item.data), mime="image/png")
+                        segments.append(_segment(blob, item))
+                    case Ending():
+                        ending = item
+    assert ending is not None
+    yield Segments(
+        segments=tuple(segments),
+        size=ending.size,
+        engine=engine,
+        quality=quality,
+        warnings=(*ending.warnings, *warnings),
+    )
+
+
+def segmented(
+    request: SegmentImage, path: Path, find: Find, stop: Stop
+) -> Iterator[Progress | Drawn | Ending]:
+    """The whole work on one image; blocks."""
+    image = decoded_image(path, param="image", max_pixels=request.max_pixels)
+    size = Size(width=image.image.width, height=image.image.height)
+    prompts = prompts_of(request, size)
+    if len(prompts) > request.max_masks:
+        raise InvalidRequest(
+            f"max_masks: {len(prompts)} objects are pointed at, which is more than "
+            f"{request.max_masks}",
+            param="max_masks",
+        )
+    sheet = Sheet(image.image, request.mode)
+    warnings: list[str] = list(image.warnings)
+    masks = 0
+    for item in find(image.image, prompts, stop):
+        if isinstance(item, Progress):
+            yield item
+            continue
+        masks += 1
+        if masks > request.max_masks:
+            warnings.append(f"max_masks: only the best {request.max_masks} masks were kept")
+            break
+        if item.image.getbbox() is None:
+            field = prompts[masks - 1].field if prompts else "image"
+            warnings.append(f"{field}: no object was found there")
+            continue
+        yield from sheet.add(item)
+    yield from sheet.overlay()
+    if not masks:
+        warnings.append("image: no object was found")
+    yield Ending(size, tuple(warnings))
+
+
+class Sheet:
+    """The files of one image in one mode."""
+
+    def __init__(self, image: Image.Image, mode: SegmentMode) -> None:
+        self._image = image
+        self._mode = mode
+        self._count = 0
+        self._covered = image
+
+    def add(self, mask: Mask) -> Generator[Drawn]:
+        """The files of one mask."""
+        if self._mode in ("overlay", "all"):
+            self._cover(mask.image)
+        if self._mode in ("masks", "all"):
+            yield Drawn(png_bytes(mask.image), "mask", mask)
+        if self._mode in ("cutout", "all"):
+            cutout = self._image.convert("RGBA")
+            cutout.putalpha(mask.image)
+            yield Drawn(png_bytes(cutout), "cutout", mask)
+
+    def overlay(self) -> Generator[Drawn]:
+        """All masks over the image."""
+        if self._mode in ("overlay", "all"):
+            yield Drawn(png_bytes(self._covered), "overlay")
+
+    def _cover(self, mask: Image.Image) -> None:
+        colour = Image.new("RGB", mask.size, COLOURS[self._count % len(COLOURS)])
+        blended = Image.blend(self._covered, colour, OPACITY)
+        self._covered = Image.composite(blended, self._covered, mask)
+        self._count += 1
+
+
+def _segment(blob: Blob, drawn: Drawn) -> Segment:
+    mask = drawn.mask
+    if mask is None:
+        return Segment(image=blob, role=drawn.role)
+    return Segment(
+        image=blob,
+        role=drawn.role,
+        box=mask.image.getbbox(),
+        score=min(1.0, max(0.0, round(mask.score, 6))),
+        area=mask.image.histogram()[255],
+        label=mask.label,
+    )

@@ -1,0 +1,201 @@
+"""Videos for two eyes: what the left eye sees beside what the right one sees, frame by frame.
+
+A video takes no more memory than a few of its frames and what the encoder looks ahead.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from deployments.file_making import made_file
+from deployments.video.running_ahead import ahead
+from deployments.video.steady_depth import SMALLEST_PX, Field, SteadyDepth
+from deployments.video.stereo_views import both_eyes
+from deployments.video.video_decoding import (
+    MAX_PIXELS,
+    AssembledVideo,
+    Pixels,
+    probed,
+    shown_frames,
+)
+from deployments.video.video_encoding import VideoWriter, even_size
+from deployments.video.video_scaling import (
+    LONGEST_SIDE_PX,
+    SLOWEST_FPS,
+    check_duration,
+    video_warnings,
+)
+from serve_app.core.image.depth import ConvertToStereo, DepthMethod, StereoEvent, StereoVideo
+from serve_app.core.image.images import Size
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.message import Progress
+
+Stop = Callable[[], bool]
+FrameDepth = Callable[[Image.Image, Stop], Field]
+"""How near everything in an image is, at its size: more is nearer, not finite is unknown. Blocks,
+and may raise Cancelled when it is told to stop.
+"""
+
+PARALLAX = 0.02
+"""Of a video's width: how far apart the eyes see the nearest."""
+SEEN_PX = 960
+"""Of the longer side of what depth is estimated in; models look at less."""
+RIM = np.ones((3, 3), dtype=np.uint8)
+"""Around what is near in a map: the pixels at its edge, which the map has half-way to what is
+behind, move with it, and not half as far.
+"""
+FLAT = "convert_to_3d: the model sees everything at the same distance; both eyes see the same"
+
+
+class _Deep(NamedTuple):
+    """A frame and how near what it shows is."""
+
+    at_s: float
+    pixels: Pixels
+    near: Field
+
+
+class StereoFile(NamedTuple):
+    """What is known of a file that was written."""
+
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    warnings: tuple[str, ...]
+
+
+class StereoConversion:
+    """The verb of a DepthEstimator for videos; `method` is the kind of its model, where it has a
+    name.
+    """
+
+    def __init__(self, depth: FrameDepth, *, method: DepthMethod | None, blobs: BlobStore) -> None:
+        self._depth = depth
+        self._method = method
+        self._blobs = blobs
+
+    def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
+        """See DepthEstimator."""
+
+        def result(blob: Blob, made: StereoFile) -> StereoVideo:
+            warnings = (*self._method_warnings(request), *made.warnings)
+            return StereoVideo(video=blob, **made._asdict() | {"warnings": warnings})
+
+        return made_file(
+            self._blobs,
+            [request.video],
+            lambda paths, target, stop: stereoscopic(
+                paths[0], target, self._depth, stop, limit_s=request.max_duration_s
+            ),
+            mime="video/mp4",
+            result=result,
+        )
+
+    def _method_warnings(self, request: ConvertToStereo) -> tuple[str, ...]:
+        if request.method in (None, self._method):
+            return ()
+        kind = repr(self._method) if self._method else "of another kind"
+        asked = repr(request.method)
+        return (f"depth_method: {asked} is not there; {request.model!r} was used, which is {kind}",)
+
+
+def stereoscopic(
+    source: Path, target: Path, depth: FrameDepth, stop: Stop, *, limit_s: float
+) -> Iterator[Progress | StereoFile]:
+    """Progress in frames, last what was written to `target`. Blocks; ends early when told to stop.
+
+    InvalidRequest and PayloadTooLarge with `param` `video`.
+    """
+    video = probed(source, param="video")
+    check_duration(video, limit_s)
+    eye, squeezed = eye_size(video.size)
+    steady = SteadyDepth()
+    with ExitStack() as stack:
+        # A frame is encoded while the next one is moved and the one after it is looked at.
+        deep = stack.enter_context(closing(ahead(_deep_frames(source, video, depth, steady, stop))))
+        frames = stack.enter_context(closing(ahead(_pairs(deep, eye), depth=1)))
+        writer = stack.enter_context(
+            VideoWriter(
+                target,
+                Size(width=2 * eye.width, height=eye.height),
+                fps=max(video.fps, SLOWEST_FPS),
+                audio=source if video.has_audio else None,
+                is_timed=True,
+                colours=video.colours,
+                keeps_audio=True,
+            )
+        )
+        for at_s, pixels in frames:
+            if stop():
+                return
+            writer.write(pixels, at_s=at_s)
+            done = writer.num_frames
+            yield Progress(phase="stereo", current=done, total=max(video.num_frames or 0, done))
+        if stop():
+            return
+        writer.finish()
+    warnings = [*video_warnings(video), *squeezed, *([FLAT] if steady.is_flat else [])]
+    yield StereoFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+
+
+def eye_size(size: Size) -> tuple[Size, tuple[str, ...]]:
+    """What an eye has of the image, of even sides, so that they share no colour; and a warning
+    where that is half of the video's width.
+    """
+    whole = even_size(size)
+    if 2 * whole.width <= LONGEST_SIDE_PX and 2 * whole.width * whole.height <= MAX_PIXELS:
+        return whole, ()
+    half = even_size(Size(width=(whole.width + 1) // 2, height=whole.height))
+    return half, (
+        f"convert_to_3d: each eye has half of the video's width, because H.264 has no images of "
+        f"{2 * whole.width}x{whole.height}",
+    )
+
+
+def _deep_frames(
+    source: Path, video: AssembledVideo, depth: FrameDepth, steady: SteadyDepth, stop: Stop
+) -> Generator[_Deep]:
+    size = (video.size.width, video.size.height)
+    shrink = min(1.0, SEEN_PX / max(size))
+    seen = (max(SMALLEST_PX, round(size[0] * shrink)), max(SMALLEST_PX, round(size[1] * shrink)))
+    with closing(shown_frames(source, param="video")) as frames:
+        for shown in frames:
+            if stop():
+                return
+            pixels = _sized(shown.pixels(), size)
+            small = _sized(pixels, seen)
+            grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+            near = steady.at(depth(Image.fromarray(small), stop), grey, shown.at_s)
+            rimmed = np.asarray(cv2.dilate(near, RIM), dtype=np.float32)
+            yield _Deep(shown.at_s, pixels, rimmed)
+
+
+def _pairs(frames: Iterator[_Deep], eye: Size) -> Generator[tuple[float, Pixels]]:
+    """What both eyes see, side by side."""
+    for frame in frames:
+        parallax_px = PARALLAX * frame.pixels.shape[1]
+        views = both_eyes(frame.pixels, frame.near, parallax_px=parallax_px)
+        yield frame.at_s, np.concatenate([_fitted(view, eye) for view in views], axis=1)
+
+
+def _fitted(view: Pixels, eye: Size) -> Pixels:
+    """Squeezed to the size of an eye, or its odd sides made even by repeating the last pixels."""
+    height, width = view.shape[:2]
+    if eye.width < width:
+        view = _sized(view, (eye.width, height))
+        width = eye.width
+    beside, below = eye.width - width, eye.height - height
+    return np.pad(view, ((0, below), (0, beside), (0, 0)), mode="edge")
+
+
+def _sized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """`size` is width and height."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

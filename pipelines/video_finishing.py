@@ -1,0 +1,299 @@
+"""The finishing steps of a video, each a stage; what fails leaves the video as it was."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pipelines.parallel import tried
+from pipelines.utterances import uttered
+from pipelines.video_background import background_levels, made_background
+from pipelines.video_parts import VideoParts
+from pipelines.video_speech import SpokenLine, VideoWords, in_translation, said
+from serve_app.core.audio.audio_generation import GeneratedAudio
+from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.depth import ConvertToStereo, StereoVideo
+from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
+from serve_app.core.media import Blob
+from serve_app.core.message import Progress
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.video.finishing import (
+    AUDIO,
+    BURN,
+    DUB,
+    INTERPOLATE,
+    LINE_GAP_S,
+    MAKE_AUDIO,
+    SPEAK,
+    STEREO,
+    SUBTITLE,
+    UPSCALE,
+    VideoFinish,
+)
+from serve_app.core.video.generation import GeneratedVideo
+from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
+from serve_app.core.video.processing import (
+    BurnSubtitles,
+    PlacedAudio,
+    ReplaceAudio,
+    SubtitledVideo,
+    VideoWithAudio,
+)
+from serve_app.core.video.subtitles import srt
+
+T = TypeVar("T")
+SUBTITLES_MIME = "application/x-subrip"
+FIELDS = {
+    INTERPOLATE: "interpolate_output",
+    UPSCALE: "upscale_output",
+    MAKE_AUDIO: "add_audio",
+    DUB: "dub_video",
+    BURN: "burn_subtitles",
+    STEREO: "convert_to_3d",
+}
+"""What a step is called in requests."""
+
+
+@dataclass(frozen=True)
+class FinishedVideo:
+    """A video, its subtitles as SubRip where they were asked for, and what went wrong."""
+
+    video: GeneratedVideo
+    subtitles: Blob | None
+    warnings: tuple[str, ...]
+
+
+class VideoFinishing:
+    """The steps of one video, to be done once. `named` makes the names of its stages of those of
+    the steps.
+    """
+
+    def __init__(
+        self,
+        parts: VideoParts,
+        stage: Stage,
+        plan: VideoFinish,
+        *,
+        named: Callable[[str], str] = str,
+    ) -> None:
+        self._parts = parts
+        self._stage = stage
+        self._plan = plan
+        self._named = named
+        self._words = VideoWords(parts, stage)
+        self._warnings: list[str] = []
+
+    async def finished(self, video: GeneratedVideo) -> FinishedVideo:
+        """The video after every step that could be done."""
+        video = await self._with_more_frames(video)
+        video = await self._with_larger_frames(video)
+        video, heard = await self._with_audio(video)
+        video, heard = await self._dubbed(video, heard)
+        video, subtitles = await self._subtitled(video, heard)
+        # Last, so that what is drawn into the image is seen by each eye in its place.
+        video = await self._for_two_eyes(video)
+        return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._warnings)))
+
+    async def _with_more_frames(self, video: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.frames
+        if asked is None:
+            return video
+        operation = InterpolateVideo(
+            model=asked.model, video=video.video, fps_multiplier=asked.multiplier
+        )
+        events = self._parts.interpolation.interpolate
+        made = await self._step(
+            INTERPOLATE,
+            lambda name: result_of(self._stage, name, events(operation), InterpolatedVideo),
+        )
+        return video if made is None else self._changed(video, made)
+
+    async def _with_larger_frames(self, video: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.size
+        if asked is None:
+            return video
+        operation = UpscaleVideo(
+            model=asked.model,
+            video=video.video,
+            factor=asked.factor,
+            allows_resize=asked.allows_resize,
+        )
+        events = self._parts.upscaling.upscale_video
+        made = await self._step(
+            UPSCALE, lambda name: result_of(self._stage, name, events(operation), UpscaledVideo)
+        )
+        return video if made is None else self._changed(video, made)
+
+    def _changed(
+        self, video: GeneratedVideo, made: InterpolatedVideo | UpscaledVideo | StereoVideo
+    ) -> GeneratedVideo:
+        self._warnings += made.warnings
+        names = ("video", "size", "fps", "num_frames", "duration_s")
+        return video.model_copy(update={name: getattr(made, name) for name in names})
+
+    async def _with_audio(self, video: GeneratedVideo) -> tuple[GeneratedVideo, Transcript | None]:
+        """The video with its audio, and what is said in it where that is known."""
+        plan = self._plan
+        lines: tuple[SpokenLine, ...] = ()
+        if plan.lines:
+            field = plan.lines[0].field
+            lines = await self._step(SPEAK, self._spoken, field=field) or ()
+        made = await self._background(video)
+        if not lines and plan.audio is None and made is None:
+            return video, None
+        mixed = await self._step(
+            AUDIO, lambda _: self._mixed(video, lines, made), field=self._audio_field(lines)
+        )
+        if mixed is None:
+            return video, None
+        heard, unheard = said(lines, video.duration_s)
+        self._warnings += (*mixed.warnings, *unheard)
+        return video.model_copy(update={"video": mixed.video}), heard
+
+    async def _spoken(self, name: str) -> tuple[SpokenLine, ...]:
+        """The lines as they are heard, each at its second."""
+        spoken: list[SpokenLine] = []
+        next_s = 0.0
+        for line in self._plan.lines:
+            utterance = await uttered(self._parts.speech, self._parts.blobs, line.speech)
+            await self._stage.hold(utterance)
+            start_s = next_s if line.start_s is None else line.start_s
+            next_s = start_s + utterance.duration_s + LINE_GAP_S
+            spoken.append(
+                SpokenLine(
+                    line=line,
+                    audio=utterance.audio,
+                    start_s=start_s,
+                    end_s=start_s + utterance.duration_s,
+                    warnings=utterance.warnings,
+                )
+            )
+            done = Progress(phase=name, current=len(spoken), total=len(self._plan.lines))
+            self._stage.report(name, done)
+        return tuple(spoken)
+
+    async def _background(self, video: GeneratedVideo) -> GeneratedAudio | None:
+        asked = self._plan.background
+        if asked is None:
+            return None
+        made = await self._step(
+            MAKE_AUDIO, lambda name: made_background(self._parts, self._stage, name, asked, video)
+        )
+        self._warnings += () if made is None else made.warnings
+        return made
+
+    def _audio_field(self, lines: tuple[SpokenLine, ...]) -> str:
+        """Who asked for what is heard."""
+        if self._plan.audio is not None:
+            return "audio_file"
+        return lines[0].line.field if lines else "add_audio"
+
+    async def _mixed(
+        self, video: GeneratedVideo, lines: tuple[SpokenLine, ...], made: GeneratedAudio | None
+    ) -> VideoWithAudio:
+        replace = self._parts.media.replace_audio
+        keeps_own = self._plan.keeps_audio
+        try:
+            recordings = self._placed(video, lines, made, keeps_own=keeps_own)
+            return await replace(ReplaceAudio(video=video.video, recordings=recordings))
+        except InvalidRequest as error:
+            # A video that was made of a silent one has no audio to be kept.
+            if not keeps_own or error.param != "recordings[0]":
+                raise
+        recordings = self._placed(video, lines, made, keeps_own=False)
+        return await replace(ReplaceAudio(video=video.video, recordings=recordings))
+
+    def _placed(
+        self,
+        video: GeneratedVideo,
+        lines: tuple[SpokenLine, ...],
+        made: GeneratedAudio | None,
+        *,
+        keeps_own: bool,
+    ) -> tuple[PlacedAudio, ...]:
+        """Everything that is heard, the video's own audio first."""
+        whole = [video.video] if keeps_own else []
+        whole += [] if self._plan.audio is None else [self._plan.audio]
+        recordings = [PlacedAudio(audio=audio, start_s=0.0) for audio in whole]
+        recordings += [PlacedAudio(audio=line.audio, start_s=line.start_s) for line in lines]
+        if made is not None:
+            spoken = [(line.start_s, line.end_s) for line in lines]
+            levels = background_levels(video.duration_s, spoken, is_under_all=bool(whole))
+            recordings.append(PlacedAudio(audio=made.audio, start_s=0.0, levels=levels))
+        return tuple(recordings)
+
+    async def _dubbed(
+        self, video: GeneratedVideo, heard: Transcript | None
+    ) -> tuple[GeneratedVideo, Transcript | None]:
+        asked = self._plan.dubbing
+        if asked is None:
+            return video, heard
+        made = await self._step(
+            DUB, lambda name: self._words.dubbed(name, asked, video.video, heard)
+        )
+        if made is None:
+            return video, heard
+        self._warnings += made.warnings
+        heard = in_translation(made, asked.target_language, video.duration_s)
+        return video.model_copy(update={"video": made.video}), heard
+
+    async def _subtitled(
+        self, video: GeneratedVideo, heard: Transcript | None
+    ) -> tuple[GeneratedVideo, Blob | None]:
+        asked = self._plan.subtitles
+        if asked is None:
+            return video, None
+        writes = self._plan.writes_subtitles
+        made = await self._step(
+            SUBTITLE,
+            lambda name: self._words.subtitles(name, asked, video.video, heard),
+            field="generate_subtitles" if writes else "burn_subtitles",
+        )
+        if made is None:
+            return video, None
+        self._warnings += made.warnings
+        file = await self._stored(srt(made.cues)) if writes else None
+        return await self._burned(video, made.cues), file
+
+    async def _burned(self, video: GeneratedVideo, cues: tuple[Segment, ...]) -> GeneratedVideo:
+        asked = self._plan.subtitles
+        if asked is None or not self._plan.burns_subtitles:
+            return video
+        operation = BurnSubtitles(video=video.video, cues=cues, style=asked.style)
+        events = self._parts.media.burn_subtitles
+        made = await self._step(
+            BURN, lambda name: result_of(self._stage, name, events(operation), SubtitledVideo)
+        )
+        if made is None:
+            return video
+        self._warnings += made.warnings
+        return video.model_copy(update={"video": made.video})
+
+    async def _for_two_eyes(self, video: GeneratedVideo) -> GeneratedVideo:
+        asked = self._plan.stereo
+        if asked is None:
+            return video
+        operation = ConvertToStereo(model=asked.model, video=video.video, method=asked.method)
+        events = self._parts.depth.convert_to_stereo
+        made = await self._step(
+            STEREO, lambda name: result_of(self._stage, name, events(operation), StereoVideo)
+        )
+        return video if made is None else self._changed(video, made)
+
+    async def _step(
+        self, step: str, work: Callable[[str], Awaitable[T]], *, field: str | None = None
+    ) -> T | None:
+        """What a step makes; without it, the warnings say why."""
+        name = self._named(step)
+        made, error = await tried(self._stage(name, lambda: work(name)))
+        if error is not None:
+            self._warnings.append(f"{field or FIELDS[step]}: left out; {error.message}")
+        return made
+
+    async def _stored(self, text: str) -> Blob:
+        async def data() -> AsyncGenerator[bytes]:
+            yield text.encode()
+
+        file = await self._parts.blobs.write(data(), mime=SUBTITLES_MIME)
+        await self._stage.hold(file)
+        return file

@@ -1,0 +1,112 @@
+"""The words of a video: lines that were spoken into it, dubbed, written down."""
+
+from collections.abc import Sequence
+
+from pipelines.nested import NestedStage
+from pipelines.video_dub import VideoDub
+from pipelines.video_parts import VideoParts
+from pipelines.video_subtitles import VideoSubtitles
+from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.media import Blob
+from serve_app.core.message import Message
+from serve_app.core.stages import Stage, result_of
+from serve_app.core.video.dubbing import DubbedVideo, Dubbing, DubVideo
+from serve_app.core.video.finishing import PlacedLine
+from serve_app.core.video.subtitling import Subtitles, SubtitleVideo, Subtitling
+
+
+class SpokenLine(Message):
+    """A line as it is heard, from one second of the video to another."""
+
+    line: PlacedLine
+    audio: Blob
+    start_s: float
+    end_s: float
+    warnings: tuple[str, ...] = ()
+
+
+class VideoWords:
+    """The pipelines for dubbing and subtitles, each as one stage of another."""
+
+    def __init__(self, parts: VideoParts, stage: Stage) -> None:
+        self._parts = parts
+        self._stage = stage
+
+    async def dubbed(
+        self, name: str, asked: Dubbing, video: Blob, heard: Transcript | None
+    ) -> DubbedVideo:
+        """The video in another language; what is known to be said is not listened to."""
+        operation = DubVideo(video=video, heard=heard, **dict(asked))
+        parts = self._parts
+        dubber = VideoDub(
+            parts.transcription,
+            parts.translator,
+            parts.speech,
+            parts.stems,
+            parts.media,
+            parts.blobs,
+            NestedStage(self._stage, name, operation),
+        )
+        return await result_of(self._stage, name, dubber.dub_video(operation), DubbedVideo)
+
+    async def subtitles(
+        self, name: str, asked: Subtitling, video: Blob, heard: Transcript | None
+    ) -> Subtitles:
+        """What is said in the video, as it is read."""
+        operation = SubtitleVideo(video=video, heard=heard, **dict(asked))
+        parts = self._parts
+        subtitler = VideoSubtitles(
+            parts.transcription,
+            parts.translator,
+            parts.media,
+            NestedStage(self._stage, name, operation),
+        )
+        return await result_of(self._stage, name, subtitler.subtitle_video(operation), Subtitles)
+
+
+def said(
+    lines: Sequence[SpokenLine], duration_s: float
+) -> tuple[Transcript | None, tuple[str, ...]]:
+    """What is heard of the lines in a video that lasts so long, in the order of their times, and
+    warnings for what is not. None where nothing is heard.
+    """
+    warnings = [text for line in lines for text in line.warnings]
+    heard = sorted((line for line in lines if line.start_s < duration_s), key=_start_s)
+    for line in lines:
+        if line.end_s > duration_s:
+            lost = "is not heard" if line.start_s >= duration_s else "is cut"
+            warnings.append(
+                f"{line.line.field}: {lost}; it is spoken from {line.start_s:.1f} to "
+                f"{line.end_s:.1f} s, and the video ends at {duration_s:.1f} s"
+            )
+    if not heard:
+        return None, tuple(warnings)
+    segments = tuple(_segment(number, line, duration_s) for number, line in enumerate(heard))
+    language = next((line.line.speech.language for line in heard), None)
+    text = " ".join(segment.text for segment in segments)
+    transcript = Transcript(text=text, language=language, duration_s=duration_s, segments=segments)
+    return transcript, tuple(warnings)
+
+
+def in_translation(dubbed: DubbedVideo, language: str, duration_s: float) -> Transcript:
+    """What is said in a video once it is dubbed."""
+    segments = tuple(
+        Segment(id=number, start=segment.start, end=segment.end, text=segment.text)
+        for number, segment in enumerate(dubbed.segments)
+    )
+    text = " ".join(segment.text for segment in segments)
+    return Transcript(text=text, language=language, duration_s=duration_s, segments=segments)
+
+
+def _start_s(line: SpokenLine) -> float:
+    return line.start_s
+
+
+def _segment(number: int, line: SpokenLine, duration_s: float) -> Segment:
+    return Segment(
+        id=number,
+        start=line.start_s,
+        end=min(line.end_s, duration_s),
+        text=" ".join(line.line.speech.text.split()),
+        speaker=line.line.speaker,
+    )

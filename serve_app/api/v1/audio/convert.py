@@ -1,0 +1,82 @@
+"""POST /v1/audio/convert."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.audio.voice_references import (
+    VoiceReference,
+    recorded_voice,
+    reference_named,
+    saved_voice,
+)
+from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, MediaText, Number, Text
+from serve_app.core.audio.voice_conversion import ConvertVoice
+from serve_app.core.errors import InvalidRequest
+
+router = APIRouter(tags=["audio"], responses=ERRORS)
+
+
+class ConvertBody(JobBody):
+    """A recording, and whose voice it shall have."""
+
+    source_audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target_voice: MediaText | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
+    voice_name: Text | None = None
+    model: Text | None = Field(default=None, max_length=500)
+    f0_condition: Flag | None = None
+    pitch_shift: Annotated[Number, Field(strict=True, ge=-24, le=24)] | None = None
+    diffusion_steps: Annotated[Integer, Field(ge=10, le=100)] | None = None
+    length_adjust: Annotated[Number, Field(strict=True, ge=0.5, le=2)] | None = None
+    inference_cfg_rate: Annotated[Number, Field(strict=True, ge=0, le=1)] | None = None
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """A recording of the target goes before a saved voice."""
+        names = ["user"] if self.user is not None else []
+        is_doubled = self.target_voice is not None and self.voice_name is not None
+        return [*names, "voice_name"] if is_doubled else names
+
+    async def target(self, context: Context) -> VoiceReference:
+        """Whose voice is meant."""
+        if self.target_voice is not None:
+            return await recorded_voice(context, self.target_voice, param="target_voice")
+        if self.voice_name is not None:
+            return await saved_voice(context, self.voice_name, param="voice_name")
+        raise InvalidRequest(
+            "target_voice: send a recording of the voice, or 'voice_name' of a saved one",
+            param="target_voice",
+        )
+
+
+@router.post("/v1/audio/convert")
+async def convert(
+    body: ConvertBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Give a recording another voice."""
+    form = output_key(body.response_format, "audio", ("b64_wav",))
+    source: Given = ("source_audio", body.source_audio, "audio")
+    async with input_first(context, source, ("target_voice", body.target_voice, "audio")):
+        found = context.models.conversion(body.model)
+    target = await body.target(context)
+    operation = ConvertVoice(
+        model=found.id,
+        source=await context.intake.take(body.source_audio, param="source_audio", kind="audio"),
+        target=target.audio,
+        is_singing=bool(body.f0_condition),
+        pitch_shift=body.pitch_shift or 0.0,
+        length_adjust=1.0 if body.length_adjust is None else body.length_adjust,
+        diffusion_steps=body.diffusion_steps,
+        guidance=body.inference_cfg_rate,
+    )
+    async with reference_named(target, param="target_voice"):
+        return await called(body, operation, request, context, principal, {"response_format": form})

@@ -1,0 +1,155 @@
+"""POST /v1/audio/speech and /v1/audio/speech/stream."""
+
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.background import BackgroundTask
+
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.sse import frame, sse_response
+from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
+from serve_app.api.v1.audio.speech_cloning import uttered
+from serve_app.api.v1.audio.speech_recording import SpeechRecording
+from serve_app.api.v1.jobs.job_calls import called, finished_result, ran, streamed, submission_of
+from serve_app.api.v1.jobs.repetition import call_of
+from serve_app.api.v1.wire import ERRORS
+from serve_app.core.audio.speech import (
+    AUDIO_MIME,
+    AudioChunk,
+    CloneSpeech,
+    Speak,
+    SpeechEvent,
+    Spoken,
+)
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.operations import SpokenAudio
+from serve_app.runtime.streams import closing, started
+
+router = APIRouter(tags=["audio"], responses=ERRORS)
+DELTA_BYTES = 96 * 1024
+"""Of audio in an event: engines that do not stream give all of it at once."""
+
+
+@router.post("/v1/audio/speech", response_class=Response)
+async def speech(
+    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
+    if body.stream_format == "sse":
+        refuse_envelope(body, request)
+    utterance = await uttered(context, body)
+    operation = utterance.operation
+    if body.response_format in ENVELOPES or body.is_async(request.headers):
+        output = {"response_format": body.response_format}
+        async with utterance.explained():
+            return await called(body, operation, request, context, principal, output)
+    if body.needs_job(request.headers) and body.stream_format != "sse":
+        async with utterance.explained():
+            return await _of_a_job(body, operation, request, context, principal)
+    said = utterance.events(context.models)
+    async with utterance.explained():
+        events, headers = await streamed(body, operation, request, context, principal, said)
+    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+    heard = recording.listen(events)
+    if body.stream_format == "sse":
+        response = sse_response(speech_frames(heard), path=request.url.path, headers=headers)
+    else:
+        response = audio_response(heard, operation, headers)
+    response.background = BackgroundTask(recording.keep_quietly)
+    return response
+
+
+@router.post("/v1/audio/speech/stream", response_class=Response)
+async def speech_stream(
+    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Speak a text, always as raw bytes while they are produced."""
+    if body.response_format not in (None, "pcm", "wav"):
+        raise InvalidRequest(
+            "response_format: this route streams 'pcm' or 'wav'", param="response_format"
+        )
+    if body.stream_format == "sse":
+        body.leave("stream_format")
+    utterance = await uttered(context, body, default="pcm")
+    operation = utterance.operation
+    said = utterance.events(context.models)
+    async with utterance.explained():
+        events, headers = await streamed(body, operation, request, context, principal, said)
+    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+    response = audio_response(recording.listen(events), operation, headers)
+    response.background = BackgroundTask(recording.keep_quietly)
+    return response
+
+
+async def _of_a_job(
+    body: SpeechBody,
+    operation: Speak | CloneSpeech,
+    request: Request,
+    context: Context,
+    principal: Principal,
+) -> Response:
+    """Raw bytes of what is to have a name or a callback: not before all is spoken."""
+    call = await call_of(body, operation, request)
+    submission = await submission_of(body, operation, context, principal, {}, call=call)
+    job = await ran(submission, request, context)
+    result = finished_result(job)
+    if not isinstance(result, SpokenAudio):
+        raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
+    headers = {"X-Job-ID": job.id, "Content-Type": AUDIO_MIME[operation.format]} | body.ignored()
+    # A job outlives its files: one that is gone is told before the answer has begun.
+    audio = await started(context.blobs.read(result.audio))
+    return StreamingResponse(audio, headers=headers)
+
+
+def refuse_envelope(body: SpeechBody, request: Request) -> None:
+    """InvalidRequest for events that are asked to be a job or one JSON answer as well."""
+    body.refuse_job(request.headers)
+    if body.response_format in ENVELOPES:
+        raise InvalidRequest(
+            f"response_format: {body.response_format!r} is one answer, and stream_format 'sse' "
+            f"many events; use one of {', '.join(AUDIO_MIME)}",
+            param="response_format",
+        )
+
+
+def audio_response(
+    events: AsyncIterator[SpeechEvent], operation: Speak | CloneSpeech, headers: dict[str, str]
+) -> StreamingResponse:
+    """Raw bytes with the right type."""
+    mime = AUDIO_MIME[operation.format]
+    return StreamingResponse(audio_chunks(events), headers={"Content-Type": mime} | headers)
+
+
+async def audio_chunks(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[bytes]:
+    """The encoded audio."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, AudioChunk):
+                yield event.data
+
+
+async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[bytes]:
+    """`speech.audio.delta` with base64 audio, last `speech.audio.done`."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, AudioChunk):
+                for start in range(0, len(event.data), DELTA_BYTES):
+                    audio = base64.b64encode(event.data[start : start + DELTA_BYTES]).decode()
+                    yield frame({"type": "speech.audio.delta", "audio": audio})
+            elif isinstance(event, Spoken):
+                warnings = {"warnings": list(event.warnings)} if event.warnings else {}
+                done = {"type": "speech.audio.done", "usage": spoken_usage(event)}
+                yield frame(done | warnings)
+
+
+def spoken_usage(spoken: Spoken) -> dict[str, Any]:
+    """Speech engines count characters in and seconds out; there are no tokens."""
+    return {
+        "type": "duration",
+        "seconds": round(spoken.duration_s, 3),
+        "input_characters": spoken.characters,
+    }

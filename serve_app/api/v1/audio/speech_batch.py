@@ -1,0 +1,99 @@
+"""POST /v1/audio/speech/batch: many texts in one call, each with an answer or an error."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.errors import error_body, from_validation_errors
+from serve_app.api.json_answer import json_response
+from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
+from serve_app.api.v1.audio.speech_cloning import uttered
+from serve_app.api.v1.audio.speech_recording import SpeechRecording
+from serve_app.api.v1.jobs.media_answer import envelope, media_item
+from serve_app.api.v1.wire import ERRORS, ignored_header
+from serve_app.core.audio.speech import AudioChunk
+from serve_app.core.audio.wav import sized
+from serve_app.core.errors import AppError, InternalError, InvalidRequest
+from serve_app.runtime.streams import closing
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["audio"], responses=ERRORS)
+PARALLEL_ITEMS = 4
+FORMS = ("url", "b64_wav", "b64_mp3")
+UNHEARD = ("stream_format", "priority")
+
+
+@router.post("/v1/audio/speech/batch")
+async def speech_batch(
+    body: SpeechBatchBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Speak up to 64 texts; one that fails has an `error` and the others are not affected."""
+    body.refuse_job(request.headers)
+    _check_form(body.response_format)
+    batch = SpeechBatch(context, request.url.path, principal.owner)
+    batch.ignored |= dict.fromkeys(body.model_extra or ())
+    shared = body.model_dump(exclude_none=True, exclude={"items"})
+    turns = asyncio.Semaphore(PARALLEL_ITEMS)
+
+    async def spoken(index: int, item: object) -> dict[str, Any]:
+        async with turns:
+            return {"index": index} | await batch.item(index, shared, item)
+
+    items = await asyncio.gather(*(spoken(i, item) for i, item in enumerate(body.items)))
+    return json_response(envelope(list(items)), ignored_header(batch.ignored))
+
+
+class SpeechBatch:
+    """The items of one call. `ignored` are the fields that had no effect on one of them."""
+
+    def __init__(self, context: Context, path: str, owner: str) -> None:
+        self._context = context
+        self._path = path
+        self._owner = owner
+        self.ignored: dict[str, None] = {}
+
+    async def item(self, index: int, shared: dict[str, Any], own: object) -> dict[str, Any]:
+        """An item of the envelope or its error: the one place where a failure is part of an
+        answer.
+        """
+        named = own if isinstance(own, dict) else {}
+        given = {name: value for name, value in named.items() if value is not None}
+        fields = {"response_format": "b64_wav"} | shared | given
+        try:
+            if not isinstance(own, dict):
+                name = f"items[{index}]"
+                raise InvalidRequest(f"{name}: must be an object", param=name)
+            return await self._spoken(SpeechBody.model_validate(fields))
+        except ValidationError as error:
+            return error_body(from_validation_errors(error.errors(), fields), self._path)
+        except AppError as error:
+            return error_body(error, self._path)
+        except Exception:
+            logger.exception("an item of a batch on %s failed", self._path)
+            internal = InternalError("the server failed on this item; its log says why")
+            return error_body(internal, self._path)
+
+    async def _spoken(self, body: SpeechBody) -> dict[str, Any]:
+        _check_form(body.response_format)
+        body.refuse_job({})
+        utterance = await uttered(self._context, body)
+        body.leave(*UNHEARD)
+        self.ignored |= dict.fromkeys(body.ignored_names())
+        recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
+        events = recording.listen(utterance.events(self._context.models))
+        async with utterance.explained(), closing(events):
+            parts = [event.data async for event in events if isinstance(event, AudioChunk)]
+        blob, entry = await recording.keep(sized(b"".join(parts)))
+        item = media_item(self._context, blob, body.response_format or "url", entry=entry)
+        return item | ({"warnings": list(recording.warnings)} if recording.warnings else {})
+
+
+def _check_form(response_format: str | None) -> None:
+    if response_format not in (None, *FORMS):
+        raise InvalidRequest(f"response_format: one of {', '.join(FORMS)}", param="response_format")

@@ -1,0 +1,49 @@
+"""Which models hear and translate a video, and in which languages."""
+
+import re
+
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.transcription_routing import select
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.options.every_engine import Task
+from serve_app.core.text.languages import language_code
+
+LOCALE = re.compile(r"[a-z]{2,3}((?:-[a-z0-9]{2,4}){1,2})")
+TRANSLATING: tuple[Task, ...] = ("chat", "translation")
+
+
+def heard_and_translated(models: Models, name: str | None, language: str | None) -> tuple[str, str]:
+    """The ids of the model that hears and of the one that translates; `name` is either of them, the
+    other one is the default.
+    """
+    names_translator = is_translator(models, name)
+    transcription = select(models, None if names_translator else name, language).id
+    return transcription, models.translation(name if names_translator else None).id
+
+
+def is_translator(models: Models, name: str | None) -> bool:
+    """Whether `name` is that of a model that translates. Names that only transcription routing
+    knows, like Whisper sizes, are none.
+    """
+    return name is not None and any(
+        name.lower() in map(str.lower, (f.id, *f.model.aliases))
+        for f in models.all()
+        if f.family.options.task in TRANSLATING
+    )
+
+
+def known_language(text: str, param: str) -> str:
+    """The code of a language. InvalidRequest for one that is unknown."""
+    code = language_code(text)
+    if code is None:
+        raise InvalidRequest(
+            f"{param}: unknown language {text[:50]!r}; use an ISO code such as 'de'", param=param
+        )
+    return code
+
+
+def known_locale(text: str, param: str) -> str:
+    """The code of a language, with the script or the region that follows it: `pt-br`."""
+    code = known_language(text, param)
+    found = LOCALE.fullmatch(text.strip().lower().replace("_", "-"))
+    return code + (found[1] if found else "")

@@ -1,0 +1,119 @@
+"""POST /v1/audio/transcriptions and /v1/audio/translations."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.observation import observed
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.audio.transcription_body import TranscriptionBody, read_transcription
+from serve_app.api.v1.audio.transcription_response import transcription_frames
+from serve_app.api.v1.jobs.job_calls import called, streamed
+from serve_app.api.v1.wire import ERRORS
+from serve_app.catalog.diarized_transcription import transcribed
+from serve_app.catalog.transcription_routing import check_translation, request_language, select
+from serve_app.core.audio.transcription import SpeakerLabels, Transcribe
+from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
+from serve_app.core.media import Blob
+
+router = APIRouter(tags=["audio"], responses=ERRORS)
+NOT_BY_ALL = frozenset({"prompt", "temperature"})
+"""Fields that some engines have no use for."""
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}}
+                    | TranscriptionBody.model_json_schema()["properties"],
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/audio/transcriptions", response_class=Response, openapi_extra=FORM)
+async def transcriptions(
+    request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Write down what is said, in its language or (`translate`) in English."""
+    body, audio = await read_transcription(request, context)
+    operation = to_transcribe(
+        context, body, audio, is_translation=body.translation_field is not None
+    )
+    return await _answered(request, context, principal, body, operation)
+
+
+@router.post("/v1/audio/translations", response_class=Response, openapi_extra=FORM)
+async def translations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Write down in English what is said in any language."""
+    body, audio = await read_transcription(request, context)
+    body.leave(body.against_translation())
+    operation = to_transcribe(context, body, audio, is_translation=True)
+    return await _answered(request, context, principal, body, operation)
+
+
+def to_transcribe(
+    context: Context, body: TranscriptionBody, audio: Blob, *, is_translation: bool
+) -> Transcribe:
+    """The operation, its model chosen."""
+    body.check_target()
+    found = select(context.models, body.model, body.language, translates=is_translation)
+    if is_translation:
+        check_translation(found.model, context.models, param=body.translation_field or "model")
+    body.leave(NOT_BY_ALL - found.family.options.honours)
+    return Transcribe(
+        model=found.id,
+        audio=audio,
+        language=request_language(body.language, found.model),
+        task="translate" if is_translation else "transcribe",
+        prompt=body.prompt,
+        temperature=body.temperature or 0.0,
+        audio_track=body.audio_track,
+        speakers=_labels(context, body) if body.wants_speakers else None,
+    )
+
+
+def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
+    """Who tells speakers apart. UnsupportedCapability when nobody does."""
+    try:
+        model = context.models.diarization(None)
+    except BackendUnavailable:
+        name = "diarize" if body.diarize else "response_format"
+        raise UnsupportedCapability(
+            f"{name}: no model that tells speakers apart is configured", param=name
+        ) from None
+    return SpeakerLabels(model=model.id, num_speakers=body.num_speakers)
+
+
+async def _answered(
+    request: Request,
+    context: Context,
+    principal: Principal,
+    body: TranscriptionBody,
+    operation: Transcribe,
+) -> Response:
+    """Segments while they are heard, or the whole transcript of a job."""
+    observed(request).extra |= {
+        "language": operation.language,
+        "response_format": body.response_format or "json",
+        "segment_granularity": body.segment_granularity,
+        "provider": context.models.transcription(operation.model).family.options.engine,
+    }
+    if body.stream:
+        events = transcribed(context.models, operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
+        model = context.models.transcription(operation.model).model
+        late = None if model.supports_streaming else model.id
+        frames = transcription_frames(opened, late_model=late)
+        return sse_response(frames, path=request.url.path, headers=headers)
+    output = {
+        "response_format": body.response_format,
+        "segment_granularity": body.segment_granularity,
+    }
+    return await called(body, operation, request, context, principal, output)

@@ -1,0 +1,45 @@
+"""POST /v1/images/depth."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, MediaText, Text
+from serve_app.core.image.depth import EstimateDepth
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+
+class DepthBody(JobBody):
+    """An image."""
+
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    model: Text | None = Field(default=None, max_length=500)
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+
+@router.post("/v1/images/depth")
+async def depth(
+    body: DepthBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Tell how far away everything in an image is: a grey image, near is bright."""
+    form = output_key(body.response_format, "image", ("b64_json",))
+    async with input_first(context, ("image", body.image, "image")):
+        found = context.models.depth(body.model)
+    operation = EstimateDepth(
+        model=found.id,
+        image=await context.intake.take(body.image, param="image", kind="image"),
+        max_pixels=context.config.limits.image_pixels,
+    )
+    return await called(body, operation, request, context, principal, {"response_format": form})

@@ -1,0 +1,75 @@
+"""POST /v1/images/faceswap."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, MediaText, Text
+from serve_app.blobs.sniff import kind_of
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.face_swap import SwapFaces, TargetType, WhichFaces
+from serve_app.core.media import Blob
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+FORMS: dict[TargetType, str] = {"image": "b64_json", "video": "b64_mp4"}
+
+
+class FaceSwapBody(JobBody):
+    """Whose face is to be seen, and where."""
+
+    source_face: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target_type: TargetType | None = None
+    faces: WhichFaces | None = None
+    model: Text | None = Field(default=None, max_length=500)
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+
+@router.post("/v1/images/faceswap")
+async def face_swap(
+    body: FaceSwapBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Put a face in place of those in an image or a video."""
+    if body.target_type is not None:
+        # Known to be wrong before anything is fetched.
+        _form(body, body.target_type)
+    face: Given = ("source_face", body.source_face, "image")
+    async with input_first(context, face, ("target", body.target, body.target_type)):
+        model = context.models.faces(body.model).id
+    source = await context.intake.take(body.source_face, param="source_face", kind="image")
+    target, kind = await _target(body, context)
+    operation = SwapFaces(
+        model=model,
+        source_face=source,
+        target=target,
+        target_type=kind,
+        faces=body.faces or "all",
+        max_pixels=context.config.limits.image_pixels,
+    )
+    output = {"response_format": _form(body, kind)}
+    return await called(body, operation, request, context, principal, output)
+
+
+async def _target(body: FaceSwapBody, context: Context) -> tuple[Blob, TargetType]:
+    """The target and what it is; its content decides when the caller does not."""
+    target = await context.intake.take(body.target, param="target", kind=body.target_type)
+    kind = kind_of(target.mime)
+    if kind not in ("image", "video"):
+        raise InvalidRequest("target: send an image or a video", param="target")
+    return target, kind
+
+
+def _form(body: FaceSwapBody, kind: TargetType) -> str:
+    return output_key(body.response_format, kind, (FORMS[kind],))

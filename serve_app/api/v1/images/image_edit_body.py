@@ -1,0 +1,153 @@
+"""The bodies of the routes that draw over images, read from JSON or from a form."""
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from starlette.requests import Request
+
+from serve_app.api.context import Context
+from serve_app.api.errors import from_validation_errors
+from serve_app.api.json_body import read_json_object
+from serve_app.api.multipart import Form, body_kind, read_form
+from serve_app.api.v1.audio.transcription_body import FALSE, TRUE
+from serve_app.api.v1.configured import Given, several
+from serve_app.api.v1.images.image_body import MAX_EXTRAS, PROMPT_CHARACTERS, ImageBody, worded
+from serve_app.api.v1.images.image_extras import Media, with_uploaded
+from serve_app.api.v1.wire import Number, Text
+from serve_app.catalog.catalog import Found
+from serve_app.core.image.images import ImageModel, ImageToImage, Inpaint, VaryImage
+
+FILES = ("image", "mask", "character_references")
+LISTS = frozenset({"image", "character_references", "character_profiles", "environment_profiles"})
+FLAGS = frozenset({"disable_safety_checker", "async"})
+PARSED = frozenset(
+    {"n", "output_compression", "steps", "guidance_scale", "seed", "loras"}
+    | {"character_strength", "strength", "priority"}
+)
+
+Strength = Annotated[Number, Field(strict=True, ge=0, le=1)]
+Images = Annotated[
+    list[Media],
+    Field(min_length=1, max_length=MAX_EXTRAS),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+BodyT = TypeVar("BodyT", bound="SourceBody")
+
+
+class SourceBody(ImageBody):
+    """Of several images the first is drawn over, and the others are references."""
+
+    image: Images
+    strength: Strength | None = None
+
+    def has_references(self) -> bool:
+        """See ImageBody."""
+        return len(self.image) > 1 or super().has_references()
+
+    def media(self) -> list[Given]:
+        """What was sent to look at."""
+        mask: Given = ("mask", getattr(self, "mask", None), "image")
+        return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
+
+    async def source(
+        self, found: Found[ImageModel], context: Context, default: float
+    ) -> dict[str, Any]:
+        """The fields of an ImageToImage, with the image stored."""
+        first, *others = self.image
+        fields = await self.drawing(found, context, also=others)
+        return fields | {
+            "image": await context.intake.take(first, param="image", kind="image"),
+            "strength": default if self.strength is None else self.strength,
+            "is_sized_by_model": self.is_auto_size,
+        }
+
+
+class EditBody(SourceBody):
+    """POST /v1/images/edits."""
+
+    prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
+    mask: Media | None = None
+
+    async def to_operation(
+        self, found: Found[ImageModel], context: Context, *, default: float
+    ) -> ImageToImage:
+        """An Inpaint when there is a mask."""
+        fields = await self.source(found, context, default)
+        fields["prompt"] = worded(self.prompt)
+        if self.mask is None:
+            return ImageToImage(**fields)
+        mask = await context.intake.take(self.mask, param="mask", kind="image")
+        return Inpaint(mask=mask, **fields)
+
+
+class InpaintBody(EditBody):
+    """POST /v1/images/inpaint."""
+
+    mask: Media
+
+
+class VariationBody(SourceBody):
+    """POST /v1/images/variations."""
+
+    async def to_vary_image(
+        self, found: Found[ImageModel], context: Context, *, default: float
+    ) -> VaryImage:
+        """The operation."""
+        return VaryImage(**await self.source(found, context, default))
+
+
+async def read_image_body(request: Request, context: Context, kind: type[BodyT]) -> BodyT:
+    """The body, from JSON or from a form, whose files are stored and named by their hash."""
+    if body_kind(request, param="image") == "form":
+        form = await read_form(
+            request,
+            intake=context.intake,
+            file_fields=FILES,
+            kind="image",
+            other_fields=("loras",),
+        )
+        values = form_values(form)
+    else:
+        values = await read_json_object(request)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise from_validation_errors(error.errors(), values) from None
+
+
+def form_values(form: Form) -> dict[str, Any]:
+    """Fields as a JSON body would have them, which they are in a form if they are no text."""
+    values: dict[str, Any] = {}
+    for name, texts in form.said(free=("prompt", "negative_prompt")).items():
+        values[name] = texts if name in LISTS else _parsed(name, texts[-1])
+    for name, blobs in form.files.items():
+        stored = [f"sha256:{blob.sha256}" for blob in blobs]
+        if name == "loras":
+            values[name] = with_uploaded(values.get(name, []), stored)
+            continue
+        values[name] = stored if name in LISTS else stored[-1]
+    return values
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name in FLAGS and text.lower() in TRUE | FALSE:
+        return text.lower() in TRUE
+    if name not in PARSED:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def described(kind: type[SourceBody]) -> dict[str, Any]:
+    """The description of a body that comes in two types."""
+    schema = kind.model_json_schema()
+    forms: tuple[Literal["application/json", "multipart/form-data"], ...] = (
+        "application/json",
+        "multipart/form-data",
+    )
+    content = {form: {"schema": schema} for form in forms}
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,75 @@
+"""POST /v1/images/generations, edits, inpaint and variations."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serve_app.access.tokens import Principal
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.images.image_body import GenerationBody, ImageBody
+from serve_app.api.v1.images.image_edit_body import (
+    EditBody,
+    InpaintBody,
+    VariationBody,
+    described,
+    read_image_body,
+)
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.wire import ERRORS
+from serve_app.core.operations import Operation
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+EDIT_STRENGTH, INPAINT_STRENGTH, VARIATION_STRENGTH = 0.75, 0.99, 0.6
+
+
+@router.post("/v1/images/generations")
+async def generations(
+    body: GenerationBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Draw a prompt, up to ten times; image i is drawn from the seed + i."""
+    found = context.models.images(body.model)
+    operation = await body.to_text_to_image(found, context)
+    return await _answered(body, operation, request, context, principal)
+
+
+@router.post("/v1/images/edits", openapi_extra=described(EditBody))
+async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Draw over an image, or over the part that a mask selects; more images are references."""
+    body = await read_image_body(request, context, EditBody)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
+    operation = await body.to_operation(found, context, default=EDIT_STRENGTH)
+    return await _answered(body, operation, request, context, principal)
+
+
+@router.post("/v1/images/inpaint", openapi_extra=described(InpaintBody))
+async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Draw over the part of an image that a mask selects; all other pixels stay as they are."""
+    body = await read_image_body(request, context, InpaintBody)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
+    operation = await body.to_operation(found, context, default=INPAINT_STRENGTH)
+    return await _answered(body, operation, request, context, principal)
+
+
+@router.post("/v1/images/variations", openapi_extra=described(VariationBody))
+async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Draw an image anew, without words."""
+    body = await read_image_body(request, context, VariationBody)
+    async with input_first(context, *body.media()):
+        found = context.models.images(body.model)
+    operation = await body.to_vary_image(found, context, default=VARIATION_STRENGTH)
+    return await _answered(body, operation, request, context, principal)
+
+
+async def _answered(
+    body: ImageBody,
+    operation: Operation,
+    request: Request,
+    context: Context,
+    principal: Principal,
+) -> Response:
+    output = {"response_format": output_key(body.response_format, "image", ("b64_json",))}
+    return await called(body, operation, request, context, principal, output)

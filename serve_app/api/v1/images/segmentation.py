@@ -1,0 +1,89 @@
+"""POST /v1/images/segment."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.segmentation import Box, Point, SegmentImage, SegmentMode
+from serve_app.core.media import Blob
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+MAX_MASKS = 256
+MAX_POINTS = 1024
+Coordinate = Annotated[Number, Field(strict=True)]
+Pair = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
+Corners = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+Label = Annotated[Integer, Field(ge=0, le=1)]
+
+
+class SegmentBody(JobBody):
+    """An image, and what of it is wanted."""
+
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    model: Text | None = Field(default=None, max_length=500)
+    points: list[Pair] | None = Field(default=None, max_length=MAX_POINTS)
+    point_labels: list[Label] | None = Field(default=None, max_length=MAX_POINTS)
+    boxes: list[Corners] | None = Field(default=None, max_length=MAX_MASKS)
+    mode: SegmentMode | None = None
+    max_masks: Annotated[Integer, Field(ge=1, le=MAX_MASKS)] | None = None
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+    def places(self) -> tuple[Point, ...]:
+        """The points; without labels all lie on the object. InvalidRequest for too many labels or
+        too few.
+        """
+        points = self.points or []
+        labels = [1] * len(points) if self.point_labels is None else self.point_labels
+        if len(labels) != len(points):
+            raise InvalidRequest(
+                f"point_labels: {len(labels)} labels were sent for {len(points)} points; "
+                "send one for each, 1 on the object and 0 beside it",
+                param="point_labels",
+            )
+        return tuple(
+            Point(x=x, y=y, is_object=bool(label))
+            for (x, y), label in zip(points, labels, strict=True)
+        )
+
+    def to_segment_image(self, model: str, image: Blob, *, max_pixels: int) -> SegmentImage:
+        """The operation."""
+        boxes = [Box(x1=x1, y1=y1, x2=x2, y2=y2) for x1, y1, x2, y2 in self.boxes or ()]
+        return SegmentImage(
+            model=model,
+            image=image,
+            points=self.places(),
+            boxes=tuple(boxes),
+            mode=self.mode or "masks",
+            max_masks=self.max_masks or 16,
+            max_pixels=max_pixels,
+        )
+
+
+@router.post("/v1/images/segment")
+async def segment(
+    body: SegmentBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Find the objects of an image: those at points and in boxes, or all."""
+    form = output_key(body.response_format, "image", ("b64_json",))
+    body.places()
+    async with input_first(context, ("image", body.image, "image")):
+        model = context.models.segmentation(body.model).id
+    image = await context.intake.take(body.image, param="image", kind="image")
+    operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
+    return await called(body, operation, request, context, principal, {"response_format": form})

@@ -1,0 +1,51 @@
+"""POST /v1/images/upscale."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
+from serve_app.catalog.upscaler_selection import select_upscaler
+from serve_app.core.image.upscaling import Scale, UpscaleImage
+
+router = APIRouter(tags=["images"], responses=ERRORS)
+
+
+class UpscaleBody(JobBody):
+    """An image, and how much larger it is wanted."""
+
+    image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    model: Text | None = Field(default=None, max_length=500)
+    scale: Scale | None = None
+    allow_resize: Flag | None = None
+    response_format: Text | None = Field(default=None, max_length=50)
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+
+@router.post("/v1/images/upscale")
+async def upscale(
+    body: UpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Make an image exactly 2, 3, 4 or 8 times as large."""
+    form = output_key(body.response_format, "image", ("b64_json",))
+    allows_resize = bool(body.allow_resize)
+    async with input_first(context, ("image", body.image, "image")):
+        found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+    operation = UpscaleImage(
+        model=found.id,
+        image=await context.intake.take(body.image, param="image", kind="image"),
+        scale=body.scale or 4,
+        allows_resize=allows_resize,
+        max_pixels=context.config.limits.image_pixels,
+    )
+    return await called(body, operation, request, context, principal, {"response_format": form})

@@ -1,0 +1,1 @@
+"""Routes of jobs, and how operations run as jobs."""

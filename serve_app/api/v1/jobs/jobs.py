@@ -1,0 +1,161 @@
+"""/v1/jobs, and the progress of a medium's newest job."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from serve_app.access.tokens import Principal
+from serve_app.api.archive_entries import seen_by
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.jobs.job_events import job_events
+from serve_app.api.v1.jobs.job_rendering import JobRendering, progress_object, rendering
+from serve_app.api.v1.wire import ERRORS
+from serve_app.core.jobs import Job, JobStatus
+from serve_app.core.media import MediaKind
+from serve_app.jobs.reader import JobQuery
+
+router = APIRouter(tags=["jobs"], responses=ERRORS)
+FILTER = 200
+
+
+@router.get("/v1/jobs")
+async def list_jobs(
+    context: ContextDep,
+    principal: PrincipalDep,
+    status: Annotated[JobStatus | None, Query()] = None,
+    operation: Annotated[str | None, Query(max_length=FILTER)] = None,
+    tag: Annotated[str | None, Query(max_length=FILTER)] = None,
+    ref_id: Annotated[str | None, Query(max_length=FILTER)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+) -> Response:
+    """The caller's jobs, newest first; results name files by URL, whatever form was asked for.
+
+    Text operations under way, which are kept in memory, come first.
+    """
+    owner = seen_by(principal)
+    query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
+    direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
+    shown = direct[offset : offset + limit]
+    page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
+    found, total = await context.job_store.jobs(query.model_copy(update=page))
+    render = rendering(context)
+    data = []
+    for job in (*shown, *found):
+        data.append(await render(_by_url(job)))
+        await asyncio.sleep(0)
+    answer = {
+        "object": "list",
+        "data": data,
+        "total": total + len(direct),
+        "limit": limit,
+        "offset": offset,
+    }
+    return json_response(answer)
+
+
+@router.get("/v1/jobs/{id}")
+async def get_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+    """A job by its id, its number or the `ref_id` that the caller gave it."""
+    return json_response(await rendering(context)(await _found(context, principal, id)))
+
+
+@router.post("/v1/jobs/{id}/cancel")
+async def cancel_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Stop a job at its next step."""
+    job = await _found(context, principal, id)
+    if context.direct_jobs.find(job.id, owner=None) is not None:
+        return json_response(await rendering(context)(context.direct_jobs.cancel(job.id)))
+    return json_response(await rendering(context)(await context.jobs.cancel(job.id)))
+
+
+@router.get("/v1/jobs/{id}/events", response_class=Response)
+async def watch_job(
+    id: str, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """`status`, `progress` and `warning` events as they come, last `done` with the whole job."""
+    job = await _found(context, principal, id)
+    seen = request.headers.get("last-event-id", "").strip()
+    frames = job_events(
+        job,
+        since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
+        look=lambda: _found(context, principal, job.id),
+        render=rendering(context),
+    )
+    return sse_response(frames, path=request.url.path)
+
+
+@router.get("/v1/images/progress")
+async def image_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on images is; zeros when there is none."""
+    return await _newest(context, principal, "image")
+
+
+@router.get("/v1/video/progress")
+async def video_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on videos is; zeros when there is none."""
+    return await _newest(context, principal, "video")
+
+
+@router.get("/v1/audio/progress")
+async def audio_progress(context: ContextDep, principal: PrincipalDep) -> Response:
+    """Where the caller's newest active job on audio is; zeros when there is none."""
+    return await _newest(context, principal, "audio")
+
+
+async def _newest(context: Context, principal: Principal, medium: MediaKind) -> Response:
+    job = await context.job_store.newest_active(medium, owner=principal.owner)
+    return json_response(_progress(job))
+
+
+def _progress(job: Job | None) -> dict[str, Any]:
+    if job is None:
+        return {
+            "current": 0,
+            "total": 0,
+            "active": False,
+            "phase": None,
+            "model": None,
+            "pct": 0.0,
+            "it_per_s": 0.0,
+            "elapsed": 0.0,
+            "job_id": None,
+        }
+    progress = progress_object(job)
+    return {
+        "current": progress["current"],
+        "total": progress["total"] or 0,
+        "active": True,
+        "phase": progress["phase"] or job.status,
+        "model": job.model,
+        "pct": progress["percent"] or 0.0,
+        "it_per_s": progress["it_per_s"] or 0.0,
+        "elapsed": round(JobRendering.elapsed_s(job), 3),
+        "job_id": job.id,
+    }
+
+
+async def _found(context: Context, principal: Principal, name: str) -> Job:
+    owner = seen_by(principal)
+    direct = context.direct_jobs.find(name, owner=owner)
+    return direct or await context.job_store.get(name, owner=owner, own=principal.owner)
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    return (
+        query.status in (None, job.status)
+        and query.operation in (None, job.operation_name)
+        and query.tag in (None, job.tag)
+        and query.ref_id in (None, job.ref_id)
+    )
+
+
+def _by_url(job: Job) -> Job:
+    wanted = str(job.output.get("response_format", ""))
+    if wanted == "json" or wanted.startswith("b64"):
+        return job.model_copy(update={"output": job.output | {"response_format": "url"}})
+    return job

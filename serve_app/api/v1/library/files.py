@@ -1,0 +1,168 @@
+"""Stored files: downloads with ranges, uploads by content, look-ups by hash."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
+
+from serve_app.api.archive_entries import seen_by
+from serve_app.api.body_limit import streams_body
+from serve_app.api.byte_ranges import Multipart, Span, content_range, requested
+from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.json_body import read_json_object
+from serve_app.api.multipart import read_form
+from serve_app.api.v1.wire import ERRORS
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.sniff import extension_of, kind_of
+from serve_app.blobs.store import SHA256, FsspecBlobStore, ObservedStore
+from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
+from serve_app.core.image.image_files import unread
+from serve_app.core.media import Blob
+
+router = APIRouter(tags=["files"], responses=ERRORS)
+UPLOAD_FIELDS = ("file", "upload", "media")
+
+
+@router.get("/v1/files/{filename}", response_class=Response)
+async def download(
+    filename: str,
+    request: Request,
+    context: ContextDep,
+    download: Annotated[bool, Query()] = False,
+) -> Response:
+    """The bytes of a file; `Range` gives parts, `If-None-Match` saves the transfer."""
+    blob = await context.blobs.find_file(filename) or await context.archive.find_file(filename)
+    if blob is None:
+        raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
+    headers = file_headers(blob)
+    if download:
+        headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    etag = headers["ETag"]
+    used = BackgroundTask(context.uploads.use, blob)
+    if not is_precondition_met(request.headers, etag):
+        return Response(status_code=412, headers=headers)
+    if is_known(request.headers, etag):
+        return Response(status_code=304, headers=headers)
+    spans = None
+    if is_same_file(request.headers, etag):
+        spans = requested(request.headers.get("range", ""), blob.size)
+    return file_answer(context.blobs, blob, headers, spans, used)
+
+
+@router.post("/v1/files/upload")
+async def upload(request: Request, context: ContextDep, principal: PrincipalDep) -> JSONResponse:
+    """Store a file: multipart `file`, `upload` or `media`; JSON `{file|data, filename?}`; or the
+    body itself. Equal content is stored once and keeps its id.
+    """
+    store = ObservedStore(context.blobs.url)
+    blob = await _received(request, context.intake.into(store))
+    why = unread(blob.mime) if kind_of(blob.mime) else "not an image, an audio file or a video"
+    if why is not None:
+        await context.uploads.drop(blob, store)
+        raise UnsupportedMedia(f"file: {why}", param="file")
+    await context.uploads.keep(blob, store, owner=principal.owner, param="file")
+    return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
+
+
+@router.delete("/v1/files/{filename}")
+async def delete_upload(
+    filename: str, context: ContextDep, principal: PrincipalDep
+) -> JSONResponse:
+    """Remove an upload of the caller's; for an admin, everybody's upload of these bytes. What a
+    job, an archive entry or a profile holds stays for it.
+    """
+    await context.uploads.delete(filename, owner=seen_by(principal))
+    return JSONResponse({"deleted": filename})
+
+
+@router.get("/v1/files/blob/{hash}")
+async def find_blob(hash: str, context: ContextDep) -> JSONResponse:
+    """The upload object of a stored hash, with or without `sha256:`."""
+    digest = hash.removeprefix("sha256:").lower()
+    blob = await context.blobs.find(digest) if SHA256.fullmatch(digest) else None
+    if blob is None:
+        raise NotFound(f"no stored file has the hash {hash[:100]!r}", param="hash")
+    return JSONResponse(upload_object(context, blob) | {"existed": True, "exists": True})
+
+
+def upload_object(context: Context, blob: Blob) -> dict[str, Any]:
+    """What an upload answers."""
+    path = f"/v1/files/up-{blob.sha256}.{extension_of(blob.mime)}"
+    return {
+        "id": f"sha256:{blob.sha256}",
+        "url": (context.config.server.public_url or "") + path,
+        "path": path,
+        "bytes": blob.size,
+        "mime": blob.mime,
+        "kind": kind_of(blob.mime),
+    }
+
+
+def file_headers(blob: Blob) -> dict[str, str]:
+    """A stored file never changes, so its hash is a strong validator."""
+    return {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes", "Content-Type": blob.mime}
+
+
+def file_answer(
+    store: FsspecBlobStore,
+    blob: Blob,
+    headers: dict[str, str],
+    spans: list[Span] | None,
+    then: BackgroundTask,
+) -> Response:
+    """The whole file for None, else the parts, which are none of the file when `spans` is empty.
+    `then` is done after bytes were sent.
+    """
+    match spans:
+        case None:
+            headers["Content-Length"] = str(blob.size)
+            return StreamingResponse(store.read(blob), headers=headers, background=then)
+        case []:
+            headers |= {"Content-Range": f"bytes */{blob.size}", "x-should-retry": "false"}
+            return Response(status_code=416, headers=headers)
+        case [(start, end)]:
+            headers["Content-Range"] = content_range((start, end), blob.size)
+            headers["Content-Length"] = str(end - start)
+            body = store.read(blob, start=start, end=end)
+            return StreamingResponse(body, 206, headers=headers, background=then)
+    parts = Multipart(spans, blob.size, blob.mime)
+    headers |= {"Content-Type": parts.content_type, "Content-Length": str(parts.length)}
+    body = parts.body(lambda start, end: store.read(blob, start=start, end=end))
+    return StreamingResponse(body, 206, headers=headers, background=then)
+
+
+async def _received(request: Request, intake: MediaIntake) -> Blob:
+    match request.headers.get("content-type", "").partition(";")[0].strip().lower():
+        case "multipart/form-data":
+            form = await read_form(request, intake=intake, file_fields=UPLOAD_FIELDS)
+            blobs = [blob for blobs in form.files.values() for blob in blobs]
+            said = form.said()
+            texts = [text for field in UPLOAD_FIELDS for text in said.get(field, ())]
+            if texts and not blobs:
+                return await intake.take(texts[-1], param="file")
+            if not blobs:
+                raise InvalidRequest("the form has no file; send it as 'file'", param="file")
+            if len(blobs) > 1:
+                raise InvalidRequest(f"file: {len(blobs)} files were sent; send one", param="file")
+            return blobs[0]
+        case "application/json":
+            body = await read_json_object(request)
+            value = body.get("file") or body.get("data")
+            if not isinstance(value, str):
+                raise InvalidRequest("'file' or 'data' must hold the media as text", param="file")
+            return await intake.take(value, param="file")
+    return await intake.take_upload(_body(request), param="file")
+
+
+async def _body(request: Request) -> AsyncGenerator[bytes]:
+    streams_body(request)
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise Cancelled("the client left while it sent the body") from error

@@ -1,0 +1,40 @@
+"""POST /v1/chat/completions."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.jobs.job_calls import streamed, waited
+from serve_app.api.v1.text.chat_body import ChatBody
+from serve_app.api.v1.text.chat_response import chat_chunks, chat_completion
+from serve_app.api.v1.wire import ERRORS
+
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(
+    body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Answer a conversation, whole or as server-sent events."""
+    found = context.models.chat(body.model)
+    operation = await body.to_chat(found, context.models, context.intake)
+    n = operation.sampling.n
+    if body.stream:
+        events = found.runs.chat(operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
+        frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
+        return sse_response(frames, path=request.url.path, headers=headers)
+    has_logprobs = operation.sampling.logprobs is not None
+    return await waited(
+        body,
+        operation,
+        request,
+        context,
+        principal,
+        lambda: chat_completion(
+            found.runs.chat(operation), model=found.id, n=n, has_logprobs=has_logprobs
+        ),
+    )

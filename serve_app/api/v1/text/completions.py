@@ -1,0 +1,88 @@
+"""POST /v1/completions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.jobs.job_calls import streamed, waited
+from serve_app.api.v1.text.completion_response import completion_chunks, text_completion
+from serve_app.api.v1.text.sampling_body import SamplingBody
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.chat import Complete
+from serve_app.runtime.streams import gathered
+
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
+TokenId = Annotated[Integer, Field(ge=0)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+
+
+class CompletionBody(SamplingBody):
+    """A prompt, several, or token ids."""
+
+    prompt: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=128)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=128)]
+    )
+    suffix: Text | None = None
+    best_of: Annotated[Integer, Field(ge=1, le=20)] | None = None
+    echo: Flag | None = None
+    logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        names = ["user"] if self.user is not None else []
+        return [*names, *self.idle_stream_options()]
+
+    def to_complete(self, model: str) -> Complete:
+        """The operation."""
+        sampling = self.sampling(logprobs=self.logprobs, max_tokens=self.max_tokens)
+        if self.best_of is not None and self.best_of < sampling.n:
+            raise InvalidRequest(
+                f"best_of: {self.best_of} is less than n ({sampling.n})", param="best_of"
+            )
+        if self.best_of is not None and self.best_of > sampling.n and self.stream:
+            raise InvalidRequest("best_of: cannot be streamed", param="best_of")
+        return Complete(
+            model=model,
+            prompts=self._prompts(),
+            sampling=sampling,
+            suffix=self.suffix,
+            best_of=self.best_of,
+            echo=bool(self.echo),
+        )
+
+    def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        if isinstance(self.prompt, str):
+            return (self.prompt,)
+        if isinstance(self.prompt[0], int):
+            return (tuple(self.prompt),)
+        return tuple(p if isinstance(p, str) else tuple(p) for p in self.prompt)
+
+
+@router.post("/v1/completions")
+async def completions(
+    body: CompletionBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Continue a prompt, whole or as server-sent events."""
+    found = context.models.chat(body.model)
+    operation = body.to_complete(found.id)
+    if body.stream:
+        events = found.runs.complete(operation)
+        opened, headers = await streamed(body, operation, request, context, principal, events)
+        frames = completion_chunks(opened, model=found.id, wants_usage=body.wants_usage)
+        return sse_response(frames, path=request.url.path, headers=headers)
+    count = len(operation.prompts) * operation.sampling.n
+
+    async def answer() -> dict[str, Any]:
+        events = await gathered(found.runs.complete(operation))
+        return text_completion(events, model=found.id, count=count)
+
+    return await waited(body, operation, request, context, principal, answer)

@@ -1,0 +1,97 @@
+"""POST /v1/embeddings."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import waited
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.text.embedding_response import embedding_list
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Text
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.quantization import Quantization
+from serve_app.core.text.embeddings import Embed
+
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
+INPUTS = 2048
+TokenId = Annotated[Integer, Field(ge=0)]
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+
+
+class EmbeddingBody(JobBody):
+    """Texts or token ids, and images where the model takes them."""
+
+    model: Text = Field(min_length=1, max_length=500)
+    input: (
+        Text
+        | Annotated[list[Text], Field(max_length=INPUTS)]
+        | list[TokenId]
+        | Annotated[list[list[TokenId]], Field(max_length=INPUTS)]
+        | None
+    ) = None
+    image: Media | Annotated[list[Media], Field(max_length=INPUTS)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
+    quantization: Quantization | None = None
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only."""
+        return ["user"] if self.user is not None else []
+
+    def texts(self) -> tuple[str | tuple[int, ...], ...]:
+        """The inputs in order. InvalidRequest for an empty one."""
+        value: Any = self.input
+        if value is None:
+            return ()
+        if value == "":
+            raise InvalidRequest("input: must not be empty", param="input")
+        if isinstance(value, str) or (value and isinstance(value[0], int)):
+            value = [value]
+        for i, item in enumerate(value):
+            if len(item) == 0:
+                raise InvalidRequest(f"input[{i}]: must not be empty", param=f"input[{i}]")
+        return tuple(item if isinstance(item, str) else tuple(item) for item in value)
+
+    def images(self) -> list[str]:
+        """The images in order."""
+        return [self.image] if isinstance(self.image, str) else self.image or []
+
+
+@router.post("/v1/embeddings")
+async def embeddings(
+    body: EmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Vectors for texts, then for images."""
+    found = context.models.embeddings(body.model)
+    texts, images = body.texts(), body.images()
+    if not texts and not images:
+        raise InvalidRequest("input: nothing to embed", param="input")
+    if len(texts) + len(images) > INPUTS:
+        raise InvalidRequest(f"input: more than {INPUTS} inputs", param="input")
+    if images and "image_to_text" not in found.model.capabilities:
+        raise UnsupportedCapability(f"model {found.id!r} embeds text only", param="image")
+    operation = Embed(
+        model=found.id,
+        texts=texts,
+        images=tuple([await _taken(context, image, i) for i, image in enumerate(images)]),
+        dimensions=body.dimensions,
+    )
+    output: dict[str, Any] = {
+        "encoding_format": body.encoding_format,
+        "quantization": body.quantization,
+    }
+
+    async def answer() -> dict[str, Any]:
+        return embedding_list(await found.runs.embed(operation), found.id, **output)
+
+    return await waited(body, operation, request, context, principal, answer, output=output)
+
+
+async def _taken(context: Context, image: str, position: int) -> Any:
+    return await context.intake.take(image, param=f"image[{position}]", kind="image")

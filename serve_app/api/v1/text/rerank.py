@@ -1,0 +1,56 @@
+"""POST /v1/rerank."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import DirectRoute
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import waited
+from serve_app.api.v1.text.chat_parts import Piece
+from serve_app.api.v1.text.rerank_response import rerank_result
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.core.text.rerank import Rerank
+
+router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
+
+
+class DocumentBody(Piece):
+    """A document in an object."""
+
+    text: Text
+
+
+class RerankBody(JobBody):
+    """A query and what to order by it."""
+
+    model: Text = Field(min_length=1, max_length=500)
+    query: Text = Field(min_length=1)
+    documents: list[Text | DocumentBody] = Field(min_length=1, max_length=1024)
+    top_n: Annotated[Integer, Field(ge=1)] | None = None
+    return_documents: Flag | None = None
+    max_length: Annotated[Integer, Field(ge=1, le=2**31)] | None = None
+
+    def texts(self) -> tuple[str, ...]:
+        """The documents' texts in order."""
+        return tuple(d if isinstance(d, str) else d.text for d in self.documents)
+
+
+@router.post("/v1/rerank")
+async def rerank(
+    body: RerankBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Documents ordered by their relevance to the query, best first."""
+    found = context.models.rerank(body.model)
+    operation = Rerank(
+        model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length
+    )
+    output: dict[str, Any] = {"top_n": body.top_n, "return_documents": body.return_documents}
+
+    async def answer() -> dict[str, Any]:
+        return rerank_result(await found.runs.rerank(operation), operation, **output)
+
+    return await waited(body, operation, request, context, principal, answer, output=output)

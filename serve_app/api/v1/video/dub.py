@@ -1,0 +1,102 @@
+"""POST /v1/video/dub and /v1/pipelines/video-dub: the same work, two shapes of the answer."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.audio.spoken_models import known_language, known_locale
+from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
+from serve_app.core.video.dubbing import DubVideo
+
+router = APIRouter(tags=["video"], responses=ERRORS)
+
+
+class DubBody(JobBody):
+    """A video and the language it is to speak. `model` hears or translates; the other one is the
+    default.
+    """
+
+    video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    target_lang: Text = Field(min_length=1, max_length=100)
+    source_lang: Text | None = Field(default=None, max_length=100)
+    model: Text | None = Field(default=None, max_length=500)
+    voice: Text | None = Field(default=None, min_length=1, max_length=200)
+    voice_clone: Flag | None = None
+    burn_subtitles: Flag | None = None
+    audio_track: Track | None = None
+    keep_background: Flag | None = None
+    response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
+    user: Text | None = None
+
+    def without_effect(self) -> Iterable[str]:
+        """Accepted for compatibility only, or without anything that they belong to."""
+        names = ["user", "voice"] if self.voice_clone else ["user"]
+        return [name for name in names if getattr(self, name) is not None]
+
+    async def to_dub(
+        self, context: Context, *, burns_subtitles: bool
+    ) -> tuple[DubVideo, list[str]]:
+        """The operation, with the video stored, and what is known to be missing in its result."""
+        source = known_language(self.source_lang, "source_lang") if self.source_lang else None
+        keeps_background = self.keep_background is not False
+        asked = await to_dubbing(
+            context.models,
+            target=known_locale(self.target_lang, "target_lang"),
+            source=source,
+            model=self.model,
+            voice=self.voice,
+            clones_voice=bool(self.voice_clone),
+            keeps_background=keeps_background,
+            burns_subtitles=burns_subtitles if self.burn_subtitles is None else self.burn_subtitles,
+        )
+        video = await context.intake.take(self.video, param="video", kind="video")
+        operation = DubVideo(video=video, audio_track=self.audio_track, **dict(asked))
+        is_lost = asked.stems_model is None and keeps_background
+        return operation, [f"keep_background: {NO_STEMS}"] if is_lost else []
+
+
+@router.post("/v1/video/dub")
+async def dub(
+    body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Dub a video: every segment is transcribed, translated, and spoken in its own time."""
+    return await _answer(body, request, context, principal, burns_subtitles=False, is_item=True)
+
+
+@router.post("/v1/pipelines/video-dub", tags=["pipelines"])
+async def video_dub(
+    body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Dub a video and draw its words into it."""
+    return await _answer(body, request, context, principal, burns_subtitles=True, is_item=False)
+
+
+async def _answer(
+    body: DubBody,
+    request: Request,
+    context: Context,
+    principal: PrincipalDep,
+    *,
+    burns_subtitles: bool,
+    is_item: bool,
+) -> Response:
+    form = output_key(body.response_format, "video", ("b64_mp4",))
+    async with input_first(context, ("video", body.video, "video")):
+        operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
+        check_configured(context, DubVideo.pipeline)
+    output: dict[str, Any] = {
+        "response_format": form,
+        "warnings": warnings,
+        "is_item": is_item,
+    }
+    return await called(body, operation, request, context, principal, output)

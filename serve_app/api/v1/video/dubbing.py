@@ -1,0 +1,48 @@
+"""Which models dub a video."""
+
+from serve_app.api.v1.audio.spoken_models import heard_and_translated
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.clone_selection import select_clone
+from serve_app.catalog.stem_selection import select_stems
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.video.dubbing import Dubbing
+
+NO_STEMS = "no stem separation model is in service; only the new voice is heard"
+
+
+async def to_dubbing(
+    models: Models,
+    *,
+    target: str,
+    source: str | None,
+    model: str | None,
+    voice: str | None = None,
+    clones_voice: bool,
+    keeps_background: bool,
+    burns_subtitles: bool = False,
+) -> Dubbing:
+    """From and to codes of languages. `model` hears or translates, the other one is the default.
+    Without a model that separates stems the background is lost.
+    """
+    transcription, translation = heard_and_translated(models, model, source)
+    speech = (
+        select_clone(models, None, param="voice_clone") if clones_voice else models.speech(None)
+    )
+    return Dubbing(
+        target_language=target,
+        source_language=source,
+        transcription_model=transcription,
+        translation_model=translation,
+        speech_model=speech.id,
+        voice=None if clones_voice else voice,
+        clones_voice=clones_voice,
+        stems_model=await _stems(models) if keeps_background else None,
+        burns_subtitles=burns_subtitles,
+    )
+
+
+async def _stems(models: Models) -> str | None:
+    try:
+        return (await select_stems(models, allows_fallback=True)).model.id
+    except BackendUnavailable:
+        return None

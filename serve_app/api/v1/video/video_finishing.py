@@ -1,0 +1,122 @@
+"""Which finishing steps a video is asked for: what nothing configured can do is refused here, by
+what would be needed for it.
+"""
+
+from serve_app.api.context import Context
+from serve_app.api.v1.video.video_audio import audio_warnings, lines, needed_for, video_background
+from serve_app.api.v1.video.video_body import FinishingFields, VideoBody
+from serve_app.api.v1.video.video_language import dubbing, language_warnings, subtitling
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.depth_selection import select_depth
+from serve_app.catalog.upscaler_selection import select_upscaler
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.image.upscaling import VideoFactor
+from serve_app.core.video.finishing import LargerFrames, MoreFrames, TwoEyes, VideoFinish
+
+NO_LIPS = "no configured model moves lips"
+NOT_SERVED: dict[str, str] = {
+    "text_guidance_scale": "no configured model is driven by audio",
+    "audio_guidance_scale": "no configured model is driven by audio",
+    "sync_audio": "no configured model makes videos to audio",
+    "lip_sync": NO_LIPS,
+}
+"""By field: why it cannot be asked for. A step that is served has no line here."""
+
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "audio_type": ("add_audio",),
+    "audio_prompt": ("add_audio",),
+    "tts_voice": ("tts_text", "dialogs"),
+    "tts_speed": ("tts_text", "dialogs"),
+    "lip_sync_method": ("lip_sync",),
+    "translate_subtitles": ("generate_subtitles", "burn_subtitles"),
+    "subtitle_language": ("generate_subtitles", "burn_subtitles"),
+    "subtitle_target_lang": ("translate_subtitles",),
+    "subtitle_style": ("burn_subtitles",),
+    "whisper_model": ("generate_subtitles", "burn_subtitles", "dub_video"),
+    "dub_target_lang": ("dub_video",),
+    "dub_source_lang": ("dub_video",),
+    "voice_clone": ("dub_video",),
+    "upscale_factor": ("upscale_output",),
+    "fps_multiplier": ("interpolate_output",),
+    "depth_method": ("convert_to_3d",),
+}
+"""By detail: the fields without one of which it has no effect."""
+
+
+def refuse_not_served(body: VideoBody) -> None:
+    """UnsupportedCapability, naming the field."""
+    for name, why in NOT_SERVED.items():
+        if getattr(body, name):
+            raise UnsupportedCapability(f"{name}: {why}", param=name)
+    if body.stage in ("distill", "refinement"):
+        raise UnsupportedCapability(
+            f"stage: no configured model has the stage {body.stage!r}; leave it out", param="stage"
+        )
+
+
+async def to_finish(
+    body: FinishingFields, context: Context, *, video_prompt: str | None, has_source: bool
+) -> tuple[VideoFinish, list[str]]:
+    """The steps, their media stored, and what is known to be missing in their result. A video that
+    `has_source` sounds as that does.
+    """
+    background = await video_background(body, context, video_prompt=video_prompt)
+    spoken = await lines(body, context)
+    audio = None
+    if body.audio_file is not None:
+        audio = await context.intake.take(body.audio_file, param="audio_file", kind="audio")
+    has_speech = bool(spoken) or audio is not None or has_source
+    dubbed = await dubbing(body, context.models, has_speech=has_speech)
+    is_known = bool(spoken)
+    asked = await subtitling(body, context.models, has_speech=has_speech, is_known=is_known)
+    finish = VideoFinish(
+        frames=await _frames(body, context.models),
+        size=await larger_frames(body.upscale_output, body.upscale_factor, context.models),
+        lines=spoken,
+        audio=audio,
+        background=background,
+        keeps_audio=has_source,
+        dubbing=dubbed,
+        subtitles=asked,
+        writes_subtitles=bool(body.generate_subtitles),
+        burns_subtitles=bool(body.burn_subtitles),
+        stereo=await _stereo(body, context.models),
+    )
+    warnings = audio_warnings(body) + language_warnings(body, dubbed, is_known=is_known)
+    return finish, warnings
+
+
+def idle_details(body: FinishingFields) -> list[str]:
+    """A warning for every detail of a step that is not asked for."""
+    return [
+        f"{name}: has no effect without {' or '.join(map(repr, switches))}"
+        for name, switches in SWITCHES.items()
+        if getattr(body, name) not in (None, False) and not any(getattr(body, s) for s in switches)
+    ]
+
+
+async def larger_frames(
+    is_asked: bool | None, factor: VideoFactor | None, models: Models
+) -> LargerFrames | None:
+    """Which model makes the frames larger; one that resizes is used where none is trained."""
+    if not is_asked:
+        return None
+    async with needed_for("upscale_output"):
+        found = await select_upscaler(models, None, allows_resize=True)
+    return LargerFrames(model=found.id, factor=factor or 2, allows_resize=True)
+
+
+async def _frames(body: FinishingFields, models: Models) -> MoreFrames | None:
+    if not body.interpolate_output:
+        return None
+    async with needed_for("interpolate_output"):
+        found = models.interpolation(None)
+    return MoreFrames(model=found.id, multiplier=body.fps_multiplier or 2)
+
+
+async def _stereo(body: FinishingFields, models: Models) -> TwoEyes | None:
+    if not body.convert_to_3d:
+        return None
+    async with needed_for("convert_to_3d"):
+        found = await select_depth(models, body.depth_method)
+    return TwoEyes(model=found.id, method=body.depth_method)

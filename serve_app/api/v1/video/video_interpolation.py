@@ -1,0 +1,84 @@
+"""POST /v1/video/interpolate."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.video.interpolation import MAX_FPS, InterpolateVideo
+
+router = APIRouter(tags=["video"], responses=ERRORS)
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+
+
+class InterpolationBody(JobBody):
+    """A video, or two images, and how many more frames are wanted in the same time."""
+
+    video: Media | None = None
+    init_image: Media | None = None
+    end_image: Media | None = None
+    model: Text | None = Field(default=None, max_length=500)
+    fps_multiplier: Annotated[Integer, Field(ge=2, le=8)] | None = None
+    output_fps: Annotated[Number, Field(strict=True, ge=1, le=MAX_FPS)] | None = None
+    response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
+    user: Text | None = None
+
+    def without_effect(self) -> list[str]:
+        """The multiplier gives way to the rate."""
+        names = ["user"] if self.output_fps is None else ["user", "fps_multiplier"]
+        return [name for name in names if getattr(self, name) is not None]
+
+    async def to_interpolate(self, model: str, context: Context) -> InterpolateVideo:
+        """The operation, of media that were checked."""
+        take = context.intake.take
+        operation = InterpolateVideo(
+            model=model, fps_multiplier=self.fps_multiplier or 2, output_fps=self.output_fps
+        )
+        if self.video is not None:
+            video = await take(self.video, param="video", kind="video")
+            return operation.model_copy(update={"video": video})
+        images = {
+            name: await take(getattr(self, name), param=name, kind="image")
+            for name in ("init_image", "end_image")
+        }
+        return operation.model_copy(update=images)
+
+    def check_media(self) -> None:
+        """InvalidRequest naming the medium that is missing or one too many."""
+        images = {"init_image": self.init_image, "end_image": self.end_image}
+        given = [name for name, value in images.items() if value is not None]
+        if self.video is not None:
+            if given:
+                raise InvalidRequest(
+                    f"{given[0]}: give a video or two images, not both", param=given[0]
+                )
+            return
+        if not given:
+            raise InvalidRequest("video: give a video, or init_image and end_image", param="video")
+        for name, value in images.items():
+            if value is None:
+                raise InvalidRequest(f"{name}: needed with {given[0]}", param=name)
+
+
+@router.post("/v1/video/interpolate")
+async def interpolate(
+    body: InterpolationBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Show more frames in the same time, of a video or from one image to another."""
+    body.check_media()
+    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    first: Given = ("init_image", body.init_image, "image")
+    last: Given = ("end_image", body.end_image, "image")
+    async with input_first(context, ("video", body.video, "video"), first, last):
+        found = context.models.interpolation(body.model)
+    operation = await body.to_interpolate(found.id, context)
+    return await called(body, operation, request, context, principal, output)

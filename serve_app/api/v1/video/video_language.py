@@ -1,0 +1,122 @@
+"""In which languages a video that is made is spoken and read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from serve_app.api.v1.audio.spoken_models import known_language, known_locale
+from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
+from serve_app.api.v1.video.video_audio import needed_for
+from serve_app.api.v1.video.video_body import FinishingFields
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.transcription_routing import request_language, select
+from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.text.languages import language_code
+from serve_app.core.video.dubbing import Dubbing
+from serve_app.core.video.subtitling import Subtitling
+
+ENGLISH = "en"
+
+
+async def dubbing(body: FinishingFields, models: Models, *, has_speech: bool) -> Dubbing | None:
+    """How the video is dubbed. The other audio files of it are kept where something can."""
+    if not body.dub_video:
+        return None
+    if not has_speech:
+        raise _silent("dub_video")
+    if body.dub_target_lang is None:
+        raise InvalidRequest(
+            "dub_target_lang: dubbing needs a language, such as 'de'", param="dub_target_lang"
+        )
+    source = body.dub_source_lang and known_language(body.dub_source_lang, "dub_source_lang")
+    with _named("whisper_model", body.whisper_model):
+        async with needed_for("dub_video"):
+            return await to_dubbing(
+                models,
+                target=known_locale(body.dub_target_lang, "dub_target_lang"),
+                source=source,
+                model=body.whisper_model,
+                clones_voice=bool(body.voice_clone),
+                keeps_background=True,
+            )
+
+
+async def subtitling(
+    body: FinishingFields, models: Models, *, has_speech: bool, is_known: bool
+) -> Subtitling | None:
+    """How the video is subtitled; what `is_known` to be said is not listened to."""
+    field = "generate_subtitles" if body.generate_subtitles else "burn_subtitles"
+    if not getattr(body, field):
+        return None
+    if not has_speech:
+        raise _silent(field)
+    target = _target(body)
+    async with needed_for(field):
+        language = body.subtitle_language
+        heard = None if is_known else _listener(models, body.whisper_model, language)
+        translation = models.translation(None).id if target else None
+    is_english = target is not None and language_code(target) == ENGLISH
+    can_translate = heard is not None and models.transcription(heard).model.can_translate
+    return Subtitling(
+        transcription_model=heard,
+        translation_model=translation,
+        language=_language(body, models, heard),
+        target_language=target,
+        is_translated_while_heard=is_english and can_translate,
+        style=body.subtitle_style or "default",
+    )
+
+
+def language_warnings(
+    body: FinishingFields, dubbed: Dubbing | None, *, is_known: bool
+) -> list[str]:
+    """What is known to be missing, or to have no effect."""
+    warnings = []
+    if dubbed is not None and dubbed.stems_model is None:
+        warnings.append(f"dub_video: {NO_STEMS}")
+    if body.whisper_model is not None and is_known:
+        warnings.append("whisper_model: has no effect, because the words are known")
+    return warnings
+
+
+def _target(body: FinishingFields) -> str | None:
+    if not body.translate_subtitles:
+        return None
+    if body.subtitle_target_lang is None:
+        return ENGLISH
+    return known_locale(body.subtitle_target_lang, "subtitle_target_lang")
+
+
+def _listener(models: Models, name: str | None, language: str | None) -> str:
+    with _named("whisper_model", name):
+        return select(models, name, language).id
+
+
+def _language(body: FinishingFields, models: Models, heard: str | None) -> str | None:
+    """The code of the language that is heard, None to detect it."""
+    text = body.subtitle_language
+    if text is None or text.strip().lower() in ("", "auto"):
+        return None
+    if heard is None:
+        return known_language(text, "subtitle_language")
+    with _named("subtitle_language", text, instead_of="language"):
+        return request_language(text, models.transcription(heard).model)
+
+
+@contextmanager
+def _named(field: str, value: str | None, *, instead_of: str = "model") -> Iterator[None]:
+    """Within it, errors about `instead_of` name the field of this request."""
+    try:
+        yield
+    except AppError as error:
+        if value is not None and error.param == instead_of:
+            error.message = error.message.replace(f"{instead_of}:", f"{field}:", 1)
+            error.param = field
+        raise
+
+
+def _silent(field: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field}: nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a video "
+        "that is made anew",
+        param=field,
+    )

@@ -1,0 +1,34 @@
+"""What is known of the model that is to make a video, before it is loaded."""
+
+from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.video_facts import video_facts
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.options.every_engine import VideoOptions
+from serve_app.core.video.generation import MODE_NAMES, VideoFacts, VideoMode, VideoModel
+
+
+def video_options(found: Found[VideoModel]) -> VideoOptions:
+    """Those of the family; the fake engine has none of its own."""
+    options = found.family.options
+    return options if isinstance(options, VideoOptions) else VideoOptions(engine=options.engine)
+
+
+async def able_facts(
+    mode: VideoMode, found: Found[VideoModel], models: Models
+) -> VideoFacts | None:
+    """The facts, as far as they are known. UnsupportedCapability, listing the models that are known
+    to be able, for one that cannot do it.
+    """
+    statuses = await models.statuses()
+    facts = video_facts(found, statuses.get(found.id))
+    if facts is None or mode in facts.modes:
+        return facts
+    others = {
+        other.id: video_facts(other, statuses.get(other.id)) for other in models.video.every()
+    }
+    able = [repr(id) for id, known in others.items() if known is not None and mode in known.modes]
+    raise UnsupportedCapability(
+        f"mode: model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
+        f"models that can: {', '.join(able) or 'none that is known'}",
+        param="mode",
+    )

@@ -1,0 +1,64 @@
+"""The still that a video begins with, where an image model draws it."""
+
+from serve_app.api.context import Context
+from serve_app.api.v1.video.video_body import VideoBody
+from serve_app.api.v1.video.video_identity import FIELDS
+from serve_app.catalog.catalog import Models
+from serve_app.core.errors import AppError
+from serve_app.core.image.images import Quality, References, TextToImage
+from serve_app.core.options.every_engine import VideoOptions
+from serve_app.core.video.generation import GenerateVideo, VideoQuality
+
+QUALITIES: dict[VideoQuality | None, Quality] = {"draft": "low", "best": "high"}
+
+
+async def still(
+    body: VideoBody,
+    context: Context,
+    options: VideoOptions,
+    generation: GenerateVideo,
+    identity: References | None,
+) -> TextToImage:
+    """What is drawn. Steps and guidance are its, where the video model has no use for them."""
+    own_steps, guidance = body.num_inference_steps, body.guidance_scale
+    if options.denoises:
+        own_steps = guidance = None
+    loras = [await lora.to_lora(context, f"loras[{i}]") for i, lora in enumerate(body.loras or ())]
+    return TextToImage(
+        model=_model(body, context.models),
+        prompt=generation.prompt,
+        negative_prompt=body.negative_prompt,
+        count=body.n or 1,
+        size=generation.size,
+        seed=generation.seed,
+        steps=own_steps if body.keyframe_steps is None else body.keyframe_steps,
+        guidance_scale=guidance,
+        quality=QUALITIES.get(body.quality, "standard"),
+        checks_safety=not body.disable_safety_checker,
+        references=identity,
+        loras=tuple(loras),
+    )
+
+
+def idle_keyframe(body: VideoBody, *, is_drawn: bool) -> list[str]:
+    """A warning for every word on a keyframe that is not drawn, or on references without any."""
+    idle = []
+    if not is_drawn:
+        why = "has no effect, because no keyframe is drawn"
+        names = ("keyframe_model", "keyframe_steps")
+        idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]
+        idle += [f"keyframe_identity: {why}"] if body.keyframe_identity == "always" else []
+    elif body.keyframe_identity == "never":
+        idle = ["keyframe_identity: one is drawn nonetheless, because the model only animates"]
+    if body.character_strength is not None and not any(getattr(body, name) for name in FIELDS):
+        idle.append("character_strength: has no effect without references")
+    return idle
+
+
+def _model(body: VideoBody, models: Models) -> str:
+    try:
+        return models.images(body.keyframe_model).id
+    except AppError as error:
+        if body.keyframe_model is not None:
+            error.param = "keyframe_model"
+        raise

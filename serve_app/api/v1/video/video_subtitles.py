@@ -1,0 +1,99 @@
+"""POST /v1/video/subtitle."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.audio.spoken_models import heard_and_translated, is_translator, known_locale
+from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
+from serve_app.catalog.transcription_routing import request_language
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.languages import language_code
+from serve_app.core.video.processing import SubtitleStyle
+from serve_app.core.video.subtitling import SubtitleVideo
+
+router = APIRouter(tags=["video"], responses=ERRORS)
+ENGLISH = "en"
+
+
+class SubtitleBody(JobBody):
+    """A video whose words are to be read. `translate` alone translates to English."""
+
+    video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
+    model: Text | None = Field(default=None, max_length=500)
+    language: Text | None = Field(default=None, max_length=100)
+    translate: Flag | None = None
+    target_lang: Text | None = Field(default=None, min_length=1, max_length=100)
+    burn: Flag | None = None
+    style: SubtitleStyle | None = None
+    audio_track: Track | None = None
+    response_format: Literal["srt", "vtt", "json", "burned_video"] | None = None
+    output_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
+    user: Text | None = None
+
+    @property
+    def burns(self) -> bool:
+        """Whether the answer is a video."""
+        return bool(self.burn) or self.response_format == "burned_video"
+
+    def without_effect(self) -> list[str]:
+        """Accepted for compatibility only, or of a video that is not asked for."""
+        names = ["user"] if self.burns else ["user", "style", "output_format"]
+        return [name for name in names if getattr(self, name) is not None]
+
+    async def to_subtitle(self, context: Context) -> SubtitleVideo:
+        """The operation, with the video stored."""
+        if self.burn and self.response_format not in (None, "burned_video"):
+            raise InvalidRequest(
+                f"response_format: {self.response_format!r} is text, and 'burn' asks for a video; "
+                "leave one of them out",
+                param="response_format",
+            )
+        target = self._target()
+        heard, translation = heard_and_translated(context.models, self.model, self.language)
+        found = context.models.transcription(heard)
+        language = request_language(self.language, found.model)
+        while_heard = (
+            target is not None
+            and language_code(target) == ENGLISH
+            and found.model.can_translate
+            and not is_translator(context.models, self.model)
+        )
+        return SubtitleVideo(
+            video=await context.intake.take(self.video, param="video", kind="video"),
+            transcription_model=heard,
+            translation_model=translation if target and not while_heard else None,
+            language=language,
+            target_language=target,
+            is_translated_while_heard=while_heard,
+            style=self.style or "default",
+            burns=self.burns,
+            audio_track=self.audio_track,
+        )
+
+    def _target(self) -> str | None:
+        """`target_lang` says more than `translate`; without it that is English."""
+        if self.target_lang is not None:
+            return known_locale(self.target_lang, "target_lang")
+        return ENGLISH if self.translate else None
+
+
+@router.post("/v1/video/subtitle")
+async def subtitle(
+    body: SubtitleBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Write down what is said in a video, as a subtitle file or in its image."""
+    async with input_first(context, ("video", body.video, "video")):
+        operation = await body.to_subtitle(context)
+        check_configured(context, SubtitleVideo.pipeline)
+    wanted = "burned_video" if body.burns else body.response_format or "srt"
+    key = "url" if body.output_format in (None, "url") else "b64_mp4"
+    output = {"format": wanted, "response_format": key}
+    return await called(body, operation, request, context, principal, output)

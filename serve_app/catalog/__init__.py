@@ -1,0 +1,1 @@
+"""Ids, aliases and defaults, and which model runs an operation."""

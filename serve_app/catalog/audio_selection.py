@@ -1,0 +1,48 @@
+"""Which model makes an audio file: one whose family is configured for that kind of it."""
+
+from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.task_names import EXAMPLES
+from serve_app.core.audio.audio_generation import AudioGenerator, AudioKind
+from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
+from serve_app.core.options.every_engine import AudioGenerationOptions
+
+
+async def select_audio(models: Models, kind: AudioKind) -> Found[AudioGenerator]:
+    """The default model if it makes this kind, else the first that does; what has failed to load
+    comes last. BackendUnavailable when there is none at all, UnsupportedCapability when those that
+    there are make other kinds.
+    """
+    every = models.sound.every()
+    if not every:
+        raise BackendUnavailable(
+            f"no model that makes audio is configured; add a family to the configuration"
+            f"{EXAMPLES['sound']}",
+            provider="sound",
+        )
+    able = [found for found in every if kind in kinds_of(found)]
+    if not able:
+        listed = ", ".join(f"{found.id!r} makes {_or(kinds_of(found))}" for found in every)
+        raise UnsupportedCapability(f"no configured model makes {kind!r}; {listed}")
+    preferred = models.config.defaults.sound
+    default = None if preferred is None else models.sound(preferred).id
+    statuses = await models.statuses()
+
+    def rank(found: Found[AudioGenerator]) -> tuple[bool, bool]:
+        status = statuses.get(found.id)
+        return status is not None and status.state == "failed", found.id != default
+
+    return min(able, key=rank)
+
+
+def kinds_of(found: Found[AudioGenerator]) -> tuple[AudioKind, ...]:
+    """What the model's family is configured to make."""
+    options = found.family.options
+    return (
+        options.kinds
+        if isinstance(options, AudioGenerationOptions)
+        else ("music", "sfx", "ambient")
+    )
+
+
+def _or(kinds: tuple[AudioKind, ...]) -> str:
+    return " or ".join(map(repr, kinds))

@@ -1,0 +1,60 @@
+"""An ImageDescriber over a chat model that sees."""
+
+from collections.abc import AsyncGenerator
+
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
+from serve_app.core.message import Progress
+from serve_app.core.text.chat import (
+    Chat,
+    ChatDelta,
+    ChatMessage,
+    ChatModel,
+    ImagePart,
+    Sampling,
+    TextPart,
+)
+from serve_app.runtime.streams import closing
+
+INSTRUCTION = "Describe this image in one sentence."
+CUT = "text: cut off after {} tokens"
+
+
+class ChatDescriber:
+    """Asks for one sentence, or the question, with the most likely words."""
+
+    def __init__(self, chat: ChatModel) -> None:
+        self._chat = chat
+
+    async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
+        """See ImageDescriber."""
+        text, is_cut, count = "", False, 0
+        events = self._chat.chat(_conversation(request))
+        async with closing(events):
+            try:
+                async for event in events:
+                    if isinstance(event, ChatDelta):
+                        text, count = text + event.text, count + 1
+                        is_cut = is_cut or event.finish_reason == "length"
+                        yield _progress(count, request)
+            except InvalidRequest as error:
+                if not (error.param or "").startswith("messages"):
+                    raise
+                reason = error.message.rpartition(": ")[2]
+                raise type(error)(f"image: {reason}", param="image") from None
+        warnings = (CUT.format(request.max_tokens),) if is_cut else ()
+        yield ImageDescription(text=text.strip(), warnings=warnings)
+
+
+def _conversation(request: DescribeImage) -> Chat:
+    words = TextPart(text=request.question or INSTRUCTION)
+    return Chat(
+        model=request.model,
+        messages=(ChatMessage(role="user", content=(ImagePart(image=request.image), words)),),
+        sampling=Sampling(temperature=0.0, max_tokens=request.max_tokens),
+    )
+
+
+def _progress(count: int, request: DescribeImage) -> Progress:
+    total = request.max_tokens
+    return Progress(phase="describe", current=min(count, total), total=total)

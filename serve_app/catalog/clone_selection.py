@@ -1,0 +1,57 @@
+"""Which model speaks in the voice of a recording."""
+
+from serve_app.catalog.catalog import Found, Models
+from serve_app.core.audio.speech import SpeechModel
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+
+
+def select_clone(models: Models, name: str | None, *, param: str) -> Found[SpeechModel]:
+    """The named model; without a name the default speech model, or else the first that clones.
+
+    UnsupportedCapability with `param`, the field of the reference, for a model that does not.
+    """
+    if name is not None and name.strip().lower() not in ("", "auto"):
+        return _checked(models, models.speech(name), param)
+    default = models.speech(None)
+    if default.family.options.clones:
+        return default
+    return next(iter(cloning_models(models)), None) or _checked(models, default, param)
+
+
+def select_clone_engine(models: Models, engine: str | None) -> Found[SpeechModel]:
+    """The first model of an engine, or the one of this id or alias; `auto` and None as nothing.
+
+    InvalidRequest for a name that is neither, BackendUnavailable when no model clones.
+    """
+    able = cloning_models(models)
+    if not able:
+        raise BackendUnavailable("no configured speech model clones voices; add a family that does")
+    wanted = (engine or "").strip()
+    if wanted.lower() in ("", "auto"):
+        return select_clone(models, None, param="engine")
+    for found in able:
+        names = (found.id, *found.model.aliases, found.family.options.engine)
+        if wanted.lower() in map(str.lower, names):
+            return found
+    engines = dict.fromkeys(name for f in able for name in (f.family.options.engine, f.id))
+    raise InvalidRequest(
+        f"engine: nothing that clones is named {wanted[:100]!r}; "
+        f"engines and models: auto, {', '.join(engines)}",
+        param="engine",
+    )
+
+
+def cloning_models(models: Models) -> list[Found[SpeechModel]]:
+    """Every speech model that clones, in the order of the configuration."""
+    found = [f for f in models.all() if f.family.options.task == "speech"]
+    return [models.speech(f.id) for f in found if f.family.options.clones]
+
+
+def _checked(models: Models, found: Found[SpeechModel], param: str) -> Found[SpeechModel]:
+    if found.family.options.clones:
+        return found
+    able = ", ".join(repr(f.id) for f in cloning_models(models)) or "none is configured"
+    raise UnsupportedCapability(
+        f"{param}: model {found.id!r} speaks with its own voices only; models that clone: {able}",
+        param=param,
+    )

@@ -1,0 +1,80 @@
+"""`transcribed`: what is said and, where that is asked for, who says it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from serve_app.catalog.catalog import Models
+from serve_app.core.audio.diarization import Diarization, Diarize, Diarizer, by_speaker
+from serve_app.core.audio.transcription import (
+    Segment,
+    SpeakerLabels,
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptionModel,
+)
+from serve_app.core.errors import UpstreamError
+from serve_app.core.message import Progress
+from serve_app.runtime.streams import closing
+
+
+def transcribed(models: Models, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
+    """As TranscriptionModel, by the models that the request names. Speakers are told apart before
+    the first word is written down, so that segments have them as they are heard.
+    """
+    listener = models.transcription(request.model).runs
+    if request.speakers is None:
+        return listener.transcribe(request)
+    diarizer = models.diarization(request.speakers.model).runs
+    return _with_speakers(listener, diarizer, request, request.speakers)
+
+
+async def _with_speakers(
+    listener: TranscriptionModel, diarizer: Diarizer, request: Transcribe, speakers: SpeakerLabels
+) -> AsyncGenerator[TranscriptionEvent]:
+    diarization = None
+    asked = Diarize(
+        model=speakers.model,
+        audio=request.audio,
+        num_speakers=speakers.num_speakers,
+        audio_track=request.audio_track,
+    )
+    turns = diarizer.diarize(asked)
+    async with closing(turns):
+        async for event in turns:
+            if isinstance(event, Progress):
+                yield event
+            else:
+                diarization = event
+    if diarization is None:
+        raise UpstreamError(f"{speakers.model!r} told no speakers apart")
+    heard = listener.transcribe(request.model_copy(update={"speakers": None}))
+    async with closing(heard):
+        async for item in _labelled(heard, diarization):
+            yield item
+
+
+async def _labelled(
+    events: AsyncIterator[TranscriptionEvent], diarization: Diarization
+) -> AsyncGenerator[TranscriptionEvent]:
+    """The same with speakers; segments are numbered anew."""
+    given = 0
+    async for event in events:
+        if isinstance(event, Segment):
+            parts = _numbered(by_speaker(event, diarization.turns), given)
+            given += len(parts)
+            for part in parts:
+                yield part
+        elif isinstance(event, Transcript):
+            parts = [p for s in event.segments for p in by_speaker(s, diarization.turns)]
+            yield event.model_copy(
+                update={
+                    "segments": tuple(_numbered(parts, 0)),
+                    "warnings": (*event.warnings, *diarization.warnings),
+                }
+            )
+        else:
+            yield event
+
+
+def _numbered(segments: list[Segment], first: int) -> list[Segment]:
+    return [s.model_copy(update={"id": i}) for i, s in enumerate(segments, start=first)]

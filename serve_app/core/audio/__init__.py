@@ -1,0 +1,1 @@
+"""Audio: messages and Protocols."""

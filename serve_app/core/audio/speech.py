@@ -1,0 +1,115 @@
+"""Speech out: text to encoded audio, as it is spoken."""
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+from serve_app.core.media import Blob
+from serve_app.core.message import Message, Progress
+
+AudioFormat = Literal["mp3", "wav", "opus", "flac", "aac", "pcm"]
+
+AUDIO_MIME: dict[AudioFormat, str] = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "opus": "audio/ogg",
+    "flac": "audio/flac",
+    "aac": "audio/aac",
+    "pcm": "audio/pcm",
+}
+
+
+REFERENCE_S = 15.0
+
+
+OPENAI_VOICES = (
+    "alloy",
+    "ash",
+    "ballad",
+    "cedar",
+    "coral",
+    "echo",
+    "fable",
+    "marin",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
+)
+"""OpenAI's names, which every model maps to voices of its own."""
+
+
+class Speak(Message):
+    """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
+    code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
+    gives the same audio where the engine `honours` it.
+    """
+
+    model: str
+    text: str
+    voice: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    format: AudioFormat = "mp3"
+
+
+class CloneSpeech(Message):
+    """Speak `text` in the voice that is heard in `reference`, of which at most the first
+    `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
+    The rest is as in Speak; the same `seed` gives the same audio.
+    """
+
+    model: str
+    text: str
+    reference: Blob
+    reference_text: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    format: AudioFormat = "wav"
+
+
+class AudioChunk(Message):
+    """The next encoded bytes; all chunks joined are one playable file."""
+
+    data: bytes
+
+
+class Spoken(Message):
+    """The last item: what was produced."""
+
+    duration_s: float
+    characters: int
+    warnings: tuple[str, ...] = ()
+
+
+SpeechEvent = AudioChunk | Spoken
+CloneEvent = Progress | AudioChunk | Spoken
+
+
+class Voice(Message):
+    """A preset voice and the language it speaks."""
+
+    name: str
+    language: str | None = None
+
+
+class SpeechModel(Protocol):
+    """Speaks text aloud."""
+
+    def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:
+        """Chunks as they are produced, then Spoken. InvalidRequest with `param` `voice` lists the
+        voices when the named one does not exist.
+        """
+        ...
+
+    def clone(self, request: CloneSpeech) -> AsyncIterator[CloneEvent]:
+        """As `speak`, with progress. InvalidRequest with `param` `ref_audio` for a reference in
+        which nobody speaks, UnsupportedCapability from a model that has its own voices only.
+        """
+        ...
+
+    async def voices(self, model: str) -> tuple[Voice, ...]:
+        """The preset voices, default first."""
+        ...

@@ -1,0 +1,81 @@
+"""Speech in: audio to timed text."""
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from serve_app.core.media import Blob
+from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
+
+
+class SpeakerLabels(Message):
+    """Name who speaks, by the diarization model `model`; `num_speakers` None estimates how many."""
+
+    model: str
+    num_speakers: int | None = Field(default=None, ge=1)
+
+
+class Transcribe(Message):
+    """Write down what is said in `audio` (any readable container, also a video).
+
+    `language` is a code, None detects. `task` translate gives English text. `temperature` 0 is
+    greedy. `prompt` is preceding context. `speakers` None names nobody. `audio_track` None is what
+    a player would play.
+    """
+
+    model: str
+    audio: Blob
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    prompt: str | None = None
+    temperature: float = 0.0
+    speakers: SpeakerLabels | None = None
+    audio_track: AudioTrack | None = None
+
+
+class Word(Message):
+    """A spoken word; times in seconds from the start of the audio."""
+
+    word: str
+    start: float
+    end: float
+
+
+class Segment(Message):
+    """A stretch of speech in time order. Text has no leading or trailing white space."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+    speaker: str | None = None
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
+
+
+class Transcript(Message):
+    """The last item: `text` is the segments' texts joined by one space; silence gives none."""
+
+    text: str
+    language: str | None
+    duration_s: float
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...] = ()
+
+
+TranscriptionEvent = Progress | Segment | Transcript
+
+
+class TranscriptionModel(Protocol):
+    """Listens."""
+
+    def transcribe(self, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
+        """Segments as they are heard, then the Transcript. InvalidRequest with `param` `file` for
+        bytes that hold no audio that can be decoded.
+        """
+        ...

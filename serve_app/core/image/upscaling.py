@@ -1,0 +1,92 @@
+"""Upscaling: images and videos made larger."""
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from serve_app.core.image.images import MAX_PIXELS, Size
+from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.message import Message, Progress
+
+Scale = Literal[2, 3, 4, 8]
+VideoFactor = Literal[2, 3, 4]
+
+
+class UpscaleImage(Message):
+    """Make `image` exactly `scale` times as wide and as high. Without `allows_resize` only a
+    trained engine may do it. Neither the image nor the result may have more than `max_pixels`.
+    """
+
+    model: str
+    image: Blob
+    scale: Scale = 4
+    allows_resize: bool = False
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+
+
+class UpscaledImage(MediaResult):
+    """A PNG with the image's transparency; `engine` is what made it."""
+
+    image: Blob
+    size: Size
+    engine: str
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {self.image.sha256: Facts(width=self.size.width, height=self.size.height)}
+
+
+UpscaleEvent = Progress | UpscaledImage
+
+
+class UpscaleVideo(Message):
+    """Make every frame of `video` `factor` times as wide and as high; the rest is as in
+    UpscaleImage. Videos of more than `max_duration_s` are refused.
+    """
+
+    model: str
+    video: Blob
+    factor: VideoFactor = 2
+    allows_resize: bool = False
+    max_duration_s: float = Field(default=7200, gt=0)
+
+
+class UpscaledVideo(MediaResult):
+    """An MP4 with H.264 in yuv420p, its frames shown when those of the source are, with the
+    source's audio. `size` has even sides; `fps` is the average; `engine` is what made it.
+    """
+
+    video: Blob
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    engine: str
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {
+            self.video.sha256: Facts(
+                width=self.size.width, height=self.size.height, duration_s=self.duration_s
+            )
+        }
+
+
+VideoUpscaleEvent = Progress | UpscaledVideo
+
+
+class Upscaler(Protocol):
+    """Makes images and videos larger."""
+
+    def upscale(self, request: UpscaleImage) -> AsyncIterator[UpscaleEvent]:
+        """Progress in tiles, last the result. BackendUnavailable when the engine only resizes and
+        the request does not allow that; PayloadTooLarge with `param` `image` or `scale`.
+        """
+        ...
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncIterator[VideoUpscaleEvent]:
+        """Progress in frames, last the video. Raises as `upscale`, with `param` `video` or
+        `upscale_factor`; InvalidRequest for what is no video.
+        """
+        ...

@@ -1,0 +1,179 @@
+"""The options of engines for audio."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from serve_app.core.options.engine import EngineOptions
+
+
+class FasterWhisperOptions(EngineOptions):
+    """Whisper through CTranslate2. `threads` as in TransformersOptions.
+
+    `vad` leaves out what holds no voice. `batch_size` is how many chunks of 30 s are decoded at
+    once; with 1 they are decoded one after the other, each knowing the text before it.
+    """
+
+    honours: ClassVar[frozenset[str]] = frozenset({"prompt", "temperature"})
+
+    engine: Literal["faster_whisper"] = "faster_whisper"
+    task: Literal["transcription"] = "transcription"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: Literal["default", "int8", "float16", "int8_float16", "float32"] = "default"
+    threads: int | None = Field(default=None, ge=1)
+    vad: bool = True
+    batch_size: int = Field(default=1, ge=1, le=128)
+    beam_size: int = Field(default=5, ge=1, le=20)
+
+
+class PocketsphinxOptions(EngineOptions):
+    """English recognition with the model in the pocketsphinx wheel; needs no download."""
+
+    engine: Literal["pocketsphinx"] = "pocketsphinx"
+    task: Literal["transcription"] = "transcription"
+
+
+class TransformersDiarizationOptions(EngineOptions):
+    """Speakers told apart by what a transformers checkpoint makes of voices: x-vectors of WavLM,
+    Wav2Vec2, UniSpeech-SAT and kin. `device` and `threads` as in TransformersOptions.
+
+    Voices whose x-vectors are less alike (cosine) than `similarity` are two speakers, where a
+    request does not say how many there are; the checkpoint's card says what fits it.
+    """
+
+    engine: Literal["transformers_diarization"] = "transformers_diarization"
+    task: Literal["diarization"] = "diarization"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    similarity: float = Field(default=0.75, gt=0, lt=1)
+
+
+class MfccOptions(EngineOptions):
+    """Speakers told apart by cepstra and clustering with numpy; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["mfcc"] = "mfcc"
+    task: Literal["diarization"] = "diarization"
+
+
+class EspeakOptions(EngineOptions):
+    """espeak-ng through `espeakng-loader`; needs no download."""
+
+    engine: Literal["espeak"] = "espeak"
+    task: Literal["speech"] = "speech"
+    voice: str = "en-us"
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return True
+
+
+class TransformersSpeechOptions(EngineOptions):
+    """VITS (MMS-TTS among them) and SpeechT5 through transformers. `device` and `threads` as in
+    TransformersOptions.
+
+    SpeechT5 needs a `vocoder`, a hub id or a local path, unless its directory holds one under that
+    name, and a directory of speaker embeddings (.npy, .pt or .bin), by default `voices` in its own:
+    each file is a voice that is named like it. `voice` is the default; else the first. With a
+    `speaker_model` for x-vectors, a hub id or a local path, it speaks in the voice of a recording.
+    """
+
+    honours: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    engine: Literal["transformers_speech"] = "transformers_speech"
+    task: Literal["speech"] = "speech"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    vocoder: str | None = None
+    voices: Path | None = None
+    voice: str | None = None
+    speaker_model: str | None = None
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return self.speaker_model is not None
+
+
+class PocketTtsOptions(EngineOptions):
+    """Kyutai's Pocket TTS through transformers, which speaks in the voice of a recording. `device`
+    and `threads` as in TransformersOptions.
+
+    It needs its `audio_tokenizer`, a hub id or a local path, unless its directory holds one under
+    that name, and a directory of recordings or their latents, by default `voices` in its own: each
+    file is a voice that is named like it. `voice` is the default; else the first.
+    """
+
+    honours: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    engine: Literal["pocket_tts"] = "pocket_tts"
+    task: Literal["speech"] = "speech"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    audio_tokenizer: str | None = None
+    voices: Path | None = None
+    voice: str | None = None
+
+    @property
+    def clones(self) -> bool:
+        """See EngineOptions."""
+        return True
+
+
+class PiperOptions(EngineOptions):
+    """Piper voices (ONNX) through piper-tts; needs the `piper` extra. The model's source is a voice
+    file or a directory that holds one, with its `.onnx.json` beside it.
+    """
+
+    engine: Literal["piper"] = "piper"
+    task: Literal["speech"] = "speech"
+    voice: str | None = None
+
+
+class DemucsOptions(EngineOptions):
+    """Stems by Demucs. `device` and `threads` as in TransformersOptions. Chunks share `overlap` of
+    their length with the next one; less is quicker and worse.
+    """
+
+    engine: Literal["demucs"] = "demucs"
+    task: Literal["stems"] = "stems"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    overlap: float = Field(default=0.25, ge=0, le=0.5)
+
+
+class HpssOptions(EngineOptions):
+    """Stems by signal processing with numpy; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["hpss"] = "hpss"
+    task: Literal["stems"] = "stems"
+
+
+class SpeechT5ConversionOptions(EngineOptions):
+    """Voice conversion by SpeechT5 through transformers. `device` and `threads` as in
+    TransformersOptions.
+
+    It needs a `vocoder` and a `speaker_model` for x-vectors, hub ids or local paths, unless its
+    directory holds them under these names.
+    """
+
+    engine: Literal["speecht5_conversion"] = "speecht5_conversion"
+    task: Literal["conversion"] = "conversion"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    vocoder: str | None = None
+    speaker_model: str | None = None
+
+
+class RubberbandOptions(EngineOptions):
+    """Voices moved to others by signal processing; needs no model and no download."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["rubberband"] = "rubberband"
+    task: Literal["conversion"] = "conversion"

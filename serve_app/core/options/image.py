@@ -1,0 +1,109 @@
+"""The options of engines for images."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from serve_app.core.options.engine import EngineOptions
+
+
+class DiffusersOptions(EngineOptions):
+    """Image pipelines through diffusers. `device` and `threads` as in TransformersOptions; `dtype`
+    auto is bfloat16 on a GPU and float32 on a CPU.
+
+    `steps` and `guidance_scale` are the models' own where they are not their pipeline's, as with
+    distilled checkpoints. `offload` keeps on the GPU only the part, or the layer, that computes.
+    Up to `max_batch` images with the same settings, of any requests, are drawn at once.
+
+    `loras` and `vaes` map names that requests may use to hub ids or local paths; with `hub_loras`
+    requests may name any LoRA on the hub. `ip_adapter` is a directory or hub id that lets requests
+    bring reference images: one weights file and an `image_encoder` directory; by default the
+    directory `ip_adapter` of the model, if there is one. `ip_adapter_weights` picks one of several
+    files.
+    """
+
+    engine: Literal["diffusers"] = "diffusers"
+    task: Literal["images"] = "images"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=150)
+    guidance_scale: float | None = Field(default=None, ge=0, le=30)
+    offload: Literal["none", "model", "sequential"] = "none"
+    max_batch: int = Field(default=4, ge=1, le=64)
+    loras: dict[str, str] = Field(default_factory=dict)
+    hub_loras: bool = False
+    vaes: dict[str, str] = Field(default_factory=dict)
+    ip_adapter: str | None = None
+    ip_adapter_weights: str | None = None
+
+
+class GrabcutOptions(EngineOptions):
+    """Objects told from their background by colour, through OpenCV; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["grabcut"] = "grabcut"
+    task: Literal["segmentation"] = "segmentation"
+
+
+class OpencvFacesOptions(EngineOptions):
+    """Faces found by the cascades in OpenCV's wheel, and cloned over others; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["opencv_faces"] = "opencv_faces"
+    task: Literal["faces"] = "faces"
+
+
+class InsightfaceOptions(EngineOptions):
+    """Faces through the insightface package, which is installed apart, and ONNX weights that the
+    operator has a licence for: see `docs/models.md`. `min_score` is the detector's.
+    """
+
+    engine: Literal["insightface"] = "insightface"
+    task: Literal["faces"] = "faces"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    min_score: float = Field(default=0.5, gt=0, lt=1)
+
+
+class TiledOptions(EngineOptions):
+    """Networks that enlarge images tile by tile. `tile_px` bounds the memory; tiles overlap by
+    `overlap_px` on every side. The rest is as in TransformersOptions.
+    """
+
+    task: Literal["upscaling"] = "upscaling"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    tile_px: int = Field(default=192, ge=32)
+    overlap_px: int = Field(default=16, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if 4 * self.overlap_px > self.tile_px:
+            raise ValueError("overlap_px: must be at most a quarter of tile_px")
+        return self
+
+
+class Swin2srOptions(TiledOptions):
+    """Swin2SR checkpoints through transformers."""
+
+    engine: Literal["swin2sr"] = "swin2sr"
+
+
+class SpandrelOptions(TiledOptions):
+    """Real-ESRGAN and its kin through spandrel; needs the `spandrel` extra. The model's source is a
+    weights file or a directory that holds one.
+    """
+
+    engine: Literal["spandrel"] = "spandrel"
+
+
+class LanczosOptions(EngineOptions):
+    """Resizing through Pillow; needs no model."""
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["lanczos"] = "lanczos"
+    task: Literal["upscaling"] = "upscaling"

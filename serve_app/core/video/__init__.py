@@ -1,0 +1,1 @@
+"""Video: messages and Protocols."""

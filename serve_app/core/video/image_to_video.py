@@ -1,0 +1,75 @@
+"""The image-to-video pipeline's messages: a prompt drawn as an image, and the image animated."""
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Protocol
+
+from serve_app.core.image.images import Image, TextToImage
+from serve_app.core.media import Facts, MediaResult
+from serve_app.core.message import Progress
+from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.video.finishing import VideoFinish, weight_of
+from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
+
+IMAGE_STAGE, VIDEO_STAGE = "image", "video"
+WEIGHTS = {IMAGE_STAGE: 2.0, VIDEO_STAGE: 6.0}
+
+
+class AnimatePrompt(PipelineOperation):
+    """Draw `image`, make a video of it as `generation` says, and finish that. `warnings` are known
+    before the work.
+    """
+
+    pipeline: ClassVar[str] = "image-to-video"
+
+    image: TextToImage
+    generation: GenerateVideo
+    finish: VideoFinish = VideoFinish()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The video model."""
+        return self.generation.model
+
+    @property
+    def prompt(self) -> str:
+        """What is drawn, and what the video shows."""
+        return self.image.prompt
+
+    @property
+    def negative_prompt(self) -> str | None:
+        """What is not to be seen."""
+        return self.image.negative_prompt
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See PipelineOperation."""
+        return (IMAGE_STAGE, VIDEO_STAGE, *self.finish.stages)
+
+    def weight_of(self, stage: str) -> float:
+        """See PipelineOperation."""
+        return WEIGHTS.get(stage) or weight_of(stage)
+
+
+class AnimatedPrompt(MediaResult):
+    """The image, and the video that begins with it."""
+
+    image: Image
+    video: GeneratedVideo
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        drawn = self.image
+        of_image = Facts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
+        return {drawn.image.sha256: of_image} | self.video.facts()
+
+
+AnimatePromptEvent = Progress | AnimatedPrompt
+
+
+class PromptAnimator(Protocol):
+    """Makes videos of prompts by way of an image."""
+
+    def animate_prompt(self, request: AnimatePrompt) -> AsyncIterator[AnimatePromptEvent]:
+        """Last the image and the video. A finishing step that fails is told in the warnings."""
+        ...

@@ -1,0 +1,62 @@
+"""Interpolation: frames put between those of a video, or between two images."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from pydantic import Field
+
+from serve_app.core.image.images import Size
+from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.message import Message, Progress
+
+MAX_FPS = 240.0
+PAIR_FPS = 2.0
+"""Two images are taken for a video of two frames at this rate."""
+
+
+class InterpolateVideo(Message):
+    """Show more frames in the same time: of `video`, or from `init_image` to `end_image`.
+
+    The rate is `output_fps`, by default that of the source times `fps_multiplier`. Sources of more
+    than `max_duration_s` are refused.
+    """
+
+    model: str
+    video: Blob | None = None
+    init_image: Blob | None = None
+    end_image: Blob | None = None
+    fps_multiplier: int = Field(default=2, ge=2, le=8)
+    output_fps: float | None = Field(default=None, ge=1, le=MAX_FPS)
+    max_duration_s: float = Field(default=7200, gt=0)
+
+
+class InterpolatedVideo(MediaResult):
+    """An MP4 with H.264 in yuv420p at a steady rate, with the video's audio; `engine` made it."""
+
+    video: Blob
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    engine: str
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {
+            self.video.sha256: Facts(
+                width=self.size.width, height=self.size.height, duration_s=self.duration_s
+            )
+        }
+
+
+InterpolationEvent = Progress | InterpolatedVideo
+
+
+class Interpolator(Protocol):
+    """Puts frames between frames."""
+
+    def interpolate(self, request: InterpolateVideo) -> AsyncIterator[InterpolationEvent]:
+        """Progress in frames, last the video. InvalidRequest and PayloadTooLarge with `param`
+        `video`, `init_image`, `end_image`, `fps_multiplier` or `output_fps`.
+        """
+        ...

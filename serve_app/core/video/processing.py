@@ -1,0 +1,103 @@
+"""Cutting and joining media without a model."""
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from serve_app.core.audio.transcription import Segment
+from serve_app.core.media import Blob
+from serve_app.core.message import Message, Progress
+from serve_app.core.tracks import AudioTrack
+from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
+
+SubtitleStyle = Literal["default", "karaoke", "minimal"]
+
+
+class ExtractAudio(Message):
+    """Take the audio out of a video, or of an audio file, as 16 kHz mono WAV; of it what is heard
+    from `start_s` to `end_s`, which may lie beyond its end.
+    """
+
+    video: Blob
+    start_s: float = Field(default=0.0, ge=0)
+    end_s: float | None = Field(default=None, gt=0)
+    audio_track: AudioTrack | None = None
+
+
+class ExtractedAudio(Message):
+    """Second 0 of the audio is where a player begins the video; the warnings say which of several
+    tracks it is.
+    """
+
+    audio: Blob
+    warnings: tuple[str, ...] = ()
+
+
+class Level(Message):
+    """How loud an audio file is at a second of the video; a factor, 1 leaves it as it is."""
+
+    at_s: float
+    gain: float = Field(ge=0)
+
+
+class PlacedAudio(Message):
+    """An audio file and the second at which it starts. With `levels`, in the order of their
+    seconds, it is made as loud as they say, evenly from one to the next.
+    """
+
+    audio: Blob
+    start_s: float
+    levels: tuple[Level, ...] = ()
+
+
+class ReplaceAudio(Message):
+    """Put `audio files`, mixed at their start times, in place of the video's own audio. An image of
+    H.264 in yuv420p is copied.
+    """
+
+    video: Blob
+    recordings: tuple[PlacedAudio, ...]
+
+
+class VideoWithAudio(Message):
+    """An MP4 with H.264 in yuv420p, as long as the video was; the warnings say what is lost."""
+
+    video: Blob
+    warnings: tuple[str, ...] = ()
+
+
+class BurnSubtitles(Message):
+    """Draw `cues` into the image of a video; karaoke colours words by their times."""
+
+    video: Blob
+    cues: tuple[Segment, ...]
+    style: SubtitleStyle = "default"
+    audio_track: AudioTrack | None = None
+
+
+class SubtitledVideo(Message):
+    """An MP4 with H.264 in yuv420p of the video's times, with one audio track."""
+
+    video: Blob
+    warnings: tuple[str, ...] = ()
+
+
+class MediaProcessor(Protocol):
+    """Media operations that need no model. Raise InvalidRequest for what cannot be decoded."""
+
+    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
+        """InvalidRequest with `param` `video` when there is no audio track."""
+        ...
+
+    async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
+        """The video with the new audio."""
+        ...
+
+    async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
+        """The scenes as one video."""
+        ...
+
+    def burn_subtitles(self, request: BurnSubtitles) -> AsyncIterator[Progress | SubtitledVideo]:
+        """Progress in frames, then the video."""
+        ...

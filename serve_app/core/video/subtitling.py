@@ -1,0 +1,84 @@
+"""The video-subtitle pipeline's messages."""
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Protocol
+
+from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.media import Blob, MediaResult
+from serve_app.core.message import Message, Progress
+from serve_app.core.pipelines import PipelineOperation
+from serve_app.core.tracks import AudioTrack
+from serve_app.core.video.processing import SubtitleStyle
+
+EXTRACT, TRANSCRIBE, TRANSLATE, BURN = "extract-audio", "transcribe", "translate", "burn-subtitles"
+WEIGHTS = {EXTRACT: 1.0, TRANSCRIBE: 4.0, TRANSLATE: 3.0, BURN: 3.0}
+
+
+class Subtitling(Message):
+    """How subtitles are made. With `target_language` they are translated, by the
+    `translation_model`, or by the transcription model itself where `is_translated_while_heard`.
+    """
+
+    transcription_model: str | None = None
+    translation_model: str | None = None
+    language: str | None = None
+    target_language: str | None = None
+    is_translated_while_heard: bool = False
+    style: SubtitleStyle = "default"
+
+
+class SubtitleVideo(PipelineOperation, Subtitling):
+    """Write down what is said in a video. With `burns` the cues are drawn into the image. `heard`
+    is what is said, where that is known; else the transcription model listens.
+    """
+
+    pipeline: ClassVar[str] = "video-subtitle"
+
+    video: Blob
+    burns: bool = False
+    heard: Transcript | None = None
+    audio_track: AudioTrack | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model that listens."""
+        return self.transcription_model
+
+    @property
+    def needs_translation(self) -> bool:
+        """Whether the words are translated after they were heard."""
+        is_done = self.is_translated_while_heard and self.heard is None
+        return self.target_language is not None and not is_done
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """See PipelineOperation."""
+        translated = (TRANSLATE,) if self.needs_translation else ()
+        listened = () if self.heard else (EXTRACT, TRANSCRIBE)
+        return (*listened, *translated, *((BURN,) if self.burns else ()))
+
+    def weight_of(self, stage: str) -> float:
+        """See PipelineOperation."""
+        return WEIGHTS[stage]
+
+
+class Subtitles(MediaResult):
+    """What is said: `segments` as they were heard, `cues` as they are read, both in `language`.
+    `video` has them in its image, where that was asked for.
+    """
+
+    segments: tuple[Segment, ...]
+    cues: tuple[Segment, ...]
+    language: str | None
+    video: Blob | None = None
+
+
+SubtitlesEvent = Progress | Subtitles
+
+
+class VideoSubtitler(Protocol):
+    """Subtitles."""
+
+    def subtitle_video(self, request: SubtitleVideo) -> AsyncIterator[SubtitlesEvent]:
+        """Last the subtitles. InvalidRequest with `param` `video` where nobody speaks."""
+        ...

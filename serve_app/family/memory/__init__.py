@@ -1,0 +1,1 @@
+"""The ledger of what loaded models take on their devices."""

@@ -1,0 +1,288 @@
+"""Where a model's files are: a local directory, the hub's local cache, or the hub itself.
+
+Knows no engine; of a hub repository it takes the weights in their best form and the small files.
+"""
+
+import errno
+import json
+import logging
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from serve_app.core.engine import Report
+from serve_app.core.errors import BackendUnavailable
+from serve_app.core.status import ModelStatus
+from serve_app.family.download_progress import DownloadProgress
+
+logger = logging.getLogger(__name__)
+
+HUB_TIMEOUT_S = 5.0
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".pkl")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+UNUSED = (
+    *(".onnx", ".onnx_data", ".gguf", ".ggml", ".h5", ".msgpack", ".tflite", ".mlmodel", ".ot"),
+    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".pdf", ".zip", ".tar", ".gz"),
+)
+UNUSED_FOLDERS = {"onnx", "openvino", "coreml", "original", "metal", "flax", "tf", "gguf"}
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub and its local cache; None is what the environment says (HF_ENDPOINT, HF_HOME)."""
+
+    endpoint: str | None = None
+    cache_dir: Path | None = None
+
+
+def locate(
+    source: str,
+    *,
+    revision: str | None,
+    model_id: str,
+    data_dir: Path,
+    report: Report,
+    hub: Hub | None = None,
+) -> Path:
+    """The directory that holds the model's files; blocks while it downloads them.
+
+    `source` is a path (absolute, or relative to the working directory or `data_dir`) or a hub id.
+    What the local cache holds whole is used without asking the hub whether there is newer; a new
+    revision is had by naming it. Files that came whole are kept when a download is cut off. Raises
+    BackendUnavailable, naming cause and remedy, within seconds when no hub can be reached.
+    """
+    local = local_path(source, data_dir)
+    if local is not None:
+        return local
+    if source.startswith(("/", ".", "~")):
+        raise BackendUnavailable(
+            f"model {model_id!r}: its source {source!r} does not exist on this machine; "
+            "correct the path, or name a hub id"
+        )
+    asked = _Asked(source, revision, model_id, hub or Hub())
+    with _explained(asked):
+        return _cached(asked) or _downloaded(asked, report)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    source: str
+    revision: str | None
+    model_id: str
+    hub: Hub
+
+    @property
+    def hub_arguments(self) -> dict[str, Any]:
+        return {
+            "cache_dir": self.hub.cache_dir,
+            "endpoint": self.hub.endpoint,
+            "etag_timeout": HUB_TIMEOUT_S,
+        }
+
+
+def local_path(source: str, data_dir: Path) -> Path | None:
+    """Where a source is that is a path; None for others, and where nothing is."""
+    for path in (Path(source).expanduser(), data_dir / source):
+        if path.exists():
+            return path.absolute()
+    return None
+
+
+def wanted_files(names: Sequence[str]) -> list[str]:
+    """What a library needs of a repository: no other frameworks' weights, no pickled or repeated
+    ones beside safetensors. Small files come first, so that whole weights mean a whole model.
+    """
+    safe_folders = {PurePosixPath(n).parent for n in names if n.endswith(".safetensors")}
+    whole_folders = {
+        PurePosixPath(n).parent
+        for n in names
+        if PurePosixPath(n).name.startswith(("model.safetensors", "model-00001-of"))
+    }
+
+    def is_wanted(name: str) -> bool:
+        path = PurePosixPath(name)
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or suffix in UNUSED:
+            return False
+        if UNUSED_FOLDERS.intersection(path.parts[:-1]):
+            return False
+        if suffix in PICKLED and path.parent in safe_folders:
+            return False
+        repeats = path.name.startswith("consolidated") or ".fp16." in path.name
+        return not (repeats and path.parent in whole_folders)
+
+    return sorted(filter(is_wanted, names), key=lambda name: (name.endswith(WEIGHTS), name))
+
+
+def _cached(asked: _Asked) -> Path | None:
+    """The snapshot in the local cache when it is whole. No network."""
+    file = _cached_file(asked, "config.json", asked.revision)
+    return file.parent if file and _has_weights(file.parent) else None
+
+
+def _has_weights(folder: Path) -> bool:
+    """Weights are there, and every shard that an index names."""
+    for index in folder.glob("*.index.json"):
+        shards = set(json.loads(index.read_text()).get("weight_map", {}).values())
+        if shards and all((folder / shard).exists() for shard in shards):
+            return True
+    return any(
+        file.suffix in WEIGHTS and "-of-" not in file.name and file.name != "training_args.bin"
+        for file in folder.iterdir()
+    )
+
+
+def _downloaded(asked: _Asked, report: Report) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi(endpoint=asked.hub.endpoint).model_info(
+        asked.source, revision=asked.revision, files_metadata=True, timeout=HUB_TIMEOUT_S
+    )
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    names = wanted_files(list(sizes))
+    if not any(name.endswith(WEIGHTS) for name in names):
+        raise BackendUnavailable(
+            f"model {asked.model_id!r}: {asked.source!r} on the hub has no weights in safetensors "
+            "or PyTorch form; name another repository"
+        )
+    left = [name for name in names if _cached_file(asked, name, info.sha) is None]
+    total, missing = (sum(sizes[name] for name in files) for files in (names, left))
+    _check_space(asked, missing)
+    logger.info("downloading model %r from the hub: %d bytes to come", asked.model_id, missing)
+    progress = DownloadProgress(asked.model_id, report, total=total, done=total - missing)
+    for name in left:
+        options = {"revision": info.sha, "tqdm_class": _bar_class(progress), **asked.hub_arguments}
+        hf_hub_download(asked.source, name, **options)
+        progress.finish_file(sizes[name])
+    report(ModelStatus(id=asked.model_id, state="loading"))
+    # Once more by its branch, so that the cache learns which commit the branch is at.
+    by_branch = {"revision": asked.revision or "main", **asked.hub_arguments}
+    hf_hub_download(asked.source, names[0], **by_branch)
+    first = _cached_file(asked, names[0], info.sha)
+    assert first is not None
+    return first.parents[len(PurePosixPath(names[0]).parts) - 1]
+
+
+def _cached_file(asked: _Asked, name: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(
+        asked.source, name, cache_dir=asked.hub.cache_dir, revision=revision
+    )
+    return Path(file) if isinstance(file, str) else None
+
+
+def _check_space(asked: _Asked, needed: int) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(asked.hub.cache_dir or HF_HUB_CACHE).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackendUnavailable(
+            f"model {asked.model_id!r} needs {needed} more bytes on disk and {free} are free; "
+            "free some, or set HF_HOME to a larger disk"
+        )
+
+
+def _bar_class(progress: DownloadProgress) -> Any:
+    """What huggingface_hub takes for a tqdm class; its bars tell `progress`."""
+
+    class Bar:
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+            self.total: int | None = options.get("total")
+            self.n = 0
+            self.update(options.get("initial") or 0)
+
+        def update(self, count: float | None = 1) -> None:
+            self.n += int(count or 0)
+            progress.add(int(count or 0))
+
+        def update_transfer(self, count: float | None = 1) -> None:
+            """Compressed bytes on the wire, which are not the file's."""
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Any:
+            """Titles, rates and redraws, which have no place here."""
+            return lambda *args, **options: None  # noqa: ARG005
+
+    return Bar
+
+
+@contextmanager
+def _explained(asked: _Asked) -> Generator[None]:
+    """The hub library's errors as BackendUnavailable."""
+    name = f"model {asked.model_id!r}"
+    try:
+        from httpx2 import HTTPError
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"{name} comes from a hub, which needs {error.name!r}; install the local extra: "
+            "pip install 'polyphony[local]'"
+        ) from error
+    try:
+        yield
+    except HFValidationError as error:
+        raise BackendUnavailable(
+            f"{name}: its source {asked.source!r} is neither a directory nor a hub id; correct it"
+        ) from error
+    except (HTTPError, EntryNotFoundError, OSError, ValueError) as error:
+        # The library wraps what a file's headers answered into its "not in the cache either".
+        wrapped = isinstance(error, EntryNotFoundError) and isinstance(error.__cause__, Exception)
+        cause = error.__cause__ if wrapped else error
+        raise BackendUnavailable(f"{name} {_cause(asked, cause)}") from error
+
+
+def _cause(asked: _Asked, error: BaseException | None) -> str:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RevisionNotFoundError,
+    )
+
+    source = repr(asked.source)
+    match error:
+        case OfflineModeIsEnabled():
+            return (
+                f"({source}) is not whole in the local cache and HF_HUB_OFFLINE is set; "
+                "unset it, or set source to a local directory"
+            )
+        case GatedRepoError():
+            return (
+                f"({source}) is gated: accept its licence on its page on the hub and set HF_TOKEN "
+                "to a token of that account"
+            )
+        case RevisionNotFoundError():
+            return f"({source}) has no revision {asked.revision!r} on the hub; correct revision"
+        case HfHubHTTPError() if error.response.status_code == 403:
+            return f"({source}) is refused by the hub: set HF_TOKEN to a token that may read it"
+        case HfHubHTTPError() if error.response.status_code in (401, 404):
+            return (
+                f"({source}) is not on the hub, or is private: correct source, or set HF_TOKEN to "
+                "a token that may read it"
+            )
+        case HfHubHTTPError():
+            return (
+                f"({source}) cannot be had: the hub answers {error.response.status_code}; "
+                "try later, or set source to a local directory"
+            )
+        case OSError(errno=errno.ENOSPC):
+            return "does not fit on the disk; free some space, or set HF_HOME to a larger disk"
+        case PermissionError():
+            return "cannot be stored in the hub cache; set HF_HOME to a writable directory"
+    return (
+        f"({source}) cannot be downloaded: the hub cannot be reached or breaks off "
+        f"({type(error).__name__}); check the network, proxy and HF_ENDPOINT, "
+        "or set source to a local directory"
+    )

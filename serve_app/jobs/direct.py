@@ -1,0 +1,160 @@
+"""Text operations that run for a caller who waits: seen as jobs, kept in memory only.
+
+One that outlives its caller's limit becomes a durable job of the same id.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from serve_app.core.errors import Cancelled, Conflict, TimedOut
+from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
+from serve_app.core.operations import operation_name
+from serve_app.runtime.limits import LimitPassed, within
+from serve_app.runtime.streams import closing
+from serve_app.runtime.unexpected import unexpected_errors
+
+T = TypeVar("T")
+_END = object()
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess."""
+    return f"{JOB_PREFIX}{secrets.token_hex(12)}"
+
+
+@dataclass
+class DirectRun:
+    """One of them."""
+
+    submission: Submission
+    began_at: float
+    task: "asyncio.Task[object] | None"
+    is_cancelled: bool = False
+
+
+class DirectJobs:
+    """Those of one process; other replicas of the ingress do not see them."""
+
+    def __init__(self, jobs: JobRunner, *, timeout_s: float) -> None:
+        self._jobs = jobs
+        self._timeout_s = timeout_s
+        self._runs: dict[str, DirectRun] = {}
+
+    async def run(self, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result. TimedOut when the limit passes: the work is begun again as a job."""
+        async with self._running(submission) as run:
+            try:
+                async with within(self._timeout_s):
+                    with unexpected_errors(repr(operation_name(submission.operation))):
+                        return await work()
+            except LimitPassed:
+                await self._jobs.submit(submission)
+                raise TimedOut(
+                    f"this takes longer than {self._timeout_s:g} s; "
+                    f"job {submission.id!r} goes on with it",
+                    job_id=submission.id,
+                ) from None
+            except asyncio.CancelledError:
+                if run.is_cancelled:
+                    raise _cancelled(submission.id) from None
+                raise
+
+    async def watched(
+        self,
+        submission: Submission,
+        items: AsyncIterator[T],
+        *,
+        note: Callable[[T], None] = lambda _: None,
+    ) -> AsyncGenerator[T]:
+        """The items of a stream, which is a job while it lasts. Closing the result closes them.
+        `note` is told of each item.
+        """
+        name = operation_name(submission.operation)
+        async with closing(items), self._running(submission) as run:
+            while True:
+                run.task = asyncio.current_task()
+                try:
+                    with unexpected_errors(repr(name)):
+                        item = await anext(items, _END)
+                except asyncio.CancelledError:
+                    if run.is_cancelled:
+                        raise _cancelled(submission.id) from None
+                    raise
+                finally:
+                    run.task = None
+                if run.is_cancelled:
+                    raise _cancelled(submission.id)
+                if item is _END:
+                    return
+                note(cast("T", item))
+                yield cast("T", item)
+
+    def find(self, job_id: str, *, owner: str | None) -> Job | None:
+        """A run as a job; None when it is not here or another owner's."""
+        run = self._runs.get(job_id)
+        if run is None or owner not in (None, run.submission.owner):
+            return None
+        return _job(run)
+
+    def all(self, *, owner: str | None) -> list[Job]:
+        """An owner's, newest first; None is everybody's."""
+        runs = [run for run in self._runs.values() if owner in (None, run.submission.owner)]
+        return [_job(run) for run in reversed(runs)]
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop it. Conflict when it has just ended."""
+        run = self._runs.get(job_id)
+        if run is None:
+            raise Conflict(f"job {job_id!r} is finished; nothing is left to cancel")
+        run.is_cancelled = True
+        # A stream whose client reads slowly has no task now; it notices when it goes on.
+        if run.task is not None:
+            run.task.cancel()
+        return _job(run).model_copy(update={"status": "cancelled"})
+
+    @asynccontextmanager
+    async def _running(self, submission: Submission) -> AsyncIterator[DirectRun]:
+        run = DirectRun(submission, time.time(), asyncio.current_task())
+        self._runs[submission.id] = run
+        try:
+            yield run
+        finally:
+            del self._runs[submission.id]
+
+
+def _cancelled(job_id: str) -> Cancelled:
+    return Cancelled("the job was cancelled", job_id=job_id)
+
+
+def _job(run: DirectRun) -> Job:
+    submission = run.submission
+    return Job(
+        id=submission.id,
+        number=0,
+        operation_name=operation_name(submission.operation),
+        operation=submission.operation,
+        output=submission.output,
+        owner=submission.owner,
+        ref_id=submission.ref_id,
+        tag=submission.tag,
+        model=getattr(submission.operation, "model", None),
+        status="running",
+        created_at=run.began_at,
+        started_at=run.began_at,
+        finished_at=None,
+        # Below that of the durable job which one that takes too long becomes.
+        revision=0,
+        position=None,
+        progress=JobProgress(),
+        stages=(),
+        warnings=(),
+        result=None,
+        files={},
+        failure=None,
+        callback_url=None,
+    )

@@ -1,1 +1,0 @@
-"""What models take of the machine's memory."""

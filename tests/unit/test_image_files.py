@@ -1,0 +1,303 @@
+"""Images are read by their pixels: whatever else is in the file, odd or huge, changes nothing."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deployments.image.image_decoding import decoded_image
+from serve_app.archive.previews import look, measure
+from serve_app.blobs.sniff import kind_of, sniff
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.image_files import opened_image, unread
+from serve_app.profiles.images import check_image
+
+opened = unread("image/heic")
+"""None: pillow-heif is there, and has made itself known to Pillow."""
+SIZE = (64, 48)
+
+
+def coloured() -> Image.Image:
+    """With every corner of another colour."""
+    image = Image.new("RGB", SIZE, "black")
+    for box, colour in {(0, 0): "red", (32, 0): "lime", (0, 24): "blue"}.items():
+        image.paste(colour, (*box, box[0] + 32, box[1] + 24))
+    return image
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    target = io.BytesIO()
+    image.save(target, format, **options)
+    return target.getvalue()
+
+
+def chunk(name: bytes, data: bytes, *, is_damaged: bool = False) -> bytes:
+    check = zlib.crc32(name + data) ^ is_damaged
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+
+def png(*chunks: bytes, at_end: bool = False) -> bytes:
+    """With chunks before the image, or behind it."""
+    plain = saved(coloured(), "PNG")
+    place = len(plain) - 12 if at_end else 33
+    return plain[:place] + b"".join(chunks) + plain[place:]
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data
+
+
+def jpeg(*segments: bytes) -> bytes:
+    plain = saved(coloured(), "JPEG", quality=95)
+    return plain[:2] + b"".join(segments) + plain[2:]
+
+
+def box(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data) + 8) + name + data
+
+
+def jpeg_2000(*boxes: bytes) -> bytes:
+    plain = saved(coloured(), "JPEG2000")
+    place = plain.index(b"jp2h") - 4
+    return plain[:place] + b"".join(boxes) + plain[place:]
+
+
+def gif(*blocks: bytes) -> bytes:
+    plain = saved(coloured(), "GIF")
+    place = 13 + 3 * 2 ** ((plain[10] & 7) + 1)
+    return plain[:place] + b"".join(blocks) + plain[place:]
+
+
+def pngs() -> dict[str, bytes]:
+    bomb, large = zlib.compress(bytes(100_000_000)), zlib.compress(bytes(2_000_000))
+    exif = b"MM\0*\0\0\0\x08\xff\xff"
+    cases = {
+        "long text": png(chunk(b"tEXt", b"k\0" + b"x" * 70_000_000)),
+        "a long text packed": png(chunk(b"zTXt", b"k\0\0" + large)),
+        "texts that grow": png(*[chunk(b"zTXt", b"k\0\0" + bomb)] * 20),
+        "unicode that grows": png(chunk(b"iTXt", b"k\0\1\0\0\0" + bomb)),
+        "unicode that grows at the end": png(chunk(b"iTXt", b"k\0\1\0\0\0" + bomb), at_end=True),
+        "editors' notes": png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 9_000_000)),
+        "many texts": png(*[chunk(b"tEXt", b"k\0v")] * 50_000),
+        "a profile that grows": png(chunk(b"iCCP", b"k\0\0" + bomb)),
+        "a profile that is none": png(chunk(b"iCCP", b"k\0\0abc")),
+        "a profile of another packing": png(chunk(b"iCCP", b"k\0\5" + large)),
+        "exif of many entries": png(chunk(b"eXIf", exif + bytes(50))),
+        "movement of no frames": png(chunk(b"acTL", bytes(8))),
+        "movement that is none": png(chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0")),
+        "claims of origin": png(chunk(b"caBX", bytes(30_000_000))),
+        "something behind": png() + b"garbage" * 1000,
+        "no end": png()[:-12],
+    }
+    for name in (b"tEXt", b"iTXt", b"zTXt", b"iCCP", b"eXIf", b"pHYs", b"gAMA", b"cHRM", b"sRGB"):
+        for data, what in ((b"", "empty"), (b"\0", "odd"), (b"k\0abcdefgh", "odd too")):
+            for at_end in (False, True):
+                where = "at the end" if at_end else "in front"
+                word = name.decode()
+                cases[f"{word} {what} {where}"] = png(chunk(name, data), at_end=at_end)
+                damaged = chunk(name, data, is_damaged=True)
+                cases[f"{word} {what} {where}, damaged"] = png(damaged, at_end=at_end)
+    return cases
+
+
+def jpegs() -> dict[str, bytes]:
+    exif, xmp = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+    return {
+        "exif that is none": jpeg(segment(0xE1, exif + b"junk" * 50)),
+        "exif that ends": jpeg(segment(0xE1, exif)),
+        "exif that points away": jpeg(segment(0xE1, exif + b"II*\0\xff\xff\xff\xff")),
+        "a lot of exif": jpeg(*[segment(0xE1, exif + b"II*\0\x08\0\0\0" + bytes(60_000))] * 20),
+        "editors' notes": jpeg(*[segment(0xE1, xmp + bytes(60_000))] * 300),
+        "comments": jpeg(*[segment(0xFE, bytes(60_000))] * 300),
+        "several images that are none": jpeg(segment(0xE2, b"MPF\0junk")),
+        "several images of no number": jpeg(segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0")),
+        "a profile in too few parts": jpeg(segment(0xE2, b"ICC_PROFILE\0\1\5abc")),
+        "a profile that ends": jpeg(segment(0xE2, b"ICC_PROFILE\0")),
+        "a layout that ends": jpeg(segment(0xED, b"Photoshop 3.0\0008BIM\x03")),
+        "colours that end": jpeg(segment(0xEE, b"Adobe")),
+        "a header that ends": jpeg(segment(0xE0, b"JFIF")),
+        "empty segments": jpeg(*[segment(marker, b"") for marker in range(0xE0, 0xF0)]),
+        "filling": jpeg(b"\xff" * 1000),
+        "something left over": jpeg(segment(0xFE, b"words") + b"\0\0\0"),
+        "something behind": jpeg() + b"x" * 5000,
+        "no end": jpeg()[:-2],
+        "half an end": jpeg()[:-1],
+    }
+
+
+def others() -> dict[str, bytes]:
+    twenty_mb = b"x" * 20_000_000
+    return {
+        "a lot of comments": gif(b"!\xfe" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"),
+        "notes in a gif": gif(b"!\xff\x0bXMP DataXMP" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"),
+        "odd notes in a gif": gif(b"!\xff\x01a\0"),
+        "notes in webp": saved(
+            coloured(), "WEBP", lossless=True, xmp=twenty_mb, exif=b"Exif\0\0no"
+        ),
+        "notes in avif": saved(coloured(), "AVIF", quality=95, xmp=twenty_mb),
+        "notes in heic": saved(coloured(), "HEIF", quality=95, xmp=twenty_mb),
+        "notes in jpeg 2000": jpeg_2000(box(b"uuid", twenty_mb)),
+        "text in jpeg 2000": jpeg_2000(box(b"xml ", twenty_mb)),
+        "words in tiff": saved(coloured(), "TIFF", description="x" * 20_000_000),
+    }
+
+
+CASES = pngs() | jpegs() | others()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_lies_beside_the_pixels_changes_nothing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(CASES[name])
+    read = decoded_image(path, param="image", max_pixels=10_000)
+    assert read.warnings == ()
+    assert read.image.size == SIZE
+    away = np.abs(np.asarray(read.image, np.int16) - np.asarray(coloured(), np.int16))
+    assert np.median(away) < 8
+    check_image(path, param="image", pixels=10_000)
+    seen = look(path, "image")
+    assert (seen.width, seen.height) == SIZE
+    assert seen.preview is not None
+    assert measure(path, "image").width == SIZE[0]
+
+
+@pytest.mark.parametrize("is_progressive", [False, True])
+def test_what_is_cut_off_in_its_pixels_is_refused(tmp_path: Path, is_progressive: bool) -> None:
+    noise = Image.effect_noise((128, 96), 60).convert("RGB")
+    whole = saved(noise, "JPEG", quality=90, progressive=is_progressive)
+    path = tmp_path / "picture"
+    for kept in (len(whole) // 3, len(whole) // 2, len(whole) - 200, len(whole) - 60):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InvalidRequest, match="cannot be decoded"):
+            decoded_image(path, param="image", max_pixels=100_000)
+        with pytest.raises(InvalidRequest, match="cannot be decoded"):
+            check_image(path, param="image", pixels=100_000)
+    if not is_progressive:
+        path.write_bytes(whole[:-2])
+        read = decoded_image(path, param="image", max_pixels=100_000).image
+        with Image.open(io.BytesIO(whole)) as plain:
+            assert read.tobytes() == plain.tobytes()
+
+
+FILES = {
+    "image/png": saved(coloured(), "PNG"),
+    "image/jpeg": saved(coloured(), "JPEG", quality=95),
+    "image/gif": saved(coloured(), "GIF"),
+    "image/webp": saved(coloured(), "WEBP", lossless=True),
+    "image/avif": saved(coloured(), "AVIF", quality=95),
+    "image/heic": saved(coloured(), "HEIF", quality=95),
+    "image/bmp": saved(coloured(), "BMP"),
+    "image/tiff": saved(coloured(), "TIFF"),
+    "image/jp2": saved(coloured(), "JPEG2000"),
+    "image/x-jp2-codestream": saved(coloured(), "JPEG2000", no_jp2=True),
+    "image/vnd.microsoft.icon": saved(coloured(), "ICO", sizes=[SIZE]),
+}
+
+
+@pytest.mark.parametrize("mime", FILES)
+def test_images_of_every_kind_are_known_and_read(tmp_path: Path, mime: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(FILES[mime])
+    assert sniff(FILES[mime][:4096]) == mime
+    assert unread(mime) is None
+    assert kind_of(mime) == "image"
+    read = decoded_image(path, param="image", max_pixels=10_000)
+    assert read.image.size == SIZE
+    for place in ((16, 12), (48, 12), (16, 36), (48, 36)):
+        red = np.asarray(read.image.getpixel(place), np.int16)
+        assert np.abs(red - np.asarray(coloured().getpixel(place), np.int16)).max() < 30
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "format", "options"),
+    [
+        ("cmyk", coloured().convert("CMYK"), "JPEG", {"quality": 95}),
+        ("cmyk in tiff", coloured().convert("CMYK"), "TIFF", {"compression": "tiff_lzw"}),
+        ("progressive", coloured(), "JPEG", {"quality": 95, "progressive": True}),
+        ("grey", coloured().convert("L"), "JPEG", {}),
+        ("two colours", coloured().convert("1"), "PNG", {}),
+        ("two colours in tiff", coloured().convert("1"), "TIFF", {"compression": "group4"}),
+        ("a palette", coloured().quantize(4), "PNG", {"transparency": 0}),
+        ("a palette in gif", coloured().quantize(4), "GIF", {"transparency": 0}),
+        ("large tiff", coloured(), "TIFF", {"big_tiff": True}),
+        ("transparent", coloured().convert("RGBA"), "TIFF", {}),
+        ("sixteen bits in jpeg 2000", coloured().convert("L").convert("I;16"), "JPEG2000", {}),
+    ],
+)
+def test_images_in_every_colour(
+    tmp_path: Path, name: str, image: Image.Image, format: str, options: dict[str, Any]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(saved(image, format, **options))
+    assert decoded_image(path, param="image", max_pixels=10_000).image.mode == "RGB"
+    assert look(path, "image").preview is not None
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_images_are_turned_in_every_format(tmp_path: Path, format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "maker"
+    path = tmp_path / "picture"
+    path.write_bytes(saved(coloured(), format, quality=95, exif=exif))
+    turned = coloured().rotate({1: 0, 3: 180, 6: -90, 8: 90}[orientation], expand=True)
+    read = decoded_image(path, param="image", max_pixels=10_000).image
+    assert read.size == turned.size
+    away = np.abs(np.asarray(read, np.int16) - np.asarray(turned, np.int16))
+    assert np.median(away) < 8
+    seen = look(path, "image")
+    assert (seen.width, seen.height) == turned.size
+    assert seen.preview is not None
+    with Image.open(io.BytesIO(seen.preview)) as preview:
+        assert preview.size == turned.size
+
+
+def test_brands_of_images_are_told_apart() -> None:
+    def brands(*names: bytes) -> bytes:
+        return (
+            struct.pack(">I", 8 + 4 * len(names) + 4)
+            + b"ftyp"
+            + names[0]
+            + bytes(4)
+            + b"".join(names[1:])
+        )
+
+    assert sniff(brands(b"mif1", b"mif1", b"avif", b"miaf")) == "image/avif"
+    assert sniff(brands(b"mif1", b"mif1", b"heic")) == "image/heic"
+    assert sniff(brands(b"msf1", b"msf1", b"hevc", b"mif1")) == "image/heic"
+    assert sniff(brands(b"isom", b"isom", b"avc1", b"mp41")) == "video/mp4"
+
+
+WITHOUT_HEIF = """
+import sys
+from pathlib import Path
+sys.modules["pillow_heif"] = None
+from serve_app.core.image.image_files import opened_image, unread
+print(unread("image/heic"))
+with opened_image(Path(sys.argv[1])) as (image, _):
+    print(image.format)
+"""
+
+
+def test_heic_is_refused_by_name_where_it_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(FILES["image/png"])
+    command = [sys.executable, "-c", WITHOUT_HEIF, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told == (
+        "HEIC images are read where pillow-heif is installed; send PNG, JPEG, WebP or AVIF\nPNG\n"
+    )
+
+
+def test_what_would_run_a_program_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "picture.eps"
+    path.write_bytes(saved(coloured(), "EPS"))
+    with pytest.raises(Image.UnidentifiedImageError), opened_image(path):
+        pass
