@@ -10,7 +10,7 @@ import pytest
 from serve_app.launch.environment import load_environment
 
 load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
-pytest_plugins = ("tests.databases", "tests.disks", "tests.servers")
+pytest_plugins = ("tests.databases", "tests.disks", "tests.hubs", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 
 

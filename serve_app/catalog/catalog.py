@@ -33,6 +33,7 @@ from serve_app.core.text.translation import Translator
 from serve_app.core.video.generation import VideoModel
 from serve_app.core.video.interpolation import Interpolator
 from serve_app.core.video.processing import MediaProcessor
+from serve_app.family.checkpoint_facts import CheckpointFacts
 
 AnyModel = (
     ChatModel
@@ -137,6 +138,7 @@ class Models:
     ) -> None:
         self.config = config
         self.statuses = statuses
+        self.checkpoints = CheckpointFacts(config.storage.data_dir)
         self._pipelines: Mapping[type[PipelineOperation], RunPipeline] = {}
         self._runs = dict(runs)
         self._found: dict[str, Found[AnyModel]] = {}

@@ -6,6 +6,7 @@ Knows no engine; of a hub repository it takes the weights in their best form and
 import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -85,7 +86,8 @@ class _Asked:
 
 def local_path(source: str, data_dir: Path) -> Path | None:
     """Where a source is that is a path; None for others, and where nothing is."""
-    for path in (Path(source).expanduser(), data_dir / source):
+    # pathlib's own raises for a user who is unknown here.
+    for path in (Path(os.path.expanduser(source)), data_dir / source):
         if path.exists():
             return path.absolute()
     return None

@@ -11,6 +11,7 @@ from serve_app.catalog.catalog import Found
 from serve_app.catalog.video_facts import video_facts
 from serve_app.core.config import AppConfig, Defaults
 from serve_app.core.options.every_engine import Task
+from serve_app.family.checkpoint_facts import CheckpointFacts
 from serve_app.launch.config_file import error_lines
 
 
@@ -145,12 +146,16 @@ def test_only_video_models_state_what_videos_they_make() -> None:
 
 
 @pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])
-def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(file: str) -> None:
+async def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(
+    file: str, tmp_path: Path
+) -> None:
     path = Path(__file__).parents[2] / file
     arguments = yaml.safe_load(path.read_text())["applications"][0]["args"]
     config = AppConfig.model_validate(arguments)
     videos = [f for f in config.families if f.options.task == "video"]
     assert videos
+    checkpoints = CheckpointFacts(tmp_path)
     for f in videos:
         for model in f.models:
-            assert video_facts(Found(model, f, None), None) is not None, model.id
+            facts = await video_facts(Found(model, f, None), None, checkpoints)
+            assert facts is not None, model.id

@@ -35,7 +35,9 @@ def test_what_the_hubs_cache_holds(tmp_path: Path) -> None:
     assert known("org/other", tmp_path) is None
 
 
-@pytest.mark.parametrize("source", ["/no/such/place", "builtin:starter", "a/b/c/d", "~nobody", ""])
+@pytest.mark.parametrize(
+    "source", ["/no/such/place", "builtin:starter", "a/b/c/d", "~nobody", "~no-such-user", ""]
+)
 def test_what_is_nowhere_is_not_known(tmp_path: Path, source: str) -> None:
     assert known(source, tmp_path) is None
 

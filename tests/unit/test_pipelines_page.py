@@ -28,6 +28,7 @@ COPIED = (
     "tests/conftest.py",
     "tests/databases.py",
     "tests/disks.py",
+    "tests/hubs.py",
     "tests/servers.py",
     "tests/api/conftest.py",
     "tests/api/test_jobs.py",

@@ -14,11 +14,12 @@ from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.catalog import AnyModel, Found
-from serve_app.catalog.video_facts import video_facts
+from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
 from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.options.every_engine import Task
 from serve_app.core.status import ModelStatus
+from serve_app.core.video.generation import VideoFacts
 from serve_app.family.gpus import nvidia_gpus
 
 router = APIRouter(tags=["models"], responses=ERRORS)
@@ -97,7 +98,7 @@ async def list_models(
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
     statuses = await context.models.statuses()
-    entries = [model_object(found, statuses.get(found.id)) for found in _listed(context)]
+    entries = await _entries(context, statuses)
     automatic = auto_entry(entries)
     data = [
         entry
@@ -112,14 +113,15 @@ async def get_model(id: str, context: ContextDep) -> Response:
     """One model by id or alias; ids may contain `/`."""
     statuses = await context.models.statuses()
     if id.lower() == "auto":
-        entries = [model_object(found, statuses.get(found.id)) for found in _listed(context)]
-        automatic = auto_entry(entries)
+        automatic = auto_entry(await _entries(context, statuses))
         if automatic:
             return json_response(automatic)
     found = context.models.named(id)
     if found.family.options.task in UNLISTED:
         raise ModelNotFound(f"model {id!r} serves other models only", param="model")
-    return json_response(model_object(found, statuses.get(found.id)))
+    status = statuses.get(found.id)
+    facts = await video_facts(found, status, context.models.checkpoints)
+    return json_response(model_object(found, status, facts))
 
 
 @router.get("/healthz")
@@ -148,11 +150,18 @@ async def capabilities(context: ContextDep) -> Response:
     )
 
 
-def _listed(context: Context) -> list[Found[AnyModel]]:
-    return [found for found in context.models.all() if found.family.options.task not in UNLISTED]
+async def _entries(context: Context, statuses: Mapping[str, ModelStatus]) -> list[dict[str, Any]]:
+    videos = await every_video_facts(context.models, statuses)
+    return [
+        model_object(found, statuses.get(found.id), videos.get(found.id))
+        for found in context.models.all()
+        if found.family.options.task not in UNLISTED
+    ]
 
 
-def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str, Any]:
+def model_object(
+    found: Found[AnyModel], status: ModelStatus | None, video: VideoFacts | None
+) -> dict[str, Any]:
     """A catalog entry. `status` is an extension: where the model is on its way to memory."""
     task, model = found.family.options.task, found.model
     fine = dict.fromkeys((*TASK_CAPABILITIES[task], *model.capabilities))
@@ -173,9 +182,8 @@ def model_object(found: Found[AnyModel], status: ModelStatus | None) -> dict[str
         entry["languages"] = list(model.languages)
     if status is not None and status.context_length is not None:
         entry["context_length"] = status.context_length
-    facts = video_facts(found, status)
-    if facts is not None:
-        entry["video"] = facts.model_dump()
+    if video is not None:
+        entry["video"] = video.model_dump()
     if status is not None and status.translation is not None:
         entry["translation"] = status.translation.model_dump()
     if model.aliases:

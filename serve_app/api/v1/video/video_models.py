@@ -1,7 +1,7 @@
 """What is known of the model that is to make a video, before it is loaded."""
 
 from serve_app.catalog.catalog import Found, Models
-from serve_app.catalog.video_facts import video_facts
+from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.options.every_engine import VideoOptions
 from serve_app.core.video.generation import MODE_NAMES, VideoFacts, VideoMode, VideoModel
@@ -20,13 +20,11 @@ async def able_facts(
     to be able, for one that cannot do it.
     """
     statuses = await models.statuses()
-    facts = video_facts(found, statuses.get(found.id))
+    facts = await video_facts(found, statuses.get(found.id), models.checkpoints)
     if facts is None or mode in facts.modes:
         return facts
-    others = {
-        other.id: video_facts(other, statuses.get(other.id)) for other in models.video.every()
-    }
-    able = [repr(id) for id, known in others.items() if known is not None and mode in known.modes]
+    others = await every_video_facts(models, statuses)
+    able = [repr(id) for id, known in others.items() if mode in known.modes]
     raise UnsupportedCapability(
         f"mode: model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
         f"models that can: {', '.join(able) or 'none that is known'}",
