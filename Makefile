@@ -3,11 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= serve_config.local.yaml
 PORT ?=
 DASHBOARD ?=
+WORKERS ?= auto
 BIN := .venv/bin
 LOCAL := .venv/.installed-local
 DEV := .venv/.installed-dev
 
-.PHONY: install lint fix test serve bench
+.PHONY: install lint fix test test-slow serve bench
 
 install: $(DEV)
 
@@ -22,7 +23,11 @@ fix: $(DEV)
 	$(BIN)/ruff format .
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+
+# One after the other: what is killed here comes back sooner on a calm machine.
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -m slow
 
 serve: $(LOCAL)
 	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)') $(if $(DASHBOARD),--dashboard)

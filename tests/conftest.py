@@ -1,17 +1,29 @@
-"""Marks every test by the folder it lies in, and tells Ray what it must know before a test imports
-it.
+"""Marks every test by the folder it lies in, tells Ray what it must know before a test imports it,
+and says how many tests run beside each other.
 """
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from serve_app.launch.environment import load_environment
 
+if TYPE_CHECKING:
+    from tests.scheduling import ByServer
+
 load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
 pytest_plugins = ("tests.databases", "tests.disks", "tests.hubs", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
+ORDER = ("kills", "clients", "serve", "engine", "unit", "api")
+"""What takes longest begins first, so that no worker is left alone with it at the end."""
+WORKER_BYTES = 4 * 1024**3
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; with more threads than cores, small tensors are slow.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,3 +31,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for part in Path(item.path).relative_to(Path(__file__).parent).parts:
             if part in FOLDERS:
                 item.add_marker(getattr(pytest.mark, part))
+    items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as some tests wait; fewer where memory is short."""
+    chosen = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    most = psutil.virtual_memory().available // WORKER_BYTES
+    return int(chosen) if chosen else max(1, min(len(os.sched_getaffinity(0)) + 1, most))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "ByServer":
+    from tests.scheduling import ByServer
+
+    config.option.loadscopereorder = False
+    return ByServer(config, log)

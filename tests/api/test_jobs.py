@@ -45,7 +45,7 @@ async def job_of(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
 
 
 async def ended(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (job := await job_of(client, name))["status"] in ("queued", "running"):
             await asyncio.sleep(0.02)
     return job
@@ -534,7 +534,7 @@ async def test_pages_show_every_job_once_while_texts_are_written(
         texts = [
             asyncio.create_task(client.post("/v1/chat/completions", json=body)) for _ in range(2)
         ]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await client.get("/v1/jobs")).json()["total"] < 5:
                 await asyncio.sleep(0.02)
         for limit in (1, 2, 3, 5):

@@ -482,7 +482,7 @@ async def test_replicas_add_up_what_they_count(
         await there.post(CHAT, json={})
 
         async def until(client: httpx.AsyncClient, total: int) -> dict[str, Any]:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     categories = (await client.get("/admin/api/metrics")).json()["categories"]
                     if categories and categories["llm"]["total"] == total:
@@ -497,7 +497,7 @@ async def test_replicas_add_up_what_they_count(
             assert len(llm["recent"]) == 3
         assert (await scraped(here))["requests_total", ("llm", "200")] == 2
         await here.post("/admin/api/observability/toggle", json={"key": "metrics", "value": "off"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while two.observability.switches["metrics"]:
                 await there.post(CHAT, json={})
                 await asyncio.sleep(0.01)
@@ -534,7 +534,7 @@ async def test_a_replica_that_begins_takes_over_what_was_switched(
     )
     assert later.switches["payload"]
     later.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while later.switches["payload"]:
             await asyncio.sleep(0.01)
     later.close()

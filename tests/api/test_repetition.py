@@ -26,7 +26,7 @@ async def count(client: httpx.AsyncClient) -> int:
 async def left(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
     """The id of a job whose caller leaves while it runs."""
     calling = asyncio.create_task(client.post(URL, json=speech(ref_id="take"), headers=headers))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (answer := await client.get("/v1/jobs/take")).status_code != 200:
             await asyncio.sleep(0.01)
     calling.cancel()

@@ -166,7 +166,7 @@ async def test_downloads_and_being_named_are_uses(make_context: MakeContext, use
         if use == "head":
             assert await used_at(context) == now - 6 * DAY_S, "a HEAD takes nothing"
             return
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await used_at(context) == now - 6 * DAY_S:
                 await asyncio.sleep(0.02)
         noted = await used_at(context)

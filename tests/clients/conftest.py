@@ -63,7 +63,7 @@ def stop(server: Server) -> tuple[int, list[str]]:
     family = descendants(server.process.pid)
     assert family
     server.process.send_signal(signal.SIGTERM)
-    server.process.communicate(timeout=60)
+    server.process.communicate(timeout=120)
     left = [running for running in map(running_process, family) if running]
     return server.process.returncode, left
 
@@ -93,5 +93,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def client(server: Server) -> Iterator[openai.OpenAI]:
     """The official client, with the key that nobody asks for."""
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=90) as client:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=120) as client:
         yield client

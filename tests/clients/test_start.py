@@ -31,7 +31,7 @@ def test_a_second_server_says_who_has_the_port(server: Server, tmp_path_factory:
         text=True,
         env=environment(ROOT),
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert second.returncode == 2
     assert second.stdout == ""
@@ -48,7 +48,7 @@ def test_only_this_machine_by_its_own_name(server: Server) -> None:
 def test_only_pages_of_its_own_change_something(server: Server) -> None:
     """Through Serve's proxy, which passes on what the browser has said."""
     port = server.url.rpartition(":")[2]
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=90) as browser:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=120) as browser:
         for headers in (
             {"Origin": "https://evil.example"},
             {"Origin": "http://localhost:1"},

@@ -125,7 +125,7 @@ async def test_closing_the_stream_stops_the_work(
     assert isinstance(first, Progress)
     assert first.total is not None
     assert first.total > 5000
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await events.aclose()
         # Its folder goes with it, at once.
         assert not list(tmp_path.iterdir())

@@ -180,7 +180,7 @@ async def test_closing_the_stream_stops_the_work(
     assert list(tmp_path.iterdir())
     assert isinstance(first, Progress)
     assert first.total == 180_000
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await events.aclose()
         # Its folder goes with it, at once.
         assert not list(tmp_path.iterdir())

@@ -109,7 +109,7 @@ async def http(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the server's token."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
-        base_url=base_url, headers=headers, timeout=60, trust_env=False
+        base_url=base_url, headers=headers, timeout=120, trust_env=False
     ) as client:
         yield client
 

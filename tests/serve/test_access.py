@@ -13,7 +13,7 @@ REQUESTS = 16
 
 async def statuses(base_url: str, token: str) -> set[int]:
     async def ask() -> int:
-        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=120) as client:
             return (await client.get("/v1/models", headers={"X-Api-Key": token})).status_code
 
     return {await ask() for _ in range(REQUESTS)}
@@ -26,7 +26,7 @@ async def test_a_token_begins_and_ends_on_every_replica(
     await asyncio.sleep(1)
     assert await statuses(base_url, made["token"]) == {200}
     await http.delete(f"/admin/api/tokens/{made['id']}", headers=BOSS)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while await statuses(base_url, made["token"]) != {401}:
             await asyncio.sleep(0.2)
 
@@ -39,7 +39,7 @@ async def test_the_environments_tokens_are_in_the_one_store(http: httpx.AsyncCli
 
 async def test_invented_addresses_do_not_escape_the_throttle(base_url: str) -> None:
     """Serve's proxy says whom it speaks for; what the client says of itself does not count."""
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=120) as client:
         answers = [
             await client.post(
                 "/admin/api/login",
@@ -53,7 +53,7 @@ async def test_invented_addresses_do_not_escape_the_throttle(base_url: str) -> N
 
 async def test_serves_proxy_opens_no_other_way_in(base_url: str) -> None:
     """The proxy passes a path on as it came."""
-    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=120) as client:
         for path in ("/admin", "/metrics", "/admin/api/tokens"):
             assert (await client.get(path)).status_code == 401
             for odd in (f"{path}%0A", f"{path}%0D"):

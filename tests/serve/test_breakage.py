@@ -15,7 +15,7 @@ from tests.serve.kills.conftest import Server
 
 BREAKAGES = ("error", "keyword_only", "timeout", "cancelled")
 CLIP = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(100)
-PATIENCE_S = 60
+PATIENCE_S = 120
 """Far below the limit of 600 s up to which a call may wait for its job."""
 
 
@@ -31,7 +31,10 @@ def brittle(
     }
 
 
-@pytest.fixture(scope="module", params=[None, "RAY_SERVE_THROUGHPUT_OPTIMIZED"])
+@pytest.fixture(
+    scope="module",
+    params=[None, pytest.param("RAY_SERVE_THROUGHPUT_OPTIMIZED", marks=pytest.mark.slow)],
+)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

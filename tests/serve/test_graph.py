@@ -119,7 +119,7 @@ async def test_a_model_that_one_of_two_replicas_holds_is_loaded(http: httpx.Asyn
     for name in ("left", "right"):
         answer = await http.post(f"/admin/api/models/{name}/unload", headers=boss)
         assert answer.status_code == 202, answer.text
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while (await http.get(f"/v1/models/{name}")).json()["loaded"]:
                 await asyncio.sleep(0.2)
 
@@ -133,11 +133,11 @@ async def test_a_model_is_loaded_and_unloaded_by_hand(http: httpx.AsyncClient) -
     for verb, wanted in (("load", True), ("unload", False), ("load", True)):
         answer = await http.post(f"/admin/api/models/three/{verb}", headers=boss)
         assert (answer.status_code, answer.json()["id"]) == (202, "three")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while await is_loaded() != wanted:
                 await asyncio.sleep(0.2)
     # The other replica of the ingress may know of it a moment later.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             status = (await http.get("/admin/api/status", headers=boss)).json()
             models = {model["id"]: model for model in status["models"]}

@@ -141,7 +141,7 @@ async def test_the_dashboard_is_where_the_start_says_and_takes_rays_token(server
     token = subprocess.run(
         (command, "get-auth-token"), env=os.environ | home, capture_output=True, check=True
     ).stdout.decode()
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=120) as client:
         assert (await client.get("/api/serve/applications/")).status_code == 401
         headers = {"Authorization": f"Bearer {token}"}
         answer = await client.get("/api/serve/applications/", headers=headers)

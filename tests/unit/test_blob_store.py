@@ -172,7 +172,7 @@ class SlowlyDownloaded(FsspecBlobStore):
 
     def _download(self, blob: Blob, target: Path) -> None:
         self.is_asked.set()
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(60)
         super()._download(blob, target)
         self.is_done.set()
 

@@ -148,7 +148,7 @@ async def test_a_job_that_is_interrupted_over_a_weekend_goes_on(
     await work.sweep_after_a_weekend()
     work.passes.set()
     second, _ = work.begin("second")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (job := await work.store.get("job-1")).is_final:
             await second.look_after()
             await asyncio.sleep(0.01)
@@ -171,7 +171,7 @@ async def test_what_a_cancelled_job_had_made_is_let_go(database: Database, tmp_p
     hashes = [blob.sha256 for blob in work.made.values()]
     assert await database.read(lambda s: held_among(s, hashes)) == {*hashes}
     await executor.cancel("job-1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await work.store.get("job-1")).is_final:
             await asyncio.sleep(0.01)
     assert await database.read(lambda s: held_among(s, hashes)) == set()

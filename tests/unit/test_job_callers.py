@@ -70,7 +70,7 @@ class Clock:
         """A call at one of the processes, once its job is there."""
         running = self.executors[at].run(submission(number, **call), timeout_s=60)
         task: asyncio.Task[object] = asyncio.create_task(running)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self.is_waited_for():
                 await asyncio.sleep(0.01)
         return task
@@ -96,7 +96,7 @@ class Clock:
 
     async def status(self) -> JobStatus:
         """That of the first job, once it has ended."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (job := await self.store.get("job-1")).is_final:
                 await asyncio.sleep(0.01)
         return job.status
@@ -136,7 +136,7 @@ async def test_one_of_two_who_leaves_late_takes_nothing_from_the_other(clock: Cl
     first = await clock.called(0, 1, may_return=True)
     again = await clock.called(1, 2, may_return=True)
     await clock.left(first)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await clock.is_waited_for():
             await asyncio.sleep(0.01)
     assert await clock.goes_on(10 * RETURN_S)

@@ -97,7 +97,7 @@ async def test_a_job_that_could_not_be_started_is_started_again(database: Databa
     store = JobStore(database, "")
     executor = executor_of(store, done, steps=FailingOnce)
     assert (await executor.submit(submission())).status == "running"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await store.get("job-1")).is_final:
             await executor.look_after()
     assert (await store.get("job-1")).result == DONE
@@ -196,7 +196,7 @@ async def test_a_job_whose_caller_leaves_while_it_is_added_is_cancelled(database
     store.may_go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await running
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await store.jobs(JobQuery(status="cancelled")))[1]:
             await executor.look_after()
             assert (await store.jobs(JobQuery(status="succeeded")))[1] == 0
@@ -214,7 +214,7 @@ async def test_what_another_version_accepted_fails_and_holds_nobody_up(database:
 
     await database.write(rename_a_field)
     executor = executor_of(store, done)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await store.get("2")).is_final:
             await executor.look_after()
             await asyncio.sleep(0.01)

@@ -248,7 +248,7 @@ def test_a_writer_outlives_a_disk_that_fails(caplog: pytest.LogCaptureFixture) -
 
     writer: Writer[int] = Writer(write)
     writer.offer(1)
-    assert failed.wait(10)
+    assert failed.wait(60)
     writer.offer(2)
     writer.close()
     assert written == [2]
@@ -259,7 +259,7 @@ def test_the_chore_runs_at_the_start() -> None:
     done = threading.Event()
     writer: Writer[int] = Writer(lambda _: None, chore=done.set)
     writer.start()
-    assert done.wait(10)
+    assert done.wait(60)
     writer.close()
 
 

@@ -69,7 +69,7 @@ module.announcer = lambda: lambda ids: None
 async def main():
     replica = replica_of("a", "b")
     await replica.load_model("a")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await replica.status())[0].state != "ready":
             await asyncio.sleep(0.01)
         while (await replica.status())[0].state == "ready":
@@ -99,7 +99,7 @@ async def main():
     replica = replica_of("a", "b")
     for model in ("a", "b"):
         await replica.load_model(model)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while model not in left:
                 await asyncio.sleep(0.01)
 

@@ -71,7 +71,7 @@ class Painter(FakeImages):
     async def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         self.prompts = [*getattr(self, "prompts", []), request.prompt]
         self.painting += 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.painting < self.together:
                 await asyncio.sleep(0)
         if any(word in request.prompt for word in self.failing):

@@ -86,7 +86,7 @@ async def test_progress_is_written_again_once_the_database_is_back() -> None:
     writing = asyncio.create_task(tracker.keep_writing())
     tracker.begin("a")
     tracker.advance("a", Progress(phase="steps", current=1, total=2))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await is_written.wait()
     assert tries[-1] == tracker.account()
     writing.cancel()

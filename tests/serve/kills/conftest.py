@@ -129,7 +129,7 @@ class Server:
 
     def wait_for(self, line: str, times: int = 1) -> None:
         """Until the fakes have noted it."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while self.noted(line) < times:
             assert time.monotonic() < deadline, f"never noted: {line}"
             time.sleep(0.05)
@@ -193,5 +193,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """A client of it. The diary begins empty."""
     server.diary.unlink(missing_ok=True)
-    async with httpx.AsyncClient(base_url=server.url, timeout=90, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=120, trust_env=False) as client:
         yield client

@@ -6,9 +6,12 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import ended
+
+pytestmark = pytest.mark.slow
 
 PROMPT = {
     "prompt": "a red boat",

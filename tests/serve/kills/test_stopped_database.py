@@ -12,6 +12,8 @@ from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import begin_dub, begin_speech, check_dubbed
 from tests.servers import StoppablePostgres
 
+pytestmark = pytest.mark.slow
+
 TOKEN, ADMIN_TOKEN = "sk-of-the-environment", "sk-admin-of-the-environment"
 ANSWER_S = 40
 """How long a request may wait for a database before it is refused; see Database."""
@@ -41,7 +43,7 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """With a token that is a row of the database, and that the server has seen."""
     running.diary.unlink(missing_ok=True)
-    async with httpx.AsyncClient(base_url=running.url, timeout=90, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=120, trust_env=False) as client:
         made = await client.post(
             "/admin/api/tokens",
             json={"name": "made"},
@@ -60,7 +62,7 @@ async def chat(client: httpx.AsyncClient, **fields: object) -> httpx.Response:
 
 async def until_it_works(client: httpx.AsyncClient) -> None:
     """A job's whole way: what was lost of the connections is made anew."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while True:
             answer = await client.post(
                 "/v1/audio/speech", json={"input": "again", "response_format": "url"}

@@ -8,6 +8,8 @@ import pytest
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import ended
 
+pytestmark = pytest.mark.slow
+
 TALE = "A fox finds a lantern. It goes home. The forest glows."
 STORY = {"story": TALE, "image_size": "64x64", "num_frames": 5, "async": True}
 BEGINS = ("text_to_image", "speak", "generate_video", "assemble_video")

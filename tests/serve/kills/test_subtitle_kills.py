@@ -8,6 +8,8 @@ import pytest
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import CLIP, ended
 
+pytestmark = pytest.mark.slow
+
 VERBS = ("extract_audio", "transcribe", "burn_subtitles")
 
 

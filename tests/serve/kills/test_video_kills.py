@@ -8,6 +8,8 @@ import pytest
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import ended
 
+pytestmark = pytest.mark.slow
+
 # The still, then each of the two videos, takes a second.
 BODY = {
     "prompt": "a red boat",

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import begin_dub, ended
 from tests.serve.kills.test_story_kills import begin as begin_story
+
+pytestmark = pytest.mark.slow
 
 WEEKEND_S = 3 * 24 * 3600.0
 VIDEO = {"prompt": "a boat", "image_size": "64x64", "num_frames": 17, "upscale_output": True}
@@ -31,7 +34,7 @@ def held(server: Server) -> set[str]:
 
 async def swept(server: Server, stale: Path) -> None:
     """Until the sweep at the start has gone round, which takes what nobody holds."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while stale.exists():
             await asyncio.sleep(0.1)
 
