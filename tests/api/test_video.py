@@ -92,7 +92,7 @@ class Studio:
         async with client_of(self.context) as client:
             return await client.post(URL, json=SMALL | fields)
 
-    async def video(self, **fields: Any) -> tuple[dict[str, Any], bytes]:
+    async def produced(self, **fields: Any) -> tuple[dict[str, Any], bytes]:
         """The whole answer and the first video's bytes."""
         answer = await self.post(response_format="b64_mp4", **fields)
         assert answer.status_code == 200, answer.text
@@ -203,7 +203,7 @@ def _with_videos(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 async def test_sizes_and_lengths_that_the_model_rounds(studio: Studio) -> None:
-    body, data = await studio.video(width=70, height=41, num_frames=6)
+    body, data = await studio.produced(width=70, height=41, num_frames=6)
     check_playable(data, size=(64, 48), fps=8, frames=5)
     assert body["warnings"] == ["width, height: rounded to 64x48", "num_frames: rounded to 5"]
 
@@ -280,7 +280,7 @@ async def test_a_keyframe_that_a_model_cannot_do_without_is_told(studio: Studio)
 
 
 async def test_an_image_of_ones_own_is_animated(studio: Studio) -> None:
-    body, data = await studio.video(model="camera-moves", image=PNG, keyframe_steps=3)
+    body, data = await studio.produced(model="camera-moves", image=PNG, keyframe_steps=3)
     assert studio.images.asked == []
     red = decoded(data)[2]
     assert red[..., 0].min() > 200

@@ -186,7 +186,7 @@ async def test_a_video_without_a_prompt_needs_one_for_its_audio(
 async def test_without_its_music_the_video_comes_with_a_warning(studio: Studio, url: str) -> None:
     studio.band.fails_with = BackendUnavailable("the model is gone", provider="musicgen")
     body = await studio.made(url, add_audio=True)
-    assert body["warnings"] == ["add_audio: left out; stage 'make-audio': the model is gone"]
+    assert body["warnings"] == ["add_audio: left out; stage 'make-sound': the model is gone"]
     assert len(body["data"]) == 1
 
 

@@ -283,7 +283,7 @@ async def test_what_fails_is_left_out_and_told(studio: Studio) -> None:
     studio.media.is_broken = True
     body = await studio.made(dialogs=[HELLO], burn_subtitles=True, generate_subtitles=True)
     said = body["warnings"]
-    assert said[0] == "dialogs[0]: left out; stage 'add-audio': the mixer is gone"
+    assert said[0] == "dialogs[0]: left out; stage 'add-sound': the mixer is gone"
     # Nobody is heard, so the video is listened to, in which the fake hears its sentence.
     assert said[1] == "burn_subtitles: left out; stage 'burn-subtitles': the pen is gone"
     assert "the quick" in (await studio.get(body["data"][0]["subtitles_url"])).text

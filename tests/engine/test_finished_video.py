@@ -86,7 +86,7 @@ def parts(blobs: FsspecBlobStore, tmp_path: Path) -> VideoParts:
 
 async def produced(parts: VideoParts, finish: dict[str, Any], **fields: Any) -> Videos:
     request = ProduceVideo.model_validate(
-        {"generation": GENERATION, "picture": IMAGE, "finish": finish} | fields
+        {"generation": GENERATION, "image": IMAGE, "finish": finish} | fields
     )
     events = VideoGeneration(parts, PlainStage()).produce_video(request)
     *_, made = [event async for event in events]
@@ -216,7 +216,7 @@ async def test_a_video_keeps_its_own_audio_over_the_music(
         "video": (await stored(blobs, own)).model_dump(),
         "camera_motion": None,
     }
-    finish = {"background": {"model": "band", "prompt": "slow piano"}, "keeps_sound": True}
+    finish = {"background": {"model": "band", "prompt": "slow piano"}, "keeps_audio": True}
     made = await produced(parts, finish, generation=generation, image=None)
     audio = heard(await content(blobs, made.videos[0].video))
     assert level(audio, 1000, 1.0, 3.0) == pytest.approx(0.336, rel=0.05)
@@ -228,7 +228,7 @@ async def test_a_prompt_becomes_a_video_that_speaks(
 ) -> None:
     request = AnimatePrompt.model_validate(
         {
-            "picture": IMAGE,
+            "image": IMAGE,
             "generation": GENERATION | {"num_frames": 30},
             "finish": {"lines": [spoken("Ahoy.")]},
         }

@@ -61,7 +61,7 @@ asyncio.run(main())
 
 
 LOAD = """
-from serve_app import replica as module
+from serve_app.family import replica as module
 
 # There is no Serve that could be told.
 module.announcer = lambda: lambda ids: None
@@ -80,7 +80,7 @@ asyncio.run(main())
 
 
 FAIL_TO_CLOSE = """
-from serve_app import replica as module
+from serve_app.family import replica as module
 
 module.announcer = lambda: lambda ids: None
 

@@ -220,8 +220,8 @@ async def test_one_failing_image_does_not_waste_the_others(stage: Stage) -> None
     stage.images.failing = ("path",)
     told = await stage.tell(animates="all")
     assert [scene.image is not None for scene in told.scenes] == [True, False, True]
-    assert told.scenes[1].image_error == "stage 'image-2': the brush broke"
-    assert told.warnings == ("stage 'image-2': the brush broke",)
+    assert told.scenes[1].image_error == "stage 'picture-2': the brush broke"
+    assert told.warnings == ("stage 'picture-2': the brush broke",)
     assert [request.seed for request in stage.video.asked] == [7, 9]
     # The line is told over the image before.
     shown = stage.media.asked.scenes
@@ -240,7 +240,7 @@ async def test_without_any_image_it_fails(stage: Stage) -> None:
     stage.images.failing = ("a",)
     with pytest.raises(Unavailable) as caught:
         await stage.tell()
-    assert caught.value.message == "stage 'image-1': the brush broke"
+    assert caught.value.message == "stage 'picture-1': the brush broke"
 
 
 async def test_what_fails_besides_is_told(stage: Stage) -> None:

@@ -46,18 +46,18 @@ def test_what_a_killed_process_left_goes_with_the_start_of_the_next(tmp_path: Pa
         _, used = stack.enter_context(running(tmp_path))
         with running(tmp_path) as (killed, left):
             killed.kill()
-        assert (left / "film.mp4").exists(), "nobody can clean up after kill -9"
+        assert (left / "video.mp4").exists(), "nobody can clean up after kill -9"
         stack.enter_context(running(tmp_path))
         assert not left.exists()
         assert not left.parent.exists()
-        assert (used / "film.mp4").exists(), "that process lives"
+        assert (used / "video.mp4").exists(), "that process lives"
 
 
 def test_many_that_start_at_once_keep_their_own(tmp_path: Path) -> None:
     with ExitStack() as stack:
         folders = [stack.enter_context(running(tmp_path))[1] for _ in range(4)]
         assert len({folder.parent for folder in folders}) == 4
-        assert all((folder / "film.mp4").exists() for folder in folders)
+        assert all((folder / "video.mp4").exists() for folder in folders)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

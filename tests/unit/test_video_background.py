@@ -90,7 +90,7 @@ async def test_music_is_lowered_while_somebody_speaks(graph: Graph, band: Band) 
 
 
 async def test_music_is_low_under_an_audio_that_the_video_has(graph: Graph, band: Band) -> None:
-    await graph.produced(finish={"background": MUSIC, "keeps_sound": True})
+    await graph.produced(finish={"background": MUSIC, "keeps_audio": True})
     assert len(band.asked) == 1
     [mix] = graph.media.asked
     own, music = mix.recordings
@@ -100,7 +100,7 @@ async def test_music_is_low_under_an_audio_that_the_video_has(graph: Graph, band
 
 async def test_music_is_not_low_under_a_video_that_is_silent(graph: Graph, band: Band) -> None:
     graph.media.is_silent = True
-    await graph.produced(finish={"background": MUSIC, "keeps_sound": True})
+    await graph.produced(finish={"background": MUSIC, "keeps_audio": True})
     assert len(band.asked) == 1
     music = graph.media.asked[-1].recordings
     assert [gain_at(audio.levels, 1.0) for audio in music] == [1.0]
@@ -110,7 +110,7 @@ async def test_without_its_music_the_video_is_as_it_was(graph: Graph, band: Band
     graph.stage.failing = {"make-sound": Unavailable("the band is gone")}
     made = await graph.produced(finish={"background": MUSIC})
     assert band.asked == ()
-    assert made.warnings == ("add_audio: left out; stage 'make-audio': the band is gone",)
+    assert made.warnings == ("add_audio: left out; stage 'make-sound': the band is gone",)
     assert graph.media.asked == ()
     assert len(made.videos) == 1
 

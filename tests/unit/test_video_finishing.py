@@ -245,14 +245,14 @@ async def test_a_nested_stage_names_itself_in_errors() -> None:
 
 
 async def test_a_video_made_of_another_keeps_its_audio(graph: Graph) -> None:
-    await graph.produced(finish={"lines": [LINE], "keeps_sound": True})
+    await graph.produced(finish={"lines": [LINE], "keeps_audio": True})
     [mix] = graph.media.asked
     assert [audio.audio == mix.video for audio in mix.recordings] == [True, False]
 
 
 async def test_a_video_made_of_a_silent_one_has_none_to_keep(graph: Graph) -> None:
     graph.media.is_silent = True
-    made = await graph.produced(finish={"lines": [LINE], "keeps_sound": True})
+    made = await graph.produced(finish={"lines": [LINE], "keeps_audio": True})
     assert [len(mix.recordings) for mix in graph.media.asked] == [2, 1]
     assert made.warnings == ()
 
@@ -260,7 +260,7 @@ async def test_a_video_made_of_a_silent_one_has_none_to_keep(graph: Graph) -> No
 async def test_an_image_is_drawn_and_animated(graph: Graph) -> None:
     request = AnimatePrompt.model_validate(
         {
-            "picture": {"model": "p", "prompt": "a boat", "seed": 3},
+            "image": {"model": "p", "prompt": "a boat", "seed": 3},
             "generation": {"model": "m", "mode": "ti2v", "prompt": "a boat", "seed": 4},
             "finish": {"size": {"model": "large"}, "lines": [LINE]},
             "warnings": ["fps: odd"],
