@@ -22,6 +22,9 @@ fix: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Its many processes would compile the same sources again.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
 

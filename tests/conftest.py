@@ -2,6 +2,7 @@
 and says how many tests run beside each other.
 """
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if part in FOLDERS:
                 item.add_marker(getattr(pytest.mark, part))
     items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What the libraries have made stays: an engine that closes need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

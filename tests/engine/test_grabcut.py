@@ -148,7 +148,7 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("picture", "warnings"),
+    ("image", "warnings"),
     [
         (lambda: objects()[0].convert("CMYK"), 0),
         (lambda: Image.fromarray(np.uint16(257) * np.asarray(objects()[0].convert("L"))), 1),
