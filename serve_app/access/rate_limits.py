@@ -1,7 +1,6 @@
 """How many requests a credential may begin in a minute and have under way at once."""
 
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +20,6 @@ from serve_app.core.errors import RateLimited, Unavailable
 from serve_app.core.settings import Limits, Rate, ScopedRates
 
 RouteClass = Literal["default", "embeddings", "read"]
-EMBEDDINGS = frozenset({"/v1/embeddings", "/embeddings", "/v1/rerank"})
-READ = re.compile(
-    r"/v1/jobs(/.*)?|/v1/files/.+|/v1/[^/]+/progress|/sdapi/v1/progress|/queue/jobs/.*"
-    r"|/api/Get(ArtifactGeneration|TextGeneration|OpenAiChat)Status"
-)
-FILES = "/v1/files/"
-"""What is below is read by GET, and filled and emptied by the other methods."""
 REDIS_PATIENCE_S = 1.0
 BUSY_RETRY_S = 1.0
 
@@ -77,7 +69,7 @@ class RateLimits:
         self._clock = clock
         self._ends: dict[str, float] = {}
 
-    async def admit(self, principal: Principal, method: str, path: str) -> Admission | None:
+    async def admit(self, principal: Principal, route_class: RouteClass) -> Admission | None:
         """Count one request; None for callers without a credential, who are not limited.
 
         Raises Unavailable when the storage does not answer: letting everybody in would be a limit
@@ -86,7 +78,6 @@ class RateLimits:
         subject = principal.subject
         if subject is None:
             return None
-        route_class = route_class_of(method, path)
         scope = "admin" if "admin" in principal.scopes else "inference"
         rate: Rate = getattr(getattr(self._rates, scope), route_class)
         try:
@@ -136,15 +127,6 @@ class RateLimits:
         if len(self._ends) > 10_000:
             self._ends = {key: end for key, end in self._ends.items() if end > now}
         self._ends[name] = ends_at
-
-
-def route_class_of(method: str, path: str) -> RouteClass:
-    """Which of a credential's rates a request counts against."""
-    if path in EMBEDDINGS:
-        return "embeddings"
-    if path.startswith(FILES) and method not in ("GET", "HEAD"):
-        return "default"
-    return "read" if READ.fullmatch(path) else "default"
 
 
 def rate_limits(limits: Limits) -> RateLimits | None:

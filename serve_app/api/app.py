@@ -1,6 +1,7 @@
 """`create_app`: the whole HTTP surface over the parts it is given. No Ray, no environment."""
 
 import time
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -8,11 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from serve_app import __version__
-from serve_app.api.admin import router as admin
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context
 from serve_app.api.cors import Cors
 from serve_app.api.description import describe_apart
+from serve_app.api.dialect import Dialect, Dialects, dialect_in
+from serve_app.api.dialects import DIALECTS
 from serve_app.api.direct_route import DirectRoutes
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
@@ -20,14 +22,13 @@ from serve_app.api.long_texts import LongTexts
 from serve_app.api.middleware import Heads, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import KnownRoutes, RouteTable
-from serve_app.api.v1 import router as v1
 from serve_app.core.errors import AppError
 
 JSON_BYTES = 16 * 1024 * 1024
 """What a JSON body may have besides one medium in base64."""
 
 
-def create_app(context: Context) -> FastAPI:
+def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> FastAPI:
     """The ASGI application; one call, one independent app."""
     app = FastAPI(
         title="Polyphony",
@@ -35,10 +36,11 @@ def create_app(context: Context) -> FastAPI:
         description="A self-hosted multi-modal AI server.",
         redirect_slashes=False,
     )
+    spoken = Dialects(dialects)
     app.state.context = context
     app.state.begun_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
-    app.router.routes += [*v1.routes, *admin.routes]
+    app.router.routes += [route for dialect in dialects for route in dialect.routes]
     describe_apart(app)
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
@@ -48,47 +50,45 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(LongTexts, limit=JSON_BYTES)
     base64_bytes = context.config.limits.base64_bytes
     app.add_middleware(BodyLimit, limit=base64_bytes * 4 // 3 + JSON_BYTES)
-    files_are_open = context.config.server.files_access == "public"
     app.add_middleware(
         Gate,
         access=context.access,
         routes=RouteTable(app.routes),
         scrapers=context.config.metrics.allow_from,
-        is_open=lambda method, path: files_are_open and is_download(method, path),
+        dialects=spoken,
+        files_are_open=context.config.server.files_access == "public",
     )
     if context.config.server.cors_origins:
         app.add_middleware(Cors, origins=context.config.server.cors_origins)
     app.add_middleware(Heads)
-    app.add_middleware(Observation, observability=context.observability)
+    app.add_middleware(Observation, observability=context.observability, dialects=spoken)
     app.add_middleware(RequestIds)
     return app
 
 
-def is_download(method: str, path: str) -> bool:
-    """Whether a request reads one file by its name."""
-    folder, _, name = path.rpartition("/")
-    return method in ("GET", "HEAD") and folder == "/v1/files" and name != ""
-
-
 async def _render_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
-    return error_response(error, request.url.path)
+    return _rendered(request, error)
 
 
 async def _render_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return error_response(from_validation(error), request.url.path)
+    return _rendered(request, from_validation(error))
 
 
 async def _render_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
-    response = error_response(from_http_exception(error, method=request.method, path=path), path)
+    response = _rendered(request, from_http_exception(error, method=request.method, path=path))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(allowed_methods(request))
     return response
+
+
+def _rendered(request: Request, error: AppError) -> Response:
+    return error_response(error, dialect_in(request.scope).render_error(error, request.url.path))
 
 
 def allowed_methods(request: Request) -> list[str]:

@@ -1,7 +1,7 @@
-"""Errors on the wire: one renderer per path prefix, and what frameworks raise turned into ours."""
+"""Errors on the wire: the native shape, headers, and what frameworks raise turned into ours."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -25,7 +25,6 @@ from serve_app.core.errors import (
     UnsupportedMedia,
 )
 
-Renderer = Callable[[AppError], dict[str, Any]]
 MESSAGE_CHARACTERS = 2000
 ABSENT = frozenset({"missing", "extra_forbidden"})
 """Complaints of pydantic's about a field of a name that is not in the body, or not in the model."""
@@ -48,33 +47,9 @@ def render_native(error: AppError) -> dict[str, Any]:
     return {"error": body}
 
 
-def render_chat(error: AppError) -> dict[str, Any]:
-    """The native shape and, for typed AI Server clients that call this route, `responseStatus`."""
-    body = render_native(error)
-    status = {"errorCode": error.code, "message": body["error"]["message"]}
-    return body | {"responseStatus": status}
-
-
-RENDERERS: tuple[tuple[str, Renderer], ...] = (
-    ("/v1/chat/completions", render_chat),
-    ("/", render_native),
-)
-"""The first prefix that matches a request's path decides the shape."""
-
-
-def renderer_for(path: str) -> Renderer:
-    """The renderer of a path; unknown paths are native."""
-    return next((render for prefix, render in RENDERERS if path.startswith(prefix)), render_native)
-
-
-def error_body(error: AppError, path: str) -> dict[str, Any]:
-    """The JSON body for an error on a path; also the last frame of a stream that failed."""
-    return renderer_for(path)(error)
-
-
-def error_response(error: AppError, path: str) -> JSONResponse:
-    """Status, headers and body for an error on a path."""
-    return JSONResponse(error_body(error, path), error.status, headers=error_headers(error))
+def error_response(error: AppError, body: dict[str, Any]) -> JSONResponse:
+    """Status, headers and body for an error, in the shape that its dialect gave it."""
+    return JSONResponse(body, error.status, headers=error_headers(error))
 
 
 def error_headers(error: AppError) -> dict[str, str]:

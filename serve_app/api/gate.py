@@ -1,8 +1,7 @@
 """Who may pass: credentials, scopes, rates, and errors that nobody else rendered."""
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,10 +12,10 @@ from serve_app.access.authentication import Access, check_csrf, check_scope, una
 from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
-from serve_app.access.tokens import Scope as AccessScope
 from serve_app.api.body_limit import takes_small_body
+from serve_app.api.dialect import DIALECT, Dialects
 from serve_app.api.errors import error_response
-from serve_app.api.route_table import REMEMBERED, RouteTable
+from serve_app.api.route_table import RouteTable
 from serve_app.core.errors import (
     AppError,
     Forbidden,
@@ -28,28 +27,10 @@ from serve_app.runtime.disks import full_disk
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset(
-    {
-        "/health",
-        "/healthz",
-        "/v1/health",
-        "/up",
-        "/docs",
-        "/redoc",
-        "/openapi.json",
-        "/login",
-        "/logout",
-        "/admin/api/login",
-    }
-)
-OPEN_PREFIXES = ("/docs/", "/artifacts/")
-METRICS = "/metrics"
-ADMINISTRATION = "/admin"
-ADMIN_PREFIXES = (ADMINISTRATION, METRICS, "/api/v2/ai")
 CHANGE_PASSWORD = "/admin/change-password"
-OWN_PATHS = frozenset({CHANGE_PASSWORD, "/admin/api/session"})
-"""Of the signed-in user alone: no scope is needed, but a credential is."""
-PROFILES = frozenset({"characters", "environments", "voices"})
+SIGN_IN = "/login"
+ADMINISTRATION = frozenset({"admin", "scrape"})
+NEVER_ANONYMOUS = ADMINISTRATION | {"own"}
 
 
 class Visit:
@@ -84,14 +65,16 @@ class Gate:
         *,
         access: Access,
         routes: RouteTable,
+        dialects: Dialects,
         scrapers: Sequence[Network] = (),
-        is_open: Callable[[str, str], bool] = lambda _method, _path: False,
+        files_are_open: bool = False,
     ) -> None:
         self._app = app
         self._access = access
         self._routes = routes
         self._scrapers = scrapers
-        self._is_open = is_open
+        self._dialects = dialects
+        self._open: frozenset[str] = frozenset({"open", "download"} if files_are_open else {"open"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI scope, to which RequestIds gave its id."""
@@ -100,6 +83,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         visit = Visit(send)
+        scope[DIALECT] = self._dialects.of(scope["path"])
         try:
             scope["state"]["principal"] = await self._admit(scope, headers, visit)
             await self._app(scope, receive, visit.send)
@@ -107,7 +91,8 @@ class Gate:
             if visit.has_started:
                 raise
             failure = _as_app_error(error, scope["state"]["request_id"])
-            await refusal(failure, scope, headers)(scope, receive, visit.send)
+            answer = refusal(failure, scope, headers, self._dialects)
+            await answer(scope, receive, visit.send)
         finally:
             visit.leave()
 
@@ -120,25 +105,26 @@ class Gate:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
             raise InvalidRequest("the path holds a line break; leave it out")
         path = self._routes.pattern(scope)
-        needed = None if self._is_open(method, path) else needed_scope(method, path)
-        if needed is None or is_below(path, ADMINISTRATION):
+        scope[DIALECT], rule = self._dialects.of(path), self._dialects.rule(method, path)
+        is_open = rule.access in self._open
+        if is_open or rule.is_small:
             takes_small_body(scope)
-        if needed is None:
+        if is_open:
             return ANONYMOUS
-        if path == METRICS and self._scrapers:
+        if rule.access == "scrape" and self._scrapers:
             caller = access.caller(headers, peer, scheme=scope["scheme"])
             if is_within(caller.address, self._scrapers):
                 return ANONYMOUS
         principal = await access.authenticate(headers, peer, scheme=scope["scheme"])
         if principal is None:
-            if access.required or needed == "admin" or is_own(method, path):
+            if access.required or rule.access in NEVER_ANONYMOUS:
                 raise unauthenticated()
             return ANONYMOUS
         if access.rates is not None:
-            visit.admission = await access.rates.admit(principal, method, path)
+            visit.admission = await access.rates.admit(principal, rule.rate_class)
             if visit.admission is not None and visit.admission.refusal is not None:
                 raise visit.admission.refusal
-        check_scope(principal, needed)
+        check_scope(principal, "admin" if rule.access in ADMINISTRATION else "inference")
         if principal.session is not None:
             caller = access.caller(headers, peer, scheme=scope["scheme"])
             check_csrf(principal.session, method, headers, caller)
@@ -147,42 +133,14 @@ class Gate:
         return principal
 
 
-def is_own(method: str, path: str) -> bool:
-    """Whether the route with the pattern `path`, below `/admin`, is for every signed-in user: what
-    is one's own, and reading the saved profiles, which are everybody's.
-    """
-    if path in OWN_PATHS:
-        return True
-    parts = path.split("/")
-    is_profile = parts[1:3] == ["admin", "api"] and len(parts) > 3 and parts[3] in PROFILES
-    return is_profile and method in ("GET", "HEAD")
-
-
-@lru_cache(REMEMBERED)
-def needed_scope(method: str, path: str) -> AccessScope | None:
-    """The scope that the route with the pattern `path` asks for, None for open ones."""
-    if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
-        return None
-    if is_own(method, path):
-        return "inference"
-    return "admin" if is_below(path, *ADMIN_PREFIXES) else "inference"
-
-
-def is_below(path: str, *prefixes: str) -> bool:
-    """Whether a path is one of these or in one of these folders."""
-    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
-
-
-def refusal(error: AppError, scope: Scope, headers: Headers) -> Response:
+def refusal(error: AppError, scope: Scope, headers: Headers, dialects: Dialects) -> Response:
     """The error's answer; who has yet to sign in is sent from a page to the form."""
-    path: str = scope["path"]
-    is_page = is_below(path, ADMINISTRATION)
-    if path.startswith("/admin/api/") or scope["method"] not in ("GET", "HEAD"):
-        is_page = False
-    wants_html = "text/html" in headers.get("accept", "")
-    if isinstance(error, Unauthenticated) and is_page and wants_html:
-        return RedirectResponse(f"/login?next={quote(path, safe='/')}", 302)
-    return error_response(error, path)
+    path, method = scope["path"], scope["method"]
+    if isinstance(error, Unauthenticated) and method in ("GET", "HEAD"):
+        wants_html = "text/html" in headers.get("accept", "")
+        if wants_html and dialects.rule(method, path).is_page:
+            return RedirectResponse(f"{SIGN_IN}?next={quote(path, safe='/')}", 302)
+    return error_response(error, dialects.of(path).render_error(error, path))
 
 
 def _as_app_error(error: Exception, request_id: str) -> AppError:

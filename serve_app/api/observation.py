@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.api.dialect import Dialects
 from serve_app.observability.observability import Observability
 from serve_app.observability.observed import Observed
 from serve_app.observability.payloads import Capture
@@ -16,9 +17,10 @@ STREAMED = (b"text/event-stream", b"audio/")
 class Observation:
     """Gives every request an `Observed`, for the routes to add to, and hands it on at its end."""
 
-    def __init__(self, app: ASGIApp, *, observability: Observability) -> None:
+    def __init__(self, app: ASGIApp, *, observability: Observability, dialects: Dialects) -> None:
         self._app = app
         self._observability = observability
+        self._dialects = dialects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI scope, to which RequestIds gave its id."""
@@ -26,7 +28,8 @@ class Observation:
             await self._app(scope, receive, send)
             return
         request = observed_in(scope)
-        if not self._observability.wants(request.method, request.path):
+        self._classify(request)
+        if not self._observability.wants(request):
             await self._app(scope, receive, send)
             return
         watch = Watch(request, self._observability)
@@ -42,6 +45,14 @@ class Observation:
             raise
         finally:
             watch.end(scope)
+
+    def _classify(self, request: Observed) -> None:
+        """By the path alone: a request is watched before its route is known."""
+        rule = self._dialects.rule(request.method, request.path)
+        is_preflight = request.method == "OPTIONS"
+        request.category = rule.category
+        request.is_counted = rule.is_counted and not is_preflight
+        request.is_logged = rule.is_logged and not is_preflight
 
 
 class Watch:

@@ -4,9 +4,10 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from serve_app.api.errors import error_body
+from serve_app.api.dialect import dialect_in
 from serve_app.api.json_answer import dumps
 from serve_app.core.errors import AppError, InternalError
 from serve_app.runtime.streams import close
@@ -27,21 +28,22 @@ def frame(value: Any) -> bytes:
 
 
 def sse_response(
-    frames: AsyncIterator[bytes], *, path: str, headers: dict[str, str] | None = None
+    frames: AsyncIterator[bytes], request: Request, *, headers: dict[str, str] | None = None
 ) -> StreamingResponse:
-    """A streamed answer. What `frames` raises becomes a last frame in the path's error shape."""
-    return StreamingResponse(_guarded(frames, path), headers=SSE_HEADERS | (headers or {}))
+    """A streamed answer. What `frames` raises becomes a last frame in the dialect's error shape."""
+    return StreamingResponse(_guarded(frames, request), headers=SSE_HEADERS | (headers or {}))
 
 
-async def _guarded(frames: AsyncIterator[bytes], path: str) -> AsyncGenerator[bytes]:
+async def _guarded(frames: AsyncIterator[bytes], request: Request) -> AsyncGenerator[bytes]:
+    path, render = request.url.path, dialect_in(request.scope).render_error
     try:
         async for item in frames:
             yield item
     except AppError as error:
-        yield frame(error_body(error, path))
+        yield frame(render(error, path))
     except Exception:
         logger.exception("a stream on %s failed", path)
         failure = InternalError("the server failed during this answer; its log says why")
-        yield frame(error_body(failure, path))
+        yield frame(render(failure, path))
     finally:
         await close(frames)

@@ -9,7 +9,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from serve_app.core.errors import Unavailable
 from serve_app.observability.access_log import AccessLog, FindClient
-from serve_app.observability.classes import is_counted, is_logged
 from serve_app.observability.observed import Observed
 from serve_app.observability.payloads import Body, Capture, clear, sweep
 from serve_app.observability.settings import ObservabilitySettings, Switch
@@ -79,16 +78,16 @@ class Observability:
         """Write what is left. Blocks; may be called twice."""
         self._writer.close()
 
-    def wants(self, method: str, path: str) -> bool:
+    def wants(self, request: Observed) -> bool:
         """Whether a request leaves anything behind."""
         switches = self.switches
-        if switches["access_log"] and is_logged(method, path):
+        if switches["access_log"] and request.is_logged:
             return True
-        return (switches["metrics"] or switches["payload"]) and is_counted(method, path)
+        return (switches["metrics"] or switches["payload"]) and request.is_counted
 
     def capture(self, request: Observed) -> Capture | None:
         """Where the request's bodies go, None when they are not captured."""
-        if not self.switches["payload"] or not is_counted(request.method, request.path):
+        if not self.switches["payload"] or not request.is_counted:
             return None
         settings = self.settings
         return Capture(settings.payload_dir, request, most_bytes=settings.payload_body_bytes)
@@ -101,10 +100,10 @@ class Observability:
 
     def ended(self, request: Observed, capture: Capture | None) -> None:
         """A request is over; `end` was called on it."""
-        if self.switches["metrics"] and is_counted(request.method, request.path):
+        if self.switches["metrics"] and request.is_counted:
             self.tally.add(request)
         self._tell_soon()
-        if self.switches["access_log"] and is_logged(request.method, request.path):
+        if self.switches["access_log"] and request.is_logged:
             self._writer.offer(request)
         if capture is not None:
             self._writer.offer(capture, size=META_BYTES)

@@ -13,7 +13,6 @@ from serve_app.observability.classes import (
     Category,
     Outcome,
     category_of_operation,
-    category_of_path,
     outcome_of,
 )
 
@@ -32,6 +31,8 @@ class Observed:
         "first_ms",
         "has_left",
         "headers",
+        "is_counted",
+        "is_logged",
         "latency_ms",
         "may_pass",
         "method",
@@ -53,12 +54,14 @@ class Observed:
         self.method = method
         self.path = path
         self.request_id = request_id
+        self.is_counted = True
+        self.is_logged = True
         self.query = b""
         self.scheme = "http"
         self.headers: Headers = ()
         self.client: str | None = None
         self.token_id: str | None = None
-        self.category: Category | None = category_of_path(method, path)
+        self.category: Category | None = None
         self.model: str | None = None
         self.status: int | None = None
         self.may_pass = False

@@ -206,7 +206,7 @@ async def test_recent_has_the_newest_fifty_and_total_all(client: httpx.AsyncClie
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/health"),
+        ("GET", "/healthz"),
         ("GET", "/v1/health"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/echo"),
@@ -343,7 +343,7 @@ async def test_the_access_log_has_a_line_per_request(
     await client.post(CHAT, json=HELLO | {"stream": True}, headers=headers)
     await client.get("/v1/jobs?limit=3&api_key=sk-0123456789abcdef&q=%73k-0123456789&after=x")
     await client.get("/admin/api/users")
-    await client.get("/health")
+    await client.get("/healthz")
     chat, jobs, users = lines(context)
     assert set(chat) == {
         *("ts", "request_id", "method", "path", "query", "status", "category", "model"),

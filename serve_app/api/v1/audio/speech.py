@@ -56,7 +56,7 @@ async def speech(
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     heard = recording.listen(events)
     if body.stream_format == "sse":
-        response = sse_response(speech_frames(heard), path=request.url.path, headers=headers)
+        response = sse_response(speech_frames(heard), request, headers=headers)
     else:
         response = audio_response(heard, operation, headers)
     response.background = BackgroundTask(recording.keep_quietly)

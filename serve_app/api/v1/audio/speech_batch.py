@@ -9,7 +9,8 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.errors import error_body, from_validation_errors
+from serve_app.api.dialect import dialect_in
+from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
@@ -36,7 +37,7 @@ async def speech_batch(
     """Speak up to 64 texts; one that fails has an `error` and the others are not affected."""
     body.refuse_job(request.headers)
     _check_form(body.response_format)
-    batch = SpeechBatch(context, request.url.path, principal.owner)
+    batch = SpeechBatch(context, request, principal.owner)
     batch.ignored |= dict.fromkeys(body.model_extra or ())
     shared = body.model_dump(exclude_none=True, exclude={"items"})
     turns = asyncio.Semaphore(PARALLEL_ITEMS)
@@ -52,9 +53,10 @@ async def speech_batch(
 class SpeechBatch:
     """The items of one call. `ignored` are the fields that had no effect on one of them."""
 
-    def __init__(self, context: Context, path: str, owner: str) -> None:
+    def __init__(self, context: Context, request: Request, owner: str) -> None:
         self._context = context
-        self._path = path
+        self._path = request.url.path
+        self._render_error = dialect_in(request.scope).render_error
         self._owner = owner
         self.ignored: dict[str, None] = {}
 
@@ -71,13 +73,13 @@ class SpeechBatch:
                 raise InvalidRequest(f"{name}: must be an object", param=name)
             return await self._spoken(SpeechBody.model_validate(fields))
         except ValidationError as error:
-            return error_body(from_validation_errors(error.errors(), fields), self._path)
+            return self._render_error(from_validation_errors(error.errors(), fields), self._path)
         except AppError as error:
-            return error_body(error, self._path)
+            return self._render_error(error, self._path)
         except Exception:
             logger.exception("an item of a batch on %s failed", self._path)
             internal = InternalError("the server failed on this item; its log says why")
-            return error_body(internal, self._path)
+            return self._render_error(internal, self._path)
 
     async def _spoken(self, body: SpeechBody) -> dict[str, Any]:
         _check_form(body.response_format)

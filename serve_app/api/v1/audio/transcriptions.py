@@ -111,7 +111,7 @@ async def _answered(
         model = context.models.transcription(operation.model).model
         late = None if model.supports_streaming else model.id
         frames = transcription_frames(opened, late_model=late)
-        return sse_response(frames, path=request.url.path, headers=headers)
+        return sse_response(frames, request, headers=headers)
     output = {
         "response_format": body.response_format,
         "segment_granularity": body.segment_granularity,

@@ -86,7 +86,7 @@ async def watch_job(
         look=lambda: _found(context, principal, job.id),
         render=rendering(context),
     )
-    return sse_response(frames, path=request.url.path)
+    return sse_response(frames, request)
 
 
 @router.get("/v1/images/progress")

@@ -26,7 +26,7 @@ async def chat_completions(
         events = found.runs.chat(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
-        return sse_response(frames, path=request.url.path, headers=headers)
+        return sse_response(frames, request, headers=headers)
     has_logprobs = operation.sampling.logprobs is not None
     return await waited(
         body,

@@ -78,7 +78,7 @@ async def completions(
         events = found.runs.complete(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = completion_chunks(opened, model=found.id, wants_usage=body.wants_usage)
-        return sse_response(frames, path=request.url.path, headers=headers)
+        return sse_response(frames, request, headers=headers)
     count = len(operation.prompts) * operation.sampling.n
 
     async def answer() -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""What every dialect says of its paths, and that it says it of routes that exist."""
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+
+from serve_app.api.dialect import Dialect, Dialects, PathRule
+from serve_app.api.dialects import DIALECTS
+
+SPOKEN = Dialects(DIALECTS)
+WORK = {"text", "images", "audio", "video"}
+"""Tags of routes that ask a model for work."""
+
+
+def asked(dialect: Dialect) -> list[tuple[str, str]]:
+    """Method and pattern of every route of a dialect; the first also has the documentation."""
+    described = FastAPI().routes if dialect is DIALECTS[0] else []
+    routes = [route for route in (*dialect.routes, *described) if isinstance(route, Route)]
+    return [(method, route.path) for route in routes for method in route.methods or ()]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_every_rule_holds_on_a_route(dialect: Dialect) -> None:
+    held = {id(SPOKEN.rule(method, path)) for method, path in asked(dialect)}
+    assert [rule for rule in dialect.rules if id(rule) not in held] == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_every_route_is_below_a_prefix_of_its_dialect_alone(dialect: Dialect) -> None:
+    assert {path for _, path in asked(dialect) if SPOKEN.of(path) is not dialect} == set()
+    routed = {path for _, path in asked(dialect)}
+    for prefix in dialect.prefixes:
+        assert any(SPOKEN.of(path) is Dialects([dialect]).of(prefix) for path in routed)
+
+
+def test_every_route_that_asks_for_work_counts_as_something() -> None:
+    routes = [route for dialect in DIALECTS for route in dialect.routes]
+    without = {
+        route.path
+        for route in routes
+        if isinstance(route, APIRoute)
+        and "POST" in route.methods
+        and WORK & set(route.tags)
+        and SPOKEN.rule("POST", route.path).category is None
+    }
+    assert without == set()
+
+
+def test_what_is_open_is_known_by_name() -> None:
+    """A route that is added must not be open by mistake."""
+    opened = {
+        path
+        for each in DIALECTS
+        for method, path in asked(each)
+        if SPOKEN.rule(method, path).access == "open"
+    }
+    assert opened == {
+        *("/healthz", "/v1/health", "/login", "/logout", "/admin/api/login"),
+        *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
+    }
+
+
+def test_whose_a_path_is_is_decided_by_whole_segments() -> None:
+    names = {path: SPOKEN.of(path).name for path in ("/admin", "/admin/x", "/metrics", "/login")}
+    assert set(names.values()) == {"admin"}
+    for path in ("/administrator", "/v1", "/v1/nothing", "/nothing", "/", "/metricsx"):
+        assert SPOKEN.of(path).name == "v1"
+    longer = Dialect("longer", ("/v1/images",), (), (), DIALECTS[0].render_error)
+    assert Dialects((*DIALECTS, longer)).of("/v1/images/x") is longer
+    assert Dialects((*DIALECTS, longer)).of("/v1/imagesx").name == "v1"
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern", "given", "path", "fits"),
+    [
+        ("GET", "/a/*", "GET", "/a/b", True),
+        ("GET", "/a/*", "HEAD", "/a/{name}", True),
+        ("GET", "/a/*", "POST", "/a/b", False),
+        ("GET", "/a/*", "GET", "/a/", False),
+        ("GET", "/a/*", "GET", "/a/b/c", False),
+        ("*", "/a/**", "PUT", "/a", True),
+        ("*", "/a/**", "PUT", "/a/b/c", True),
+        ("*", "/a/**", "PUT", "/ab", False),
+        ("*", "/a", "PUT", "/a/", False),
+        ("HEAD", "/a", "GET", "/a", False),
+    ],
+)
+def test_a_rule_fits_by_segments(
+    method: str, pattern: str, given: str, path: str, fits: bool
+) -> None:
+    assert PathRule(method, pattern).fits(given, path) == fits
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/v1/chat/completions", "default"),
+        ("GET", "/v1/files", "default"),
+        ("GET", "/v1/files/", "default"),
+        ("GET", "/v1/filesystem/x", "default"),
+        ("GET", "/v1/jobsx", "default"),
+        ("GET", "/v1/a/b/progress", "default"),
+        ("POST", "/v1/embeddings", "embeddings"),
+        ("POST", "/v1/rerank", "embeddings"),
+        ("GET", "/v1/jobs", "read"),
+        ("GET", "/v1/jobs/x/events", "read"),
+        ("GET", "/v1/files/x.png", "read"),
+        ("GET", "/v1/files/blob/{hash}", "read"),
+        ("GET", "/v1/video/progress", "read"),
+        ("HEAD", "/v1/files/{filename}", "read"),
+        ("POST", "/v1/jobs/{id}/cancel", "read"),
+    ],
+)
+def test_classes_of_routes(method: str, path: str, expected: str) -> None:
+    assert SPOKEN.rule(method, path).rate_class == expected
+
+
+def test_files_are_read_by_reading_them() -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for path in ("/v1/files/{filename}", "/v1/files/upload"):
+            rule = SPOKEN.rule(method, path)
+            assert (rule.rate_class, rule.access) == ("default", "inference")
+
+
+def test_only_single_files_are_downloads() -> None:
+    assert SPOKEN.rule("GET", "/v1/files/{filename}").access == "download"
+    assert SPOKEN.rule("HEAD", "/v1/files/{filename}").access == "download"
+    assert SPOKEN.rule("GET", "/v1/files/blob/{hash}").access == "inference"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "category"),
+    [
+        ("POST", "/v1/chat/completions", "llm"),
+        ("GET", "/v1/chat/completions", None),
+        ("POST", "/v1/rerank", "embedding"),
+        ("POST", "/v1/audio/translations", "asr"),
+        ("POST", "/v1/audio/speech/stream", "tts"),
+        ("POST", "/v1/images/generations", "image"),
+        ("POST", "/v1/pipelines/video-dub", "video"),
+        ("POST", "/v1/files/upload", None),
+        ("GET", "/v1/images/progress", None),
+        ("POST", "/v1/completions", "llm"),
+    ],
+)
+def test_refused_requests_are_classed_by_path(method: str, path: str, category: str | None) -> None:
+    assert SPOKEN.rule(method, path).category == category
