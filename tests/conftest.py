@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from serve_app.launch.environment import load_environment
+from tests.grouping import group, places
 
 if TYPE_CHECKING:
     from tests.scheduling import ByServer
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
 pytest_plugins = ("tests.databases", "tests.disks", "tests.hubs", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
-ORDER = ("kills", "clients", "serve", "engine", "unit", "api")
-"""What takes longest begins first, so that no worker is left alone with it at the end."""
 WORKER_BYTES = 4 * 1024**3
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -32,7 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for part in Path(item.path).relative_to(Path(__file__).parent).parts:
             if part in FOLDERS:
                 item.add_marker(getattr(pytest.mark, part))
-    items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+    place = places(item.nodeid for item in items)
+    items.sort(key=lambda item: place[group(item.nodeid)])
 
 
 @pytest.hookimpl(trylast=True)

@@ -35,7 +35,6 @@ from serve_app.core.stages import Stage
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.one_process import one_process
 
 FAMILIES: list[dict[str, Any]] = [
@@ -137,16 +136,6 @@ ENGINES = {
 }
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MakeContext = Callable[..., Context]
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of today's schema, to be copied: migrating takes longer than most tests."""
-    file = tmp_path_factory.mktemp("migrated") / "polyphony.sqlite"
-    database = Database(f"sqlite:///{file}")
-    migrate(database)
-    database.close()
-    return file
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Running jobs when starting them, or the database, fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -13,7 +12,6 @@ from serve_app.core.jobs import Job, Submission
 from serve_app.core.stages import Stage
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
@@ -24,14 +22,6 @@ from serve_app.jobs.store import JobStore
 T = TypeVar("T")
 DONE = Relevance(scores=(1.0,), prompt_tokens=1)
 Work = Callable[[], Awaitable[Relevance]]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 def executor_of(

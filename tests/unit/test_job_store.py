@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +32,14 @@ WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt "
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path) -> Iterator[Database]:
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'polyphony.sqlite'}"
+        file = shutil.copyfile(migrated, tmp_path / "polyphony.sqlite")
+        database = Database(f"sqlite:///{file}")
     else:
         server: DatabaseServer = request.getfixturevalue("postgres")
-        url = server.new_database("jobs")
-    database = Database(url)
-    migrate(database)
+        database = Database(server.new_database("jobs"))
+        migrate(database)
     yield database
     database.close()
 

@@ -27,6 +27,7 @@ COPIED = (
     "tests/__init__.py",
     "tests/conftest.py",
     "tests/databases.py",
+    "tests/grouping.py",
     "tests/disks.py",
     "tests/hubs.py",
     "tests/servers.py",

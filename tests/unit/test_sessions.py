@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,6 @@ from serve_app.access.web_sessions import (
 )
 from serve_app.core.errors import InvalidRequest, RateLimited, Unauthenticated, Unavailable
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.database.schema import SettingRow, TokenRow, UserRow, WebSessionRow
 from tests.unit.test_passwords import CHEAP
 
@@ -58,14 +58,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "polyphony.sqlite"
+def file(tmp_path: Path, migrated: Path) -> Path:
+    return shutil.copyfile(migrated, tmp_path / "polyphony.sqlite")
 
 
 @pytest.fixture
 def database(file: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{file}")
-    migrate(database)
     prepare_access(database, {"ADMIN_TOKEN": "sk-boss"}, passwords=CHEAP)
     hashed = CHEAP.hash_now(PASSWORD)
     for name in ("ada", "bob"):

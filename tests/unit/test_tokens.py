@@ -2,7 +2,6 @@
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,8 @@ from serve_app.access.tokens import generate_token, masked, presented_token, tok
 from serve_app.access.users import all_users
 from serve_app.core.errors import Conflict, NotFound
 from serve_app.database.connection import Database
-from serve_app.database.migrate import migrate
 from serve_app.database.schema import TokenRow
 from tests.unit.test_passwords import CHEAP
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'polyphony.sqlite'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 def prepare(database: Database, passwords: Passwords = CHEAP, **environment: str) -> str | None:
