@@ -33,7 +33,7 @@ from serve_app.observability.sharing import SharedCounts
 from serve_app.remote.catalog import Handles, live_models
 from serve_app.remote.jobs import RemoteJobs
 from serve_app.runtime.garbage import collect_rarely
-from serve_app.runtime.logs import log_to_stderr
+from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
 
 
@@ -48,6 +48,7 @@ class Ingress:
         jobs: dict[str, DeploymentHandle[Any]],
     ) -> None:
         log_to_stderr()
+        log_no_calls()
         collect_rarely()
         use_own_temporary_folder()
         correct_request_ids()

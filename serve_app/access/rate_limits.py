@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from redis.asyncio.retry import Retry
@@ -16,10 +15,12 @@ from redis.exceptions import RedisError
 
 from serve_app.access.slots import MemorySlots, RedisSlots, Slots
 from serve_app.access.tokens import Principal
+from serve_app.access.windows import MemoryWindows, Windows
 from serve_app.core.errors import RateLimited, Unavailable
 from serve_app.core.settings import Limits, Rate, ScopedRates
 
 RouteClass = Literal["default", "embeddings", "read"]
+WINDOW_S = 60
 REDIS_PATIENCE_S = 1.0
 BUSY_RETRY_S = 1.0
 
@@ -58,7 +59,7 @@ class RateLimits:
     def __init__(
         self,
         rates: ScopedRates,
-        storage: Storage,
+        storage: Windows,
         slots: Slots,
         *,
         clock: Callable[[], float] = time.time,
@@ -113,9 +114,8 @@ class RateLimits:
 
     async def _count(self, key: str, limit: int) -> tuple[Window, int]:
         """The window after this request. Its end is asked for once and then remembered."""
-        item = RateLimitItemPerMinute(limit)
-        name = item.key_for(key)
-        count = await self._storage.incr(name, item.get_expiry())
+        name = f"LIMITER/{key}/{limit}/1/minute"
+        count = await self._storage.incr(name, WINDOW_S)
         ends_at = self._ends.get(name, 0.0)
         if count == 1 or ends_at <= self._clock():
             ends_at = await self._storage.get_expiry(name)
@@ -134,7 +134,7 @@ def rate_limits(limits: Limits) -> RateLimits | None:
     if limits.rates is None:
         return None
     if limits.storage_url is None:
-        return RateLimits(limits.rates, MemoryStorage(), MemorySlots())
+        return RateLimits(limits.rates, MemoryWindows(), MemorySlots())
     options: dict[str, Any] = {
         "implementation": "redispy",
         "socket_timeout": REDIS_PATIENCE_S,

@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 
 from serve_app import __version__
 from serve_app.api.body_limit import BodyLimit
-from serve_app.api.context import Context
+from serve_app.api.context import Context, Contexts
 from serve_app.api.cors import Cors
 from serve_app.api.description import describe_apart
 from serve_app.api.dialect import Dialect, Dialects, dialect_in
@@ -37,7 +37,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
         redirect_slashes=False,
     )
     spoken = Dialects(dialects)
-    app.state.context = context
+    app.state.contexts = Contexts(context)
     app.state.begun_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [route for dialect in dialects for route in dialect.routes]

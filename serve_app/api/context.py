@@ -1,6 +1,7 @@
 """What routes are given: the parts of the server, built once and passed in."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -18,6 +19,9 @@ from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
+
+REMEMBERED = 64
+"""Names; whoever makes up more of them gains nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,21 @@ class Context:
     observability: Observability
 
 
+class Contexts:
+    """One context for every name that callers know the server by; nearly all use the same one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.at = lru_cache(REMEMBERED)(self._at)
+
+    def _at(self, host: str | None) -> Context:
+        return replace(self._context, intake=self._context.intake.at(host))
+
+
 async def get_context(request: Request) -> Context:
     """The context that `create_app` was given, for a caller who knows the server by this host."""
-    context: Context = request.app.state.context
-    return replace(context, intake=context.intake.at(request.headers.get("host")))
+    contexts: Contexts = request.app.state.contexts
+    return contexts.at(request.headers.get("host"))
 
 
 async def get_principal(request: Request) -> Principal:

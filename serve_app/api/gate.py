@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,9 +45,12 @@ class Visit:
         """Send on, with the rate's headers."""
         self.has_started = True
         if self.admission is not None and message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in self.admission.window.headers().items():
-                headers[name] = value
+            told = self.admission.window.headers().items()
+            # Lower case, as ASGI has it; no route speaks of rates.
+            message["headers"] = [
+                *message.get("headers", ()),
+                *((name.lower().encode(), value.encode()) for name, value in told),
+            ]
         await self._send(message)
 
     def leave(self) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import re
 import secrets
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-_:.]{1,128}")
@@ -25,13 +25,16 @@ class RequestIds:
             return
         request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
+        told = request_id.encode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                # Nobody else says it, so that there is none to be replaced.
-                headers.append("X-Content-Type-Options", "nosniff")
+                # Nobody else says these, so that there are none to be replaced.
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", told),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -19,7 +19,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.family.model_routing import announcer
 from serve_app.family.pool import EnginePool, Loader
 from serve_app.runtime.garbage import collect_rarely
-from serve_app.runtime.logs import log_to_stderr
+from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.memory import (
     free_memory,
     is_device_lost,
@@ -43,6 +43,7 @@ class Replica:
         self, family: Family, make_loader: Callable[[Family], Loader], *, load_wait_s: float
     ) -> None:
         log_to_stderr()
+        log_no_calls()
         collect_rarely()
         use_own_temporary_folder()
         self._name = family.name

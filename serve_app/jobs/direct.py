@@ -6,8 +6,8 @@ One that outlives its caller's limit becomes a durable job of the same id.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -47,7 +47,7 @@ class DirectJobs:
 
     async def run(self, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result. TimedOut when the limit passes: the work is begun again as a job."""
-        async with self._running(submission) as run:
+        with self._running(submission) as run:
             try:
                 async with within(self._timeout_s):
                     with unexpected_errors(repr(operation_name(submission.operation))):
@@ -75,24 +75,25 @@ class DirectJobs:
         `note` is told of each item.
         """
         name = operation_name(submission.operation)
-        async with closing(items), self._running(submission) as run:
-            while True:
-                run.task = asyncio.current_task()
-                try:
-                    with unexpected_errors(repr(name)):
-                        item = await anext(items, _END)
-                except asyncio.CancelledError:
+        async with closing(items):
+            with self._running(submission) as run:
+                while True:
+                    run.task = asyncio.current_task()
+                    try:
+                        with unexpected_errors(repr(name)):
+                            item = await anext(items, _END)
+                    except asyncio.CancelledError:
+                        if run.is_cancelled:
+                            raise _cancelled(submission.id) from None
+                        raise
+                    finally:
+                        run.task = None
                     if run.is_cancelled:
-                        raise _cancelled(submission.id) from None
-                    raise
-                finally:
-                    run.task = None
-                if run.is_cancelled:
-                    raise _cancelled(submission.id)
-                if item is _END:
-                    return
-                note(cast("T", item))
-                yield cast("T", item)
+                        raise _cancelled(submission.id)
+                    if item is _END:
+                        return
+                    note(cast("T", item))
+                    yield cast("T", item)
 
     def find(self, job_id: str, *, owner: str | None) -> Job | None:
         """A run as a job; None when it is not here or another owner's."""
@@ -117,8 +118,8 @@ class DirectJobs:
             run.task.cancel()
         return _job(run).model_copy(update={"status": "cancelled"})
 
-    @asynccontextmanager
-    async def _running(self, submission: Submission) -> AsyncIterator[DirectRun]:
+    @contextmanager
+    def _running(self, submission: Submission) -> Iterator[DirectRun]:
         run = DirectRun(submission, time.time(), asyncio.current_task())
         self._runs[submission.id] = run
         try:

@@ -67,7 +67,9 @@ class Tally:
     def add(self, request: Observed) -> None:
         """Count a request that has ended."""
         name = request.category or OTHER
-        known = self.classes.setdefault(name, ClassCounts())
+        known = self.classes.get(name)
+        if known is None:
+            known = self.classes[name] = ClassCounts()
         known.outcomes[request.outcome] += 1
         known.statuses[request.status or 500] += 1
         known.latency.add(request.latency_ms)

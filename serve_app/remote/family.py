@@ -16,6 +16,7 @@ from serve_app.core.text.chat import Chat, ChatEvent, Complete
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.core.text.translation import Translate, TranslationEvent
+from serve_app.runtime.streams import Gatherable
 from serve_app.runtime.unexpected import unexpected_errors
 
 
@@ -150,7 +151,7 @@ class Remote:
         return handle.options(multiplexed_model_id=model_id) if self._has_several_models else handle
 
 
-class RemoteStream(AsyncGenerator[Any, None]):
+class RemoteStream(Gatherable[Any]):
     """The items of a call, which is made when the first one is asked for: as they come, or all at
     once by `gathered`, for half of the messages.
     """

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Generic, TypeVar, cast
 
 from serve_app.core.message import Progress
 from serve_app.core.text.chat import ChatDelta
@@ -51,13 +52,12 @@ async def closing(items: AsyncIterator[object]) -> AsyncGenerator[None]:
         await close(items)
 
 
-@runtime_checkable
-class Gatherable(Protocol):
+class Gatherable(AsyncGenerator[T, None]):
     """A stream whose items can also be had at once, for less than one by one."""
 
-    async def gathered(self) -> list[Any]:
+    @abstractmethod
+    async def gathered(self) -> list[T]:
         """All items; nothing is left to read then."""
-        ...
 
 
 async def gathered(items: AsyncIterator[T]) -> list[T]:

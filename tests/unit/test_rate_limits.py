@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from limits.aio.storage import MemoryStorage
 
 from serve_app.access.rate_limits import Admission, RateLimits, RouteClass, rate_limits
 from serve_app.access.slots import PREFIX, MemorySlots, RedisSlots
 from serve_app.access.tokens import ANONYMOUS, Principal
+from serve_app.access.windows import MOST, MemoryWindows
 from serve_app.core.errors import RateLimited, Unavailable
 from serve_app.core.settings import Limits
 
@@ -141,11 +141,12 @@ async def test_callers_without_a_credential_are_not_limited(make_limits: MakeLim
 
 
 async def test_a_window_that_has_ended_begins_anew() -> None:
-    class Window(MemoryStorage):
+    class Window(MemoryWindows):
         """A minute of half a second."""
 
-        async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-            return await super().incr(key, 0.5, amount)
+        async def incr(self, key: str, expiry: float) -> int:
+            assert expiry == 60
+            return await super().incr(key, 0.5)
 
     rates = limits_of(default={"requests_per_minute": 2}).rates
     assert rates is not None
@@ -208,3 +209,16 @@ async def test_a_storage_that_does_not_answer_is_said_and_not_taken_for_zero() -
 
 def test_without_rates_there_are_no_limits() -> None:
     assert rate_limits(Limits(rates=None)) is None
+
+
+async def test_windows_that_have_ended_are_forgotten() -> None:
+    now = 0.0
+    windows = MemoryWindows(clock=lambda: now)
+    for number in range(MOST):
+        await windows.incr(str(number), 60)
+    now = 30.0
+    assert await windows.incr("0", 60) == 2
+    assert await windows.get_expiry("0") == 60.0
+    now = 61.0
+    assert await windows.incr("0", 60) == 1
+    assert list(windows._counts) == ["0"]

@@ -5,7 +5,15 @@ import pytest
 
 from serve_app.core.message import Progress
 from serve_app.core.text.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
-from serve_app.runtime.streams import MAX_WAITING, batched, condensed, gathered, joined, started
+from serve_app.runtime.streams import (
+    MAX_WAITING,
+    Gatherable,
+    batched,
+    condensed,
+    gathered,
+    joined,
+    started,
+)
 
 HOUR_S = 3600.0
 
@@ -254,17 +262,14 @@ def test_of_neighbouring_progress_the_last_is_kept() -> None:
     assert joined([one, two, other, "x", two]) == [two, other, "x", two]
 
 
-class Parcel:
+class Parcel(Gatherable[int]):
     """A stream that can be had at once."""
 
-    def __init__(self) -> None:
-        self.items = counted(3)
+    async def asend(self, value: None) -> int:
+        raise AssertionError(value)
 
-    def __aiter__(self) -> AsyncGenerator[int]:
-        return self.items
-
-    async def __anext__(self) -> int:
-        return await anext(self.items)
+    async def athrow(self, *error: object) -> int:
+        raise AssertionError(error)
 
     async def gathered(self) -> list[int]:
         return [7]
