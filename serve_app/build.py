@@ -16,8 +16,7 @@ from ray.serve.config import AutoscalingConfig
 from serve_app.access.bootstrap import announcement, prepare_access
 from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.access.forward import check_forward_auth
-from serve_app.api.v1.jobs.job_rendering import JobRendering
-from serve_app.blobs.store import FsspecBlobStore
+from serve_app.api.v1.jobs.callback_rendering import callback_rendering
 from serve_app.catalog.registration import with_registration_times
 from serve_app.composition import PIPELINES
 from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
@@ -30,7 +29,6 @@ from serve_app.database.migrate import migrate
 from serve_app.family.memory.loader import family_loader
 from serve_app.family.replica import Replica
 from serve_app.ingress import Ingress
-from serve_app.jobs.callbacks import Render
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.launch.storage_check import check_storage
 from serve_app.observability.settings import from_environment
@@ -53,14 +51,10 @@ def build(args: AppConfig) -> serve.Application:
         for pipeline in config.pipelines
     }
     jobs = _deployment(MainJobsReplica, JOBS, config.jobs.placement, -1).bind(
-        config, JOBS, families, pipelines=pipelines, render=_callback_rendering
+        config, JOBS, families, pipelines=pipelines, render=callback_rendering
     )
     ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
     return ingress.bind(config, families, {JOBS: jobs, **pipelines})
-
-
-def _callback_rendering(config: AppConfig, blobs: FsspecBlobStore) -> Render:
-    return JobRendering(config, blobs).pieces
 
 
 def _nodes() -> int:

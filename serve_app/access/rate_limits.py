@@ -4,16 +4,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
-from limits.aio.storage import RedisStorage
-from limits.errors import StorageError
-from limits.storage import storage_from_string
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from serve_app.access.slots import MemorySlots, RedisSlots, Slots
+from serve_app.access.slots import MemorySlots, Slots
 from serve_app.access.tokens import Principal
 from serve_app.access.windows import MemoryWindows, Windows
 from serve_app.core.errors import RateLimited, Unavailable
@@ -21,7 +14,7 @@ from serve_app.core.settings import Limits, Rate, ScopedRates
 
 RouteClass = Literal["default", "embeddings", "read"]
 WINDOW_S = 60
-REDIS_PATIENCE_S = 1.0
+RETRY_S = 1.0
 BUSY_RETRY_S = 1.0
 
 
@@ -54,7 +47,9 @@ class Admission:
 
 
 class RateLimits:
-    """Counts by credential, class of route and scope. `clock` gives unix seconds."""
+    """Counts by credential, class of route and scope. `clock` gives unix seconds, `unanswered` is
+    what the storage raises when it does not answer.
+    """
 
     def __init__(
         self,
@@ -62,9 +57,11 @@ class RateLimits:
         storage: Windows,
         slots: Slots,
         *,
+        unanswered: tuple[type[Exception], ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rates = rates
+        self._unanswered = unanswered
         self._storage = storage
         self._slots = slots
         self._clock = clock
@@ -83,10 +80,10 @@ class RateLimits:
         rate: Rate = getattr(getattr(self._rates, scope), route_class)
         try:
             return await self._admit(f"{subject}:{route_class}", rate)
-        except (RedisError, StorageError) as error:
+        except self._unanswered as error:
             raise Unavailable(
                 "requests cannot be counted: the storage of limits.storage_url does not answer",
-                retry_after_s=REDIS_PATIENCE_S,
+                retry_after_s=RETRY_S,
             ) from error
 
     async def close(self) -> None:
@@ -135,17 +132,10 @@ def rate_limits(limits: Limits) -> RateLimits | None:
         return None
     if limits.storage_url is None:
         return RateLimits(limits.rates, MemoryWindows(), MemorySlots())
-    options: dict[str, Any] = {
-        "implementation": "redispy",
-        "socket_timeout": REDIS_PATIENCE_S,
-        "socket_connect_timeout": REDIS_PATIENCE_S,
-        # Once more at once: the connection may be one from before a restart.
-        "retry": Retry(NoBackoff(), 1),
-    }
-    storage = storage_from_string(f"async+{limits.storage_url}", **options)
-    assert isinstance(storage, RedisStorage)
-    client = cast(Any, storage.bridge).get_connection()
-    return RateLimits(limits.rates, storage, RedisSlots(client))
+    from serve_app.access.redis_limits import UNANSWERED, redis_storage
+
+    windows, slots = redis_storage(limits.storage_url)
+    return RateLimits(limits.rates, windows, slots, unanswered=UNANSWERED)
 
 
 def _nothing() -> None:

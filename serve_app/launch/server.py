@@ -20,6 +20,7 @@ from ray import serve
 from serve_app.build import build
 from serve_app.launch.config_file import Plan
 from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
+from serve_app.launch.ray_processes import leave_idle_ones_out
 from serve_app.launch.readiness import base_url, wait_until_ready
 from serve_app.launch.worker_logs import show_replicas_only
 
@@ -85,6 +86,7 @@ def _start(plan: Plan, *, dashboard: bool) -> None:
     say(f"starting Polyphony on {http.host}:{http.port}")
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    leave_idle_ones_out(dashboard=dashboard)
     with phases.phase("Ray"):
         cluster = ray.init(
             address="local",

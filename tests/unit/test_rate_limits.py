@@ -8,7 +8,8 @@ import pytest
 import redis.asyncio
 
 from serve_app.access.rate_limits import Admission, RateLimits, RouteClass, rate_limits
-from serve_app.access.slots import PREFIX, MemorySlots, RedisSlots
+from serve_app.access.redis_limits import PREFIX, RedisSlots
+from serve_app.access.slots import MemorySlots
 from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.access.windows import MOST, MemoryWindows
 from serve_app.core.errors import RateLimited, Unavailable

@@ -1,0 +1,19 @@
+"""Which of Ray's own processes run beside a server on one machine: those that do something."""
+
+from typing import Any
+
+from ray._private.node import Node
+
+
+def leave_idle_ones_out(*, dashboard: bool) -> None:
+    """To be called before `ray.init`, which has no argument for it. The autoscaler asks a cloud
+    for machines, of which there is none here, and without its pages the dashboard's process only
+    sends usage statistics, which `serve.env` switches off. Together they take 125 MiB.
+    """
+    idle = ["start_monitor"] if dashboard else ["start_monitor", "start_api_server"]
+    for name in idle:
+        setattr(Node, name, _nothing)
+
+
+def _nothing(node: Node, **_: Any) -> None:
+    """Start no process."""
