@@ -1,8 +1,9 @@
 """What the server costs around an engine: the same fake engine behind (a) one bare uvicorn process,
 (b) Ray Serve as its documentation shows it, with default switches, and (c) this server, started as
-users start it, with access control on. All three run at once; loads go round them in turn.
+users start it, with access control on. All run at once; loads go round them in turn. With `--old` a
+fourth is (o) this server as another checkout has it.
 
-    python benchmarks/overhead.py [--rounds 3]
+    python benchmarks/overhead.py [--rounds 3] [--old DIRECTORY]
 """
 
 import argparse
@@ -11,11 +12,12 @@ import secrets
 import signal
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import uvloop
 from load_generator import Load, Outcome, run
 from results import as_table, machine, save
-from server_process import ServerProcess, free_port, server, working_folder, write_config
+from server_process import HERE, ServerProcess, free_port, server, working_folder, write_config
 
 LOADS = (
     Load("one token, 1 client", "fast", 1, tokens=1, stream=False, duration_s=1.5, limit=5000),
@@ -63,21 +65,33 @@ def main() -> None:
     """Start the servers, measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--old", type=Path, help="a checkout to compare with")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with working_folder() as folder, ExitStack() as stack:
         config = str(write_config(folder))
         servers = []
-        for name, command in (
-            ("a", ["benchmarks/bare_server.py", config]),
-            ("b", ["benchmarks/plain_serve.py", config]),
-            ("c", ["-m", "serve_app", "--config", config, "--port"]),
-        ):
+        start = ["-m", "serve_app", "--config"]
+        arms = [
+            ("a", HERE.parent, ["benchmarks/bare_server.py", config]),
+            ("b", HERE.parent, ["benchmarks/plain_serve.py", config]),
+            ("c", HERE.parent, [*start, config, "--port"]),
+        ]
+        if arguments.old is not None:
+            (folder / "old").mkdir()
+            old_config = str(write_config(folder / "old"))
+            arms.append(("o", arguments.old.resolve(), [*start, old_config, "--port"]))
+        for name, checkout, command in arms:
             port, token = free_port(), f"sk-{secrets.token_hex(32)}"
-            command = [*command, str(port)]
-            servers.append(
-                stack.enter_context(server(name, command, port=port, token=token, folder=folder))
+            process = server(
+                name,
+                [*command, str(port)],
+                port=port,
+                token=token,
+                folder=folder,
+                checkout=checkout,
             )
+            servers.append(stack.enter_context(process))
         outcomes, idle = uvloop.run(_measure(servers, arguments.rounds))
         memory = {process.target.name: process.memory_mib() for process in servers}
     print(as_table(outcomes))

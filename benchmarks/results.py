@@ -30,16 +30,22 @@ STREAMS: tuple[tuple[str, Figure], ...] = (
 
 
 def as_table(outcomes: OUTCOMES) -> str:
-    """Markdown: medians over the rounds; ratios for rates, differences for times."""
+    """Markdown: medians over the rounds; ratios for rates, differences for times, and for both
+    ratios to another checkout where there is one.
+    """
+    has_old = any("o" in by_server for by_server in outcomes.values())
     rows = [["load", "figure", "(a) bare", "(b) Serve", "(c) this", "c/b", "c-a"]]
+    rows[0] += ["(o) old", "c/o"] if has_old else []
     rows.append(["---"] * len(rows[0]))
     for load, by_server in outcomes.items():
         for figure, value in STREAMS if "stream" in load else REQUESTS:
-            a, b, c = (median(map(value, by_server[name])) for name in "abc")
+            a, b, c, *old = (median(map(value, by_server[name])) for name in by_server)
             is_rate = figure.endswith("/s")
             against_b, against_a = f"{c / b:.2f}", "" if is_rate else f"{c - a:+.1f}"
-            numbers = [f"{number:,.0f}" if is_rate else f"{number:.1f}" for number in (a, b, c)]
-            rows.append([load, figure, *numbers, against_b, against_a])
+            shown = "{:,.0f}" if is_rate else "{:.1f}"
+            numbers = [shown.format(number) for number in (a, b, c)]
+            against_old = [text for o in old for text in (shown.format(o), f"{c / o:.2f}")]
+            rows.append([load, figure, *numbers, against_b, against_a, *against_old])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 

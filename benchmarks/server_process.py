@@ -18,7 +18,7 @@ import psutil
 from load_generator import Load, Target, WrongAnswer, run
 
 HERE = Path(__file__).parent
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 25.0
 UNREACHED = {"requests_per_minute": 10**9, "concurrent": 10**6}
 
@@ -86,23 +86,33 @@ class ServerProcess:
 
 @contextmanager
 def server(
-    name: str, command: Sequence[str], *, port: int, token: str, folder: Path
+    name: str,
+    command: Sequence[str],
+    *,
+    port: int,
+    token: str,
+    folder: Path,
+    checkout: Path = HERE.parent,
 ) -> Generator[ServerProcess]:
-    """Start `command`; it is stopped when the block ends.
+    """Start `command` of a checkout, with the interpreter of its `.venv` if it has one and else
+    with this one; it is stopped when the block ends.
 
     Ray's variables of the caller are left out, so that each server sets its own switches.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"API_TOKENS": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    # Before the checkout that the interpreter was installed for.
+    environment["PYTHONPATH"] = str(checkout)
+    python = checkout / ".venv/bin/python"
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            [sys.executable, *command],
+            [str(python) if python.exists() else sys.executable, *command],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=HERE.parent,
+            cwd=checkout,
             start_new_session=True,
         )
     process = ServerProcess(Target(name, port, token), popen, log)
