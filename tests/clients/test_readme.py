@@ -1,4 +1,4 @@
-"""The README's lines, run as printed on the local default, make what it shows."""
+"""The lines of the README and the API pages, run as printed on the local default."""
 
 import re
 import subprocess
@@ -11,17 +11,20 @@ from PIL import Image
 
 from tests.clients.conftest import ROOT, Server, environment
 
-README = (ROOT / "README.md").read_text()
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("text", "audio", "images", "video", "api")))
+SHORTHANDS = "docs/api.md"
 RESULTS = ROOT / "docs/results"
+ADDRESS = "http://127.0.0.1:8000"
 WITHOUT_A_HUB = ("/v1/embeddings", "/v1/images/depth")
 IMAGES = {
+    "image.png": (128, 128),
     "boat.webp": (256, 256),
     "stormy.webp": (320, 240),
     "larger.png": (640, 480),
     "cutout.png": (320, 240),
     "swapped.png": (320, 240),
 }
-RECORDINGS = ("counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
+RECORDINGS = ("spoken.mp3", "counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
 VIDEOS = {
     "pan.mp4": (320, 240),
     "animated.mp4": (128, 96),
@@ -35,10 +38,18 @@ VIDEOS = {
 SPEAKING = ("talking.mp4", "subtitled.mp4", "dubbed.mp4", "story.mp4")
 
 
-def blocks() -> list[str]:
-    """The console blocks below the shorthands, those included."""
-    found = re.findall(r"(?ms)^```console\n(.*?)^```$", README)
+def blocks(page: str) -> list[str]:
+    """A page's console blocks that are for a running server."""
+    found = re.findall(r"(?ms)^```console\n(.*?)^```$", (ROOT / page).read_text())
     return [block for block in found if "make " not in block]
+
+
+def lines(page: str) -> tuple[str, list[str]]:
+    """The shorthands that a page uses, its own or the API page's, and the lines to run."""
+    own = [block for block in blocks(page) if block.startswith("server=")]
+    (shorthands,) = own or lines(SHORTHANDS)[:1]
+    others = "".join(block for block in blocks(page) if block not in own)
+    return shorthands, others.replace("\\\n", " ").splitlines()
 
 
 class Ran:
@@ -54,29 +65,40 @@ class Ran:
         return self.printed[line]
 
 
+def run(line: str, shorthands: str, folder: Path) -> str:
+    """What a line prints in a shell in the folder."""
+    done = subprocess.run(
+        ("bash", "-c", f"set -eo pipefail\n{shorthands}\n{line}"),
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def ran(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """All lines, one after the other."""
+    """All lines, one after the other; a line that two pages have is run once."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "docs").symlink_to(ROOT / "docs")
-    shorthands, *others = blocks()
-    assert "server=http://127.0.0.1:8000\n" in shorthands
-    shorthands = shorthands.replace("http://127.0.0.1:8000", server.url)
-    printed = {}
-    for line in "".join(others).replace("\\\n", " ").splitlines():
-        done = subprocess.run(
-            ("bash", "-c", f"set -eo pipefail\n{shorthands}\n{line}"),
-            cwd=folder,
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        printed[line] = done.stdout
+    printed: dict[str, str] = {}
+    for shorthands, line in ((lines(page)[0], line) for page in PAGES for line in lines(page)[1]):
+        if line not in printed:
+            printed[line] = run(line, shorthands.replace(ADDRESS, server.url), folder)
     return Ran(folder, printed)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_shorthands_are_the_same_everywhere(page: str) -> None:
+    shorthands, found = lines(page)
+    assert f"server={ADDRESS}\n" in shorthands
+    assert set(shorthands.splitlines()) <= set(lines(SHORTHANDS)[0].splitlines())
+    assert len(found) > 2
 
 
 def test_every_answer_is_one(ran: Ran) -> None:

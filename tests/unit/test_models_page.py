@@ -16,7 +16,7 @@ BLOCKS: list[list[dict[str, Any]]] = [
     for block in re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 ]
 NOT_ON_THE_PAGE = {"fake", "vllm", "av"}
-"""Nothing to choose from: the README's catalog has them."""
+"""Nothing to choose from: docs/engines.md has them."""
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[0]["name"])
