@@ -26,9 +26,9 @@ RETENTION_S: dict[Retention, float | None] = {
 
 
 class Placement(Section):
-    """Where and how often a family runs. `gpus` and `cpus` are per replica and may be fractions;
-    `min_replicas` 0 starts the family with its first request and stops it when idle for
-    `idle_unload_s`. `max_ongoing_requests` is a replica's concurrency.
+    """Where a family runs, and in how many replicas. `gpus` and `cpus` are per replica and may be
+    fractions. With `min_replicas` 0 the family starts with its first request, and stops after it
+    was idle for `idle_unload_s`. `max_ongoing_requests` is a replica's concurrency.
     """
 
     gpus: float = Field(default=0, ge=0)
@@ -49,8 +49,8 @@ class Placement(Section):
 
 
 class Server(Section):
-    """`public_url` makes file URLs absolute. `files_access` public opens `/v1/files` to all.
-    `trusted_proxies` are addresses or networks whose forwarding headers are believed.
+    """`public_url` makes file URLs absolute. With `files_access` public everybody may read
+    `/v1/files`. `trusted_proxies` are addresses or networks whose forwarding headers count.
     """
 
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*[^/\s])?$")
@@ -73,10 +73,10 @@ class ForwardAuth(Section):
 
 
 class Auth(Section):
-    """With `required` false anybody on this machine may use `inference` routes, and nobody's rate
-    is counted where several ingress replicas share no storage. `forward` lets `proxies` (addresses
-    or networks), which send the secret of `FORWARD_AUTH_SECRET` along, sign people in by headers;
-    it is off without them.
+    """With `required` false anybody on this machine may use `inference` routes. Rates are then not
+    counted if several ingress replicas share no storage. `forward` lets `proxies` (addresses or
+    networks) sign people in by headers; they must send the secret of `FORWARD_AUTH_SECRET`. It is
+    off without `proxies`.
     """
 
     required: bool = True
@@ -106,12 +106,12 @@ class ScopedRates(Section):
 
 
 class Limits(Section):
-    """Sizes in bytes unless named otherwise; a request over one is refused with 413, or with 503
-    for `max_pending` (requests waiting for one model). `load_wait_s` is how long a request waits
-    for its model to load before it is told to come back. `rates` None limits nobody. `storage_url`
-    is where rates are counted: None is the ingress's memory, which allows one ingress replica;
-    `redis://…` any number. `upload_bytes` is of one file, `upload_quota_bytes` of all uploads that
-    one user keeps, without a bound for None.
+    """Sizes are in bytes unless named otherwise. A request over one is refused with 413, or with
+    503 for `max_pending` (requests that wait for one model). `load_wait_s` is how long a request
+    waits for its model to load before it gets a 503 with `Retry-After`. `rates` null limits nobody.
+    `storage_url` is where rates are counted: null is the ingress's memory, which allows one ingress
+    replica; `redis://…` allows any number. `upload_bytes` limits one file, `upload_quota_bytes` all
+    uploads that one user keeps; null is no limit.
     """
 
     upload_bytes: int = Field(default=2 * GIB, ge=1)
@@ -130,7 +130,7 @@ class Limits(Section):
 
 class Storage(Section):
     """`data_dir` holds everything that must outlive a restart. `blobs_url` is any fsspec URL;
-    None is `data_dir`/blobs. `database_url` is SQLAlchemy's, for SQLite or Postgres; None is
+    null is `data_dir`/blobs. `database_url` is SQLAlchemy's, for SQLite or Postgres; null is
     `data_dir`/polyphony.sqlite. Uploads are kept for `uploads_retention` after they were last
     downloaded or named in a request.
     """
@@ -163,9 +163,9 @@ class SyncTimeouts(Section):
 
 
 class Jobs(Section):
-    """Durable runs. Finished ones are kept for `retention`. With `on_disconnect` continue a job
-    outlives the client that waited for it. `stage_attempts` is how often a stage is begun whose
-    process dies under it.
+    """Durable runs. Finished jobs are kept for `retention`. With `on_disconnect` continue a job
+    outlives the client that waited for it. `stage_attempts` is how often a stage is tried when its
+    process dies.
     """
 
     placement: Placement = Placement(max_ongoing_requests=1000)
