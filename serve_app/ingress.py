@@ -12,6 +12,7 @@ from serve_app.access.authentication import Access, access_over
 from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
+from serve_app.api.v1.router import answers_over
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
@@ -84,6 +85,7 @@ class Ingress:
             job_store=store,
             direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),
             observability=_observability(config, database, access),
+            answers=answers_over(config, blobs),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

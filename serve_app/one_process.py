@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from serve_app.access.authentication import Access
 from serve_app.api.context import Context
+from serve_app.api.v1.router import answers_over
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
@@ -76,4 +77,5 @@ def one_process(
         direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),
         observability=observability
         or Observability(from_environment({"OBS_ACCESS_LOG": "0"}, config.storage.data_dir)),
+        answers=answers_over(config, blobs),
     )

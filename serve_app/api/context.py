@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from serve_app.access.authentication import Access
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import Answers
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
@@ -40,6 +41,7 @@ class Context:
     job_store: JobStore
     direct_jobs: DirectJobs
     observability: Observability
+    answers: Answers
 
 
 class Contexts:

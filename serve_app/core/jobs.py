@@ -1,8 +1,8 @@
 """Durable runs of operations: what a caller hands in, what a job is, and who runs them."""
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
 from serve_app.core.errors import (
     AppError,
@@ -150,7 +150,7 @@ class Submission(Message):
     tag: str | None = None
     priority: int = 0
     callback_url: str | None = None
-    output: dict[str, Any] = Field(default_factory=dict)
+    output: dict[str, JsonValue] = Field(default_factory=dict)
     call: Call | None = None
     is_awaited: bool = False
 
@@ -165,7 +165,7 @@ class Job(Message):
     number: int
     operation_name: str
     operation: Operation | Unreadable
-    output: dict[str, Any]
+    output: dict[str, JsonValue]
     owner: str
     ref_id: str | None
     tag: str | None

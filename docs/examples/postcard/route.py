@@ -7,16 +7,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item, media_link
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.image.images import Size
-from serve_app.core.video.postcard import SendPostcard
+from serve_app.core.message import Message
+from serve_app.core.video.postcard import Postcard, SendPostcard
 
 router = APIRouter(tags=["pipelines"], responses=ERRORS)
 DEFAULT_SIZE = Size(width=512, height=512)
@@ -53,5 +57,16 @@ async def postcard(
     """An image, a caption for it, and the caption read aloud."""
     check_configured(context, SendPostcard.pipeline)
     operation = body.to_postcard(context)
-    output = {"response_format": output_key(body.response_format, "image", ("b64_json",))}
+    output = media_output(body.response_format, "image")
     return await called(body, operation, request, context, principal, output)
+
+
+async def postcard_body(finished: Finished[Message, Postcard, MediaOutput]) -> AnswerBody:
+    """The image as an item, with its caption and where it is read aloud."""
+    made = finished.result
+    item = await media_item(finished, made.image) | {"caption": made.caption}
+    item["audio_url"] = made.audio and await media_link(finished, made.audio)
+    return result_envelope(finished, item)
+
+
+ANSWERS = (Answer(SendPostcard, MediaOutput, postcard_body),)

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.spoken_language import spoken_language
 from serve_app.api.v1.audio.voice_references import (
     VoiceReference,
@@ -17,7 +18,7 @@ from serve_app.api.v1.audio.voice_references import (
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
@@ -74,7 +75,7 @@ async def clone(
     body: CloneBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Say a text in somebody's voice."""
-    form = output_key(body.response_format, "audio", ("b64_wav",))
+    form = media_form(body.response_format, "audio")
     if not body.text.strip():
         raise InvalidRequest("text: must not be blank", param="text")
     language = spoken_language(body.language)
@@ -91,5 +92,6 @@ async def clone(
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
     )
+    output = SpeechOutput.model_validate({"response_format": form})
     async with reference_named(reference, param="ref_audio"):
-        return await called(body, operation, request, context, principal, {"response_format": form})
+        return await called(body, operation, request, context, principal, output)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.voice_references import (
     VoiceReference,
@@ -14,13 +15,16 @@ from serve_app.api.v1.audio.voice_references import (
     saved_voice,
 )
 from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, MediaText, Number, Text
-from serve_app.core.audio.voice_conversion import ConvertVoice
+from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
 
@@ -63,7 +67,7 @@ async def convert(
     body: ConvertBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Give a recording another voice."""
-    form = output_key(body.response_format, "audio", ("b64_wav",))
+    output = media_output(body.response_format, "audio")
     source: Given = ("source_audio", body.source_audio, "audio")
     async with input_first(context, source, ("target_voice", body.target_voice, "audio")):
         found = context.models.conversion(body.model)
@@ -79,4 +83,12 @@ async def convert(
         guidance=body.inference_cfg_rate,
     )
     async with reference_named(target, param="target_voice"):
-        return await called(body, operation, request, context, principal, {"response_format": form})
+        return await called(body, operation, request, context, principal, output)
+
+
+async def converted_body(finished: Finished[Message, ConvertedVoice, MediaOutput]) -> AnswerBody:
+    """The recording in its new voice."""
+    return result_envelope(finished, await media_item(finished, finished.result.audio))
+
+
+ANSWERS = (Answer(ConvertVoice, MediaOutput, converted_body),)

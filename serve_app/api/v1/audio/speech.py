@@ -9,8 +9,10 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import Answer, AnswerOutput
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.sse import frame, sse_response
+from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
@@ -32,6 +34,10 @@ from serve_app.runtime.streams import closing, started
 router = APIRouter(tags=["audio"], responses=ERRORS)
 DELTA_BYTES = 96 * 1024
 """Of audio in an event: engines that do not stream give all of it at once."""
+ANSWERS = (
+    Answer(Speak, SpeechOutput, speech_body),
+    Answer(CloneSpeech, SpeechOutput, speech_body),
+)
 
 
 @router.post("/v1/audio/speech", response_class=Response)
@@ -44,7 +50,7 @@ async def speech(
     utterance = await uttered(context, body)
     operation = utterance.operation
     if body.response_format in ENVELOPES or body.is_async(request.headers):
-        output = {"response_format": body.response_format}
+        output = SpeechOutput(response_format=body.response_format)
         async with utterance.explained():
             return await called(body, operation, request, context, principal, output)
     if body.needs_job(request.headers) and body.stream_format != "sse":
@@ -94,7 +100,7 @@ async def _of_a_job(
 ) -> Response:
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
     call = await call_of(body, operation, request)
-    submission = await submission_of(body, operation, context, principal, {}, call=call)
+    submission = await submission_of(body, operation, context, principal, AnswerOutput(), call=call)
     job = await ran(submission, request, context)
     result = finished_result(job)
     if not isinstance(result, SpokenAudio):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,10 +13,12 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
+from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
-from serve_app.api.v1.jobs.media_answer import envelope, media_item
+from serve_app.api.v1.envelope import envelope
+from serve_app.api.v1.media_links import MediaLinks
 from serve_app.api.v1.wire import ERRORS, ignored_header
 from serve_app.core.audio.speech import AudioChunk
 from serve_app.core.audio.wav import sized
@@ -47,7 +50,7 @@ async def speech_batch(
             return {"index": index} | await batch.item(index, shared, item)
 
     items = await asyncio.gather(*(spoken(i, item) for i, item in enumerate(body.items)))
-    return json_response(envelope(list(items)), ignored_header(batch.ignored))
+    return json_response(envelope(int(time.time()), items), ignored_header(batch.ignored))
 
 
 class SpeechBatch:
@@ -92,7 +95,9 @@ class SpeechBatch:
         async with utterance.explained(), closing(events):
             parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
-        item = media_item(self._context, blob, body.response_format or "url", entry=entry)
+        names = {blob.sha256: entry.filename} if entry else {}
+        links = MediaLinks(self._context.answers.root, self._context.blobs, names)
+        item = await links.item(blob, SpeechOutput(response_format=body.response_format).form)
         return item | ({"warnings": list(recording.warnings)} if recording.warnings else {})
 
 

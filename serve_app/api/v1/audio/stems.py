@@ -1,20 +1,22 @@
 """POST /v1/audio/stems."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_form
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
-from serve_app.core.audio.stems import SeparateStems, StemMode
+from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
 
@@ -33,12 +35,18 @@ class StemsBody(JobBody):
         return ["user"] if self.user is not None else []
 
 
+class StemsOutput(MediaOutput):
+    """`trained_engine` is the best one that is configured, whichever was chosen."""
+
+    trained_engine: str | None = None
+
+
 @router.post("/v1/audio/stems")
 async def stems(
     body: StemsBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Take a mix apart into its voices and instruments."""
-    form = output_key(body.response_format, "audio", ("b64_wav",))
+    form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with input_first(context, ("audio", body.audio, "audio")):
         chosen = await select_stems(context.models, allows_fallback=allows_fallback)
@@ -48,5 +56,29 @@ async def stems(
         stem_mode=body.stem_mode or "vocals-instrumental",
         allows_fallback=allows_fallback,
     )
-    output: dict[str, Any] = {"response_format": form, "trained_engine": chosen.trained_engine}
+    output = StemsOutput(response_format=form, trained_engine=chosen.trained_engine)
     return await called(body, operation, request, context, principal, output)
+
+
+async def stems_body(finished: Finished[Message, Stems, StemsOutput]) -> AnswerBody:
+    """An item for each stem, and what separated them."""
+    made, trained = finished.result, finished.output.trained_engine
+    items = [
+        await media_item(finished, stem.audio) | {"name": stem.name, "role": stem.role}
+        for stem in made.stems
+    ]
+    return result_envelope(finished, *items) | {
+        "stem_mode": made.stem_mode,
+        "backend": {
+            "engine": made.engine,
+            "model": made.model,
+            "quality": made.quality,
+            "dependency": made.dependency,
+            "ml_backend_available": trained is not None,
+            "preferred_engine": trained,
+        },
+        "limitations": list(made.limitations),
+    }
+
+
+ANSWERS = (Answer(SeparateStems, StemsOutput, stems_body),)

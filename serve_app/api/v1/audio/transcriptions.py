@@ -4,9 +4,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.observation import observed
 from serve_app.api.sse import sse_response
+from serve_app.api.v1.audio.transcription_answer import TranscriptionOutput, transcription_body
 from serve_app.api.v1.audio.transcription_body import TranscriptionBody, read_transcription
 from serve_app.api.v1.audio.transcription_response import transcription_frames
 from serve_app.api.v1.jobs.job_calls import called, streamed
@@ -112,8 +114,10 @@ async def _answered(
         late = None if model.supports_streaming else model.id
         frames = transcription_frames(opened, late_model=late)
         return sse_response(frames, request, headers=headers)
-    output = {
-        "response_format": body.response_format,
-        "segment_granularity": body.segment_granularity,
-    }
+    output = TranscriptionOutput(
+        response_format=body.response_format, segment_granularity=body.segment_granularity
+    )
     return await called(body, operation, request, context, principal, output)
+
+
+ANSWERS = (Answer(Transcribe, TranscriptionOutput, transcription_body),)

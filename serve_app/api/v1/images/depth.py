@@ -4,14 +4,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, MediaText, Text
-from serve_app.core.image.depth import EstimateDepth
+from serve_app.core.image.depth import DepthMap, EstimateDepth
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["images"], responses=ERRORS)
 
@@ -34,7 +38,7 @@ async def depth(
     body: DepthBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Tell how far away everything in an image is: a grey image, near is bright."""
-    form = output_key(body.response_format, "image", ("b64_json",))
+    output = media_output(body.response_format, "image")
     async with input_first(context, ("image", body.image, "image")):
         found = context.models.depth(body.model)
     operation = EstimateDepth(
@@ -42,4 +46,12 @@ async def depth(
         image=await context.intake.take(body.image, param="image", kind="image"),
         max_pixels=context.config.limits.image_pixels,
     )
-    return await called(body, operation, request, context, principal, {"response_format": form})
+    return await called(body, operation, request, context, principal, output)
+
+
+async def depth_body(finished: Finished[Message, DepthMap, MediaOutput]) -> AnswerBody:
+    """The image of distances."""
+    return result_envelope(finished, await media_item(finished, finished.result.depth))
+
+
+ANSWERS = (Answer(EstimateDepth, MediaOutput, depth_body),)

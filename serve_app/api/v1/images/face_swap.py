@@ -4,21 +4,23 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, MediaText, Text
 from serve_app.blobs.sniff import kind_of
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.image.face_swap import SwapFaces, TargetType, WhichFaces
+from serve_app.core.image.face_swap import SwapFaces, SwappedFaces, TargetType, WhichFaces
 from serve_app.core.media import Blob
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["images"], responses=ERRORS)
-
-FORMS: dict[TargetType, str] = {"image": "b64_json", "video": "b64_mp4"}
 
 
 class FaceSwapBody(JobBody):
@@ -44,7 +46,7 @@ async def face_swap(
     """Put a face in place of those in an image or a video."""
     if body.target_type is not None:
         # Known to be wrong before anything is fetched.
-        _form(body, body.target_type)
+        media_output(body.response_format, body.target_type)
     face: Given = ("source_face", body.source_face, "image")
     async with input_first(context, face, ("target", body.target, body.target_type)):
         model = context.models.faces(body.model).id
@@ -58,7 +60,7 @@ async def face_swap(
         faces=body.faces or "all",
         max_pixels=context.config.limits.image_pixels,
     )
-    output = {"response_format": _form(body, kind)}
+    output = media_output(body.response_format, kind)
     return await called(body, operation, request, context, principal, output)
 
 
@@ -71,5 +73,11 @@ async def _target(body: FaceSwapBody, context: Context) -> tuple[Blob, TargetTyp
     return target, kind
 
 
-def _form(body: FaceSwapBody, kind: TargetType) -> str:
-    return output_key(body.response_format, kind, (FORMS[kind],))
+async def swapped_body(finished: Finished[Message, SwappedFaces, MediaOutput]) -> AnswerBody:
+    """The image or video, and how many faces were replaced."""
+    swapped = {"faces_swapped": finished.result.faces_swapped}
+    item = await media_item(finished, finished.result.media)
+    return result_envelope(finished, item | swapped) | swapped
+
+
+ANSWERS = (Answer(SwapFaces, MediaOutput, swapped_body),)

@@ -4,8 +4,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import GenerationBody, ImageBody
 from serve_app.api.v1.images.image_edit_body import (
     EditBody,
@@ -15,8 +17,11 @@ from serve_app.api.v1.images.image_edit_body import (
     read_image_body,
 )
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
+from serve_app.core.image.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
+from serve_app.core.message import Message
 from serve_app.core.operations import Operation
 
 router = APIRouter(tags=["images"], responses=ERRORS)
@@ -71,5 +76,20 @@ async def _answered(
     context: Context,
     principal: Principal,
 ) -> Response:
-    output = {"response_format": output_key(body.response_format, "image", ("b64_json",))}
+    output = media_output(body.response_format, "image")
     return await called(body, operation, request, context, principal, output)
+
+
+async def images_body(finished: Finished[Message, Images, MediaOutput]) -> AnswerBody:
+    """An item for each image, with the seed that it was generated from."""
+    images = finished.result
+    items = [await media_item(finished, made.image) | {"seed": made.seed} for made in images.images]
+    return result_envelope(finished, *items) | {"prompt_cache_hit": images.prompt_cache_hit}
+
+
+ANSWERS = (
+    Answer(TextToImage, MediaOutput, images_body),
+    Answer(ImageToImage, MediaOutput, images_body),
+    Answer(VaryImage, MediaOutput, images_body),
+    Answer(Inpaint, MediaOutput, images_body),
+)

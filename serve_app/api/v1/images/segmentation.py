@@ -1,21 +1,32 @@
 """POST /v1/images/segment."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.image.segmentation import Box, Point, SegmentImage, SegmentMode
+from serve_app.core.image.segmentation import (
+    Box,
+    Point,
+    Segment,
+    SegmentImage,
+    SegmentMode,
+    Segments,
+)
 from serve_app.core.media import Blob
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["images"], responses=ERRORS)
 
@@ -80,10 +91,31 @@ async def segment(
     body: SegmentBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Find the objects of an image: those at points and in boxes, or all."""
-    form = output_key(body.response_format, "image", ("b64_json",))
+    output = media_output(body.response_format, "image")
     body.places()
     async with input_first(context, ("image", body.image, "image")):
         model = context.models.segmentation(body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
-    return await called(body, operation, request, context, principal, {"response_format": form})
+    return await called(body, operation, request, context, principal, output)
+
+
+async def segments_body(finished: Finished[Message, Segments, MediaOutput]) -> AnswerBody:
+    """An item for each object that was found."""
+    segments = finished.result
+    items = [await media_item(finished, found.image) | _facts(found) for found in segments.segments]
+    return result_envelope(finished, *items) | {
+        "engine": segments.engine,
+        "quality": segments.quality,
+    }
+
+
+def _facts(segment: Segment) -> dict[str, Any]:
+    """What is known of a segment; masks need no role."""
+    known: dict[str, Any] = {} if segment.role == "mask" else {"role": segment.role}
+    if segment.box is not None:
+        known |= {"box": list(segment.box), "score": segment.score, "area": segment.area}
+    return known if segment.label is None else known | {"label": segment.label}
+
+
+ANSWERS = (Answer(SegmentImage, MediaOutput, segments_body),)

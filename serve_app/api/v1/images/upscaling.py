@@ -4,15 +4,19 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
-from serve_app.core.image.upscaling import Scale, UpscaleImage
+from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
+from serve_app.core.message import Message
 
 router = APIRouter(tags=["images"], responses=ERRORS)
 
@@ -37,7 +41,7 @@ async def upscale(
     body: UpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Make an image exactly 2, 3, 4 or 8 times as large."""
-    form = output_key(body.response_format, "image", ("b64_json",))
+    output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with input_first(context, ("image", body.image, "image")):
         found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
@@ -48,4 +52,16 @@ async def upscale(
         allows_resize=allows_resize,
         max_pixels=context.config.limits.image_pixels,
     )
-    return await called(body, operation, request, context, principal, {"response_format": form})
+    return await called(body, operation, request, context, principal, output)
+
+
+async def upscaled_body(finished: Finished[Message, UpscaledImage, MediaOutput]) -> AnswerBody:
+    """The larger image, its size, and what made it."""
+    upscaled = finished.result
+    item = await media_item(finished, upscaled.image)
+    return result_envelope(
+        finished, item | upscaled.size.model_dump() | {"engine": upscaled.engine}
+    )
+
+
+ANSWERS = (Answer(UpscaleImage, MediaOutput, upscaled_body),)

@@ -12,9 +12,10 @@ def callback_rendering(config: AppConfig, blobs: FsspecBlobStore) -> Render:
     """What writes jobs as `GET /v1/jobs/{id}` does."""
 
     def pieces(job: Job) -> AsyncIterator[bytes]:
-        # Only now: it is 8 MiB, and most servers call nobody back.
-        from serve_app.api.v1.jobs.job_rendering import JobRendering
+        # Only now: it imports every route, and most servers call nobody back.
+        from serve_app.api.v1.jobs.job_object import job_pieces
+        from serve_app.api.v1.router import answers_over
 
-        return JobRendering(config, blobs).pieces(job)
+        return job_pieces(job, answers_over(config, blobs))
 
     return pieces

@@ -1,18 +1,18 @@
 """Requests that are jobs: waited for, or answered at once with where the job is."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi.responses import Response
 from starlette.requests import Request
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import AnswerOutput
 from serve_app.api.context import Context
 from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_rendering import rendering
+from serve_app.api.v1.jobs.job_object import job_response, job_url
 from serve_app.api.v1.jobs.repetition import call_of
 from serve_app.core.errors import Cancelled, InternalError
 from serve_app.core.jobs import Call, Job, Submission
@@ -24,6 +24,7 @@ from serve_app.runtime.streams import started
 T = TypeVar("T")
 QUEUED = ("priority",)
 """Fields that only a job in a queue has a use for."""
+NO_OUTPUT = AnswerOutput()
 
 
 async def waited(
@@ -34,7 +35,7 @@ async def waited(
     principal: Principal,
     answer: Callable[[], Awaitable[dict[str, Any]]],
     *,
-    output: Mapping[str, Any] = MappingProxyType({}),
+    output: AnswerOutput = NO_OUTPUT,
 ) -> Response:
     """A text operation: straight from its family, unless something asks for a durable job."""
     if body.needs_job(request.headers):
@@ -59,7 +60,7 @@ async def streamed(
     is known to be wrong is raised here, before any byte is sent.
     """
     body.refuse_job(request.headers)
-    submission = await submission_of(body, operation, context, principal, {})
+    submission = await submission_of(body, operation, context, principal, NO_OUTPUT)
     noted = observed(request)
     noted.note_operation(operation, is_streamed=True)
     watched = context.direct_jobs.watched(submission, events, note=noted.note_item)
@@ -71,7 +72,7 @@ async def submission_of(
     operation: Operation,
     context: Context,
     principal: Principal,
-    output: Mapping[str, Any],
+    output: AnswerOutput,
     *,
     call: Call | None = None,
 ) -> Submission:
@@ -86,7 +87,7 @@ async def submission_of(
         tag=body.tag,
         priority=body.priority or 0,
         callback_url=body.callback_url,
-        output={name: value for name, value in output.items() if value is not None},
+        output=output.stored(),
         call=call,
     )
 
@@ -97,7 +98,7 @@ async def called(
     request: Request,
     context: Context,
     principal: Principal,
-    output: Mapping[str, Any],
+    output: AnswerOutput,
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
     call = await call_of(body, operation, request)
@@ -109,7 +110,7 @@ async def called(
         return accepted(job, context, headers)
     job = await ran(submission, request, context)
     headers = {"X-Job-ID": job.id} | body.ignored()
-    return await rendering(context).response(job, finished_result(job), headers)
+    return await job_response(job, finished_result(job), context.answers, headers)
 
 
 async def ran(submission: Submission, request: Request, context: Context) -> Job:
@@ -123,7 +124,7 @@ async def ran(submission: Submission, request: Request, context: Context) -> Job
 
 def accepted(job: Job, context: Context, headers: dict[str, str]) -> Response:
     """202: where the job is."""
-    url = rendering(context).job_url(job.id)
+    url = job_url(job.id, context.answers)
     headers = headers | {"Location": url, "Preference-Applied": "respond-async"}
     body = {"id": job.id, "status": job.status, "url": url}
     response = json_response(body, headers)

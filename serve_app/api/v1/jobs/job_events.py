@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.api.json_answer import dumps, is_light, json_pieces
-from serve_app.api.v1.jobs.job_rendering import progress_object
+from serve_app.api.v1.jobs.job_object import progress_object
 from serve_app.core.jobs import Job
 
 LOOK_S = 0.25

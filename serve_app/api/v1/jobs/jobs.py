@@ -12,7 +12,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_events import job_events
-from serve_app.api.v1.jobs.job_rendering import JobRendering, progress_object, rendering
+from serve_app.api.v1.jobs.job_object import elapsed_s, job_object, progress_object
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.jobs import Job, JobStatus
 from serve_app.core.media import MediaKind
@@ -43,10 +43,9 @@ async def list_jobs(
     shown = direct[offset : offset + limit]
     page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
     found, total = await context.job_store.jobs(query.model_copy(update=page))
-    render = rendering(context)
     data = []
     for job in (*shown, *found):
-        data.append(await render(_by_url(job)))
+        data.append(await job_object(job, context.answers, is_listed=True))
         await asyncio.sleep(0)
     answer = {
         "object": "list",
@@ -61,7 +60,7 @@ async def list_jobs(
 @router.get("/v1/jobs/{id}")
 async def get_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
     """A job by its id, its number or the `ref_id` that the caller gave it."""
-    return json_response(await rendering(context)(await _found(context, principal, id)))
+    return json_response(await job_object(await _found(context, principal, id), context.answers))
 
 
 @router.post("/v1/jobs/{id}/cancel")
@@ -69,8 +68,10 @@ async def cancel_job(id: str, context: ContextDep, principal: PrincipalDep) -> R
     """Stop a job at its next step."""
     job = await _found(context, principal, id)
     if context.direct_jobs.find(job.id, owner=None) is not None:
-        return json_response(await rendering(context)(context.direct_jobs.cancel(job.id)))
-    return json_response(await rendering(context)(await context.jobs.cancel(job.id)))
+        cancelled = context.direct_jobs.cancel(job.id)
+    else:
+        cancelled = await context.jobs.cancel(job.id)
+    return json_response(await job_object(cancelled, context.answers))
 
 
 @router.get("/v1/jobs/{id}/events", response_class=Response)
@@ -84,7 +85,7 @@ async def watch_job(
         job,
         since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
         look=lambda: _found(context, principal, job.id),
-        render=rendering(context),
+        render=lambda job: job_object(job, context.answers),
     )
     return sse_response(frames, request)
 
@@ -134,7 +135,7 @@ def _progress(job: Job | None) -> dict[str, Any]:
         "model": job.model,
         "pct": progress["percent"] or 0.0,
         "it_per_s": progress["it_per_s"] or 0.0,
-        "elapsed": round(JobRendering.elapsed_s(job), 3),
+        "elapsed": round(elapsed_s(job), 3),
         "job_id": job.id,
     }
 
@@ -152,10 +153,3 @@ def _matches(job: Job, query: JobQuery) -> bool:
         and query.tag in (None, job.tag)
         and query.ref_id in (None, job.ref_id)
     )
-
-
-def _by_url(job: Job) -> Job:
-    wanted = str(job.output.get("response_format", ""))
-    if wanted == "json" or wanted.startswith("b64"):
-        return job.model_copy(update={"output": job.output | {"response_format": "url"}})
-    return job

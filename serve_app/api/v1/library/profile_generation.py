@@ -3,6 +3,7 @@
 import secrets
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import AnswerOutput
 from serve_app.api.context import Context
 from serve_app.api.v1.images.image_body import SEEDS, worded
 from serve_app.api.v1.jobs.job_body import JobBody
@@ -34,7 +35,7 @@ async def drawn_images(
         seed=secrets.randbelow(SEEDS),
         steps=body.steps,
     )
-    submission = await submission_of(JobBody(), operation, context, principal, {})
+    submission = await submission_of(JobBody(), operation, context, principal, AnswerOutput())
     job = await context.jobs.run(submission, timeout_s=context.config.jobs.sync_timeout_s.v1)
     images = finished_result(job)
     assert isinstance(images, Images)

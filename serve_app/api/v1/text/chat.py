@@ -3,13 +3,21 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_calls import streamed, waited
 from serve_app.api.v1.text.chat_body import ChatBody
-from serve_app.api.v1.text.chat_response import chat_chunks, chat_completion
+from serve_app.api.v1.text.chat_response import (
+    chat_chunks,
+    chat_completion,
+    job_identity,
+    said_again,
+)
 from serve_app.api.v1.wire import ERRORS
+from serve_app.core.operations import SaidText
+from serve_app.core.text.chat import Chat
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
@@ -38,3 +46,18 @@ async def chat_completions(
             found.runs.chat(operation), model=found.id, n=n, has_logprobs=has_logprobs
         ),
     )
+
+
+async def chat_body(finished: Finished[Chat, SaidText, AnswerOutput]) -> AnswerBody:
+    """The whole answer, of what was said."""
+    asked = finished.operation
+    answer = await chat_completion(
+        said_again(finished.result.events),
+        model=asked.model,
+        n=asked.sampling.n,
+        has_logprobs=asked.sampling.logprobs is not None,
+    )
+    return answer | job_identity("chatcmpl", finished)
+
+
+ANSWERS = (Answer(Chat, AnswerOutput, chat_body),)

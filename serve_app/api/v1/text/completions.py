@@ -6,14 +6,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_calls import streamed, waited
+from serve_app.api.v1.text.chat_response import job_identity
 from serve_app.api.v1.text.completion_response import completion_chunks, text_completion
 from serve_app.api.v1.text.sampling_body import SamplingBody
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.operations import SaidText
 from serve_app.core.text.chat import Complete
 from serve_app.runtime.streams import gathered
 
@@ -86,3 +89,14 @@ async def completions(
         return text_completion(events, model=found.id, count=count)
 
     return await waited(body, operation, request, context, principal, answer)
+
+
+async def completion_body(finished: Finished[Complete, SaidText, AnswerOutput]) -> AnswerBody:
+    """The whole answer, of what was said."""
+    asked = finished.operation
+    count = len(asked.prompts) * asked.sampling.n
+    answer = text_completion(list(finished.result.events), model=asked.model, count=count)
+    return answer | job_identity("cmpl", finished)
+
+
+ANSWERS = (Answer(Complete, AnswerOutput, completion_body),)

@@ -3,21 +3,29 @@
 import base64
 import struct
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+from serve_app.api.answers import AnswerBody, AnswerOutput, Finished
 from serve_app.api.json_answer import Later
 from serve_app.core.quantization import BITS, Quantization, rounded
-from serve_app.core.text.embeddings import Embeddings
+from serve_app.core.text.embeddings import Embed, Embeddings
 
 
-def embedding_list(
-    result: Embeddings,
-    model: str,
-    *,
-    encoding_format: str | None = None,
-    quantization: Quantization | None = None,
-) -> dict[str, Any]:
+class EmbeddingOutput(AnswerOutput):
+    """How vectors are written."""
+
+    encoding_format: Literal["float", "base64"] | None = None
+    quantization: Quantization | None = None
+
+
+async def embeddings_body(finished: Finished[Embed, Embeddings, EmbeddingOutput]) -> AnswerBody:
+    """The list object of a job."""
+    return embedding_list(finished.result, finished.operation.model, finished.output)
+
+
+def embedding_list(result: Embeddings, model: str, output: EmbeddingOutput) -> dict[str, Any]:
     """The list object."""
+    encoding_format, quantization = output.encoding_format, output.quantization
     bits = BITS[quantization] if quantization else None
     answer: dict[str, Any] = {
         "object": "list",

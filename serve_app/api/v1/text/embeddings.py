@@ -6,12 +6,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import waited
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.text.embedding_response import embedding_list
+from serve_app.api.v1.text.embedding_response import (
+    EmbeddingOutput,
+    embedding_list,
+    embeddings_body,
+)
 from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.quantization import Quantization
@@ -82,16 +87,16 @@ async def embeddings(
         images=tuple([await _taken(context, image, i) for i, image in enumerate(images)]),
         dimensions=body.dimensions,
     )
-    output: dict[str, Any] = {
-        "encoding_format": body.encoding_format,
-        "quantization": body.quantization,
-    }
+    output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
 
     async def answer() -> dict[str, Any]:
-        return embedding_list(await found.runs.embed(operation), found.id, **output)
+        return embedding_list(await found.runs.embed(operation), found.id, output)
 
     return await waited(body, operation, request, context, principal, answer, output=output)
 
 
 async def _taken(context: Context, image: str, position: int) -> Any:
     return await context.intake.take(image, param=f"image[{position}]", kind="image")
+
+
+ANSWERS = (Answer(Embed, EmbeddingOutput, embeddings_body),)

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import waited
 from serve_app.api.v1.text.chat_parts import Piece
-from serve_app.api.v1.text.rerank_response import rerank_result
+from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.text.rerank import Rerank
 
@@ -48,9 +49,12 @@ async def rerank(
     operation = Rerank(
         model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length
     )
-    output: dict[str, Any] = {"top_n": body.top_n, "return_documents": body.return_documents}
+    output = RerankOutput(top_n=body.top_n, return_documents=body.return_documents)
 
     async def answer() -> dict[str, Any]:
-        return rerank_result(await found.runs.rerank(operation), operation, **output)
+        return rerank_result(await found.runs.rerank(operation), operation, output)
 
     return await waited(body, operation, request, context, principal, answer, output=output)
+
+
+ANSWERS = (Answer(Rerank, RerankOutput, rerank_body),)

@@ -1,19 +1,21 @@
 """POST /v1/video/dub and /v1/pipelines/video-dub: the same work, two shapes of the answer."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.video.dub_answer import DubOutput, dub_body
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
 from serve_app.core.video.dubbing import DubVideo
@@ -90,13 +92,12 @@ async def _answer(
     burns_subtitles: bool,
     is_item: bool,
 ) -> Response:
-    form = output_key(body.response_format, "video", ("b64_mp4",))
+    form = media_form(body.response_format, "video")
     async with input_first(context, ("video", body.video, "video")):
         operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
         check_configured(context, DubVideo.pipeline)
-    output: dict[str, Any] = {
-        "response_format": form,
-        "warnings": warnings,
-        "is_item": is_item,
-    }
+    output = DubOutput(response_format=form, warnings=tuple(warnings), is_item=is_item)
     return await called(body, operation, request, context, principal, output)
+
+
+ANSWERS = (Answer(DubVideo, DubOutput, dub_body),)

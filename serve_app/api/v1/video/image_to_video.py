@@ -7,13 +7,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import MediaOutput, media_output
+from serve_app.api.v1.video.image_to_video_answer import animation_body
 from serve_app.api.v1.video.video_audio import background, spoken_prompt
 from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
 from serve_app.api.v1.video.video_finishing import larger_frames
@@ -163,7 +165,7 @@ async def image_to_video(
     body: ImageToVideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Draw a prompt and make a video of the image; on request larger, and with words."""
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    output = media_output(body.response_format, "video")
     operation = await body.to_animate(context)
     check_configured(context, AnimatePrompt.pipeline)
     return await called(body, operation, request, context, principal, output)
@@ -178,3 +180,6 @@ def _named(error: AppError, field: str, name: str | None) -> AppError:
     if name is not None:
         error.param = field
     return error
+
+
+ANSWERS = (Answer(AnimatePrompt, MediaOutput, animation_body),)

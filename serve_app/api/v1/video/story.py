@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import Given, check_configured, input_first, several
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
@@ -14,7 +15,8 @@ from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import MediaOutput, media_output
+from serve_app.api.v1.video.story_answer import story_body
 from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, Number, Text
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import References, Size
@@ -129,7 +131,7 @@ async def story(
     body: StoryBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Tell a story as a video: a script, an image for each scene, some of them moving, a voice."""
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    output = media_output(body.response_format, "video")
     async with input_first(context, *body.media()):
         operation = await body.to_story(context)
         check_configured(context, TellStory.pipeline)
@@ -144,3 +146,6 @@ def _id(find: Any, name: str | None, param: str) -> str:
         if name is not None:
             error.param = param
         raise
+
+
+ANSWERS = (Answer(TellStory, MediaOutput, story_body),)

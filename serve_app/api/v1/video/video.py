@@ -1,16 +1,23 @@
 """POST /v1/video/generations."""
 
+from itertools import zip_longest
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_links import media_item, media_link
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_body import VideoBody
+from serve_app.api.v1.video.video_item import video_facts
 from serve_app.api.v1.video.video_request import to_produce
 from serve_app.api.v1.wire import ERRORS
-from serve_app.core.video.production import ProduceVideo
+from serve_app.core.message import Message
+from serve_app.core.video.production import ProduceVideo, Videos
 
 router = APIRouter(tags=["video"], responses=ERRORS)
 
@@ -20,8 +27,24 @@ async def video_generations(
     body: VideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Make up to four videos of a prompt, images or a video; video i is made from the seed + i."""
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    output = media_output(body.response_format, "video")
     async with input_first(context, *body.media()):
         operation = await to_produce(body, context)
         check_configured(context, ProduceVideo.pipeline)
     return await called(body, operation, request, context, principal, output)
+
+
+async def videos_body(finished: Finished[Message, Videos, MediaOutput]) -> AnswerBody:
+    """An item for each video, with the seed that it was made from."""
+    videos = finished.result
+    items = [
+        await media_item(finished, video.video)
+        | video_facts(video)
+        | {"seed": video.seed}
+        | ({"subtitles_url": await media_link(finished, subtitles)} if subtitles else {})
+        for video, subtitles in zip_longest(videos.videos, videos.subtitles)
+    ]
+    return result_envelope(finished, *items)
+
+
+ANSWERS = (Answer(ProduceVideo, MediaOutput, videos_body),)

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.video.interpolation import MAX_FPS, InterpolateVideo
@@ -75,10 +77,13 @@ async def interpolate(
 ) -> Response:
     """Show more frames in the same time, of a video or from one image to another."""
     body.check_media()
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    output = media_output(body.response_format, "video")
     first: Given = ("init_image", body.init_image, "image")
     last: Given = ("end_image", body.end_image, "image")
     async with input_first(context, ("video", body.video, "video"), first, last):
         found = context.models.interpolation(body.model)
     operation = await body.to_interpolate(found.id, context)
     return await called(body, operation, request, context, principal, output)
+
+
+ANSWERS = (Answer(InterpolateVideo, MediaOutput, remade_video_body),)

@@ -6,12 +6,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import heard_and_translated, is_translator, known_locale
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body
 from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
 from serve_app.catalog.transcription_routing import request_language
 from serve_app.core.errors import InvalidRequest
@@ -93,7 +96,9 @@ async def subtitle(
     async with input_first(context, ("video", body.video, "video")):
         operation = await body.to_subtitle(context)
         check_configured(context, SubtitleVideo.pipeline)
-    wanted = "burned_video" if body.burns else body.response_format or "srt"
-    key = "url" if body.output_format in (None, "url") else "b64_mp4"
-    output = {"format": wanted, "response_format": key}
+    wanted: SubtitleForm = "burned_video" if body.burns else body.response_format or "srt"
+    output = SubtitleOutput(format=wanted, response_format=media_form(body.output_format, "video"))
     return await called(body, operation, request, context, principal, output)
+
+
+ANSWERS = (Answer(SubtitleVideo, SubtitleOutput, subtitles_body),)

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
-from serve_app.api.v1.jobs.media_answer import output_key
+from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
+from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.image.upscaling import UpscaleVideo, VideoFactor
@@ -42,7 +44,7 @@ async def upscale_video(
 ) -> Response:
     """Make a video 2, 3 or 4 times as large, with its times and its audio."""
     allows_resize = bool(body.allow_resize)
-    output = {"response_format": output_key(body.response_format, "video", ("b64_mp4",))}
+    output = media_output(body.response_format, "video")
     async with input_first(context, ("video", body.video, "video")):
         found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
     operation = UpscaleVideo(
@@ -52,3 +54,6 @@ async def upscale_video(
         allows_resize=allows_resize,
     )
     return await called(body, operation, request, context, principal, output)
+
+
+ANSWERS = (Answer(UpscaleVideo, MediaOutput, remade_video_body),)

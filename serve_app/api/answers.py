@@ -1,0 +1,115 @@
+"""How the result of an operation becomes the body of the call that asked for it.
+
+Each route brings an `Answer`; the `Answers` of a dialect write the jobs of all of them, for who
+waits and for who reads the job later.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.jobs import Job
+from serve_app.core.message import Message
+from serve_app.core.operations import OPERATIONS, Result
+
+
+class AnswerOutput(Message):
+    """What of a request decides the form of its answer. It is kept with the job as JSON; this one
+    is for answers that have one form only.
+    """
+
+    def stored(self) -> dict[str, JsonValue]:
+        """As it is kept."""
+        kept: dict[str, JsonValue] = self.model_dump(mode="json", exclude_none=True)
+        return kept
+
+    def by_url(self) -> Self:
+        """The same with files by URL."""
+        return self
+
+    @classmethod
+    def read(cls, stored: Mapping[str, JsonValue]) -> Self:
+        """What `stored` wrote. A job may be of another version or another dialect: what is not
+        known here is left out.
+        """
+        known = {name: value for name, value in stored.items() if name in cls.model_fields}
+        try:
+            return cls.model_validate(known)
+        except ValidationError as error:
+            wrong = {place["loc"][0] for place in error.errors()}
+            return cls.model_validate({name: known[name] for name in known if name not in wrong})
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """An answer that is no JSON."""
+
+    text: str
+    mime: str = "text/plain"
+
+
+AnswerBody = dict[str, Any] | PlainText
+OperationOf = TypeVar("OperationOf", bound=Message, covariant=True)
+ResultOf = TypeVar("ResultOf", bound=Message, covariant=True)
+OutputOf = TypeVar("OutputOf", bound=AnswerOutput, covariant=True)
+Asked = TypeVar("Asked", bound=Message)
+Made = TypeVar("Made", bound=Message)
+Form = TypeVar("Form", bound=AnswerOutput)
+
+
+@dataclass(frozen=True)
+class Finished(Generic[OperationOf, ResultOf, OutputOf]):
+    """An operation that ended well, and all that its answer is written from. `root` stands before
+    paths: the server's public URL, or nothing.
+    """
+
+    job: Job
+    operation: OperationOf
+    result: ResultOf
+    output: OutputOf
+    root: str
+    blobs: FsspecBlobStore
+
+    @property
+    def created(self) -> int:
+        """Unix seconds, the same whenever it is asked for."""
+        return int(self.job.finished_at or self.job.created_at)
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Asked, Made, Form]):
+    """How a route answers one operation. `write` is given the operation's own result."""
+
+    operation: type[Asked]
+    output: type[Form]
+    write: Callable[[Finished[Asked, Made, Form]], Awaitable[AnswerBody]]
+
+
+class Answers:
+    """The answers of a dialect over one server, in any process."""
+
+    def __init__(
+        self, answers: Iterable[Answer[Any, Any, Any]], *, root: str, blobs: FsspecBlobStore
+    ) -> None:
+        self._answers = {answer.operation: answer for answer in answers}
+        self._blobs = blobs
+        self.root = root
+
+    async def body(self, job: Job, result: Result, *, is_listed: bool = False) -> AnswerBody:
+        """The body of the job's call, in a list with files by URL, whatever form was asked for."""
+        answer = self._answers.get(OPERATIONS[job.operation_name][0])
+        if answer is None:
+            raise TypeError(f"{job.operation_name} has no answer here")
+        output = answer.output.read(job.output)
+        finished = Finished(
+            job=job,
+            operation=job.operation,
+            result=result,
+            output=output.by_url() if is_listed else output,
+            root=self.root,
+            blobs=self._blobs,
+        )
+        return await answer.write(finished)

@@ -1,0 +1,52 @@
+"""What is answered for a story: what was made, step by step."""
+
+from typing import Any
+
+from serve_app.api.answers import AnswerBody, Finished
+from serve_app.api.v1.envelope import result_envelope
+from serve_app.api.v1.media_links import media_link
+from serve_app.api.v1.media_output import MediaOutput
+from serve_app.core.message import Message
+from serve_app.core.video.story import ToldStory
+
+
+async def story_body(finished: Finished[Message, ToldStory, MediaOutput]) -> AnswerBody:
+    """`steps` and one item. A part that failed is null, and its step says why."""
+    told = finished.result
+    images = [scene.image and await media_link(finished, scene.image) for scene in told.scenes]
+    clips = [scene.clip and await media_link(finished, scene.clip) for scene in told.scenes]
+    audio = told.audio and await media_link(finished, told.audio)
+    video = told.video and await media_link(finished, told.video)
+    made_images, made_clips = [url for url in images if url], [url for url in clips if url]
+    first_clip = next(iter(made_clips), None)
+    steps = [
+        _script(told),
+        {"step": "images", "urls": made_images}
+        | _failed(*(scene.image_error for scene in told.scenes)),
+        {"step": "video", "url": first_clip}
+        | _failed(*(scene.clip_error for scene in told.scenes)),
+    ]
+    if audio is not None or told.audio_error is not None:
+        steps.append({"step": "tts", "url": audio} | _failed(told.audio_error))
+    steps.append({"step": "film", "url": video} | _failed(told.video_error))
+    item = {
+        "video_url": first_clip,
+        "video_urls": made_clips,
+        "image_urls": made_images,
+        "audio_url": audio,
+        "film_url": video,
+        "duration": told.duration_s,
+        "seed": told.seed,
+    }
+    return result_envelope(finished) | {"pipeline": "story", "steps": steps, "data": [item]}
+
+
+def _script(told: ToldStory) -> dict[str, Any]:
+    lines = "\n".join(scene.scene.line for scene in told.scenes)
+    scenes = [scene.scene.model_dump() for scene in told.scenes]
+    return {"step": "script", "text": lines, "scenes": scenes}
+
+
+def _failed(*errors: str | None) -> dict[str, str]:
+    found = [error for error in errors if error]
+    return {"error": "; ".join(found)} if found else {}
