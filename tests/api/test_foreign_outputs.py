@@ -21,8 +21,8 @@ FOREIGN: dict[str, JsonValue] = {
 @pytest.mark.parametrize(
     "operation",
     [
-        Embed(model="org/embed", texts=("a",)),
-        Rerank(model="org/rerank", query="q", documents=("a", "b")),
+        Embed(model="digest", texts=("a",)),
+        Rerank(model="overlap", query="q", documents=("a", "b")),
     ],
 )
 async def test_an_unknown_output_breaks_no_list(
