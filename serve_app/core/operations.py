@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,6 +31,7 @@ from serve_app.core.video.production import ProduceVideo, Videos
 from serve_app.core.video.story import TellStory, ToldStory
 from serve_app.core.video.subtitling import Subtitles, SubtitleVideo
 
+M = TypeVar("M", bound=Message)
 Operation = (
     Chat
     | Complete
@@ -159,6 +160,17 @@ def read_result(name: str, content: dict[str, Any]) -> Result | Unreadable:
     return result
 
 
+def read_message(kind: type[M], content: dict[str, Any]) -> M | Unreadable:
+    """The message that `to_json` wrote, also under the field names of an earlier version."""
+    for fields in (content, _renamed(content)):
+        try:
+            # Only in JSON does pydantic read lists as tuples and base64 as bytes when strict.
+            return kind.model_validate_json(json.dumps(fields))
+        except ValidationError:
+            continue
+    return Unreadable()
+
+
 def to_json(message: Message) -> dict[str, Any]:
     """A message as JSON; bytes are base64, and numbers that JSON has not are strings: Postgres
     refuses them, and pydantic reads both.
@@ -204,14 +216,7 @@ FORMER_FIELDS = {
 def _read(name: str, position: int, content: dict[str, Any]) -> Any:
     if name not in OPERATIONS:
         return Unreadable()
-    kind = OPERATIONS[name][position]
-    for fields in (content, _renamed(content)):
-        try:
-            # Only in JSON does pydantic read lists as tuples and base64 as bytes when strict.
-            return kind.model_validate_json(json.dumps(fields))
-        except ValidationError:
-            continue
-    return Unreadable()
+    return read_message(OPERATIONS[name][position], content)
 
 
 def _renamed(value: Any) -> Any:

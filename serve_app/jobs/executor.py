@@ -21,6 +21,7 @@ from serve_app.core.media import Blob
 from serve_app.core.operations import Operation, Result, Unreadable
 from serve_app.core.stages import Stage
 from serve_app.jobs.leases import Leases
+from serve_app.jobs.recorded import AnotherVersion
 from serve_app.jobs.run import Run
 from serve_app.jobs.staging import Hold, JobStage, Steps
 from serve_app.jobs.store import Account, JobStore
@@ -215,7 +216,7 @@ class JobExecutor:
                 stage = JobStage(
                     self._started, run, hold=self._holder(job.id), attempts=self._stage_attempts
                 )
-                result = await self._do(operation, stage)
+                result = await self._done(operation, stage)
                 run.tracker.warn(getattr(result, "warnings", ()))
                 files = await self._record(job, result)
         except AppError as failure:
@@ -235,6 +236,12 @@ class JobExecutor:
         waiting = self._waiting.get(job.id)
         if ended is not None and waiting is not None and not waiting.done():
             waiting.set_result(ended)
+
+    async def _done(self, operation: Operation, stage: Stage) -> Result:
+        try:
+            return await self._do(operation, stage)
+        except AnotherVersion as error:
+            raise InternalError(error.message) from None
 
     def _writer(self, job_id: str) -> Callable[[Account], Awaitable[None]]:
         async def write(account: Account) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from serve_app.jobs.recorded import read_record, write_result
+
 T = TypeVar("T")
 
 
@@ -20,9 +22,10 @@ class PlainSteps:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002
-        """See Steps."""
-        return await work()
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Steps. What could not be recorded is refused here too."""
+        result: T = read_record(write_result(await work()), stage=name)
+        return result
 
     async def _run(self, job_id: str) -> None:
         await self._perform(job_id)

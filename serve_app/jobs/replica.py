@@ -67,7 +67,7 @@ class JobsReplica:
             perform=Performer(config, live_models(config, families), self.blobs, compose or {}),
         )
         self.workflows = Workflows(
-            self.database.url,
+            self.database,
             application=f"polyphony-{name}",
             executor=self._leases.executor,
             perform=self._executor.perform,

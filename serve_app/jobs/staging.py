@@ -11,6 +11,7 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
 from serve_app.core.stages import name_stage
+from serve_app.jobs.recorded import AnotherVersion
 from serve_app.jobs.run import Run
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -27,7 +28,9 @@ class Steps(Protocol):
         ...
 
     async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result; the recorded one when the work was finished in an earlier run."""
+        """The work's result; the recorded one when the work was finished in an earlier run.
+        AnotherVersion where that cannot be read.
+        """
         ...
 
 
@@ -51,9 +54,9 @@ class JobStage:
         with metered() as meter:
             try:
                 result = await self._steps.step(name, lambda: self._done(name, work))
-            except AppError as error:
+            except (AppError, AnotherVersion) as error:
                 tracker.end(name, failed=True, device_s=meter.device_s)
-                if tracker.has_stages:
+                if tracker.has_stages and isinstance(error, AppError):
                     name_stage(error, name)
                 raise
         tracker.end(name, device_s=meter.device_s)

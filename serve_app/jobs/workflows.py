@@ -9,26 +9,25 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from typing import TypeVar
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandleAsync
+from dbos import (
+    DBOS,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    SetWorkflowID,
+    WorkflowHandleAsync,
+)
+from dbos import error as dbos_error
 
 from serve_app.core.errors import AppError
-from serve_app.core.jobs import Failure, failure_of
+from serve_app.core.jobs import failure_of
+from serve_app.database.connection import Database
+from serve_app.jobs.former_records import rewrite_pickles
+from serve_app.jobs.recorded import AnotherVersion, read_record, write_failure, write_result
 
 T = TypeVar("T")
 VERSION = "1"
 """Fixed, so that a new release goes on with the jobs of the one before; to be raised when the
 steps of a pipeline change their meaning."""
-
-
-class StepFailed(Exception):
-    """A failure as it is recorded: by value, so that it can be read by any later version."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-    def __reduce__(self) -> tuple[type["StepFailed"], tuple[Failure]]:
-        return StepFailed, (self.failure,)
 
 
 class Workflows:
@@ -38,21 +37,23 @@ class Workflows:
 
     def __init__(
         self,
-        database_url: str,
+        database: Database,
         *,
         application: str,
         executor: str,
         perform: Callable[[str], Awaitable[None]],
     ) -> None:
         logging.getLogger("dbos").setLevel(logging.ERROR)
+        self._database = database
         config: DBOSConfig = {
             "name": application,
-            "system_database_url": database_url,
+            "system_database_url": database.url,
             "executor_id": executor,
             # DBOS wants versions that differ between the applications of one database.
             "application_version": f"{application}-{VERSION}",
             "log_level": "ERROR",
             "sys_db_pool_size": 5,
+            "serializer": DBOSPortableJSONSerializer(),
         }
         DBOS(config=config)
 
@@ -80,21 +81,28 @@ class Workflows:
         with SetWorkflowID(job_id):
             handle = await DBOS.start_workflow_async(self._run_job, job_id)
         if not _runs_here(handle):
+            await rewrite_pickles(self._database, job_id)
             await DBOS.resume_workflow_async(job_id)
 
     async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """See Steps."""
+        done: list[T] = []
 
-        async def recorded() -> T:
+        async def recorded() -> str:
             try:
-                return await work()
+                done.append(await work())
             except AppError as error:
-                raise StepFailed(failure_of(error)) from None
+                return write_failure(failure_of(error))
+            return await asyncio.to_thread(write_result, done[0])
 
         try:
-            return await DBOS.run_step_async({"name": name}, recorded)
-        except StepFailed as failed:
-            raise failed.failure.error() from None
+            record = await DBOS.run_step_async({"name": name}, recorded)
+        except dbos_error.DBOSUnexpectedStepError:
+            raise AnotherVersion(name) from None
+        if done:
+            return done[0]
+        result: T = await asyncio.to_thread(read_record, record, stage=name)
+        return result
 
     async def forget(self, job_ids: Iterable[str]) -> None:
         """Delete the records of finished jobs."""

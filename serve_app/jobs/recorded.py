@@ -1,0 +1,104 @@
+"""What a stage returns, or fails of, as JSON that names messages and no modules.
+
+A later version reads it, or knows that it cannot.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from serve_app.core.jobs import Failure
+from serve_app.core.message import Message
+from serve_app.core.operations import Unreadable, read_message, to_json
+
+FORM = 1
+PLAIN = (type(None), bool, int, float, str)
+FORMER_NAMES = {
+    "Film": "AssembledVideo",
+    "GeneratedSound": "GeneratedAudio",
+    "SpokenSound": "SpokenAudio",
+    "VideoWithSound": "VideoWithAudio",
+}
+"""Messages by the names under which earlier versions have recorded them."""
+
+
+class AnotherVersion(Exception):
+    """The record of a stage is one that this version cannot read.
+
+    No AppError: a pipeline goes on without a part that has failed, and must not go on without one
+    that has been made.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.message = (
+            f"stage {stage!r} was done by another version of this server, whose record this one "
+            "cannot read; send the job again"
+        )
+
+
+def write_result(value: object) -> str:
+    """The record of what a stage returns. TypeError for what could not be read again."""
+    return json.dumps({"form": FORM, "result": _written(value)})
+
+
+def write_failure(failure: Failure) -> str:
+    """The record of what a stage fails of."""
+    return json.dumps({"form": FORM, "failure": to_json(failure)})
+
+
+def read_record(record: str, *, stage: str) -> Any:
+    """What the stage has returned. Raises what it has failed of, and AnotherVersion."""
+    try:
+        content = json.loads(record)
+        if content["form"] != FORM:
+            raise AnotherVersion(stage)
+        if "failure" not in content:
+            return _read(content["result"])
+        failure = Failure.model_validate(content["failure"])
+    except (ValueError, KeyError, TypeError):
+        raise AnotherVersion(stage) from None
+    raise failure.error()
+
+
+def _written(value: object) -> Any:
+    if type(value) in PLAIN:
+        return value
+    if type(value) is list:
+        return [_written(item) for item in value]
+    if type(value) is tuple:
+        return {"tuple": [_written(item) for item in value]}
+    if not isinstance(value, Message):
+        raise TypeError(f"a stage returns a {type(value).__name__}, which cannot be recorded")
+    kind = type(value)
+    if _kind_called(kind.__name__) is not kind:
+        raise TypeError(f"a stage returns a {kind.__name__}, as another message is called too")
+    return {"message": kind.__name__, "version": kind.record_version, "content": to_json(value)}
+
+
+def _read(value: Any) -> Any:
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, list):
+        return [_read(item) for item in value]
+    if "tuple" in value:
+        return tuple(_read(item) for item in value["tuple"])
+    kind = _kind_called(FORMER_NAMES.get(value["message"], value["message"]))
+    if kind is None or value["version"] != kind.record_version:
+        raise ValueError(value["message"])
+    message = read_message(kind, value["content"])
+    if isinstance(message, Unreadable):
+        raise ValueError(value["message"])
+    return message
+
+
+def _kind_called(name: str) -> type[Message] | None:
+    """The one message that is called so: whoever reads a stage's record has imported the stage."""
+    kinds = [kind for kind in _kinds(Message) if kind.__name__ == name]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def _kinds(kind: type[Message]) -> Iterator[type[Message]]:
+    for known in kind.__subclasses__():
+        yield known
+        yield from _kinds(known)
