@@ -43,7 +43,12 @@ class Recording:
         families = [
             family | {"options": family["options"] | diary} for family in (*FAMILIES, AUDIO)
         ]
-        self.context: Context = make(families=families, pipelines=[{"name": pipeline}])
+        self.context: Context = make(
+            families=families,
+            pipelines=[{"name": pipeline}],
+            # Its previews are made after the job, when the test may have ended.
+            archive={"enabled": False},
+        )
         migrate(self.context.database)
         assert isinstance(self.context.jobs, JobExecutor)
         self.jobs = self.context.jobs
