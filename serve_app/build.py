@@ -16,7 +16,8 @@ from ray.serve.config import AutoscalingConfig
 from serve_app.access.bootstrap import announcement, prepare_access
 from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.access.forward import check_forward_auth
-from serve_app.api.v1.jobs.callback_rendering import callback_rendering
+from serve_app.api.callback_rendering import callback_rendering
+from serve_app.api.dialects import DIALECTS
 from serve_app.catalog.registration import with_registration_times
 from serve_app.composition import PIPELINES
 from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
@@ -41,6 +42,7 @@ def build(args: AppConfig) -> serve.Application:
     # Refused here, where somebody reads it; the ingress reads the same environment.
     from_environment(os.environ, args.storage.data_dir)
     check_forward_auth(args.auth.forward, os.environ.get(FORWARD_SECRET))
+    _check_dialects(args)
     config = with_registration_times(args)
     _prepare_database(config.storage)
     families = {family.name: _family(config, family) for family in config.families}
@@ -55,6 +57,15 @@ def build(args: AppConfig) -> serve.Application:
     )
     ingress = _deployment(Ingress, INGRESS, config.ingress, -1)
     return ingress.bind(config, families, {JOBS: jobs, **pipelines})
+
+
+def _check_dialects(config: AppConfig) -> None:
+    known = [dialect.name for dialect in DIALECTS]
+    for name in config.jobs.sync_timeout_s:
+        if name not in known:
+            raise ValueError(
+                f"jobs.sync_timeout_s: unknown dialect {name!r}; dialects: {', '.join(known)}"
+            )
 
 
 def _nodes() -> int:

@@ -83,7 +83,7 @@ class Ingress:
             uploads=uploads,
             jobs=runner,
             job_store=store,
-            direct_jobs=DirectJobs(runner, timeout_s=config.jobs.sync_timeout_s.v1),
+            direct_jobs=DirectJobs(runner),
             observability=_observability(config, database, access),
             answers=answers_over(config, blobs),
         )

@@ -74,7 +74,7 @@ def one_process(
         uploads=uploads,
         jobs=executor,
         job_store=store,
-        direct_jobs=DirectJobs(executor, timeout_s=config.jobs.sync_timeout_s.v1),
+        direct_jobs=DirectJobs(executor),
         observability=observability
         or Observability(from_environment({"OBS_ACCESS_LOG": "0"}, config.storage.data_dir)),
         answers=answers_over(config, blobs),

@@ -20,4 +20,5 @@ CONTRACT = {
     "ModelNotReady": (503, "model_not_ready", "server_error", "network"),
     "BackendUnavailable": (503, "backend_unavailable", "server_error", "network"),
     "TimedOut": (504, "timeout", "server_error", "network"),
+    "StillRunning": (504, "timeout", "server_error", "network"),
 }

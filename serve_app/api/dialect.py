@@ -2,8 +2,9 @@
 a path belongs to, and what holds on the path.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -11,7 +12,11 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from serve_app.access.rate_limits import RouteClass
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
+from serve_app.core.jobs import Job
+from serve_app.core.operations import OPERATIONS
 from serve_app.observability.classes import Category
 
 Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
@@ -20,11 +25,15 @@ Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
 """
 RenderError = Callable[[AppError, str], dict[str, Any]]
 """The JSON body of an error on a path."""
+RenderJob = Callable[[Job, AppConfig, FsspecBlobStore], Awaitable[dict[str, Any]]]
+"""A job as its callback tells it; in any process."""
 ANY = "*"
 REST = "**"
 REMEMBERED = 1024
 """Paths whose dialect and rule are kept in mind."""
 DIALECT = "polyphony.dialect"
+ROOT = re.compile(r"[^.\[]+")
+"""The field of a path such as `messages[2].content`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,9 @@ class PathRule:
 class Dialect:
     """One HTTP API. The paths below its `prefixes` are its own; of its `rules` the first that fits
     holds, and where none does, `PathRule`'s defaults. A synchronous call waits for its job for
-    `sync_timeout_s`, unless `jobs.sync_timeout_s` says otherwise.
+    `sync_timeout_s`, unless `jobs.sync_timeout_s` says otherwise. `fields` has, by the name of an
+    operation, what a field of it is called here. Other fields are called as in the core where the
+    dialect is `is_native`, and else not named at all.
     """
 
     name: str
@@ -71,7 +82,21 @@ class Dialect:
     routes: Sequence[BaseRoute]
     rules: tuple[PathRule, ...]
     render_error: RenderError
+    render_job: RenderJob
     sync_timeout_s: float = 600
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    is_native: bool = False
+
+    def own_field(self, param: str | None, operation: str) -> str | None:
+        """What the caller calls a field that an error of the operation is about. What is no field
+        of the operation is the dialect's own already.
+        """
+        core, _ = OPERATIONS[operation]
+        root = param and ROOT.match(param)
+        if not param or not root or root[0] not in core.model_fields:
+            return param
+        own = self.fields.get(operation, {}).get(root[0], root[0] if self.is_native else None)
+        return own and own + param[root.end() :]
 
 
 class Dialects:

@@ -1,7 +1,14 @@
 """Every dialect that the server speaks: the one list of them."""
 
 from serve_app.api.admin.dialect import ADMIN
+from serve_app.api.dialect import Dialect
 from serve_app.api.v1.dialect import V1
+from serve_app.core.jobs import Job
 
 DIALECTS = (V1, ADMIN)
 """The first has the paths that are nobody's."""
+
+
+def dialect_of(job: Job) -> Dialect:
+    """That in which a job was asked for; of one that is not spoken any more, the native one."""
+    return next((each for each in DIALECTS if each.name == job.dialect), DIALECTS[0])

@@ -21,6 +21,7 @@
     │   ├── ModelNotReady
     │   └── BackendUnavailable
     └── TimedOut (504)
+        └── StillRunning
 
 Serve re-raises an error that crossed a handle as an instance of a subclass made on the fly, which
 forwards unknown attributes to the original: match with `isinstance`, read `.message` (never
@@ -215,8 +216,12 @@ class BackendUnavailable(Unavailable):
 
 
 class TimedOut(AppError):
-    """A synchronous limit passed; `job_id` names what runs on."""
+    """Something took longer than it may, and nothing goes on."""
 
     status = 504
     default_code = "timeout"
     kind = "network"
+
+
+class StillRunning(TimedOut):
+    """The caller's limit passed; the job `job_id` goes on."""

@@ -31,6 +31,8 @@ FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
 JOB_PREFIX = "job-"
 KEY_HEADER = "Idempotency-Key"
 """By which callers name a call that they may repeat."""
+NATIVE = "v1"
+"""The dialect of jobs that name none."""
 
 
 def _is_no_job_of_ours(name: str) -> str:
@@ -139,13 +141,14 @@ class Call(Message):
 
 class Submission(Message):
     """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
-    `output` is what the dialect needs to write the result, and of no concern to the job.
+    `output` is what its `dialect` needs to write the result, and of no concern to anybody else.
     `is_awaited` by a caller who stays for the result.
     """
 
     id: str
     operation: Operation
     owner: str
+    dialect: str = NATIVE
     ref_id: RefId | None = None
     tag: str | None = None
     priority: int = 0
@@ -184,6 +187,7 @@ class Job(Message):
     failure: Failure | None
     callback_url: str | None
     left_at: float | None = None
+    dialect: str = NATIVE
 
     @property
     def is_final(self) -> bool:
@@ -201,8 +205,8 @@ class JobRunner(Protocol):
         ...
 
     async def run(self, submission: Submission, *, timeout_s: float) -> Job:
-        """Submit and wait for the end. TimedOut, with the job's id, when it takes longer; the job
-        goes on.
+        """Submit and wait for the end. StillRunning, with the job's id, when it takes longer; the
+        job goes on.
         """
         ...
 

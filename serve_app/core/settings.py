@@ -1,7 +1,7 @@
 """What is configured of the server itself: access, limits, storage, jobs, archive."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, IPvAnyNetwork, model_validator
 
@@ -153,23 +153,15 @@ class Storage(Section):
         return self.database_url or f"sqlite:///{self.data_dir / 'polyphony.sqlite'}"
 
 
-class SyncTimeouts(Section):
-    """How long a synchronous call of a dialect waits for its job, in seconds."""
-
-    v1: float = Field(default=600, gt=0)
-    api: float = Field(default=60, gt=0)
-    sdapi: float = Field(default=600, gt=0)
-    velesio: float = Field(default=600, gt=0)
-
-
 class Jobs(Section):
-    """Durable runs. Finished jobs are kept for `retention`. With `on_disconnect` continue a job
-    outlives the client that waited for it. `stage_attempts` is how often a stage is tried when its
-    process dies.
+    """Durable runs. `sync_timeout_s` maps names of dialects to how long a synchronous call waits
+    for its job, in seconds; what is not named has the dialect's own limit. Finished jobs are kept
+    for `retention`. With `on_disconnect` continue a job outlives the client that waited for it.
+    `stage_attempts` is how often a stage is tried when its process dies.
     """
 
     placement: Placement = Placement(max_ongoing_requests=1000)
-    sync_timeout_s: SyncTimeouts = SyncTimeouts()
+    sync_timeout_s: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     retention: Retention = "1w"
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     stage_attempts: int = Field(default=5, ge=1)

@@ -104,6 +104,7 @@ class JobRow(Table):
     operation: Mapped[str]
     request: Mapped[dict[str, Any]]
     output: Mapped[dict[str, Any]]
+    dialect: Mapped[str] = mapped_column(server_default="v1")
     owner: Mapped[str] = mapped_column(index=True)
     tag: Mapped[str | None]
     ref_id: Mapped[str | None]

@@ -7,11 +7,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from serve_app.core.errors import Cancelled, Conflict, TimedOut
+from serve_app.core.errors import Cancelled, Conflict, StillRunning
 from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
 from serve_app.core.operations import operation_name
 from serve_app.runtime.limits import LimitPassed, within
@@ -20,6 +20,7 @@ from serve_app.runtime.unexpected import unexpected_errors
 
 T = TypeVar("T")
 _END = object()
+EXPLAINED: AbstractContextManager[None] = nullcontext()
 
 
 def new_job_id() -> str:
@@ -40,22 +41,23 @@ class DirectRun:
 class DirectJobs:
     """Those of one process; other replicas of the ingress do not see them."""
 
-    def __init__(self, jobs: JobRunner, *, timeout_s: float) -> None:
+    def __init__(self, jobs: JobRunner) -> None:
         self._jobs = jobs
-        self._timeout_s = timeout_s
         self._runs: dict[str, DirectRun] = {}
 
-    async def run(self, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result. TimedOut when the limit passes: the work is begun again as a job."""
+    async def run(
+        self, submission: Submission, work: Callable[[], Awaitable[T]], *, timeout_s: float
+    ) -> T:
+        """The work's result. StillRunning when the limit passes: a job begins it again."""
         with self._running(submission) as run:
             try:
-                async with within(self._timeout_s):
+                async with within(timeout_s):
                     with unexpected_errors(repr(operation_name(submission.operation))):
                         return await work()
             except LimitPassed:
                 await self._jobs.submit(submission)
-                raise TimedOut(
-                    f"this takes longer than {self._timeout_s:g} s; "
+                raise StillRunning(
+                    f"this takes longer than {timeout_s:g} s; "
                     f"job {submission.id!r} goes on with it",
                     job_id=submission.id,
                 ) from None
@@ -70,13 +72,14 @@ class DirectJobs:
         items: AsyncIterator[T],
         *,
         note: Callable[[T], None] = lambda _: None,
+        explained: AbstractContextManager[None] = EXPLAINED,
     ) -> AsyncGenerator[T]:
         """The items of a stream, which is a job while it lasts. Closing the result closes them.
-        `note` is told of each item.
+        `note` is told of each item; what the stream raises goes through `explained`.
         """
         name = operation_name(submission.operation)
         async with closing(items):
-            with self._running(submission) as run:
+            with self._running(submission) as run, explained:
                 while True:
                     run.task = asyncio.current_task()
                     try:
@@ -139,6 +142,7 @@ def _job(run: DirectRun) -> Job:
         number=0,
         operation_name=operation_name(submission.operation),
         operation=submission.operation,
+        dialect=submission.dialect,
         output=submission.output,
         owner=submission.owner,
         ref_id=submission.ref_id,

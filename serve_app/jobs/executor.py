@@ -13,7 +13,7 @@ from serve_app.core.errors import (
     AppError,
     Cancelled,
     InternalError,
-    TimedOut,
+    StillRunning,
     Unavailable,
 )
 from serve_app.core.jobs import Job, Submission, failure_of
@@ -111,7 +111,7 @@ class JobExecutor:
             async with within(timeout_s):
                 return job if job.is_final else await self._ended(job.id, waiting)
         except LimitPassed:
-            raise TimedOut(
+            raise StillRunning(
                 f"job {job.id!r} takes longer than {timeout_s:g} s; it goes on", job_id=job.id
             ) from None
         except asyncio.CancelledError:

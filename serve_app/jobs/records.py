@@ -38,6 +38,7 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         operation=operation_name(operation),
         request=to_json(operation),
         output=submission.output,
+        dialect=submission.dialect,
         owner=submission.owner,
         tag=submission.tag,
         ref_id=submission.ref_id,
@@ -99,6 +100,7 @@ def to_job(session: Session, row: JobRow) -> Job:
         failure=None if row.error is None else Failure.model_validate(row.error),
         callback_url=row.callback_url,
         left_at=row.left_at,
+        dialect=row.dialect,
     )
 
 

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, IPvAnyNetwork
 from pydantic.fields import FieldInfo
@@ -78,6 +78,12 @@ def _type(annotation: Any) -> str:
         return " or ".join((*kinds, "null"))
     if get_origin(annotation) is tuple:
         return f"list of {_type(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return f"map of names to {_type(get_args(annotation)[1])}"
+    if get_origin(annotation) is Annotated:
+        kind, *rules = get_args(annotation)
+        limits = [_limit(limit) for rule in rules for limit in getattr(rule, "metadata", ())]
+        return " ".join((_type(kind), *filter(None, limits)))
     names: dict[Any, str] = {
         bool: "true, false",
         int: "integer",

@@ -1,5 +1,7 @@
 """What every dialect says of its paths, and that it says it of routes that exist."""
 
+from dataclasses import replace
+
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -66,7 +68,7 @@ def test_whose_a_path_is_is_decided_by_whole_segments() -> None:
     assert set(names.values()) == {"admin"}
     for path in ("/administrator", "/v1", "/v1/nothing", "/nothing", "/", "/metricsx"):
         assert SPOKEN.of(path).name == "v1"
-    longer = Dialect("longer", ("/v1/images",), (), (), DIALECTS[0].render_error)
+    longer = replace(DIALECTS[0], name="longer", prefixes=("/v1/images",))
     assert Dialects((*DIALECTS, longer)).of("/v1/images/x") is longer
     assert Dialects((*DIALECTS, longer)).of("/v1/imagesx").name == "v1"
 

@@ -17,6 +17,6 @@ def test_the_page_has_todays_settings() -> None:
 def test_the_table_has_values_and_defaults() -> None:
     lines = settings_table().splitlines()
     assert "| `auth.required` | true, false | `true` |" in lines
-    assert "| `jobs.sync_timeout_s.api` | number > 0 | `60` |" in lines
+    assert "| `jobs.sync_timeout_s` | map of names to number > 0 | `{}` |" in lines
     assert any(line.startswith("| `archive.retention` | `1h`, `1d`,") for line in lines)
     assert "| `storage.database_url` | text or null | `null` |" in lines

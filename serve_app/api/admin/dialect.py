@@ -3,10 +3,14 @@
 from typing import Any
 
 from serve_app.api.admin.router import routes
+from serve_app.api.admin.tasks import task_object
 from serve_app.api.dialect import Dialect, PathRule
 from serve_app.api.errors import render_native
 from serve_app.api.gate import CHANGE_PASSWORD, SIGN_IN
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
+from serve_app.core.jobs import Job
 
 
 def _closed(method: str, pattern: str, **more: Any) -> PathRule:
@@ -35,10 +39,16 @@ def render_error(error: AppError, path: str) -> dict[str, Any]:  # noqa: ARG001
     return render_native(error)
 
 
+async def render_job(job: Job, config: AppConfig, blobs: FsspecBlobStore) -> dict[str, Any]:  # noqa: ARG001
+    """As the list of tasks has it; nothing here makes a job."""
+    return task_object(job)
+
+
 ADMIN = Dialect(
     name="admin",
     prefixes=("/admin", SIGN_IN, "/logout", "/metrics"),
     routes=routes,
     rules=RULES,
     render_error=render_error,
+    render_job=render_job,
 )

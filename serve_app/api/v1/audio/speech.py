@@ -9,14 +9,15 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from serve_app.access.tokens import Principal
-from serve_app.api.answers import Answer, AnswerOutput
+from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.runs import call_in, finished_result, run
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
-from serve_app.api.v1.jobs.job_calls import called, finished_result, ran, streamed, submission_of
+from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, called, streamed, wished
 from serve_app.api.v1.jobs.repetition import call_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
@@ -99,10 +100,10 @@ async def _of_a_job(
     principal: Principal,
 ) -> Response:
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
-    call = await call_of(body, operation, request)
-    submission = await submission_of(body, operation, context, principal, AnswerOutput(), call=call)
-    job = await ran(submission, request, context)
-    result = finished_result(job)
+    call = call_in(request, context, principal)
+    repeatable = await call_of(body, operation, request)
+    job = await run(call, await wished(call, body, operation, NO_OUTPUT, repeatable=repeatable))
+    result = finished_result(job, call.dialect)
     if not isinstance(result, SpokenAudio):
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
     headers = {"X-Job-ID": job.id, "Content-Type": AUDIO_MIME[operation.format]} | body.ignored()

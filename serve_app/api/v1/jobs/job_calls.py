@@ -11,15 +11,23 @@ from serve_app.api.answers import AnswerOutput
 from serve_app.api.context import Context
 from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
+from serve_app.api.runs import (
+    Call,
+    Wishes,
+    call_in,
+    finished_result,
+    run,
+    run_text,
+    stream,
+    submission_of,
+    submit,
+)
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_object import job_response, job_url
 from serve_app.api.v1.jobs.repetition import call_of
-from serve_app.core.errors import Cancelled, InternalError
-from serve_app.core.jobs import Call, Job, Submission
-from serve_app.core.operations import Operation, Result
-from serve_app.jobs.callbacks import check_callback
-from serve_app.jobs.direct import new_job_id
-from serve_app.runtime.streams import started
+from serve_app.core.jobs import Call as Repeatable
+from serve_app.core.jobs import Job, Submission
+from serve_app.core.operations import Operation
 
 T = TypeVar("T")
 QUEUED = ("priority",)
@@ -40,11 +48,10 @@ async def waited(
     """A text operation: straight from its family, unless something asks for a durable job."""
     if body.needs_job(request.headers):
         return await called(body, operation, request, context, principal, output)
-    submission = await submission_of(body, operation, context, principal, output)
-    noted = observed(request)
-    noted.note_operation(operation, is_streamed=False)
-    content = await context.direct_jobs.run(submission, answer)
-    noted.note_usage(content)
+    call = call_in(request, context, principal)
+    submission = await wished(call, body, operation, output)
+    content = await run_text(call, submission, answer)
+    observed(request).note_usage(content)
     return json_response(content, {"X-Job-ID": submission.id} | body.ignored(*QUEUED))
 
 
@@ -60,36 +67,31 @@ async def streamed(
     is known to be wrong is raised here, before any byte is sent.
     """
     body.refuse_job(request.headers)
-    submission = await submission_of(body, operation, context, principal, NO_OUTPUT)
-    noted = observed(request)
-    noted.note_operation(operation, is_streamed=True)
-    watched = context.direct_jobs.watched(submission, events, note=noted.note_item)
-    return await started(watched), {"X-Job-ID": submission.id} | body.ignored(*QUEUED)
+    call = call_in(request, context, principal)
+    submission = await wished(call, body, operation, NO_OUTPUT)
+    return await stream(call, submission, events), {"X-Job-ID": submission.id} | body.ignored(
+        *QUEUED
+    )
 
 
-async def submission_of(
+async def wished(
+    call: Call,
     body: JobBody,
     operation: Operation,
-    context: Context,
-    principal: Principal,
     output: AnswerOutput,
     *,
-    call: Call | None = None,
+    repeatable: Repeatable | None = None,
 ) -> Submission:
-    """The job. InvalidRequest for a callback that would be refused."""
-    if body.callback_url is not None:
-        await check_callback(body.callback_url, context.config.limits)
-    return Submission(
-        id=new_job_id(),
-        operation=operation,
-        owner=principal.owner,
+    """The job that a body asks for. InvalidRequest for a callback that would be refused."""
+    wishes = Wishes(
+        output=output.stored(),
         ref_id=body.ref_id,
         tag=body.tag,
         priority=body.priority or 0,
         callback_url=body.callback_url,
-        output=output.stored(),
-        call=call,
+        repeatable=repeatable,
     )
+    return await submission_of(call, operation, wishes)
 
 
 async def called(
@@ -101,25 +103,15 @@ async def called(
     output: AnswerOutput,
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
-    call = await call_of(body, operation, request)
-    submission = await submission_of(body, operation, context, principal, output, call=call)
+    call = call_in(request, context, principal)
+    repeatable = await call_of(body, operation, request)
+    submission = await wished(call, body, operation, output, repeatable=repeatable)
     if body.is_async(request.headers):
-        observed(request).note_operation(operation, is_streamed=False)
-        job = await context.jobs.submit(submission)
-        headers = {"X-Job-ID": job.id} | body.ignored()
-        return accepted(job, context, headers)
-    job = await ran(submission, request, context)
+        job = await submit(call, submission)
+        return accepted(job, context, {"X-Job-ID": job.id} | body.ignored())
+    job = await run(call, submission)
     headers = {"X-Job-ID": job.id} | body.ignored()
-    return await job_response(job, finished_result(job), context.answers, headers)
-
-
-async def ran(submission: Submission, request: Request, context: Context) -> Job:
-    """The job when it has ended, well or not."""
-    noted = observed(request)
-    noted.note_operation(submission.operation, is_streamed=False)
-    job = await context.jobs.run(submission, timeout_s=context.config.jobs.sync_timeout_s.v1)
-    noted.note_job(job)
-    return job
+    return await job_response(job, finished_result(job, call.dialect), context.answers, headers)
 
 
 def accepted(job: Job, context: Context, headers: dict[str, str]) -> Response:
@@ -130,14 +122,3 @@ def accepted(job: Job, context: Context, headers: dict[str, str]) -> Response:
     response = json_response(body, headers)
     response.status_code = 202
     return response
-
-
-def finished_result(job: Job) -> Result:
-    """The result of a job that ended well; else its error, which names the job."""
-    if job.result is not None:
-        return job.result
-    error = job.failure.error() if job.failure else InternalError("the job has no result")
-    if job.status == "cancelled" and not isinstance(error, Cancelled):
-        error = Cancelled("the job was cancelled")
-    error.job_id = job.id
-    raise error

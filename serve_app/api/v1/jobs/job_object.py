@@ -1,14 +1,14 @@
 """A job as the native dialect shows it, and its result as the answer of a call that waited."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import Response
 
 from serve_app.api.answers import AnswerBody, Answers, PlainText
 from serve_app.api.errors import render_native
-from serve_app.api.json_answer import json_pieces, json_response
+from serve_app.api.json_answer import json_response
 from serve_app.core.jobs import Job
 from serve_app.core.operations import Result
 
@@ -43,12 +43,6 @@ async def job_object(job: Job, answers: Answers, *, is_listed: bool = False) -> 
         "events_url": f"{url}/events",
         "cancel_url": f"{url}/cancel",
     }
-
-
-async def job_pieces(job: Job, answers: Answers) -> AsyncGenerator[bytes]:
-    """The Job object as JSON, in pieces."""
-    async for piece in json_pieces(await job_object(job, answers)):
-        yield piece
 
 
 async def job_response(

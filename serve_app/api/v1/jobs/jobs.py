@@ -9,7 +9,9 @@ from fastapi.responses import Response
 from serve_app.access.tokens import Principal
 from serve_app.api.archive_entries import seen_by
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.dialect import dialect_in
 from serve_app.api.json_answer import json_response
+from serve_app.api.runs import call_in, find_job, in_dialect
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_events import job_events
 from serve_app.api.v1.jobs.job_object import elapsed_s, job_object, progress_object
@@ -24,6 +26,7 @@ FILTER = 200
 
 @router.get("/v1/jobs")
 async def list_jobs(
+    request: Request,
     context: ContextDep,
     principal: PrincipalDep,
     status: Annotated[JobStatus | None, Query()] = None,
@@ -43,9 +46,11 @@ async def list_jobs(
     shown = direct[offset : offset + limit]
     page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
     found, total = await context.job_store.jobs(query.model_copy(update=page))
+    dialect = dialect_in(request.scope)
     data = []
     for job in (*shown, *found):
-        data.append(await job_object(job, context.answers, is_listed=True))
+        shown_job = in_dialect(job, dialect)
+        data.append(await job_object(shown_job, context.answers, is_listed=True))
         await asyncio.sleep(0)
     answer = {
         "object": "list",
@@ -58,20 +63,26 @@ async def list_jobs(
 
 
 @router.get("/v1/jobs/{id}")
-async def get_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+async def get_job(
+    id: str, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """A job by its id, its number or the `ref_id` that the caller gave it."""
-    return json_response(await job_object(await _found(context, principal, id), context.answers))
+    job = await find_job(call_in(request, context, principal), id)
+    return json_response(await job_object(job, context.answers))
 
 
 @router.post("/v1/jobs/{id}/cancel")
-async def cancel_job(id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+async def cancel_job(
+    id: str, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
     """Stop a job at its next step."""
-    job = await _found(context, principal, id)
+    job = await find_job(call_in(request, context, principal), id)
     if context.direct_jobs.find(job.id, owner=None) is not None:
         cancelled = context.direct_jobs.cancel(job.id)
     else:
         cancelled = await context.jobs.cancel(job.id)
-    return json_response(await job_object(cancelled, context.answers))
+    shown = in_dialect(cancelled, dialect_in(request.scope))
+    return json_response(await job_object(shown, context.answers))
 
 
 @router.get("/v1/jobs/{id}/events", response_class=Response)
@@ -79,12 +90,13 @@ async def watch_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """`status`, `progress` and `warning` events as they come, last `done` with the whole job."""
-    job = await _found(context, principal, id)
+    call = call_in(request, context, principal)
+    job = await find_job(call, id)
     seen = request.headers.get("last-event-id", "").strip()
     frames = job_events(
         job,
         since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
-        look=lambda: _found(context, principal, job.id),
+        look=lambda: find_job(call, job.id),
         render=lambda job: job_object(job, context.answers),
     )
     return sse_response(frames, request)
@@ -138,12 +150,6 @@ def _progress(job: Job | None) -> dict[str, Any]:
         "elapsed": round(elapsed_s(job), 3),
         "job_id": job.id,
     }
-
-
-async def _found(context: Context, principal: Principal, name: str) -> Job:
-    owner = seen_by(principal)
-    direct = context.direct_jobs.find(name, owner=owner)
-    return direct or await context.job_store.get(name, owner=owner, own=principal.owner)
 
 
 def _matches(job: Job, query: JobQuery) -> bool:

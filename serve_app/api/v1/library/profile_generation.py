@@ -3,11 +3,8 @@
 import secrets
 
 from serve_app.access.tokens import Principal
-from serve_app.api.answers import AnswerOutput
-from serve_app.api.context import Context
+from serve_app.api.runs import Call, finished_result, run, submission_of
 from serve_app.api.v1.images.image_body import SEEDS, worded
-from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import finished_result, submission_of
 from serve_app.api.v1.library.profile_body import GenerateBody
 from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.jobs import Job
@@ -21,23 +18,20 @@ async def check_may_replace(profiles: Profiles, kind: Kind, name: str, by: Princ
         await profiles.owned(kind, name, by=by)
 
 
-async def drawn_images(
-    body: GenerateBody, context: Context, principal: Principal
-) -> tuple[Job, Images]:
-    """The job that drew the images, and they. BackendUnavailable when no model can; TimedOut, after
-    which the images are found at the job but in no profile.
+async def drawn_images(body: GenerateBody, call: Call) -> tuple[Job, Images]:
+    """The job that made the images, and they. BackendUnavailable when no model can; StillRunning,
+    after which the images are found at the job but in no profile.
     """
     operation = TextToImage(
-        model=context.models.images(body.model).id,
+        model=call.context.models.images(body.model).id,
         prompt=worded(body.prompt),
         count=body.n,
         size=Size(width=body.width, height=body.height),
         seed=secrets.randbelow(SEEDS),
         steps=body.steps,
     )
-    submission = await submission_of(JobBody(), operation, context, principal, AnswerOutput())
-    job = await context.jobs.run(submission, timeout_s=context.config.jobs.sync_timeout_s.v1)
-    images = finished_result(job)
+    job = await run(call, await submission_of(call, operation))
+    images = finished_result(job, call.dialect)
     assert isinstance(images, Images)
     return job, images
 

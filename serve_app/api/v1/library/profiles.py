@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import LIST_KEYS, ProfilesDep, detail, summary
+from serve_app.api.runs import call_in
 from serve_app.api.v1.library.profile_body import (
     ExtractBody,
     GenerateBody,
@@ -69,6 +70,7 @@ async def list_profiles(kind: KindDep, profiles: ProfilesDep) -> Response:
 async def generate_profile(
     body: GenerateBody,
     kind: KindDep,
+    request: Request,
     context: ContextDep,
     profiles: ProfilesDep,
     principal: PrincipalDep,
@@ -76,7 +78,7 @@ async def generate_profile(
     """Let an image model make the images."""
     checked_name(body.name, kind)
     await check_may_replace(profiles, kind, body.name, principal)
-    job, images = await drawn_images(body, context, principal)
+    job, images = await drawn_images(body, call_in(request, context, principal))
     profile = await profiles.save(
         kind,
         body.name,

@@ -1,0 +1,27 @@
+"""How a finished job is written for who is called back, in the dialect that it was asked in; for a
+replica that has no API.
+"""
+
+from collections.abc import AsyncGenerator
+
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import AppConfig
+from serve_app.core.jobs import Job
+from serve_app.jobs.callbacks import Render
+
+
+def callback_rendering(config: AppConfig, blobs: FsspecBlobStore) -> Render:
+    """What writes jobs as reading them does."""
+
+    async def pieces(job: Job) -> AsyncGenerator[bytes]:
+        # Only now: it is 8 MiB, and most servers call nobody back.
+        from serve_app.api.dialects import dialect_of
+        from serve_app.api.json_answer import json_pieces
+        from serve_app.api.runs import in_dialect
+
+        dialect = dialect_of(job)
+        body = await dialect.render_job(in_dialect(job, dialect), config, blobs)
+        async for piece in json_pieces(body):
+            yield piece
+
+    return pieces
