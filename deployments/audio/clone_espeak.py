@@ -61,13 +61,13 @@ def cloned(
 
 def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
     """Of the first seconds. InvalidRequest where nobody speaks in them."""
-    blocks = first_seconds(speech_blocks(path, param="ref_audio"), REFERENCE_S)
+    blocks = first_seconds(speech_blocks(path, param="reference"), REFERENCE_S)
     character = heard_character(blocks, stop)
     if character.pitch_hz is None and not stop():
         raise InvalidRequest(
-            f"ref_audio: no voice is heard in its first {REFERENCE_S:.0f} seconds; send a "
+            f"no voice is heard in the first {REFERENCE_S:.0f} seconds of the reference; send a "
             "recording in which somebody speaks",
-            param="ref_audio",
+            param="reference",
         )
     return character
 
@@ -76,7 +76,7 @@ def _performed(performance: Performance, voice: VoiceCharacter, plain: Path) -> 
     """Writes what espeak-ng says; yields how many samples there are."""
     variant = HIGH_VARIANT if (voice.pitch_hz or 0) > HIGH_VOICE_HZ else ""
     pcm = performance.synthesize(variant)
-    yield from written_wav(plain, pcm, sample_rate=performance.sample_rate, param="input")
+    yield from written_wav(plain, pcm, sample_rate=performance.sample_rate, param="text")
 
 
 def _moved(
@@ -112,11 +112,11 @@ def _reshaped(
     """Nothing where espeak-ng found nothing to say."""
     if not total:
         return
-    own = heard_character(speech_blocks(plain, param="input"), stop)
-    wanted = reshaping_towards(voice, own, speech_blocks(plain, param="input"), stop)
+    own = heard_character(speech_blocks(plain, param="text"), stop)
+    wanted = reshaping_towards(voice, own, speech_blocks(plain, param="text"), stop)
     wanted = replace(wanted, duration=performance.duration)
     rate = performance.sample_rate
-    blocks = speech_blocks(plain, param="input", rate=rate)
+    blocks = speech_blocks(plain, param="text", rate=rate)
     with closed(reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)) as audio:
         yield from audio
 

@@ -37,8 +37,8 @@ class SpeechT5Imitator(SpeechT5Speaker):
         pcm = (heard * 32767).astype("<i2").tobytes()
         if heard_character(iter([pcm]), lambda: False).pitch_hz is None:
             raise InvalidRequest(
-                "ref_audio: no voice is heard in it; send a recording in which somebody speaks",
-                param="ref_audio",
+                "no voice is heard in the reference; send a recording in which somebody speaks",
+                param="reference",
             )
         return self._embedder.vector(heard)
 

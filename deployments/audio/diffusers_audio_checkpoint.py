@@ -56,7 +56,7 @@ class AudioCheckpoint:
         limit = tokenizer.model_max_length
         if len(tokenizer(prompt).input_ids) <= limit:
             return ()
-        return (f"audio_prompt: only its first {limit} tokens are heard by the model",)
+        return (f"only the first {limit} tokens of the prompt are heard by the model",)
 
     def _facts(self, window_s: float | None) -> tuple[int, int]:
         """Hz, and samples."""

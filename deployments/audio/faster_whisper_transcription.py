@@ -61,7 +61,7 @@ class FasterWhisperTranscription:
     def _language(self, request: Transcribe) -> str | None:
         if request.task == "translate" and not self._whisper.model.is_multilingual:
             raise UnsupportedCapability(
-                f"model {self._model.id!r} does not translate", param="task_type"
+                f"model {self._model.id!r} does not translate", param="task"
             )
         if request.language is None:
             return None

@@ -71,8 +71,8 @@ class HpssStems:
         if not request.allows_fallback:
             raise BackendUnavailable(
                 f"model {request.model!r} separates by signal processing only; "
-                "allow that with 'fallback_mode'",
-                param="fallback_mode",
+                "allow a fallback to use it",
+                param="allows_fallback",
                 provider=self._engine,
             )
         names = STEM_NAMES[request.stem_mode]

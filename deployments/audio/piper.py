@@ -96,7 +96,7 @@ class PiperSpeech:
     def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         """See SpeechModel."""
         raise UnsupportedCapability(
-            f"model {request.model!r} speaks with its own voices only", param="ref_audio"
+            f"model {request.model!r} speaks with its own voices only", param="reference"
         )
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
@@ -132,7 +132,7 @@ class PiperSpeech:
                 said += len(pcm)
                 yield pcm
         if not said:
-            raise InvalidRequest("input: holds nothing that this model can say", param="input")
+            raise InvalidRequest("the text holds nothing that this model can say", param="text")
 
 
 class InstalledPiper:

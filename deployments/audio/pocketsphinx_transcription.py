@@ -72,7 +72,7 @@ class PocketsphinxTranscription:
         """See TranscriptionModel."""
         if request.task == "translate":
             raise UnsupportedCapability(
-                f"model {self._model.id!r} does not translate", param="task_type"
+                f"model {self._model.id!r} does not translate", param="task"
             )
         if request.language is not None and language_code(request.language) != "en":
             raise InvalidRequest(

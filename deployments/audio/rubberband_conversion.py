@@ -27,7 +27,7 @@ BEST_EFFORT = (
     "converted by signal processing, not by a trained model: the pitch and the average spectrum "
     "are the target's; accent, breath and the finer timbre stay the source's"
 )
-UNVOICED = "no voice is heard in source_audio; its pitch is moved by pitch_shift only"
+UNVOICED = "no voice is heard in the source; its pitch is moved by pitch_shift only"
 TARGET_S = 300.0
 """More of the target tells nothing new."""
 Push = Callable[[Progress], None]
@@ -76,7 +76,7 @@ class RubberbandConversion:
 
 def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
     """Warnings for what was asked of an engine that does not diffuse."""
-    wishes = {"diffusion_steps": request.diffusion_steps, "inference_cfg_rate": request.guidance}
+    wishes = {"diffusion_steps": request.diffusion_steps, "guidance": request.guidance}
     for field, value in wishes.items():
         if value is not None:
             yield f"{field} has no effect: model {model!r} is no diffusion model"
@@ -102,18 +102,18 @@ class Conversion:
             return
         if target.pitch_hz is None:
             raise InvalidRequest(
-                "target_voice: no voice is heard in it; send a recording in which somebody speaks",
-                param="target_voice",
+                "no voice is heard in the target; send a recording in which somebody speaks",
+                param="target",
             )
         self._write(self._reshaping(source, target, stop), push, stop)
 
     def _heard_target(self, stop: Callable[[], bool]) -> VoiceCharacter:
-        blocks = speech_blocks(self._target, param="target_voice")
+        blocks = speech_blocks(self._target, param="target")
         return heard_character(first_seconds(blocks, TARGET_S), stop, highest_hz=self._highest_hz)
 
     def _heard_source(self, push: Push, stop: Callable[[], bool]) -> VoiceCharacter:
         def counted() -> Iterator[bytes]:
-            for block in speech_blocks(self._source, param="source_audio"):
+            for block in speech_blocks(self._source, param="source"):
                 seconds = int(self._source_s)
                 self._source_s += len(block) / BYTES_PER_SECOND
                 if int(self._source_s) > seconds:
@@ -131,18 +131,18 @@ class Conversion:
     ) -> Reshaping:
         if source.pitch_hz is None:
             self.warnings = (UNVOICED,)
-        blocks = speech_blocks(self._source, param="source_audio")
+        blocks = speech_blocks(self._source, param="source")
         wanted = reshaping_towards(target, source, blocks, stop, highest_hz=self._highest_hz)
         shift = 2 ** (self._request.pitch_shift / 12)
         return replace(wanted, pitch=wanted.pitch * shift, duration=self._request.length_adjust)
 
     def _write(self, wanted: Reshaping, push: Push, stop: Callable[[], bool]) -> None:
         rate = self._request.sample_rate
-        blocks = speech_blocks(self._source, param="source_audio", rate=rate)
+        blocks = speech_blocks(self._source, param="source", rate=rate)
         total = max(1, round(self._source_s * wanted.duration))
         audio = reshaped(blocks, wanted, rate=rate, out_rate=rate, stop=stop)
         with closed(audio):
-            for samples in written_wav(self._wav, audio, sample_rate=rate, param="source_audio"):
+            for samples in written_wav(self._wav, audio, sample_rate=rate, param="source"):
                 self.duration_s = samples / rate
                 current = min(total, int(self.duration_s))
                 push(Progress(phase="convert", current=current, total=total))

@@ -34,7 +34,7 @@ SHORTEST, LONGEST = 0.5, 2.5
 """Frames of the result per frame of the source; as they are counted, 1.25 is the same duration."""
 SHORTEST_PIECE = 1_600
 """Samples; the convolutions that listen need some."""
-NOT_SUNG = "f0_condition changes the sample rate only: this model follows speech, not melodies"
+NOT_SUNG = "singing changes the sample rate only: this model follows speech, not melodies"
 Stop = Callable[[], bool]
 
 
@@ -119,22 +119,20 @@ class SpeechT5Conversion:
             stop=stop,
         )
         with closed(audio):
-            yield from written_wav(
-                wav, audio, sample_rate=request.sample_rate, param="source_audio"
-            )
+            yield from written_wav(wav, audio, sample_rate=request.sample_rate, param="source")
 
     def _voice(self, target: Path, stop: Stop) -> torch.Tensor:
-        blocks = list(first_seconds(speech_blocks(target, param="target_voice"), TARGET_S))
+        blocks = list(first_seconds(speech_blocks(target, param="target"), TARGET_S))
         if heard_character(iter(blocks), stop).pitch_hz is None and not stop():
             raise InvalidRequest(
-                "target_voice: no voice is heard in it; send a recording in which somebody speaks",
-                param="target_voice",
+                "no voice is heard in the target; send a recording in which somebody speaks",
+                param="target",
             )
         return self._embedder.vector(float_samples(iter(blocks)))
 
     def _said(self, source: Path, voice: torch.Tensor, stop: Stop) -> Iterator[bytes]:
         rate = int(self._vocoder.config.sampling_rate)
-        for piece in pieces_at_pauses(speech_blocks(source, param="source_audio")):
+        for piece in pieces_at_pauses(speech_blocks(source, param="source")):
             if stop():
                 return
             if piece.is_silent:

@@ -98,7 +98,7 @@ class TransformersSpeech:
         speaker = self._speaker
         if not isinstance(speaker, Imitator):
             raise UnsupportedCapability(
-                f"model {request.model!r} speaks with its own voices only", param="ref_audio"
+                f"model {request.model!r} speaks with its own voices only", param="reference"
             )
         warnings = self._languages.warnings(request.language)
         async with self._blobs.local_file(request.reference) as reference:
@@ -134,7 +134,7 @@ class TransformersSpeech:
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
         if not sentences:
-            raise InvalidRequest("input: holds nothing that this model can say", param="input")
+            raise InvalidRequest("the text holds nothing that this model can say", param="text")
         seed = secrets.randbits(62) if request.seed is None else request.seed
         for k, sentence in enumerate(sentences):
             if stop():

@@ -90,8 +90,8 @@ class PocketSpeaker:
         """See Imitator. InvalidRequest for silence."""
         if not samples.size or float(np.abs(samples).max()) < SILENCE:
             raise InvalidRequest(
-                "ref_audio: no voice is heard in it; send a recording in which somebody speaks",
-                param="ref_audio",
+                "no voice is heard in the reference; send a recording in which somebody speaks",
+                param="reference",
             )
         codec = self._processor.audio_tokenizer
         inputs = self._processor.feature_extractor(samples, sampling_rate=self.sample_rate)
@@ -151,7 +151,7 @@ class PocketSpeaker:
 
 def recorded(path: Path, sample_rate: int) -> Samples:
     """The first seconds of a recording. InvalidRequest for what holds no audio."""
-    blocks = speech_blocks(path, param="ref_audio", rate=sample_rate)
+    blocks = speech_blocks(path, param="reference", rate=sample_rate)
     pcm = np.frombuffer(b"".join(first_seconds(blocks, REFERENCE_S, rate=sample_rate)), dtype="<i2")
     return pcm.astype(np.float32) / np.float32(32768)
 

@@ -44,9 +44,9 @@ class VitsSpeaker:
         """
         if self._tokenizer.is_uroman and not text.isascii() and not is_uroman_available():
             raise InvalidRequest(
-                "input: this model reads Latin letters; write the text in them, or install the "
+                "this model reads Latin letters; write the text in them, or install the "
                 "romanizer on the server: pip install uroman",
-                param="input",
+                param="text",
             )
         inputs = [self._tokenizer(part)["input_ids"] for part in sentences(text)]
         # A blank stands between all letters, so that a text without letters is one blank.

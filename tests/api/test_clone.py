@@ -38,7 +38,7 @@ class Remembering:
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         self.cloned.append(request)
         if request.reference.size != len(RECORDING):
-            raise InvalidRequest("ref_audio: no voice is heard", param="ref_audio")
+            raise InvalidRequest("no voice is heard in the reference", param="reference")
         yield Progress(phase="clone", current=1, total=2)
         yield AudioChunk(data=DATA)
         yield Spoken(duration_s=0.5, characters=2, warnings=("not quite the same",))
@@ -116,7 +116,7 @@ async def test_errors_name_the_field_that_was_sent(client: httpx.AsyncClient) ->
         answer = await client.post(path, json=fields)
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param)
-        assert error["message"].endswith(f"{param}: no voice is heard")
+        assert error["message"].endswith("no voice is heard in the reference")
 
 
 @pytest.mark.parametrize("engine", ["auto", "", "fake", "FAKE", "hum"])

@@ -185,7 +185,7 @@ async def test_a_reference_without_a_voice_is_named(
     }[kind]
     with pytest.raises(InvalidRequest) as caught:
         await cloned(engine, blobs, bad)
-    assert caught.value.param == "ref_audio"
+    assert caught.value.param == "reference"
     await cloned(engine, blobs, await spoken(tmp_path, REFERENCE))
 
 

@@ -88,7 +88,7 @@ async def test_a_reference_without_a_voice_is_named(
     bad = {"silence": wav(silence(2.0)), "empty": wav(b""), "bytes": b"RIFF" + bytes(999)}[kind]
     with pytest.raises(InvalidRequest) as caught:
         await cloned(engine, blobs, bad)
-    assert caught.value.param == "ref_audio"
+    assert caught.value.param == "reference"
 
 
 async def test_without_a_speaker_model_it_has_its_own_voices_only(

@@ -209,7 +209,7 @@ async def test_it_is_not_taken_for_a_trained_model(
     audio = await stored(blobs, wav(np.zeros((1, 100)), 8_000))
     with pytest.raises(BackendUnavailable) as failure:
         await anext(engine.separate_stems(SeparateStems(model="hpss", audio=audio)))
-    assert failure.value.param == "fallback_mode"
+    assert failure.value.param == "allows_fallback"
 
 
 @pytest.mark.parametrize("data", [b"RIFF\xff\xff\xff\xffWAVEfmt ", b"no audio at all" * 50])

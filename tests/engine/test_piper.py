@@ -136,7 +136,7 @@ async def test_speakers_are_voices(tmp_path: Path) -> None:
 async def test_another_language_and_a_text_without_words_are_refused(tmp_path: Path) -> None:
     model, _ = engine(tmp_path)
     assert bytes_of(await events_of(model, language="en-gb"))
-    for fields, param in (({"language": "de"}, "language"), ({"text": "1 2 !"}, "input")):
+    for fields, param in (({"language": "de"}, "language"), ({"text": "1 2 !"}, "text")):
         with pytest.raises(InvalidRequest) as caught:
             await events_of(model, **fields)
         assert caught.value.param == param

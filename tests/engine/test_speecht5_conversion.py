@@ -150,11 +150,11 @@ async def test_bad_audio_is_named(
     }[kind]
     with pytest.raises(InvalidRequest) as caught:
         await converted(engine, blobs, said, bad)
-    assert caught.value.param == "target_voice"
+    assert caught.value.param == "target"
     if kind != "silence":
         with pytest.raises(InvalidRequest) as caught:
             await converted(engine, blobs, bad, said)
-        assert caught.value.param == "source_audio"
+        assert caught.value.param == "source"
     await converted(engine, blobs, said, said)
 
 

@@ -114,7 +114,7 @@ async def test_references_without_a_voice_are_refused(
         reference = await stored(stays, data)
         with pytest.raises(InvalidRequest) as caught:
             await events_of(model, reference=reference)
-        assert caught.value.param == "ref_audio"
+        assert caught.value.param == "reference"
 
 
 async def test_models_without_imitation_refuse_a_reference(
@@ -127,7 +127,7 @@ async def test_models_without_imitation_refuse_a_reference(
     reference = await stored(blobs, wav(tone(1)))
     with pytest.raises(UnsupportedCapability) as caught:
         await events_of(plain, reference=reference)
-    assert caught.value.param == "ref_audio"
+    assert caught.value.param == "reference"
 
 
 async def test_cloning_stops_within_a_sentence(
@@ -146,7 +146,7 @@ async def test_cloning_stops_within_a_sentence(
 async def test_nothing_to_say(model: TransformersSpeech, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await events_of(model, text=text)
-    assert caught.value.param == "input"
+    assert caught.value.param == "text"
 
 
 async def test_a_text_cannot_speak_to_the_model(model: TransformersSpeech) -> None:

@@ -239,7 +239,7 @@ async def test_a_text_without_letters_cannot_be_said(
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await events_of(request.getfixturevalue(model), text=text)
-    assert caught.value.param == "input"
+    assert caught.value.param == "text"
 
 
 @pytest.mark.parametrize("model", ["single", "named"])
@@ -255,7 +255,7 @@ async def test_scripts_that_need_a_romanizer_are_refused(tmp_path: Path) -> None
     assert ending(await events_of(model, text="annyeong")).duration_s > 0
     with pytest.raises(InvalidRequest, match="pip install uroman") as caught:
         await events_of(model, text="안녕")
-    assert caught.value.param == "input"
+    assert caught.value.param == "text"
 
 
 def test_checkpoints_that_lack_a_part_say_which(

@@ -95,7 +95,7 @@ class Speech(FakeSpeech):
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.asked.append(request)
         if not any(letter.isalnum() for letter in request.text):
-            raise InvalidRequest("input: holds nothing that this model can say", param="input")
+            raise InvalidRequest("the text holds nothing that this model can say", param="text")
         async for event in super().speak(request):
             yield event
 

@@ -105,7 +105,7 @@ class SpeechModel(Protocol):
         ...
 
     def clone(self, request: CloneSpeech) -> AsyncIterator[CloneEvent]:
-        """As `speak`, with progress. InvalidRequest with `param` `ref_audio` for a reference in
+        """As `speak`, with progress. InvalidRequest with `param` `reference` for a reference in
         which nobody speaks, UnsupportedCapability from a model that has its own voices only.
         """
         ...

@@ -48,7 +48,7 @@ class VoiceConverter(Protocol):
     """Converts voices."""
 
     def convert_voice(self, request: ConvertVoice) -> AsyncIterator[ConversionEvent]:
-        """Last the result. InvalidRequest with `param` `source_audio` or `target_voice` for what
+        """Last the result. InvalidRequest with `param` `source` or `target` for what
         holds no audio, and for a target in which nobody speaks. What of the request had no effect
         is in the result's warnings.
         """

@@ -13,6 +13,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
+from serve_app.api.runs import speaking
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
@@ -59,7 +60,8 @@ class SpeechBatch:
     def __init__(self, context: Context, request: Request, owner: str) -> None:
         self._context = context
         self._path = request.url.path
-        self._render_error = dialect_in(request.scope).render_error
+        self._dialect = dialect_in(request.scope)
+        self._render_error = self._dialect.render_error
         self._owner = owner
         self.ignored: dict[str, None] = {}
 
@@ -93,7 +95,8 @@ class SpeechBatch:
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
         events = recording.listen(utterance.events(self._context.models))
         async with utterance.explained(), closing(events):
-            parts = [event.data async for event in events if isinstance(event, AudioChunk)]
+            with speaking(self._dialect, utterance.operation):
+                parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
         names = {blob.sha256: entry.filename} if entry else {}
         links = MediaLinks(self._context.answers.root, self._context.blobs, names)
