@@ -135,7 +135,7 @@ def espeak_here() -> Generator[Any]:
     from deployments.audio.espeak import EspeakSpeech
     from serve_app.blobs.store import FsspecBlobStore
     from serve_app.core.config import Model
-    from serve_app.core.options.every_engine import EspeakOptions
+    from serve_app.core.options.audio import EspeakOptions
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         blobs = FsspecBlobStore(Path(folder))

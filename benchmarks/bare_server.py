@@ -16,7 +16,7 @@ from serve_app.access.bootstrap import prepare_access
 from serve_app.api.app import create_app
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig, Family
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 from serve_app.one_process import one_process

@@ -24,7 +24,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.fakes.engine import FakeChat
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig, Family
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, ChatMessage, TextPart, Usage
 
 MAX_ONGOING_REQUESTS = 100

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.every_engine import TiledOptions, TransformersOptions
+from serve_app.core.options.image import TiledOptions
+from serve_app.core.options.text import TransformersOptions
 
 UNLIMITED = 10**6
 """Tokenizers without a limit of their own say 10^30."""

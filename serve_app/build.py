@@ -21,9 +21,7 @@ from serve_app.api.dialects import DIALECTS
 from serve_app.catalog.registration import with_registration_times
 from serve_app.composition import PIPELINES
 from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
-from serve_app.core.options.every_engine import (
-    VllmOptions,
-)
+from serve_app.core.options.text import VllmOptions
 from serve_app.core.settings import Placement, Storage
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate

@@ -16,7 +16,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, Speak
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options.every_engine import EspeakOptions
+from serve_app.core.options.audio import EspeakOptions
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 COUNTING = "one two three four five six seven"

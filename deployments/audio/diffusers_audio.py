@@ -15,7 +15,7 @@ from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersAudioOptions
+from serve_app.core.options.audio import DiffusersAudioOptions
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.streams import closing
 

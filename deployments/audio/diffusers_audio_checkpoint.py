@@ -16,7 +16,7 @@ import transformers
 from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.every_engine import DiffusersAudioOptions
+from serve_app.core.options.audio import DiffusersAudioOptions
 
 TRAINED_S = 10.24
 """What AudioLDM, AudioLDM 2 and MusicLDM were trained on."""

@@ -15,7 +15,7 @@ from serve_app.core.audio.speech import (
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import EspeakOptions
+from serve_app.core.options.audio import EspeakOptions
 from serve_app.core.text.languages import language_code
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import called_back, in_thread

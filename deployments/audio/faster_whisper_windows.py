@@ -5,7 +5,7 @@ from typing import Any
 
 from deployments.audio.speech_windows import Window, quiet_clips
 from serve_app.core.audio.transcription import Segment, Transcribe, Word
-from serve_app.core.options.every_engine import FasterWhisperOptions
+from serve_app.core.options.audio import FasterWhisperOptions
 
 CHUNK_S = 30.0
 """What the model hears at once."""

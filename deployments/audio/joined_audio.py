@@ -17,7 +17,7 @@ from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, Gen
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.audio_generation import AudioGenerationOptions
+from serve_app.core.options.audio import AudioGenerationOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
 

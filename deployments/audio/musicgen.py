@@ -18,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import MusicgenOptions
+from serve_app.core.options.audio import MusicgenOptions
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.streams import closing
 

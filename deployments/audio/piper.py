@@ -15,7 +15,7 @@ from serve_app.core.audio.speech import CloneEvent, CloneSpeech, Speak, SpeechEv
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import PiperOptions
+from serve_app.core.options.audio import PiperOptions
 from serve_app.runtime.threads import in_thread
 
 INSTALL = "piper is not installed; install its extra: pip install 'polyphony[piper]'"

@@ -21,7 +21,7 @@ from serve_app.core.audio.transcription import (
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import PocketsphinxOptions
+from serve_app.core.options.audio import PocketsphinxOptions
 from serve_app.core.text.languages import language_code
 from serve_app.runtime.threads import in_thread
 

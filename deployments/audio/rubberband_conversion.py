@@ -19,7 +19,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import RubberbandOptions
+from serve_app.core.options.audio import RubberbandOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
 

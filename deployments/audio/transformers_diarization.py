@@ -27,7 +27,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersDiarizationOptions
+from serve_app.core.options.audio import TransformersDiarizationOptions
 from serve_app.core.tracks import AudioTrack
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread

@@ -31,7 +31,7 @@ from serve_app.core.audio.speech import (
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import PocketTtsOptions, TransformersSpeechOptions
+from serve_app.core.options.audio import PocketTtsOptions, TransformersSpeechOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 

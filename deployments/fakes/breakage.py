@@ -2,7 +2,7 @@
 
 import asyncio
 
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 
 SECRET = "/secret/path"
 """Not to be shown to callers."""

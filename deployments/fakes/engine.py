@@ -35,7 +35,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from deployments.fakes.engine import FakeEngine
-from serve_app.core.options.every_engine import OpticalFlowOptions
+from serve_app.core.options.video import OpticalFlowOptions
 from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.runtime.streams import closing
 

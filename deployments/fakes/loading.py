@@ -4,7 +4,7 @@ from deployments.fakes import engine as fake
 from serve_app.core.config import Model
 from serve_app.core.engine import Engine
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 
 
 def fake_engine(options: FakeOptions, model: Model, blobs: BlobStore) -> Engine:

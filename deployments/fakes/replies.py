@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.fakes.breakage import break_as_asked
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,

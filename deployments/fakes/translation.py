@@ -8,7 +8,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.languages import language_code
 from serve_app.core.text.translation import (
     Translate,

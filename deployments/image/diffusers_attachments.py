@@ -21,7 +21,7 @@ from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import Drawing, Lora, References
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import is_out_of_memory
 
 Locate = Callable[[str], Path]

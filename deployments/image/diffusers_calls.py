@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from deployments.image.image_sources import SizeRule, Source
 from serve_app.core.image.images import Drawing, ImageToImage, Lora, Quality, References, Size
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 
 Mode = Literal["text_to_image", "image_to_image", "inpaint"]
 

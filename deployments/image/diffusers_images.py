@@ -31,7 +31,7 @@ from serve_app.core.image.images import (
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.streams import once
 

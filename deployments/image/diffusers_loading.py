@@ -14,7 +14,7 @@ from deployments.image.diffusers_calls import Mode
 from deployments.transformers_checkpoint import device_of, loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 
 KINDS: dict[Mode, Any] = {
     "text_to_image": diffusers.AutoPipelineForText2Image,

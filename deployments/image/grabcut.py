@@ -10,7 +10,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import GrabcutOptions
+from serve_app.core.options.image import GrabcutOptions
 
 WARNING = "objects were told by their colours (GrabCut), not by a trained model"
 

@@ -22,7 +22,7 @@ from serve_app.core.image.face_swap import (
     SwapFaces,
 )
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import InsightfaceOptions
+from serve_app.core.options.image import InsightfaceOptions
 
 SWAPPER = "inswapper_128.onnx"
 DETECTION_PX = (640, 640)

@@ -17,7 +17,7 @@ from serve_app.core.image.upscaling import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import LanczosOptions
+from serve_app.core.options.image import LanczosOptions
 
 WARNING = (
     "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"

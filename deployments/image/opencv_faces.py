@@ -13,7 +13,7 @@ from serve_app.core.image.face_swap import (
     SwapFaces,
 )
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import OpencvFacesOptions
+from serve_app.core.options.image import OpencvFacesOptions
 
 if TYPE_CHECKING:
     from deployments.image.face_finding import Face, Pixels

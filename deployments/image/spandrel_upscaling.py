@@ -24,7 +24,7 @@ from serve_app.core.image.upscaling import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import SpandrelOptions
+from serve_app.core.options.image import SpandrelOptions
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """What spandrel's loader reads, the safest first; the others are unpickled by its restricted

@@ -22,7 +22,7 @@ from serve_app.core.image.upscaling import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import Swin2srOptions
+from serve_app.core.options.image import Swin2srOptions
 
 
 class Swin2srUpscaling:

@@ -23,7 +23,7 @@ from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, Unsuppo
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
 

@@ -37,7 +37,7 @@ from serve_app.core.image.depth import (
 from serve_app.core.image.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.runtime.threads import in_turn
 
 DISTANCE_TYPES = frozenset({"zoedepth", "glpn", "depth_pro", "prompt_depth_anything", "tipsv2_dpt"})

@@ -17,7 +17,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 
 
 class TransformersSegmentation:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 
 Pair = dict[str, list[int]]
 """One tokenized query and document: `input_ids`, and `token_type_ids` where the model has them."""

@@ -10,7 +10,7 @@ from deployments.text.micro_batches import MicroBatches
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.embeddings import Embed, Embeddings
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from deployments.transformers_checkpoint import (
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 
 Vector = npt.NDArray[np.float32]
 

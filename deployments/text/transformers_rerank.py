@@ -9,7 +9,7 @@ from deployments.text.micro_batches import MicroBatches
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.rerank import Relevance, Rerank
 
 if TYPE_CHECKING:

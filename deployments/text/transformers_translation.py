@@ -11,7 +11,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.translation import Translate, Translation, TranslationEvent
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread

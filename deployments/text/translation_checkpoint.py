@@ -23,7 +23,7 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.languages import language_code
 
 SENTENCE_TOKENS = 128

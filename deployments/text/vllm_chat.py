@@ -31,7 +31,7 @@ from deployments.text.vllm_wire import (
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options.every_engine import VllmOptions
+from serve_app.core.options.text import VllmOptions
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, Cancelled
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
 from serve_app.core.video.processing import (
     BurnSubtitles,

@@ -9,7 +9,7 @@ from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import CameraMovesOptions
+from serve_app.core.options.video import CameraMovesOptions
 from serve_app.core.video.generation import GenerateVideo, VideoEvent, VideoFacts
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread

@@ -13,7 +13,7 @@ from deployments.video.video_files import VideoFiles, stored_video
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.threads import pushed

@@ -13,7 +13,7 @@ from PIL import Image
 
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.images import Size
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoQuality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -15,7 +15,7 @@ from deployments.transformers_checkpoint import device_of, loading
 from deployments.video.diffusers_video_kinds import kind_of
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import Offload, VideoMode
 
 

@@ -23,7 +23,7 @@ from deployments.video.video_files import VideoFile, VideoFiles, image
 from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoMode
 from serve_app.core.video.plan import (
     Plan,

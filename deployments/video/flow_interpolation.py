@@ -6,7 +6,7 @@ from pathlib import Path
 from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import OpticalFlowOptions
+from serve_app.core.options.video import OpticalFlowOptions
 from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
 
 

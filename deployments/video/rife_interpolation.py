@@ -8,7 +8,7 @@ from deployments.opencv_library import check_opencv
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import RifeOptions
+from serve_app.core.options.video import RifeOptions
 from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.threads import UNLOADED

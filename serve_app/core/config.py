@@ -7,7 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from serve_app.core.options.every_engine import AnyEngineOptions, Section, Task
+from serve_app.core.options.engine import Section, Task
+from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import (
     Archive,
     Auth,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, IPvAnyNetwork, model_validator
 
-from serve_app.core.options.every_engine import Section
+from serve_app.core.options.engine import Section
 
 HEADER_NAME = r"^[A-Za-z0-9-]{1,100}$"
 GIB = 1024**3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import DiffusersVideoOptions, VideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions, VideoOptions
 from serve_app.core.video.checkpoint_parts import FILES, CheckpointDescription, IncompleteCheckpoint
 from serve_app.core.video.checkpoints import checkpoint_facts
 from serve_app.core.video.generation import VideoFacts

@@ -10,36 +10,39 @@ from pathlib import Path
 from serve_app.core.config import Family, Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import (
-    AvOptions,
-    CameraMovesOptions,
+from serve_app.core.options.audio import (
     DemucsOptions,
     DiffusersAudioOptions,
-    DiffusersOptions,
-    DiffusersVideoOptions,
     EspeakOptions,
-    FakeOptions,
     FasterWhisperOptions,
-    GrabcutOptions,
     HpssOptions,
-    InsightfaceOptions,
-    LanczosOptions,
     MfccOptions,
     MusicgenOptions,
-    OpencvFacesOptions,
-    OpticalFlowOptions,
     PiperOptions,
     PocketsphinxOptions,
     PocketTtsOptions,
-    RifeOptions,
     RubberbandOptions,
-    SpandrelOptions,
     SpeechT5ConversionOptions,
-    Swin2srOptions,
     TransformersDiarizationOptions,
-    TransformersOptions,
     TransformersSpeechOptions,
-    VllmOptions,
+)
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import (
+    DiffusersOptions,
+    GrabcutOptions,
+    InsightfaceOptions,
+    LanczosOptions,
+    OpencvFacesOptions,
+    SpandrelOptions,
+    Swin2srOptions,
+)
+from serve_app.core.options.text import TransformersOptions, VllmOptions
+from serve_app.core.options.video import (
+    AvOptions,
+    CameraMovesOptions,
+    DiffusersVideoOptions,
+    OpticalFlowOptions,
+    RifeOptions,
 )
 from serve_app.core.settings import Storage
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from serve_app.access.callers import is_loopback
 from serve_app.core.config import AppConfig
-from serve_app.core.options.every_engine import Section
+from serve_app.core.options.engine import Section
 
 IMPORT_PATH = "serve_app.build:build"
 

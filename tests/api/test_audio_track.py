@@ -20,7 +20,8 @@ from deployments.fakes.engine import FakeTranscription
 from deployments.video.av_media import AvMedia
 from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import AvOptions, FakeOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.video import AvOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.material import decoded
 from tests.videos import ffmpeg

@@ -16,7 +16,7 @@ from deployments.image.opencv_faces import OpencvFaces
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import OpencvFacesOptions
+from serve_app.core.options.image import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.images import claiming_png, png
 from tests.scenes import png_of, portrait

@@ -13,7 +13,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.options.every_engine import RubberbandOptions
+from serve_app.core.options.audio import RubberbandOptions
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.images import png
 from tests.material import decoded, silence, spoken, tone, wav

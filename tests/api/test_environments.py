@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import OpencvFacesOptions
+from serve_app.core.options.image import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.images import png
 

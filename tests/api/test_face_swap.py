@@ -10,7 +10,7 @@ import pytest
 from deployments.image.opencv_faces import OpencvFaces
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import OpencvFacesOptions
+from serve_app.core.options.image import OpencvFacesOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.images import png
 from tests.material import clip, tone, wav

@@ -19,7 +19,7 @@ from serve_app.api.app import create_app
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.image.images import Size
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent
 from tests.api.conftest import FAMILIES, MakeContext

@@ -9,7 +9,7 @@ import pytest
 from openai.types import ReasoningEffort
 
 from deployments.fakes.replies import FakeReplies
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import Chat, ChatEvent
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_chat import TOOLS, WEATHER_CALL

@@ -12,7 +12,7 @@ import pytest
 from deployments.audio.hpss_stems import HpssStems
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import HpssOptions
+from serve_app.core.options.audio import HpssOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import MakeContext, client_of
 from tests.material import tone, wav

@@ -14,7 +14,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
 from serve_app.core.image.depth import ConvertToStereo, StereoEvent
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.videos import check_playable, decoded

@@ -16,7 +16,8 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.images import ImageEvent, TextToImage
-from serve_app.core.options.every_engine import CameraMovesOptions, FakeOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.video import CameraMovesOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of

@@ -14,7 +14,7 @@ from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.processing import ReplaceAudio
 from tests.api.conftest import FAMILIES, MakeContext, client_of

@@ -14,7 +14,7 @@ from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.video.processing import (
     BurnSubtitles,
     ReplaceAudio,

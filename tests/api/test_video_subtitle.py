@@ -11,7 +11,7 @@ from deployments.fakes.engine import FakeTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptionEvent
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_jobs import refused
 

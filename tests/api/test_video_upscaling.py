@@ -10,7 +10,7 @@ import pytest
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import LanczosOptions
+from serve_app.core.options.image import LanczosOptions
 from serve_app.core.status import ModelStatus
 from tests.api.conftest import MakeContext, client_of
 from tests.images import png

@@ -18,7 +18,7 @@ from serve_app.core.audio.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.video.processing import ExtractAudio, ExtractedAudio
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.api.test_characters import ADMIN, API, BAD_NAMES, escaped

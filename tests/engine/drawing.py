@@ -12,7 +12,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.image.images import Images, ImageToImage, Inpaint, Size, TextToImage
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 from tests.images import chunks
 
 MODEL = Model(id="tiny", source="tiny")

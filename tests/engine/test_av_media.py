@@ -17,7 +17,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,

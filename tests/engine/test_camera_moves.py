@@ -22,7 +22,7 @@ from serve_app.core.errors import (
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import CameraMovesOptions
+from serve_app.core.options.video import CameraMovesOptions
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 from tests.material import clip, content, stored, tone
 from tests.videos import (

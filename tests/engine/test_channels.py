@@ -19,7 +19,8 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
 from serve_app.core.config import Model
 from serve_app.core.containers import opened_container
-from serve_app.core.options.every_engine import AvOptions, PocketsphinxOptions
+from serve_app.core.options.audio import PocketsphinxOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles, PlacedAudio, ReplaceAudio, SubtitledVideo
 from tests.material import clip, content, counting, decoded
 

@@ -18,7 +18,7 @@ from serve_app.core.audio.wav import sized
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import PocketsphinxOptions
+from serve_app.core.options.audio import PocketsphinxOptions
 from tests.engine.test_rubberband_conversion import children
 from tests.material import (
     COUNTING,

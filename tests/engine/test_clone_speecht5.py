@@ -11,7 +11,7 @@ from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Spoken
 from serve_app.core.audio.wav import sized
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.options.every_engine import TransformersSpeechOptions
+from serve_app.core.options.audio import TransformersSpeechOptions
 from serve_app.core.settings import Storage
 from serve_app.family.engines import load_engine
 from tests.engine.tiny_conversion import speaker_model

@@ -14,7 +14,7 @@ from serve_app.core.audio.transcription import Segment
 from serve_app.core.config import Model
 from serve_app.core.containers import READING
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles
 from serve_app.profiles.recordings import check_audio
 from tests.material import clip, tone, wav

@@ -22,7 +22,7 @@ from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemMode, Stem
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DemucsOptions
+from serve_app.core.options.audio import DemucsOptions
 from tests.engine.tiny_demucs import RATE, SOURCES, save_pickle, save_safetensors, tiny
 from tests.material import clip, stored, tone
 

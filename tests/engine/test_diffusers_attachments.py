@@ -23,7 +23,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.image.images import Lora, References
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 from tests.engine.drawing import (
     distance,
     drawing,
@@ -176,7 +176,7 @@ async def test_a_lora_of_the_hub_that_cannot_be_had(
 ) -> None:
     from deployments.image.diffusers_images import DiffusersImages as Engine
     from serve_app.core.config import Model
-    from serve_app.core.options.every_engine import DiffusersOptions
+    from serve_app.core.options.image import DiffusersOptions
 
     def locate(source: str) -> Path:
         raise BackendUnavailable(f"no hub for {source!r}")

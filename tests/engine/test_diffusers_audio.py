@@ -18,7 +18,7 @@ from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersAudioOptions
+from serve_app.core.options.audio import DiffusersAudioOptions
 from serve_app.core.settings import Storage
 from serve_app.family.engines import load_engine
 from tests.engine.tiny_audio import RATE, save_audioldm, save_audioldm2, save_stable_audio

@@ -17,7 +17,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersOptions
+from serve_app.core.options.image import DiffusersOptions
 from tests.engine.tiny_diffusion import save_prudish_stable_diffusion, save_stable_diffusion
 
 MODEL = Model(id="tiny", source="tiny")

@@ -23,7 +23,7 @@ from serve_app.core.errors import (
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 from tests.engine.tiny_video import (
     SVD_FRAMES,

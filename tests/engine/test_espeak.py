@@ -202,7 +202,7 @@ import psutil
 import serve_app.build
 import serve_app.family.replica
 from serve_app.core.config import Family, Model
-from serve_app.core.options.every_engine import EspeakOptions
+from serve_app.core.options.audio import EspeakOptions
 from serve_app.core.settings import Storage
 from serve_app.core.audio.speech import Speak
 from serve_app.family.engines import load_engine

@@ -16,7 +16,7 @@ from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, 
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FasterWhisperOptions
+from serve_app.core.options.audio import FasterWhisperOptions
 from tests.engine.tiny_whisper import ENGLISH, LANGUAGE, ORIGINAL, Recited, save_whisper
 from tests.material import clip, counting, silence, stored, tone, wav
 
@@ -299,9 +299,8 @@ from deployments.audio.faster_whisper_transcription import FasterWhisperTranscri
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import (
-    AvOptions, EspeakOptions, FasterWhisperOptions, PocketsphinxOptions
-)
+from serve_app.core.options.audio import EspeakOptions, FasterWhisperOptions, PocketsphinxOptions
+from serve_app.core.options.video import AvOptions
 
 checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
 shared = {"model": Model(id="m"), "blobs": FsspecBlobStore(folder)}

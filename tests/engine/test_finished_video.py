@@ -23,14 +23,10 @@ from pipelines.video_parts import VideoParts
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import (
-    AvOptions,
-    CameraMovesOptions,
-    FakeOptions,
-    HpssOptions,
-    LanczosOptions,
-    OpticalFlowOptions,
-)
+from serve_app.core.options.audio import HpssOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import LanczosOptions
+from serve_app.core.options.video import AvOptions, CameraMovesOptions, OpticalFlowOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.video.production import ProduceVideo, Videos

@@ -15,7 +15,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.image.segmentation import Box, Point, SegmentImage, Segments
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import GrabcutOptions
+from serve_app.core.options.image import GrabcutOptions
 from tests.material import content, stored
 from tests.scenes import objects, overlap, png_of
 

@@ -15,7 +15,7 @@ from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemMode, Stem
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import HpssOptions
+from serve_app.core.options.audio import HpssOptions
 from tests.material import stored
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]

@@ -16,7 +16,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.image.face_swap import ExtractImages, SwapFaces, SwappedFaces
-from serve_app.core.options.every_engine import InsightfaceOptions
+from serve_app.core.options.image import InsightfaceOptions
 from tests.material import content, stored
 from tests.scenes import png_of
 

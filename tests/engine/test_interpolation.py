@@ -21,7 +21,8 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions, OpticalFlowOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.video import OpticalFlowOptions
 from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
 from tests.engine.tiny_vision import last, stored
 from tests.images import huge_png, png

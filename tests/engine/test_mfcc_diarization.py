@@ -15,7 +15,7 @@ from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diar
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import MfccOptions
+from serve_app.core.options.audio import MfccOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import clip, silence, stored, tone, wav
 
@@ -168,7 +168,7 @@ from pathlib import Path
 from deployments.audio.mfcc_diarization import MfccDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import MfccOptions
+from serve_app.core.options.audio import MfccOptions
 blobs = FsspecBlobStore(Path(sys.argv[1]))
 MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
 print([name for name in ("torch", "transformers", "sklearn") if name in sys.modules])

@@ -23,11 +23,7 @@ from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import (
-    FasterWhisperOptions,
-    MfccOptions,
-    PocketsphinxOptions,
-)
+from serve_app.core.options.audio import FasterWhisperOptions, MfccOptions, PocketsphinxOptions
 from tests.engine.tiny_whisper import ORIGINAL, save_whisper
 from tests.material import clip, counting, decoded, stored
 

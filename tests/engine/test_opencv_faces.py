@@ -18,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.image.face_swap import ExtractImages, SwapFaces, SwappedFaces
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import OpencvFacesOptions
+from serve_app.core.options.image import OpencvFacesOptions
 from tests.material import content, decoded, stored, tone
 from tests.scenes import BACKDROP, FAIR, png_of, portrait
 

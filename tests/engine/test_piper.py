@@ -15,7 +15,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.options.every_engine import PiperOptions
+from serve_app.core.options.audio import PiperOptions
 from tests.material import decoded
 
 RATE = 22_050

@@ -16,7 +16,7 @@ from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, 
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import PocketsphinxOptions
+from serve_app.core.options.audio import PocketsphinxOptions
 from tests.conversation import SENTENCES
 from tests.material import COUNTING, clip, counting, decoded, espeak, silence, stored, tone, wav
 

@@ -26,7 +26,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import RifeOptions
+from serve_app.core.options.video import RifeOptions
 from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
 from tests.engine import tiny_rife
 from tests.engine.tiny_rife import KINDS, Kind, State

@@ -26,7 +26,7 @@ from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import PocketsphinxOptions, RubberbandOptions
+from serve_app.core.options.audio import PocketsphinxOptions, RubberbandOptions
 from tests.material import COUNTING, clip, content, counting, decoded, silence, spoken, stored, tone
 from tests.material import wav as mono_wav
 

@@ -14,7 +14,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.upscaling import UpscaleImage
-from serve_app.core.options.every_engine import SpandrelOptions
+from serve_app.core.options.image import SpandrelOptions
 from tests.engine.tiny_vision import gradient, image_of, last, stored
 
 MODEL = Model(id="tiny", source="tiny")

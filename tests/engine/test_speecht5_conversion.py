@@ -18,7 +18,7 @@ from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import SpeechT5ConversionOptions
+from serve_app.core.options.audio import SpeechT5ConversionOptions
 from serve_app.core.settings import Storage
 from serve_app.family.engines import load_engine
 from tests.engine.test_rubberband_conversion import children

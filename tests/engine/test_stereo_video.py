@@ -21,7 +21,8 @@ from serve_app.core.errors import BackendUnavailable, Cancelled, InvalidRequest,
 from serve_app.core.image.depth import ConvertToStereo, StereoVideo
 from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions, TransformersOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.text import TransformersOptions
 from tests.engine.tiny_vision import last, save_depth_anything, save_dpt, save_zoedepth
 from tests.images import png
 from tests.material import clip, tone

@@ -20,7 +20,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
 from tests.material import clip, content, stored, tone
 from tests.videos import ffmpeg, look

@@ -22,12 +22,9 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.core.config import Model
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import (
-    AvOptions,
-    FakeOptions,
-    HpssOptions,
-    PocketsphinxOptions,
-)
+from serve_app.core.options.audio import HpssOptions, PocketsphinxOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.dubbing import DubbedVideo, DubVideo

@@ -22,7 +22,8 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import AvOptions, LanczosOptions, OpticalFlowOptions
+from serve_app.core.options.image import LanczosOptions
+from serve_app.core.options.video import AvOptions, OpticalFlowOptions
 from serve_app.core.time_line import length_s
 from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
 from serve_app.core.video.processing import (

@@ -22,13 +22,9 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import (
-    AvOptions,
-    HpssOptions,
-    LanczosOptions,
-    MfccOptions,
-    PocketsphinxOptions,
-)
+from serve_app.core.options.audio import HpssOptions, MfccOptions, PocketsphinxOptions
+from serve_app.core.options.image import LanczosOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.tracks import AudioTrack
 from serve_app.core.video.processing import BurnSubtitles, ExtractAudio, ReplaceAudio
 from tests.material import content, decoded

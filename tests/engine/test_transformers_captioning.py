@@ -24,7 +24,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.image.captioning import DescribeImage, ImageDescription
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from tests.engine.tiny_chat import IMAGE_MARK, save_vision
 from tests.engine.tiny_encoders import WORDS
 from tests.engine.tiny_vision import gradient, last, save_blip, stored

@@ -18,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.image.depth import DepthMap, EstimateDepth
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from tests.engine.tiny_vision import (
     gradient,
     image_of,

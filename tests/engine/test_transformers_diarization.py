@@ -20,7 +20,7 @@ from serve_app.core.audio.diarization import Diarization, Diarize
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersDiarizationOptions
+from serve_app.core.options.audio import TransformersDiarizationOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import silence, stored, tone, wav
 

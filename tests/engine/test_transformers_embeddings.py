@@ -22,7 +22,7 @@ from serve_app.core.errors import (
     UnsupportedCapability,
 )
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.embeddings import Embed, Embeddings
 from tests.engine.tiny_encoders import (
     POSITIONS,

@@ -15,7 +15,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
-from serve_app.core.options.every_engine import PocketTtsOptions, TransformersSpeechOptions
+from serve_app.core.options.audio import PocketTtsOptions, TransformersSpeechOptions
 from tests.engine.tiny_pocket import LATENT, RATE, pocket, pocket_duration_s
 from tests.engine.tiny_speech import vits
 from tests.material import Audio, decoded, silence, stored, tone, wav

@@ -10,7 +10,7 @@ from deployments.text.transformers_rerank import TransformersRerank
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.rerank import Rerank
 from tests.engine.tiny_encoders import POSITIONS, Files, save_cross_encoder, save_encoder
 

@@ -18,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.image.segmentation import Box, Point, SegmentImage, Segments
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from tests.engine.tiny_encoders import save_encoder
 from tests.engine.tiny_segmentation import NAMES, SIDE, save_mask2former, save_sam, save_sam2
 from tests.material import content, stored

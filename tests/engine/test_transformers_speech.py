@@ -13,7 +13,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
-from serve_app.core.options.every_engine import TransformersSpeechOptions
+from serve_app.core.options.audio import TransformersSpeechOptions
 from tests.engine.tiny_speech import (
     SPEECHT5_RATE,
     VITS_RATE,

@@ -14,7 +14,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.translation import Translate, Translation
 from tests.engine.tiny_encoders import Files, save_encoder
 from tests.engine.tiny_translation import PAIRS, m2m100, marian, nllb, trained_marian

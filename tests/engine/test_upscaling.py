@@ -18,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
 from serve_app.core.image.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import LanczosOptions, Swin2srOptions
+from serve_app.core.options.image import LanczosOptions, Swin2srOptions
 from tests.engine.tiny_vision import gradient, image_of, last, save_swin2sr, stored
 from tests.images import huge_png, png
 

@@ -16,7 +16,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
-from serve_app.core.options.every_engine import AvOptions
+from serve_app.core.options.video import AvOptions
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
 from tests.images import png
 from tests.material import content, stored, tone, wav

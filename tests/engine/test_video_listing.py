@@ -17,7 +17,7 @@ from serve_app.access.bootstrap import prepare_access
 from serve_app.api.app import create_app
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
-from serve_app.core.options.every_engine import DiffusersVideoOptions
+from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.checkpoints import KINDS
 from serve_app.core.video.generation import VideoFacts, VideoModel

@@ -23,7 +23,8 @@ from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadToo
 from serve_app.core.image.images import Size
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions, LanczosOptions, Swin2srOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import LanczosOptions, Swin2srOptions
 from tests.engine.tiny_vision import last, save_swin2sr
 from tests.images import png
 from tests.material import clip, tone

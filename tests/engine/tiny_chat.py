@@ -26,7 +26,7 @@ from deployments.text.starter_tokenizer import trained_tokenizer
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import CameraMovesOptions, DiffusersVideoOptions
+from serve_app.core.options.video import CameraMovesOptions, DiffusersVideoOptions
 from serve_app.core.video.generation import VideoFacts
 from serve_app.family.checkpoint_downloads import RETRY_S
 from serve_app.family.checkpoint_facts import LOOK_AGE_S, CheckpointFacts

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from serve_app.catalog.catalog import Found
 from serve_app.catalog.video_facts import video_facts
 from serve_app.core.config import AppConfig, Defaults
-from serve_app.core.options.every_engine import Task
+from serve_app.core.options.engine import Task
 from serve_app.family.checkpoint_facts import CheckpointFacts
 from serve_app.launch.config_file import error_lines
 

@@ -26,7 +26,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.image.images import ImageEvent, Size, TextToImage
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo

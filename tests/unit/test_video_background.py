@@ -10,7 +10,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, GeneratedAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.video.processing import Level
 from tests.unit.test_video_finishing import DUBBING, LINE, Graph
 

@@ -23,7 +23,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.dubbing import DubbedVideo, DubVideo

@@ -25,7 +25,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.core.video.finishing import PlacedLine, VideoFinish

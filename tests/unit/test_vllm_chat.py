@@ -13,7 +13,7 @@ from deployments.text.vllm_chat import VllmBackend, VllmChat, engine_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
-from serve_app.core.options.every_engine import VllmOptions
+from serve_app.core.options.text import VllmOptions
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,

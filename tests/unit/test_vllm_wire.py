@@ -465,7 +465,7 @@ def test_the_engine_says_what_to_install(tmp_path: Path) -> None:
     from serve_app.core.config import Model
     from serve_app.core.errors import BackendUnavailable
     from serve_app.core.media import BlobStore
-    from serve_app.core.options.every_engine import VllmOptions
+    from serve_app.core.options.text import VllmOptions
 
     with pytest.raises(BackendUnavailable, match=r"pip install 'polyphony\[gpu\]'") as caught:
         VllmChat(VllmOptions(), Model(id="big"), path=tmp_path, blobs=cast("BlobStore", object()))

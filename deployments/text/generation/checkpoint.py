@@ -19,7 +19,7 @@ from transformers import (
 from deployments.text.generation.text import token_bytes
 from deployments.transformers_checkpoint import device_of, loading, loading_arguments
 from serve_app.core.config import Model
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import TokenLogprob
 
 FALLBACK_CONTEXT = 4096

@@ -22,7 +22,7 @@ from deployments.text.generation.tool_format import ToolFormat
 from deployments.text.generation.vision import VisionInputs, refuse_unseen
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
-from serve_app.core.options.every_engine import TransformersOptions
+from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Usage
 from serve_app.runtime.threads import in_thread
 

@@ -15,7 +15,7 @@ from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import Cancelled, Unavailable
 from serve_app.core.image.images import ImageEvent, Size, TextToImage
-from serve_app.core.options.every_engine import FakeOptions
+from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.postcard import Postcard, SendPostcard
 

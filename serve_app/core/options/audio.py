@@ -5,11 +5,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from serve_app.core.options.engine import EngineOptions
+from serve_app.core.audio.audio_generation import AudioKind
+from serve_app.core.options.engine import DeviceOptions, EngineOptions, TorchOptions
 
 
-class FasterWhisperOptions(EngineOptions):
-    """Whisper through CTranslate2. `threads` as in TransformersOptions.
+class FasterWhisperOptions(DeviceOptions):
+    """Whisper through CTranslate2.
 
     `vad` leaves out what holds no voice. `batch_size` is how many chunks of 30 s are decoded at
     once; with 1 they are decoded one after the other, each knowing the text before it.
@@ -19,9 +20,7 @@ class FasterWhisperOptions(EngineOptions):
 
     engine: Literal["faster_whisper"] = "faster_whisper"
     task: Literal["transcription"] = "transcription"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: Literal["default", "int8", "float16", "int8_float16", "float32"] = "default"
-    threads: int | None = Field(default=None, ge=1)
     vad: bool = True
     batch_size: int = Field(default=1, ge=1, le=128)
     beam_size: int = Field(default=5, ge=1, le=20)
@@ -34,9 +33,9 @@ class PocketsphinxOptions(EngineOptions):
     task: Literal["transcription"] = "transcription"
 
 
-class TransformersDiarizationOptions(EngineOptions):
+class TransformersDiarizationOptions(DeviceOptions):
     """Speakers told apart by what a transformers checkpoint makes of voices: x-vectors of WavLM,
-    Wav2Vec2, UniSpeech-SAT and kin. `device` and `threads` as in TransformersOptions.
+    Wav2Vec2, UniSpeech-SAT and kin.
 
     Voices whose x-vectors are less alike (cosine) than `similarity` are two speakers, where a
     request does not say how many there are; the checkpoint's card says what fits it.
@@ -44,8 +43,6 @@ class TransformersDiarizationOptions(EngineOptions):
 
     engine: Literal["transformers_diarization"] = "transformers_diarization"
     task: Literal["diarization"] = "diarization"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     similarity: float = Field(default=0.75, gt=0, lt=1)
 
 
@@ -71,9 +68,8 @@ class EspeakOptions(EngineOptions):
         return True
 
 
-class TransformersSpeechOptions(EngineOptions):
-    """VITS (MMS-TTS among them) and SpeechT5 through transformers. `device` and `threads` as in
-    TransformersOptions.
+class TransformersSpeechOptions(DeviceOptions):
+    """VITS (MMS-TTS among them) and SpeechT5 through transformers.
 
     SpeechT5 needs a `vocoder`, a hub id or a local path, unless its directory holds one under that
     name, and a directory of speaker embeddings (.npy, .pt or .bin), by default `voices` in its own:
@@ -85,8 +81,6 @@ class TransformersSpeechOptions(EngineOptions):
 
     engine: Literal["transformers_speech"] = "transformers_speech"
     task: Literal["speech"] = "speech"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     vocoder: str | None = None
     voices: Path | None = None
     voice: str | None = None
@@ -98,9 +92,8 @@ class TransformersSpeechOptions(EngineOptions):
         return self.speaker_model is not None
 
 
-class PocketTtsOptions(EngineOptions):
-    """Kyutai's Pocket TTS through transformers, which speaks in the voice of a recording. `device`
-    and `threads` as in TransformersOptions.
+class PocketTtsOptions(DeviceOptions):
+    """Kyutai's Pocket TTS through transformers, which speaks in the voice of a recording.
 
     It needs its `audio_tokenizer`, a hub id or a local path, unless its directory holds one under
     that name, and a directory of recordings or their latents, by default `voices` in its own: each
@@ -111,8 +104,6 @@ class PocketTtsOptions(EngineOptions):
 
     engine: Literal["pocket_tts"] = "pocket_tts"
     task: Literal["speech"] = "speech"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     audio_tokenizer: str | None = None
     voices: Path | None = None
     voice: str | None = None
@@ -133,15 +124,13 @@ class PiperOptions(EngineOptions):
     voice: str | None = None
 
 
-class DemucsOptions(EngineOptions):
-    """Stems by Demucs. `device` and `threads` as in TransformersOptions. Chunks share `overlap` of
-    their length with the next one; less is quicker and worse.
+class DemucsOptions(DeviceOptions):
+    """Stems by Demucs. Chunks share `overlap` of their length with the next one; less is quicker
+    and worse.
     """
 
     engine: Literal["demucs"] = "demucs"
     task: Literal["stems"] = "stems"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     overlap: float = Field(default=0.25, ge=0, le=0.5)
 
 
@@ -154,9 +143,8 @@ class HpssOptions(EngineOptions):
     task: Literal["stems"] = "stems"
 
 
-class SpeechT5ConversionOptions(EngineOptions):
-    """Voice conversion by SpeechT5 through transformers. `device` and `threads` as in
-    TransformersOptions.
+class SpeechT5ConversionOptions(DeviceOptions):
+    """Voice conversion by SpeechT5 through transformers.
 
     It needs a `vocoder` and a `speaker_model` for x-vectors, hub ids or local paths, unless its
     directory holds them under these names.
@@ -164,8 +152,6 @@ class SpeechT5ConversionOptions(EngineOptions):
 
     engine: Literal["speecht5_conversion"] = "speecht5_conversion"
     task: Literal["conversion"] = "conversion"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     vocoder: str | None = None
     speaker_model: str | None = None
 
@@ -177,3 +163,54 @@ class RubberbandOptions(EngineOptions):
 
     engine: Literal["rubberband"] = "rubberband"
     task: Literal["conversion"] = "conversion"
+
+
+class AudioGenerationOptions(TorchOptions):
+    """What engines for audio share. `kinds` is what the models of the family are trained to make;
+    requests for another kind go to another family. `dtype` auto is float32 on a CPU and float16
+    on a GPU.
+    """
+
+    task: Literal["sound"] = "sound"
+    kinds: tuple[AudioKind, ...] = Field(default=("music", "sfx", "ambient"), min_length=1)
+    guidance_scale: float | None = Field(default=None, ge=0, le=30)
+
+
+class MusicgenOptions(AudioGenerationOptions):
+    """MusicGen, in mono or stereo, through transformers. What is longer than its window goes on
+    from the last third of it. `guidance_scale` is by default the checkpoint's; 1 is
+    none.
+    """
+
+    engine: Literal["musicgen"] = "musicgen"
+    kinds: tuple[AudioKind, ...] = Field(default=("music",), min_length=1)
+    guidance_scale: float | None = Field(default=None, ge=1, le=30)
+
+
+class DiffusersAudioOptions(AudioGenerationOptions):
+    """Stable Audio, AudioLDM, AudioLDM 2 and MusicLDM through diffusers. `steps` and
+    `guidance_scale` are by default the pipeline's own. What is longer than `window_s`, by default
+    what the checkpoint is made for, is made of several windows faded into each other.
+    """
+
+    engine: Literal["diffusers_audio"] = "diffusers_audio"
+    steps: int | None = Field(default=None, ge=1, le=1000)
+    window_s: float | None = Field(default=None, ge=0.1, le=600)
+
+
+AudioEngineOptions = (
+    FasterWhisperOptions
+    | PocketsphinxOptions
+    | TransformersDiarizationOptions
+    | MfccOptions
+    | EspeakOptions
+    | TransformersSpeechOptions
+    | PocketTtsOptions
+    | PiperOptions
+    | DemucsOptions
+    | HpssOptions
+    | SpeechT5ConversionOptions
+    | RubberbandOptions
+    | MusicgenOptions
+    | DiffusersAudioOptions
+)

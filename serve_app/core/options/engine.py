@@ -26,6 +26,9 @@ Task = Literal[
     "sound",
 ]
 
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
 
 class Section(BaseModel):
     """A part of the configuration: frozen, and a key that does not exist is an error that names
@@ -63,3 +66,20 @@ class EngineOptions(Section):
     def clones(self) -> bool:
         """Whether it speaks in the voice of a recording."""
         return False
+
+
+class DeviceOptions(EngineOptions):
+    """Of engines whose models go to a device. `device` auto is CUDA where there is one. `threads`
+    is the library's intra-op number on a CPU, None leaves it to the library.
+    """
+
+    device: Device = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+
+class TorchOptions(DeviceOptions):
+    """Of engines whose models can be held in another number type. `dtype` auto is the checkpoint's
+    own on a GPU and float32 on a CPU, unless the engine says otherwise.
+    """
+
+    dtype: Dtype = "auto"

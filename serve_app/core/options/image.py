@@ -4,16 +4,15 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from serve_app.core.options.engine import EngineOptions
+from serve_app.core.options.engine import Device, EngineOptions, TorchOptions
 
 
-class DiffusersOptions(EngineOptions):
-    """Image pipelines through diffusers. `device` and `threads` as in TransformersOptions; `dtype`
-    auto is bfloat16 on a GPU and float32 on a CPU.
+class DiffusersOptions(TorchOptions):
+    """Image pipelines through diffusers. `dtype` auto is bfloat16 on a GPU and float32 on a CPU.
 
     `steps` and `guidance_scale` are the models' own where they are not their pipeline's, as with
     distilled checkpoints. `offload` keeps on the GPU only the part, or the layer, that computes.
-    Up to `max_batch` images with the same settings, of any requests, are drawn at once.
+    Up to `max_batch` images with the same settings, of any requests, are generated at once.
 
     `loras` and `vaes` map names that requests may use to hub ids or local paths; with `hub_loras`
     requests may name any LoRA on the hub. `ip_adapter` is a directory or hub id that lets requests
@@ -24,9 +23,6 @@ class DiffusersOptions(EngineOptions):
 
     engine: Literal["diffusers"] = "diffusers"
     task: Literal["images"] = "images"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1, le=150)
     guidance_scale: float | None = Field(default=None, ge=0, le=30)
     offload: Literal["none", "model", "sequential"] = "none"
@@ -63,19 +59,16 @@ class InsightfaceOptions(EngineOptions):
 
     engine: Literal["insightface"] = "insightface"
     task: Literal["faces"] = "faces"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     min_score: float = Field(default=0.5, gt=0, lt=1)
 
 
-class TiledOptions(EngineOptions):
+class TiledOptions(TorchOptions):
     """Networks that enlarge images tile by tile. `tile_px` bounds the memory; tiles overlap by
-    `overlap_px` on every side. The rest is as in TransformersOptions.
+    `overlap_px` on every side.
     """
 
     task: Literal["upscaling"] = "upscaling"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     tile_px: int = Field(default=192, ge=32)
     overlap_px: int = Field(default=16, ge=0)
 
@@ -107,3 +100,14 @@ class LanczosOptions(EngineOptions):
 
     engine: Literal["lanczos"] = "lanczos"
     task: Literal["upscaling"] = "upscaling"
+
+
+ImageEngineOptions = (
+    DiffusersOptions
+    | GrabcutOptions
+    | OpencvFacesOptions
+    | InsightfaceOptions
+    | Swin2srOptions
+    | SpandrelOptions
+    | LanczosOptions
+)

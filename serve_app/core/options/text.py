@@ -4,25 +4,21 @@ from typing import Literal
 
 from pydantic import Field
 
-from serve_app.core.options.engine import EngineOptions
+from serve_app.core.options.engine import EngineOptions, TorchOptions
 
 
-class TransformersOptions(EngineOptions):
+class TransformersOptions(TorchOptions):
     """Hugging Face transformers: causal and image-text-to-text models, encoders, cross-encoders.
 
-    `device` auto is CUDA where there is one. `threads` is torch's intra-op number on a CPU, None
-    leaves it to torch. `max_batch_tokens` and `cache_blocks` size continuous batching. `measures`
-    is what a depth model's numbers are; auto reads it from its configuration. `beams` is how many
-    beginnings a translation is chosen from; None is what the checkpoint says.
+    `max_batch_tokens` and `cache_blocks` size continuous batching. `measures` is what a depth
+    model's numbers are; auto reads it from its configuration. `beams` is how many beginnings a
+    translation is chosen from; None is what the checkpoint says.
     """
 
     engine: Literal["transformers"] = "transformers"
     task: Literal[
         "chat", "embeddings", "rerank", "translation", "segmentation", "depth", "captioning"
     ]
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     context_length: int | None = Field(default=None, ge=1)
     max_batch_tokens: int = Field(default=1024, ge=16)
     cache_blocks: int | None = Field(default=None, ge=1)
@@ -40,3 +36,6 @@ class VllmOptions(EngineOptions):
     tensor_parallel: int = Field(default=1, ge=1)
     pipeline_parallel: int = Field(default=1, ge=1)
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+
+
+TextEngineOptions = TransformersOptions | VllmOptions

@@ -4,14 +4,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from serve_app.core.options.engine import EngineOptions
+from serve_app.core.options.engine import EngineOptions, TorchOptions
 from serve_app.core.video.generation import Offload, VideoFacts
 
 
 class VideoOptions(EngineOptions):
     """What engines for video share. With `needs_still` the model animates only: for a prompt alone,
-    a still is drawn first by an image model. `facts` is what is known of it before it is loaded;
-    what `denoises` has steps and guidance.
+    a still is generated first by an image model. `facts` is what is known of it before it is
+    loaded; what `denoises` has steps and guidance.
     """
 
     facts: ClassVar[VideoFacts | None] = None
@@ -21,15 +21,12 @@ class VideoOptions(EngineOptions):
     needs_still: bool = False
 
 
-class DiffusersVideoOptions(VideoOptions):
+class DiffusersVideoOptions(VideoOptions, TorchOptions):
     """Video pipelines through diffusers: Wan, LTX, CogVideoX, Stable Video Diffusion. The fields
     of DiffusersOptions mean the same. `max_frames` is what chained renderings may add up to.
     """
 
     engine: Literal["diffusers_video"] = "diffusers_video"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1, le=150)
     guidance_scale: float | None = Field(default=None, ge=0, le=30)
     offload: Offload = "none"
@@ -67,7 +64,7 @@ class OpticalFlowOptions(EngineOptions):
     task: Literal["interpolation"] = "interpolation"
 
 
-class RifeOptions(EngineOptions):
+class RifeOptions(TorchOptions):
     """Frames put in between by RIFE 4 with weights of the operator's: the model's source is the
     `flownet.pkl` or `.safetensors` of Practical-RIFE, a directory that holds it, or a hub id.
 
@@ -77,9 +74,6 @@ class RifeOptions(EngineOptions):
 
     engine: Literal["rife"] = "rife"
     task: Literal["interpolation"] = "interpolation"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
     flow_divisor: Literal[1, 2, 4] = 1
 
 
@@ -88,3 +82,8 @@ class AvOptions(EngineOptions):
 
     engine: Literal["av"] = "av"
     task: Literal["media"] = "media"
+
+
+VideoEngineOptions = (
+    DiffusersVideoOptions | CameraMovesOptions | OpticalFlowOptions | RifeOptions | AvOptions
+)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from serve_app.core.config import Family, Model
 from serve_app.core.engine import Engine, Report
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.every_engine import VllmOptions
+from serve_app.core.options.text import VllmOptions
 from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus
 from serve_app.family.engines import load_engine, model_path
