@@ -1,4 +1,4 @@
-"""Opening checkpoints with transformers: device, number type, token limit, and what went wrong.
+"""Opening checkpoints with transformers: arguments, token limit, and what went wrong.
 
 Imported only where torch is.
 """
@@ -7,15 +7,15 @@ import re
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import transformers
 from safetensors import SafetensorError
 
+from deployments.torch_device import dtype_of
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.options.image import TiledOptions
 from serve_app.core.options.text import TransformersOptions
 
 UNLIMITED = 10**6
@@ -23,35 +23,8 @@ UNLIMITED = 10**6
 PATH = re.compile(r"(?<![\w.:])/(?:[\w.+-]+/)+[\w.+-]*")
 
 
-class Placed(Protocol):
-    """Options that say where the model goes: auto, cpu or cuda."""
-
-    @property
-    def device(self) -> str: ...  # noqa: D102
-
-
-def device_of(options: Placed) -> torch.device:
-    """Where the model goes. BackendUnavailable for cuda where there is none."""
-    if options.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise BackendUnavailable(
-            "no CUDA device is visible here; set placement.gpus, or device to 'auto'"
-        )
-    return torch.device(options.device)
-
-
-def dtype_of(options: TransformersOptions | TiledOptions, device: torch.device) -> Any:
-    """`auto` is the checkpoint's own type on a GPU and float32 on a CPU, where halves are slow."""
-    if options.dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    return getattr(torch, options.dtype)
-
-
 def loading_arguments(options: TransformersOptions, device: torch.device) -> dict[str, Any]:
     """The arguments of `from_pretrained`, `options.extra` last."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     return {
         "dtype": dtype_of(options, device),
         "trust_remote_code": options.trust_remote_code,

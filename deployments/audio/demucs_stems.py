@@ -14,6 +14,7 @@ from deployments.audio.audio_progress import told
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
 from deployments.audio.down_mixing import mono_blocks
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.stems import (
     STEM_NAMES,
     STEM_ROLES,
@@ -47,10 +48,8 @@ class Level:
     deviation: float
 
 
-class DemucsStems:
+class DemucsStems(ModelEngine[DemucsOptions]):
     """A StemSeparator. Holds a few chunks of audio at a time."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -60,13 +59,8 @@ class DemucsStems:
         path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        self._options = options
-        self._model = model.id
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._bag, self._device = _load(options, model, path)
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Let go of the weights."""
@@ -79,7 +73,7 @@ class DemucsStems:
         duration_s = 0.0
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
-            async with self._blobs.local_file(request.audio) as source:
+            async with self.blobs.local_file(request.audio) as source:
                 choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
                 work = in_thread(lambda stop: self._separated(source, request, targets, stop))
                 async with closing(work):
@@ -92,15 +86,15 @@ class DemucsStems:
                 Stem(
                     name=name,
                     role=STEM_ROLES[name],
-                    audio=await self._blobs.write_file(path, mime="audio/wav"),
+                    audio=await self.blobs.write_file(path, mime="audio/wav"),
                 )
                 for name, path in targets.items()
             ]
         yield Stems(
             stem_mode=request.stem_mode,
             stems=tuple(stems),
-            engine=self._options.engine,
-            model=self._model,
+            engine=self.options.engine,
+            model=self.model.id,
             quality="ml",
             dependency="demucs",
             duration_s=duration_s,
@@ -111,7 +105,7 @@ class DemucsStems:
         missing = [name for name in names if name in OWN_STEMS and name not in self._bag.sources]
         if missing:
             raise UnsupportedCapability(
-                f"stem_mode: model {self._model!r} does not separate {missing[0]!r}; "
+                f"stem_mode: model {self.model.id!r} does not separate {missing[0]!r}; "
                 f"its stems: {', '.join(self._bag.sources)}",
                 param="stem_mode",
             )
@@ -151,7 +145,7 @@ class DemucsStems:
         """What the model makes of the audio, at the model's rate, as loud as the audio is."""
         from deployments.audio.demucs_chunks import Chunks
 
-        chunks = Chunks(self._bag, self._device, overlap=self._options.overlap)
+        chunks = Chunks(self._bag, self._device, overlap=self.options.overlap)
         channels, rate = self._bag.audio_channels, audio.sample_rate
         blocks = mono_blocks(audio.blocks, rate) if channels == 1 else audio.blocks
         wanted = (
@@ -222,30 +216,16 @@ def stem_of(
 
 def _load(options: DemucsOptions, model: Model, path: Path | None) -> tuple[Any, Any]:
     """The models and their device."""
-    try:
-        import torch
+    from deployments.audio.demucs_checkpoint import load_bag
+    from deployments.torch_device import device_of
 
-        from deployments.audio.demucs_checkpoint import load_bag
-    except ImportError as error:
-        raise BackendUnavailable(
-            "demucs is not installed; install the local extra: pip install 'polyphony[local]'",
-            provider=options.engine,
-        ) from error
     if path is None:
         raise BackendUnavailable(
             f"model {model.id!r} has no source; set it to a hub id or a local directory"
         )
-    wanted = options.device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise BackendUnavailable(
-            "no CUDA device is visible here; set placement.gpus, or device to 'auto'"
-        )
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    device = device_of(options)
     try:
-        return load_bag(path).eval().to(wanted), torch.device(wanted)
+        return load_bag(path).eval().to(device), device
     except (ValueError, RuntimeError) as error:
         raise BackendUnavailable(
             f"model {model.id!r} cannot be loaded by demucs; its source must be a directory with "

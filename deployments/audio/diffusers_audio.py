@@ -1,7 +1,6 @@
 """Audio by diffusers: Stable Audio, AudioLDM, AudioLDM 2 and MusicLDM, from a directory."""
 
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from deployments.audio.audio_samples import Samples
 from deployments.audio.diffusers_audio_checkpoint import AudioCheckpoint
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
+from deployments.model_engine import WorkerEngine
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
@@ -30,40 +30,33 @@ class Stopped(Exception):
     """Nobody waits for the audio any more."""
 
 
-class DiffusersAudio:
+class DiffusersAudio(WorkerEngine[DiffusersAudioOptions]):
     """An AudioGenerator. Audio files are made one after the other in one thread. What is longer
     than a window is made of several, drawn with the seed, the seed + 1 and so on, and faded into
     each other.
     """
 
-    context_length: int | None = None
-
     def __init__(
         self, options: DiffusersAudioOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        self._options = options
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._checkpoint: AudioCheckpoint | None = AudioCheckpoint(options, model, path)
         self.sample_rate = self._checkpoint.sample_rate
         self.window_s = self._checkpoint.window / self.sample_rate
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers-audio")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; an audio file under way is finished by its thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._checkpoint = None
         free_memory()
 
     async def generate_audio(self, request: GenerateAudio) -> AsyncGenerator[AudioEvent]:
         """See AudioGenerator. Progress in denoising steps."""
-        check_kind(request, self._options)
+        check_kind(request, self.options)
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"
-        making = AudioMaking(request, checkpoint, self._options)
-        events = audio_stream(request, making.run, self._blobs, self._thread)
+        making = AudioMaking(request, checkpoint, self.options)
+        events = audio_stream(request, making.run, self.blobs, self.worker)
         async with closing(events):
             async for event in events:
                 yield event

@@ -13,7 +13,8 @@ import diffusers
 import torch
 import transformers
 
-from deployments.transformers_checkpoint import device_of, loading
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.options.audio import DiffusersAudioOptions
@@ -32,8 +33,6 @@ class AudioCheckpoint:
 
     def __init__(self, options: DiffusersAudioOptions, model: Model, path: Path | None) -> None:
         self.device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         diffusers.utils.logging.disable_progress_bar()
         with loading(model, path, library="diffusers") as directory:
             self.pipeline: Any = _opened(directory, options, self.device)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 from deployments.audio.espeak_library import FASTEST_WPM, NORMAL_WPM, SLOWEST_WPM, espeak_library
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
@@ -40,33 +41,27 @@ OPENAI_VOICES: dict[str, str] = {
 LISTED = 40
 
 
-class EspeakSpeech:
+class EspeakSpeech(ModelEngine[EspeakOptions]):
     """A SpeechModel. A voice is a language tag, with a variant (`en-us+f3`) or without, or one of
     OpenAI's names, which speaks the language that is asked for.
     """
-
-    context_length: int | None = None
 
     def __init__(
         self,
         options: EspeakOptions,
         model: Model,
         *,
-        path: Path | None,  # noqa: ARG002 - every engine is constructed alike
+        path: Path | None,
         blobs: BlobStore,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         # Loading the codecs takes longer than a whole sentence: not while somebody waits for one.
         for module in ("av.filter", "numpy", "deployments.audio.speech_encoding"):
             importlib.import_module(module)
-        self._model = model
-        self._blobs = blobs
         self._library = espeak_library()
         self._identifiers = self._library.voices()
         self._languages = tuple(self._identifiers)
         self._default = options.voice
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Nothing to free: the library stays with the process."""
@@ -93,7 +88,7 @@ class EspeakSpeech:
 
         tag = self._language(request.language) or self._default.partition("+")[0]
         wanted, rate = _paces(request.speed)
-        async with self._blobs.local_file(request.reference) as reference:
+        async with self.blobs.local_file(request.reference) as reference:
 
             def work(stop: Callable[[], bool]) -> Iterator[CloneEvent]:
                 def synthesize(variant: str) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_progress import audio_progress, told
 from deployments.audio.faster_whisper_windows import Listening, window_s
 from deployments.audio.speech_windows import speech_windows
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
@@ -22,10 +23,8 @@ from serve_app.core.text.languages import language_code
 from serve_app.runtime.threads import in_thread
 
 
-class FasterWhisperTranscription:
+class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
     """A TranscriptionModel over a checkpoint in CTranslate2's form."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -35,13 +34,8 @@ class FasterWhisperTranscription:
         path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        self._options = options
-        self._model = model
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._whisper: Any = _load(options, model, path)
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Let go of the weights."""
@@ -50,7 +44,7 @@ class FasterWhisperTranscription:
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """See TranscriptionModel."""
         language = self._language(request)
-        async with self._blobs.local_file(request.audio) as path:
+        async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: self._heard(path, request, language, stop))
             try:
                 async for event in events:
@@ -60,16 +54,14 @@ class FasterWhisperTranscription:
 
     def _language(self, request: Transcribe) -> str | None:
         if request.task == "translate" and not self._whisper.model.is_multilingual:
-            raise UnsupportedCapability(
-                f"model {self._model.id!r} does not translate", param="task"
-            )
+            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="task")
         if request.language is None:
             return None
         code = language_code(request.language)
         known = self._whisper.supported_languages
         if code not in known:
             raise InvalidRequest(
-                f"model {self._model.id!r} does not understand {request.language!r}; "
+                f"model {self.model.id!r} does not understand {request.language!r}; "
                 f"languages: {', '.join(known)}",
                 param="language",
             )
@@ -78,13 +70,13 @@ class FasterWhisperTranscription:
     def _heard(
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
-        listening = Listening(self._whisper, self._options, request, language)
+        listening = Listening(self._whisper, self.options, request, language)
         total_s, warnings = told(path, request.audio_track)
         segments: list[Segment] = []
         end_s = 0.0
         for window in speech_windows(
             speech_blocks(path, param="file", track=request.audio_track),
-            longest_s=window_s(self._options),
+            longest_s=window_s(self.options),
         ):
             for segment in listening.hear(window, len(segments)):
                 segments.append(segment)
@@ -106,14 +98,8 @@ class FasterWhisperTranscription:
 
 
 def _load(options: FasterWhisperOptions, model: Model, path: Path | None) -> Any:
-    try:
-        from faster_whisper import WhisperModel
-    except ImportError as error:
-        raise BackendUnavailable(
-            "faster-whisper is not installed; install the local extra: "
-            "pip install 'polyphony[local]'",
-            provider="faster_whisper",
-        ) from error
+    from faster_whisper import WhisperModel
+
     if path is None:
         raise BackendUnavailable(
             f"model {model.id!r} has no source; set it to a hub id or a local directory"

@@ -12,6 +12,7 @@ from deployments.audio.audio_progress import audio_progress, told
 from deployments.audio.audio_samples import Audio, WavFile, opened_audio
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.stems import (
     STEM_NAMES,
     STEM_ROLES,
@@ -21,9 +22,7 @@ from serve_app.core.audio.stems import (
     StemName,
     Stems,
 )
-from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import HpssOptions
 from serve_app.runtime.streams import closing
@@ -36,35 +35,10 @@ LIMITATIONS = (
 )
 
 
-class HpssStems:
+class HpssStems(ModelEngine[HpssOptions]):
     """A StemSeparator. An hour of audio takes no more memory than seconds of it."""
 
-    context_length: int | None = None
-
-    def __init__(
-        self,
-        options: HpssOptions,
-        model: Model,
-        *,
-        path: Path | None,  # noqa: ARG002 - every engine is constructed alike
-        blobs: BlobStore,
-    ) -> None:
-        try:
-            import av  # noqa: F401 - found missing here rather than in the middle of a job
-        except ImportError as error:
-            raise BackendUnavailable(
-                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
-                provider=options.engine,
-            ) from error
-        self._engine = options.engine
-        self._model = model.id
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
+    requires = ("av",)
 
     async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
         """See StemSeparator."""
@@ -73,13 +47,13 @@ class HpssStems:
                 f"model {request.model!r} separates by signal processing only; "
                 "allow a fallback to use it",
                 param="allows_fallback",
-                provider=self._engine,
+                provider=self.options.engine,
             )
         names = STEM_NAMES[request.stem_mode]
         duration_s = 0.0
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
-            async with self._blobs.local_file(request.audio) as source:
+            async with self.blobs.local_file(request.audio) as source:
                 choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
                 work = in_thread(lambda stop: _separated(source, request, targets, stop))
                 async with closing(work):
@@ -101,15 +75,15 @@ class HpssStems:
             Stem(
                 name=name,
                 role=STEM_ROLES[name],
-                audio=await self._blobs.write_file(path, mime="audio/wav"),
+                audio=await self.blobs.write_file(path, mime="audio/wav"),
             )
             for name, path in targets.items()
         ]
         return Stems(
             stem_mode=request.stem_mode,
             stems=tuple(stems),
-            engine=self._engine,
-            model=self._model,
+            engine=self.options.engine,
+            model=self.model.id,
             quality="best-effort",
             dependency="numpy",
             duration_s=duration_s,

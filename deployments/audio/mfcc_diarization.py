@@ -10,10 +10,8 @@ from deployments.audio.mfcc import COEFFICIENTS, mfcc
 from deployments.audio.speaker_clustering import cluster
 from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
 from deployments.audio.speech_windows import speech_windows
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
-from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import MfccOptions
 from serve_app.runtime.streams import closing
@@ -26,37 +24,14 @@ BEST_EFFORT = (
 )
 
 
-class MfccDiarization:
+class MfccDiarization(ModelEngine[MfccOptions]):
     """A Diarizer. Keeps 4 kB per second of audio."""
 
-    context_length: int | None = None
-
-    def __init__(
-        self,
-        options: MfccOptions,
-        model: Model,  # noqa: ARG002 - every engine is constructed alike
-        *,
-        path: Path | None,  # noqa: ARG002 - every engine is constructed alike
-        blobs: BlobStore,
-    ) -> None:
-        try:
-            import av  # noqa: F401 - found missing here rather than in the middle of a job
-        except ImportError as error:
-            raise BackendUnavailable(
-                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
-                provider=options.engine,
-            ) from error
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
+    requires = ("av",)
 
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
-        async with self._blobs.local_file(request.audio) as path:
+        async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: _heard(path, request, stop))
             async with closing(events):
                 async for event in events:

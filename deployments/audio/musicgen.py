@@ -1,7 +1,6 @@
 """Audio by MusicGen (J. Copet et al., Simple and controllable music generation, 2023)."""
 
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import transformers
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
 from deployments.audio.musicgen_windows import Codes, Stopped, Windows
+from deployments.model_engine import WorkerEngine
+from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
-from deployments.transformers_checkpoint import check_complete, device_of, loading
+from deployments.transformers_checkpoint import check_complete, loading
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -23,45 +24,36 @@ from serve_app.runtime.memory import free_memory
 from serve_app.runtime.streams import closing
 
 
-class MusicgenAudio:
+class MusicgenAudio(WorkerEngine[MusicgenOptions]):
     """An AudioGenerator. Audio files are made one after the other in one thread, window by window;
     each goes on from the last third of the one before, and is written before the next one is begun.
     """
 
-    context_length: int | None = None
-
     def __init__(
         self, options: MusicgenOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        self._options = options
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         with loading(model, path) as directory:
             self._tokenizer, self._model = _opened(directory, options, model, self._device)
             self.windows = Windows.of(self._model)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="musicgen")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; an audio file under way is finished by its thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._model = None
         free_memory()
 
     async def generate_audio(self, request: GenerateAudio) -> AsyncGenerator[AudioEvent]:
         """See AudioGenerator. Progress in frames of the codec, fifty a second in MusicGen's own."""
-        check_kind(request, self._options)
-        making = AudioMaking(self._model, self.windows, self._options)
+        check_kind(request, self.options)
+        making = AudioMaking(self._model, self.windows, self.options)
 
         def work(target: Path, push: Push, stop: Stop) -> None:
             inputs = self._tokenizer(request.prompt, return_tensors="pt").to(self._device)
             making.run(request, dict(inputs), target, push, stop)
 
-        events = audio_stream(request, work, self._blobs, self._thread)
+        events = audio_stream(request, work, self.blobs, self.worker)
         async with closing(events):
             async for event in events:
                 yield event

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 from deployments.audio.preset_voices import OwnLanguages, PresetVoices
 from deployments.audio.sentences import sentences
 from deployments.audio.speech_encoding import spoken
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.options.audio import PiperOptions
+from serve_app.runtime.extras import needed_by
 from serve_app.runtime.threads import in_thread
-
-INSTALL = "piper is not installed; install its extra: pip install 'polyphony[piper]'"
 
 
 class PiperConfig(Protocol):
@@ -53,10 +53,8 @@ class Piper(Protocol):
         ...
 
 
-class PiperSpeech:
+class PiperSpeech(ModelEngine[PiperOptions]):
     """A SpeechModel. Voices are the speakers that the voice file names."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -64,10 +62,12 @@ class PiperSpeech:
         model: Model,
         *,
         path: Path | None,
-        blobs: BlobStore,  # noqa: ARG002 - every engine is constructed alike
+        blobs: BlobStore,
         library: Piper | None = None,
     ) -> None:
-        self._piper = InstalledPiper() if library is None else library
+        super().__init__(options, model, path=path, blobs=blobs)
+        with needed_by(options):
+            self._piper = InstalledPiper() if library is None else library
         self._voice = _load(self._piper, model, path)
         config = self._voice.config
         count = config.num_speakers
@@ -81,9 +81,6 @@ class PiperSpeech:
         self._languages = OwnLanguages(model.id, model.languages or (config.espeak_voice,))
         # espeak-ng, with which Piper reads, keeps its voice in the process's global state.
         self._lock = threading.Lock()
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Forgetting the session frees it."""
@@ -136,13 +133,10 @@ class PiperSpeech:
 
 
 class InstalledPiper:
-    """The library, imported here. BackendUnavailable when it is not installed."""
+    """The library, imported here. ImportError when it is not installed."""
 
     def __init__(self) -> None:
-        try:
-            self._module = importlib.import_module("piper")
-        except ImportError as error:
-            raise BackendUnavailable(INSTALL, provider="piper") from error
+        self._module = importlib.import_module("piper")
 
     def load(self, path: Path) -> PiperVoice:
         """See Piper."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
 from deployments.audio.audio_progress import audio_progress, told
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
     Segment,
     Transcribe,
@@ -19,7 +20,7 @@ from serve_app.core.audio.transcription import (
     Word,
 )
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.options.audio import PocketsphinxOptions
 from serve_app.core.text.languages import language_code
@@ -33,10 +34,8 @@ QUIET_WITHIN_S, QUIET_S = 3.0, 0.05
 FRAMES_PER_S = 100
 
 
-class PocketsphinxTranscription:
+class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
     """A TranscriptionModel."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -46,39 +45,24 @@ class PocketsphinxTranscription:
         path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        try:
-            import pocketsphinx
-        except ImportError as error:
-            raise BackendUnavailable(
-                "pocketsphinx is not installed; install the local extra: "
-                "pip install 'polyphony[local]'",
-                provider="pocketsphinx",
-            ) from error
+        super().__init__(options, model, path=path, blobs=blobs)
+        import pocketsphinx
+
         settings = {"loglevel": "FATAL", **({"lm": str(path)} if path else {}), **options.extra}
         self._library = pocketsphinx
-        self._model = model
-        self._blobs = blobs
         # One for all: it takes 90 MB, and two never work at once, as the library keeps the GIL.
         self._decoder = pocketsphinx.Decoder(samprate=SPEECH_RATE, **settings)
         self._turn = Lock()
 
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
-
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """See TranscriptionModel."""
         if request.task == "translate":
-            raise UnsupportedCapability(
-                f"model {self._model.id!r} does not translate", param="task"
-            )
+            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="task")
         if request.language is not None and language_code(request.language) != "en":
             raise InvalidRequest(
-                f"model {self._model.id!r} understands English ('en') only", param="language"
+                f"model {self.model.id!r} understands English ('en') only", param="language"
             )
-        async with self._blobs.local_file(request.audio) as path:
+        async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: self._heard(path, request, stop))
             try:
                 async for event in events:

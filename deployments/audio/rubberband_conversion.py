@@ -14,6 +14,7 @@ from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
 from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
 from deployments.audio.voice_character import VoiceCharacter, heard_character
 from deployments.audio.voice_likeness import reshaping_towards
+from deployments.model_engine import ModelEngine
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
@@ -33,44 +34,35 @@ TARGET_S = 300.0
 Push = Callable[[Progress], None]
 
 
-class RubberbandConversion:
+class RubberbandConversion(ModelEngine[RubberbandOptions]):
     """A VoiceConverter. An hour of audio takes no more memory than seconds of it."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
-        options: RubberbandOptions,  # noqa: ARG002 - every engine is constructed alike
+        options: RubberbandOptions,
         model: Model,
         *,
-        path: Path | None,  # noqa: ARG002
+        path: Path | None,
         blobs: BlobStore,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         ffmpeg_path()
-        self._model = model.id
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
     async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
         """See VoiceConverter. Progress in seconds of audio."""
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             wav = Path(folder) / "converted.wav"
             async with (
-                self._blobs.local_file(request.source) as source,
-                self._blobs.local_file(request.target) as target,
+                self.blobs.local_file(request.source) as source,
+                self.blobs.local_file(request.target) as target,
             ):
                 conversion = Conversion(request, source, target, wav)
                 work = pushed(conversion.run)
                 async with closing(work):
                     async for progress in work:
                         yield progress
-            audio = await self._blobs.write_file(wav, mime="audio/wav")
-        warnings = (BEST_EFFORT, *conversion.warnings, *without_diffusion(request, self._model))
+            audio = await self.blobs.write_file(wav, mime="audio/wav")
+        warnings = (BEST_EFFORT, *conversion.warnings, *without_diffusion(request, self.model.id))
         yield ConvertedVoice(audio=audio, duration_s=conversion.duration_s, warnings=warnings)
 
 

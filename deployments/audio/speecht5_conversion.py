@@ -18,8 +18,10 @@ from deployments.audio.speaker_embedding import SpeakerEmbedder, float_samples
 from deployments.audio.speech_cuts import Piece, pieces_at_pauses
 from deployments.audio.transformers_speech_parts import Interruption, Stopped, as_samples, placed
 from deployments.audio.voice_character import heard_character
+from deployments.model_engine import ModelEngine
+from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
-from deployments.transformers_checkpoint import device_of, loading
+from deployments.transformers_checkpoint import loading
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -38,10 +40,8 @@ NOT_SUNG = "singing changes the sample rate only: this model follows speech, not
 Stop = Callable[[], bool]
 
 
-class SpeechT5Conversion:
+class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
     """A VoiceConverter. Long audio is converted in pieces that end in pauses."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -53,10 +53,9 @@ class SpeechT5Conversion:
         vocoder: Path | None = None,
         speaker_model: Path | None = None,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         ffmpeg_path()
         device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         with loading(model, path) as checkpoint:
             self._model = placed(_converter(checkpoint, options), device)
             self._vocoder = placed(_vocoder(vocoder or checkpoint / "vocoder"), device)
@@ -67,11 +66,6 @@ class SpeechT5Conversion:
             )
         self._interruption = Interruption(self._model.speecht5.decoder.prenet)
         self._lock = threading.Lock()
-        self._id = model.id
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Forgetting the weights frees them."""
@@ -84,15 +78,15 @@ class SpeechT5Conversion:
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             wav = Path(folder) / "converted.wav"
             async with (
-                self._blobs.local_file(request.source) as source,
-                self._blobs.local_file(request.target) as target,
+                self.blobs.local_file(request.source) as source,
+                self.blobs.local_file(request.target) as target,
             ):
                 work = in_thread(lambda stop: self._written(request, source, target, wav, stop))
                 async with closing(work):
                     async for count in work:
                         samples = count
                         yield Progress(phase="convert", current=samples // request.sample_rate)
-            audio = await self._blobs.write_file(wav, mime="audio/wav")
+            audio = await self.blobs.write_file(wav, mime="audio/wav")
         yield ConvertedVoice(
             audio=audio,
             duration_s=samples / request.sample_rate,
@@ -100,7 +94,7 @@ class SpeechT5Conversion:
         )
 
     def _warnings(self, request: ConvertVoice) -> Iterator[str]:
-        yield from without_diffusion(request, self._id)
+        yield from without_diffusion(request, self.model.id)
         if request.is_singing:
             yield NOT_SUNG
 

@@ -21,7 +21,9 @@ from deployments.audio.speaker_turns import (
     turns_of,
 )
 from deployments.audio.speech_windows import Samples, Window, speech_windows
-from deployments.transformers_checkpoint import check_complete, device_of, loading
+from deployments.model_engine import ModelEngine
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import check_complete, loading
 from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.config import Model
 from serve_app.core.errors import PayloadTooLarge
@@ -42,10 +44,8 @@ FRAME = SPEECH_RATE // FRAMES_PER_S
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class TransformersDiarization:
+class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
     """A Diarizer. A speaker who changes without a pause is noticed two seconds late at most."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -55,9 +55,8 @@ class TransformersDiarization:
         path: Path | None,
         blobs: BlobStore,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         with loading(model, path) as checkpoint:
             voices, info = AutoModelForAudioXVector.from_pretrained(
                 checkpoint, local_files_only=True, output_loading_info=True, **options.extra
@@ -68,10 +67,6 @@ class TransformersDiarization:
         self._listener = listener
         self._device = device
         self._similarity = options.similarity
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Let go of the weights."""
@@ -79,7 +74,7 @@ class TransformersDiarization:
 
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
-        async with self._blobs.local_file(request.audio) as path:
+        async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: self._heard(path, request, stop))
             async with closing(events):
                 async for event in events:

@@ -19,8 +19,10 @@ from deployments.audio.transformers_speech_parts import Imitator, Samples, Speak
 from deployments.audio.transformers_speech_pocket import PocketSpeaker, recorded
 from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.audio.transformers_speech_vits import VitsSpeaker
+from deployments.model_engine import ModelEngine
+from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
-from deployments.transformers_checkpoint import device_of, loading
+from deployments.transformers_checkpoint import loading
 from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
@@ -39,12 +41,10 @@ Say = Callable[[Any, Stop], Iterator[Samples]]
 """The audio of a sentence, in the voice that is meant."""
 
 
-class TransformersSpeech:
+class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOptions]):
     """A SpeechModel. Voices are the checkpoint's speakers; OpenAI's names stand for them in turn.
     Without a seed every answer is another one.
     """
-
-    context_length: int | None = None
 
     def __init__(
         self,
@@ -56,21 +56,16 @@ class TransformersSpeech:
         part: Path | None = None,
         speaker_model: Path | None = None,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         with loading(model, path) as checkpoint:
             self._speaker = _speaker(options, checkpoint, device, part, speaker_model)
         self._device = device
-        self._blobs = blobs
         self._presets = PresetVoices(self._speaker.presets, default=options.voice)
         own = () if self._speaker.language is None else (self._speaker.language,)
         self._languages = OwnLanguages(model.id, model.languages or own)
         # The speaker can be interrupted for one sentence at a time.
         self._lock = threading.Lock()
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Forgetting the weights frees them."""
@@ -101,7 +96,7 @@ class TransformersSpeech:
                 f"model {request.model!r} speaks with its own voices only", param="reference"
             )
         warnings = self._languages.warnings(request.language)
-        async with self._blobs.local_file(request.reference) as reference:
+        async with self.blobs.local_file(request.reference) as reference:
 
             def produce(stop: Stop) -> Iterator[CloneEvent]:
                 with self._lock:

@@ -17,6 +17,7 @@ from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import encoded, parameters_text
 from deployments.image.image_sources import Source, flattened, source_of
 from deployments.image.remembered_prompts import RememberedPrompts
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.images import (
     IMAGE_MIME,
@@ -58,7 +59,7 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-class DiffusersImages:
+class DiffusersImages(ModelEngine[DiffusersOptions]):
     """An ImageModel. One thread draws; images with the same settings, of whatever requests, are
     drawn at once, each with a generator of its own, so that a seed means the same image alone
     and among others.
@@ -73,9 +74,7 @@ class DiffusersImages:
         blobs: BlobStore,
         locate: Locate = Path,
     ) -> None:
-        self.context_length: int | None = None
-        self._options = options
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
         first = self._checkpoint.first
         self._rule = size_rule(first)
@@ -88,9 +87,6 @@ class DiffusersImages:
         prompts = RememberedPrompts(first.components if is_whole else {})
         artist = Artist(model, self._checkpoint, attachments, prompts)
         self._line: DrawingLine[Work] = DrawingLine(artist.draw, max_batch=options.max_batch)
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; images under way are finished by their thread."""
@@ -117,7 +113,7 @@ class DiffusersImages:
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
         order = Order(request.count, steps=prepared.settings.steps)
-        album = Album(self._blobs, request, prepared, own_scheduler=self._own_scheduler)
+        album = Album(self.blobs, request, prepared, own_scheduler=self._own_scheduler)
         # What the line does not take is not in it, and never left.
         self._line.put(_images(order, request, prepared))
         try:
@@ -135,7 +131,7 @@ class DiffusersImages:
 
     async def _files(self, stack: AsyncExitStack, request: Drawing) -> Files:
         async def local(blob: Blob) -> Path:
-            return await stack.enter_async_context(self._blobs.local_file(blob))
+            return await stack.enter_async_context(self.blobs.local_file(blob))
 
         references = request.references.images if request.references else ()
         return Files(
@@ -152,7 +148,7 @@ class DiffusersImages:
             raise unloaded()
         pipeline = checkpoint.pipeline(mode)
         attachments.check(request, pipeline)
-        call = PipelineCall(pipeline, self._options, first=checkpoint.first)
+        call = PipelineCall(pipeline, self.options, first=checkpoint.first)
         warnings = (*self._rule.warnings(request.size), *call.warnings(request))
         source = None
         if isinstance(request, ImageToImage):

@@ -11,7 +11,8 @@ import diffusers
 import torch
 
 from deployments.image.diffusers_calls import Mode
-from deployments.transformers_checkpoint import device_of, loading
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.options.image import DiffusersOptions
@@ -36,8 +37,6 @@ class Checkpoint:
         self.dtype = _dtype(options, self.device)
         self._model = model
         self._offload = options.offload
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         if options.offload != "none" and self.device.type != "cuda":
             raise BackendUnavailable(
                 f"model {model.id!r}: offload {options.offload!r} needs a CUDA device; "

@@ -4,7 +4,6 @@ cannot be installed beside the one used here.
 """
 
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from deployments.image.face_finding import Face, Pixels
 from deployments.image.face_media import Swap, swap_events
 from deployments.image.reference_images import extracted
+from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.face_swap import (
@@ -23,32 +23,24 @@ from serve_app.core.image.face_swap import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.options.image import InsightfaceOptions
+from serve_app.runtime.extras import needed_by
 
 SWAPPER = "inswapper_128.onnx"
 DETECTION_PX = (640, 640)
-INSTALL = (
-    "pip install --no-deps insightface && pip install onnx onnxruntime scikit-image tqdm requests"
-)
 
 
-class InsightfaceFaces:
+class InsightfaceFaces(WorkerEngine[InsightfaceOptions]):
     """A FaceModel. Its models are those of one directory: the swapper, one that finds faces and one
     that recognises them.
     """
 
-    context_length: int | None = None
-
     def __init__(
         self, options: InsightfaceOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        try:
+        super().__init__(options, model, path=path, blobs=blobs)
+        with needed_by(options):
             from insightface.app.common import Face as Detail
             from insightface.model_zoo import get_model
-        except ImportError as error:
-            raise BackendUnavailable(
-                f"{error.name or 'insightface'!r} cannot be imported; install it with: {INSTALL}",
-                provider=options.engine,
-            ) from error
         providers = _providers(options)
         files = _weights(model, path, options.engine)
         loaded = {name: get_model(str(file), providers=providers) for name, file in files.items()}
@@ -60,23 +52,18 @@ class InsightfaceFaces:
         self._detection.prepare(device, input_size=DETECTION_PX, det_thresh=options.min_score)
         self._recognition.prepare(device)
         self._detail = Detail
-        self._blobs = blobs
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="faces")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Stop; the weights go with the object."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await super().close()
 
     def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
         """See FaceModel."""
-        return swap_events(request, self, self._blobs, executor=self._threads)
+        return swap_events(request, self, self.blobs, executor=self.worker)
 
     async def extract_images(self, request: ExtractImages) -> ExtractedImages:
         """See FaceModel."""
-        return await extracted(request, self.find, self._blobs)
+        return await extracted(request, self.find, self.blobs)
 
     def find(self, pixels: Pixels) -> list[Face]:
         """See FaceTools."""

@@ -7,6 +7,7 @@ from PIL import Image
 
 from deployments.image.image_tiles import LANCZOS, Enlarged
 from deployments.image.image_upscaling import ImageUpscaling
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.upscaling import (
@@ -24,27 +25,19 @@ WARNING = (
 )
 
 
-class LanczosUpscaling:
+class LanczosUpscaling(ModelEngine[LanczosOptions]):
     """An Upscaler that says that it is none."""
-
-    context_length: int | None = None
 
     def __init__(
         self,
         options: LanczosOptions,
-        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        model: Model,
         *,
-        path: Path | None,  # noqa: ARG002
+        path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        self._engine, self._blobs = options.engine, blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._upscaling = ImageUpscaling(_resized, engine=options.engine, blobs=blobs)
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
         """See Upscaler."""
@@ -59,14 +52,15 @@ class LanczosUpscaling:
 
         self._check_allowed(request)
         frames = ResampledFrames(Interpolation.LANCZOS, WARNING)
-        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
+        scaling = VideoScaling(frames, engine=self.options.engine, blobs=self.blobs)
+        return scaling.upscale_video(request)
 
     def _check_allowed(self, request: UpscaleImage | UpscaleVideo) -> None:
         if not request.allows_resize:
             raise BackendUnavailable(
                 f"model {request.model!r} only resizes; allow that with 'allow_resize': true",
                 param="allow_resize",
-                provider=self._engine,
+                provider=self.options.engine,
             )
 
 

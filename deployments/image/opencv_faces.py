@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.opencv_library import check_opencv
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.face_swap import (
     ExtractedImages,
@@ -25,42 +25,35 @@ WARNING = (
 )
 
 
-class OpencvFaces:
+class OpencvFaces(ModelEngine[OpencvFacesOptions]):
     """A FaceModel. Faces are found when they are seen from the front."""
 
-    context_length: int | None = None
+    requires = ("av", "cv2")
 
     def __init__(
         self,
         options: OpencvFacesOptions,
-        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        model: Model,
         *,
-        path: Path | None,  # noqa: ARG002
+        path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        check_opencv(options.engine)
+        super().__init__(options, model, path=path, blobs=blobs)
         from deployments.image.face_finding import CascadeFinder
 
         self._finder = CascadeFinder()
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
     def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
         """See FaceModel."""
         from deployments.image.face_media import swap_events
 
-        return swap_events(request, self, self._blobs, warnings=(WARNING,))
+        return swap_events(request, self, self.blobs, warnings=(WARNING,))
 
     async def extract_images(self, request: ExtractImages) -> ExtractedImages:
         """See FaceModel."""
         from deployments.image.reference_images import extracted
 
-        return await extracted(request, self.find, self._blobs)
+        return await extracted(request, self.find, self.blobs)
 
     def find(self, pixels: "Pixels") -> "list[Face]":
         """See FaceTools."""

@@ -6,7 +6,6 @@ spandrel imports torchvision, of which there is no build for every machine: both
 
 import pickle
 from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 
 from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged
 from deployments.image.image_upscaling import ImageUpscaling
+from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.upscaling import (
@@ -25,6 +25,7 @@ from serve_app.core.image.upscaling import (
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.image import SpandrelOptions
+from serve_app.runtime.extras import needed_by
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """What spandrel's loader reads, the safest first; the others are unpickled by its restricted
@@ -33,31 +34,25 @@ unpickler."""
 WHOLE_PX = 1 << 20
 
 
-class SpandrelUpscaling:
+class SpandrelUpscaling(WorkerEngine[SpandrelOptions]):
     """An Upscaler. Images and frames are enlarged one after the other in one thread."""
-
-    context_length: int | None = None
 
     def __init__(
         self, options: SpandrelOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         self._network = _loaded(options, model, path)
         # Some architectures look at the whole image by themselves in bounded memory.
         is_whole = self._network.tiling.name == "INTERNAL"
         tile_px = WHOLE_PX if is_whole else options.tile_px
         self._tiling = Tiling(tile_px, options.overlap_px)
-        self._engine, self._blobs = options.engine, blobs
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spandrel")
         self._upscaling = ImageUpscaling(
-            self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
+            self._enlarged, engine=options.engine, blobs=blobs, executor=self.worker
         )
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; an image under way ends with an error."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._network = None
 
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
@@ -68,8 +63,9 @@ class SpandrelUpscaling:
         """See Upscaler."""
         from deployments.video.video_scaling import EnlargedFrames, VideoScaling
 
-        frames = EnlargedFrames(self._enlarged, self._thread)
-        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
+        frames = EnlargedFrames(self._enlarged, self.worker)
+        scaling = VideoScaling(frames, engine=self.options.engine, blobs=self.blobs)
+        return scaling.upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
         return enlarged(image, wanted, Network(self._network.scale, self._run), self._tiling)
@@ -106,21 +102,13 @@ def weights_file(path: Path, model: Model) -> Path:
 
 def _loaded(options: SpandrelOptions, model: Model, path: Path | None) -> Any:
     """A spandrel.ImageModelDescriptor, ready to be called."""
-    try:
+    with needed_by(options):
         import spandrel
-        import torch
 
-        from deployments.transformers_checkpoint import device_of
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"the spandrel engine needs {error.name!r}; install the spandrel extra: "
-            "pip install 'polyphony[spandrel]'",
-            provider=options.engine,
-        ) from error
+        from deployments.torch_device import device_of
+
     if path is None:
         raise BackendUnavailable(f"model {model.id!r} has no source; set it to a weights file")
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     file = weights_file(path, model)
     try:
         network = spandrel.ModelLoader(device=device_of(options)).load_from_file(file)

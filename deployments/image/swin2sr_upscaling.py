@@ -1,7 +1,6 @@
 """Upscaling with Swin2SR checkpoints through transformers."""
 
 from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ from transformers import Swin2SRForImageSuperResolution
 from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged, padded
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.image.tensor_tiles import as_tensor, as_tile
-from deployments.transformers_checkpoint import check_complete, device_of, dtype_of, loading
+from deployments.model_engine import WorkerEngine
+from deployments.torch_device import device_of, dtype_of
+from deployments.transformers_checkpoint import check_complete, loading
 from serve_app.core.config import Model
 from serve_app.core.image.upscaling import (
     UpscaleEvent,
@@ -25,17 +26,14 @@ from serve_app.core.message import Progress
 from serve_app.core.options.image import Swin2srOptions
 
 
-class Swin2srUpscaling:
+class Swin2srUpscaling(WorkerEngine[Swin2srOptions]):
     """An Upscaler. Images and frames are enlarged one after the other in one thread."""
-
-    context_length: int | None = None
 
     def __init__(
         self, options: Swin2srOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         arguments = {"dtype": dtype_of(options, device), "local_files_only": True} | options.extra
         kind: Any = Swin2SRForImageSuperResolution
         with loading(model, path) as directory:
@@ -49,18 +47,13 @@ class Swin2srUpscaling:
         self._scale = int(config.upscale)
         self._channels = int(config.num_channels)
         self._tiling = Tiling(options.tile_px, options.overlap_px, self._step_px)
-        self._engine, self._blobs = options.engine, blobs
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="swin2sr")
         self._upscaling = ImageUpscaling(
-            self._enlarged, engine=options.engine, blobs=blobs, executor=self._thread
+            self._enlarged, engine=options.engine, blobs=blobs, executor=self.worker
         )
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; an image under way ends with an error."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._network = None
 
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
@@ -71,8 +64,9 @@ class Swin2srUpscaling:
         """See Upscaler."""
         from deployments.video.video_scaling import EnlargedFrames, VideoScaling
 
-        frames = EnlargedFrames(self._enlarged, self._thread)
-        return VideoScaling(frames, engine=self._engine, blobs=self._blobs).upscale_video(request)
+        frames = EnlargedFrames(self._enlarged, self.worker)
+        scaling = VideoScaling(frames, engine=self.options.engine, blobs=self.blobs)
+        return scaling.upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
         return enlarged(image, wanted, Network(self._scale, self._run), self._tiling)

@@ -1,7 +1,6 @@
 """Images in words with transformers: BLIP, and what else `AutoModelForImageTextToText` loads."""
 
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import transformers
 from PIL import Image
 
 from deployments.image.image_decoding import decoded_image
+from deployments.model_engine import WorkerEngine
+from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import (
     UNLIMITED,
     check_complete,
-    device_of,
     loading,
     loading_arguments,
 )
@@ -43,16 +43,15 @@ a chat template are asked through it, and all others only caption.
 """
 
 
-class TransformersCaptioning:
+class TransformersCaptioning(WorkerEngine[TransformersOptions]):
     """An ImageDescriber. Images are described one after the other in one thread, with the most
     likely words.
     """
 
-    context_length: int | None = None
-
     def __init__(
         self, options: TransformersOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         device = device_of(options)
         with loading(model, path) as directory:
             arguments = loading_arguments(options, device)
@@ -67,16 +66,10 @@ class TransformersCaptioning:
             self._reader = Reader(directory, config.model_type)
         check_complete(model, report["missing_keys"], kind="an image-text-to-text checkpoint")
         self._network: Any = network.to(device).eval()
-        self._model = model
-        self._blobs = blobs
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="captioning")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._network = None
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
@@ -87,9 +80,9 @@ class TransformersCaptioning:
                 "model that does, such as Salesforce/blip-vqa-base or a chat model that sees",
                 param="question",
             )
-        async with self._blobs.local_file(request.image) as path:
+        async with self.blobs.local_file(request.image) as path:
             events: AsyncGenerator[DescriptionEvent] = pushed(
-                partial(self._describe, path, request), self._thread
+                partial(self._describe, path, request), self.worker
             )
             async with closing(events):
                 async for event in events:

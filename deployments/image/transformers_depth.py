@@ -3,7 +3,6 @@ and their kin; of images, and of the frames of videos.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,9 @@ from deployments.file_making import made_file
 from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import saved_png
 from deployments.image.padded_depth import without_padding
-from deployments.transformers_checkpoint import (
-    check_complete,
-    device_of,
-    loading,
-    loading_arguments,
-)
+from deployments.model_engine import WorkerEngine
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import check_complete, loading, loading_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import Cancelled
 from serve_app.core.image.depth import (
@@ -57,14 +53,13 @@ Numbers = NDArray[np.float32]
 Stop = Callable[[], bool]
 
 
-class TransformersDepth:
+class TransformersDepth(WorkerEngine[TransformersOptions]):
     """A DepthEstimator. Images are looked at one after the other in one thread."""
-
-    context_length: int | None = None
 
     def __init__(
         self, options: TransformersOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         device = device_of(options)
         with loading(model, path) as directory:
             self._processor: Any = AutoImageProcessor.from_pretrained(
@@ -82,26 +77,21 @@ class TransformersDepth:
             part.register_forward_pre_hook(self._check_going_on)
         self._tells_distance = tells_distance(network.config, options)
         self.depth_method = METHODS.get(network.config.model_type)
-        self._blobs = blobs
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="depth")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._network = None
 
     def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
         """See DepthEstimator."""
         return made_file(
-            self._blobs,
+            self.blobs,
             [request.image],
             lambda paths, target, stop: self._made(paths[0], target, request, stop),
             mime="image/png",
             result=lambda blob, made: DepthMap(depth=blob, size=made[0], warnings=made[1]),
-            executor=self._thread,
+            executor=self.worker,
         )
 
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
@@ -109,9 +99,9 @@ class TransformersDepth:
         from deployments.video.stereo_video import StereoConversion
 
         conversion = StereoConversion(
-            lambda image, stop: in_turn(self._thread, lambda: self._nearness(image, stop)),
+            lambda image, stop: in_turn(self.worker, lambda: self._nearness(image, stop)),
             method=self.depth_method,
-            blobs=self._blobs,
+            blobs=self.blobs,
         )
         return conversion.convert_to_stereo(request)
 

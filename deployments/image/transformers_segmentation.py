@@ -3,7 +3,6 @@ and MaskFormer, which know the names of those they find.
 """
 
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ from transformers import AutoConfig
 from deployments.image.prompted_masks import PROMPTED, PromptedMasks
 from deployments.image.segment_images import Find, stored_segments
 from deployments.image.universal_masks import UNIVERSAL, UniversalMasks
-from deployments.transformers_checkpoint import device_of, loading, loading_arguments
+from deployments.model_engine import WorkerEngine
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading, loading_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
@@ -20,25 +21,18 @@ from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
 
 
-class TransformersSegmentation:
+class TransformersSegmentation(WorkerEngine[TransformersOptions]):
     """A SegmentationModel. One image is worked on at a time."""
-
-    context_length: int | None = None
 
     def __init__(
         self, options: TransformersOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        self._engine = options.engine
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._find = _loaded(options, model, path)
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segmentation")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Let go of the weights."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._find = _unloaded
 
     def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
@@ -46,10 +40,10 @@ class TransformersSegmentation:
         return stored_segments(
             request,
             self._find,
-            self._blobs,
-            engine=self._engine,
+            self.blobs,
+            engine=self.options.engine,
             quality="ml",
-            executor=self._threads,
+            executor=self.worker,
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.core.errors import BackendUnavailable
+from serve_app.runtime.extras import needed
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +50,12 @@ def ensure_built(directory: Path, recipe: Recipe) -> Path:
         temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             logger.info("making the %s (random weights)", recipe.name)
-            recipe.build(temporary)
+            with needed(f"the {recipe.name}"):
+                recipe.build(temporary)
             _sign(temporary, recipe)
             _put_in_place(temporary, directory, recipe)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"the {recipe.name} needs {error.name!r}; install the local extra: "
-            "pip install 'polyphony[local]'"
-        ) from error
     except OSError as error:
         raise BackendUnavailable(
             f"the {recipe.name} cannot be written ({error.strerror}); "

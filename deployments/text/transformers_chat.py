@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from deployments.text.generation.generator import TextGenerator
 
 
-class TransformersChat:
+class TransformersChat(ModelEngine[TransformersOptions]):
     """A ChatModel over a causal or image-text-to-text checkpoint."""
 
     def __init__(
@@ -27,22 +28,13 @@ class TransformersChat:
         path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        try:
-            from deployments.text.generation.checkpoint import load_checkpoint
-            from deployments.text.generation.generator import TextGenerator
-        except ImportError as error:
-            raise BackendUnavailable(
-                f"the transformers engine needs {error.name!r}; install the local extra: "
-                "pip install 'polyphony[local]'",
-                provider="transformers",
-            ) from error
+        super().__init__(options, model, path=path, blobs=blobs)
+        from deployments.text.generation.checkpoint import load_checkpoint
+        from deployments.text.generation.generator import TextGenerator
 
         checkpoint = load_checkpoint(options, model, path)
         self.context_length: int | None = checkpoint.context_length
         self._generator: TextGenerator | None = TextGenerator(checkpoint, options, blobs)
-
-    async def start(self) -> None:
-        """Nothing: the batching thread starts with the first request that needs it."""
 
     async def close(self) -> None:
         """Stop the threads and let go of the weights."""

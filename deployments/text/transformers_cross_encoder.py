@@ -7,12 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from deployments.transformers_checkpoint import (
-    device_of,
-    loading,
-    loading_arguments,
-    token_limit,
-)
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading, loading_arguments, token_limit
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.options.text import TransformersOptions

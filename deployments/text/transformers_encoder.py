@@ -16,12 +16,8 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from deployments.image.image_decoding import decoded_image
 from deployments.text.sentence_pooling import SentencePooling, longest_sentence
-from deployments.transformers_checkpoint import (
-    device_of,
-    loading,
-    loading_arguments,
-    token_limit,
-)
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading, loading_arguments, token_limit
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS

@@ -1,14 +1,13 @@
 """Translation by transformers: Marian, M2M100 and NLLB."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from deployments.model_engine import WorkerEngine
 from deployments.text.translation_languages import tag_of
 from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.text import TransformersOptions
@@ -23,7 +22,7 @@ T = TypeVar("T")
 MOST_PIECES = 64
 
 
-class TransformersTranslation:
+class TransformersTranslation(WorkerEngine[TransformersOptions]):
     """A Translator. Requests take turns, batch by batch."""
 
     def __init__(
@@ -32,27 +31,19 @@ class TransformersTranslation:
         model: Model,
         *,
         path: Path | None,
-        blobs: BlobStore,  # noqa: ARG002
+        blobs: BlobStore,
     ) -> None:
-        try:
-            from deployments.text.translation_checkpoint import TranslationCheckpoint
-        except ImportError as error:
-            raise BackendUnavailable(
-                f"the transformers engine needs {error.name!r}; install the local extra: "
-                "pip install 'polyphony[local]'"
-            ) from error
+        super().__init__(options, model, path=path, blobs=blobs)
+        from deployments.text.translation_checkpoint import TranslationCheckpoint
+
         self._checkpoint = TranslationCheckpoint(options, model, path)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="translation")
         self._most_tokens = options.max_batch_tokens
         self.context_length = self._checkpoint.limit
         self.translation_facts = self._checkpoint.languages.facts
 
-    async def start(self) -> None:
-        """Nothing is bound to the event loop."""
-
     async def close(self) -> None:
         """Refuse what waits for the thread."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        await super().close()
 
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
         """See Translator. Long texts are translated by the sentence."""
@@ -73,7 +64,7 @@ class TransformersTranslation:
 
     async def _worked(self, work: Callable[["IsStopped"], Iterator[T]]) -> list[T]:
         """What blocks, in the thread; it is told when nobody waits any more."""
-        items = in_thread(work, self._worker)
+        items = in_thread(work, self.worker)
         async with closing(items):
             return [item async for item in items]
 

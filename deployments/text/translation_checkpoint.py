@@ -14,9 +14,9 @@ import transformers
 
 from deployments.audio.sentences import sentences
 from deployments.text.translation_languages import CheckpointLanguages, CodedLanguages, Route
+from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import (
     check_complete,
-    device_of,
     loading,
     loading_arguments,
     token_limit,

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from deployments.model_engine import ModelEngine
 from deployments.text.best_of import best_of
 from deployments.text.enforced_schema import enforced, warned
 from deployments.text.loop_thread import LoopThread
@@ -51,7 +52,7 @@ class VllmBackend:
 StartBackend = Callable[[VllmOptions, Model, Path], Awaitable[VllmBackend]]
 
 
-class VllmChat:
+class VllmChat(ModelEngine[VllmOptions]):
     """One vLLM engine. Errors known before the first token are raised before the first item;
     closing a stream aborts its request in vLLM.
     """
@@ -65,13 +66,13 @@ class VllmChat:
         blobs: BlobStore,
         start_backend: StartBackend | None = None,
     ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
         if start_backend is None and importlib.util.find_spec("vllm") is None:
             raise BackendUnavailable(f"model {model.id!r} needs vLLM; {INSTALL}")
         if path is None:
             raise BackendUnavailable(
                 f"model {model.id!r} has no source; set it to a hub id or a local directory"
             )
-        self._blobs = blobs
         self._fingerprint = _fingerprint(options, model)
         self._loop = LoopThread("vllm")
         try:
@@ -82,9 +83,6 @@ class VllmChat:
             raise _loading_error(model, error) from error
         self._backend: VllmBackend | None = backend
         self.context_length = options.context_length or _context_length(backend.server)
-
-    async def start(self) -> None:
-        """Nothing is bound to the caller's event loop."""
 
     async def close(self) -> None:
         """Shut the engine down. What runs fails."""
@@ -131,7 +129,7 @@ class VllmChat:
         return self._backend
 
     async def _base64(self, blob: Blob) -> str:
-        content = b"".join([chunk async for chunk in self._blobs.read(blob)])
+        content = b"".join([chunk async for chunk in self.blobs.read(blob)])
         return base64.b64encode(content).decode()
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
 from deployments.audio.audio_progress import told
-from serve_app.core.config import Model
-from serve_app.core.errors import BackendUnavailable, Cancelled
-from serve_app.core.media import Blob, BlobStore
+from deployments.model_engine import ModelEngine
+from serve_app.core.errors import Cancelled
+from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
@@ -35,43 +35,20 @@ T = TypeVar("T")
 SAMPLE_BYTES = 2
 
 
-class AvMedia:
+class AvMedia(ModelEngine[AvOptions]):
     """A MediaProcessor."""
 
-    context_length: int | None = None
-
-    def __init__(
-        self,
-        options: AvOptions,  # noqa: ARG002 - every engine is constructed alike
-        model: Model,  # noqa: ARG002
-        *,
-        path: Path | None,  # noqa: ARG002
-        blobs: BlobStore,
-    ) -> None:
-        try:
-            import av  # noqa: F401 - found missing here rather than in the middle of a job
-        except ImportError as error:
-            raise BackendUnavailable(
-                "PyAV is not installed; install the local extra: pip install 'polyphony[local]'",
-                provider="av",
-            ) from error
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
+    requires = ("av",)
 
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         """See MediaProcessor."""
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "sound.wav"
-            async with self._blobs.local_file(request.video) as source:
+            async with self.blobs.local_file(request.video) as source:
                 warnings = await in_cancellable_thread(
                     lambda stop: _extract(source, request, target, stop)
                 )
-            audio = await self._blobs.write_file(target, mime="audio/wav")
+            audio = await self.blobs.write_file(target, mime="audio/wav")
         return ExtractedAudio(audio=audio, warnings=warnings)
 
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
@@ -84,9 +61,9 @@ class AvMedia:
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "film.mp4"
             async with AsyncExitStack() as stack:
-                source = await stack.enter_async_context(self._blobs.local_file(request.video))
+                source = await stack.enter_async_context(self.blobs.local_file(request.video))
                 recordings = [
-                    (s.start_s, await stack.enter_async_context(self._blobs.local_file(s.audio)))
+                    (s.start_s, await stack.enter_async_context(self.blobs.local_file(s.audio)))
                     for s in request.recordings
                 ]
                 levels = [
@@ -104,7 +81,7 @@ class AvMedia:
                     return losses(source)
 
                 warnings = await in_cancellable_thread(work)
-            video = await self._blobs.write_file(target, mime="video/mp4")
+            video = await self.blobs.write_file(target, mime="video/mp4")
         return VideoWithAudio(video=video, warnings=warnings)
 
     async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
@@ -126,10 +103,10 @@ class AvMedia:
                 cut = await in_cancellable_thread(work)
             has_audio = audio.exists()
             return AssembledVideo(
-                video=await self._blobs.write_file(
+                video=await self.blobs.write_file(
                     target if has_audio else silent, mime="video/mp4"
                 ),
-                audio=await self._blobs.write_file(audio, mime="audio/wav") if has_audio else None,
+                audio=await self.blobs.write_file(audio, mime="audio/wav") if has_audio else None,
                 size=cut.size,
                 fps=cut.fps,
                 num_frames=cut.num_frames,
@@ -146,7 +123,7 @@ class AvMedia:
         warnings: list[str] = []
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "film.mp4"
-            async with self._blobs.local_file(request.video) as source:
+            async with self.blobs.local_file(request.video) as source:
                 work = in_thread(
                     lambda stop: burned(
                         source,
@@ -163,7 +140,7 @@ class AvMedia:
                             yield item
                         else:
                             warnings.append(item)
-            video = await self._blobs.write_file(target, mime="video/mp4")
+            video = await self.blobs.write_file(target, mime="video/mp4")
         yield SubtitledVideo(video=video, warnings=tuple(warnings))
 
     async def _files(self, scene: VideoScene, stack: AsyncExitStack) -> "SceneFiles":
@@ -172,10 +149,10 @@ class AvMedia:
         async def local(blob: Blob | None) -> Path | None:
             if blob is None:
                 return None
-            return await stack.enter_async_context(self._blobs.local_file(blob))
+            return await stack.enter_async_context(self.blobs.local_file(blob))
 
         return SceneFiles(
-            image=await stack.enter_async_context(self._blobs.local_file(scene.image)),
+            image=await stack.enter_async_context(self.blobs.local_file(scene.image)),
             clip=await local(scene.clip),
             narration=await local(scene.narration),
             narration_s=scene.narration_s,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from deployments.opencv_library import check_opencv
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
@@ -15,29 +15,22 @@ from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 
-class CameraMoves:
+class CameraMoves(ModelEngine[CameraMovesOptions]):
     """A VideoModel. A video takes no more memory than a few of its frames."""
 
-    context_length: int | None = None
+    requires = ("av", "cv2")
 
     def __init__(
         self,
         options: CameraMovesOptions,
-        model: Model,  # noqa: ARG002 - every engine is constructed alike
+        model: Model,
         *,
-        path: Path | None,  # noqa: ARG002
+        path: Path | None,
         blobs: BlobStore,
     ) -> None:
-        check_opencv(options.engine)
+        super().__init__(options, model, path=path, blobs=blobs)
         assert options.facts is not None
         self.video_facts: VideoFacts = options.facts
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
         """See VideoModel."""
@@ -49,7 +42,7 @@ class CameraMoves:
             async with AsyncExitStack() as stack:
 
                 async def local(blob: Blob) -> Path:
-                    return await stack.enter_async_context(self._blobs.local_file(blob))
+                    return await stack.enter_async_context(self.blobs.local_file(blob))
 
                 files = await VideoFiles.of(request, local)
                 shot = CameraShot(request, self.video_facts, files, target)
@@ -60,4 +53,4 @@ class CameraMoves:
                             yield item
                             continue
                         video = item
-            yield await stored_video(self._blobs, target, video)
+            yield await stored_video(self.blobs, target, video)

@@ -2,11 +2,10 @@
 
 import tempfile
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
-from deployments.opencv_library import check_opencv
+from deployments.model_engine import WorkerEngine
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
 from deployments.video.diffusers_video_segments import Made, VideoMaking
 from deployments.video.video_files import VideoFiles, stored_video
@@ -19,26 +18,21 @@ from serve_app.runtime.memory import free_memory
 from serve_app.runtime.threads import pushed
 
 
-class DiffusersVideo:
+class DiffusersVideo(WorkerEngine[DiffusersVideoOptions]):
     """A VideoModel. Videos are made one after the other in one thread."""
+
+    requires = ("av", "cv2")
 
     def __init__(
         self, options: DiffusersVideoOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        self.context_length: int | None = None
-        check_opencv(options.engine)
-        self._options = options
-        self._blobs = blobs
+        super().__init__(options, model, path=path, blobs=blobs)
         self._checkpoint: VideoCheckpoint | None = VideoCheckpoint(options, model, path)
         self.video_facts = self._checkpoint.kind.facts
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffusers-video")
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; a video under way is finished by its thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await super().close()
         self._checkpoint = None
         free_memory()
 
@@ -51,15 +45,15 @@ class DiffusersVideo:
             async with AsyncExitStack() as stack:
 
                 async def local(blob: Blob) -> Path:
-                    return await stack.enter_async_context(self._blobs.local_file(blob))
+                    return await stack.enter_async_context(self.blobs.local_file(blob))
 
                 files = await VideoFiles.of(request, local)
-                making = VideoMaking(request, self._options, checkpoint, files, target)
-                events: AsyncGenerator[Made] = pushed(making.run, self._thread)
+                making = VideoMaking(request, self.options, checkpoint, files, target)
+                events: AsyncGenerator[Made] = pushed(making.run, self.worker)
                 async with aclosing(events):
                     async for event in events:
                         if isinstance(event, Progress):
                             yield event
                             continue
                         video = event
-            yield await stored_video(self._blobs, target, video)
+            yield await stored_video(self.blobs, target, video)

@@ -11,7 +11,8 @@ from typing import Any
 import diffusers
 import torch
 
-from deployments.transformers_checkpoint import device_of, loading
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading
 from deployments.video.diffusers_video_kinds import kind_of
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -24,8 +25,6 @@ class VideoCheckpoint:
 
     def __init__(self, options: DiffusersVideoOptions, model: Model, path: Path | None) -> None:
         self.device = device_of(options)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         if options.offload != "none" and self.device.type != "cuda":
             raise BackendUnavailable(
                 f"model {model.id!r}: offload {options.offload!r} needs a CUDA device; "

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.opencv_library import check_opencv
+from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
@@ -17,23 +17,18 @@ if TYPE_CHECKING:
     from deployments.video.rife_motion import RifeFinder
 
 
-class RifeInterpolation:
+class RifeInterpolation(ModelEngine[RifeOptions]):
     """An Interpolator. A video takes no more memory than a few of its frames, and what the network
     needs for one.
     """
 
-    context_length: int | None = None
+    requires = ("av", "cv2")
 
     def __init__(
         self, options: RifeOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
-        check_opencv(options.engine)
+        super().__init__(options, model, path=path, blobs=blobs)
         self._finder: RifeFinder | None = _finder(options, model, path)
-        self._engine = options.engine
-        self._blobs = blobs
-
-    async def start(self) -> None:
-        """Nothing to start."""
 
     async def close(self) -> None:
         """Free the weights; a video under way keeps them until it is made."""
@@ -46,28 +41,20 @@ class RifeInterpolation:
 
         if self._finder is None:
             raise BackendUnavailable(UNLOADED, retry_after_s=1)
-        return interpolation_events(request, self._finder, self._blobs, engine=self._engine)
+        return interpolation_events(request, self._finder, self.blobs, engine=self.options.engine)
 
 
 def _finder(options: RifeOptions, model: Model, path: Path | None) -> "RifeFinder":
-    try:
-        import torch
+    import torch
 
-        from deployments.transformers_checkpoint import device_of
-        from deployments.video.rife_checkpoint import loaded_network, weights_file
-        from deployments.video.rife_motion import RifeFinder
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"the rife engine needs {error.name!r}; install the local extra: "
-            "pip install 'polyphony[local]'",
-            provider=options.engine,
-        ) from error
+    from deployments.torch_device import device_of
+    from deployments.video.rife_checkpoint import loaded_network, weights_file
+    from deployments.video.rife_motion import RifeFinder
+
     if path is None:
         raise BackendUnavailable(
             f"model {model.id!r} has no source; set it to the flownet.pkl of a RIFE 4"
         )
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     device = device_of(options)
     is_on_gpu = device.type == "cuda"
     name = ("float16" if is_on_gpu else "float32") if options.dtype == "auto" else options.dtype

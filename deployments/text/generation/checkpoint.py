@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from deployments.text.generation.text import token_bytes
-from deployments.transformers_checkpoint import device_of, loading, loading_arguments
+from deployments.torch_device import device_of
+from deployments.transformers_checkpoint import loading, loading_arguments
 from serve_app.core.config import Model
 from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import TokenLogprob

@@ -119,6 +119,8 @@ class PiperOptions(EngineOptions):
     file or a directory that holds one, with its `.onnx.json` beside it.
     """
 
+    remedy: ClassVar[str] = "install the piper extra: pip install 'polyphony[piper]'"
+
     engine: Literal["piper"] = "piper"
     task: Literal["speech"] = "speech"
     voice: str | None = None

@@ -57,6 +57,11 @@ class InsightfaceOptions(EngineOptions):
     operator has a licence for: see `docs/models.md`. `min_score` is the detector's.
     """
 
+    remedy: ClassVar[str] = (
+        "install it with: pip install --no-deps insightface && "
+        "pip install onnx onnxruntime scikit-image tqdm requests"
+    )
+
     engine: Literal["insightface"] = "insightface"
     task: Literal["faces"] = "faces"
     device: Device = "auto"
@@ -89,6 +94,8 @@ class SpandrelOptions(TiledOptions):
     """Real-ESRGAN and its kin through spandrel; needs the `spandrel` extra. The model's source is a
     weights file or a directory that holds one.
     """
+
+    remedy: ClassVar[str] = "install the spandrel extra: pip install 'polyphony[spandrel]'"
 
     engine: Literal["spandrel"] = "spandrel"
 

@@ -11,7 +11,8 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.options.text import VllmOptions
 from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus
-from serve_app.family.engines import load_engine, model_path
+from serve_app.family.engines import load_engine
+from serve_app.family.engines.model_paths import model_path
 from serve_app.family.memory.devices import free_mb, placed_on, taken_mb, total_mb, weights_mb
 from serve_app.family.memory.ledger import MemoryLedger, Shortage, machine_ledger
 
