@@ -1,0 +1,52 @@
+"""Captions without a trained model: the colour that an image has most of."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+
+from PIL import ImageColor
+
+from deployments.image.image_decoding import decoded_image
+from deployments.model_engine import WorkerEngine
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
+from serve_app.core.message import Progress
+from serve_app.core.options.image import PaletteOptions
+from serve_app.runtime.streams import closing
+from serve_app.runtime.threads import in_thread
+
+NAMES = ("black", "white", "grey", "red", "green", "blue", "yellow", "cyan", "magenta")
+
+
+class PaletteCaptioning(WorkerEngine[PaletteOptions]):
+    """An ImageDescriber. One image is looked at after the other."""
+
+    async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
+        """See ImageDescriber."""
+        if request.question is not None:
+            raise UnsupportedCapability(
+                f"model {request.model!r} answers no questions; name a chat model that sees",
+                param="question",
+            )
+        async with self.blobs.local_file(request.image) as path:
+            events = in_thread(lambda stop: self._described(path, request, stop), self.worker)
+            async with closing(events):
+                async for event in events:
+                    yield event
+
+    def _described(
+        self, path: Path, request: DescribeImage, stop: Callable[[], bool]
+    ) -> Iterator[DescriptionEvent]:
+        """Blocks, in the engine's thread."""
+        decoded = decoded_image(path, param="image", max_pixels=request.max_pixels)
+        yield Progress(phase="caption", current=0, total=1)
+        if stop():
+            return
+        side = self.options.samples
+        pixel = decoded.image.resize((side, side)).quantize(1).convert("RGB").getpixel((0, 0))
+        assert isinstance(pixel, tuple)
+        name = min(NAMES, key=lambda name: _distance(ImageColor.getrgb(name), pixel))
+        yield ImageDescription(text=f"an image that is mostly {name}", warnings=decoded.warnings)
+
+
+def _distance(one: tuple[int, ...], other: tuple[float, ...]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
