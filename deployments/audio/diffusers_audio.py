@@ -26,7 +26,7 @@ SHORTEST_S = 1.0
 """Less is cut from this; vocoders make nothing of a few frames."""
 
 
-class Stopped(Exception):
+class AudioStopped(Exception):
     """Nobody waits for the audio any more."""
 
 
@@ -55,14 +55,14 @@ class DiffusersAudio(WorkerEngine[DiffusersAudioOptions]):
         check_kind(request, self.options)
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"
-        making = AudioMaking(request, checkpoint, self.options)
+        making = DiffusersAudioMaking(request, checkpoint, self.options)
         events = audio_stream(request, making.run, self.blobs, self.worker)
         async with closing(events):
             async for event in events:
                 yield event
 
 
-class AudioMaking:
+class DiffusersAudioMaking:
     """One audio file in the engine's thread."""
 
     def __init__(
@@ -85,7 +85,7 @@ class AudioMaking:
                 for number, count in enumerate(self._pieces):
                     joined.add(self._drawn(number, count, push, stop))
                 push(joined.finish(self._count, self._checkpoint.warnings(self._request.prompt)))
-        except Stopped:
+        except AudioStopped:
             return
         finally:
             self._checkpoint.pipeline.maybe_free_model_hooks()
@@ -96,7 +96,7 @@ class AudioMaking:
 
         def after_step(step: int, *_: object) -> None:
             if stop():
-                raise Stopped
+                raise AudioStopped
             current = min(number * self._steps + step + 1, total)
             push(Progress(phase="generate", current=current, total=total))
 
@@ -110,7 +110,7 @@ class AudioMaking:
         # Half a sample more, because pipelines round down.
         settings[self._checkpoint.duration_name] = (asked + 0.5) / rate
         if stop():
-            raise Stopped
+            raise AudioStopped
         made = self._checkpoint.pipeline(
             self._request.prompt, generator=generator, **settings
         ).audios

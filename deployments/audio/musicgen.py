@@ -9,7 +9,7 @@ import transformers
 
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
-from deployments.audio.musicgen_windows import Codes, Stopped, Windows
+from deployments.audio.musicgen_windows import Codes, Windows, WindowStopped
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
@@ -47,7 +47,7 @@ class MusicgenAudio(WorkerEngine[MusicgenOptions]):
     async def generate_audio(self, request: GenerateAudio) -> AsyncGenerator[AudioEvent]:
         """See AudioGenerator. Progress in frames of the codec, fifty a second in MusicGen's own."""
         check_kind(request, self.options)
-        making = AudioMaking(self._model, self.windows, self.options)
+        making = MusicgenMaking(self._model, self.windows, self.options)
 
         def work(target: Path, push: Push, stop: Stop) -> None:
             inputs = self._tokenizer(request.prompt, return_tensors="pt").to(self._device)
@@ -59,7 +59,7 @@ class MusicgenAudio(WorkerEngine[MusicgenOptions]):
                 yield event
 
 
-class AudioMaking:
+class MusicgenMaking:
     """One audio file in the engine's thread."""
 
     def __init__(self, model: Any, windows: Windows, options: MusicgenOptions) -> None:
@@ -97,7 +97,7 @@ class AudioMaking:
                     given = codes.frames()[:, -windows.kept :]
                     done, number = done + count - known, number + 1
                 push(joined.finish(round(request.duration_s * windows.sample_rate)))
-        except Stopped:
+        except WindowStopped:
             return
 
     def _window(

@@ -17,7 +17,7 @@ FADE_FRAMES = 2
 """The codec hears no end of a window's frames when it makes audio of them; the next one's does."""
 
 
-class Stopped(Exception):
+class WindowStopped(Exception):
     """Nobody waits for the audio any more."""
 
 
@@ -73,7 +73,7 @@ class Windows:
 class Codes(transformers.StoppingCriteria):
     """Sees the codes of a window while they are drawn; MusicGen hands nothing to streamers.
     `given` frames come from the window before. `tell` is told how many new frames there are; with
-    `stop` drawing ends by Stopped.
+    `stop` drawing ends by WindowStopped.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Codes(transformers.StoppingCriteria):
     ) -> Any:
         """After every step, of which each draws one code for every book."""
         if self._stop():
-            raise Stopped
+            raise WindowStopped
         self._sequence = input_ids
         self._tell(max(0, input_ids.shape[1] - self._known - self._windows.books))
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

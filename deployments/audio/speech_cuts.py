@@ -16,7 +16,7 @@ SILENT_PEAK = 100
 
 
 @dataclass(frozen=True)
-class Piece:
+class SpeechCut:
     """Signed 16-bit mono at 16 kHz."""
 
     pcm: bytes
@@ -33,7 +33,7 @@ class Piece:
         return len(self.pcm) / 2 / SPEECH_RATE
 
 
-def pieces_at_pauses(blocks: Iterator[bytes]) -> Iterator[Piece]:
+def pieces_at_pauses(blocks: Iterator[bytes]) -> Iterator[SpeechCut]:
     """All of the audio, at most `LONGEST_S` at a time. Holds one piece."""
     held = bytearray()
     longest = round(LONGEST_S * SPEECH_RATE) * 2
@@ -41,10 +41,10 @@ def pieces_at_pauses(blocks: Iterator[bytes]) -> Iterator[Piece]:
         held += block
         while len(held) > longest:
             end = _quietest(bytes(held[:longest]))
-            yield Piece(bytes(held[:end]))
+            yield SpeechCut(bytes(held[:end]))
             del held[:end]
     if held:
-        yield Piece(bytes(held))
+        yield SpeechCut(bytes(held))
 
 
 def _quietest(pcm: bytes) -> int:

@@ -15,8 +15,13 @@ from deployments.audio.pcm_wav import written_wav
 from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
 from deployments.audio.rubberband_conversion import without_diffusion
 from deployments.audio.speaker_embedding import SpeakerEmbedder, float_samples
-from deployments.audio.speech_cuts import Piece, pieces_at_pauses
-from deployments.audio.transformers_speech_parts import Interruption, Stopped, as_samples, placed
+from deployments.audio.speech_cuts import SpeechCut, pieces_at_pauses
+from deployments.audio.transformers_speech_parts import (
+    Interruption,
+    SpeechStopped,
+    as_samples,
+    placed,
+)
 from deployments.audio.voice_character import heard_character
 from deployments.model_engine import ModelEngine
 from deployments.torch_device import device_of
@@ -134,7 +139,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
             else:
                 yield self._converted(piece, voice, stop)
 
-    def _converted(self, piece: Piece, voice: torch.Tensor, stop: Stop) -> bytes:
+    def _converted(self, piece: SpeechCut, voice: torch.Tensor, stop: Stop) -> bytes:
         """Nothing when it is told to stop, which it is asked between two steps of the decoder."""
         samples = torch.from_numpy(float_samples(iter([piece.pcm])))[None]
         samples = torch.nn.functional.pad(samples, (0, max(0, SHORTEST_PIECE - samples.shape[1])))
@@ -151,7 +156,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
                     maxlenratio=LONGEST,
                     vocoder=self._vocoder,
                 )
-            except Stopped:
+            except SpeechStopped:
                 return b""
         scaled = np.clip(as_samples(waveform), -1, 1) * 32767
         return bytes(scaled.astype("<i2").tobytes())

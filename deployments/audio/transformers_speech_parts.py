@@ -11,13 +11,13 @@ Samples = np.ndarray[Any, np.dtype[np.float32]]
 Stop = Callable[[], bool]
 
 
-class Stopped(Exception):
+class SpeechStopped(Exception):
     """Nobody listens any more."""
 
 
 class Interruption:
-    """Lets work inside `module` be given up: each of its calls raises Stopped once `stop` is true.
-    Whoever sets `stop` works with the module alone.
+    """Lets work inside `module` be given up: each of its calls raises SpeechStopped once `stop` is
+    true. Whoever sets `stop` works with the module alone.
     """
 
     def __init__(self, module: Any) -> None:
@@ -26,7 +26,7 @@ class Interruption:
 
     def _check(self, *_: Any) -> None:
         if self.stop():
-            raise Stopped
+            raise SpeechStopped
 
 
 class Speaker(Protocol):

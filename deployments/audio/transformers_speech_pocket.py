@@ -19,8 +19,8 @@ from deployments.audio.audio_decoding import first_seconds, speech_blocks
 from deployments.audio.transformers_speech_parts import (
     Interruption,
     Samples,
+    SpeechStopped,
     Stop,
-    Stopped,
     as_samples,
     has_letters,
     placed,
@@ -115,7 +115,7 @@ class PocketSpeaker:
                 )
                 latents = spoken.audio_latents[0][spoken.audio_latents_mask[0].bool()]
                 yield as_samples(self._processor.decode(latents))
-        except Stopped:
+        except SpeechStopped:
             return
 
     def _read_voices(self, folder: Path) -> dict[str, torch.Tensor]:

@@ -17,8 +17,8 @@ from deployments.audio.sentences import LONGEST, sentences
 from deployments.audio.transformers_speech_parts import (
     Interruption,
     Samples,
+    SpeechStopped,
     Stop,
-    Stopped,
     as_samples,
     has_letters,
     placed,
@@ -96,7 +96,7 @@ class SpeechT5Speaker:
                     vocoder=self._vocoder,
                 )
             )
-        except Stopped:
+        except SpeechStopped:
             return
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from deployments.image.diffusers_calls import Settings
-from deployments.image.diffusers_loading import Checkpoint
+from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
@@ -61,7 +61,7 @@ class Attachments:
         model: Model,
         path: Path | None,
         *,
-        checkpoint: Checkpoint,
+        checkpoint: ImageCheckpoint,
         locate: Locate,
     ) -> None:
         self._options = options

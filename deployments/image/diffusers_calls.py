@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deployments.image.image_sources import SizeRule, Source
+from deployments.image.image_sources import ImageSource, SizeRule
 from serve_app.core.image.images import Drawing, ImageToImage, Lora, Quality, References, Size
 from serve_app.core.options.image import DiffusersOptions
 
@@ -49,7 +49,7 @@ class Subject:
     prompt: str
     negative_prompt: str | None
     seed: int
-    source: Source | None
+    source: ImageSource | None
 
 
 class PipelineCall:
@@ -68,7 +68,9 @@ class PipelineCall:
         is_true = true_scale is not None and true_scale > 1
         self._guidance = "true_cfg_scale" if is_true else "guidance_scale"
 
-    def settings(self, mode: Mode, request: Drawing, source: Source | None, rule: SizeRule) -> Any:
+    def settings(
+        self, mode: Mode, request: Drawing, source: ImageSource | None, rule: SizeRule
+    ) -> Any:
         """What this request has in common with others."""
         size = request.size and rule.rounded(request.size)
         strength = request.strength if isinstance(request, ImageToImage) else None

@@ -16,7 +16,7 @@ import torch
 from deployments.image.diffusers_attachments import Attachments, Fittings
 from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
 from deployments.image.diffusers_line import Drawn, Order, PendingImage
-from deployments.image.diffusers_loading import Checkpoint
+from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.diffusers_schedulers import scheduler_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
@@ -37,7 +37,7 @@ class Work:
     call: PipelineCall
 
 
-class Stopped(Exception):
+class ImageStopped(Exception):
     """Nobody waits for any image of the batch any more."""
 
 
@@ -47,7 +47,7 @@ class Artist:
     def __init__(
         self,
         model: Model,
-        checkpoint: Checkpoint,
+        checkpoint: ImageCheckpoint,
         attachments: Attachments,
         prompts: RememberedPrompts,
     ) -> None:
@@ -81,7 +81,7 @@ class Artist:
         is_short = False
         try:
             self._run(images)
-        except Stopped:
+        except ImageStopped:
             pass
         except Exception as error:  # Handed on to the requests, in another thread.
             is_short = is_out_of_memory(error)
@@ -194,7 +194,7 @@ def _told(
 
 
 def _advance(images: list[PendingImage[Work]], done: int) -> None:
-    """Tell each request once. Raises Stopped when nobody is left to tell."""
+    """Tell each request once. Raises ImageStopped when nobody is left to tell."""
     indices: dict[Order, list[int]] = defaultdict(list)
     for image in images:
         if image.order.is_stopped:
@@ -202,6 +202,6 @@ def _advance(images: list[PendingImage[Work]], done: int) -> None:
         else:
             indices[image.order].append(image.index)
     if not indices:
-        raise Stopped
+        raise ImageStopped
     for order, mine in indices.items():
         order.advance(mine, done)

@@ -12,10 +12,10 @@ from deployments.image.diffusers_attachments import Attachments, Fittings, Locat
 from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
 from deployments.image.diffusers_drawing import Artist, Work
 from deployments.image.diffusers_line import DrawingLine, Drawn, Order, PendingImage, unloaded
-from deployments.image.diffusers_loading import Checkpoint
+from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import encoded, parameters_text
-from deployments.image.image_sources import Source, flattened, source_of
+from deployments.image.image_sources import ImageSource, flattened, source_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
@@ -52,7 +52,7 @@ class Prepared:
     """A request with everything in memory that drawing it takes."""
 
     settings: Settings
-    source: Source | None
+    source: ImageSource | None
     fittings: Fittings
     pipeline: Any
     call: PipelineCall
@@ -75,7 +75,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
         locate: Locate = Path,
     ) -> None:
         super().__init__(options, model, path=path, blobs=blobs)
-        self._checkpoint: Checkpoint | None = Checkpoint(options, model, path)
+        self._checkpoint: ImageCheckpoint | None = ImageCheckpoint(options, model, path)
         first = self._checkpoint.first
         self._rule = size_rule(first)
         # Now, because the pipeline's is another one while a request is drawn that names it.

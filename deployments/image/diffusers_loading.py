@@ -29,7 +29,7 @@ DEEDS: dict[Mode, str] = {
 }
 
 
-class Checkpoint:
+class ImageCheckpoint:
     """The weights of one model, and its pipelines, which share them."""
 
     def __init__(self, options: DiffusersOptions, model: Model, path: Path | None) -> None:

@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image to draw over. `image` is RGB, `mask` is L, white where it is drawn over; both have
     a size that the model can draw. `size` is the result's, the upper left part of it.
     """
@@ -70,7 +70,7 @@ class SizeRule:
 
 def source_of(
     request: ImageToImage, image: Path, mask: Path | None, *, rule: SizeRule
-) -> tuple[Source, tuple[str, ...]]:
+) -> tuple[ImageSource, tuple[str, ...]]:
     """The request's still, ready to be drawn over, and what of the files was left out.
 
     InvalidRequest for files that cannot be decoded, and for images too small or too large to be
@@ -90,7 +90,7 @@ def source_of(
     size = rule.rounded(request.size) if request.size else rule.with_proportions(plain.size)
     pair = (size.width, size.height)
     cut = None if selected is None else _covering(selected, pair)
-    return Source(_covering(plain, pair), cut, pair), warnings
+    return ImageSource(_covering(plain, pair), cut, pair), warnings
 
 
 def flattened(image: DecodedImage) -> Image.Image:
@@ -112,7 +112,7 @@ def _covering(image: Image.Image, size: Pair) -> Image.Image:
     return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
-def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> Source:
+def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> ImageSource:
     """Drawn a little larger where its sides are no multiples, so that no pixel has to move."""
     for side in image.size:
         if side not in SIDE_PX:
@@ -123,7 +123,7 @@ def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> 
             )
     width, height = (-(-side // step_px) * step_px for side in image.size)
     padded = None if mask is None else _padded(mask, (width, height))
-    return Source(_padded(image, (width, height)), padded, image.size)
+    return ImageSource(_padded(image, (width, height)), padded, image.size)
 
 
 def _padded(image: Image.Image, size: Pair) -> Image.Image:

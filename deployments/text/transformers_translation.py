@@ -16,7 +16,7 @@ from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 if TYPE_CHECKING:
-    from deployments.text.translation_checkpoint import IsStopped, Made, Piece
+    from deployments.text.translation_checkpoint import IsStopped, Made, SourceSentence
 
 T = TypeVar("T")
 MOST_PIECES = 64
@@ -69,7 +69,7 @@ class TransformersTranslation(WorkerEngine[TransformersOptions]):
             return [item async for item in items]
 
 
-def batches(pieces: Sequence["Piece"], most_tokens: int) -> Iterator[list[int]]:
+def batches(pieces: Sequence["SourceSentence"], most_tokens: int) -> Iterator[list[int]]:
     """The places of pieces that are translated at once: of like length, the longest first, and no
     more than so many tokens with their padding. One piece alone may have more.
     """
@@ -87,7 +87,7 @@ def batches(pieces: Sequence["Piece"], most_tokens: int) -> Iterator[list[int]]:
 
 
 def joined(
-    count: int, pieces: Sequence["Piece"], made: dict[int, "Made"], space: str
+    count: int, pieces: Sequence["SourceSentence"], made: dict[int, "Made"], space: str
 ) -> Translation:
     """The texts of their pieces. A piece without a translation stays as it is."""
     texts: list[list[str]] = [[] for _ in range(count)]

@@ -36,7 +36,7 @@ KIND = "a Marian, M2M100 or NLLB checkpoint"
 IsStopped = Callable[[], bool]
 
 
-class Piece(NamedTuple):
+class SourceSentence(NamedTuple):
     """What is translated at once: a text, or a sentence of one. `text` is its place."""
 
     text: int
@@ -76,7 +76,7 @@ class TranslationCheckpoint:
 
     def pieces(
         self, texts: Sequence[str], route: Route, is_stopped: IsStopped
-    ) -> Iterator[list[Piece]]:
+    ) -> Iterator[list[SourceSentence]]:
         """The pieces of each text in their order, none of one without words."""
         if route.source is not None:
             self._tokenizer.src_lang = route.source
@@ -84,11 +84,11 @@ class TranslationCheckpoint:
             if is_stopped():
                 return
             words = " ".join(text.split())
-            yield [Piece(place, part, ids) for part, ids in self._parts(words, route)]
+            yield [SourceSentence(place, part, ids) for part, ids in self._parts(words, route)]
 
     @torch.inference_mode()
     def translated(
-        self, batch: Sequence[Piece], route: Route, is_stopped: IsStopped
+        self, batch: Sequence[SourceSentence], route: Route, is_stopped: IsStopped
     ) -> Iterator[list[Made]]:
         """The translations in the order of the pieces; nothing when it is stopped."""
         width = max(len(piece.tokens) for piece in batch)

@@ -38,7 +38,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Made = Progress | VideoFile
 
 
-class Stopped(Exception):
+class VideoStopped(Exception):
     """Nobody waits for the video any more."""
 
 
@@ -76,7 +76,7 @@ class VideoMaking:
         warnings = (*plan.warnings, *call.warnings(), *self._warnings(), *lost)
         try:
             video = self._written(plan, source, self._frames(plan, sizes, rendering), is_stopped)
-        except Stopped:
+        except VideoStopped:
             return
         finally:
             pipeline.maybe_free_model_hooks()
@@ -126,7 +126,7 @@ class VideoMaking:
         with writer, closing(frames):
             for frame in frames:
                 if is_stopped():
-                    raise Stopped
+                    raise VideoStopped
                 writer.write(frame)
             writer.finish()
         return VideoFile(
@@ -229,9 +229,9 @@ class Rendering:
         self._done = 0
 
     def frames(self, material: Material, count: int) -> Iterator[Pixels]:
-        """Render once. Raises Stopped between two steps."""
+        """Render once. Raises VideoStopped between two steps."""
         if self._is_stopped():
-            raise Stopped
+            raise VideoStopped
         if material.video and self._call.keeps_video:
             return iter(material.video)
         plan = self._plan
@@ -245,7 +245,7 @@ class Rendering:
 
     def _told(self, pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
         if self._is_stopped():
-            raise Stopped
+            raise VideoStopped
         # Strength leaves steps out, and some schedulers take more than they are asked for.
         count = getattr(pipeline, "num_timesteps", None) or self._call.steps
         here = min(self._call.steps, round((step + 1) * self._call.steps / count))

@@ -64,7 +64,7 @@ class Still(NamedTuple):
     planes: Planes
 
 
-class Source(NamedTuple):
+class FrameSource(NamedTuple):
     """Frames to put others between. With `has_cuts` unlike ones are two shots, else dissolved."""
 
     frames: Generator[Still]
@@ -87,12 +87,12 @@ class InterpolatedFile(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def video_source(path: Path, limit_s: float) -> Source:
+def video_source(path: Path, limit_s: float) -> FrameSource:
     """A video. InvalidRequest and PayloadTooLarge with `param` `video`."""
     video = probed(path, param="video")
     check_duration(video, limit_s)
     size = even_size(video.size)
-    return Source(
+    return FrameSource(
         frames=_stills(path, size, video.colours),
         size=size,
         fps=max(video.fps, SLOWEST_FPS),
@@ -103,7 +103,7 @@ def video_source(path: Path, limit_s: float) -> Source:
     )
 
 
-def pair_source(first: Path, last: Path) -> Source:
+def pair_source(first: Path, last: Path) -> FrameSource:
     """Two images; the second one takes on the size of the first. InvalidRequest and
     PayloadTooLarge with `param` `init_image` or `end_image`.
     """
@@ -119,11 +119,11 @@ def pair_source(first: Path, last: Path) -> Source:
     is_cut = end.shape != begin.shape
     warnings = ("end_image: cut and resized to the size of init_image",) if is_cut else ()
     size = even_size(Size(width=width, height=height))
-    return Source(stills(), size, PAIR_FPS, 2 / PAIR_FPS, has_cuts=False, warnings=warnings)
+    return FrameSource(stills(), size, PAIR_FPS, 2 / PAIR_FPS, has_cuts=False, warnings=warnings)
 
 
 def interpolated(
-    source: Source,
+    source: FrameSource,
     target: Path,
     request: InterpolateVideo,
     finder: MotionFinder,
@@ -173,7 +173,7 @@ def rate_of(fps: float, request: InterpolateVideo) -> Fraction:
     return rate
 
 
-def between(source: Source, rate: Fraction, finder: MotionFinder) -> Generator[Planes]:
+def between(source: FrameSource, rate: Fraction, finder: MotionFinder) -> Generator[Planes]:
     """The frame at each tick of the new rate. The last of the given ones is shown as long as the
     one before it, a single one as the source's `fps` says.
     """
@@ -197,7 +197,9 @@ def between(source: Source, rate: Fraction, finder: MotionFinder) -> Generator[P
 class _Way:
     """From one given frame to the next; nothing is looked for before it is needed."""
 
-    def __init__(self, first: Still, second: Still, source: Source, finder: MotionFinder) -> None:
+    def __init__(
+        self, first: Still, second: Still, source: FrameSource, finder: MotionFinder
+    ) -> None:
         self._first, self._second = first.planes, second.planes
         self._source, self._finder = source, finder
         self._motion: Motion | None = None

@@ -14,7 +14,7 @@ import pytest
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.video.flow_interpolation import FlowInterpolation
 from deployments.video.flow_planes import FlowFinder, Planes, PlanesBetween, dissolved
-from deployments.video.frame_interpolation import Source, Still, between, planes_of
+from deployments.video.frame_interpolation import FrameSource, Still, between, planes_of
 from deployments.video.video_encoding import VideoWriter, studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
@@ -195,7 +195,7 @@ def test_frames_at_times_of_their_own() -> None:
         return Still(at_s, Planes(np.full((48, 64), level, np.uint8), half, half))
 
     given = (still(*what) for what in ((0, 0.0), (40, 0.1), (80, 0.5), (120, 0.6)))
-    source = Source(given, Size(width=64, height=48), fps=10, duration_s=0.7, has_cuts=False)
+    source = FrameSource(given, Size(width=64, height=48), fps=10, duration_s=0.7, has_cuts=False)
     found = between(source, Fraction(20), FlowFinder())
     shades = [int(planes.y[0, 0]) for planes in found]
     assert shades == [0, 20, 40, 45, 50, 55, 60, 65, 70, 75, 80, 100, 120, 120]

@@ -10,7 +10,7 @@ import torch
 
 from deployments.audio.audio_decoding import SPEECH_RATE
 from deployments.audio.speaker_embedding import SpeakerEmbedder
-from deployments.audio.speech_cuts import LONGEST_S, Piece, pieces_at_pauses
+from deployments.audio.speech_cuts import LONGEST_S, SpeechCut, pieces_at_pauses
 from deployments.audio.speecht5_conversion import LONGEST, SHORTEST, SpeechT5Conversion
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
@@ -257,5 +257,5 @@ def test_pieces_end_in_pauses_and_nothing_is_lost() -> None:
     assert all(piece.duration_s <= LONGEST_S for piece in pieces)
     edges = np.cumsum([len(piece.pcm) // 2 for piece in pieces])[:-1] / SPEECH_RATE
     assert all(12.9 < edge % 13.5 < 13.5 for edge in edges)
-    assert [Piece(silence(1.0)).is_silent, Piece(hum).is_silent] == [True, False]
+    assert [SpeechCut(silence(1.0)).is_silent, SpeechCut(hum).is_silent] == [True, False]
     assert list(pieces_at_pauses(iter([]))) == []

@@ -27,7 +27,7 @@ FALLBACK_CONTEXT = 4096
 
 
 @dataclass
-class Checkpoint:
+class TextCheckpoint:
     """`processor` is there for models that see; `context_length` is in tokens."""
 
     model_id: str
@@ -78,7 +78,9 @@ class Checkpoint:
         return TokenLogprob(token=text, token_id=token, logprob=value, token_bytes=content)
 
 
-def load_checkpoint(options: TransformersOptions, model: Model, path: Path | None) -> Checkpoint:
+def load_checkpoint(
+    options: TransformersOptions, model: Model, path: Path | None
+) -> TextCheckpoint:
     """Read a checkpoint from its directory. Blocks. BackendUnavailable when it cannot be used."""
     with loading(model, path) as directory:
         device = device_of(options)
@@ -94,7 +96,7 @@ def load_checkpoint(options: TransformersOptions, model: Model, path: Path | Non
         network = network.to(device).eval()
         processor = AutoProcessor.from_pretrained(directory) if is_vision else None
         tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(directory)
-    return Checkpoint(
+    return TextCheckpoint(
         model_id=model.id,
         model=network,
         tokenizer=tokenizer,

@@ -11,7 +11,7 @@ from typing import Any
 from deployments.text.enforced_schema import enforced, warned
 from deployments.text.generation.answer import THINK_END, AnswerParser
 from deployments.text.generation.batching import ContinuousBatcher
-from deployments.text.generation.checkpoint import Checkpoint
+from deployments.text.generation.checkpoint import TextCheckpoint
 from deployments.text.generation.choice import Choice
 from deployments.text.generation.completion import completion_events
 from deployments.text.generation.constraint import ANY_OBJECT, Constraint, Constraints
@@ -43,7 +43,7 @@ class TextGenerator:
     """One loaded checkpoint at work."""
 
     def __init__(
-        self, checkpoint: Checkpoint, options: TransformersOptions, blobs: BlobStore
+        self, checkpoint: TextCheckpoint, options: TransformersOptions, blobs: BlobStore
     ) -> None:
         self.checkpoint = checkpoint
         self._prompts = Prompts(
@@ -115,7 +115,7 @@ class TextGenerator:
         )
 
     async def encoded(self, text: str, *, has_specials: bool) -> list[int]:
-        """See Checkpoint."""
+        """See TextCheckpoint."""
         encode = partial(self.checkpoint.encode, text, has_specials=has_specials)
         return encode() if len(text) < LONG_TEXT else await asyncio.to_thread(encode)
 

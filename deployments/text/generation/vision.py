@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from deployments.image.image_decoding import decoded_image
-from deployments.text.generation.checkpoint import Checkpoint
+from deployments.text.generation.checkpoint import TextCheckpoint
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import BlobStore
@@ -30,7 +30,7 @@ def refuse_unseen(request: Chat, *, sees: bool) -> None:
 class VisionInputs:
     """Turns a conversation with images into the inputs of the first pass."""
 
-    def __init__(self, checkpoint: Checkpoint, blobs: BlobStore) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, blobs: BlobStore) -> None:
         self._checkpoint = checkpoint
         self._blobs = blobs
 
