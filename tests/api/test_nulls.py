@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from serve_app.api import app as composition
+from serve_app.api.dialects import DIALECTS
 from serve_app.api.v1.audio.transcription_body import TranscriptionBody
 from serve_app.api.v1.audio.voice_body import VoiceBody
 from serve_app.api.v1.images.image_edit_body import EditBody, InpaintBody, VariationBody
@@ -35,7 +35,7 @@ PATHS = {"id": "1", "name": "nobody", "filename": "none.png", "username": "nobod
 def bodies() -> list[tuple[str, str, type[WireObject]]]:
     """Method, path and model of every route with a JSON body."""
     found = []
-    routes = [*composition.v1.routes, *composition.admin.routes]
+    routes = [route for dialect in DIALECTS for route in dialect.routes]
     for route in (route for route in routes if isinstance(route, APIRoute)):
         params = route.dependant.body_params
         models = [param.field_info.annotation for param in params]
