@@ -10,6 +10,7 @@ from serve_app.api.wire_object import WireObject
 from serve_app.blobs.spooled_text import STAND_IN, restored
 
 HEADER_CHARACTERS = 1000
+MEDIA_CHARACTERS = 400_000_000
 INT64 = 2**63
 DEEPEST = 100
 """Levels of an object that is handed on: beyond twice as many it could not be stored with a job."""
@@ -41,6 +42,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 MediaText = Annotated[str, StringConstraints(strict=True), AfterValidator(_is_unicode)]
 """A medium in any form, which `MediaIntake` takes; a long one may have been put aside."""
+Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
+"""One that is there and no longer than any may be."""
 Text = Annotated[
     str, StringConstraints(strict=True), AfterValidator(restored), AfterValidator(_is_unicode)
 ]
@@ -50,6 +53,8 @@ Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
 Track = Annotated[Integer, Field(ge=0)] | Annotated[Text, Field(min_length=1, max_length=35)]
 """An audio track of a file, as AudioTrack."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
+ModelName = Annotated[Text, Field(max_length=500)]
+TokenId = Annotated[Integer, Field(ge=0)]
 
 
 class ErrorDetail(BaseModel):
@@ -102,6 +107,10 @@ class Body(WireObject):
         """Declared fields that were sent and have no effect."""
         return ()
 
+    def sent(self, *names: str) -> list[str]:
+        """Those of the declared fields that were sent."""
+        return [name for name in names if getattr(self, name) is not None]
+
     def ignored_names(self) -> list[str]:
         """Unknown fields and those without effect."""
         return [*(self.model_extra or {}), *self.without_effect()]
@@ -110,8 +119,7 @@ class Body(WireObject):
         """The `X-Ignored-Fields` header, empty when nothing was ignored. `idle` are fields that
         have no effect where the answer comes from.
         """
-        sent = [name for name in idle if getattr(self, name) is not None]
-        return ignored_header([*self.ignored_names(), *sent])
+        return ignored_header([*self.ignored_names(), *self.sent(*idle)])
 
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:

@@ -19,8 +19,7 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import media_form
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
+from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
 from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest
@@ -34,11 +33,11 @@ class CloneBody(JobBody):
 
     text: Text = Field(min_length=1, max_length=TEXT_CHARACTERS)
     voice_name: Text | None = None
-    ref_audio: MediaText | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
+    ref_audio: Media | None = None
     ref_text: Text | None = Field(default=None, max_length=TEXT_CHARACTERS)
     speed: Annotated[Number, Field(strict=True, ge=0.25, le=4)] | None = None
     seed: Integer | None = None
-    engine: Text | None = Field(default=None, max_length=500)
+    engine: ModelName | None = None
     language: Text | None = None
     ref_language: Text | None = None
     watermark: Any = None

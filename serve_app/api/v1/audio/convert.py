@@ -20,8 +20,17 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, MediaText, Number, Text
+from serve_app.api.v1.wire import (
+    ERRORS,
+    MEDIA_CHARACTERS,
+    Flag,
+    Integer,
+    Media,
+    MediaText,
+    ModelName,
+    Number,
+    Text,
+)
 from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Message
@@ -33,9 +42,9 @@ class ConvertBody(JobBody):
     """A recording, and whose voice it shall have."""
 
     source_audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    target_voice: MediaText | None = Field(default=None, min_length=1, max_length=MEDIA_CHARACTERS)
+    target_voice: Media | None = None
     voice_name: Text | None = None
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     f0_condition: Flag | None = None
     pitch_shift: Annotated[Number, Field(strict=True, ge=-24, le=24)] | None = None
     diffusion_steps: Annotated[Integer, Field(ge=10, le=100)] | None = None
@@ -46,7 +55,7 @@ class ConvertBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """A recording of the target goes before a saved voice."""
-        names = ["user"] if self.user is not None else []
+        names = self.sent("user")
         is_doubled = self.target_voice is not None and self.voice_name is not None
         return [*names, "voice_name"] if is_doubled else names
 

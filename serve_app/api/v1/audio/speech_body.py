@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 from serve_app.api.v1.audio.spoken_language import spoken_language
 from serve_app.api.v1.audio.voice_references import VoiceReference
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.text.chat_parts import Piece
-from serve_app.api.v1.wire import Flag, Integer, MediaText, Number, Text
+from serve_app.api.v1.text.chat_parts import NestedBody
+from serve_app.api.v1.wire import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Found, Models
 from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak, SpeechModel
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -38,7 +38,7 @@ ResponseFormat = Annotated[
 ]
 
 
-class VoiceBody(Piece):
+class VoiceIdBody(NestedBody):
     """A voice by id, OpenAI's newer spelling."""
 
     id: Text = Field(min_length=1, max_length=200)
@@ -47,8 +47,8 @@ class VoiceBody(Piece):
 class SpeechShared(JobBody):
     """The fields that a batch can share between its items."""
 
-    model: Text | None = Field(default=None, max_length=500)
-    voice: Annotated[Text, Field(min_length=1, max_length=200)] | VoiceBody | None = None
+    model: ModelName | None = None
+    voice: Annotated[Text, Field(min_length=1, max_length=200)] | VoiceIdBody | None = None
     response_format: ResponseFormat | None = None
     speed: Annotated[Number, Field(strict=True, ge=0.25, le=4)] | None = None
     stream_format: Literal["audio", "sse"] | None = None
@@ -98,7 +98,7 @@ class SpeechBody(SpeechShared):
 
     def voice_name(self) -> str | None:
         """The voice, in whichever spelling."""
-        return self.voice.id if isinstance(self.voice, VoiceBody) else self.voice
+        return self.voice.id if isinstance(self.voice, VoiceIdBody) else self.voice
 
     def to_speak(self, found: Found[SpeechModel], *, default: AudioFormat = "mp3") -> Speak:
         """The operation, with a voice of the model's own."""

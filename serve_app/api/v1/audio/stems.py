@@ -12,8 +12,7 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_form
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
 from serve_app.core.message import Message
@@ -32,7 +31,7 @@ class StemsBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
 
 class StemsOutput(MediaOutput):

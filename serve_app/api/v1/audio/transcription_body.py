@@ -10,7 +10,7 @@ from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.jobs.job_body import PRIORITY, JobBody
-from serve_app.api.v1.wire import Integer, Number, Text, Track
+from serve_app.api.v1.wire import Integer, ModelName, Number, Text, Track
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob
 from serve_app.core.text.languages import language_code
@@ -55,7 +55,7 @@ FormFlag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 class TranscriptionBody(JobBody):
     """POST /v1/audio/transcriptions and /v1/audio/translations."""
 
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     language: Text | None = Field(default=None, max_length=100)
     prompt: Text | None = None
     response_format: Format | None = None

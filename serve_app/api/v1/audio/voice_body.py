@@ -10,9 +10,9 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import body_kind, read_form
-from serve_app.api.v1.library.profile_body import LongText, Media
+from serve_app.api.v1.library.profile_body import LongText
 from serve_app.api.v1.named_fields import named
-from serve_app.api.v1.wire import Body, Integer, Text
+from serve_app.api.v1.wire import Body, Integer, Media, Text
 from serve_app.catalog.catalog import Models
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import Blob
@@ -37,7 +37,7 @@ class VoiceBody(Body):
 
     def without_effect(self) -> list[str]:
         """Consent is the caller's to have."""
-        return ["consent"] if self.consent is not None else []
+        return self.sent("consent")
 
 
 class ClipBody(Body):

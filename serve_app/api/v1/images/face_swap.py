@@ -12,8 +12,7 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, MediaText, Text
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, MediaText, ModelName, Text
 from serve_app.blobs.sniff import kind_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.face_swap import SwapFaces, SwappedFaces, TargetType, WhichFaces
@@ -30,13 +29,13 @@ class FaceSwapBody(JobBody):
     target: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target_type: TargetType | None = None
     faces: WhichFaces | None = None
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     response_format: Text | None = Field(default=None, max_length=50)
     user: Text | None = None
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
 
 @router.post("/v1/images/faceswap")

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from serve_app.api.context import Context
-from serve_app.api.v1.images.image_extras import LoraBody, Media, profile_images
+from serve_app.api.v1.images.image_extras import LoraBody, profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.wire import INT64, Flag, Integer, Number, Text
+from serve_app.api.v1.wire import INT64, Flag, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import (
@@ -47,10 +47,10 @@ Loras = Annotated[
 Names = Annotated[list[Text], Field(max_length=MAX_EXTRAS)]
 
 
-class ImageBody(JobBody):
+class ImageRequestBody(JobBody):
     """The fields that all routes for images share."""
 
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     n: Annotated[Integer, Field(ge=1, le=MAX_COUNT)] | None = None
     size: Text | None = Field(default=None, max_length=100)
     response_format: Literal["url", "b64_json", "base64", "b64"] | None = None
@@ -67,7 +67,7 @@ class ImageBody(JobBody):
     moderation: Text | None = None
     user: Text | None = None
     disable_safety_checker: Flag | None = None
-    vae_model: Text | None = Field(default=None, max_length=500)
+    vae_model: ModelName | None = None
     loras: Loras | None = None
     character_profiles: Names | None = None
     environment_profiles: Names | None = None
@@ -81,7 +81,7 @@ class ImageBody(JobBody):
             names.append("character_strength")
         if self.output_format in (None, "png"):
             names.append("output_compression")
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     def has_references(self) -> bool:
         """Whether reference images are named."""
@@ -148,7 +148,7 @@ class ImageBody(JobBody):
         return References(images=images, strength=strength, field=field, paths=paths)
 
 
-class GenerationBody(ImageBody):
+class GenerationBody(ImageRequestBody):
     """POST /v1/images/generations."""
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)

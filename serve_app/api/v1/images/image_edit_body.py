@@ -12,9 +12,14 @@ from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.audio.transcription_body import FALSE, TRUE
 from serve_app.api.v1.configured import Given, several
-from serve_app.api.v1.images.image_body import MAX_EXTRAS, PROMPT_CHARACTERS, ImageBody, worded
-from serve_app.api.v1.images.image_extras import Media, with_uploaded
-from serve_app.api.v1.wire import Number, Text
+from serve_app.api.v1.images.image_body import (
+    MAX_EXTRAS,
+    PROMPT_CHARACTERS,
+    ImageRequestBody,
+    worded,
+)
+from serve_app.api.v1.images.image_extras import with_uploaded
+from serve_app.api.v1.wire import Media, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.image.images import ImageModel, ImageToImage, Inpaint, VaryImage
 
@@ -27,7 +32,7 @@ PARSED = frozenset(
 )
 
 Strength = Annotated[Number, Field(strict=True, ge=0, le=1)]
-Images = Annotated[
+ImageTexts = Annotated[
     list[Media],
     Field(min_length=1, max_length=MAX_EXTRAS),
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
@@ -36,14 +41,14 @@ Images = Annotated[
 BodyT = TypeVar("BodyT", bound="SourceBody")
 
 
-class SourceBody(ImageBody):
+class SourceBody(ImageRequestBody):
     """Of several images the first is drawn over, and the others are references."""
 
-    image: Images
+    image: ImageTexts
     strength: Strength | None = None
 
     def has_references(self) -> bool:
-        """See ImageBody."""
+        """See ImageRequestBody."""
         return len(self.image) > 1 or super().has_references()
 
     def media(self) -> list[Given]:

@@ -8,8 +8,7 @@ from pydantic import ConfigDict, Field
 
 from serve_app.api.context import Context
 from serve_app.api.profile_objects import get_profiles
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import MediaText, Number, Text
+from serve_app.api.v1.wire import Media, Number, Text
 from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.image.images import Lora
@@ -22,7 +21,6 @@ STORED = "sha256:"
 MAX_WEIGHT = 10.0
 SOURCES = frozenset({"id", "file", "data", "url", "model", "path"})
 
-Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 Name = Annotated[Text, Field(min_length=1, max_length=500)]
 
 

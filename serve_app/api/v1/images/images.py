@@ -8,7 +8,7 @@ from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.images.image_body import GenerationBody, ImageBody
+from serve_app.api.v1.images.image_body import GenerationBody, ImageRequestBody
 from serve_app.api.v1.images.image_edit_body import (
     EditBody,
     InpaintBody,
@@ -70,7 +70,7 @@ async def variations(request: Request, context: ContextDep, principal: Principal
 
 
 async def _answered(
-    body: ImageBody,
+    body: ImageRequestBody,
     operation: Operation,
     request: Request,
     context: Context,

@@ -14,8 +14,15 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
+from serve_app.api.v1.wire import (
+    ERRORS,
+    MEDIA_CHARACTERS,
+    Integer,
+    MediaText,
+    ModelName,
+    Number,
+    Text,
+)
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.segmentation import (
     Box,
@@ -35,16 +42,16 @@ MAX_POINTS = 1024
 Coordinate = Annotated[Number, Field(strict=True)]
 Pair = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 Corners = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
-Label = Annotated[Integer, Field(ge=0, le=1)]
+PointLabel = Annotated[Integer, Field(ge=0, le=1)]
 
 
 class SegmentBody(JobBody):
     """An image, and what of it is wanted."""
 
     image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     points: list[Pair] | None = Field(default=None, max_length=MAX_POINTS)
-    point_labels: list[Label] | None = Field(default=None, max_length=MAX_POINTS)
+    point_labels: list[PointLabel] | None = Field(default=None, max_length=MAX_POINTS)
     boxes: list[Corners] | None = Field(default=None, max_length=MAX_MASKS)
     mode: SegmentMode | None = None
     max_masks: Annotated[Integer, Field(ge=1, le=MAX_MASKS)] | None = None
@@ -53,7 +60,7 @@ class SegmentBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
     def places(self) -> tuple[Point, ...]:
         """The points; without labels all lie on the object. InvalidRequest for too many labels or

@@ -12,8 +12,7 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
@@ -25,7 +24,7 @@ class UpscaleBody(JobBody):
     """An image, and how much larger it is wanted."""
 
     image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     scale: Scale | None = None
     allow_resize: Flag | None = None
     response_format: Text | None = Field(default=None, max_length=50)
@@ -33,7 +32,7 @@ class UpscaleBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
 
 @router.post("/v1/images/upscale")

@@ -6,8 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from serve_app.api.context import Context
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
-from serve_app.api.v1.wire import Body, Integer, MediaText, Text
+from serve_app.api.v1.wire import Body, Integer, Media, ModelName, Text
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.database.text import is_storable
 from serve_app.profiles.images import check_image
@@ -24,15 +23,14 @@ def _storable(text: str) -> str:
     return text
 
 
-Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
-Label = Annotated[Text, Field(max_length=200), AfterValidator(_storable)]
+ImageLabel = Annotated[Text, Field(max_length=200), AfterValidator(_storable)]
 LongText = Annotated[Text, Field(max_length=10_000), AfterValidator(_storable)]
 
 
 class ImageBody(Body):
     """A reference image."""
 
-    label: Label | None = None
+    label: ImageLabel | None = None
     data: Media
 
 
@@ -58,7 +56,7 @@ class GenerateBody(Body):
     name: Text
     description: LongText = ""
     prompt: Annotated[Text, Field(min_length=1, max_length=10_000)]
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     n: Annotated[Integer, Field(ge=1, le=8)] = 3
     steps: Annotated[Integer, Field(ge=1, le=150)] | None = None
     width: Annotated[Integer, Field(ge=64, le=4096)] = 512

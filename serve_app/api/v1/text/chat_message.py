@@ -5,33 +5,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS, Piece
-from serve_app.api.v1.wire import MediaText, Text
+from serve_app.api.v1.text.chat_parts import NestedBody
+from serve_app.api.v1.wire import MEDIA_CHARACTERS, MediaText, Text
 from serve_app.core.text.chat import ToolCall
 
 
-class ImageUrl(Piece):
+class ImageUrl(NestedBody):
     """An image in any media form. `detail` is accepted."""
 
     url: MediaText = Field(max_length=MEDIA_CHARACTERS)
     detail: Text | None = None
 
 
-class InputAudio(Piece):
+class InputAudio(NestedBody):
     """An audio file in any media form."""
 
     data: MediaText = Field(max_length=MEDIA_CHARACTERS)
     format: Text | None = None
 
 
-class TextPartBody(Piece):
+class TextPartBody(NestedBody):
     """Text inside a message; the longer names are those of OpenAI's newer API."""
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
 
 
-class ImagePartBody(Piece):
+class ImagePartBody(NestedBody):
     """An image inside a message."""
 
     type: Literal["image_url"]
@@ -43,21 +43,21 @@ class ImagePartBody(Piece):
         return self.image_url if isinstance(self.image_url, str) else self.image_url.url
 
 
-class AudioPartBody(Piece):
+class AudioPartBody(NestedBody):
     """An audio file inside a message."""
 
     type: Literal["input_audio"]
     input_audio: InputAudio
 
 
-class RefusalPartBody(Piece):
+class RefusalPartBody(NestedBody):
     """What the assistant said instead of an answer."""
 
     type: Literal["refusal"]
     refusal: Text = ""
 
 
-class OtherPartBody(Piece):
+class OtherPartBody(NestedBody):
     """A part that this server has no word for, as other vendors' answers have them."""
 
     type: Text
@@ -89,7 +89,7 @@ PartBody = Annotated[
 ]
 
 
-class FunctionCallBody(Piece):
+class FunctionCallBody(NestedBody):
     """The function of a call the assistant made; `arguments` is JSON text."""
 
     name: Text = Field(min_length=1, max_length=200)
@@ -100,7 +100,7 @@ class FunctionCallBody(Piece):
         return ToolCall(id=call_id, name=self.name, arguments=self.arguments.strip() or "{}")
 
 
-class FunctionToolCallBody(Piece):
+class FunctionToolCallBody(NestedBody):
     """A call the assistant made in an earlier turn."""
 
     id: Text | None = None
@@ -112,14 +112,14 @@ class FunctionToolCallBody(Piece):
         return self.function.to_core(self.id or f"call_{position}")
 
 
-class CustomCallBody(Piece):
+class CustomCallBody(NestedBody):
     """A call whose input is plain text, as other servers' models make them."""
 
     name: Text = Field(min_length=1, max_length=200)
     input: Text = ""
 
 
-class CustomToolCallBody(Piece):
+class CustomToolCallBody(NestedBody):
     """OpenAI's other kind of call. A model is shown it as a function that takes `input`."""
 
     id: Text | None = None
@@ -144,7 +144,7 @@ ToolCallBody = Annotated[
 ]
 
 
-class MessageBody(Piece):
+class MessageBody(NestedBody):
     """One turn of a conversation. What an assistant's turn has besides words and calls is taken
     and has no effect: its reasoning, annotations and audio files are the server's that gave the
     answer.

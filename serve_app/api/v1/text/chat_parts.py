@@ -9,14 +9,12 @@ from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.chat import TextFormat, Tool, ToolChoice
 
-MEDIA_CHARACTERS = 400_000_000
 
-
-class Piece(WireObject):
+class NestedBody(WireObject):
     """A part of a body; unknown keys inside it are dropped."""
 
 
-class FunctionBody(Piece):
+class FunctionBody(NestedBody):
     """A function the model may call; `parameters` is a JSON Schema."""
 
     name: Text = Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")
@@ -34,20 +32,20 @@ class FunctionBody(Piece):
         )
 
 
-class ToolBody(Piece):
+class ToolBody(NestedBody):
     """A tool; functions are the only kind."""
 
     type: Literal["function"] = "function"
     function: FunctionBody
 
 
-class NamedFunction(Piece):
+class NamedFunction(NestedBody):
     """A function by its name."""
 
     name: Text
 
 
-class NamedTool(Piece):
+class NamedTool(NestedBody):
     """Forces one tool."""
 
     type: Literal["function"] = "function"
@@ -57,7 +55,7 @@ class NamedTool(Piece):
 ToolChoiceBody = Literal["none", "auto", "required"] | NamedTool
 
 
-class JsonSchemaBody(Piece):
+class JsonSchemaBody(NestedBody):
     """A named JSON Schema that the answer must follow."""
 
     name: Text = "response"
@@ -66,7 +64,7 @@ class JsonSchemaBody(Piece):
     strict: Flag | None = None
 
 
-class ResponseFormatBody(Piece):
+class ResponseFormatBody(NestedBody):
     """What the answer's text must be. `{"response_format": "json_object"}` is an older spelling."""
 
     type: Literal["text", "json_object", "json_schema"] = Field(

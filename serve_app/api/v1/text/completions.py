@@ -14,14 +14,13 @@ from serve_app.api.v1.jobs.job_calls import streamed, waited
 from serve_app.api.v1.text.chat_response import job_identity
 from serve_app.api.v1.text.completion_response import completion_chunks, text_completion
 from serve_app.api.v1.text.sampling_body import SamplingBody
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text, TokenId
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.operations import SaidText
 from serve_app.core.text.chat import Complete
 from serve_app.runtime.streams import gathered
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
-TokenId = Annotated[Integer, Field(ge=0)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
@@ -41,7 +40,7 @@ class CompletionBody(SamplingBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        names = ["user"] if self.user is not None else []
+        names = self.sent("user")
         return [*names, *self.idle_stream_options()]
 
     def to_complete(self, model: str) -> Complete:

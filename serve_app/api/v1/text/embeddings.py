@@ -11,21 +11,18 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import waited
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.text.embedding_response import (
     EmbeddingOutput,
     embedding_list,
     embeddings_body,
 )
-from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Text
+from serve_app.api.v1.wire import ERRORS, Integer, Media, Text, TokenId
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.quantization import Quantization
 from serve_app.core.text.embeddings import Embed
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 INPUTS = 2048
-TokenId = Annotated[Integer, Field(ge=0)]
-Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 
 
 class EmbeddingBody(JobBody):
@@ -47,7 +44,7 @@ class EmbeddingBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
     def texts(self) -> tuple[str | tuple[int, ...], ...]:
         """The inputs in order. InvalidRequest for an empty one."""

@@ -11,7 +11,7 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import waited
-from serve_app.api.v1.text.chat_parts import Piece
+from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
 from serve_app.core.text.rerank import Rerank
@@ -19,7 +19,7 @@ from serve_app.core.text.rerank import Rerank
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
-class DocumentBody(Piece):
+class DocumentBody(NestedBody):
     """A document in an object."""
 
     text: Text

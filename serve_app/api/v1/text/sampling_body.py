@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, field_validator
 
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.wire import Body, Flag, Integer, Number, Text
+from serve_app.api.v1.wire import Body, Flag, Integer, ModelName, Number, Text
 from serve_app.core.text.chat import Sampling
 
 StopText = Annotated[Text, Field(min_length=1, max_length=1000)]
@@ -24,7 +24,7 @@ class SamplingBody(JobBody):
     extensions. null is the default.
     """
 
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     temperature: Annotated[Number, Field(strict=True, ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(strict=True, ge=0, le=1)] | None = Field(
         default=None, validation_alias=AliasChoices("top_p", "topP")

@@ -14,10 +14,9 @@ from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import media_form
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.video.dub_answer import DubOutput, dub_body
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
-from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text, Track
 from serve_app.core.video.dubbing import DubVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -31,7 +30,7 @@ class DubBody(JobBody):
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target_lang: Text = Field(min_length=1, max_length=100)
     source_lang: Text | None = Field(default=None, max_length=100)
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     voice: Text | None = Field(default=None, min_length=1, max_length=200)
     voice_clone: Flag | None = None
     burn_subtitles: Flag | None = None
@@ -43,7 +42,7 @@ class DubBody(JobBody):
     def without_effect(self) -> Iterable[str]:
         """Accepted for compatibility only, or without anything that they belong to."""
         names = ["user", "voice"] if self.voice_clone else ["user"]
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     async def to_dub(
         self, context: Context, *, burns_subtitles: bool

@@ -20,7 +20,7 @@ from serve_app.api.v1.video.video_audio import background, spoken_prompt
 from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
 from serve_app.api.v1.video.video_finishing import larger_frames
 from serve_app.api.v1.video.video_models import able_facts, video_options
-from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, Number, Text
+from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
@@ -35,7 +35,6 @@ router = APIRouter(tags=["pipelines"], responses=ERRORS)
 SIZE = Size(width=1024, height=1024)
 FRAMES, FPS = 16, 8.0
 STEPS, GUIDANCE = 25, 7.5
-Model = Annotated[Text, Field(max_length=500)]
 Seed = Annotated[Integer, Field(lt=INT64)]
 
 
@@ -44,12 +43,12 @@ class ImageToVideoBody(JobBody):
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     negative_prompt: Prompt | None = None
-    image_model: Model | None = None
+    image_model: ModelName | None = None
     image_size: Text | None = Field(default=None, max_length=100)
     image_steps: Steps | None = None
     image_cfg: Guidance | None = None
     image_seed: Seed | None = None
-    video_model: Model | None = None
+    video_model: ModelName | None = None
     num_frames: Annotated[Integer, Field(ge=1, le=20_000)] | None = None
     fps: Annotated[Number, Field(strict=True, ge=1, le=240)] | None = None
     num_inference_steps: Steps | None = None
@@ -69,7 +68,7 @@ class ImageToVideoBody(JobBody):
         names = ["user"]
         names += [] if self.add_audio else ["audio_type", "audio_prompt"]
         names += [] if self.upscale_output else ["upscale_factor"]
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     async def to_animate(self, context: Context) -> AnimatePrompt:
         """The operation. Seeds that nobody chose are chosen here, so that a job that is resumed

@@ -17,7 +17,7 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
-from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, Number, Text
+from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import References, Size
 from serve_app.core.video.story import TellStory
@@ -29,7 +29,6 @@ MOST_SCENES = 6
 STRENGTH = 0.6
 DEFAULT_SIZE = Size(width=512, height=512)
 REFERENCES = ("character_profiles", "environment_profiles", "character_references")
-Model = Annotated[Text, Field(max_length=500)]
 
 
 class StoryBody(JobBody):
@@ -38,10 +37,10 @@ class StoryBody(JobBody):
     """
 
     story: Text = Field(min_length=1, max_length=STORY_CHARACTERS)
-    text_model: Model | None = None
-    image_model: Model | None = None
-    video_model: Model | None = None
-    tts_model: Model | None = None
+    text_model: ModelName | None = None
+    image_model: ModelName | None = None
+    video_model: ModelName | None = None
+    tts_model: ModelName | None = None
     tts_voice: Text | None = Field(default=None, min_length=1, max_length=200)
     num_scenes: Annotated[Integer, Field(ge=1, le=MOST_SCENES)] | None = None
     num_frames: Annotated[Integer, Field(ge=1, le=1000)] | None = None
@@ -67,7 +66,7 @@ class StoryBody(JobBody):
             names += ["tts_model", "tts_voice"]
         if self._reference_field() is None:
             names.append("character_strength")
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     def media(self) -> list[Given]:
         """What was sent to look at."""

@@ -6,17 +6,18 @@ from pydantic import AliasChoices, Field
 
 from serve_app.api.v1.configured import Given, several
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, Loras
-from serve_app.api.v1.images.image_extras import Media, Name
+from serve_app.api.v1.images.image_extras import Name
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.text.chat_parts import Piece
-from serve_app.api.v1.wire import INT64, Flag, Integer, Number, Text
+from serve_app.api.v1.text.chat_parts import NestedBody
+from serve_app.api.v1.wire import INT64, Flag, Integer, Media, ModelName, Number, Text
 from serve_app.core.image.images import Size
 from serve_app.core.video.generation import CameraMotion, Offload, VideoMode, VideoQuality
 
 MAX_COUNT = 4
 SIDE_PX = 512
-Images = Annotated[list[Media], Field(max_length=16)]
-Names = Annotated[list[Annotated[Text, Field(min_length=1, max_length=200)]], Field(max_length=16)]
+KeyImages = Annotated[list[Media], Field(max_length=16)]
+ProfileName = Annotated[Text, Field(min_length=1, max_length=200)]
+ProfileNames = Annotated[list[ProfileName], Field(max_length=16)]
 Prompt = Annotated[Text, Field(max_length=PROMPT_CHARACTERS)]
 Side = Annotated[Integer, Field(ge=16, le=4096)]
 Steps = Annotated[Integer, Field(ge=1, le=150)]
@@ -26,14 +27,14 @@ Speed = Annotated[Number, Field(strict=True, ge=0.25, le=4)]
 Language = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
-class CharacterBody(Piece):
+class CharacterBody(NestedBody):
     """Somebody who is to be recognised, and images of them."""
 
     name: Text = Field(min_length=1, max_length=200)
-    images: Images = Field(min_length=1)
+    images: KeyImages = Field(min_length=1)
 
 
-class DialogBody(Piece):
+class DialogBody(NestedBody):
     """A line of dialog; without a `start_time`, in seconds, it follows the one before."""
 
     character: Name | None = None
@@ -48,7 +49,7 @@ class DialogBody(Piece):
 class BasicFields(JobBody):
     """What is made, how large and how long."""
 
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     prompt: Prompt | None = None
     negative_prompt: Prompt | None = None
     width: Side | None = None
@@ -73,7 +74,7 @@ class SourceFields(JobBody):
     end_image: Media | None = None
     video: Media | None = None
     strength: Share | None = None
-    cond_frames: Images | None = None
+    cond_frames: KeyImages | None = None
     camera_motion: CameraMotion | None = None
     num_segments: Annotated[Integer, Field(ge=1, le=64)] | None = None
     duration_seconds: Annotated[Number, Field(strict=True, gt=0, le=3600)] | None = None
@@ -95,11 +96,11 @@ class IdentityFields(JobBody):
     """Who and what is to be recognised in it."""
 
     characters: list[CharacterBody] | None = Field(default=None, max_length=16)
-    character_references: Images | None = None
-    character_names: Names | None = None
+    character_references: KeyImages | None = None
+    character_names: ProfileNames | None = None
     character_strength: Share | None = None
-    character_profiles: Names | None = None
-    environment_profiles: Names | None = None
+    character_profiles: ProfileNames | None = None
+    environment_profiles: ProfileNames | None = None
     keyframe_identity: Literal["auto", "always", "never"] | None = None
     keyframe_model: Name | None = None
     keyframe_steps: Steps | None = None
@@ -144,7 +145,7 @@ class VideoBody(BasicFields, SourceFields, IdentityFields, FinishingFields):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
     def asked_size(self) -> Size | None:
         """None for that of the video it is made of."""

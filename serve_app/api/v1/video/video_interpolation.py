@@ -12,14 +12,12 @@ from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.video.video_item import remade_video_body
-from serve_app.api.v1.wire import ERRORS, Integer, MediaText, Number, Text
+from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.video.interpolation import MAX_FPS, InterpolateVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
-Media = Annotated[MediaText, Field(min_length=1, max_length=MEDIA_CHARACTERS)]
 
 
 class InterpolationBody(JobBody):
@@ -28,7 +26,7 @@ class InterpolationBody(JobBody):
     video: Media | None = None
     init_image: Media | None = None
     end_image: Media | None = None
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     fps_multiplier: Annotated[Integer, Field(ge=2, le=8)] | None = None
     output_fps: Annotated[Number, Field(strict=True, ge=1, le=MAX_FPS)] | None = None
     response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
@@ -37,7 +35,7 @@ class InterpolationBody(JobBody):
     def without_effect(self) -> list[str]:
         """The multiplier gives way to the rate."""
         names = ["user"] if self.output_fps is None else ["user", "fps_multiplier"]
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     async def to_interpolate(self, model: str, context: Context) -> InterpolateVideo:
         """The operation, of media that were checked."""

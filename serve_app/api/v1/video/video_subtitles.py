@@ -13,9 +13,8 @@ from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import media_form
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body
-from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text, Track
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text, Track
 from serve_app.catalog.transcription_routing import request_language
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.languages import language_code
@@ -30,7 +29,7 @@ class SubtitleBody(JobBody):
     """A video whose words are to be read. `translate` alone translates to English."""
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     language: Text | None = Field(default=None, max_length=100)
     translate: Flag | None = None
     target_lang: Text | None = Field(default=None, min_length=1, max_length=100)
@@ -49,7 +48,7 @@ class SubtitleBody(JobBody):
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only, or of a video that is not asked for."""
         names = ["user"] if self.burns else ["user", "style", "output_format"]
-        return [name for name in names if getattr(self, name) is not None]
+        return self.sent(*names)
 
     async def to_subtitle(self, context: Context) -> SubtitleVideo:
         """The operation, with the video stored."""

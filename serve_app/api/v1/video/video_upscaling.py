@@ -12,9 +12,8 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import called
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.text.chat_parts import MEDIA_CHARACTERS
 from serve_app.api.v1.video.video_item import remade_video_body
-from serve_app.api.v1.wire import ERRORS, Flag, MediaText, Text
+from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.image.upscaling import UpscaleVideo, VideoFactor
 
@@ -27,7 +26,7 @@ class VideoUpscaleBody(JobBody):
     """
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
-    model: Text | None = Field(default=None, max_length=500)
+    model: ModelName | None = None
     upscale_factor: VideoFactor | None = None
     allow_resize: Flag | None = None
     response_format: Literal["url", "b64_mp4", "base64", "b64"] | None = None
@@ -35,7 +34,7 @@ class VideoUpscaleBody(JobBody):
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only."""
-        return ["user"] if self.user is not None else []
+        return self.sent("user")
 
 
 @router.post("/v1/video/upscale")
