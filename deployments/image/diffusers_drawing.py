@@ -15,7 +15,7 @@ import torch
 
 from deployments.image.diffusers_attachments import Attachments, Fittings
 from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
-from deployments.image.diffusers_line import Drawn, Order, PendingImage
+from deployments.image.diffusers_line import GeneratedImage, Order, PendingImage
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.diffusers_schedulers import scheduler_of
 from deployments.image.remembered_prompts import RememberedPrompts
@@ -162,7 +162,7 @@ def _hand_on(
     source = still.work.subject.source
     result = image.convert("RGB") if source is None else source.finished(image)
     still.order.advance([still.index], still.work.settings.steps)
-    still.order.tell(Drawn(still.index, result, was_known, was_blacked, warnings))
+    still.order.tell(GeneratedImage(still.index, result, was_known, was_blacked, warnings))
 
 
 def _is_short(error: AppError) -> bool:

@@ -11,7 +11,13 @@ from typing import Any
 from deployments.image.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
 from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
 from deployments.image.diffusers_drawing import Artist, Work
-from deployments.image.diffusers_line import DrawingLine, Drawn, Order, PendingImage, unloaded
+from deployments.image.diffusers_line import (
+    DrawingLine,
+    GeneratedImage,
+    Order,
+    PendingImage,
+    unloaded,
+)
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.image_decoding import decoded_image
 from deployments.image.image_encoding import encoded, parameters_text
@@ -180,7 +186,7 @@ class Album:
         self._warnings = list(prepared.warnings)
         self._are_known = True
 
-    async def add(self, drawn: Drawn) -> None:
+    async def add(self, drawn: GeneratedImage) -> None:
         """Encode it beside what is drawn next, and store it."""
         request, settings = self._request, self._prepared.settings
         seed = request.seed + drawn.index

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedImage:
     """A finished image, a Pillow image in RGB."""
 
     index: int
@@ -37,7 +37,7 @@ class Drawn:
     warnings: tuple[str, ...] = ()
 
 
-Event = Progress | Drawn
+Event = Progress | GeneratedImage
 
 
 class Order:
@@ -69,7 +69,7 @@ class Order:
             event = await self._events.get()
             if isinstance(event, Exception):
                 raise event
-            missing -= isinstance(event, Drawn)
+            missing -= isinstance(event, GeneratedImage)
             yield event
 
     async def left(self) -> None:

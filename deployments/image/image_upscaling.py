@@ -21,7 +21,7 @@ Enlarge = Callable[[Image.Image, int], Iterator[Progress | Enlarged]]
 
 
 @dataclass(frozen=True)
-class Made:
+class UpscaledFile:
     """The size and warnings of a finished file."""
 
     size: Size
@@ -52,7 +52,9 @@ class ImageUpscaling:
             executor=self._executor,
         )
 
-    def _made(self, source: Path, target: Path, request: UpscaleImage) -> Iterator[Progress | Made]:
+    def _made(
+        self, source: Path, target: Path, request: UpscaleImage
+    ) -> Iterator[Progress | UpscaledFile]:
         scale, limit = request.scale, request.max_pixels
         still = decoded_image(source, param="image", max_pixels=limit)
         width, height = (side * scale for side in still.image.size)
@@ -66,4 +68,4 @@ class ImageUpscaling:
         if still.alpha is not None:
             image.putalpha(still.alpha.resize((width, height), LANCZOS))
         saved_png(image, target, colours=still.colours)
-        yield Made(Size(width=width, height=height), warnings)
+        yield UpscaledFile(Size(width=width, height=height), warnings)

@@ -43,7 +43,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SegmentFile:
     """A PNG file, and the mask it was made of, if of one."""
 
     data: bytes
@@ -85,7 +85,7 @@ async def stored_segments(
                 match item:
                     case Progress():
                         yield item
-                    case Drawn():
+                    case SegmentFile():
                         blob = await blobs.write(once(item.data), mime="image/png")
                         segments.append(_segment(blob, item))
                     case Ending():
@@ -102,7 +102,7 @@ async def stored_segments(
 
 def segmented(
     request: SegmentImage, path: Path, find: Find, stop: Stop
-) -> Iterator[Progress | Drawn | Ending]:
+) -> Iterator[Progress | SegmentFile | Ending]:
     """The whole work on one image; blocks."""
     image = decoded_image(path, param="image", max_pixels=request.max_pixels)
     size = Size(width=image.image.width, height=image.image.height)
@@ -144,21 +144,21 @@ class Sheet:
         self._count = 0
         self._covered = image
 
-    def add(self, mask: Mask) -> Generator[Drawn]:
+    def add(self, mask: Mask) -> Generator[SegmentFile]:
         """The files of one mask."""
         if self._mode in ("overlay", "all"):
             self._cover(mask.image)
         if self._mode in ("masks", "all"):
-            yield Drawn(png_bytes(mask.image), "mask", mask)
+            yield SegmentFile(png_bytes(mask.image), "mask", mask)
         if self._mode in ("cutout", "all"):
             cutout = self._image.convert("RGBA")
             cutout.putalpha(mask.image)
-            yield Drawn(png_bytes(cutout), "cutout", mask)
+            yield SegmentFile(png_bytes(cutout), "cutout", mask)
 
-    def overlay(self) -> Generator[Drawn]:
+    def overlay(self) -> Generator[SegmentFile]:
         """All masks over the image."""
         if self._mode in ("overlay", "all"):
-            yield Drawn(png_bytes(self._covered), "overlay")
+            yield SegmentFile(png_bytes(self._covered), "overlay")
 
     def _cover(self, mask: Image.Image) -> None:
         colour = Image.new("RGB", mask.size, COLOURS[self._count % len(COLOURS)])
@@ -167,7 +167,7 @@ class Sheet:
         self._count += 1
 
 
-def _segment(blob: Blob, drawn: Drawn) -> Segment:
+def _segment(blob: Blob, drawn: SegmentFile) -> Segment:
     mask = drawn.mask
     if mask is None:
         return Segment(image=blob, role=drawn.role)

@@ -16,7 +16,7 @@ from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 if TYPE_CHECKING:
-    from deployments.text.translation_checkpoint import IsStopped, Made, SourceSentence
+    from deployments.text.translation_checkpoint import IsStopped, SourceSentence, TranslatedPart
 
 T = TypeVar("T")
 MOST_PIECES = 64
@@ -54,7 +54,7 @@ class TransformersTranslation(WorkerEngine[TransformersOptions]):
         route = self._checkpoint.languages.route(source, target, needs_source=bool(request.texts))
         read = await self._worked(partial(self._checkpoint.pieces, request.texts, route))
         pieces = [piece for text in read for piece in text]
-        made: dict[int, Made] = {}
+        made: dict[int, TranslatedPart] = {}
         for batch in batches(pieces, self._most_tokens):
             chosen = [pieces[at] for at in batch]
             (answers,) = await self._worked(partial(self._checkpoint.translated, chosen, route))
@@ -87,7 +87,7 @@ def batches(pieces: Sequence["SourceSentence"], most_tokens: int) -> Iterator[li
 
 
 def joined(
-    count: int, pieces: Sequence["SourceSentence"], made: dict[int, "Made"], space: str
+    count: int, pieces: Sequence["SourceSentence"], made: dict[int, "TranslatedPart"], space: str
 ) -> Translation:
     """The texts of their pieces. A piece without a translation stays as it is."""
     texts: list[list[str]] = [[] for _ in range(count)]

@@ -44,7 +44,7 @@ class SourceSentence(NamedTuple):
     tokens: list[int]
 
 
-class Made(NamedTuple):
+class TranslatedPart(NamedTuple):
     """A piece's translation, which may lack its end."""
 
     words: str
@@ -89,7 +89,7 @@ class TranslationCheckpoint:
     @torch.inference_mode()
     def translated(
         self, batch: Sequence[SourceSentence], route: Route, is_stopped: IsStopped
-    ) -> Iterator[list[Made]]:
+    ) -> Iterator[list[TranslatedPart]]:
         """The translations in the order of the pieces; nothing when it is stopped."""
         width = max(len(piece.tokens) for piece in batch)
         room = min(GROWTH * width + ROOM, self._positions - 1)
@@ -115,12 +115,12 @@ class TranslationCheckpoint:
             generation.forced_bos_token_id = self._ids[route.target]
         return generation
 
-    def _read(self, row: list[int], room: int) -> Made:
+    def _read(self, row: list[int], room: int) -> TranslatedPart:
         ids = row[1:]
         while ids and ids[-1] == self._tokenizer.pad_token_id:
             ids.pop()
         words = self._tokenizer.decode([token for token in ids if token not in self._silent])
-        return Made(str(words).strip(), is_cut=len(ids) >= room)
+        return TranslatedPart(str(words).strip(), is_cut=len(ids) >= room)
 
     def _parts(self, words: str, route: Route) -> Iterator[tuple[str, list[int]]]:
         if not words:
