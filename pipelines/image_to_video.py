@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 
 from pipelines.video_finishing import VideoFinishing
-from pipelines.video_parts import VideoParts, drawn, generated
-from serve_app.core.stages import Stage
+from serve_app.core.media import BlobStore
+from serve_app.core.stages import Stages
 from serve_app.core.video.image_to_video import (
     IMAGE_STAGE,
     VIDEO_STAGE,
@@ -15,19 +15,21 @@ from serve_app.core.video.image_to_video import (
 
 
 class ImageToVideo:
-    """A PromptAnimator."""
+    """The image is the video's first frame."""
 
-    def __init__(self, parts: VideoParts, stage: Stage) -> None:
-        self._parts = parts
+    operation = AnimatePrompt
+
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:
         self._stage = stage
+        self._blobs = blobs
 
-    async def animate_prompt(self, request: AnimatePrompt) -> AsyncGenerator[AnimatePromptEvent]:
+    async def run(self, request: AnimatePrompt) -> AsyncGenerator[AnimatePromptEvent]:
         """See PromptAnimator. A stage that fails is named in its error."""
-        images = await drawn(self._parts, self._stage, IMAGE_STAGE, request.image)
+        images = await self._stage.run(IMAGE_STAGE, request.image)
         image = images.images[0]
         generation = request.generation.model_copy(update={"image": image.image})
-        made = await generated(self._parts, self._stage, VIDEO_STAGE, generation)
-        finishing = VideoFinishing(self._parts, self._stage, request.finish)
+        made = await self._stage.run(VIDEO_STAGE, generation)
+        finishing = VideoFinishing(self._stage, self._blobs, request.finish)
         finished = await finishing.finished(made)
         warnings = (*request.warnings, *images.warnings, *made.warnings, *finished.warnings)
         yield AnimatedPrompt(

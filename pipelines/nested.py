@@ -1,11 +1,11 @@
 """A whole pipeline as one stage of another."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
-from serve_app.core.stages import PlainStage, Stage
+from serve_app.core.stages import PlainStage, Stage, Stages
 
 T = TypeVar("T")
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 class NestedStage(PlainStage):
     """Runs the stages of `operation` and tells their progress as that of the stage `name`."""
 
-    def __init__(self, outer: Stage, name: str, operation: PipelineOperation) -> None:
+    def __init__(self, outer: Stage, name: str, operation: PipelineOperation[Any]) -> None:
         self._outer = outer
         self._name = name
         self._weights = {stage: operation.weight_of(stage) for stage in operation.stages}
@@ -40,3 +40,8 @@ class NestedStage(PlainStage):
         done = sum(w * self._shares.get(stage, 0.0) for stage, w in self._weights.items())
         percent = round(100 * done / sum(self._weights.values()))
         self._outer.report(self._name, Progress(phase=name, current=percent, total=100))
+
+
+def nested(stages: Stages, name: str, operation: PipelineOperation[Any]) -> Stages:
+    """The stages of a pipeline that is the stage `name` of another."""
+    return Stages(stages.operations, NestedStage(stages, name, operation))

@@ -2,8 +2,6 @@
 
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
-    Callable,
     Mapping,
     Sequence,
 )
@@ -12,16 +10,14 @@ from typing import TypeVar
 from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
 from pipelines.utterances import Utterance, uttered
-from serve_app.core.audio.speech import Speak, SpeechModel
+from serve_app.core.audio.speech import ListVoices, Speak
 from serve_app.core.errors import AppError, ContextLengthExceeded
-from serve_app.core.image.images import ImageModel, Images, TextToImage
+from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message, Progress
-from serve_app.core.stages import Stage, result_of
-from serve_app.core.text.chat import ChatModel
+from serve_app.core.stages import Stages
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
-from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoModel
-from serve_app.core.video.processing import MediaProcessor
+from serve_app.core.video.generation import GenerateVideo
 from serve_app.core.video.story import (
     NARRATION,
     SCRIPT,
@@ -42,27 +38,15 @@ STORY_VOICE = "af_sarah"
 
 
 class Story:
-    """A Storyteller. What does not depend on one another runs at the same time."""
+    """What does not depend on one another runs at the same time."""
 
-    def __init__(
-        self,
-        chat: ChatModel,
-        images: ImageModel,
-        video: VideoModel,
-        speech: SpeechModel,
-        media: MediaProcessor,
-        blobs: BlobStore,
-        stage: Stage,
-    ) -> None:
-        self._chat = chat
-        self._images = images
-        self._video = video
-        self._speech = speech
-        self._media = media
-        self._blobs = blobs
+    operation = TellStory
+
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:
         self._stage = stage
+        self._blobs = blobs
 
-    async def tell_story(self, request: TellStory) -> AsyncGenerator[StoryEvent]:
+    async def run(self, request: TellStory) -> AsyncGenerator[StoryEvent]:
         """See Storyteller. A stage that fails is named in its error."""
         script = await self._stage(SCRIPT, lambda: self._script(request))
         scenes = script.scenes
@@ -89,7 +73,7 @@ class Story:
 
     async def _script(self, request: TellStory) -> Script:
         try:
-            return await written(self._chat, request)
+            return await written(self._stage.operations, request)
         except ContextLengthExceeded as error:
             error.param = "story"
             raise
@@ -106,7 +90,7 @@ class Story:
             references=request.references,
         )
         name = image_stage(index)
-        drawn, error = await self._done(name, lambda: self._images.text_to_image(operation), Images)
+        drawn, error = await tried(self._stage.run(name, operation))
         return (drawn.images[0].image if drawn else None), error
 
     async def _clip(
@@ -123,16 +107,8 @@ class Story:
             seed=request.seed + index,
         )
         name = animate_stage(index)
-        made, error = await self._done(
-            name, lambda: self._video.generate_video(operation), GeneratedVideo
-        )
+        made, error = await tried(self._stage.run(name, operation))
         return (made.video if made else None), error
-
-    async def _done(
-        self, name: str, start: Callable[[], AsyncIterator[Message]], kind: type[M]
-    ) -> Tried[M]:
-        """An operation as a stage, and what it failed of."""
-        return await tried(self._stage(name, lambda: result_of(self._stage, name, start(), kind)))
 
     async def _narration(
         self, request: TellStory, scenes: tuple[Scene, ...]
@@ -149,12 +125,13 @@ class Story:
         self, model: str, voice: str | None, scenes: tuple[Scene, ...]
     ) -> tuple[Utterance, ...]:
         if voice is None:
-            known = {voice.name for voice in await self._speech.voices(model)}
+            listed = await self._stage.outcome(NARRATION, ListVoices(model=model))
+            known = {voice.name for voice in listed.voices}
             voice = STORY_VOICE if STORY_VOICE in known else None
         lines = []
         for number, scene in enumerate(scenes):
             operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
-            lines.append(await uttered(self._speech, self._blobs, operation))
+            lines.append(await uttered(self._stage.operations, self._blobs, operation))
             await self._stage.hold(lines[-1])
             progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
             self._stage.report(NARRATION, progress)
@@ -176,7 +153,7 @@ class Story:
             for i, scene in enumerate(told)
         )
         operation = AssembleVideo(scenes=scenes, size=request.size, fps=request.fps)
-        return await tried(self._stage(VIDEO, lambda: self._media.assemble_video(operation)))
+        return await tried(self._stage.run(VIDEO, operation))
 
 
 def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:

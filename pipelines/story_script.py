@@ -5,11 +5,11 @@ import re
 from typing import Any
 
 from serve_app.core.message import Message
+from serve_app.core.operation import Run
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatMessage,
-    ChatModel,
     Sampling,
     TextFormat,
     TextPart,
@@ -34,12 +34,12 @@ class Script(Message):
     warnings: tuple[str, ...] = ()
 
 
-async def written(chat: ChatModel, request: TellStory) -> Script:
+async def written(run: Run, request: TellStory) -> Script:
     """As many scenes as asked for. A model that does not answer with a script of the story is asked
     again; after that the story's own sentences are the script.
     """
     for attempt in range(ATTEMPTS):
-        answer = await _answer(chat, request, seed=(request.seed + attempt) % 2**31)
+        answer = await _answer(run, request, seed=(request.seed + attempt) % 2**31)
         scenes = read_script(answer, request)
         if scenes is not None:
             return Script(scenes=scenes)
@@ -107,7 +107,7 @@ def _words(text: str) -> set[str]:
     return {word.lower() for word in WORD.findall(text)}
 
 
-async def _answer(chat: ChatModel, request: TellStory, *, seed: int) -> str:
+async def _answer(run: Run, request: TellStory, *, seed: int) -> str:
     instruction = (
         f"Write the script of a short video of exactly {request.scenes} scenes that tells the "
         "user's story from its beginning to its end, in the language of the story. Each scene has "
@@ -125,7 +125,7 @@ async def _answer(chat: ChatModel, request: TellStory, *, seed: int) -> str:
         response_format=TextFormat(type="json_schema", json_schema=_schema(request.scenes)),
     )
     answer = ""
-    events = chat.chat(operation)
+    events = run(operation)
     async with closing(events):
         async for event in events:
             answer += event.text if isinstance(event, ChatDelta) else ""

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from serve_app.core.audio.transcription import Segment
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.stages import Stage, result_of
+from serve_app.core.stages import Stages
 from serve_app.core.text.languages import language_code
-from serve_app.core.text.translation import Purpose, Translate, Translation, Translator
+from serve_app.core.text.translation import Purpose, Translate, Translation
 
 TRANSLATE = "translate"
 
@@ -18,8 +18,7 @@ def is_same(source: str | None, target: str) -> bool:
 
 
 async def check_languages(
-    translator: Translator,
-    stage: Stage,
+    stage: Stages,
     *,
     model: str,
     source: str | None,
@@ -33,12 +32,11 @@ async def check_languages(
         return
     request = Translate(model=model, texts=(), target_language=target, source_language=source)
     with _named(source_field):
-        await result_of(stage, TRANSLATE, translator.translate(request), Translation)
+        await stage.outcome(TRANSLATE, request)
 
 
 async def translated(
-    translator: Translator,
-    stage: Stage,
+    stage: Stages,
     segments: Sequence[Segment],
     *,
     model: str,
@@ -61,7 +59,7 @@ async def translated(
         purpose=purpose,
     )
     with _named(source_field):
-        made = await result_of(stage, TRANSLATE, translator.translate(request), Translation)
+        made = await stage.outcome(TRANSLATE, request)
     return list(made.texts), _warnings(model, made, purpose)
 
 

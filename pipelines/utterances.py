@@ -1,18 +1,11 @@
 """Spoken lines as stored audio, fitted into the time that they have."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
-from serve_app.core.audio.speech import (
-    AudioChunk,
-    CloneEvent,
-    CloneSpeech,
-    Speak,
-    SpeechEvent,
-    SpeechModel,
-    Spoken,
-)
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, Spoken
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
+from serve_app.core.operation import Run
 from serve_app.runtime.streams import closing
 
 MOST_STRETCH = 0.25
@@ -27,14 +20,12 @@ class Utterance(Message):
     warnings: tuple[str, ...] = ()
 
 
-async def uttered(
-    speech: SpeechModel, blobs: BlobStore, operation: Speak | CloneSpeech
-) -> Utterance:
+async def uttered(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
     """Speak a line; the audio goes from the engine to the store as it comes."""
     spoken: list[Spoken] = []
 
     async def data() -> AsyncGenerator[bytes]:
-        events = _events(speech, operation)
+        events = run(operation)
         async with closing(events):
             async for event in events:
                 if isinstance(event, AudioChunk):
@@ -50,24 +41,16 @@ async def uttered(
 
 
 async def fitted(
-    speech: SpeechModel, blobs: BlobStore, operation: Speak | CloneSpeech, slot_s: float
+    run: Run, blobs: BlobStore, operation: Speak | CloneSpeech, slot_s: float
 ) -> Utterance:
     """A line spoken as it comes, and where that does not fill its slot again at another speed, so
     that it lasts at most a quarter longer or shorter than of itself.
     """
-    line = await uttered(speech, blobs, operation)
+    line = await uttered(run, blobs, operation)
     if line.duration_s == 0:
         return line
     stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / line.duration_s))
     if abs(stretch - 1) < UNHEARD_STRETCH:
         return line
     faster = operation.model_copy(update={"speed": operation.speed / stretch})
-    return await uttered(speech, blobs, faster)
-
-
-def _events(
-    speech: SpeechModel, operation: Speak | CloneSpeech
-) -> AsyncIterator[SpeechEvent] | AsyncIterator[CloneEvent]:
-    if isinstance(operation, Speak):
-        return speech.speak(operation)
-    return speech.clone(operation)
+    return await uttered(run, blobs, faster)

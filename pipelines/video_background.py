@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipelines.video_parts import VideoParts
 from serve_app.core.audio.audio_generation import LONGEST_AUDIO_S, GenerateAudio, GeneratedAudio
-from serve_app.core.stages import Stage, result_of
+from serve_app.core.stages import Stages
 from serve_app.core.video.finishing import BackgroundAudio
 from serve_app.core.video.generation import GeneratedVideo
 from serve_app.core.video.processing import Level
@@ -19,7 +18,7 @@ Span = tuple[float, float]
 
 
 async def made_background(
-    parts: VideoParts, stage: Stage, name: str, asked: BackgroundAudio, video: GeneratedVideo
+    stage: Stages, name: str, asked: BackgroundAudio, video: GeneratedVideo
 ) -> GeneratedAudio:
     """The audio for a video, of its length and from its seed."""
     operation = GenerateAudio(
@@ -29,7 +28,7 @@ async def made_background(
         duration_s=min(video.duration_s, LONGEST_AUDIO_S),
         seed=video.seed,
     )
-    return await result_of(stage, name, parts.audio.generate_audio(operation), GeneratedAudio)
+    return await stage.outcome(name, operation)
 
 
 def background_levels(

@@ -6,13 +6,12 @@ from pipelines.parallel import Tried, together, tried
 from pipelines.silence import check_speech, has_words
 from pipelines.translation import check_languages, translated
 from pipelines.utterances import fitted
-from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak, SpeechModel
-from serve_app.core.audio.stems import SeparateStems, Stems, StemSeparator
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionModel
+from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak
+from serve_app.core.audio.stems import SeparateStems, Stems
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.stages import Stage, result_of
-from serve_app.core.text.translation import Translator
+from serve_app.core.stages import Stages, result_of
 from serve_app.core.video.dubbing import (
     BURN,
     EXTRACT,
@@ -29,10 +28,8 @@ from serve_app.core.video.dubbing import (
 from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
-    MediaProcessor,
     PlacedAudio,
     ReplaceAudio,
-    SubtitledVideo,
 )
 from serve_app.core.video.subtitles import cues
 
@@ -40,37 +37,24 @@ UNHEARD_OVERLAP_S = 0.1
 
 
 class VideoDub:
-    """A VideoDubber. Each utterance is spoken where its original began."""
+    """Each utterance is spoken where its original began."""
 
-    def __init__(
-        self,
-        transcription: TranscriptionModel,
-        translator: Translator,
-        speech: SpeechModel,
-        stems: StemSeparator,
-        media: MediaProcessor,
-        blobs: BlobStore,
-        stage: Stage,
-    ) -> None:
-        self._transcription = transcription
-        self._translator = translator
-        self._speech = speech
-        self._stems = stems
-        self._media = media
+    operation = DubVideo
+
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._stage = stage
 
-    async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
+    async def run(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         """See VideoDubber. A stage that fails is named in its error."""
         await check_languages(
-            self._translator,
             self._stage,
             model=request.translation_model,
             source=request.source_language,
             target=request.target_language,
         )
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
-        extracted = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
+        extracted = await self._stage.run(EXTRACT, extraction)
         audio = extracted.audio
         transcript, (background, lost) = await together(
             self._heard(request, audio), self._background(request)
@@ -83,10 +67,8 @@ class VideoDub:
             SPEAK, lambda: self._spoken(request, audio, transcript, texts)
         )
         placed = (*([] if background is None else [background]), *lines)
-        spoken = await self._stage(
-            REPLACE,
-            lambda: self._media.replace_audio(ReplaceAudio(video=request.video, recordings=placed)),
-        )
+        replacement = ReplaceAudio(video=request.video, recordings=placed)
+        spoken = await self._stage.run(REPLACE, replacement)
         video, missing = await self._burned(request, spoken.video, transcript.segments, texts)
         said = (*extracted.warnings, *transcript.warnings, *lost, *untranslated, *voice_warnings)
         warnings = (*said, *spoken.warnings, *missing)
@@ -109,7 +91,7 @@ class VideoDub:
         return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
-        events = self._transcription.transcribe(operation)
+        events = self._stage.operations(operation)
         transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
@@ -138,20 +120,12 @@ class VideoDub:
         return PlacedAudio(audio=stem.audio, start_s=0.0), warnings
 
     async def _separated(self, operation: SeparateStems) -> Tried[Stems]:
-        return await tried(
-            self._stage(
-                SEPARATE,
-                lambda: result_of(
-                    self._stage, SEPARATE, self._stems.separate_stems(operation), Stems
-                ),
-            )
-        )
+        return await tried(self._stage.run(SEPARATE, operation))
 
     async def _translated(
         self, request: DubVideo, source: str | None, segments: Sequence[Segment]
     ) -> tuple[list[str], list[str]]:
         return await translated(
-            self._translator,
             self._stage,
             segments,
             model=request.translation_model,
@@ -175,7 +149,7 @@ class VideoDub:
                 continue
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start
-            line = await fitted(self._speech, self._blobs, operation, slot_s)
+            line = await fitted(self._stage.operations, self._blobs, operation, slot_s)
             await self._stage.hold(line)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings
@@ -192,10 +166,10 @@ class VideoDub:
     async def _reference(self, audio: Blob, segments: Sequence[Segment]) -> Blob:
         """What the voice is cloned from: the longest utterance, and what follows it."""
         longest = max(segments, key=lambda segment: segment.end - segment.start)
-        extracted = await self._media.extract_audio(
-            ExtractAudio(video=audio, start_s=longest.start, end_s=longest.start + REFERENCE_S)
+        extraction = ExtractAudio(
+            video=audio, start_s=longest.start, end_s=longest.start + REFERENCE_S
         )
-        return extracted.audio
+        return (await self._stage.outcome(SPEAK, extraction)).audio
 
     async def _burned(
         self, request: DubVideo, video: Blob, segments: Sequence[Segment], texts: Sequence[str]
@@ -207,12 +181,7 @@ class VideoDub:
             for s, text in zip(segments, texts, strict=True)
         ]
         operation = BurnSubtitles(video=video, cues=cues(said, "subtitle"))
-        made = await self._stage(
-            BURN,
-            lambda: result_of(
-                self._stage, BURN, self._media.burn_subtitles(operation), SubtitledVideo
-            ),
-        )
+        made = await self._stage.run(BURN, operation)
         return made.video, made.warnings
 
     def _tell(self, stage: str, count: int, total: int) -> None:

@@ -7,16 +7,15 @@ from typing import TypeVar
 from pipelines.parallel import tried
 from pipelines.utterances import uttered
 from pipelines.video_background import background_levels, made_background
-from pipelines.video_parts import VideoParts
 from pipelines.video_speech import SpokenLine, VideoWords, in_translation, said
 from serve_app.core.audio.audio_generation import GeneratedAudio
 from serve_app.core.audio.transcription import Segment, Transcript
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.depth import ConvertToStereo, StereoVideo
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
-from serve_app.core.stages import Stage, result_of
+from serve_app.core.stages import Stages
 from serve_app.core.video.finishing import (
     AUDIO,
     BURN,
@@ -36,7 +35,6 @@ from serve_app.core.video.processing import (
     BurnSubtitles,
     PlacedAudio,
     ReplaceAudio,
-    SubtitledVideo,
     VideoWithAudio,
 )
 from serve_app.core.video.subtitles import srt
@@ -70,17 +68,17 @@ class VideoFinishing:
 
     def __init__(
         self,
-        parts: VideoParts,
-        stage: Stage,
+        stage: Stages,
+        blobs: BlobStore,
         plan: VideoFinish,
         *,
         named: Callable[[str], str] = str,
     ) -> None:
-        self._parts = parts
         self._stage = stage
+        self._blobs = blobs
         self._plan = plan
         self._named = named
-        self._words = VideoWords(parts, stage)
+        self._words = VideoWords(stage, blobs)
         self._warnings: list[str] = []
 
     async def finished(self, video: GeneratedVideo) -> FinishedVideo:
@@ -91,7 +89,7 @@ class VideoFinishing:
         video, heard = await self._dubbed(video, heard)
         video, subtitles = await self._subtitled(video, heard)
         # Last, so that what is drawn into the image is seen by each eye in its place.
-        video = await self._for_two_eyes(video)
+        video = await self._in_stereo(video)
         return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._warnings)))
 
     async def _with_more_frames(self, video: GeneratedVideo) -> GeneratedVideo:
@@ -101,11 +99,7 @@ class VideoFinishing:
         operation = InterpolateVideo(
             model=asked.model, video=video.video, fps_multiplier=asked.multiplier
         )
-        events = self._parts.interpolation.interpolate
-        made = await self._step(
-            INTERPOLATE,
-            lambda name: result_of(self._stage, name, events(operation), InterpolatedVideo),
-        )
+        made = await self._step(INTERPOLATE, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
 
     async def _with_larger_frames(self, video: GeneratedVideo) -> GeneratedVideo:
@@ -118,10 +112,7 @@ class VideoFinishing:
             factor=asked.factor,
             allows_resize=asked.allows_resize,
         )
-        events = self._parts.upscaling.upscale_video
-        made = await self._step(
-            UPSCALE, lambda name: result_of(self._stage, name, events(operation), UpscaledVideo)
-        )
+        made = await self._step(UPSCALE, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
 
     def _changed(
@@ -142,7 +133,9 @@ class VideoFinishing:
         if not lines and plan.audio is None and made is None:
             return video, None
         mixed = await self._step(
-            AUDIO, lambda _: self._mixed(video, lines, made), field=self._audio_field(lines)
+            AUDIO,
+            lambda name: self._mixed(name, video, lines, made),
+            field=self._audio_field(lines),
         )
         if mixed is None:
             return video, None
@@ -155,7 +148,7 @@ class VideoFinishing:
         spoken: list[SpokenLine] = []
         next_s = 0.0
         for line in self._plan.lines:
-            utterance = await uttered(self._parts.speech, self._parts.blobs, line.speech)
+            utterance = await uttered(self._stage.operations, self._blobs, line.speech)
             await self._stage.hold(utterance)
             start_s = next_s if line.start_s is None else line.start_s
             next_s = start_s + utterance.duration_s + LINE_GAP_S
@@ -177,7 +170,7 @@ class VideoFinishing:
         if asked is None:
             return None
         made = await self._step(
-            MAKE_AUDIO, lambda name: made_background(self._parts, self._stage, name, asked, video)
+            MAKE_AUDIO, lambda name: made_background(self._stage, name, asked, video)
         )
         self._warnings += () if made is None else made.warnings
         return made
@@ -189,19 +182,24 @@ class VideoFinishing:
         return lines[0].line.field if lines else "add_audio"
 
     async def _mixed(
-        self, video: GeneratedVideo, lines: tuple[SpokenLine, ...], made: GeneratedAudio | None
+        self,
+        name: str,
+        video: GeneratedVideo,
+        lines: tuple[SpokenLine, ...],
+        made: GeneratedAudio | None,
     ) -> VideoWithAudio:
-        replace = self._parts.media.replace_audio
         keeps_own = self._plan.keeps_audio
         try:
             recordings = self._placed(video, lines, made, keeps_own=keeps_own)
-            return await replace(ReplaceAudio(video=video.video, recordings=recordings))
+            replacement = ReplaceAudio(video=video.video, recordings=recordings)
+            return await self._stage.outcome(name, replacement)
         except InvalidRequest as error:
             # A video that was made of a silent one has no audio to be kept.
             if not keeps_own or error.param != "recordings[0]":
                 raise
         recordings = self._placed(video, lines, made, keeps_own=False)
-        return await replace(ReplaceAudio(video=video.video, recordings=recordings))
+        replacement = ReplaceAudio(video=video.video, recordings=recordings)
+        return await self._stage.outcome(name, replacement)
 
     def _placed(
         self,
@@ -260,24 +258,18 @@ class VideoFinishing:
         if asked is None or not self._plan.burns_subtitles:
             return video
         operation = BurnSubtitles(video=video.video, cues=cues, style=asked.style)
-        events = self._parts.media.burn_subtitles
-        made = await self._step(
-            BURN, lambda name: result_of(self._stage, name, events(operation), SubtitledVideo)
-        )
+        made = await self._step(BURN, lambda name: self._stage.outcome(name, operation))
         if made is None:
             return video
         self._warnings += made.warnings
         return video.model_copy(update={"video": made.video})
 
-    async def _for_two_eyes(self, video: GeneratedVideo) -> GeneratedVideo:
+    async def _in_stereo(self, video: GeneratedVideo) -> GeneratedVideo:
         asked = self._plan.stereo
         if asked is None:
             return video
         operation = ConvertToStereo(model=asked.model, video=video.video, method=asked.method)
-        events = self._parts.depth.convert_to_stereo
-        made = await self._step(
-            STEREO, lambda name: result_of(self._stage, name, events(operation), StereoVideo)
-        )
+        made = await self._step(STEREO, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
 
     async def _step(
@@ -294,6 +286,6 @@ class VideoFinishing:
         async def data() -> AsyncGenerator[bytes]:
             yield text.encode()
 
-        file = await self._parts.blobs.write(data(), mime=SUBTITLES_MIME)
+        file = await self._blobs.write(data(), mime=SUBTITLES_MIME)
         await self._stage.hold(file)
         return file

@@ -3,9 +3,8 @@
 from collections.abc import AsyncGenerator
 
 from pipelines.video_finishing import VideoFinishing
-from pipelines.video_parts import VideoParts, drawn, generated
-from serve_app.core.media import Blob
-from serve_app.core.stages import Stage
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.stages import Stages
 from serve_app.core.video.generation import GeneratedVideo
 from serve_app.core.video.production import (
     GENERATE_STAGE,
@@ -17,20 +16,22 @@ from serve_app.core.video.production import (
 
 
 class VideoGeneration:
-    """A VideoProducer. Every video is a stage of its own, so that a job that is resumed keeps those
+    """Every video is a stage of its own, so that a job that is resumed keeps those
     that were finished.
     """
 
-    def __init__(self, parts: VideoParts, stage: Stage) -> None:
-        self._parts = parts
-        self._stage = stage
+    operation = ProduceVideo
 
-    async def produce_video(self, request: ProduceVideo) -> AsyncGenerator[ProduceVideoEvent]:
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:
+        self._stage = stage
+        self._blobs = blobs
+
+    async def run(self, request: ProduceVideo) -> AsyncGenerator[ProduceVideoEvent]:
         """See VideoProducer. A stage that fails is named in its error."""
         warnings = list(request.warnings)
         stills: list[Blob | None] = [request.generation.image] * request.count
         if request.image is not None:
-            images = await drawn(self._parts, self._stage, IMAGE_STAGE, request.image)
+            images = await self._stage.run(IMAGE_STAGE, request.image)
             stills = [image.image for image in images.images]
             warnings += images.warnings
         videos = [await self._generated(request, i, still) for i, still in enumerate(stills)]
@@ -49,9 +50,9 @@ class VideoGeneration:
         name = request.stage_of(GENERATE_STAGE, index)
         changes = {"seed": request.generation.seed + index, "image": still}
         generation = request.generation.model_copy(update=changes)
-        return await generated(self._parts, self._stage, name, generation)
+        return await self._stage.run(name, generation)
 
     def _finishing(self, request: ProduceVideo, index: int) -> VideoFinishing:
         return VideoFinishing(
-            self._parts, self._stage, request.finish, named=lambda n: request.stage_of(n, index)
+            self._stage, self._blobs, request.finish, named=lambda n: request.stage_of(n, index)
         )

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from pipelines.nested import NestedStage
+from pipelines.nested import nested
 from pipelines.video_dub import VideoDub
-from pipelines.video_parts import VideoParts
 from pipelines.video_subtitles import VideoSubtitles
 from serve_app.core.audio.transcription import Segment, Transcript
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
-from serve_app.core.stages import Stage, result_of
+from serve_app.core.stages import Stages, result_of
 from serve_app.core.video.dubbing import DubbedVideo, Dubbing, DubVideo
 from serve_app.core.video.finishing import PlacedLine
 from serve_app.core.video.subtitling import Subtitles, SubtitleVideo, Subtitling
@@ -28,40 +27,25 @@ class SpokenLine(Message):
 class VideoWords:
     """The pipelines for dubbing and subtitles, each as one stage of another."""
 
-    def __init__(self, parts: VideoParts, stage: Stage) -> None:
-        self._parts = parts
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:
         self._stage = stage
+        self._blobs = blobs
 
     async def dubbed(
         self, name: str, asked: Dubbing, video: Blob, heard: Transcript | None
     ) -> DubbedVideo:
         """The video in another language; what is known to be said is not listened to."""
         operation = DubVideo(video=video, heard=heard, **dict(asked))
-        parts = self._parts
-        dubber = VideoDub(
-            parts.transcription,
-            parts.translator,
-            parts.speech,
-            parts.stems,
-            parts.media,
-            parts.blobs,
-            NestedStage(self._stage, name, operation),
-        )
-        return await result_of(self._stage, name, dubber.dub_video(operation), DubbedVideo)
+        dubber = VideoDub(nested(self._stage, name, operation), self._blobs)
+        return await result_of(self._stage, name, dubber.run(operation), DubbedVideo)
 
     async def subtitles(
         self, name: str, asked: Subtitling, video: Blob, heard: Transcript | None
     ) -> Subtitles:
         """What is said in the video, as it is read."""
         operation = SubtitleVideo(video=video, heard=heard, **dict(asked))
-        parts = self._parts
-        subtitler = VideoSubtitles(
-            parts.transcription,
-            parts.translator,
-            parts.media,
-            NestedStage(self._stage, name, operation),
-        )
-        return await result_of(self._stage, name, subtitler.subtitle_video(operation), Subtitles)
+        subtitler = VideoSubtitles(nested(self._stage, name, operation), self._blobs)
+        return await result_of(self._stage, name, subtitler.run(operation), Subtitles)
 
 
 def said(

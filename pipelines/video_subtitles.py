@@ -4,16 +4,13 @@ from collections.abc import AsyncGenerator
 
 from pipelines.silence import check_speech
 from pipelines.translation import check_languages, translated
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionModel
-from serve_app.core.media import Blob
-from serve_app.core.stages import Stage, result_of
+from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
+from serve_app.core.media import Blob, BlobStore
+from serve_app.core.stages import Stages, result_of
 from serve_app.core.text.languages import language_code
-from serve_app.core.text.translation import Translator
 from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
-    MediaProcessor,
-    SubtitledVideo,
 )
 from serve_app.core.video.subtitles import cues, timed
 from serve_app.core.video.subtitling import (
@@ -30,19 +27,12 @@ from serve_app.core.video.subtitling import (
 class VideoSubtitles:
     """A VideoSubtitler."""
 
-    def __init__(
-        self,
-        transcription: TranscriptionModel,
-        translator: Translator,
-        media: MediaProcessor,
-        stage: Stage,
-    ) -> None:
-        self._transcription = transcription
-        self._translator = translator
-        self._media = media
+    operation = SubtitleVideo
+
+    def __init__(self, stage: Stages, blobs: BlobStore) -> None:  # noqa: ARG002 - as any pipeline
         self._stage = stage
 
-    async def subtitle_video(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
+    async def run(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
         """See VideoSubtitler. A stage that fails is named in its error."""
         await self._check_languages(request)
         transcript = request.heard or await self._heard(request)
@@ -60,18 +50,18 @@ class VideoSubtitles:
 
     async def _heard(self, request: SubtitleVideo) -> Transcript:
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
-        audio = await self._stage(EXTRACT, lambda: self._media.extract_audio(extraction))
+        audio = await self._stage.run(EXTRACT, extraction)
         operation = Transcribe(
             model=request.transcription_model or "",
             audio=audio.audio,
             language=request.language,
-            task="translate" if request.is_translated_while_heard else "transcribe",
+            mode="translate" if request.is_translated_while_heard else "transcribe",
         )
         heard = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
         return heard.model_copy(update={"warnings": (*audio.warnings, *heard.warnings)})
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
-        events = self._transcription.transcribe(operation)
+        events = self._stage.operations(operation)
         transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
@@ -97,7 +87,6 @@ class VideoSubtitles:
     ) -> tuple[list[str], list[str]]:
         assert request.target_language is not None
         return await translated(
-            self._translator,
             self._stage,
             transcript.segments,
             model=request.translation_model or "",
@@ -110,7 +99,6 @@ class VideoSubtitles:
     async def _check_languages(self, request: SubtitleVideo) -> None:
         if request.needs_translation and request.target_language is not None:
             await check_languages(
-                self._translator,
                 self._stage,
                 model=request.translation_model or "",
                 source=request.language,
@@ -126,12 +114,7 @@ class VideoSubtitles:
         operation = BurnSubtitles(
             video=request.video, cues=read, style=request.style, audio_track=request.audio_track
         )
-        made = await self._stage(
-            BURN,
-            lambda: result_of(
-                self._stage, BURN, self._media.burn_subtitles(operation), SubtitledVideo
-            ),
-        )
+        made = await self._stage.run(BURN, operation)
         return made.video, made.warnings
 
 

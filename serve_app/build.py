@@ -46,7 +46,7 @@ def build(args: AppConfig) -> serve.Application:
     families = {family.name: _family(config, family) for family in config.families}
     pipelines = {
         pipeline.name: _deployment(JobsReplica, pipeline.name, pipeline.placement, -1).bind(
-            config, pipeline.name, families, compose=PIPELINES
+            config, pipeline.name, families, make=PIPELINES
         )
         for pipeline in config.pipelines
     }

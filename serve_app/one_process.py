@@ -3,7 +3,8 @@
 Jobs are kept in the table but not resumed, because their steps are not recorded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from serve_app.access.authentication import Access
 from serve_app.api.context import Context
@@ -12,11 +13,13 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
-from serve_app.catalog.catalog import AnyModel, Models
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.engine_runs import runs_over
 from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.pipelines import MakePipeline
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
-from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
+from serve_app.jobs.assembly import Performer, job_executor
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
@@ -27,13 +30,13 @@ from serve_app.observability.settings import from_environment
 
 def one_process(
     config: AppConfig,
-    runs: Mapping[str, AnyModel],
+    engines: Mapping[str, Any],
     *,
     database: Database,
     blobs: FsspecBlobStore,
     access: Access,
     statuses: Mapping[str, ModelStatus] | None = None,
-    compose: Mapping[str, ComposePipeline] | None = None,
+    pipelines: Iterable[MakePipeline] = (),
     observability: Observability | None = None,
 ) -> Context:
     """The context of an app whose families are these objects. By default requests are counted, and
@@ -43,6 +46,7 @@ def one_process(
     async def all_statuses() -> Mapping[str, ModelStatus]:
         return statuses or {}
 
+    runs = {name: runs_over(engine) for name, engine in engines.items()}
     models = Models(config, runs, statuses=all_statuses)
     store = JobStore(database, blobs.url)
     archive = Archive(database, blobs, config.archive)
@@ -54,7 +58,7 @@ def one_process(
         leases=Leases(database, "one-process"),
         database=database,
         blobs=blobs,
-        perform=Performer(config, models, blobs, compose or {}),
+        perform=Performer(config, models, blobs, pipelines),
     )
     executor.use(PlainSteps(executor.perform))
     return Context(

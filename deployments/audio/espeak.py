@@ -9,9 +9,11 @@ from deployments.model_engine import ModelEngine
 from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
+    ListVoices,
     Speak,
     SpeechEvent,
     Voice,
+    Voices,
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
@@ -66,11 +68,12 @@ class EspeakSpeech(ModelEngine[EspeakOptions]):
     async def close(self) -> None:
         """Nothing to free: the library stays with the process."""
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+    async def voices(self, request: ListVoices) -> Voices:  # noqa: ARG002 - has one model
         """The default, OpenAI's names, then every language."""
         names = [self._default, *OPENAI_VOICES, *self._languages]
         spoken = {tag: language_code(tag) for tag in self._languages}
-        return tuple(Voice(name=n, language=spoken.get(n)) for n in dict.fromkeys(names))
+        voices = (Voice(name=n, language=spoken.get(n)) for n in dict.fromkeys(names))
+        return Voices(voices=tuple(voices))
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         """See SpeechModel. Speeds beyond espeak's own range are reached by stretching in time."""

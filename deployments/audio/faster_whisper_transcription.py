@@ -53,8 +53,8 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
                 await events.aclose()
 
     def _language(self, request: Transcribe) -> str | None:
-        if request.task == "translate" and not self._whisper.model.is_multilingual:
-            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="task")
+        if request.mode == "translate" and not self._whisper.model.is_multilingual:
+            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="mode")
         if request.language is None:
             return None
         code = language_code(request.language)

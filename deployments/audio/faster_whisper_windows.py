@@ -60,7 +60,7 @@ class Listening:
         temperature = self._request.temperature
         shared: dict[str, Any] = {
             "language": self.language,
-            "task": self._request.task,
+            "task": self._request.mode,
             "beam_size": self._options.beam_size,
             "initial_prompt": self._prompt,
             "word_timestamps": True,

@@ -12,7 +12,14 @@ from deployments.audio.preset_voices import OwnLanguages, PresetVoices
 from deployments.audio.sentences import sentences
 from deployments.audio.speech_encoding import spoken
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.speech import CloneEvent, CloneSpeech, Speak, SpeechEvent, Voice
+from serve_app.core.audio.speech import (
+    CloneEvent,
+    CloneSpeech,
+    ListVoices,
+    Speak,
+    SpeechEvent,
+    Voices,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
@@ -86,9 +93,9 @@ class PiperSpeech(ModelEngine[PiperOptions]):
         """Forgetting the session frees it."""
         self.__dict__.pop("_voice", None)
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+    async def voices(self, request: ListVoices) -> Voices:  # noqa: ARG002 - has one model
         """The default, the other speakers, then OpenAI's names."""
-        return self._presets.listing(self._languages.only)
+        return Voices(voices=self._presets.listing(self._languages.only))
 
     def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         """See SpeechModel."""

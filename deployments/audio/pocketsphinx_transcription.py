@@ -56,8 +56,8 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """See TranscriptionModel."""
-        if request.task == "translate":
-            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="task")
+        if request.mode == "translate":
+            raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="mode")
         if request.language is not None and language_code(request.language) != "en":
             raise InvalidRequest(
                 f"model {self.model.id!r} understands English ('en') only", param="language"

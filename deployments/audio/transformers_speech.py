@@ -26,9 +26,10 @@ from deployments.transformers_checkpoint import loading
 from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
+    ListVoices,
     Speak,
     SpeechEvent,
-    Voice,
+    Voices,
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -71,9 +72,9 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
         """Forgetting the weights frees them."""
         self.__dict__.pop("_speaker", None)
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+    async def voices(self, request: ListVoices) -> Voices:  # noqa: ARG002 - has one model
         """The default, the other speakers, then OpenAI's names."""
-        return self._presets.listing(self._languages.only)
+        return Voices(voices=self._presets.listing(self._languages.only))
 
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         """See SpeechModel. Audio comes sentence by sentence, and between two it can be stopped."""

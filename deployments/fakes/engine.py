@@ -19,10 +19,12 @@ from serve_app.core.audio.speech import (
     AudioChunk,
     CloneEvent,
     CloneSpeech,
+    ListVoices,
     Speak,
     SpeechEvent,
     Spoken,
     Voice,
+    Voices,
 )
 from serve_app.core.audio.transcription import (
     Segment,
@@ -157,7 +159,8 @@ class FakeSpeech(FakeEngine):
         """A tone whose length follows the text's."""
         from deployments.audio.audio_encoding import encode
 
-        names = [voice.name for voice in await self.voices(request.model)]
+        listed = await self.voices(ListVoices(model=request.model))
+        names = [voice.name for voice in listed.voices]
         if request.voice is not None and request.voice not in names:
             raise InvalidRequest(
                 f"unknown voice {request.voice!r}; voices: {', '.join(names)}", param="voice"
@@ -180,9 +183,10 @@ class FakeSpeech(FakeEngine):
         async for event in self.speak(speech):
             yield event
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:  # noqa: ARG002 - has one model
+    async def voices(self, request: ListVoices) -> Voices:  # noqa: ARG002 - has one model
         """Two."""
-        return (Voice(name="hum", language="en"), Voice(name="alloy", language="en"))
+        hum, alloy = Voice(name="hum", language="en"), Voice(name="alloy", language="en")
+        return Voices(voices=(hum, alloy))
 
 
 class FakeTranscription(FakeEngine):

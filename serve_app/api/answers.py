@@ -13,7 +13,7 @@ from pydantic import JsonValue, ValidationError
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.jobs import Job
 from serve_app.core.message import Message
-from serve_app.core.operations import OPERATIONS, Result
+from serve_app.core.operation import OPERATIONS
 
 
 class AnswerOutput(Message):
@@ -98,9 +98,9 @@ class Answers:
         self._blobs = blobs
         self.root = root
 
-    async def body(self, job: Job, result: Result, *, is_listed: bool = False) -> AnswerBody:
+    async def body(self, job: Job, result: Message, *, is_listed: bool = False) -> AnswerBody:
         """The body of the job's call, in a list with files by URL, whatever form was asked for."""
-        answer = self._answers.get(OPERATIONS[job.operation_name][0])
+        answer = self._answers.get(OPERATIONS[job.operation_name])
         if answer is None:
             raise TypeError(f"{job.operation_name} has no answer here")
         output = answer.output.read(job.output)

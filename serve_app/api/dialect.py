@@ -16,7 +16,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
-from serve_app.core.operations import OPERATIONS
+from serve_app.core.operation import OPERATIONS
 from serve_app.observability.classes import Category
 
 Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
@@ -91,7 +91,7 @@ class Dialect:
         """What the caller calls a field that an error of the operation is about. What is no field
         of the operation is the dialect's own already.
         """
-        core, _ = OPERATIONS[operation]
+        core = OPERATIONS[operation]
         root = param and ROOT.match(param)
         if not param or not root or root[0] not in core.model_fields:
             return param

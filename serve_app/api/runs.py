@@ -19,7 +19,8 @@ from serve_app.api.observation import observed
 from serve_app.core.errors import AppError, Cancelled, InternalError
 from serve_app.core.jobs import Call as Repeatable
 from serve_app.core.jobs import Job, Submission
-from serve_app.core.operations import Operation, Result, operation_name
+from serve_app.core.message import Message
+from serve_app.core.operation import Operation
 from serve_app.jobs.callbacks import check_callback
 from serve_app.jobs.direct import new_job_id
 from serve_app.runtime.streams import started
@@ -65,7 +66,7 @@ def call_in(request: Request, context: Context, principal: Principal) -> Call:
     return Call(context, principal, request, dialect_in(request.scope))
 
 
-async def submission_of(call: Call, operation: Operation, wishes: Wishes = NONE) -> Submission:
+async def submission_of(call: Call, operation: Operation[Any], wishes: Wishes = NONE) -> Submission:
     """The job to be. InvalidRequest for a callback that would be refused."""
     if wishes.callback_url is not None:
         await check_callback(wishes.callback_url, call.context.config.limits)
@@ -140,7 +141,7 @@ def in_dialect(job: Job, dialect: Dialect) -> Job:
     return job.model_copy(update=changes) if changes else job
 
 
-def finished_result(job: Job, dialect: Dialect) -> Result:
+def finished_result(job: Job, dialect: Dialect) -> Message:
     """The result of a job that ended well; else its error is raised."""
     if job.result is not None:
         return job.result
@@ -163,10 +164,10 @@ def file_url(context: Context, name: str) -> str:
 
 
 @contextmanager
-def speaking(dialect: Dialect, operation: Operation) -> Iterator[None]:
+def speaking(dialect: Dialect, operation: Operation[Any]) -> Iterator[None]:
     """Within it, errors about a field of the operation name the dialect's."""
     try:
         yield
     except AppError as error:
-        error.param = dialect.own_field(error.param, operation_name(operation))
+        error.param = dialect.own_field(error.param, operation.name)
         raise

@@ -2,12 +2,12 @@
 
 from serve_app.catalog.catalog import Found, Models
 from serve_app.catalog.task_names import EXAMPLES
-from serve_app.core.audio.audio_generation import AudioGenerator, AudioKind
+from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.options.every_engine import AudioGenerationOptions
 
 
-async def select_audio(models: Models, kind: AudioKind) -> Found[AudioGenerator]:
+async def select_audio(models: Models, kind: AudioKind) -> Found:
     """The default model if it makes this kind, else the first that does; what has failed to load
     comes last. BackendUnavailable when there is none at all, UnsupportedCapability when those that
     there are make other kinds.
@@ -27,14 +27,14 @@ async def select_audio(models: Models, kind: AudioKind) -> Found[AudioGenerator]
     default = None if preferred is None else models.sound(preferred).id
     statuses = await models.statuses()
 
-    def rank(found: Found[AudioGenerator]) -> tuple[bool, bool]:
+    def rank(found: Found) -> tuple[bool, bool]:
         status = statuses.get(found.id)
         return status is not None and status.state == "failed", found.id != default
 
     return min(able, key=rank)
 
 
-def kinds_of(found: Found[AudioGenerator]) -> tuple[AudioKind, ...]:
+def kinds_of(found: Found) -> tuple[AudioKind, ...]:
     """What the model's family is configured to make."""
     options = found.family.options
     return (

@@ -1,15 +1,16 @@
 """An ImageDescriber over a chat model that sees."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
 
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.message import Progress
+from serve_app.core.operation import Operation, R, Runs
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatMessage,
-    ChatModel,
     ImagePart,
     Sampling,
     TextPart,
@@ -23,13 +24,21 @@ CUT = "text: cut off after {} tokens"
 class ChatDescriber:
     """Asks for one sentence, or the question, with the most likely words."""
 
-    def __init__(self, chat: ChatModel) -> None:
+    def __init__(self, chat: Runs) -> None:
         self._chat = chat
+
+    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """See Run."""
+        if not isinstance(operation, DescribeImage):
+            raise TypeError(
+                f"{operation.name!r} is no work for a chat model that was told to do it"
+            )
+        return cast("AsyncIterator[Progress | R]", self.describe_image(operation))
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
         """See ImageDescriber."""
         text, is_cut, count = "", False, 0
-        events = self._chat.chat(_conversation(request))
+        events = self._chat.run(_conversation(request))
         async with closing(events):
             try:
                 async for event in events:

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, cast
 
 from serve_app.core.message import Progress
+from serve_app.core.operation import Operation, R, Runs
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
     ChatMessage,
-    ChatModel,
     Sampling,
     TextFormat,
     TextPart,
@@ -32,8 +32,16 @@ TRANSLATED: dict[str, Any] = {
 class ChatTranslator:
     """Asks for one text after the other, a few at the same time."""
 
-    def __init__(self, chat: ChatModel) -> None:
+    def __init__(self, chat: Runs) -> None:
         self._chat = chat
+
+    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """See Run."""
+        if not isinstance(operation, Translate):
+            raise TypeError(
+                f"{operation.name!r} is no work for a chat model that was told to do it"
+            )
+        return cast("AsyncIterator[Progress | R]", self.translate(operation))
 
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
         """See Translator. Every language may be tried."""
@@ -64,7 +72,7 @@ class ChatTranslator:
 
     async def _translation(self, request: Translate, text: str) -> str | None:
         answer = ""
-        events = self._chat.chat(_conversation(request, text))
+        events = self._chat.run(_conversation(request, text))
         async with closing(events):
             async for event in events:
                 answer += event.text if isinstance(event, ChatDelta) else ""

@@ -1,11 +1,10 @@
 """Which model speaks in the voice of a recording."""
 
 from serve_app.catalog.catalog import Found, Models
-from serve_app.core.audio.speech import SpeechModel
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 
 
-def select_clone(models: Models, name: str | None, *, param: str) -> Found[SpeechModel]:
+def select_clone(models: Models, name: str | None, *, param: str) -> Found:
     """The named model; without a name the default speech model, or else the first that clones.
 
     UnsupportedCapability with `param`, the field of the reference, for a model that does not.
@@ -18,7 +17,7 @@ def select_clone(models: Models, name: str | None, *, param: str) -> Found[Speec
     return next(iter(cloning_models(models)), None) or _checked(models, default, param)
 
 
-def select_clone_engine(models: Models, engine: str | None) -> Found[SpeechModel]:
+def select_clone_engine(models: Models, engine: str | None) -> Found:
     """The first model of an engine, or the one of this id or alias; `auto` and None as nothing.
 
     InvalidRequest for a name that is neither, BackendUnavailable when no model clones.
@@ -41,13 +40,13 @@ def select_clone_engine(models: Models, engine: str | None) -> Found[SpeechModel
     )
 
 
-def cloning_models(models: Models) -> list[Found[SpeechModel]]:
+def cloning_models(models: Models) -> list[Found]:
     """Every speech model that clones, in the order of the configuration."""
     found = [f for f in models.all() if f.family.options.task == "speech"]
     return [models.speech(f.id) for f in found if f.family.options.clones]
 
 
-def _checked(models: Models, found: Found[SpeechModel], param: str) -> Found[SpeechModel]:
+def _checked(models: Models, found: Found, param: str) -> Found:
     if found.family.options.clones:
         return found
     able = ", ".join(repr(f.id) for f in cloning_models(models)) or "none is configured"

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from serve_app.catalog.catalog import AnyModel, Found, Models
+from serve_app.catalog.catalog import Found, Models
 from serve_app.catalog.task_names import EXAMPLES
 from serve_app.core.errors import UnsupportedCapability
-from serve_app.core.image.depth import METHODS, DepthEstimator, DepthMethod
+from serve_app.core.image.depth import METHODS, DepthMethod
 from serve_app.core.status import ModelStatus
 from serve_app.family.model_configuration import known_configuration
 
 
-async def select_depth(models: Models, method: DepthMethod | None) -> Found[DepthEstimator]:
+async def select_depth(models: Models, method: DepthMethod | None) -> Found:
     """The first model of this kind, the default one before the others and those that have failed
     to load last. A model whose kind nobody knows yet, because it was never loaded and its files are
     not on this machine, is taken where none is known to be right.
@@ -24,7 +24,7 @@ async def select_depth(models: Models, method: DepthMethod | None) -> Found[Dept
     if method is None:
         return default
     statuses = await models.statuses()
-    unknown: list[Found[DepthEstimator]] = []
+    unknown: list[Found] = []
     kinds: dict[str, str] = {}
     for found in _in_turn(models, default, statuses):
         status = statuses.get(found.id)
@@ -41,19 +41,17 @@ async def select_depth(models: Models, method: DepthMethod | None) -> Found[Dept
     raise _not_there(method, kinds)
 
 
-def _in_turn(
-    models: Models, default: Found[DepthEstimator], statuses: Mapping[str, ModelStatus]
-) -> list[Found[DepthEstimator]]:
+def _in_turn(models: Models, default: Found, statuses: Mapping[str, ModelStatus]) -> list[Found]:
     every = [found for found in models.all() if found.family.options.task == "depth"]
 
-    def rank(found: Found[AnyModel]) -> tuple[bool, bool]:
+    def rank(found: Found) -> tuple[bool, bool]:
         status = statuses.get(found.id)
         return status is not None and status.state == "failed", found.id != default.id
 
-    return cast("list[Found[DepthEstimator]]", sorted(every, key=rank))
+    return cast("list[Found]", sorted(every, key=rank))
 
 
-def _kind(models: Models, found: Found[DepthEstimator]) -> str | None:
+def _kind(models: Models, found: Found) -> str | None:
     """By the configuration of the checkpoint, where that is on this machine."""
     source = found.model.source
     if source is None:

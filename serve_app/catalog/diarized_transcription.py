@@ -2,35 +2,26 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from serve_app.catalog.catalog import Models
-from serve_app.core.audio.diarization import Diarization, Diarize, Diarizer, by_speaker
+from serve_app.core.audio.diarization import Diarization, Diarize, by_speaker
 from serve_app.core.audio.transcription import (
     Segment,
     SpeakerLabels,
     Transcribe,
     Transcript,
     TranscriptionEvent,
-    TranscriptionModel,
 )
 from serve_app.core.errors import UpstreamError
 from serve_app.core.message import Progress
+from serve_app.core.operation import Run
 from serve_app.runtime.streams import closing
 
 
-def transcribed(models: Models, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
-    """As TranscriptionModel, by the models that the request names. Speakers are told apart before
-    the first word is written down, so that segments have them as they are heard.
-    """
-    listener = models.transcription(request.model).runs
-    if request.speakers is None:
-        return listener.transcribe(request)
-    diarizer = models.diarization(request.speakers.model).runs
-    return _with_speakers(listener, diarizer, request, request.speakers)
-
-
-async def _with_speakers(
-    listener: TranscriptionModel, diarizer: Diarizer, request: Transcribe, speakers: SpeakerLabels
+async def transcribed(
+    run: Run, request: Transcribe, speakers: SpeakerLabels
 ) -> AsyncGenerator[TranscriptionEvent]:
+    """As TranscriptionModel, by the models that the request names. Speakers are told apart before
+    the first word is written down, so that segments have them as they are transcribed.
+    """
     diarization = None
     asked = Diarize(
         model=speakers.model,
@@ -38,7 +29,7 @@ async def _with_speakers(
         num_speakers=speakers.num_speakers,
         audio_track=request.audio_track,
     )
-    turns = diarizer.diarize(asked)
+    turns = run(asked)
     async with closing(turns):
         async for event in turns:
             if isinstance(event, Progress):
@@ -47,7 +38,7 @@ async def _with_speakers(
                 diarization = event
     if diarization is None:
         raise UpstreamError(f"{speakers.model!r} told no speakers apart")
-    heard = listener.transcribe(request.model_copy(update={"speakers": None}))
+    heard = run(request.model_copy(update={"speakers": None}))
     async with closing(heard):
         async for item in _labelled(heard, diarization):
             yield item

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from serve_app.catalog.catalog import Found, Models
-from serve_app.core.audio.stems import StemSeparator
 from serve_app.core.errors import BackendUnavailable
 
 
@@ -11,7 +10,7 @@ from serve_app.core.errors import BackendUnavailable
 class ChosenSeparator:
     """The model, and the engine of the trained one if there is one in service."""
 
-    model: Found[StemSeparator]
+    model: Found
     trained_engine: str | None
 
 

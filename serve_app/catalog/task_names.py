@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from serve_app.core.options.every_engine import Task
+from serve_app.core.options.engine import Task
 
 TASK_NAMES: dict[Task, str] = {
     "chat": "text",

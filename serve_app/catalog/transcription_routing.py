@@ -3,7 +3,6 @@ routing by language. The rules are data over the catalog's ids; nothing here loa
 """
 
 from serve_app.catalog.catalog import Found, Models
-from serve_app.core.audio.transcription import TranscriptionModel
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -33,7 +32,7 @@ PARAKEET_LANGUAGES = frozenset(
     ("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it")
 ) | {"lv", "lt", "mt", "pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk"}
 
-Asr = Found[TranscriptionModel]
+Asr = Found
 
 
 def select(

@@ -3,12 +3,9 @@
 from serve_app.catalog.catalog import Found, Models
 from serve_app.catalog.task_names import EXAMPLES
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.image.upscaling import Upscaler
 
 
-async def select_upscaler(
-    models: Models, name: str | None, *, allows_resize: bool
-) -> Found[Upscaler]:
+async def select_upscaler(models: Models, name: str | None, *, allows_resize: bool) -> Found:
     """The model that is named; else the default, or the first trained one that has not failed to
     load; else, where that is allowed, the first that only resizes. Raises BackendUnavailable when
     there is neither.

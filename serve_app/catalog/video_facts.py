@@ -1,7 +1,6 @@
 """What is known of a video model, wherever it is known from."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from serve_app.catalog.catalog import Found, Models
 from serve_app.core.options.every_engine import VideoOptions
@@ -11,7 +10,7 @@ from serve_app.family.checkpoint_facts import CheckpointFacts
 
 
 async def video_facts(
-    found: Found[Any], status: ModelStatus | None, checkpoints: CheckpointFacts
+    found: Found, status: ModelStatus | None, checkpoints: CheckpointFacts
 ) -> VideoFacts | None:
     """Those that the model told when it was loaded, else those that the configuration states, else
     those of its checkpoint, else those of an engine whose models are all alike. A model for which

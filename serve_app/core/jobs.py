@@ -1,8 +1,8 @@
 """Durable runs of operations: what a caller hands in, what a job is, and who runs them."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, Field, JsonValue, SkipValidation, StringConstraints
 
 from serve_app.core.errors import (
     AppError,
@@ -24,7 +24,8 @@ from serve_app.core.errors import (
     UpstreamError,
 )
 from serve_app.core.message import Message
-from serve_app.core.operations import Operation, Result, Unreadable
+from serve_app.core.operation import Operation
+from serve_app.core.operations import Unreadable
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[JobStatus] = frozenset({"succeeded", "failed", "cancelled"})
@@ -146,7 +147,8 @@ class Submission(Message):
     """
 
     id: str
-    operation: Operation
+    # To pydantic an operation of one result is none of another, nor of any.
+    operation: SkipValidation[Operation[Any]]
     owner: str
     dialect: str = NATIVE
     ref_id: RefId | None = None
@@ -167,7 +169,7 @@ class Job(Message):
     id: str
     number: int
     operation_name: str
-    operation: Operation | Unreadable
+    operation: SkipValidation[Operation[Any] | Unreadable]
     output: dict[str, JsonValue]
     owner: str
     ref_id: str | None
@@ -182,7 +184,7 @@ class Job(Message):
     progress: JobProgress
     stages: tuple[StageState, ...]
     warnings: tuple[JobWarning, ...]
-    result: Result | None
+    result: Message | None
     files: dict[str, str]
     failure: Failure | None
     callback_url: str | None

@@ -3,161 +3,41 @@
 import json
 import math
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
-from serve_app.core.audio.speech import CloneSpeech, Speak
-from serve_app.core.audio.stems import SeparateStems, Stems
-from serve_app.core.audio.transcription import Transcribe, Transcript
-from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
-from serve_app.core.image.captioning import DescribeImage, ImageDescription
-from serve_app.core.image.depth import DepthMap, EstimateDepth
-from serve_app.core.image.face_swap import SwapFaces, SwappedFaces
-from serve_app.core.image.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
-from serve_app.core.image.segmentation import SegmentImage, Segments
-from serve_app.core.image.upscaling import UpscaledImage, UpscaledVideo, UpscaleImage, UpscaleVideo
-from serve_app.core.media import Blob, Facts, MediaResult
+import serve_app.core.audio
+import serve_app.core.image
+import serve_app.core.text
+import serve_app.core.video
+from serve_app.core.media import Blob
 from serve_app.core.message import Message
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
-from serve_app.core.text.embeddings import Embed, Embeddings
-from serve_app.core.text.rerank import Relevance, Rerank
-from serve_app.core.text.translation import Translate, Translation
-from serve_app.core.video.dubbing import DubbedVideo, DubVideo
-from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
-from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
-from serve_app.core.video.production import ProduceVideo, Videos
-from serve_app.core.video.story import TellStory, ToldStory
-from serve_app.core.video.subtitling import Subtitles, SubtitleVideo
+from serve_app.core.operation import OPERATIONS, Operation
 
 M = TypeVar("M", bound=Message)
-Operation = (
-    Chat
-    | Complete
-    | Embed
-    | Rerank
-    | Translate
-    | Speak
-    | CloneSpeech
-    | Transcribe
-    | TextToImage
-    | ImageToImage
-    | VaryImage
-    | Inpaint
-    | SegmentImage
-    | SwapFaces
-    | UpscaleImage
-    | UpscaleVideo
-    | InterpolateVideo
-    | EstimateDepth
-    | DescribeImage
-    | SeparateStems
-    | ConvertVoice
-    | GenerateAudio
-    | ProduceVideo
-    | DubVideo
-    | SubtitleVideo
-    | TellStory
-    | AnimatePrompt
-)
-
-
-class SaidText(Message):
-    """All that a text model said, as it came."""
-
-    events: tuple[ChatEvent, ...]
-
-
-class SpokenAudio(MediaResult):
-    """A spoken text, stored."""
-
-    audio: Blob
-    duration_s: float
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
-
-
-Result = (
-    SaidText
-    | Embeddings
-    | Relevance
-    | Translation
-    | SpokenAudio
-    | Transcript
-    | Images
-    | Segments
-    | SwappedFaces
-    | UpscaledImage
-    | UpscaledVideo
-    | InterpolatedVideo
-    | DepthMap
-    | ImageDescription
-    | Stems
-    | ConvertedVoice
-    | GeneratedAudio
-    | Videos
-    | DubbedVideo
-    | Subtitles
-    | ToldStory
-    | AnimatedPrompt
-)
-
-OPERATIONS: dict[str, tuple[type[Operation], type[Result]]] = {
-    "chat": (Chat, SaidText),
-    "complete": (Complete, SaidText),
-    "embed": (Embed, Embeddings),
-    "rerank": (Rerank, Relevance),
-    "translate": (Translate, Translation),
-    "audio.speech": (Speak, SpokenAudio),
-    "audio.clone": (CloneSpeech, SpokenAudio),
-    "audio.transcription": (Transcribe, Transcript),
-    "image.generation": (TextToImage, Images),
-    "image.edit": (ImageToImage, Images),
-    "image.variation": (VaryImage, Images),
-    "image.inpaint": (Inpaint, Images),
-    "image.segment": (SegmentImage, Segments),
-    "image.faceswap": (SwapFaces, SwappedFaces),
-    "image.upscale": (UpscaleImage, UpscaledImage),
-    "image.depth": (EstimateDepth, DepthMap),
-    "image.description": (DescribeImage, ImageDescription),
-    "audio.stems": (SeparateStems, Stems),
-    "audio.convert": (ConvertVoice, ConvertedVoice),
-    "audio.generation": (GenerateAudio, GeneratedAudio),
-    "video.generation": (ProduceVideo, Videos),
-    "video.upscale": (UpscaleVideo, UpscaledVideo),
-    "video.interpolate": (InterpolateVideo, InterpolatedVideo),
-    "pipeline.video-dub": (DubVideo, DubbedVideo),
-    "video.subtitle": (SubtitleVideo, Subtitles),
-    "pipeline.story": (TellStory, ToldStory),
-    "pipeline.image-to-video": (AnimatePrompt, AnimatedPrompt),
-}
-"""By public name: the part before the dot is the operation's medium, where it has one."""
-
-_NAMES = {operation: name for name, (operation, _) in OPERATIONS.items()}
+ROOMS = (serve_app.core.text, serve_app.core.image, serve_app.core.audio, serve_app.core.video)
+for _room in ROOMS:
+    for _module in iter_modules(_room.__path__, f"{_room.__name__}."):
+        import_module(_module.name)
 
 
 class Unreadable(Message):
     """What another version of the server has written and this one cannot read."""
 
 
-def operation_name(operation: Operation) -> str:
-    """The public name."""
-    return _NAMES[type(operation)]
-
-
-def read_operation(name: str, content: dict[str, Any]) -> Operation | Unreadable:
+def read_operation(name: str, content: dict[str, Any]) -> Operation[Any] | Unreadable:
     """The operation that `to_json` wrote."""
-    operation: Operation | Unreadable = _read(name, 0, content)
-    return operation
+    kind = OPERATIONS.get(name)
+    return Unreadable() if kind is None else read_message(kind, content)
 
 
-def read_result(name: str, content: dict[str, Any]) -> Result | Unreadable:
-    """The result that `to_json` wrote."""
-    result: Result | Unreadable = _read(name, 1, content)
-    return result
+def read_result(name: str, content: dict[str, Any]) -> Message:
+    """The result that `to_json` wrote; an Unreadable where that is none of this version's."""
+    kind = OPERATIONS.get(name)
+    return Unreadable() if kind is None else read_message(kind.result, content)
 
 
 def read_message(kind: type[M], content: dict[str, Any]) -> M | Unreadable:
@@ -209,14 +89,9 @@ FORMER_FIELDS = {
     "picture": "image",
     "picture_error": "image_error",
     "sound": "audio",
+    "task": "mode",
 }
 """Fields of messages by the names under which earlier versions have stored them."""
-
-
-def _read(name: str, position: int, content: dict[str, Any]) -> Any:
-    if name not in OPERATIONS:
-        return Unreadable()
-    return read_message(OPERATIONS[name][position], content)
 
 
 def _renamed(value: Any) -> Any:

@@ -1,10 +1,11 @@
 """How a pipeline runs its stages: a plain call here, a durable step where jobs are kept."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation, R, Run
 from serve_app.runtime.streams import closing
 
 T = TypeVar("T")
@@ -53,6 +54,35 @@ def name_stage(error: AppError, name: str) -> None:
     """Say in an error which stage failed; the innermost is named."""
     if not error.message.startswith("stage "):
         error.message = f"stage {name!r}: {error.message}"
+
+
+class Stages:
+    """What a pipeline works with: its stages, and the one way to run operations in them."""
+
+    def __init__(self, run: Run, stage: Stage) -> None:
+        self.operations = run
+        self._stage = stage
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See Stage."""
+        return await self._stage(name, work)
+
+    def report(self, name: str, progress: Progress) -> None:
+        """See Stage."""
+        self._stage.report(name, progress)
+
+    async def hold(self, made: object) -> None:
+        """See Stage."""
+        await self._stage.hold(made)
+
+    async def run(self, name: str, operation: Operation[R]) -> R:
+        """The outcome of an operation that is a stage by itself."""
+        return await self._stage(name, lambda: self.outcome(name, operation))
+
+    async def outcome(self, name: str, operation: Operation[R]) -> R:
+        """The outcome of an operation that is a part of a stage; its progress is the stage's."""
+        kind = cast("type[R]", operation.result)
+        return await result_of(self._stage, name, self.operations(operation), kind)
 
 
 async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:

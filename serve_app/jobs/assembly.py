@@ -1,15 +1,16 @@
 """A JobExecutor from its parts, the same in a replica and in a test."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
+from typing import Any
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Models
-from serve_app.catalog.dispatch import execute
 from serve_app.core.config import AppConfig
-from serve_app.core.message import Progress
-from serve_app.core.operations import Operation, Result, operation_name
-from serve_app.core.stages import Stage
+from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
+from serve_app.core.pipelines import MakePipeline, PipelineOperation
+from serve_app.core.stages import Stage, Stages
 from serve_app.database.connection import Database
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
@@ -17,9 +18,6 @@ from serve_app.jobs.outcomes import outcome
 from serve_app.jobs.outputs import OutputArchive
 from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
-
-ComposePipeline = Callable[[AppConfig, Models, Stage], Models]
-"""The catalog with the pipeline in it, its stages run by a Stage; called once per job."""
 
 
 class Performer:
@@ -30,26 +28,32 @@ class Performer:
         config: AppConfig,
         models: Models,
         blobs: FsspecBlobStore,
-        compose: Mapping[str, ComposePipeline],
+        pipelines: Iterable[MakePipeline],
     ) -> None:
-        self._config = config
         self._models = models
         self._blobs = blobs
-        self._compose = compose
+        self._pipelines = {made.operation.name: made for made in pipelines}
+        self._media: dict[str, str] = {p.name: p.media for p in config.pipelines}
 
-    async def __call__(self, operation: Operation, stage: Stage) -> Result:
+    async def __call__(self, operation: Operation[Any], stage: Stage) -> Message:
         """The operation's result."""
-        name = operation_name(operation)
-        if name in self._compose:
-            models = self._compose[name](self._config, self._models, stage)
-            return await self._run(models, operation, lambda p: stage.report(p.phase, p))
+        name = operation.name
+        if isinstance(operation, PipelineOperation):
+            models = self._models.with_media(self._media[operation.pipeline])
+            pipeline = self._pipelines[name](Stages(models.run, stage), self._blobs)
+            events = pipeline.run(operation)
+            return await self._outcome(operation, events, lambda p: stage.report(p.phase, p))
         report = partial(stage.report, name)
-        return await stage(name, lambda: self._run(self._models, operation, report))
+        return await stage(
+            name, lambda: self._outcome(operation, self._models.run(operation), report)
+        )
 
-    async def _run(
-        self, models: Models, operation: Operation, report: Callable[[Progress], None]
-    ) -> Result:
-        events = execute(models, operation)
+    async def _outcome(
+        self,
+        operation: Operation[Any],
+        events: AsyncIterator[Message],
+        report: Callable[[Progress], None],
+    ) -> Message:
         return await outcome(operation, events, blobs=self._blobs, report=report)
 
 

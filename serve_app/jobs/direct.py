@@ -13,7 +13,6 @@ from typing import TypeVar, cast
 
 from serve_app.core.errors import Cancelled, Conflict, StillRunning
 from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
-from serve_app.core.operations import operation_name
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.streams import closing
 from serve_app.runtime.unexpected import unexpected_errors
@@ -52,7 +51,7 @@ class DirectJobs:
         with self._running(submission) as run:
             try:
                 async with within(timeout_s):
-                    with unexpected_errors(repr(operation_name(submission.operation))):
+                    with unexpected_errors(repr(submission.operation.name)):
                         return await work()
             except LimitPassed:
                 await self._jobs.submit(submission)
@@ -77,7 +76,7 @@ class DirectJobs:
         """The items of a stream, which is a job while it lasts. Closing the result closes them.
         `note` is told of each item; what the stream raises goes through `explained`.
         """
-        name = operation_name(submission.operation)
+        name = submission.operation.name
         async with closing(items):
             with self._running(submission) as run, explained:
                 while True:
@@ -140,7 +139,7 @@ def _job(run: DirectRun) -> Job:
     return Job(
         id=submission.id,
         number=0,
-        operation_name=operation_name(submission.operation),
+        operation_name=submission.operation.name,
         operation=submission.operation,
         dialect=submission.dialect,
         output=submission.output,

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serve_app.core.errors import (
     AppError,
@@ -18,7 +18,9 @@ from serve_app.core.errors import (
 )
 from serve_app.core.jobs import Job, Submission, failure_of
 from serve_app.core.media import Blob
-from serve_app.core.operations import Operation, Result, Unreadable
+from serve_app.core.message import Message
+from serve_app.core.operation import Operation
+from serve_app.core.operations import Unreadable
 from serve_app.core.stages import Stage
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.recorded import AnotherVersion
@@ -39,9 +41,9 @@ LOOK_S = 0.5
 UNREADABLE_JOB = (
     "the job was accepted by another version of this server, which this one cannot read; ask anew"
 )
-Perform = Callable[[Operation, Stage], Awaitable[Result]]
+Perform = Callable[[Operation[Any], Stage], Awaitable[Message]]
 """Does an operation; the stage records the steps it has and is told its progress."""
-Record = Callable[[Job, Result], Awaitable[dict[str, str]]]
+Record = Callable[[Job, Message], Awaitable[dict[str, str]]]
 """Enters a result's files where they are kept; their public names by hash."""
 
 
@@ -54,8 +56,8 @@ class JobExecutor:
         leases: Leases,
         *,
         queues: Mapping[str, int],
-        queue_of: Callable[[Operation], str],
-        stages_of: Callable[[Operation], Mapping[str, float]],
+        queue_of: Callable[[Operation[Any]], str],
+        stages_of: Callable[[Operation[Any]], Mapping[str, float]],
         perform: Perform,
         record: Record,
         max_pending: int,
@@ -206,9 +208,9 @@ class JobExecutor:
             failure=failure_of(InternalError(UNREADABLE_JOB)),
         )
 
-    async def _finish(self, job: Job, operation: Operation, run: Run) -> None:
+    async def _finish(self, job: Job, operation: Operation[Any], run: Run) -> None:
         """Do the job and record its end, whatever it is; only the end of this process is none."""
-        result: Result | None = None
+        result: Message | None = None
         files: dict[str, str] = {}
         error: AppError | None = None
         try:
@@ -237,7 +239,7 @@ class JobExecutor:
         if ended is not None and waiting is not None and not waiting.done():
             waiting.set_result(ended)
 
-    async def _done(self, operation: Operation, stage: Stage) -> Result:
+    async def _done(self, operation: Operation[Any], stage: Stage) -> Message:
         try:
             return await self._do(operation, stage)
         except AnotherVersion as error:

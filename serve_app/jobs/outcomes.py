@@ -1,7 +1,7 @@
 """The one result of an operation, whatever its engine streams on the way."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import cast
+from typing import Any, cast
 
 from serve_app.core.audio.speech import (
     AUDIO_MIME,
@@ -10,32 +10,32 @@ from serve_app.core.audio.speech import (
     CloneSpeech,
     Speak,
     Spoken,
+    SpokenAudio,
 )
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import UpstreamError
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Message, Progress
-from serve_app.core.operations import OPERATIONS, Operation, Result, SaidText, SpokenAudio
-from serve_app.core.operations import operation_name as name_of
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.operation import Operation
+from serve_app.core.text.chat import Chat, ChatEvent, Complete, SaidText
 from serve_app.runtime.streams import closing, gathered, once
 
 
 async def outcome(
-    operation: Operation,
+    operation: Operation[Any],
     events: AsyncIterator[Message],
     *,
     blobs: BlobStore,
     report: Callable[[Progress], None],
-) -> Result:
+) -> Message:
     """Run the stream to its end and close it. UpstreamError when it ends without a result."""
     if isinstance(operation, Chat | Complete):
         said = cast("list[ChatEvent]", await gathered(events))
         return SaidText(events=tuple(said))
     if isinstance(operation, Speak | CloneSpeech):
         return await _spoken(operation, cast("AsyncIterator[CloneEvent]", events), blobs, report)
-    kind = OPERATIONS[name_of(operation)][1]
-    result: Result | None = None
+    kind = operation.result
+    result: Message | None = None
     async with closing(events):
         # To its end: what the work cost comes after the result.
         async for event in events:
@@ -44,7 +44,7 @@ async def outcome(
             elif isinstance(event, kind):
                 result = event
     if result is None:
-        raise UpstreamError(f"{name_of(operation)!r} ended without a result")
+        raise UpstreamError(f"{operation.name!r} ended without a result")
     return result
 
 

@@ -13,7 +13,9 @@ from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.media import Facts, MediaResult
-from serve_app.core.operations import Operation, Result, Unreadable, blobs_of, to_json
+from serve_app.core.message import Message
+from serve_app.core.operation import Operation
+from serve_app.core.operations import Unreadable, blobs_of, to_json
 from serve_app.database.connection import Database
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class OutputArchive:
         self._previews = asyncio.Semaphore(1)
         self._making: set[asyncio.Task[None]] = set()
 
-    async def record(self, job: Job, result: Result) -> dict[str, str]:
+    async def record(self, job: Job, result: Message) -> dict[str, str]:
         """The public names of the result's files, by hash; empty while the archive is off."""
         if not isinstance(result, MediaResult):
             return {}
@@ -80,12 +82,12 @@ def _origin(job: Job, facts: Facts) -> Origin:
     )
 
 
-def asked_for(operation: Operation) -> dict[str, Any]:
+def asked_for(operation: Operation[Any]) -> dict[str, Any]:
     """The operation without what callers do not choose."""
     return {name: value for name, value in to_json(operation).items() if name not in LIMITS}
 
 
-def _prompt(operation: Operation) -> str | None:
+def _prompt(operation: Operation[Any]) -> str | None:
     if isinstance(operation, Speak | CloneSpeech):
         return operation.text
     return getattr(operation, "prompt", None)

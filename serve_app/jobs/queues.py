@@ -1,9 +1,10 @@
 """In which line an operation waits, how long the line's counter is, and which stages it has."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from serve_app.core.config import JOBS, AppConfig
-from serve_app.core.operations import Operation, operation_name
+from serve_app.core.operation import Operation
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.settings import Placement
 
@@ -22,21 +23,21 @@ class Queues:
             return self._families
         return {deployment: self._pipelines[deployment]}
 
-    def queue_of(self, operation: Operation) -> str:
+    def queue_of(self, operation: Operation[Any]) -> str:
         """The family of the operation's model, or the pipeline."""
         if isinstance(operation, PipelineOperation):
             return operation.pipeline
-        return self._family_of[operation.model]
+        return self._family_of[operation.model_name or ""]
 
-    def deployment_of(self, operation: Operation) -> str:
+    def deployment_of(self, operation: Operation[Any]) -> str:
         """Which deployment runs it."""
         return self.queue_of(operation) if isinstance(operation, PipelineOperation) else JOBS
 
-    def stages_of(self, operation: Operation) -> dict[str, float]:
+    def stages_of(self, operation: Operation[Any]) -> dict[str, float]:
         """The names of its stages in their order, and how much of the work each is."""
         if isinstance(operation, PipelineOperation):
             return {name: operation.weight_of(name) for name in operation.stages}
-        return {operation_name(operation): 1.0}
+        return {operation.name: 1.0}
 
 
 def _width(placement: Placement) -> int:

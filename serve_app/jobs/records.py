@@ -15,13 +15,7 @@ from serve_app.core.jobs import (
     StageState,
     Submission,
 )
-from serve_app.core.operations import (
-    Unreadable,
-    operation_name,
-    read_operation,
-    read_result,
-    to_json,
-)
+from serve_app.core.operations import Unreadable, read_operation, read_result, to_json
 from serve_app.database.schema import JobRow
 
 UNREADABLE_RESULT = (
@@ -35,7 +29,7 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
     operation = submission.operation
     return JobRow(
         id=submission.id,
-        operation=operation_name(operation),
+        operation=operation.name,
         request=to_json(operation),
         output=submission.output,
         dialect=submission.dialect,

@@ -8,7 +8,7 @@ and cleans up.
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,8 +20,9 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
+from serve_app.core.pipelines import MakePipeline
 from serve_app.database.connection import Database
-from serve_app.jobs.assembly import ComposePipeline, Performer, job_executor
+from serve_app.jobs.assembly import Performer, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
 from serve_app.jobs.chores import Attention, Chore, JobRetention, repeat
 from serve_app.jobs.executor import LOOK_S
@@ -47,7 +48,7 @@ class JobsReplica:
         name: str,
         families: Handles,
         *,
-        compose: dict[str, ComposePipeline] | None = None,
+        make: Iterable[MakePipeline] = (),
     ) -> None:
         log_to_stderr()
         collect_rarely()
@@ -64,7 +65,7 @@ class JobsReplica:
             leases=self._leases,
             database=self.database,
             blobs=self.blobs,
-            perform=Performer(config, live_models(config, families), self.blobs, compose or {}),
+            perform=Performer(config, live_models(config, families), self.blobs, make),
         )
         self.workflows = Workflows(
             self.database,

@@ -23,7 +23,8 @@ from serve_app.core.jobs import (
     Submission,
 )
 from serve_app.core.media import Blob
-from serve_app.core.operations import Result, blobs_of, to_json
+from serve_app.core.message import Message
+from serve_app.core.operations import blobs_of, to_json
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callers import Callers
@@ -156,7 +157,7 @@ class JobStore(JobReader):
         status: JobStatus,
         *,
         account: Account,
-        result: Result | None = None,
+        result: Message | None = None,
         files: Mapping[str, str] | None = None,
         failure: Failure | None = None,
     ) -> Job | None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.jobs import Job
-from serve_app.core.operations import Operation, SaidText, operation_name
-from serve_app.core.text.chat import Chat, Complete, Usage
+from serve_app.core.operation import Operation
+from serve_app.core.text.chat import Chat, Complete, SaidText, Usage
 from serve_app.core.text.embeddings import Embed
 from serve_app.observability.classes import (
     Category,
@@ -92,9 +92,9 @@ class Observed:
         if seconds:
             self.extra["rtf"] = round(self.latency_ms / 1000 / seconds, 4)
 
-    def note_operation(self, operation: Operation, *, is_streamed: bool) -> None:
+    def note_operation(self, operation: Operation[Any], *, is_streamed: bool) -> None:
         """What the request asks for."""
-        self.category = category_of_operation(operation_name(operation)) or self.category
+        self.category = category_of_operation(operation.name) or self.category
         self.model = getattr(operation, "model", None) or self.model
         match operation:
             case Chat():

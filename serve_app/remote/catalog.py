@@ -3,75 +3,30 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.catalog.catalog import AnyModel, Models
+from serve_app.catalog.catalog import Models
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
-from serve_app.core.options.every_engine import Task
 from serve_app.core.status import ModelStatus
-from serve_app.remote.family import (
-    Remote,
-    RemoteChat,
-    RemoteEmbeddings,
-    RemoteRerank,
-    RemoteTranslation,
-)
-from serve_app.remote.media import (
-    RemoteAudio,
-    RemoteCaptions,
-    RemoteConversion,
-    RemoteDepth,
-    RemoteDiarization,
-    RemoteFaces,
-    RemoteImages,
-    RemoteInterpolation,
-    RemoteMedia,
-    RemoteSegmentation,
-    RemoteSpeech,
-    RemoteStems,
-    RemoteTranscription,
-    RemoteUpscaling,
-    RemoteVideo,
-)
+from serve_app.remote.family import Remote
 from serve_app.runtime.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
 
 Handles = Mapping[str, DeploymentHandle[Any]]
-REMOTES: Mapping[Task, Callable[..., AnyModel]] = {
-    "chat": RemoteChat,
-    "embeddings": RemoteEmbeddings,
-    "rerank": RemoteRerank,
-    "translation": RemoteTranslation,
-    "speech": RemoteSpeech,
-    "transcription": RemoteTranscription,
-    "diarization": RemoteDiarization,
-    "images": RemoteImages,
-    "segmentation": RemoteSegmentation,
-    "faces": RemoteFaces,
-    "upscaling": RemoteUpscaling,
-    "depth": RemoteDepth,
-    "captioning": RemoteCaptions,
-    "video": RemoteVideo,
-    "interpolation": RemoteInterpolation,
-    "stems": RemoteStems,
-    "conversion": RemoteConversion,
-    "sound": RemoteAudio,
-    "media": RemoteMedia,
-}
 STATUS_AGE_S = 1.0
 STATUS_TIMEOUT_S = 3.0
 
 
 def live_models(config: AppConfig, families: Handles) -> Models:
-    """Models whose objects are the remote twins of each family's Protocol."""
+    """Models that run their operations over the handles of their families."""
     runs = {
-        family.name: REMOTES[family.options.task](
+        family.name: Remote(
             family.name, families[family.name], has_several_models=len(family.models) > 1
         )
         for family in config.families
@@ -85,8 +40,8 @@ class LiveStatuses:
     Families without a running replica are not asked, because asking would start one.
     """
 
-    def __init__(self, config: AppConfig, runs: Mapping[str, AnyModel]) -> None:
-        self._remotes = {name: run for name, run in runs.items() if isinstance(run, Remote)}
+    def __init__(self, config: AppConfig, remotes: Mapping[str, Remote]) -> None:
+        self._remotes = remotes
         self._models = {f.name: {model.id for model in f.models} for f in config.families}
         self._known: dict[str, ModelStatus] = {}
         self._known_at = 0.0

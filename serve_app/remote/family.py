@@ -1,6 +1,6 @@
-"""The core Protocols over Serve handles, so that callers never see Ray."""
+"""A family over a Serve handle, so that callers never see Ray."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -9,13 +9,12 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from serve_app.catalog.engine_runs import single
 from serve_app.core.costs import METER, Spent
 from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation, R
 from serve_app.core.status import ModelStatus, over_replicas
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
-from serve_app.core.text.embeddings import Embed, Embeddings
-from serve_app.core.text.rerank import Relevance, Rerank
-from serve_app.core.text.translation import Translate, TranslationEvent
 from serve_app.runtime.streams import Gatherable
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -72,6 +71,16 @@ class Remote:
         self._metered_gather_handle = handle.options(method_name="metered_gather")
         self._load_handle = handle.options(method_name="load_model")
         self._every_handle = handle
+
+    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """See Run. What has no model goes by the family's name."""
+        verb, model_id = operation.verb, operation.model_name or self.name
+        if operation.answers_once:
+            return single(self._call(verb, model_id, operation))
+        items = self._stream(verb, model_id, operation)
+        if not operation.fits_one_message:
+            return items
+        return RemoteStream(items, partial(self._gather, verb, model_id, operation))
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The models' states over all running replicas. Unavailable when there is none."""
@@ -181,46 +190,3 @@ class RemoteStream(Gatherable[Any]):
     def aclose(self) -> Coroutine[Any, Any, None]:
         """See AsyncGenerator."""
         return self._items.aclose()
-
-
-class RemoteChat(Remote):
-    """A ChatModel."""
-
-    def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
-        return self._text("chat", request)
-
-    def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
-        return self._text("complete", request)
-
-    def _text(self, verb: str, request: Chat | Complete) -> AsyncGenerator[ChatEvent]:
-        items = self._stream(verb, request.model, request)
-        if request.sampling.logprobs is not None:
-            # A kilobyte per token: more than one message of gRPC's may have.
-            return items
-        return RemoteStream(items, partial(self._gather, verb, request.model, request))
-
-
-class RemoteEmbeddings(Remote):
-    """An EmbeddingModel."""
-
-    async def embed(self, request: Embed) -> Embeddings:
-        """See EmbeddingModel."""
-        return cast("Embeddings", await self._call("embed", request.model, request))
-
-
-class RemoteRerank(Remote):
-    """A RerankModel."""
-
-    async def rerank(self, request: Rerank) -> Relevance:
-        """See RerankModel."""
-        return cast("Relevance", await self._call("rerank", request.model, request))
-
-
-class RemoteTranslation(Remote):
-    """A Translator."""
-
-    def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
-        """See Translator."""
-        return self._stream("translate", request.model, request)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,11 @@ from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.catalog.catalog import Models
-from serve_app.composition import PIPELINES, compose_video_dub
+from serve_app.composition import PIPELINES
 from serve_app.core.config import AppConfig, Model
-from serve_app.core.stages import Stage
+from serve_app.core.media import BlobStore
+from serve_app.core.pipelines import MakePipeline
+from serve_app.core.stages import Stages
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
@@ -185,7 +185,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
                 forward_secret=(environment or {}).get("FORWARD_AUTH_SECRET"),
             ),
             statuses=statuses,
-            compose=PIPELINES | {"pipeline.video-dub": partial(dubbing, video_dub)},
+            pipelines=pipelines_with(video_dub),
         )
 
     yield make
@@ -193,11 +193,24 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
         database.close()
 
 
-def dubbing(dubber: Any, config: AppConfig, models: Models, stage: Stage) -> Models:
-    """The catalog with a test's dubber, or with the real pipeline over its fakes."""
-    if dubber is not None:
-        return models.with_pipeline(DubVideo, dubber.dub_video)
-    return compose_video_dub(config, models, stage)
+def pipelines_with(dubber: Any) -> tuple[MakePipeline, ...]:
+    """All of them, with a test's dubber in place of the real one."""
+    if dubber is None:
+        return PIPELINES
+    others = [made for made in PIPELINES if made.operation is not DubVideo]
+    return (*others, AlwaysThis(dubber))
+
+
+class AlwaysThis:
+    """A MakePipeline that answers with one object."""
+
+    operation = DubVideo
+
+    def __init__(self, dubber: Any) -> None:
+        self._dubber = dubber
+
+    def __call__(self, stage: Stages, blobs: BlobStore) -> Any:
+        return self._dubber
 
 
 def client_of(context: Context) -> httpx.AsyncClient:

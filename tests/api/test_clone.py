@@ -7,7 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, Spoken, Voice
+from serve_app.core.audio.speech import (
+    AudioChunk,
+    CloneEvent,
+    CloneSpeech,
+    ListVoices,
+    Speak,
+    Spoken,
+    Voice,
+    Voices,
+)
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
 from tests.api.conftest import FAMILIES, MakeContext, client_of
@@ -27,8 +36,8 @@ class Remembering:
         self.cloned: list[CloneSpeech] = []
         self.spoken: list[Speak] = []
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:
-        return (Voice(name="hum"),)
+    async def voices(self, request: ListVoices) -> Voices:
+        return Voices(voices=(Voice(name="hum"),))
 
     async def speak(self, request: Speak) -> AsyncGenerator[CloneEvent]:
         self.spoken.append(request)

@@ -1,10 +1,12 @@
 """Jobs of a dialect with another notion of an answer stand in the native one's lists."""
 
+from typing import Any
+
 import pytest
 from pydantic import JsonValue
 
 from serve_app.core.jobs import Submission
-from serve_app.core.operations import Operation
+from serve_app.core.operation import Operation
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.text.rerank import Rerank
 from serve_app.jobs.direct import new_job_id
@@ -26,7 +28,7 @@ FOREIGN: dict[str, JsonValue] = {
     ],
 )
 async def test_an_unknown_output_breaks_no_list(
-    make_context: MakeContext, operation: Operation
+    make_context: MakeContext, operation: Operation[Any]
 ) -> None:
     context = make_context()
     for output in (FOREIGN, dict[str, JsonValue]()):

@@ -13,7 +13,7 @@ from serve_app.api.runs import failure, finished_result, in_dialect
 from serve_app.core.audio.speech import Speak
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.jobs import Job, Submission, failure_of
-from serve_app.core.operations import OPERATIONS
+from serve_app.core.operation import OPERATIONS
 from serve_app.core.text.embeddings import Embed
 from tests.api.conftest import MakeContext, client_of
 
@@ -100,4 +100,4 @@ def test_what_another_dialect_has_no_name_for_is_not_named() -> None:
 def test_every_listed_field_is_one_of_its_operation() -> None:
     for dialect in DIALECTS:
         for operation, fields in dialect.fields.items():
-            assert set(fields) <= set(OPERATIONS[operation][0].model_fields), operation
+            assert set(fields) <= set(OPERATIONS[operation].model_fields), operation

@@ -26,7 +26,7 @@ class Dubbing:
         self.seen: list[DubVideo] = []
         self._error = error
 
-    async def dub_video(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
+    async def run(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
         self.seen.append(request)
         yield Progress(phase="transcribe", current=1, total=5)
         if self._error is not None:

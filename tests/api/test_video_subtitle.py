@@ -119,7 +119,7 @@ async def test_english_comes_from_the_model_that_listens(
         answer = await client.post(URL, json=body)
         job = (await client.get(f"/v1/jobs/{answer.headers['x-job-id']}")).json()
     assert listening.asked is not None
-    assert (listening.asked.task, listening.asked.language) == ("translate", "de")
+    assert (listening.asked.mode, listening.asked.language) == ("translate", "de")
     assert [stage["name"] for stage in job["stages"]] == ["extract-audio", "transcribe"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from deployments.fakes.engine import WORDS, FakeMedia, FakeSpeech, FakeTranscription
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import Voice
+from serve_app.core.audio.speech import ListVoices, Voice, Voices
 from serve_app.core.audio.transcription import Transcribe, TranscriptionEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
@@ -180,11 +180,11 @@ class CountedSpeech:
         self.asked = 0
         self.fails = fails
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:
+    async def voices(self, request: ListVoices) -> Voices:
         self.asked += 1
         if self.fails:
             raise BackendUnavailable("gone")
-        return (Voice(name="one"), Voice(name="two"))
+        return Voices(voices=(Voice(name="one"), Voice(name="two")))
 
 
 def sleeping_speech() -> list[dict[str, Any]]:

@@ -12,7 +12,14 @@ import pytest
 
 from deployments.audio.espeak import OPENAI_VOICES, EspeakSpeech
 from serve_app.core.audio.speech import OPENAI_VOICES as NAMES
-from serve_app.core.audio.speech import AudioChunk, AudioFormat, Speak, SpeechEvent, Spoken
+from serve_app.core.audio.speech import (
+    AudioChunk,
+    AudioFormat,
+    ListVoices,
+    Speak,
+    SpeechEvent,
+    Spoken,
+)
 from serve_app.core.errors import InvalidRequest
 from tests.material import COUNTING, Audio, decoded, espeak, wav
 
@@ -93,7 +100,7 @@ async def test_speed_divides_the_duration(engine: EspeakSpeech, speed: float) ->
 
 
 async def test_voices_begin_with_the_default_and_name_languages(tmp_path: Path) -> None:
-    voices = await espeak(tmp_path, voice="de").voices("espeak-ng")
+    voices = (await espeak(tmp_path, voice="de").voices(ListVoices(model="espeak-ng"))).voices
     names = [voice.name for voice in voices]
     assert names[0] == "de"
     assert names[1 : 1 + len(OPENAI_VOICES)] == list(OPENAI_VOICES)

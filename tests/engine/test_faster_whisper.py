@@ -133,7 +133,7 @@ async def test_an_unknown_language_lists_the_known_ones(
 async def test_translation_gives_english(
     engine: CountedTranscription, blobs: FsspecBlobStore
 ) -> None:
-    events = await heard(engine, blobs, wav(tone(AUDIO_S)), task="translate")
+    events = await heard(engine, blobs, wav(tone(AUDIO_S)), mode="translate")
     assert transcript(events).text == text_of(ENGLISH)
     assert transcript(events).language == LANGUAGE
 

@@ -19,19 +19,19 @@ from deployments.video.camera_moves import CameraMoves
 from deployments.video.flow_interpolation import FlowInterpolation
 from pipelines.image_to_video import ImageToVideo
 from pipelines.video_generation import VideoGeneration
-from pipelines.video_parts import VideoParts
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.config import Model
 from serve_app.core.options.audio import HpssOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import LanczosOptions
 from serve_app.core.options.video import AvOptions, CameraMovesOptions, OpticalFlowOptions
-from serve_app.core.stages import PlainStage
 from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.video.production import ProduceVideo, Videos
 from tests.material import clip, content, espeak, stored, tone, wav
 from tests.material import decoded as heard
+from tests.running import stages_over
 from tests.videos import check_playable, decoded, look
 
 SIZE = {"width": 160, "height": 120}
@@ -60,38 +60,39 @@ def blobs(tmp_path: Path) -> FsspecBlobStore:
 
 
 @pytest.fixture
-def parts(blobs: FsspecBlobStore, tmp_path: Path) -> VideoParts:
+def parts(blobs: FsspecBlobStore, tmp_path: Path) -> dict[str, Any]:
     def made(kind: Any, options: Any) -> Any:
         return kind(options, Model(id="built-in"), path=None, blobs=blobs)
 
-    return VideoParts(
-        images=made(FakeImages, FakeOptions(task="images")),
-        video=made(CameraMoves, CameraMovesOptions()),
-        interpolation=made(FlowInterpolation, OpticalFlowOptions()),
-        upscaling=made(LanczosUpscaling, LanczosOptions()),
-        depth=made(FakeDepth, FakeOptions(task="depth")),
-        speech=espeak(tmp_path),
-        transcription=made(FakeTranscription, FakeOptions(task="transcription")),
-        translator=ChatTranslator(made(FakeChat, FakeOptions(task="chat"))),
-        stems=made(HpssStems, HpssOptions()),
-        audio=made(FakeAudio, FakeOptions(task="sound")),
-        media=made(AvMedia, AvOptions()),
-        blobs=blobs,
-    )
+    return {
+        "images": made(FakeImages, FakeOptions(task="images")),
+        "video": made(CameraMoves, CameraMovesOptions()),
+        "interpolation": made(FlowInterpolation, OpticalFlowOptions()),
+        "upscaling": made(LanczosUpscaling, LanczosOptions()),
+        "depth": made(FakeDepth, FakeOptions(task="depth")),
+        "speech": espeak(tmp_path),
+        "transcription": made(FakeTranscription, FakeOptions(task="transcription")),
+        "translation": ChatTranslator(EngineRuns(made(FakeChat, FakeOptions(task="chat")))),
+        "stems": made(HpssStems, HpssOptions()),
+        "sound": made(FakeAudio, FakeOptions(task="sound")),
+        "media": made(AvMedia, AvOptions()),
+    }
 
 
-async def produced(parts: VideoParts, finish: dict[str, Any], **fields: Any) -> Videos:
+async def produced(
+    parts: dict[str, Any], blobs: FsspecBlobStore, finish: dict[str, Any], **fields: Any
+) -> Videos:
     request = ProduceVideo.model_validate(
         {"generation": GENERATION, "image": IMAGE, "finish": finish} | fields
     )
-    events = VideoGeneration(parts, PlainStage()).produce_video(request)
+    events = VideoGeneration(stages_over(parts), blobs).run(request)
     *_, made = [event async for event in events]
     assert isinstance(made, Videos)
     return made
 
 
 async def test_dialogs_are_heard_and_read_when_they_are_spoken(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
     lines = [
         spoken("Good morning, captain.", start_s=0.5),
@@ -103,8 +104,8 @@ async def test_dialogs_are_heard_and_read_when_they_are_spoken(
         "writes_subtitles": True,
         "burns_subtitles": True,
     }
-    plain = await produced(parts, {})
-    made = await produced(parts, finish)
+    plain = await produced(parts, blobs, {})
+    made = await produced(parts, blobs, finish)
     assert made.warnings == ()
     data = await content(blobs, made.videos[0].video)
     video = check_playable(data, size=(160, 120), fps=10, frames=50)
@@ -136,13 +137,13 @@ async def test_dialogs_are_heard_and_read_when_they_are_spoken(
 
 
 async def test_more_and_larger_frames_keep_the_time(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
     finish = {
         "frames": {"model": "flow", "multiplier": 2},
         "size": {"model": "lanczos", "factor": 2, "allows_resize": True},
     }
-    made = await produced(parts, finish, generation=GENERATION | {"num_frames": 8})
+    made = await produced(parts, blobs, finish, generation=GENERATION | {"num_frames": 8})
     [video] = made.videos
     data = await content(blobs, video.video)
     assert (video.size.width, video.size.height, video.fps) == (320, 240, 20)
@@ -152,11 +153,11 @@ async def test_more_and_larger_frames_keep_the_time(
 
 
 async def test_an_audio_of_ones_own_lies_under_the_words(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
     music = await stored(blobs, wav(tone(9.0, hz=3000)))
     finish = {"lines": [spoken("Ahoy.", start_s=2.0)], "audio": music.model_dump()}
-    made = await produced(parts, finish)
+    made = await produced(parts, blobs, finish)
     data = await content(blobs, made.videos[0].video)
     assert look(data).audio_s == pytest.approx(5.0, abs=0.1)
     audio = heard(data)
@@ -172,9 +173,9 @@ def level(audio: Any, hz: float, start_s: float, end_s: float) -> float:
 
 
 async def test_music_is_as_long_as_the_video_and_fades_out(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
-    made = await produced(parts, {"background": {"model": "band", "prompt": "slow piano"}})
+    made = await produced(parts, blobs, {"background": {"model": "band", "prompt": "slow piano"}})
     data = await content(blobs, made.videos[0].video)
     check_playable(data, size=(160, 120), fps=10, frames=50)
     assert look(data).audio_s == pytest.approx(5.0, abs=0.1)
@@ -187,12 +188,12 @@ async def test_music_is_as_long_as_the_video_and_fades_out(
 
 
 async def test_music_is_twelve_decibels_lower_under_speech(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
     line = spoken("Good morning, captain. Set the sails.", start_s=1.0)
     background = {"model": "band", "prompt": "slow piano"}
-    plain = await produced(parts, {"lines": [line]})
-    made = await produced(parts, {"lines": [line], "background": background})
+    plain = await produced(parts, blobs, {"lines": [line]})
+    made = await produced(parts, blobs, {"lines": [line], "background": background})
     speech = heard(await content(blobs, plain.videos[0].video))
     both = heard(await content(blobs, made.videos[0].video))
     assert len(speech.samples) == len(both.samples)
@@ -204,7 +205,7 @@ async def test_music_is_twelve_decibels_lower_under_speech(
 
 
 async def test_a_video_keeps_its_own_audio_over_the_music(
-    parts: VideoParts, blobs: FsspecBlobStore, tmp_path: Path
+    parts: dict[str, Any], blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     own = clip(tmp_path / "own.mp4", 5.0, audio=tone(5.0, hz=1000)).read_bytes()
     generation = GENERATION | {
@@ -213,14 +214,14 @@ async def test_a_video_keeps_its_own_audio_over_the_music(
         "camera_motion": None,
     }
     finish = {"background": {"model": "band", "prompt": "slow piano"}, "keeps_audio": True}
-    made = await produced(parts, finish, generation=generation, image=None)
+    made = await produced(parts, blobs, finish, generation=generation, image=None)
     audio = heard(await content(blobs, made.videos[0].video))
     assert level(audio, 1000, 1.0, 3.0) == pytest.approx(0.336, rel=0.05)
     assert level(audio, 440, 1.0, 3.0) == pytest.approx(0.336 / 3.98, rel=0.1)
 
 
 async def test_a_prompt_becomes_a_video_that_speaks(
-    parts: VideoParts, blobs: FsspecBlobStore
+    parts: dict[str, Any], blobs: FsspecBlobStore
 ) -> None:
     request = AnimatePrompt.model_validate(
         {
@@ -229,7 +230,7 @@ async def test_a_prompt_becomes_a_video_that_speaks(
             "finish": {"lines": [spoken("Ahoy.")]},
         }
     )
-    events = ImageToVideo(parts, PlainStage()).animate_prompt(request)
+    events = ImageToVideo(stages_over(parts), blobs).run(request)
     *_, made = [event async for event in events]
     assert isinstance(made, AnimatedPrompt)
     data = await content(blobs, made.video.video)

@@ -12,7 +12,14 @@ import pytest
 
 from deployments.audio.piper import PiperConfig, PiperSpeech
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.audio.speech import (
+    OPENAI_VOICES,
+    AudioChunk,
+    ListVoices,
+    Speak,
+    SpeechEvent,
+    Spoken,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.options.audio import PiperOptions
@@ -120,7 +127,7 @@ async def test_audio_comes_sentence_by_sentence_and_stops_between_two(tmp_path: 
 async def test_speakers_are_voices(tmp_path: Path) -> None:
     config = Config(num_speakers=2, speaker_id_map={"zoe": 0, "ann": 1})
     model, _ = engine(tmp_path, config, voice="ann")
-    voices = await model.voices("piper")
+    voices = (await model.voices(ListVoices(model="piper"))).voices
     assert [voice.name for voice in voices] == ["ann", "zoe", *OPENAI_VOICES]
     assert {voice.language for voice in voices} == {"en"}
     heard = {}

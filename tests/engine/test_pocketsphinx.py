@@ -201,7 +201,7 @@ async def test_translation_is_refused(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore
 ) -> None:
     with pytest.raises(UnsupportedCapability, match="'pocketsphinx-en' does not translate"):
-        await heard(engine, blobs, wav(silence(0.5)), task="translate")
+        await heard(engine, blobs, wav(silence(0.5)), mode="translate")
 
 
 @pytest.mark.parametrize("data", [b"no audio at all", wav(b"")])

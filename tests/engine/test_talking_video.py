@@ -20,16 +20,17 @@ from pipelines.video_dub import VideoDub
 from pipelines.video_subtitles import VideoSubtitles
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.config import Model
 from serve_app.core.media import Blob
 from serve_app.core.options.audio import HpssOptions, PocketsphinxOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AvOptions
-from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.dubbing import DubbedVideo, DubVideo
 from serve_app.core.video.subtitling import Subtitles, SubtitleVideo
 from tests.material import COUNTING, content, counting, espeak
+from tests.running import stages_over
 
 RATE = 48_000
 TONE_HZ = 6_000.0
@@ -50,7 +51,7 @@ class Interpreter(FakeChat):
 
 def translator(blobs: FsspecBlobStore) -> ChatTranslator:
     options = FakeOptions(task="chat")
-    return ChatTranslator(Interpreter(options, Model(id="translator"), blobs=blobs))
+    return ChatTranslator(EngineRuns(Interpreter(options, Model(id="translator"), blobs=blobs)))
 
 
 class AssembledVideo(NamedTuple):
@@ -153,15 +154,14 @@ async def test_a_dubbed_video_keeps_its_times_and_its_background(
     blobs: FsspecBlobStore, video: AssembledVideo, tmp_path: Path
 ) -> None:
     ears = await hearing(blobs)
-    pipeline = VideoDub(
-        ears,
-        translator(blobs),
-        espeak(tmp_path),
-        HpssStems(HpssOptions(), Model(id="hpss"), path=None, blobs=blobs),
-        media(blobs),
-        blobs,
-        PlainStage(),
-    )
+    parts = {
+        "transcription": ears,
+        "translation": translator(blobs),
+        "speech": espeak(tmp_path),
+        "stems": HpssStems(HpssOptions(), Model(id="hpss"), path=None, blobs=blobs),
+        "media": media(blobs),
+    }
+    pipeline = VideoDub(stages_over(parts), blobs)
     request = DubVideo(
         video=video.blob,
         target_language="de",
@@ -172,7 +172,7 @@ async def test_a_dubbed_video_keeps_its_times_and_its_background(
         stems_model="hpss",
         burns_subtitles=True,
     )
-    *_, dubbed = [event async for event in pipeline.dub_video(request)]
+    *_, dubbed = [event async for event in pipeline.run(request)]
     await ears.close()
     assert isinstance(dubbed, DubbedVideo)
     said = {segment.source_text for segment in dubbed.segments}
@@ -194,16 +194,12 @@ async def test_subtitles_say_what_is_spoken_when_it_is(
     blobs: FsspecBlobStore, video: AssembledVideo
 ) -> None:
     ears = await hearing(blobs)
-    pipeline = VideoSubtitles(
-        ears,
-        translator(blobs),
-        media(blobs),
-        PlainStage(),
-    )
+    parts = {"transcription": ears, "translation": translator(blobs), "media": media(blobs)}
+    pipeline = VideoSubtitles(stages_over(parts), blobs)
     request = SubtitleVideo(
         video=video.blob, transcription_model="ear", language="en", burns=True, style="karaoke"
     )
-    *_, subtitles = [event async for event in pipeline.subtitle_video(request)]
+    *_, subtitles = [event async for event in pipeline.run(request)]
     await ears.close()
     assert isinstance(subtitles, Subtitles)
     words = " ".join(cue.text for cue in subtitles.cues).split()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, Spoken
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, ListVoices, Speak, Spoken
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.options.audio import PocketTtsOptions, TransformersSpeechOptions
@@ -161,7 +161,7 @@ def test_latents_are_voices_too(folder: Path, tmp_path: Path, blobs: FsspecBlobS
     save_file({"latents": torch.randn(1, 9, LATENT)}, voices / "eve.safetensors")
     save_file({"cache": torch.zeros(2, 3)}, voices / "cache.safetensors")
     model = engine(folder, blobs, voices=str(voices))
-    names = [voice.name for voice in asyncio.run(model.voices("pocket"))]
+    names = [voice.name for voice in asyncio.run(model.voices(ListVoices(model="pocket"))).voices]
     assert names[:2] == ["eve", "alloy"]
     assert asyncio.run(audio_of(model, voice="eve")).duration_s > 0
 

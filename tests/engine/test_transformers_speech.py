@@ -10,7 +10,14 @@ import torch
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import OPENAI_VOICES, AudioChunk, Speak, SpeechEvent, Spoken
+from serve_app.core.audio.speech import (
+    OPENAI_VOICES,
+    AudioChunk,
+    ListVoices,
+    Speak,
+    SpeechEvent,
+    Spoken,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.options.audio import TransformersSpeechOptions
@@ -183,7 +190,7 @@ async def test_leaving_stops_between_sentences(model: str, request: pytest.Fixtu
 
 
 async def test_speakers_audio_different(many: TransformersSpeech) -> None:
-    names = [voice.name for voice in await many.voices("speaker")]
+    names = [voice.name for voice in (await many.voices(ListVoices(model="speaker"))).voices]
     assert names[:3] == ["speaker-1", "speaker-0", "speaker-2"]
     assert set(OPENAI_VOICES) < set(names)
     recordings = [await audio_of(many, voice=name, seed=3) for name in names[:3]]
@@ -198,7 +205,7 @@ async def test_speakers_audio_different(many: TransformersSpeech) -> None:
 
 
 async def test_voices_are_the_files_of_a_directory(named: TransformersSpeech) -> None:
-    names = [voice.name for voice in await named.voices("speaker")]
+    names = [voice.name for voice in (await named.voices(ListVoices(model="speaker"))).voices]
     assert names[:2] == ["ann", "bob"]
     ann, bob = [await audio_of(named, text="hello", voice=name, seed=3) for name in names[:2]]
     assert ann.samples.shape == bob.samples.shape

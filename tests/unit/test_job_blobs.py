@@ -12,10 +12,9 @@ import pytest
 from pipelines.nested import NestedStage
 from serve_app.blobs.references import held_among, sweep
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import Speak
+from serve_app.core.audio.speech import Speak, SpokenAudio
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.media import Blob
-from serve_app.core.operations import SpokenAudio
 from serve_app.core.stages import Stage
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database

@@ -12,12 +12,11 @@ from sqlalchemy import select
 
 from serve_app.blobs.references import held_among
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import Speak
+from serve_app.core.audio.speech import Speak, SpokenAudio
 from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.errors import AppError, Conflict, NotFound, QueueFull
 from serve_app.core.jobs import Job, JobProgress, StageState, Submission, failure_of
 from serve_app.core.media import Blob
-from serve_app.core.operations import SpokenAudio
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.__main__ import main
 from serve_app.database.connection import Database

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from serve_app.catalog.catalog import AnyModel, Models
+from serve_app.catalog.catalog import Models
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.status import ModelStatus
@@ -32,7 +33,7 @@ def models(**defaults: str) -> Models:
             ],
         }
     )
-    runs: dict[str, AnyModel] = {family.name: object() for family in config.families}  # type: ignore[misc]
+    runs = {family.name: EngineRuns(object()) for family in config.families}
     return Models(config, runs, statuses=no_statuses)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.core.operations import OPERATIONS
+from serve_app.core.operation import OPERATIONS
 from serve_app.observability.access_log import AccessLog, log_fields
 from serve_app.observability.classes import category_of_operation, outcome_of
 from serve_app.observability.histogram import Histogram, from_json

@@ -15,7 +15,8 @@ from serve_app.api.v1.router import answers_over
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, JobProgress
-from serve_app.core.operations import OPERATIONS, Unreadable, read_operation, read_result
+from serve_app.core.operation import OPERATIONS
+from serve_app.core.operations import Unreadable, read_operation, read_result
 
 CASES: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("stored_answers.json").read_text()
@@ -91,8 +92,22 @@ async def test_a_stored_job_is_answered_as_it_was(case: dict[str, Any], tmp_path
     assert await shown(case, tmp_path) == json.dumps(case["body"])
 
 
+INNER = {
+    "audio.diarization",
+    "audio.voices",
+    "image.extraction",
+    "media.assemble",
+    "media.burn-subtitles",
+    "media.extract-audio",
+    "media.replace-audio",
+    "video.rendering",
+    "video.stereo",
+}
+"""What only other operations ask for; no client can."""
+
+
 def test_every_operation_has_an_answer() -> None:
-    assert {case["operation"] for case in CASES} == set(OPERATIONS)
+    assert {case["operation"] for case in CASES} == set(OPERATIONS) - INNER
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

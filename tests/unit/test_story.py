@@ -32,6 +32,7 @@ from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
 from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from serve_app.core.video.story import TellStory, ToldStory
+from tests.running import stages_over
 
 T = TypeVar("T")
 TALE = "A red fox finds a lantern. It carries the lantern home. The forest glows all night."
@@ -117,7 +118,7 @@ class Cutter(FakeMedia):
         return await super().assemble_video(request)
 
 
-class Stages(PlainStage):
+class Noting(PlainStage):
     """Notes what begins and what is reported."""
 
     def __init__(self) -> None:
@@ -147,10 +148,15 @@ class Stage:
         self.video: Animator = made(Animator, "video")
         self.speech: Narrator = made(Narrator, "speech")
         self.media: Cutter = made(Cutter, "media")
-        self.stages = Stages()
-        self.story = Story(
-            self.chat, self.images, self.video, self.speech, self.media, blobs, self.stages
-        )
+        self.stages = Noting()
+        parts = {
+            "chat": self.chat,
+            "images": self.images,
+            "video": self.video,
+            "speech": self.speech,
+            "media": self.media,
+        }
+        self.story = Story(stages_over(parts, self.stages), blobs)
 
     async def tell(self, **fields: Any) -> ToldStory:
         values = {
@@ -163,7 +169,7 @@ class Stage:
             "num_frames": 5,
             "seed": 7,
         }
-        events = [e async for e in self.story.tell_story(TellStory(**{**values, **fields}))]
+        events = [e async for e in self.story.run(TellStory(**{**values, **fields}))]
         result = events[-1]
         assert isinstance(result, ToldStory)
         return result

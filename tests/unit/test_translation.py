@@ -16,16 +16,16 @@ from pipelines.translation import check_languages, translated
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Models
 from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
-from serve_app.catalog.dispatch import execute
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.audio.transcription import Segment
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Message, Progress
 from serve_app.core.operations import read_operation, read_result, to_json
-from serve_app.core.stages import PlainStage
 from serve_app.core.status import ModelStatus
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent
 from serve_app.core.text.translation import Translate, Translation, TranslationEvent
+from tests.running import stages_over
 
 CHAT = {
     "name": "chat",
@@ -76,7 +76,9 @@ def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Models:
     blobs = FsspecBlobStore(folder)
     kinds: dict[str, Any] = {"chat": FakeChat, "translation": FakeTranslation}
     runs = {
-        family.name: kinds[family.options.task](family.options, family.models[0], blobs=blobs)
+        family.name: EngineRuns(
+            kinds[family.options.task](family.options, family.models[0], blobs=blobs)
+        )
         for family in config.families
     }
     return Models(config, runs, statuses=no_statuses)
@@ -99,7 +101,7 @@ def asked(*texts: str, target: str = "de") -> Translate:
 def test_a_translation_model_goes_before_a_chat_model(tmp_path: Path, name: str | None) -> None:
     found = models(tmp_path, CHAT, TRANSLATION).translation(name)
     assert found.id == "babel"
-    assert isinstance(found.runs, FakeTranslation)
+    assert isinstance(found.runs, EngineRuns)
     configured = models(tmp_path, CHAT, TRANSLATION, translation="other").translation(name)
     assert configured.id == "other"
 
@@ -121,7 +123,9 @@ def test_nobody_translates(tmp_path: Path) -> None:
         models(tmp_path).translation(None)
     speech = {**CHAT, "name": "voice", "options": {"engine": "fake", "task": "speech"}}
     config = AppConfig.model_validate({"families": [speech, TRANSLATION]})
-    catalog = Models(config, {f.name: object() for f in config.families}, statuses=no_statuses)  # type: ignore[misc]
+    catalog = Models(
+        config, {f.name: EngineRuns(object()) for f in config.families}, statuses=no_statuses
+    )
     with pytest.raises(UnsupportedCapability, match="'echo' is no translation model"):
         catalog.translation("echo")
 
@@ -138,7 +142,7 @@ def test_a_default_must_exist() -> None:
 async def test_the_operation_is_dispatched_and_kept(tmp_path: Path) -> None:
     operation = asked("hello", " ")
     assert read_operation("translate", to_json(operation)) == operation
-    result = await last(execute(models(tmp_path, CHAT, TRANSLATION), operation))
+    result = await last(models(tmp_path, CHAT, TRANSLATION).run(operation))
     assert result == Translation(texts=("[de] hello", ""))
     assert read_result("translate", to_json(result)) == result
 
@@ -147,7 +151,7 @@ async def test_a_chat_model_translates_a_few_at_a_time_and_in_order() -> None:
     chat = Polyglot()
     texts = [f"{'x' * (at % 9)}{at}" for at in range(2000)]
     texts[7] = " "
-    events = [event async for event in ChatTranslator(chat).translate(asked(*texts))]
+    events = [event async for event in ChatTranslator(EngineRuns(chat)).translate(asked(*texts))]
     expected = [text.upper() for text in texts]
     expected[7] = ""
     assert events[-1] == Translation(texts=tuple(expected))
@@ -160,20 +164,20 @@ async def test_a_chat_model_translates_a_few_at_a_time_and_in_order() -> None:
 async def test_a_chat_model_is_not_asked_about_nothing() -> None:
     chat = Polyglot()
     for texts in ((), ("", " \n")):
-        result = await last(ChatTranslator(chat).translate(asked(*texts)))
+        result = await last(ChatTranslator(EngineRuns(chat)).translate(asked(*texts)))
         assert result == Translation(texts=tuple("" for _ in texts))
     assert chat.asked == []
 
 
 async def test_a_chat_model_is_told_of_the_region() -> None:
     chat = Polyglot()
-    await last(ChatTranslator(chat).translate(asked("a", target="pt-br")))
+    await last(ChatTranslator(EngineRuns(chat)).translate(asked("a", target="pt-br")))
     assert "to Portuguese (BR), for being read" in chat.asked[0].messages[0].text
 
 
 async def test_leaving_stops_every_question() -> None:
     chat = Polyglot()
-    events = ChatTranslator(chat).translate(asked("one", *["forever"] * 9))
+    events = ChatTranslator(EngineRuns(chat)).translate(asked("one", *["forever"] * 9))
     assert isinstance(await anext(events), Progress)
     await events.aclose()
     assert chat.running == 0
@@ -183,8 +187,7 @@ async def done(
     translator: Any, *texts: str, source: str | None = "en", target: str = "de"
 ) -> tuple[list[str], list[str]]:
     return await translated(
-        translator,
-        PlainStage(),
+        stages_over({"translation": translator}),
         segments(*texts),
         model="babel",
         source=source,
@@ -211,7 +214,9 @@ class Worker:
 async def test_the_same_language_is_no_work(source: str, target: str) -> None:
     worker = Worker()
     assert await done(worker, "a", "", source=source, target=target) == (["a", ""], [])
-    await check_languages(worker, PlainStage(), model="babel", source=source, target=target)
+    await check_languages(
+        stages_over({"translation": worker}), model="babel", source=source, target=target
+    )
     assert worker.asked == []
 
 
@@ -242,8 +247,7 @@ async def test_an_unknown_language_names_the_field_of_the_request(param: str, na
     for source in (None, "en"):
         with pytest.raises(InvalidRequest, match="it cannot") as caught:
             await check_languages(
-                worker,
-                PlainStage(),
+                stages_over({"translation": worker}),
                 model="babel",
                 source=source,
                 target="de",

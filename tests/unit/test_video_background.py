@@ -6,7 +6,6 @@ import pytest
 
 from deployments.fakes.audio_generation import FakeAudio
 from pipelines.video_background import UNDER_SPEECH, background_levels
-from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, GeneratedAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
@@ -40,9 +39,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def band(graph: Graph) -> Band:
-    blobs: FsspecBlobStore = graph.parts.blobs
-    band = Band(FakeOptions(task="sound"), Model(id="band"), blobs=blobs)
-    graph.parts.audio = band
+    band = Band(FakeOptions(task="sound"), Model(id="band"), blobs=graph.blobs)
+    graph.parts["sound"] = band
     return band
 
 

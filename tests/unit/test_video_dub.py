@@ -15,6 +15,7 @@ from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
 from serve_app.core.audio.stems import SeparateStems, StemEvent
 from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
@@ -35,6 +36,7 @@ from serve_app.core.video.processing import (
     SubtitledVideo,
     VideoWithAudio,
 )
+from tests.running import stages_over
 
 T = TypeVar("T")
 STAGES = ["extract-audio", "transcribe", "translate", "speak", "replace-audio"]
@@ -142,7 +144,7 @@ class Apart(FakeStems):
             yield event
 
 
-class Stages(PlainStage):
+class Noting(PlainStage):
     """Notes what runs."""
 
     def __init__(self, names: list[str]) -> None:
@@ -173,13 +175,13 @@ class Graph:
         """Translations are given to `self.chat` before."""
         parts = {
             "transcription": self.transcription,
-            "translator": ChatTranslator(self.chat),
+            "translation": ChatTranslator(EngineRuns(self.chat)),
             "speech": self.speech,
             "stems": self.stems,
             "media": self.media,
             **self.replaced,
         }
-        pipeline = VideoDub(**parts, blobs=self.blobs, stage=Stages(self.stages))
+        pipeline = VideoDub(stages_over(parts, Noting(self.stages)), self.blobs)
         request = DubVideo(
             video=VIDEO,
             target_language=target,
@@ -188,7 +190,7 @@ class Graph:
             speech_model="mouth",
             **wanted,
         )
-        *_, last = [event async for event in pipeline.dub_video(request)]
+        *_, last = [event async for event in pipeline.run(request)]
         assert isinstance(last, DubbedVideo)
         return last
 
@@ -282,7 +284,7 @@ async def test_a_segment_that_is_not_translated_stays_and_is_said(
 async def test_the_shipped_fakes_make_a_whole_graph(graph: Graph) -> None:
     options = FakeOptions(task="chat")
     fake = FakeChat(options, Model(id="fake"), blobs=graph.blobs)
-    graph.replaced["translator"] = ChatTranslator(fake)
+    graph.replaced["translation"] = ChatTranslator(EngineRuns(fake))
     result = await graph.dub("de")
     assert [segment.text for segment in result.segments] == SAID
     assert len(result.warnings) == 1
@@ -463,12 +465,12 @@ class Endless:
 
 @pytest.mark.parametrize(
     ("part", "stage"),
-    [("transcription", "transcribe"), ("translator", "translate"), ("speech", "speak")],
+    [("transcription", "transcribe"), ("translation", "translate"), ("speech", "speak")],
 )
 async def test_cancelling_closes_the_stage_that_runs(graph: Graph, part: str, stage: str) -> None:
     endless = Endless()
     graph.chat.answers = translations("eins", "zwei", "drei")
-    graph.replaced[part] = ChatTranslator(endless) if part == "translator" else endless
+    graph.replaced[part] = ChatTranslator(EngineRuns(endless)) if part == "translation" else endless
     dubbing = asyncio.create_task(graph.dub("de"))
     await endless.has_begun.wait()
     dubbing.cancel()

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -20,6 +19,7 @@ from pipelines.video_generation import VideoGeneration
 from pipelines.video_speech import SpokenLine, said
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.audio.speech import Speak
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
@@ -32,6 +32,7 @@ from serve_app.core.video.finishing import PlacedLine, VideoFinish
 from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.video.processing import ReplaceAudio, VideoWithAudio
 from serve_app.core.video.production import ProduceVideo, Videos
+from tests.running import stages_over
 
 T = TypeVar("T")
 BLOB = Blob(sha256="a" * 64, mime="video/mp4", size=1)
@@ -113,20 +114,20 @@ class Graph:
 
         self.media: Mixer = made(Mixer, "media")
         self.stage = Recorded()
-        self.parts: Any = SimpleNamespace(
-            images=made(FakeImages, "images"),
-            video=made(FakeVideo, "video"),
-            interpolation=made(FakeInterpolation, "interpolation"),
-            upscaling=made(FakeUpscaling, "upscaling"),
-            depth=made(FakeDepth, "depth"),
-            speech=made(FakeSpeech, "speech"),
-            transcription=made(FakeTranscription, "transcription"),
-            translator=ChatTranslator(made(FakeChat, "chat")),
-            stems=made(FakeStems, "stems"),
-            audio=made(FakeAudio, "sound"),
-            media=self.media,
-            blobs=blobs,
-        )
+        self.blobs = blobs
+        self.parts: dict[str, Any] = {
+            "images": made(FakeImages, "images"),
+            "video": made(FakeVideo, "video"),
+            "interpolation": made(FakeInterpolation, "interpolation"),
+            "upscaling": made(FakeUpscaling, "upscaling"),
+            "depth": made(FakeDepth, "depth"),
+            "speech": made(FakeSpeech, "speech"),
+            "transcription": made(FakeTranscription, "transcription"),
+            "translation": ChatTranslator(EngineRuns(made(FakeChat, "chat"))),
+            "stems": made(FakeStems, "stems"),
+            "sound": made(FakeAudio, "sound"),
+            "media": self.media,
+        }
 
     async def produced(self, **fields: Any) -> Videos:
         values: dict[str, Any] = {
@@ -139,8 +140,8 @@ class Graph:
             }
         }
         request = ProduceVideo.model_validate(values | fields)
-        pipeline = VideoGeneration(self.parts, self.stage)
-        *_, last = [event async for event in pipeline.produce_video(request)]
+        pipeline = VideoGeneration(stages_over(self.parts, self.stage), self.blobs)
+        *_, last = [event async for event in pipeline.run(request)]
         assert isinstance(last, Videos)
         if not self.stage.failing:
             assert tuple(self.stage.begun) == request.stages
@@ -266,8 +267,8 @@ async def test_an_image_is_drawn_and_animated(graph: Graph) -> None:
             "warnings": ["fps: odd"],
         }
     )
-    pipeline = ImageToVideo(graph.parts, graph.stage)
-    *_, made = [event async for event in pipeline.animate_prompt(request)]
+    pipeline = ImageToVideo(stages_over(graph.parts, graph.stage), graph.blobs)
+    *_, made = [event async for event in pipeline.run(request)]
     assert isinstance(made, AnimatedPrompt)
     assert tuple(graph.stage.begun) == request.stages
     assert request.stages == ("image", "video", "upscale", "speak", "add-sound")

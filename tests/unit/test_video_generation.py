@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -15,6 +14,7 @@ from serve_app.core.message import Progress
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent
 from serve_app.core.video.production import ProduceVideo, Videos
+from tests.running import stages_over
 
 T = TypeVar("T")
 SIZE = Size(width=64, height=48)
@@ -86,14 +86,16 @@ class Recorded(PlainStage):
 class Graph:
     def __init__(self) -> None:
         self.images, self.video, self.stage = Images_(), Video(), Recorded()
+        # Nothing here is stored.
+        self.blobs: Any = None
 
     async def produced(self, **fields: Any) -> Videos:
         values: dict[str, Any] = {"generation": {"model": "m", "seed": 5, "prompt": "a boat"}}
         request = ProduceVideo.model_validate(values | fields)
         assert request.stages == tuple(self.stages_of(request))
-        parts: Any = SimpleNamespace(images=self.images, video=self.video)
-        pipeline = VideoGeneration(parts, self.stage)
-        *_, last = [event async for event in pipeline.produce_video(request)]
+        parts = {"images": self.images, "video": self.video}
+        pipeline = VideoGeneration(stages_over(parts, self.stage), self.blobs)
+        *_, last = [event async for event in pipeline.run(request)]
         assert isinstance(last, Videos)
         return last
 

@@ -18,6 +18,7 @@ from serve_app.core.image.images import ImageEvent, Size, TextToImage
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.postcard import Postcard, SendPostcard
+from tests.running import stages_over
 
 T = TypeVar("T")
 BOAT = SendPostcard(
@@ -30,7 +31,7 @@ BOAT = SendPostcard(
 )
 
 
-class Stages(PlainStage):
+class Noting(PlainStage):
     """Notes what begins."""
 
     def __init__(self) -> None:
@@ -73,16 +74,17 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         blobs, model = FsspecBlobStore(folder), Model(id="fake")
-        self.stages = Stages()
+        self.stages = Noting()
         self.images = Painter(FakeOptions(task="images"), model, blobs=blobs)
         self.speech = Reader(FakeOptions(task="speech"), model, blobs=blobs)
         self.speech.begun = asyncio.Event()
         chat = FakeChat(FakeOptions(task="chat"), model, blobs=blobs)
-        self.press = PostcardPress(chat, self.images, self.speech, blobs, self.stages)
+        parts = {"chat": chat, "images": self.images, "speech": self.speech}
+        self.press = PostcardPress(stages_over(parts, self.stages), blobs)
 
     async def sent(self, request: SendPostcard = BOAT) -> Postcard:
         """The last thing that the pipeline yields."""
-        events = [event async for event in self.press.send_postcard(request)]
+        events = [event async for event in self.press.run(request)]
         assert isinstance(events[-1], Postcard)
         return events[-1]
 

@@ -6,7 +6,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "audio.speech": {"text": "input"},
     "audio.clone": {"text": "input", "reference": "ref_audio"},
     "audio.convert": {"source": "source_audio", "target": "target_voice"},
-    "audio.transcription": {"task": "task_type"},
+    "audio.transcription": {"mode": "task_type"},
     "audio.stems": {"allows_fallback": "fallback_mode"},
 }
 """By operation; those that are not listed are called as in the core."""

@@ -13,11 +13,11 @@ from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.v1.wire import ERRORS
-from serve_app.catalog.catalog import AnyModel, Found
+from serve_app.catalog.catalog import Found
 from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
 from serve_app.core.errors import InvalidRequest, ModelNotFound
-from serve_app.core.options.every_engine import Task
+from serve_app.core.options.engine import Task
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.generation import VideoFacts
 from serve_app.family.gpus import nvidia_gpus
@@ -160,7 +160,7 @@ async def _entries(context: Context, statuses: Mapping[str, ModelStatus]) -> lis
 
 
 def model_object(
-    found: Found[AnyModel], status: ModelStatus | None, video: VideoFacts | None
+    found: Found, status: ModelStatus | None, video: VideoFacts | None
 ) -> dict[str, Any]:
     """A catalog entry. `status` is an extension: where the model is on its way to memory."""
     task, model = found.family.options.task, found.model

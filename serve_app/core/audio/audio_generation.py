@@ -6,21 +6,12 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.media import Blob, Facts, MediaResult
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation
 
 AudioKind = Literal["music", "sfx", "ambient"]
 LONGEST_AUDIO_S = 7200.0
 """No video is longer."""
-
-
-class GenerateAudio(Message):
-    """Make `duration_s` seconds of audio as `prompt` says. Equal seeds make equal recordings."""
-
-    model: str
-    prompt: str = Field(min_length=1)
-    kind: AudioKind = "music"
-    duration_s: float = Field(gt=0, le=LONGEST_AUDIO_S)
-    seed: int
 
 
 class GeneratedAudio(MediaResult):
@@ -35,6 +26,18 @@ class GeneratedAudio(MediaResult):
     def facts(self) -> dict[str, Facts]:
         """See MediaResult."""
         return {self.audio.sha256: Facts(seed=self.seed, duration_s=self.duration_s)}
+
+
+class GenerateAudio(Operation[GeneratedAudio]):
+    """Make `duration_s` seconds of audio as `prompt` says. Equal seeds make equal recordings."""
+
+    name, task, verb, result = "audio.generation", "sound", "generate_audio", GeneratedAudio
+
+    model: str
+    prompt: str = Field(min_length=1)
+    kind: AudioKind = "music"
+    duration_s: float = Field(gt=0, le=LONGEST_AUDIO_S)
+    seed: int
 
 
 AudioEvent = Progress | GeneratedAudio

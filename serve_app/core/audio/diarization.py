@@ -10,16 +10,8 @@ from pydantic import Field
 from serve_app.core.audio.transcription import Segment, Word
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
-
-
-class Diarize(Message):
-    """Tell the speakers in `audio` apart. `num_speakers` None estimates how many there are."""
-
-    model: str
-    audio: Blob
-    num_speakers: int | None = Field(default=None, ge=1)
-    audio_track: AudioTrack | None = None
 
 
 class Turn(Message):
@@ -35,6 +27,17 @@ class Diarization(Message):
 
     turns: tuple[Turn, ...]
     warnings: tuple[str, ...] = ()
+
+
+class Diarize(Operation[Diarization]):
+    """Tell the speakers in `audio` apart. `num_speakers` None estimates how many there are."""
+
+    name, task, verb, result = "audio.diarization", "diarization", "diarize", Diarization
+
+    model: str
+    audio: Blob
+    num_speakers: int | None = Field(default=None, ge=1)
+    audio_track: AudioTrack | None = None
 
 
 DiarizationEvent = Progress | Diarization

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 AudioFormat = Literal["mp3", "wav", "opus", "flac", "aac", "pcm"]
 
@@ -39,35 +40,15 @@ OPENAI_VOICES = (
 """OpenAI's names, which every model maps to voices of its own."""
 
 
-class Speak(Message):
-    """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
-    code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
-    gives the same audio where the engine `honours` it.
-    """
+class SpokenAudio(MediaResult):
+    """A spoken text, stored."""
 
-    model: str
-    text: str
-    voice: str | None = None
-    language: str | None = None
-    speed: float = 1.0
-    seed: int | None = None
-    format: AudioFormat = "mp3"
+    audio: Blob
+    duration_s: float
 
-
-class CloneSpeech(Message):
-    """Speak `text` in the voice that is heard in `reference`, of which at most the first
-    `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
-    The rest is as in Speak; the same `seed` gives the same audio.
-    """
-
-    model: str
-    text: str
-    reference: Blob
-    reference_text: str | None = None
-    language: str | None = None
-    speed: float = 1.0
-    seed: int | None = None
-    format: AudioFormat = "wav"
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
 
 
 class AudioChunk(Message):
@@ -84,6 +65,41 @@ class Spoken(Message):
     warnings: tuple[str, ...] = ()
 
 
+class CloneSpeech(Operation[AudioChunk | Spoken]):
+    """Speak `text` in the voice that is heard in `reference`, of which at most the first
+    `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
+    The rest is as in Speak; the same `seed` gives the same audio.
+    """
+
+    name, task, verb, result = "audio.clone", "speech", "clone", SpokenAudio
+
+    model: str
+    text: str
+    reference: Blob
+    reference_text: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    format: AudioFormat = "wav"
+
+
+class Speak(Operation[AudioChunk | Spoken]):
+    """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
+    code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
+    gives the same audio where the engine `honours` it.
+    """
+
+    name, task, verb, result = "audio.speech", "speech", "speak", SpokenAudio
+
+    model: str
+    text: str
+    voice: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    seed: int | None = None
+    format: AudioFormat = "mp3"
+
+
 SpeechEvent = AudioChunk | Spoken
 CloneEvent = Progress | AudioChunk | Spoken
 
@@ -93,6 +109,21 @@ class Voice(Message):
 
     name: str
     language: str | None = None
+
+
+class Voices(Message):
+    """In the order in which they are listed."""
+
+    voices: tuple[Voice, ...]
+
+
+class ListVoices(Operation[Voices]):
+    """The preset voices of a model."""
+
+    name, task, verb, result = "audio.voices", "speech", "voices", Voices
+    answers_once = True
+
+    model: str
 
 
 class SpeechModel(Protocol):
@@ -110,6 +141,6 @@ class SpeechModel(Protocol):
         """
         ...
 
-    async def voices(self, model: str) -> tuple[Voice, ...]:
+    async def voices(self, request: ListVoices) -> Voices:
         """The preset voices, default first."""
         ...

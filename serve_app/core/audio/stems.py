@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 
 StemMode = Literal["vocals-instrumental", "4-stem", "drums-bass-other"]
@@ -24,16 +25,6 @@ STEM_ROLES: dict[StemName, StemRole] = {
     "bass": "bass",
     "other": "rest",
 }
-
-
-class SeparateStems(Message):
-    """Take `audio` apart. Without `allows_fallback` only a trained engine may do it."""
-
-    model: str
-    audio: Blob
-    stem_mode: StemMode = "vocals-instrumental"
-    allows_fallback: bool = False
-    audio_track: AudioTrack | None = None
 
 
 class Stem(Message):
@@ -62,6 +53,18 @@ class Stems(MediaResult):
         """See MediaResult."""
         facts = Facts(duration_s=self.duration_s)
         return {stem.audio.sha256: facts for stem in self.stems}
+
+
+class SeparateStems(Operation[Stems]):
+    """Take `audio` apart. Without `allows_fallback` only a trained engine may do it."""
+
+    name, task, verb, result = "audio.stems", "stems", "separate_stems", Stems
+
+    model: str
+    audio: Blob
+    stem_mode: StemMode = "vocals-instrumental"
+    allows_fallback: bool = False
+    audio_track: AudioTrack | None = None
 
 
 StemEvent = Progress | Stems

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 
 
@@ -15,24 +16,6 @@ class SpeakerLabels(Message):
 
     model: str
     num_speakers: int | None = Field(default=None, ge=1)
-
-
-class Transcribe(Message):
-    """Write down what is said in `audio` (any readable container, also a video).
-
-    `language` is a code, None detects. `task` translate gives English text. `temperature` 0 is
-    greedy. `prompt` is preceding context. `speakers` None names nobody. `audio_track` None is what
-    a player would play.
-    """
-
-    model: str
-    audio: Blob
-    language: str | None = None
-    task: Literal["transcribe", "translate"] = "transcribe"
-    prompt: str | None = None
-    temperature: float = 0.0
-    speakers: SpeakerLabels | None = None
-    audio_track: AudioTrack | None = None
 
 
 class Word(Message):
@@ -66,6 +49,26 @@ class Transcript(Message):
     duration_s: float
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = ()
+
+
+class Transcribe(Operation[Segment | Transcript]):
+    """Write down what is said in `audio` (any readable container, also a video).
+
+    `language` is a code, None detects. `mode` translate gives English text. `temperature` 0 is
+    greedy. `prompt` is preceding context. `speakers` None names nobody. `audio_track` None is what
+    a player would play.
+    """
+
+    name, task, verb, result = "audio.transcription", "transcription", "transcribe", Transcript
+
+    model: str
+    audio: Blob
+    language: str | None = None
+    mode: Literal["transcribe", "translate"] = "transcribe"
+    prompt: str | None = None
+    temperature: float = 0.0
+    speakers: SpeakerLabels | None = None
+    audio_track: AudioTrack | None = None
 
 
 TranscriptionEvent = Progress | Segment | Transcript

@@ -6,14 +6,28 @@ from typing import Protocol
 from pydantic import Field
 
 from serve_app.core.media import Blob, Facts, MediaResult
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation
 
 
-class ConvertVoice(Message):
+class ConvertedVoice(MediaResult):
+    """Mono WAV."""
+
+    audio: Blob
+    duration_s: float
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
+
+
+class ConvertVoice(Operation[ConvertedVoice]):
     """Say what `source` says as `target` speaks. `is_singing` asks for care with melodies and for
     44.1 kHz instead of 22.05. `pitch_shift` are semitones on top, `length_adjust` is the factor of
     the duration. `diffusion_steps` and `guidance` are for engines that have such; None is theirs.
     """
+
+    name, task, verb, result = "audio.convert", "conversion", "convert_voice", ConvertedVoice
 
     model: str
     source: Blob
@@ -28,17 +42,6 @@ class ConvertVoice(Message):
     def sample_rate(self) -> int:
         """That of the result, in Hz."""
         return 44_100 if self.is_singing else 22_050
-
-
-class ConvertedVoice(MediaResult):
-    """Mono WAV."""
-
-    audio: Blob
-    duration_s: float
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
 
 
 ConversionEvent = Progress | ConvertedVoice

@@ -8,18 +8,7 @@ from pydantic import Field
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
-
-
-class DescribeImage(Message):
-    """Say what `image` shows or, with a `question`, answer that about it. `max_tokens` bounds the
-    answer; the image may have at most `max_pixels`.
-    """
-
-    model: str
-    image: Blob
-    question: str | None = Field(default=None, min_length=1)
-    max_tokens: int = Field(default=64, ge=1)
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+from serve_app.core.operation import Operation
 
 
 class ImageDescription(Message):
@@ -27,6 +16,20 @@ class ImageDescription(Message):
 
     text: str
     warnings: tuple[str, ...] = ()
+
+
+class DescribeImage(Operation[ImageDescription]):
+    """Say what `image` shows or, with a `question`, answer that about it. `max_tokens` bounds the
+    answer; the image may have at most `max_pixels`.
+    """
+
+    name, task, verb, result = "image.description", "captioning", "describe_image", ImageDescription
+
+    model: str
+    image: Blob
+    question: str | None = Field(default=None, min_length=1)
+    max_tokens: int = Field(default=64, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 DescriptionEvent = Progress | ImageDescription

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, Facts, MediaResult
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation
 
 DepthMethod = Literal["midas", "zoe", "depth-anything"]
 
@@ -17,14 +18,6 @@ METHODS: Mapping[str, DepthMethod] = {
     "depth_anything": "depth-anything",
 }
 """By the `model_type` of a checkpoint's configuration; DPT is what MiDaS has been since 3.0."""
-
-
-class EstimateDepth(Message):
-    """Tell how far away everything in `image` is, which may have at most `max_pixels`."""
-
-    model: str
-    image: Blob
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class DepthMap(MediaResult):
@@ -39,17 +32,6 @@ class DepthMap(MediaResult):
 
 
 DepthEvent = Progress | DepthMap
-
-
-class ConvertToStereo(Message):
-    """Show `video` to two eyes. A model that is not known to be of the kind `method` is used all
-    the same, which the warnings say. Videos of more than `max_duration_s` are refused.
-    """
-
-    model: str
-    video: Blob
-    method: DepthMethod | None = None
-    max_duration_s: float = Field(default=7200, gt=0)
 
 
 class StereoVideo(MediaResult):
@@ -71,6 +53,29 @@ class StereoVideo(MediaResult):
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }
+
+
+class ConvertToStereo(Operation[StereoVideo]):
+    """Show `video` to two eyes. A model that is not known to be of the kind `method` is used all
+    the same, which the warnings say. Videos of more than `max_duration_s` are refused.
+    """
+
+    name, task, verb, result = "video.stereo", "depth", "convert_to_stereo", StereoVideo
+
+    model: str
+    video: Blob
+    method: DepthMethod | None = None
+    max_duration_s: float = Field(default=7200, gt=0)
+
+
+class EstimateDepth(Operation[DepthMap]):
+    """Tell how far away everything in `image` is, which may have at most `max_pixels`."""
+
+    name, task, verb, result = "image.depth", "depth", "estimate_depth", DepthMap
+
+    model: str
+    image: Blob
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 StereoEvent = Progress | StereoVideo

@@ -8,22 +8,10 @@ from pydantic import Field
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 TargetType = Literal["image", "video"]
 WhichFaces = Literal["all", "largest"]
-
-
-class SwapFaces(Message):
-    """Put the largest face of the image `source_face` in place of those of `target`; images
-    may have at most `max_pixels`.
-    """
-
-    model: str
-    source_face: Blob
-    target: Blob
-    target_type: TargetType
-    faces: WhichFaces = "all"
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class SwappedFaces(MediaResult):
@@ -47,11 +35,20 @@ class SwappedFaces(MediaResult):
 FaceSwapEvent = Progress | SwappedFaces
 
 
-class ExtractImages(Message):
+class ExtractedImages(Message):
+    """PNG files in the order of the request. Empty when nothing could be taken."""
+
+    images: tuple[Blob, ...]
+
+
+class ExtractImages(Operation[ExtractedImages]):
     """Take at most `count` reference images out of `images` and then `videos`: of a video the
     sharpest frames, spread over it. `what` faces are cut out, the largest of each image; where
     there is none, and for frames, the whole image is taken, its long edge at most 1024 pixels.
     """
+
+    name, task, verb, result = "image.extraction", "faces", "extract_images", ExtractedImages
+    answers_once = True
 
     model: str
     what: Literal["faces", "frames"]
@@ -61,10 +58,19 @@ class ExtractImages(Message):
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
-class ExtractedImages(Message):
-    """PNG files in the order of the request. Empty when nothing could be taken."""
+class SwapFaces(Operation[SwappedFaces]):
+    """Put the largest face of the image `source_face` in place of those of `target`; images
+    may have at most `max_pixels`.
+    """
 
-    images: tuple[Blob, ...]
+    name, task, verb, result = "image.faceswap", "faces", "swap_faces", SwappedFaces
+
+    model: str
+    source_face: Blob
+    target: Blob
+    target_type: TargetType
+    faces: WhichFaces = "all"
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class FaceModel(Protocol):

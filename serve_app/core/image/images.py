@@ -8,6 +8,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 Quality = Literal["low", "standard", "high"]
@@ -96,39 +97,6 @@ class Drawing(Message):
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
-class TextToImage(Drawing):
-    """Draw `prompt`."""
-
-    prompt: str
-
-
-class ImageToImage(Drawing):
-    """Draw over `image`, of which less is left the greater `strength` is.
-
-    A given `size` is covered by the image, which is cropped at its centre and never stretched.
-    Without one the result has the image's own size, or, with `is_sized_by_model`, its proportions
-    and about as many pixels as the model draws by itself.
-    """
-
-    image: Blob
-    strength: float = Field(default=0.75, ge=0, le=1)
-    is_sized_by_model: bool = False
-
-
-class VaryImage(ImageToImage):
-    """Draw over `image` without words."""
-
-
-class Inpaint(ImageToImage):
-    """Draw over the part of `image` that `mask` selects; every other pixel stays as it is.
-
-    In a mask that is not opaque the transparent part is drawn over, else the white part. It is
-    resized to the image.
-    """
-
-    mask: Blob
-
-
 class Image(Message):
     """One image; `size` is what it really has, which is the asked one up to the model's step."""
 
@@ -149,6 +117,47 @@ class Images(MediaResult):
             made.image.sha256: Facts(seed=made.seed, width=made.size.width, height=made.size.height)
             for made in self.images
         }
+
+
+class ImageToImage(Drawing, Operation[Images]):
+    """Draw over `image`, of which less is left the greater `strength` is.
+
+    A given `size` is covered by the image, which is cropped at its centre and never stretched.
+    Without one the result has the image's own size, or, with `is_sized_by_model`, its proportions
+    and about as many pixels as the model draws by itself.
+    """
+
+    name, task, verb, result = "image.edit", "images", "image_to_image", Images
+
+    image: Blob
+    strength: float = Field(default=0.75, ge=0, le=1)
+    is_sized_by_model: bool = False
+
+
+class Inpaint(ImageToImage):
+    """Draw over the part of `image` that `mask` selects; every other pixel stays as it is.
+
+    In a mask that is not opaque the transparent part is drawn over, else the white part. It is
+    resized to the image.
+    """
+
+    name, task, verb, result = "image.inpaint", "images", "inpaint", Images
+
+    mask: Blob
+
+
+class VaryImage(ImageToImage):
+    """Draw over `image` without words."""
+
+    name, task, verb, result = "image.variation", "images", "image_to_image", Images
+
+
+class TextToImage(Drawing, Operation[Images]):
+    """Draw `prompt`."""
+
+    name, task, verb, result = "image.generation", "images", "text_to_image", Images
+
+    prompt: str
 
 
 ImageEvent = Progress | Images

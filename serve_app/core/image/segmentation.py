@@ -9,6 +9,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 SegmentMode = Literal["masks", "overlay", "cutout", "all"]
 SegmentRole = Literal["mask", "overlay", "cutout"]
@@ -34,22 +35,6 @@ class Box(Message):
     def holds(self, point: Point) -> bool:
         """Whether the point lies inside."""
         return self.x1 <= point.x <= self.x2 and self.y1 <= point.y <= self.y2
-
-
-class SegmentImage(Message):
-    """Find objects in `image`. Every box is one object, refined by the points in it; the points of
-    the object kind that lie in no box are together one more. Points beside the object count for
-    all. With neither, every object that can be found is meant; at most the `max_masks` best. The
-    image may have at most `max_pixels`.
-    """
-
-    model: str
-    image: Blob
-    points: tuple[Point, ...] = ()
-    boxes: tuple[Box, ...] = ()
-    mode: SegmentMode = "masks"
-    max_masks: int = Field(default=16, ge=1)
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class Segment(Message):
@@ -79,6 +64,24 @@ class Segments(MediaResult):
         """See MediaResult."""
         facts = Facts(width=self.size.width, height=self.size.height)
         return {segment.image.sha256: facts for segment in self.segments}
+
+
+class SegmentImage(Operation[Segments]):
+    """Find objects in `image`. Every box is one object, refined by the points in it; the points of
+    the object kind that lie in no box are together one more. Points beside the object count for
+    all. With neither, every object that can be found is meant; at most the `max_masks` best. The
+    image may have at most `max_pixels`.
+    """
+
+    name, task, verb, result = "image.segment", "segmentation", "segment_image", Segments
+
+    model: str
+    image: Blob
+    points: tuple[Point, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    mode: SegmentMode = "masks"
+    max_masks: int = Field(default=16, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 SegmentEvent = Progress | Segments

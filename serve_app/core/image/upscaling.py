@@ -7,22 +7,11 @@ from pydantic import Field
 
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, Facts, MediaResult
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation
 
 Scale = Literal[2, 3, 4, 8]
 VideoFactor = Literal[2, 3, 4]
-
-
-class UpscaleImage(Message):
-    """Make `image` exactly `scale` times as wide and as high. Without `allows_resize` only a
-    trained engine may do it. Neither the image nor the result may have more than `max_pixels`.
-    """
-
-    model: str
-    image: Blob
-    scale: Scale = 4
-    allows_resize: bool = False
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 class UpscaledImage(MediaResult):
@@ -38,18 +27,6 @@ class UpscaledImage(MediaResult):
 
 
 UpscaleEvent = Progress | UpscaledImage
-
-
-class UpscaleVideo(Message):
-    """Make every frame of `video` `factor` times as wide and as high; the rest is as in
-    UpscaleImage. Videos of more than `max_duration_s` are refused.
-    """
-
-    model: str
-    video: Blob
-    factor: VideoFactor = 2
-    allows_resize: bool = False
-    max_duration_s: float = Field(default=7200, gt=0)
 
 
 class UpscaledVideo(MediaResult):
@@ -71,6 +48,34 @@ class UpscaledVideo(MediaResult):
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }
+
+
+class UpscaleVideo(Operation[UpscaledVideo]):
+    """Make every frame of `video` `factor` times as wide and as high; the rest is as in
+    UpscaleImage. Videos of more than `max_duration_s` are refused.
+    """
+
+    name, task, verb, result = "video.upscale", "upscaling", "upscale_video", UpscaledVideo
+
+    model: str
+    video: Blob
+    factor: VideoFactor = 2
+    allows_resize: bool = False
+    max_duration_s: float = Field(default=7200, gt=0)
+
+
+class UpscaleImage(Operation[UpscaledImage]):
+    """Make `image` exactly `scale` times as wide and as high. Without `allows_resize` only a
+    trained engine may do it. Neither the image nor the result may have more than `max_pixels`.
+    """
+
+    name, task, verb, result = "image.upscale", "upscaling", "upscale", UpscaledImage
+
+    model: str
+    image: Blob
+    scale: Scale = 4
+    allows_resize: bool = False
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 VideoUpscaleEvent = Progress | UpscaledVideo

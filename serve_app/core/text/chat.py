@@ -7,6 +7,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.operation import Operation
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 ReasoningEffort = Literal["none", "low", "medium", "high"]
@@ -108,39 +109,6 @@ class TextFormat(Message):
     strict: bool = False
 
 
-class Chat(Message):
-    """Answer a conversation. `model` is a canonical id, never an alias."""
-
-    model: str
-    messages: tuple[ChatMessage, ...]
-    sampling: Sampling = Sampling()
-    tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice = ToolChoice()
-    parallel_tool_calls: bool = True
-    response_format: TextFormat = TextFormat()
-    thinking: bool = False
-    reasoning_effort: ReasoningEffort | None = None
-
-    @property
-    def is_constrained(self) -> bool:
-        """Whether the answer is held to JSON: a call that has to be made, or a format."""
-        forced = self.tool_choice.mode in ("required", "function")
-        return forced or self.response_format.type != "text"
-
-
-class Complete(Message):
-    """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index
-    `p * n + i`. `best_of` candidates are drawn per prompt and the `n` most likely ones returned.
-    """
-
-    model: str
-    prompts: tuple[str | tuple[int, ...], ...]
-    sampling: Sampling = Sampling()
-    suffix: str | None = None
-    best_of: int | None = None
-    echo: bool = False
-
-
 class TokenLogprob(Message):
     """A token with its natural log probability and, best first, its alternatives."""
 
@@ -188,6 +156,59 @@ class Usage(Message):
 
 
 ChatEvent = ChatDelta | Usage
+
+
+class SaidText(Message):
+    """All that a text model said, as it came."""
+
+    events: tuple[ChatEvent, ...]
+
+
+class Complete(Operation[ChatEvent]):
+    """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index
+    `p * n + i`. `best_of` candidates are drawn per prompt and the `n` most likely ones returned.
+    """
+
+    name, task, verb, result = "complete", "chat", "complete", SaidText
+
+    model: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    sampling: Sampling = Sampling()
+    suffix: str | None = None
+    best_of: int | None = None
+    echo: bool = False
+
+    @property
+    def fits_one_message(self) -> bool:
+        """Log probabilities are a kilobyte per token, and a message of gRPC has limits."""
+        return self.sampling.logprobs is None
+
+
+class Chat(Operation[ChatEvent]):
+    """Answer a conversation. `model` is a canonical id, never an alias."""
+
+    name, task, verb, result = "chat", "chat", "chat", SaidText
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling = Sampling()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    response_format: TextFormat = TextFormat()
+    thinking: bool = False
+    reasoning_effort: ReasoningEffort | None = None
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the answer is held to JSON: a call that has to be made, or a format."""
+        forced = self.tool_choice.mode in ("required", "function")
+        return forced or self.response_format.type != "text"
+
+    @property
+    def fits_one_message(self) -> bool:
+        """Log probabilities are a kilobyte per token, and a message of gRPC has limits."""
+        return self.sampling.logprobs is None
 
 
 class ChatModel(Protocol):

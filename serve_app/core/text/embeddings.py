@@ -4,18 +4,7 @@ from typing import Protocol
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
-
-
-class Embed(Message):
-    """Embed `texts` (strings or token ids), then `images`; vectors come in that order.
-
-    `dimensions` truncates and re-normalises. At least one input is present.
-    """
-
-    model: str
-    texts: tuple[str | tuple[int, ...], ...] = ()
-    images: tuple[Blob, ...] = ()
-    dimensions: int | None = None
+from serve_app.core.operation import Operation
 
 
 class Embeddings(Message):
@@ -24,6 +13,21 @@ class Embeddings(Message):
     vectors: tuple[bytes, ...]
     dimensions: int
     prompt_tokens: int
+
+
+class Embed(Operation[Embeddings]):
+    """Embed `texts` (strings or token ids), then `images`; vectors come in that order.
+
+    `dimensions` truncates and re-normalises. At least one input is present.
+    """
+
+    name, task, verb, result = "embed", "embeddings", "embed", Embeddings
+    answers_once = True
+
+    model: str
+    texts: tuple[str | tuple[int, ...], ...] = ()
+    images: tuple[Blob, ...] = ()
+    dimensions: int | None = None
 
 
 class EmbeddingModel(Protocol):

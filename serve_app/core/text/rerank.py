@@ -3,15 +3,7 @@
 from typing import Protocol
 
 from serve_app.core.message import Message
-
-
-class Rerank(Message):
-    """Score each document; pairs longer than `max_length` tokens are cut at the document."""
-
-    model: str
-    query: str
-    documents: tuple[str, ...]
-    max_length: int | None = None
+from serve_app.core.operation import Operation
 
 
 class Relevance(Message):
@@ -19,6 +11,18 @@ class Relevance(Message):
 
     scores: tuple[float, ...]
     prompt_tokens: int
+
+
+class Rerank(Operation[Relevance]):
+    """Score each document; pairs longer than `max_length` tokens are cut at the document."""
+
+    name, task, verb, result = "rerank", "rerank", "rerank", Relevance
+    answers_once = True
+
+    model: str
+    query: str
+    documents: tuple[str, ...]
+    max_length: int | None = None
 
 
 class RerankModel(Protocol):

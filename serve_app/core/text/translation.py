@@ -4,21 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 Purpose = Literal["read", "spoken"]
-
-
-class Translate(Message):
-    """Put `texts` into another language. Languages are codes or locales, such as `de` and `pt-br`;
-    without a source it is for the model to tell. `purpose` is what the result is for, which
-    matters to models that can be told.
-    """
-
-    model: str
-    texts: tuple[str, ...]
-    target_language: str
-    source_language: str | None = None
-    purpose: Purpose = "read"
 
 
 class Translation(Message):
@@ -30,6 +18,21 @@ class Translation(Message):
     texts: tuple[str, ...]
     kept: tuple[int, ...] = ()
     cut: tuple[int, ...] = ()
+
+
+class Translate(Operation[Translation]):
+    """Put `texts` into another language. Languages are codes or locales, such as `de` and `pt-br`;
+    without a source it is for the model to tell. `purpose` is what the result is for, which
+    matters to models that can be told.
+    """
+
+    name, task, verb, result = "translate", "translation", "translate", Translation
+
+    model: str
+    texts: tuple[str, ...]
+    target_language: str
+    source_language: str | None = None
+    purpose: Purpose = "read"
 
 
 class TranslationFacts(Message):

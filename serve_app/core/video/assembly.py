@@ -5,6 +5,7 @@ from pydantic import Field
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.operation import Operation
 
 
 class VideoScene(Message):
@@ -19,16 +20,6 @@ class VideoScene(Message):
     narration_s: float = Field(default=0.0, ge=0)
 
 
-class AssembleVideo(Message):
-    """Cut scenes together. Images and clips cover `size`, whose sides are even, and are cropped
-    at their centre.
-    """
-
-    scenes: tuple[VideoScene, ...] = Field(min_length=1)
-    size: Size
-    fps: float = Field(gt=0)
-
-
 class AssembledVideo(Message):
     """An MP4 with H.264 in yuv420p, playable from its first bytes. `starts_s` is the second at
     which each scene begins, `audio` what is heard as WAV, None in a silent video.
@@ -41,3 +32,16 @@ class AssembledVideo(Message):
     num_frames: int
     duration_s: float
     starts_s: tuple[float, ...]
+
+
+class AssembleVideo(Operation[AssembledVideo]):
+    """Cut scenes together. Images and clips cover `size`, whose sides are even, and are cropped
+    at their centre.
+    """
+
+    name, task, verb, result = "media.assemble", "media", "assemble_video", AssembledVideo
+    answers_once = True
+
+    scenes: tuple[VideoScene, ...] = Field(min_length=1)
+    size: Size
+    fps: float = Field(gt=0)

@@ -31,10 +31,29 @@ class Dubbing(Message):
     burns_subtitles: bool = False
 
 
-class DubVideo(PipelineOperation, Dubbing):
+class DubbedSegment(Message):
+    """One utterance, in seconds of the video, before and after translation."""
+
+    start: float
+    end: float
+    source_text: str
+    text: str
+
+
+class DubbedVideo(MediaResult):
+    """An MP4 of the source's duration."""
+
+    video: Blob
+    segments: tuple[DubbedSegment, ...]
+    source_language: str | None
+
+
+class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
     """Speak a video's words in another language. `heard` is what is said, where that is known;
     else it is listened to.
     """
+
+    name, result = "pipeline.video-dub", DubbedVideo
 
     pipeline: ClassVar[str] = "video-dub"
 
@@ -53,23 +72,6 @@ class DubVideo(PipelineOperation, Dubbing):
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""
         return WEIGHTS.get(stage, 1.0)
-
-
-class DubbedSegment(Message):
-    """One utterance, in seconds of the video, before and after translation."""
-
-    start: float
-    end: float
-    source_text: str
-    text: str
-
-
-class DubbedVideo(MediaResult):
-    """An MP4 of the source's duration."""
-
-    video: Blob
-    segments: tuple[DubbedSegment, ...]
-    source_language: str | None
 
 
 DubVideoEvent = Progress | DubbedVideo

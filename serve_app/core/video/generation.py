@@ -8,6 +8,7 @@ from pydantic import Field
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, Facts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 
 VideoMode = Literal["t2v", "i2v", "ti2v", "v2v", "interp", "extend"]
 CameraMotion = Literal[
@@ -49,7 +50,29 @@ class VideoFacts(Message):
     continuation: Continuation
 
 
-class GenerateVideo(Message):
+class GeneratedVideo(MediaResult):
+    """An MP4 with H.264 in yuv420p, playable from its first bytes."""
+
+    video: Blob
+    size: Size
+    fps: float
+    num_frames: int
+    duration_s: float
+    seed: int
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {
+            self.video.sha256: Facts(
+                seed=self.seed,
+                width=self.size.width,
+                height=self.size.height,
+                duration_s=self.duration_s,
+            )
+        }
+
+
+class GenerateVideo(Operation[GeneratedVideo]):
     """Make one video. None means the model's own, for `size` with a video that of the video.
 
     Modes: t2v draws `prompt`, or animates an `image` that was drawn of it; i2v and ti2v animate
@@ -61,6 +84,8 @@ class GenerateVideo(Message):
     `num_cond_frames` of the one before; `duration_s` is the length of the whole. `cond_frames` are
     images that the video is to go on from.
     """
+
+    name, task, verb, result = "video.rendering", "video", "generate_video", GeneratedVideo
 
     model: str
     mode: VideoMode = "t2v"
@@ -83,28 +108,6 @@ class GenerateVideo(Message):
     camera_motion: CameraMotion | None = None
     seed: int
     offload: Offload | None = None
-
-
-class GeneratedVideo(MediaResult):
-    """An MP4 with H.264 in yuv420p, playable from its first bytes."""
-
-    video: Blob
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
-    seed: int
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        return {
-            self.video.sha256: Facts(
-                seed=self.seed,
-                width=self.size.width,
-                height=self.size.height,
-                duration_s=self.duration_s,
-            )
-        }
 
 
 VideoEvent = Progress | GeneratedVideo

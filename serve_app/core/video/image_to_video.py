@@ -14,10 +14,25 @@ IMAGE_STAGE, VIDEO_STAGE = "image", "video"
 WEIGHTS = {IMAGE_STAGE: 2.0, VIDEO_STAGE: 6.0}
 
 
-class AnimatePrompt(PipelineOperation):
+class AnimatedPrompt(MediaResult):
+    """The image, and the video that begins with it."""
+
+    image: Image
+    video: GeneratedVideo
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        drawn = self.image
+        of_image = Facts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
+        return {drawn.image.sha256: of_image} | self.video.facts()
+
+
+class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
     """Draw `image`, make a video of it as `generation` says, and finish that. `warnings` are known
     before the work.
     """
+
+    name, result = "pipeline.image-to-video", AnimatedPrompt
 
     pipeline: ClassVar[str] = "image-to-video"
 
@@ -49,19 +64,6 @@ class AnimatePrompt(PipelineOperation):
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""
         return WEIGHTS.get(stage) or weight_of(stage)
-
-
-class AnimatedPrompt(MediaResult):
-    """The image, and the video that begins with it."""
-
-    image: Image
-    video: GeneratedVideo
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        drawn = self.image
-        of_image = Facts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
-        return {drawn.image.sha256: of_image} | self.video.facts()
 
 
 AnimatePromptEvent = Progress | AnimatedPrompt

@@ -7,27 +7,12 @@ from pydantic import Field
 
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, Facts, MediaResult
-from serve_app.core.message import Message, Progress
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation
 
 MAX_FPS = 240.0
 PAIR_FPS = 2.0
 """Two images are taken for a video of two frames at this rate."""
-
-
-class InterpolateVideo(Message):
-    """Show more frames in the same time: of `video`, or from `init_image` to `end_image`.
-
-    The rate is `output_fps`, by default that of the source times `fps_multiplier`. Sources of more
-    than `max_duration_s` are refused.
-    """
-
-    model: str
-    video: Blob | None = None
-    init_image: Blob | None = None
-    end_image: Blob | None = None
-    fps_multiplier: int = Field(default=2, ge=2, le=8)
-    output_fps: float | None = Field(default=None, ge=1, le=MAX_FPS)
-    max_duration_s: float = Field(default=7200, gt=0)
 
 
 class InterpolatedVideo(MediaResult):
@@ -47,6 +32,29 @@ class InterpolatedVideo(MediaResult):
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }
+
+
+class InterpolateVideo(Operation[InterpolatedVideo]):
+    """Show more frames in the same time: of `video`, or from `init_image` to `end_image`.
+
+    The rate is `output_fps`, by default that of the source times `fps_multiplier`. Sources of more
+    than `max_duration_s` are refused.
+    """
+
+    name, task, verb, result = (
+        "video.interpolate",
+        "interpolation",
+        "interpolate",
+        InterpolatedVideo,
+    )
+
+    model: str
+    video: Blob | None = None
+    init_image: Blob | None = None
+    end_image: Blob | None = None
+    fps_multiplier: int = Field(default=2, ge=2, le=8)
+    output_fps: float | None = Field(default=None, ge=1, le=MAX_FPS)
+    max_duration_s: float = Field(default=7200, gt=0)
 
 
 InterpolationEvent = Progress | InterpolatedVideo

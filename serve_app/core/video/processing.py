@@ -8,21 +8,11 @@ from pydantic import Field
 from serve_app.core.audio.transcription import Segment
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
 
 SubtitleStyle = Literal["default", "karaoke", "minimal"]
-
-
-class ExtractAudio(Message):
-    """Take the audio out of a video, or of an audio file, as 16 kHz mono WAV; of it what is heard
-    from `start_s` to `end_s`, which may lie beyond its end.
-    """
-
-    video: Blob
-    start_s: float = Field(default=0.0, ge=0)
-    end_s: float | None = Field(default=None, gt=0)
-    audio_track: AudioTrack | None = None
 
 
 class ExtractedAudio(Message):
@@ -51,15 +41,6 @@ class PlacedAudio(Message):
     levels: tuple[Level, ...] = ()
 
 
-class ReplaceAudio(Message):
-    """Put `audio files`, mixed at their start times, in place of the video's own audio. An image of
-    H.264 in yuv420p is copied.
-    """
-
-    video: Blob
-    recordings: tuple[PlacedAudio, ...]
-
-
 class VideoWithAudio(Message):
     """An MP4 with H.264 in yuv420p, as long as the video was; the warnings say what is lost."""
 
@@ -67,8 +48,17 @@ class VideoWithAudio(Message):
     warnings: tuple[str, ...] = ()
 
 
-class BurnSubtitles(Message):
+class SubtitledVideo(Message):
+    """An MP4 with H.264 in yuv420p of the video's times, with one audio track."""
+
+    video: Blob
+    warnings: tuple[str, ...] = ()
+
+
+class BurnSubtitles(Operation[SubtitledVideo]):
     """Draw `cues` into the image of a video; karaoke colours words by their times."""
+
+    name, task, verb, result = "media.burn-subtitles", "media", "burn_subtitles", SubtitledVideo
 
     video: Blob
     cues: tuple[Segment, ...]
@@ -76,11 +66,30 @@ class BurnSubtitles(Message):
     audio_track: AudioTrack | None = None
 
 
-class SubtitledVideo(Message):
-    """An MP4 with H.264 in yuv420p of the video's times, with one audio track."""
+class ReplaceAudio(Operation[VideoWithAudio]):
+    """Put `audio files`, mixed at their start times, in place of the video's own audio. An image of
+    H.264 in yuv420p is copied.
+    """
+
+    name, task, verb, result = "media.replace-audio", "media", "replace_audio", VideoWithAudio
+    answers_once = True
 
     video: Blob
-    warnings: tuple[str, ...] = ()
+    recordings: tuple[PlacedAudio, ...]
+
+
+class ExtractAudio(Operation[ExtractedAudio]):
+    """Take the audio out of a video, or of an audio file, as 16 kHz mono WAV; of it what is heard
+    from `start_s` to `end_s`, which may lie beyond its end.
+    """
+
+    name, task, verb, result = "media.extract-audio", "media", "extract_audio", ExtractedAudio
+    answers_once = True
+
+    video: Blob
+    start_s: float = Field(default=0.0, ge=0)
+    end_s: float | None = Field(default=None, gt=0)
+    audio_track: AudioTrack | None = None
 
 
 class MediaProcessor(Protocol):

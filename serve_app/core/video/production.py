@@ -17,10 +17,25 @@ GENERATE_STAGE = "generate"
 GENERATE_WEIGHT = 6.0
 
 
-class ProduceVideo(PipelineOperation):
+class Videos(MediaResult):
+    """The finished videos in the order of their seeds, and the subtitle file of each, SubRip, where
+    that was asked for.
+    """
+
+    videos: tuple[GeneratedVideo, ...]
+    subtitles: tuple[Blob | None, ...] = ()
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        return {name: fact for made in self.videos for name, fact in made.facts().items()}
+
+
+class ProduceVideo(PipelineOperation[Videos]):
     """Make `count` videos, video i from the seed + i. With `image`, as many stills are drawn first
     and animated. Each video is finished as `finish` says. `warnings` are known before the work.
     """
+
+    name, result = "video.generation", Videos
 
     pipeline: ClassVar[str] = "video-generation"
 
@@ -61,19 +76,6 @@ class ProduceVideo(PipelineOperation):
     def stage_of(self, name: str, index: int) -> str:
         """The stage of a video; each has its own, so that what is finished of it is kept."""
         return name if self.count == 1 else f"{name}-{index + 1}"
-
-
-class Videos(MediaResult):
-    """The finished videos in the order of their seeds, and the subtitle file of each, SubRip, where
-    that was asked for.
-    """
-
-    videos: tuple[GeneratedVideo, ...]
-    subtitles: tuple[Blob | None, ...] = ()
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        return {name: fact for made in self.videos for name, fact in made.facts().items()}
 
 
 ProduceVideoEvent = Progress | Videos

@@ -15,12 +15,59 @@ WEIGHTS = {SCRIPT: 1.0, "picture": 3.0, "animate": 6.0, NARRATION: 1.0, VIDEO: 1
 Animated = Literal["first", "all"]
 
 
-class TellStory(PipelineOperation):
+class Scene(Message):
+    """One scene: the line that is spoken, and what the image shows."""
+
+    line: str
+    image: str
+
+
+class ToldScene(Message):
+    """What became of a scene. Whatever failed is None, and its error a sentence."""
+
+    scene: Scene
+    image: Blob | None = None
+    image_error: str | None = None
+    clip: Blob | None = None
+    clip_error: str | None = None
+
+
+class ToldStory(MediaResult):
+    """A video, and its parts. `audio` is the whole narration as it is heard in the video."""
+
+    scenes: tuple[ToldScene, ...]
+    audio: Blob | None = None
+    audio_error: str | None = None
+    video: Blob | None = None
+    video_error: str | None = None
+    size: Size
+    duration_s: float | None = None
+    seed: int
+
+    def facts(self) -> dict[str, Facts]:
+        """See MediaResult."""
+        of_video = Facts(
+            seed=self.seed,
+            width=self.size.width,
+            height=self.size.height,
+            duration_s=self.duration_s,
+        )
+        found = {} if self.video is None else {self.video.sha256: of_video}
+        for number, told in enumerate(self.scenes):
+            for blob in (told.image, told.clip):
+                if blob is not None:
+                    found[blob.sha256] = Facts(seed=self.seed + number)
+        return found
+
+
+class TellStory(PipelineOperation[ToldStory]):
     """Tell `story` in `scenes` scenes: a line and an image for each, some of them animated, the
     lines spoken, and everything cut into one video. Model fields are canonical ids; without a
     speech model nothing is spoken. `voice` None is the model's own. Scene i is drawn and animated
     from `seed` + i. `steps` and `guidance_scale` are the images'.
     """
+
+    name, result = "pipeline.story", ToldStory
 
     pipeline: ClassVar[str] = "story"
 
@@ -67,51 +114,6 @@ class TellStory(PipelineOperation):
     def animated(self) -> range:
         """The scenes that move."""
         return range(1 if self.animates == "first" else self.scenes)
-
-
-class Scene(Message):
-    """One scene: the line that is spoken, and what the image shows."""
-
-    line: str
-    image: str
-
-
-class ToldScene(Message):
-    """What became of a scene. Whatever failed is None, and its error a sentence."""
-
-    scene: Scene
-    image: Blob | None = None
-    image_error: str | None = None
-    clip: Blob | None = None
-    clip_error: str | None = None
-
-
-class ToldStory(MediaResult):
-    """A video, and its parts. `audio` is the whole narration as it is heard in the video."""
-
-    scenes: tuple[ToldScene, ...]
-    audio: Blob | None = None
-    audio_error: str | None = None
-    video: Blob | None = None
-    video_error: str | None = None
-    size: Size
-    duration_s: float | None = None
-    seed: int
-
-    def facts(self) -> dict[str, Facts]:
-        """See MediaResult."""
-        of_video = Facts(
-            seed=self.seed,
-            width=self.size.width,
-            height=self.size.height,
-            duration_s=self.duration_s,
-        )
-        found = {} if self.video is None else {self.video.sha256: of_video}
-        for number, told in enumerate(self.scenes):
-            for blob in (told.image, told.clip):
-                if blob is not None:
-                    found[blob.sha256] = Facts(seed=self.seed + number)
-        return found
 
 
 StoryEvent = Progress | ToldStory

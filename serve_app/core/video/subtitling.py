@@ -27,10 +27,23 @@ class Subtitling(Message):
     style: SubtitleStyle = "default"
 
 
-class SubtitleVideo(PipelineOperation, Subtitling):
+class Subtitles(MediaResult):
+    """What is said: `segments` as they were heard, `cues` as they are read, both in `language`.
+    `video` has them in its image, where that was asked for.
+    """
+
+    segments: tuple[Segment, ...]
+    cues: tuple[Segment, ...]
+    language: str | None
+    video: Blob | None = None
+
+
+class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
     """Write down what is said in a video. With `burns` the cues are drawn into the image. `heard`
     is what is said, where that is known; else the transcription model listens.
     """
+
+    name, result = "video.subtitle", Subtitles
 
     pipeline: ClassVar[str] = "video-subtitle"
 
@@ -60,17 +73,6 @@ class SubtitleVideo(PipelineOperation, Subtitling):
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""
         return WEIGHTS[stage]
-
-
-class Subtitles(MediaResult):
-    """What is said: `segments` as they were heard, `cues` as they are read, both in `language`.
-    `video` has them in its image, where that was asked for.
-    """
-
-    segments: tuple[Segment, ...]
-    cues: tuple[Segment, ...]
-    language: str | None
-    video: Blob | None = None
 
 
 SubtitlesEvent = Progress | Subtitles

@@ -27,9 +27,9 @@ from serve_app.core.audio.speech import (
     Speak,
     SpeechEvent,
     Spoken,
+    SpokenAudio,
 )
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.operations import SpokenAudio
 from serve_app.runtime.streams import closing, started
 
 router = APIRouter(tags=["audio"], responses=ERRORS)

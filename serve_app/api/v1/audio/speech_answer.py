@@ -6,8 +6,8 @@ from serve_app.api.answers import AnswerBody, AnswerOutput, Finished
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.media_links import links_of
 from serve_app.api.v1.media_output import MediaForm
+from serve_app.core.audio.speech import SpokenAudio
 from serve_app.core.message import Message
-from serve_app.core.operations import SpokenAudio
 
 
 class SpeechOutput(AnswerOutput):

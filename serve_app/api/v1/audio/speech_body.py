@@ -10,7 +10,7 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.wire import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Found, Models
-from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak, SpeechModel
+from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
@@ -88,7 +88,7 @@ class SpeechBody(SpeechShared):
 
     input: Text = Field(min_length=1, max_length=INPUT_CHARACTERS)
 
-    def found(self, models: Models) -> Found[SpeechModel]:
+    def found(self, models: Models) -> Found:
         """The model; OpenAI's names mean the default."""
         return models.speech(self.model_name())
 
@@ -100,7 +100,7 @@ class SpeechBody(SpeechShared):
         """The voice, in whichever spelling."""
         return self.voice.id if isinstance(self.voice, VoiceIdBody) else self.voice
 
-    def to_speak(self, found: Found[SpeechModel], *, default: AudioFormat = "mp3") -> Speak:
+    def to_speak(self, found: Found, *, default: AudioFormat = "mp3") -> Speak:
         """The operation, with a voice of the model's own."""
         self._unheard -= found.family.options.honours
         return Speak(
@@ -115,7 +115,7 @@ class SpeechBody(SpeechShared):
 
     def to_clone(
         self,
-        found: Found[SpeechModel],
+        found: Found,
         reference: VoiceReference,
         *,
         default: AudioFormat = "mp3",

@@ -5,6 +5,7 @@ saved voice.
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 from serve_app.api.context import Context
 from serve_app.api.v1.audio.speech_body import SpeechBody
@@ -21,9 +22,9 @@ from serve_app.core.audio.speech import (
     AudioFormat,
     CloneEvent,
     CloneSpeech,
+    ListVoices,
     Speak,
     SpeechEvent,
-    SpeechModel,
 )
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.message import Progress
@@ -40,10 +41,10 @@ class Utterance:
 
     def events(self, models: Models) -> AsyncIterator[SpeechEvent]:
         """Its audio, straight from its family."""
-        runs = models.speech(self.operation.model).runs
+        events = models.run(self.operation)
         if isinstance(self.operation, Speak):
-            return runs.speak(self.operation)
-        return _without_progress(runs.clone(self.operation))
+            return cast("AsyncIterator[SpeechEvent]", events)
+        return _without_progress(events)
 
     def explained(self) -> AbstractAsyncContextManager[None]:
         """Within it, errors name the field that the caller sent."""
@@ -96,11 +97,12 @@ async def _saved(context: Context, body: SpeechBody) -> VoiceReference | None:
     except NotFound:
         return None
     found = body.found(context.models)
-    return None if await _is_preset(found, name) else reference
+    return None if await _is_preset(context.models, found, name) else reference
 
 
-async def _is_preset(found: Found[SpeechModel], name: str) -> bool:
-    return any(voice.name == name for voice in await found.runs.voices(found.id))
+async def _is_preset(models: Models, found: Found, name: str) -> bool:
+    listed = await models.answer(ListVoices(model=found.id))
+    return any(voice.name == name for voice in listed.voices)
 
 
 async def _without_progress(events: AsyncIterator[CloneEvent]) -> AsyncGenerator[SpeechEvent]:

@@ -16,7 +16,6 @@ from serve_app.core.audio.speech import (
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import AppError
 from serve_app.core.media import Blob
-from serve_app.core.operations import operation_name
 from serve_app.runtime.streams import closing, once
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class SpeechRecording:
         blob = await self._context.blobs.write(once(data), mime=mime)
         origin = Origin(
             owner=self._owner,
-            operation=operation_name(operation),
+            operation=operation.name,
             model=operation.model,
             prompt=operation.text,
             parameters=operation.model_dump(mode="json"),

@@ -5,7 +5,7 @@ import re
 from serve_app.catalog.catalog import Models
 from serve_app.catalog.transcription_routing import select
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.options.every_engine import Task
+from serve_app.core.options.engine import Task
 from serve_app.core.text.languages import language_code
 
 LOCALE = re.compile(r"[a-z]{2,3}((?:-[a-z0-9]{2,4}){1,2})")

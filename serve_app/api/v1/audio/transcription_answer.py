@@ -27,7 +27,7 @@ async def transcription_body(
         transcript_body,
         finished.result,
         response_format=form,
-        task=finished.operation.task,
+        task=finished.operation.mode,
         granularity=finished.output.segment_granularity,
     )
     if isinstance(body, str):

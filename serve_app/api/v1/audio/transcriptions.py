@@ -13,7 +13,6 @@ from serve_app.api.v1.audio.transcription_body import TranscriptionBody, read_tr
 from serve_app.api.v1.audio.transcription_response import transcription_frames
 from serve_app.api.v1.jobs.job_calls import called, streamed
 from serve_app.api.v1.wire import ERRORS
-from serve_app.catalog.diarized_transcription import transcribed
 from serve_app.catalog.transcription_routing import check_translation, request_language, select
 from serve_app.core.audio.transcription import SpeakerLabels, Transcribe
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
@@ -73,7 +72,7 @@ def to_transcribe(
         model=found.id,
         audio=audio,
         language=request_language(body.language, found.model),
-        task="translate" if is_translation else "transcribe",
+        mode="translate" if is_translation else "transcribe",
         prompt=body.prompt,
         temperature=body.temperature or 0.0,
         audio_track=body.audio_track,
@@ -108,7 +107,7 @@ async def _answered(
         "provider": context.models.transcription(operation.model).family.options.engine,
     }
     if body.stream:
-        events = transcribed(context.models, operation)
+        events = context.models.run(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         model = context.models.transcription(operation.model).model
         late = None if model.supports_streaming else model.id

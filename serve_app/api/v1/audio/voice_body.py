@@ -13,10 +13,9 @@ from serve_app.api.multipart import body_kind, read_form
 from serve_app.api.v1.library.profile_body import LongText
 from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.wire import Body, Integer, Media, Text
-from serve_app.catalog.catalog import Models
-from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
-from serve_app.core.video.processing import ExtractAudio, MediaProcessor
+from serve_app.core.video.processing import ExtractAudio
 from serve_app.profiles.profile import NewItem
 from serve_app.profiles.recordings import check_audio
 
@@ -131,17 +130,8 @@ async def extracted_audio(context: Context, body: VoiceExtractBody) -> Blob:
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
     with named(body.source, instead_of="video"):
-        extracted = await _media(context.models).extract_audio(ExtractAudio(video=blob))
+        extracted = await context.models.answer(ExtractAudio(video=blob))
         return extracted.audio
-
-
-def _media(models: Models) -> MediaProcessor:
-    for family in models.config.families:
-        if family.options.task == "media":
-            return models.media(family.name)
-    raise BackendUnavailable(
-        "no media family is configured, which takes audio out of videos; add one, or send 'audio'"
-    )
 
 
 def _validated(values: dict[str, Any]) -> VoiceBody:

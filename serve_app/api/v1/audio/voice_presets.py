@@ -4,7 +4,7 @@ import logging
 
 from serve_app.api.context import Context
 from serve_app.catalog.catalog import Found
-from serve_app.core.audio.speech import SpeechModel
+from serve_app.core.audio.speech import ListVoices
 from serve_app.core.errors import AppError
 from serve_app.database.connection import Database
 from serve_app.database.schema import SettingRow
@@ -29,13 +29,13 @@ async def preset_voices(context: Context) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-async def _of(context: Context, model: Found[SpeechModel], *, is_up: bool) -> list[str]:
+async def _of(context: Context, model: Found, *, is_up: bool) -> list[str]:
     known = await _remembered(context.database, model.id)
     if known is not None and not is_up:
         return known
     try:
         async with within(TIMEOUT_S):
-            voices = await model.runs.voices(model.id)
+            voices = (await context.models.answer(ListVoices(model=model.id))).voices
     except (AppError, LimitPassed) as error:
         logger.warning("model %r does not tell its voices: %s", model.id, error)
         return known or []

@@ -159,7 +159,7 @@ async def _transcript(
     try:
         model = select(context.models, None, None)
         with named(field, instead_of="file"):
-            events = await gathered(model.runs.transcribe(Transcribe(model=model.id, audio=audio)))
+            events = await gathered(model.runs.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
     heard = [event.text for event in events if isinstance(event, Transcript)]

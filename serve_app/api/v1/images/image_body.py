@@ -15,7 +15,6 @@ from serve_app.catalog.catalog import Found
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import (
     ImageFormat,
-    ImageModel,
     Quality,
     References,
     Size,
@@ -97,7 +96,7 @@ class ImageRequestBody(JobBody):
         return self.size is not None and self.size.strip().lower() == "auto"
 
     async def drawing(
-        self, found: Found[ImageModel], context: Context, *, also: Sequence[str] = ()
+        self, found: Found, context: Context, *, also: Sequence[str] = ()
     ) -> dict[str, Any]:
         """The fields that every Drawing has; `also` are reference images from the field `image`.
 
@@ -153,7 +152,7 @@ class GenerationBody(ImageRequestBody):
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
 
-    async def to_text_to_image(self, found: Found[ImageModel], context: Context) -> TextToImage:
+    async def to_text_to_image(self, found: Found, context: Context) -> TextToImage:
         """The operation."""
         fields = await self.drawing(found, context)
         if self.size is None:

@@ -21,7 +21,7 @@ from serve_app.api.v1.images.image_body import (
 from serve_app.api.v1.images.image_extras import with_uploaded
 from serve_app.api.v1.wire import Media, Number, Text
 from serve_app.catalog.catalog import Found
-from serve_app.core.image.images import ImageModel, ImageToImage, Inpaint, VaryImage
+from serve_app.core.image.images import ImageToImage, Inpaint, VaryImage
 
 FILES = ("image", "mask", "character_references")
 LISTS = frozenset({"image", "character_references", "character_profiles", "environment_profiles"})
@@ -56,9 +56,7 @@ class SourceBody(ImageRequestBody):
         mask: Given = ("mask", getattr(self, "mask", None), "image")
         return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
 
-    async def source(
-        self, found: Found[ImageModel], context: Context, default: float
-    ) -> dict[str, Any]:
+    async def source(self, found: Found, context: Context, default: float) -> dict[str, Any]:
         """The fields of an ImageToImage, with the image stored."""
         first, *others = self.image
         fields = await self.drawing(found, context, also=others)
@@ -75,9 +73,7 @@ class EditBody(SourceBody):
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     mask: Media | None = None
 
-    async def to_operation(
-        self, found: Found[ImageModel], context: Context, *, default: float
-    ) -> ImageToImage:
+    async def to_operation(self, found: Found, context: Context, *, default: float) -> ImageToImage:
         """An Inpaint when there is a mask."""
         fields = await self.source(found, context, default)
         fields["prompt"] = worded(self.prompt)
@@ -96,9 +92,7 @@ class InpaintBody(EditBody):
 class VariationBody(SourceBody):
     """POST /v1/images/variations."""
 
-    async def to_vary_image(
-        self, found: Found[ImageModel], context: Context, *, default: float
-    ) -> VaryImage:
+    async def to_vary_image(self, found: Found, context: Context, *, default: float) -> VaryImage:
         """The operation."""
         return VaryImage(**await self.source(found, context, default))
 

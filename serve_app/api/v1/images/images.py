@@ -1,5 +1,7 @@
 """POST /v1/images/generations, edits, inpaint and variations."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -22,7 +24,7 @@ from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.image.images import Images, ImageToImage, Inpaint, TextToImage, VaryImage
 from serve_app.core.message import Message
-from serve_app.core.operations import Operation
+from serve_app.core.operation import Operation
 
 router = APIRouter(tags=["images"], responses=ERRORS)
 
@@ -71,7 +73,7 @@ async def variations(request: Request, context: ContextDep, principal: Principal
 
 async def _answered(
     body: ImageRequestBody,
-    operation: Operation,
+    operation: Operation[Any],
     request: Request,
     context: Context,
     principal: Principal,

@@ -27,7 +27,7 @@ from serve_app.api.v1.jobs.job_object import job_response, job_url
 from serve_app.api.v1.jobs.repetition import call_of
 from serve_app.core.jobs import Call as Repeatable
 from serve_app.core.jobs import Job, Submission
-from serve_app.core.operations import Operation
+from serve_app.core.operation import Operation
 
 T = TypeVar("T")
 QUEUED = ("priority",)
@@ -37,7 +37,7 @@ NO_OUTPUT = AnswerOutput()
 
 async def waited(
     body: JobBody,
-    operation: Operation,
+    operation: Operation[Any],
     request: Request,
     context: Context,
     principal: Principal,
@@ -57,7 +57,7 @@ async def waited(
 
 async def streamed(
     body: JobBody,
-    operation: Operation,
+    operation: Operation[Any],
     request: Request,
     context: Context,
     principal: Principal,
@@ -77,7 +77,7 @@ async def streamed(
 async def wished(
     call: Call,
     body: JobBody,
-    operation: Operation,
+    operation: Operation[Any],
     output: AnswerOutput,
     *,
     repeatable: Repeatable | None = None,
@@ -96,7 +96,7 @@ async def wished(
 
 async def called(
     body: JobBody,
-    operation: Operation,
+    operation: Operation[Any],
     request: Request,
     context: Context,
     principal: Principal,

@@ -10,7 +10,7 @@ from serve_app.api.answers import AnswerBody, Answers, PlainText
 from serve_app.api.errors import render_native
 from serve_app.api.json_answer import json_response
 from serve_app.core.jobs import Job
-from serve_app.core.operations import Result
+from serve_app.core.message import Message
 
 
 async def job_object(job: Job, answers: Answers, *, is_listed: bool = False) -> dict[str, Any]:
@@ -46,7 +46,7 @@ async def job_object(job: Job, answers: Answers, *, is_listed: bool = False) -> 
 
 
 async def job_response(
-    job: Job, result: Result, answers: Answers, headers: Mapping[str, str]
+    job: Job, result: Message, answers: Answers, headers: Mapping[str, str]
 ) -> Response:
     """The answer of a call that waited."""
     body: AnswerBody = await answers.body(job, result)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from typing import Any
 
 from starlette.requests import Request
 
@@ -9,14 +10,15 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.blobs.spooled_text import STAND_IN
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import KEY_HEADER, Call
-from serve_app.core.operations import Operation, blobs_of
+from serve_app.core.operation import Operation
+from serve_app.core.operations import blobs_of
 
 LONGEST_KEY = 255
 RETRIES_HEADER = "x-stainless-retry-count"
 """OpenAI's SDKs and their kin count in it how often they have made a call already; 0 at first."""
 
 
-async def call_of(body: JobBody, operation: Operation, request: Request) -> Call | None:
+async def call_of(body: JobBody, operation: Operation[Any], request: Request) -> Call | None:
     """What is known of a call that has a name or a key; None for any other. InvalidRequest for a
     key that is none.
     """
@@ -44,7 +46,7 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def _digest(body: JobBody, operation: Operation, request: Request) -> str:
+async def _digest(body: JobBody, operation: Operation[Any], request: Request) -> str:
     """SHA-256 of path and body, as it came: what the server adds by itself, as seeds, is not the
     same twice. Of a form, whose separators differ each time, it is that of its fields and the
     content of its files.

@@ -166,7 +166,7 @@ async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[Ne
         count=body.max_images,
         max_pixels=context.config.limits.image_pixels,
     )
-    made = await found.runs.extract_images(request)
+    made = await context.models.answer(request)
     if not made.images:
         raise InvalidRequest("nothing usable was found in the media", param="videos")
     return [NewItem(role="image", text="", blob=blob) for blob in made.images]

@@ -16,8 +16,7 @@ from serve_app.api.v1.text.chat_response import (
     said_again,
 )
 from serve_app.api.v1.wire import ERRORS
-from serve_app.core.operations import SaidText
-from serve_app.core.text.chat import Chat
+from serve_app.core.text.chat import Chat, SaidText
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
@@ -31,7 +30,7 @@ async def chat_completions(
     operation = await body.to_chat(found, context.models, context.intake)
     n = operation.sampling.n
     if body.stream:
-        events = found.runs.chat(operation)
+        events = found.say(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
         return sse_response(frames, request, headers=headers)
@@ -43,7 +42,7 @@ async def chat_completions(
         context,
         principal,
         lambda: chat_completion(
-            found.runs.chat(operation), model=found.id, n=n, has_logprobs=has_logprobs
+            found.say(operation), model=found.id, n=n, has_logprobs=has_logprobs
         ),
     )
 

@@ -31,7 +31,6 @@ from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import (
     Chat,
     ChatMessage,
-    ChatModel,
     ImagePart,
     Part,
     ReasoningEffort,
@@ -99,7 +98,7 @@ class ChatBody(SamplingBody):
         ]
         return [*sent, *self.idle_stream_options(), *history]
 
-    async def to_chat(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> Chat:
+    async def to_chat(self, found: Found, models: Models, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""
         tools = self._tools()
         is_old = self.tool_choice is None and self.function_call is not None
@@ -145,7 +144,7 @@ class ChatBody(SamplingBody):
 class MessageReader:
     """Turns message bodies into core messages for one model."""
 
-    def __init__(self, found: Found[ChatModel], models: Models, intake: MediaIntake) -> None:
+    def __init__(self, found: Found, models: Models, intake: MediaIntake) -> None:
         self._found = found
         self._models = models
         self._intake = intake

@@ -16,8 +16,7 @@ from serve_app.api.v1.text.completion_response import completion_chunks, text_co
 from serve_app.api.v1.text.sampling_body import SamplingBody
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text, TokenId
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.operations import SaidText
-from serve_app.core.text.chat import Complete
+from serve_app.core.text.chat import Complete, SaidText
 from serve_app.runtime.streams import gathered
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
@@ -77,14 +76,14 @@ async def completions(
     found = context.models.chat(body.model)
     operation = body.to_complete(found.id)
     if body.stream:
-        events = found.runs.complete(operation)
+        events = found.say(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = completion_chunks(opened, model=found.id, wants_usage=body.wants_usage)
         return sse_response(frames, request, headers=headers)
     count = len(operation.prompts) * operation.sampling.n
 
     async def answer() -> dict[str, Any]:
-        events = await gathered(found.runs.complete(operation))
+        events = await gathered(found.say(operation))
         return text_completion(events, model=found.id, count=count)
 
     return await waited(body, operation, request, context, principal, answer)

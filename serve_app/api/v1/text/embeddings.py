@@ -87,7 +87,7 @@ async def embeddings(
     output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
 
     async def answer() -> dict[str, Any]:
-        return embedding_list(await found.runs.embed(operation), found.id, output)
+        return embedding_list(await context.models.answer(operation), found.id, output)
 
     return await waited(body, operation, request, context, principal, answer, output=output)
 

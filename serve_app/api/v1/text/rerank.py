@@ -52,7 +52,7 @@ async def rerank(
     output = RerankOutput(top_n=body.top_n, return_documents=body.return_documents)
 
     async def answer() -> dict[str, Any]:
-        return rerank_result(await found.runs.rerank(operation), operation, output)
+        return rerank_result(await context.models.answer(operation), operation, output)
 
     return await waited(body, operation, request, context, principal, answer, output=output)
 

@@ -26,7 +26,7 @@ from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor
 from serve_app.core.video.finishing import VideoFinish
-from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts, VideoModel
+from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts
 from serve_app.core.video.image_to_video import AnimatePrompt
 from serve_app.core.video.plan import legal_frames, planned, rounded_size
 
@@ -117,9 +117,7 @@ class ImageToVideoBody(JobBody):
             seed=_seed(self.image_seed),
         )
 
-    def _generation(
-        self, found: Found[VideoModel], facts: VideoFacts | None, size: Size
-    ) -> GenerateVideo:
+    def _generation(self, found: Found, facts: VideoFacts | None, size: Size) -> GenerateVideo:
         """Numbers that nobody named are fitted to the model; those that are named it rounds with a
         warning. A model that only moves a camera over its still has no steps and no guidance.
         """

@@ -4,18 +4,16 @@ from serve_app.catalog.catalog import Found, Models
 from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.options.every_engine import VideoOptions
-from serve_app.core.video.generation import MODE_NAMES, VideoFacts, VideoMode, VideoModel
+from serve_app.core.video.generation import MODE_NAMES, VideoFacts, VideoMode
 
 
-def video_options(found: Found[VideoModel]) -> VideoOptions:
+def video_options(found: Found) -> VideoOptions:
     """Those of the family; the fake engine has none of its own."""
     options = found.family.options
     return options if isinstance(options, VideoOptions) else VideoOptions(engine=options.engine)
 
 
-async def able_facts(
-    mode: VideoMode, found: Found[VideoModel], models: Models
-) -> VideoFacts | None:
+async def able_facts(mode: VideoMode, found: Found, models: Models) -> VideoFacts | None:
     """The facts, as far as they are known. UnsupportedCapability, listing the models that are known
     to be able, for one that cannot do it.
     """

@@ -12,7 +12,7 @@ from serve_app.api.v1.video.video_still import idle_keyframe, still
 from serve_app.catalog.catalog import Found
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, MediaKind
-from serve_app.core.video.generation import GenerateVideo, VideoMode, VideoModel
+from serve_app.core.video.generation import GenerateVideo, VideoMode
 from serve_app.core.video.plan import planned
 from serve_app.core.video.production import ProduceVideo
 
@@ -104,14 +104,14 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
             raise InvalidRequest(f"{name}: the mode {mode!r} needs one", param=name)
 
 
-def _wants_keyframe(body: VideoBody, found: Found[VideoModel], *, has_identity: bool) -> bool:
+def _wants_keyframe(body: VideoBody, found: Found, *, has_identity: bool) -> bool:
     """Whether a prompt alone begins with a still that an image model draws."""
     is_asked = has_identity or bool(body.loras) or body.keyframe_identity == "always"
     return is_asked or video_options(found).needs_still
 
 
 async def _generation(
-    body: VideoBody, context: Context, found: Found[VideoModel], mode: VideoMode
+    body: VideoBody, context: Context, found: Found, mode: VideoMode
 ) -> GenerateVideo:
     async def taken(name: str) -> Blob | None:
         value = getattr(body, name)

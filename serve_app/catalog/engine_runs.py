@@ -1,0 +1,39 @@
+"""An engine of this process as what runs operations."""
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+from serve_app.core.engine import Loadable
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation, R
+
+
+class EngineRuns:
+    """Calls the verb that an operation names."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """See Run."""
+        answer = getattr(self._engine, operation.verb)(operation)
+        return single(answer) if operation.answers_once else answer
+
+
+class LoadableEngineRuns(EngineRuns):
+    """Of an engine that is loaded and unloaded by hand."""
+
+    def __init__(self, engine: Loadable) -> None:
+        super().__init__(engine)
+        self.load_model = engine.load_model
+        self.unload_model = engine.unload_model
+
+
+async def single(answer: Awaitable[R]) -> AsyncIterator[R]:
+    """A stream of one item."""
+    yield await answer
+
+
+def runs_over(engine: Any) -> EngineRuns:
+    """What runs the operations of an engine."""
+    return LoadableEngineRuns(engine) if isinstance(engine, Loadable) else EngineRuns(engine)

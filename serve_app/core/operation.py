@@ -1,0 +1,68 @@
+"""What an operation is: a request that says by itself what it is called, who does it and what comes
+of it.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from serve_app.core.message import Message, Progress
+from serve_app.core.options.engine import Task
+
+R = TypeVar("R", bound=Message, covariant=True)
+
+OPERATIONS: "dict[str, type[Operation[Any]]]" = {}
+"""Every operation that has been imported, by name; `core.operations` imports them all."""
+
+
+class Operation(Message, Generic[R]):
+    """A request that the server can do; R is what its stream brings besides Progress, last of all
+    the outcome.
+
+    `name` is public, the part before its dot the operation's medium, where it has one. Families of
+    `task` do it by the method `verb`; a pipeline has no task. `result` is the one message that
+    comes of it, made of the whole stream where that is text or audio. With `answers_once` the verb
+    is a coroutine.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[Task | None] = None
+    verb: ClassVar[str]
+    result: ClassVar[type[Message]]
+    answers_once: ClassVar[bool] = False
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that it is for; None for work that needs none."""
+        return getattr(self, "model", None)
+
+    @property
+    def fits_one_message(self) -> bool:
+        """Whether all that its stream brings is small enough to be sent at once."""
+        return False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Enter it by its name."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            OPERATIONS[cls.name] = cls
+
+
+class Runs(Protocol):
+    """What runs the operations of a family."""
+
+    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """See Run."""
+        ...
+
+
+class Run(Protocol):
+    """The one way to run anything."""
+
+    def __call__(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        """Run it: Progress as it goes, and what the operation brings, last its outcome. What
+        answers once is a stream of one item. Closing the stream cancels the work.
+
+        Raises what the look-up of the operation's model raises, and AppErrors as they come.
+        """
+        ...

@@ -1,0 +1,25 @@
+"""Operations over engines of this process, and the stages of pipelines over them."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.core.message import Progress
+from serve_app.core.operation import Operation, R
+from serve_app.core.stages import PlainStage, Stage, Stages
+
+
+class Engines:
+    """Runs operations by the engine of their task, as it is then."""
+
+    def __init__(self, by_task: Mapping[str, Any]) -> None:
+        self._by_task = by_task
+
+    def __call__(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+        assert operation.task is not None
+        return EngineRuns(self._by_task[operation.task]).run(operation)
+
+
+def stages_over(by_task: Mapping[str, Any], stage: Stage | None = None) -> Stages:
+    """What a pipeline works with."""
+    return Stages(Engines(by_task), stage or PlainStage())
