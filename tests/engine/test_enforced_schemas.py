@@ -22,7 +22,7 @@ from serve_app.core.errors import InvalidRequest
 from tests.api import conftest as api
 from tests.engine.tiny_chat import engine_of
 
-make_context, migrated = api.make_context, api.migrated
+make_context = api.make_context
 URL = "/v1/chat/completions"
 SAID: Any = [{"role": "user", "content": "Say something."}]
 TEXT = {"type": "string", "maxLength": 4}

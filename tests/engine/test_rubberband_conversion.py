@@ -393,7 +393,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 
 def test_replicas_stay_light(tmp_path: Path) -> None:
-    (tmp_path / "sound.wav").write_bytes(mono_wav(tone(180.0, hz=150.0)))
+    (tmp_path / "audio.wav").write_bytes(mono_wav(tone(180.0, hz=150.0)))
     done = subprocess.run(
         [sys.executable, "-c", REPLICA, str(tmp_path)],
         capture_output=True,

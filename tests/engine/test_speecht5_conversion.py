@@ -121,7 +121,7 @@ async def test_pitch_duration_and_rate_are_changed_on_the_way_out(
     wanted = longest_s(decoded(said).duration_s) / 2
     assert decoded(data).duration_s == pytest.approx(wanted, rel=0.1)
     names = [warning.split()[0] for warning in result.warnings]
-    assert names == ["diffusion_steps", "inference_cfg_rate", "f0_condition"]
+    assert names == ["diffusion_steps", "guidance", "singing"]
 
 
 async def test_long_audio_is_converted_in_pieces_and_silence_is_left_alone(
