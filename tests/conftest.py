@@ -44,10 +44,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, as some tests wait; fewer where memory is short."""
+    """As many as there are cores, of which one has the servers; fewer where memory is short."""
     chosen = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
     most = psutil.virtual_memory().available // WORKER_BYTES
-    return int(chosen) if chosen else max(1, min(len(os.sched_getaffinity(0)) + 1, most))
+    return int(chosen) if chosen else max(1, min(max(2, len(os.sched_getaffinity(0))), most))
 
 
 @pytest.hookimpl(optionalhook=True)

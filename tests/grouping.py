@@ -3,28 +3,25 @@
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-OWN_SERVER = ("test_breakage.py", "test_ports.py", "test_stopped_database.py")
-"""Files that share no server with the others of their folder."""
-SHARED_SERVERS = ("tests/serve/kills", "tests/serve", "tests/clients")
-"""Folders whose tests share one server: a second worker would start a second one."""
+SERVERS = "servers"
+WITH_SERVER = ("tests/serve", "tests/clients")
+"""Folders whose tests start servers: one worker has them all, because a second server that starts
+beside the first, or works beside it, makes both too slow for their clients."""
 WITHOUT_SERVER = ("tests/engine", "tests/unit", "tests/api")
 """What takes longest first, so that no worker is left alone with it at the end."""
 
 
 def group(test: str) -> str:
-    """The file of a test's id, or the folder whose server it shares: both are slow to prepare."""
+    """The file of a test's id, whose fixtures are slow to prepare, or what all with servers are."""
     path = PurePosixPath(test.partition("::")[0])
-    folder = str(path.parent)
-    return folder if folder in SHARED_SERVERS and path.name not in OWN_SERVER else str(path)
+    return SERVERS if str(path).startswith(WITH_SERVER) else str(path)
 
 
-def places(tests: Iterable[str]) -> Mapping[str, float]:
-    """Where each group begins. Those with a server lie between the others, one in ten: two
-    servers that start at once are slow.
-    """
-    groups = dict.fromkeys(map(group, tests))
-    alone = [each for each in groups if each.startswith(WITHOUT_SERVER)]
-    alone.sort(key=lambda each: list(map(each.startswith, WITHOUT_SERVER)).index(True))
-    served = [each for each in groups if each not in alone]
-    found = {each: float(number) for number, each in enumerate(alone)}
-    return found | {each: 10 * number - 0.5 for number, each in enumerate(served)}
+def places(tests: Iterable[str]) -> Mapping[str, int]:
+    """Where each group begins: that with the servers takes longest of all."""
+
+    def place(each: str) -> int:
+        return -1 if each == SERVERS else list(map(each.startswith, WITHOUT_SERVER)).index(True)
+
+    groups = sorted(dict.fromkeys(map(group, tests)), key=place)
+    return {each: number for number, each in enumerate(groups)}
