@@ -111,9 +111,9 @@ async def _answer(run: Run, request: TellStory, *, seed: int) -> str:
     instruction = (
         f"Write the script of a short video of exactly {request.scenes} scenes that tells the "
         "user's story from its beginning to its end, in the language of the story. Each scene has "
-        "a `line`, one sentence for the narrator, and a `image`, what is seen: who, doing what, "
+        "a `line`, one sentence for the narrator, and a `picture`, what is seen: who, doing what, "
         "where, in which light. Describe persons in the same words in every scene. "
-        'Answer with JSON: {"scenes": [{"line": "…", "image": "…"}, …]}.'
+        'Answer with JSON: {"scenes": [{"line": "…", "picture": "…"}, …]}.'
     )
     operation = Chat(
         model=request.text_model,
