@@ -103,7 +103,7 @@ class RateLimits:
         slot = await self._slots.take(key, rate.concurrent)
         if slot is None:
             refusal = RateLimited(
-                f"{rate.concurrent} requests of this credential are under way; wait for one",
+                f"{rate.concurrent} requests of this credential are running; wait for one to end",
                 retry_after_s=BUSY_RETRY_S,
             )
             return Admission(window, refusal, _nothing)

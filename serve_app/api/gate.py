@@ -106,7 +106,7 @@ class Gate:
         access.check_origin(method, headers, peer, scheme=scope["scheme"])
         if "\r" in scope["path"] or "\n" in scope["path"]:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
-            raise InvalidRequest("the path holds a line break; leave it out")
+            raise InvalidRequest("the path contains a line break; remove it")
         path = self._routes.pattern(scope)
         scope[DIALECT], rule = self._dialects.of(path), self._dialects.rule(method, path)
         is_open = rule.access in self._open

@@ -59,9 +59,9 @@ def _tried(see: Callable[[Path], Look], path: Path, kind: MediaKind) -> Look:
     try:
         return see(path)
     except ImportError:
-        logger.info("no look into %s files: PyAV is not installed", kind)
+        logger.info("cannot inspect %s files: PyAV is not installed", kind)
     except Exception as error:  # Decoders raise classes of their own for what they cannot read.
-        logger.warning("a file of kind %s cannot be looked into: %s", kind, error)
+        logger.warning("cannot inspect a file of kind %s: %s", kind, error)
     return Look()
 
 

@@ -30,7 +30,7 @@ async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str)
             return await store.write(body)
     except LimitPassed:
         raise InvalidRequest(
-            f"{param}: the URL did not answer whole within {limits.fetch_timeout_s:g} s",
+            f"{param}: the URL did not answer completely within {limits.fetch_timeout_s:g} s",
             param=param,
         ) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:

@@ -254,4 +254,4 @@ def _gone(blob: Blob) -> NotFound:
 def _storage_error(error: OSError) -> BackendUnavailable:
     if error.errno in FULL:
         return BackendUnavailable("the blob store is full; free space or enlarge it")
-    return BackendUnavailable(f"the blob store cannot be written ({type(error).__name__})")
+    return BackendUnavailable(f"cannot write to the blob store ({type(error).__name__})")

@@ -15,7 +15,7 @@ async def select_audio(models: Models, kind: AudioKind) -> Found:
     every = models.sound.every()
     if not every:
         raise BackendUnavailable(
-            f"no model that makes audio is configured; add a family to the configuration"
+            f"no model that generates audio is configured; add a family to the configuration"
             f"{EXAMPLES['sound']}",
             provider="sound",
         )

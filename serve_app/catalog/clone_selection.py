@@ -34,7 +34,7 @@ def select_clone_engine(models: Models, engine: str | None) -> Found:
             return found
     engines = dict.fromkeys(name for f in able for name in (f.family.options.engine, f.id))
     raise InvalidRequest(
-        f"engine: nothing that clones is named {wanted[:100]!r}; "
+        f"engine: no engine or model that clones is named {wanted[:100]!r}; "
         f"engines and models: auto, {', '.join(engines)}",
         param="engine",
     )

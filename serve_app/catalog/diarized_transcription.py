@@ -37,7 +37,7 @@ async def transcribed(
             else:
                 diarization = event
     if diarization is None:
-        raise UpstreamError(f"{speakers.model!r} told no speakers apart")
+        raise UpstreamError(f"{speakers.model!r} found no speakers")
     heard = run(request.model_copy(update={"speakers": None}))
     async with closing(heard):
         async for item in _labelled(heard, diarization):

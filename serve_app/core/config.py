@@ -123,7 +123,7 @@ class Family(Section):
             rule = "takes no models" if self.models else "needs at least one model"
             raise ValueError(f"family {self.name!r} ({self.options.task}) {rule}")
         if self.options.task != "video" and any(model.video for model in self.models):
-            raise ValueError(f"family {self.name!r} ({self.options.task}) makes no videos")
+            raise ValueError(f"family {self.name!r} ({self.options.task}) does not generate videos")
         return self
 
 

@@ -49,4 +49,4 @@ class CheckpointDownloads:
                 fetch_configuration(source, file, revision=revision, hub=self._hub)
         except Exception as error:
             # Loading the model will tell what is wrong; nobody waits for this.
-            logger.info("the hub does not tell what %r is: %s", source, type(error).__name__)
+            logger.info("the hub does not describe %r: %s", source, type(error).__name__)

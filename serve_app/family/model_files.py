@@ -153,7 +153,7 @@ def _downloaded(asked: _Asked, report: Report) -> Path:
     left = [name for name in names if _cached_file(asked, name, info.sha) is None]
     total, missing = (sum(sizes[name] for name in files) for files in (names, left))
     _check_space(asked, missing)
-    logger.info("downloading model %r from the hub: %d bytes to come", asked.model_id, missing)
+    logger.info("downloading model %r from the hub: %d bytes left", asked.model_id, missing)
     progress = DownloadProgress(asked.model_id, report, total=total, done=total - missing)
     for name in left:
         options = {"revision": info.sha, "tqdm_class": _bar_class(progress), **asked.hub_arguments}

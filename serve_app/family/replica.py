@@ -176,7 +176,7 @@ class Replica:
         # Only here, where the error with its frames is gone, can their tensors be freed.
         free_memory()
         raise BackendUnavailable(
-            f"model {model_id!r} ran out of memory; ask for less at once",
+            f"model {model_id!r} ran out of memory; send a smaller request",
             provider=model_id,
             code="out_of_memory",
         )

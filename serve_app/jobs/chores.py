@@ -30,7 +30,9 @@ async def repeat(chore: Chore, *, every_s: float) -> None:
             with unexpected_errors("a chore of the jobs"):
                 await chore()
         except AppError as error:
-            logger.warning("a chore of the jobs is tried again: %s", error.message)
+            logger.warning(
+                "a periodic task of the jobs failed and is tried again: %s", error.message
+            )
         await asyncio.sleep(every_s)
 
 
@@ -56,7 +58,7 @@ class Attention:
         try:
             await handle.attend.remote(job_id)
         except Exception as error:
-            logger.info("the replica that was attended for %s is gone: %s", job_id, error)
+            logger.info("the replica that ran job %s is gone: %s", job_id, error)
         finally:
             del self._attended[job_id]
 

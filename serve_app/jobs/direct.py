@@ -57,7 +57,7 @@ class DirectJobs:
                 await self._jobs.submit(submission)
                 raise StillRunning(
                     f"this takes longer than {timeout_s:g} s; "
-                    f"job {submission.id!r} goes on with it",
+                    f"job {submission.id!r} keeps running",
                     job_id=submission.id,
                 ) from None
             except asyncio.CancelledError:

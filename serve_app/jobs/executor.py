@@ -114,7 +114,7 @@ class JobExecutor:
                 return job if job.is_final else await self._ended(job.id, waiting)
         except LimitPassed:
             raise StillRunning(
-                f"job {job.id!r} takes longer than {timeout_s:g} s; it goes on", job_id=job.id
+                f"job {job.id!r} takes longer than {timeout_s:g} s; it keeps running", job_id=job.id
             ) from None
         except asyncio.CancelledError:
             if self._cancels_on_disconnect:
@@ -188,7 +188,7 @@ class JobExecutor:
         try:
             await self._started.start(job_id)
         except Exception:
-            logger.exception("job %s could not be started; it is tried again", job_id)
+            logger.exception("job %s could not be started; it will be tried again", job_id)
             self._begun.discard(job_id)
             self._fresh.pop(job_id, None)
 

@@ -92,7 +92,7 @@ class JobStore(JobReader):
                 start(row, executor, now=self._clock())
             elif waiting >= max_pending:
                 raise QueueFull(
-                    f"{waiting} jobs wait for {queue!r} already; try again later",
+                    f"{waiting} jobs already wait for {queue!r}; try again later",
                     retry_after_s=RETRY_AFTER_S,
                 )
             session.add(row)

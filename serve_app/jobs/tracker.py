@@ -112,7 +112,7 @@ class Tracker:
             try:
                 await self._write(self.account())
             except Unavailable as error:
-                logger.warning("progress is not written yet: %s", error.message)
+                logger.warning("progress could not be written yet: %s", error.message)
                 self._changed.set()
 
     def _is_done(self, stage: str) -> bool:

@@ -26,7 +26,7 @@ MAX_HEADERS = 1000
 MOST_HEADERS = 32767
 """As many lines as HAProxy can be told to read."""
 UNREADABLE = InvalidRequest(
-    "the request is no HTTP that this server reads: something in its first line, its headers or "
+    "the request is not valid HTTP: something in its first line, its headers or "
     "its chunks is malformed"
 )
 SLOW = BackendUnavailable(

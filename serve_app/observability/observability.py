@@ -147,7 +147,7 @@ class Observability:
         try:
             self._switch(await shared.switches())
         except (Unavailable, SQLAlchemyError) as error:
-            logger.warning("what was switched elsewhere is not known yet: %s", error)
+            logger.warning("the switches of other replicas could not be read yet: %s", error)
         if not self._is_told:
             await self._tell(shared)
 
@@ -176,4 +176,4 @@ class Observability:
                     item.finish(self._find_client(item.request))
             except OSError as error:
                 # One that was cleared meanwhile is no reason to lose the next.
-                logger.info("a payload is not kept: %s", error)
+                logger.info("a payload was not captured: %s", error)

@@ -66,8 +66,8 @@ def checked_name(name: str, kind: Kind, *, param: str = "name") -> str:
     if (VOICE_NAME if is_voice else NAME).fullmatch(name) is None:
         also = "'_' and '-'" if is_voice else "' ', '_', '.' and '-'"
         raise InvalidRequest(
-            f"{param}: {name[:80]!r} is no {kind} name; use 1 to 64 ASCII letters and digits, "
-            f"after the first also {also}",
+            f"{param}: {name[:80]!r} is not a valid {kind} name; use 1 to 64 ASCII letters and "
+            f"digits, after the first also {also}",
             param=param,
         )
     return name
@@ -91,8 +91,8 @@ def changed_items(profile: Profile, change: Change) -> list[NewItem]:
     items = [*(item for item in profile.items if item.number not in removed), *change.add]
     if profile.kind != "voice" and not items:
         raise InvalidRequest(
-            f"{change.remove_param}: the last image of a profile cannot go; add another first, "
-            "or delete the profile",
+            f"{change.remove_param}: the last image of a profile cannot be removed; add another "
+            "first, or delete the profile",
             param=change.remove_param,
         )
     check_count(len(items))

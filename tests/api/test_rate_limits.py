@@ -122,7 +122,7 @@ async def test_one_too_many_at_once_is_refused_and_the_place_is_given_back(
             for answer in answers:
                 if answer.status_code == 429:
                     assert answer.headers["retry-after"] == "1"
-                    assert "under way" in answer.json()["error"]["message"]
+                    assert "are running" in answer.json()["error"]["message"]
             assert (await chat()).status_code == 200
 
 

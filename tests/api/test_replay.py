@@ -140,7 +140,9 @@ async def test_what_a_user_sends_is_not_dropped(
     answer = await client.post(URL, json={"messages": [QUESTION, message], "model": "echo"})
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "messages[1].content[1]")
-    assert error["message"].startswith(f"parts of the type {kind!r} are not taken; types: 'text'")
+    assert error["message"].startswith(
+        f"parts of the type {kind!r} are not supported; types: 'text'"
+    )
 
 
 async def test_newer_names_of_text_are_understood(client: httpx.AsyncClient, model: Noting) -> None:

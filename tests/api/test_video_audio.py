@@ -227,7 +227,7 @@ async def test_without_a_model_that_makes_audio_it_is_refused(
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_capability", param)
     assert error["message"] == (
-        f"{param}: no model that makes audio is configured; add a family to the configuration, "
+        f"{param}: no model that generates audio is configured; add a family to the configuration, "
         "such as {engine: musicgen} with the source facebook/musicgen-small; or ask for the type "
         "'speech', which is spoken from 'audio_prompt'"
     )

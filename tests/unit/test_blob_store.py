@@ -138,7 +138,7 @@ async def test_the_last_hundredth_of_a_disk_is_left_free(small_disk: Path) -> No
 async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"no directory")
     store = FsspecBlobStore(tmp_path / "file" / "blobs")
-    with pytest.raises(BackendUnavailable, match="cannot be written"):
+    with pytest.raises(BackendUnavailable, match="cannot write"):
         await store.write(chunks(WAV))
 
 

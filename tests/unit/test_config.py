@@ -142,7 +142,7 @@ def test_only_video_models_state_what_videos_they_make() -> None:
     assert facts is not None
     assert (facts.modes, facts.frame_step) == (("t2v",), 4)
     [line] = lines_of(with_family(models=[{"id": "other", "video": GRID}]))
-    assert line.endswith("family 'other' (chat) makes no videos")
+    assert line.endswith("family 'other' (chat) does not generate videos")
 
 
 @pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])

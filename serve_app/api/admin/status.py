@@ -62,7 +62,7 @@ async def unload_model(id: str, context: ContextDep) -> JSONResponse:
 def _holder(context: Context, name: str) -> tuple[str, Loadable]:
     found = context.models.named(name)
     if not isinstance(found.runs, Loadable):
-        raise UnsupportedCapability(f"model {found.id!r} is loaded for good", param="id")
+        raise UnsupportedCapability(f"model {found.id!r} cannot be unloaded", param="id")
     return found.id, found.runs
 
 

@@ -22,7 +22,9 @@ def _is_unicode(text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("the text holds a lone surrogate, which is no character") from None
+            raise ValueError(
+                "the text contains a lone surrogate, which is not a character"
+            ) from None
     return text
 
 
@@ -31,7 +33,7 @@ def _is_plain_json(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"the object is nested more than {DEEPEST} levels deep")
     text = _is_unicode(json.dumps(value, ensure_ascii=False))
     if STAND_IN in text:
-        raise ValueError("the object holds a text of more than a megabyte")
+        raise ValueError("the object contains a text of more than a megabyte")
     return value
 
 

@@ -28,7 +28,7 @@ def checkpoint_facts(checkpoint: CheckpointDescription, max_frames: int) -> Vide
     """
     name = checkpoint.pipeline
     if name not in KINDS:
-        raise ValueError(f"{name} is no video pipeline that is known; known are {', '.join(KINDS)}")
+        raise ValueError(f"{name} is not a known video pipeline; known ones: {', '.join(KINDS)}")
     return KINDS[name](checkpoint, max_frames)
 
 

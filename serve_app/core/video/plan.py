@@ -134,7 +134,8 @@ def _overlap(request: GenerateVideo, facts: VideoFacts) -> int:
         count = len(given) if isinstance(given, tuple) else given or 0
         if count > facts.cond_frames:
             raise UnsupportedCapability(
-                f"{name}: model {request.model!r} goes on from {facts.cond_frames} frames at most",
+                f"{name}: model {request.model!r} continues from at most "
+                f"{facts.cond_frames} frames",
                 param=name,
             )
     count = request.num_cond_frames or facts.cond_frames
@@ -171,20 +172,20 @@ def _check_length(request: GenerateVideo, facts: VideoFacts, wanted: int, render
         named = "num_segments" if request.duration_s is None else named
     if renders > 1 and request.mode == "interp":
         raise InvalidRequest(
-            f"{named}: from an image to another, model {request.model!r} makes at most "
+            f"{named}: between two images, model {request.model!r} generates at most "
             f"{facts.max_frames_per_render} frames",
             param=named,
         )
     if renders > 1 and facts.continuation == "none" and request.mode != "v2v":
         raise UnsupportedCapability(
-            f"{named}: model {request.model!r} makes at most {facts.max_frames_per_render} frames "
-            "and cannot go on from them",
+            f"{named}: model {request.model!r} generates at most "
+            f"{facts.max_frames_per_render} frames and cannot continue from them",
             param=named,
         )
     if facts.max_frames is not None and wanted > facts.max_frames:
         raise InvalidRequest(
             f"{named}: {wanted} frames are more than the {facts.max_frames} that model "
-            f"{request.model!r} makes",
+            f"{request.model!r} generates",
             param=named,
         )
 

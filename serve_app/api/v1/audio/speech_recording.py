@@ -73,4 +73,4 @@ class SpeechRecording:
             if (await self._context.archive.settings()).enabled:
                 await self.keep(sized(bytes(self._data)))
         except AppError as error:
-            logger.warning("a spoken text is missing in the archive: %s", error.message)
+            logger.warning("speech could not be archived: %s", error.message)

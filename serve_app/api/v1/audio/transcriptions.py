@@ -87,7 +87,7 @@ def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
     except BackendUnavailable:
         name = "diarize" if body.diarize else "response_format"
         raise UnsupportedCapability(
-            f"{name}: no model that tells speakers apart is configured", param=name
+            f"{name}: no diarization model is configured", param=name
         ) from None
     return SpeakerLabels(model=model.id, num_speakers=body.num_speakers)
 

@@ -37,7 +37,7 @@ async def _of(context: Context, model: Found, *, is_up: bool) -> list[str]:
         async with within(TIMEOUT_S):
             voices = (await context.models.answer(ListVoices(model=model.id))).voices
     except (AppError, LimitPassed) as error:
-        logger.warning("model %r does not tell its voices: %s", model.id, error)
+        logger.warning("model %r does not list its voices: %s", model.id, error)
         return known or []
     names = [storable(voice.name) for voice in voices]
     if names != known:

@@ -16,7 +16,7 @@ PRIORITY = 100
 
 def _is_kept(text: str) -> str:
     if not is_storable(text):
-        raise ValueError("the character NUL cannot be kept")
+        raise ValueError("the character NUL cannot be stored")
     return text
 
 

@@ -181,7 +181,7 @@ class MessageReader:
                 return TextPart(text=part.refusal)
             case OtherPartBody():
                 raise InvalidRequest(
-                    f"parts of the type {part.type[:50]!r} are not taken; types: {TAKEN_PARTS}",
+                    f"parts of the type {part.type[:50]!r} are not supported; types: {TAKEN_PARTS}",
                     param=where,
                 )
             case AudioPartBody():
@@ -198,5 +198,6 @@ class MessageReader:
     ) -> UnsupportedCapability:
         models = ", ".join(map(repr, able)) or "none is configured"
         return UnsupportedCapability(
-            f"model {self._found.id!r} takes no {what}; models that do: {models}", param=where
+            f"model {self._found.id!r} does not accept {what}; models that do: {models}",
+            param=where,
         )

@@ -7,7 +7,7 @@ from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.video.dubbing import Dubbing
 
-NO_STEMS = "no stem separation model is in service; only the new voice is heard"
+NO_STEMS = "no stem separation model is in service; only the new voice remains"
 
 
 async def to_dubbing(

@@ -25,7 +25,7 @@ BEGINNINGS: dict[AudioKind, str] = {
     "ambient": "the ambient audio of",
 }
 """What a video's prompt, which says what is seen, becomes a prompt for audio by."""
-LIPS_STILL = "dialogs: no configured model moves lips; the lines are heard only"
+LIPS_STILL = "dialogs: no configured model can synchronise lips; the lines are only spoken"
 
 
 @asynccontextmanager
@@ -57,8 +57,8 @@ async def background(
     own, of_video = (prompt or "").strip(), (video_prompt or "").strip()
     if not own and not of_video:
         raise InvalidRequest(
-            f"audio_prompt: the video has no prompt that {kind!r} could be made for; say what is "
-            "to be heard",
+            f"audio_prompt: the video has no prompt that {kind!r} could be made for; describe "
+            "the audio",
             param="audio_prompt",
         )
     return BackgroundAudio(
@@ -131,7 +131,7 @@ async def _dialog(
 ) -> PlacedLine:
     if dialog.lip_sync:
         raise UnsupportedCapability(
-            f"{field}.lip_sync: no configured model moves lips", param=f"{field}.lip_sync"
+            f"{field}.lip_sync: no configured model can synchronise lips", param=f"{field}.lip_sync"
         )
     speech = await _speech(
         context,

@@ -13,11 +13,11 @@ from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.upscaling import VideoFactor
 from serve_app.core.video.finishing import LargerFrames, MoreFrames, TwoEyes, VideoFinish
 
-NO_LIPS = "no configured model moves lips"
+NO_LIPS = "no configured model can synchronise lips"
 NOT_SERVED: dict[str, str] = {
     "text_guidance_scale": "no configured model is driven by audio",
     "audio_guidance_scale": "no configured model is driven by audio",
-    "sync_audio": "no configured model makes videos to audio",
+    "sync_audio": "no configured model generates video from audio",
     "lip_sync": NO_LIPS,
 }
 """By field: why it cannot be asked for. A step that is served has no line here."""

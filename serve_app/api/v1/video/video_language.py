@@ -116,7 +116,7 @@ def _named(field: str, value: str | None, *, instead_of: str = "model") -> Itera
 
 def _silent(field: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field}: nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a video "
-        "that is made anew",
+        f"{field}: nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a "
+        "source video",
         param=field,
     )

@@ -94,7 +94,7 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
         raise InvalidRequest(f"prompt: the mode {mode!r} needs one", param="prompt")
     if body.image is not None and body.cond_frames:
         raise InvalidRequest(
-            "cond_frames: the video cannot go on from them and begin with 'image'; send one of "
+            "cond_frames: the video cannot continue from them and start with 'image'; send one of "
             "them",
             param="cond_frames",
         )
