@@ -94,7 +94,7 @@ def test_good_names(name: str) -> None:
 def test_voices_have_neither_spaces_nor_dots() -> None:
     assert checked_name("Ann_2-x", "voice") == "Ann_2-x"
     for name in ("a b", "a.b"):
-        with pytest.raises(InvalidRequest, match="no voice name"):
+        with pytest.raises(InvalidRequest, match="not a valid voice name"):
             checked_name(name, "voice")
 
 
