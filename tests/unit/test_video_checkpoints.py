@@ -149,7 +149,7 @@ def test_the_options_of_a_family_go_before_the_files() -> None:
 
 
 def test_a_pipeline_that_is_not_known() -> None:
-    with pytest.raises(ValueError, match="FluxPipeline is no video pipeline") as caught:
+    with pytest.raises(ValueError, match="FluxPipeline is not a known video pipeline") as caught:
         facts_of(files_of("FluxPipeline", "transformer", "vae"))
     assert all(name in str(caught.value) for name in KINDS)
 
