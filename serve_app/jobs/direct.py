@@ -56,8 +56,7 @@ class DirectJobs:
             except LimitPassed:
                 await self._jobs.submit(submission)
                 raise StillRunning(
-                    f"this takes longer than {timeout_s:g} s; "
-                    f"job {submission.id!r} keeps running",
+                    f"this takes longer than {timeout_s:g} s; job {submission.id!r} keeps running",
                     job_id=submission.id,
                 ) from None
             except asyncio.CancelledError:
