@@ -7,7 +7,7 @@ its file readable for everybody (2.60).
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,11 +17,13 @@ TOKEN = "RAY_AUTH_TOKEN"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 
-def door_notices(environment: Mapping[str, str]) -> list[str]:
-    """Keep the token's file to its owner, making it when there is none, and tell what the user
-    should know: that the doors are open, or that the file stays readable for others.
+def door_notices(environment: MutableMapping[str, str]) -> list[str]:
+    """Have the doors ask for a token unless the environment says otherwise, keep the token's file
+    to its owner, making it when there is none, and tell what the user should know: that the doors
+    are open, or that the file stays readable for others.
     """
-    mode = environment.get(MODE, "token")
+    # Ray does so by itself only in the process that starts it.
+    mode = environment.setdefault(MODE, "token")
     if mode.lower() != "token":
         return [
             f"{MODE}={mode} is set: Ray's own ports ask for no token, and whoever reaches this "

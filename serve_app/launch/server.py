@@ -5,61 +5,38 @@ Imports Ray: the environment must be complete before this module is loaded.
 
 import logging
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import ray
-from ray import serve
 
-from serve_app.build import build
 from serve_app.launch.config_file import Plan
+from serve_app.launch.phases import Phases, first_line, say
 from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
 from serve_app.launch.ray_processes import leave_idle_ones_out
 from serve_app.launch.readiness import base_url, wait_until_ready
 from serve_app.launch.worker_logs import show_replicas_only
 
-logger = logging.getLogger(__name__)
-
 # Only references cross process boundaries, so that Ray's store for objects stays nearly empty.
 OBJECT_STORE_BYTES = 200 * 1024**2
-QUIET = {"log_level": "WARNING"}
 STOP_PATIENCE_S = 8.0
 FORCED = 130
+DEPLOY = "serve_app.launch.deploy"
 
 
 class Stopped(BaseException):
     """A signal asked the server to stop; like KeyboardInterrupt it is no Exception."""
 
 
-class Phases:
-    """Says what is done and how long it took."""
-
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Print the name when the block begins and its duration when it has ended."""
-        begun = time.monotonic()
-        yield
-        say(f"  {name}: {time.monotonic() - begun:.1f} s")
-
-    @property
-    def total_s(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self._begun
-
-
-def say(line: str) -> None:
-    """Write a line for the user."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+class NotDeployed(Exception):
+    """The application is not there; the program that deploys it has said why."""
 
 
 def run(plan: Plan, *, dashboard: bool) -> int:
@@ -73,8 +50,10 @@ def run(plan: Plan, *, dashboard: bool) -> int:
     except Stopped:
         say("stopping (once more to force)")
         return 0
+    except NotDeployed:
+        return 1
     except RuntimeError as error:
-        say(f"the server cannot start: {str(error).strip().splitlines()[0]}")
+        say(f"the server cannot start: {first_line(error)}")
         return 1
     finally:
         _stop()
@@ -82,37 +61,38 @@ def run(plan: Plan, *, dashboard: bool) -> int:
 
 def _start(plan: Plan, *, dashboard: bool) -> None:
     phases = Phases()
-    http = plan.http
-    say(f"starting Polyphony on {http.host}:{http.port}")
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    say(f"starting Polyphony on {plan.http.host}:{plan.http.port}")
+    logging.getLogger("ray").setLevel(logging.ERROR)
     leave_idle_ones_out(dashboard=dashboard)
-    with phases.phase("Ray"):
-        cluster = ray.init(
-            address="local",
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=True,
-        )
-    show_replicas_only(say)
-    # Ray sets handlers of its own.
-    _stop_on_signals()
-    with phases.phase("Serve"):
-        serve.start(
-            proxy_location=plan.file.proxy_location,
-            http_options=http.model_dump(exclude_none=True),
-            logging_config=plan.file.logging_config or QUIET,
-        )
-    with phases.phase("families and ingress"):
-        application = plan.application
-        serve.run(
-            build(application.args), name=application.name, route_prefix=application.route_prefix
-        )
+    with _deploying() as program:
+        with phases.phase("Ray"):
+            cluster = ray.init(
+                address="local",
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=True,
+            )
+        show_replicas_only(say)
+        # Ray sets handlers of its own.
+        _stop_on_signals()
+        program.communicate(pickle.dumps((plan, ray.get_runtime_context().gcs_address)))
+    if program.returncode:
+        raise NotDeployed
     with phases.phase("first answer"):
         wait_until_ready(plan)
     say(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
+
+
+@contextmanager
+def _deploying() -> Iterator["subprocess.Popen[bytes]"]:
+    """The program that deploys the application. It is gone when the block ends."""
+    with subprocess.Popen((sys.executable, "-m", DEPLOY), stdin=subprocess.PIPE) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def banner(plan: Plan, total_s: float, *, dashboard: str | None) -> str:
@@ -165,5 +145,9 @@ def _stop() -> None:
 
 def _shut_down() -> None:
     if ray.is_initialized():
+        # Not before it is needed: it takes 30 MiB.
+        from ray import serve
+
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()

@@ -4,17 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
+from ray._private.worker import global_worker
 
 REPLICA = "ServeReplica:"
 
 
 def show_replicas_only(say: Callable[[str], None]) -> None:
-    """Replace Ray's printer, which also shows what Serve's own actors say when they start."""
+    """Replace Ray's printer, which also shows what Serve's own actors say when they start, and
+    nothing of what another process than this one has deployed.
+    """
 
     def show(batch: Mapping[str, Any]) -> None:
         for line in replica_lines(batch):
             say(line)
 
+    global_worker._filter_logs_by_job = False
     global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
     global_worker_stdstream_dispatcher.add_handler("polyphony", show)
 

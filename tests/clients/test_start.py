@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 
+from serve_app.launch.environment import free_ports
 from tests.clients.conftest import ROOT, Server, environment
 
 
@@ -37,6 +39,26 @@ def test_a_second_server_says_who_has_the_port(server: Server, tmp_path_factory:
     assert second.stdout == ""
     assert second.stderr.count("\n") == 1
     assert f"port {port} is taken by 'haproxy' (pid " in second.stderr
+
+
+def test_an_application_that_cannot_be_built_ends_the_start(tmp_path: Path) -> None:
+    config = (ROOT / "serve_config.local.yaml").read_text()
+    args = "  args:\n    jobs: {sync_timeout_s: {klingon: 3}}\n"
+    (tmp_path / "config.yaml").write_text(config.replace("  args:\n", args))
+    (port,) = free_ports(1)
+    ended = subprocess.run(
+        (sys.executable, "-m", "serve_app", "--config", "config.yaml", "--port", str(port)),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "ValueError: jobs.sync_timeout_s: unknown dialect 'klingon'; dialects: v1, admin"
+    )
 
 
 def test_only_this_machine_by_its_own_name(server: Server) -> None:

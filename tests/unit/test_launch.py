@@ -21,6 +21,7 @@ from serve_app.launch.environment import (
     runtime_directory,
 )
 from serve_app.launch.haproxy import binary, corrected, write_errors
+from serve_app.launch.phases import first_line
 from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
 from serve_app.launch.ray_token import door_notices
@@ -322,3 +323,19 @@ def test_a_folder_that_somebody_else_has_laid_out_stops_the_start(tmp_path: Path
     assert ended.returncode == CONFIGURATION
     assert "set TMPDIR to a folder of your own" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_launcher_keeps_nothing_in_memory_that_only_the_application_needs() -> None:
+    program = (
+        "import sys, serve_app.launch.server\n"
+        "print([name for name in ('ray.serve', 'fastapi', 'sqlalchemy') if name in sys.modules])"
+    )
+    ran = subprocess.run(
+        (sys.executable, "-c", program), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
+
+
+def test_the_reason_is_the_first_line_of_an_error() -> None:
+    assert first_line(RuntimeError("\nno port is free\n  at one place\n")) == "no port is free"
+    assert first_line(RuntimeError()) == ""
