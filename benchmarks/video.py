@@ -27,7 +27,7 @@ from deployments.video.frame_interpolation import interpolated, video_source
 from deployments.video.subtitle_burning import burned
 from deployments.video.video_encoding import PRESETS
 from deployments.video.video_scaling import ResampledFrames, scaled
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
 from serve_app.core.video.interpolation import InterpolateVideo
@@ -160,7 +160,8 @@ def burn_alone(source: Path, target: Path) -> None:
 def burn_here(source: Path, target: Path) -> None:
     """As the server does it."""
     cues = [
-        Segment(start=n, end=n + 0.9, text=f"Words of second {n}", id=n) for n in range(SECONDS)
+        TranscriptSegment(start=n, end=n + 0.9, text=f"Words of second {n}", id=n)
+        for n in range(SECONDS)
     ]
     for _ in burned(source, cues, target, style="default", stop=never):
         pass

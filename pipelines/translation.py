@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.stages import Stages
 from serve_app.core.text.languages import language_code
@@ -37,7 +37,7 @@ async def check_languages(
 
 async def translated(
     stage: Stages,
-    segments: Sequence[Segment],
+    segments: Sequence[TranscriptSegment],
     *,
     model: str,
     source: str | None,

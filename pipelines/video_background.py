@@ -6,7 +6,7 @@ from serve_app.core.audio.audio_generation import LONGEST_AUDIO_S, GenerateAudio
 from serve_app.core.stages import Stages
 from serve_app.core.video.finishing import BackgroundAudio
 from serve_app.core.video.generation import GeneratedVideo
-from serve_app.core.video.processing import Level
+from serve_app.core.video.processing import GainPoint
 
 UNDER_SPEECH = 10 ** (-12 / 20)
 """Twelve decibels less."""
@@ -33,7 +33,7 @@ async def made_background(
 
 def background_levels(
     duration_s: float, spoken: Sequence[Span], *, is_under_all: bool
-) -> tuple[Level, ...]:
+) -> tuple[GainPoint, ...]:
     """How loud the background is: lowered while something is spoken, or with `is_under_all` from
     beginning to end, because nobody knows when; and out at the end of the video.
     """
@@ -42,7 +42,9 @@ def background_levels(
     fade_s = duration_s - min(FADE_OUT_S, duration_s / 4)
     moments = {0.0, fade_s, duration_s} | {at_s for at_s, _ in points}
     return tuple(
-        Level(at_s=at_s, gain=_between(points, at_s) * _between(_ending(fade_s, duration_s), at_s))
+        GainPoint(
+            at_s=at_s, gain=_between(points, at_s) * _between(_ending(fade_s, duration_s), at_s)
+        )
         for at_s in sorted(moments)
         if 0 <= at_s <= duration_s
     )

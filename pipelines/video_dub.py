@@ -8,7 +8,7 @@ from pipelines.translation import check_languages, translated
 from pipelines.utterances import fitted
 from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak
 from serve_app.core.audio.stems import SeparateStems, Stems
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
+from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.stages import Stages, result_of
@@ -123,7 +123,7 @@ class VideoDub:
         return await tried(self._stage.run(SEPARATE, operation))
 
     async def _translated(
-        self, request: DubVideo, source: str | None, segments: Sequence[Segment]
+        self, request: DubVideo, source: str | None, segments: Sequence[TranscriptSegment]
     ) -> tuple[list[str], list[str]]:
         return await translated(
             self._stage,
@@ -163,7 +163,7 @@ class VideoDub:
             )
         return tuple(placed), tuple(dict.fromkeys(warnings))
 
-    async def _reference(self, audio: Blob, segments: Sequence[Segment]) -> Blob:
+    async def _reference(self, audio: Blob, segments: Sequence[TranscriptSegment]) -> Blob:
         """What the voice is cloned from: the longest utterance, and what follows it."""
         longest = max(segments, key=lambda segment: segment.end - segment.start)
         extraction = ExtractAudio(
@@ -172,12 +172,16 @@ class VideoDub:
         return (await self._stage.outcome(SPEAK, extraction)).audio
 
     async def _burned(
-        self, request: DubVideo, video: Blob, segments: Sequence[Segment], texts: Sequence[str]
+        self,
+        request: DubVideo,
+        video: Blob,
+        segments: Sequence[TranscriptSegment],
+        texts: Sequence[str],
     ) -> tuple[Blob, tuple[str, ...]]:
         if not request.burns_subtitles:
             return video, ()
         said = [
-            Segment(id=s.id, start=s.start, end=s.end, text=text)
+            TranscriptSegment(id=s.id, start=s.start, end=s.end, text=text)
             for s, text in zip(segments, texts, strict=True)
         ]
         operation = BurnSubtitles(video=video, cues=cues(said, "subtitle"))

@@ -9,7 +9,7 @@ from pipelines.utterances import uttered
 from pipelines.video_background import background_levels, made_background
 from pipelines.video_speech import SpokenLine, VideoWords, in_translation, said
 from serve_app.core.audio.audio_generation import GeneratedAudio
-from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.depth import ConvertToStereo, StereoVideo
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
@@ -253,7 +253,9 @@ class VideoFinishing:
         file = await self._stored(srt(made.cues)) if writes else None
         return await self._burned(video, made.cues), file
 
-    async def _burned(self, video: GeneratedVideo, cues: tuple[Segment, ...]) -> GeneratedVideo:
+    async def _burned(
+        self, video: GeneratedVideo, cues: tuple[TranscriptSegment, ...]
+    ) -> GeneratedVideo:
         asked = self._plan.subtitles
         if asked is None or not self._plan.burns_subtitles:
             return video

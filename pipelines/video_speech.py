@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipelines.nested import nested
 from pipelines.video_dub import VideoDub
 from pipelines.video_subtitles import VideoSubtitles
-from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
 from serve_app.core.stages import Stages, result_of
@@ -75,7 +75,7 @@ def said(
 def in_translation(dubbed: DubbedVideo, language: str, duration_s: float) -> Transcript:
     """What is said in a video once it is dubbed."""
     segments = tuple(
-        Segment(id=number, start=segment.start, end=segment.end, text=segment.text)
+        TranscriptSegment(id=number, start=segment.start, end=segment.end, text=segment.text)
         for number, segment in enumerate(dubbed.segments)
     )
     text = " ".join(segment.text for segment in segments)
@@ -86,8 +86,8 @@ def _start_s(line: SpokenLine) -> float:
     return line.start_s
 
 
-def _segment(number: int, line: SpokenLine, duration_s: float) -> Segment:
-    return Segment(
+def _segment(number: int, line: SpokenLine, duration_s: float) -> TranscriptSegment:
+    return TranscriptSegment(
         id=number,
         start=line.start_s,
         end=min(line.end_s, duration_s),

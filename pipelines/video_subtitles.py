@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from pipelines.silence import check_speech
 from pipelines.translation import check_languages, translated
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
+from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.text.languages import language_code
@@ -68,7 +68,7 @@ class VideoSubtitles:
 
     async def _translated(
         self, request: SubtitleVideo, transcript: Transcript
-    ) -> tuple[tuple[Segment, ...], list[str]]:
+    ) -> tuple[tuple[TranscriptSegment, ...], list[str]]:
         if not request.needs_translation:
             return transcript.segments, []
         texts, warnings = await self._stage(
@@ -107,7 +107,7 @@ class VideoSubtitles:
             )
 
     async def _burned(
-        self, request: SubtitleVideo, read: tuple[Segment, ...]
+        self, request: SubtitleVideo, read: tuple[TranscriptSegment, ...]
     ) -> tuple[Blob | None, tuple[str, ...]]:
         if not request.burns:
             return None, ()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
-from serve_app.launch.config_file import ConfigurationError, Plan, read_plan
+from serve_app.launch.config_file import ConfigurationError, LaunchPlan, read_plan
 from serve_app.launch.environment import load_environment, one_machine, runtime_directory
 from serve_app.launch.ports import port_problem
 from serve_app.launch.ray_token import door_notices
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prepare(
-    plan: Plan, *, directories: Sequence[Path], environment: MutableMapping[str, str]
+    plan: LaunchPlan, *, directories: Sequence[Path], environment: MutableMapping[str, str]
 ) -> list[str]:
     """Check the port and complete the environment, from the first directory with a `serve.env`.
     What the user should know before the server starts.

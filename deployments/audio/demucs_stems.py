@@ -40,7 +40,7 @@ StemSamples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
-class Level:
+class MixStatistics:
     """Of a whole audio: samples per channel, and mean and deviation of its mono mix."""
 
     samples: int
@@ -141,7 +141,9 @@ class DemucsStems(ModelEngine[DemucsOptions]):
                 writer.finish(level.samples)
             yield duration_s
 
-    def _stems(self, audio: Audio, level: Level, stop: Callable[[], bool]) -> Iterator[StemSamples]:
+    def _stems(
+        self, audio: Audio, level: MixStatistics, stop: Callable[[], bool]
+    ) -> Iterator[StemSamples]:
         """What the model makes of the audio, at the model's rate, as loud as the audio is."""
         from deployments.audio.demucs_chunks import Chunks
 
@@ -180,7 +182,7 @@ class StemWriter:
         self._file.finish()
 
 
-def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> Level:
+def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> MixStatistics:
     """Of all blocks of one channel, or of those until it was told to stop."""
     count, total, squares = 0, 0.0, 0.0
     for block in blocks:
@@ -192,7 +194,7 @@ def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> Level:
             break
     mean = total / max(1, count)
     deviation = max(0.0, squares / max(1, count) - mean**2) ** 0.5
-    return Level(count, mean, max(deviation, SMALLEST_DEVIATION))
+    return MixStatistics(count, mean, max(deviation, SMALLEST_DEVIATION))
 
 
 def with_channels(samples: Samples, channels: int) -> Samples:

@@ -10,10 +10,10 @@ from deployments.audio.faster_whisper_windows import Listening, window_s
 from deployments.audio.speech_windows import speech_windows
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
-    Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -72,7 +72,7 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
     ) -> Iterator[TranscriptionEvent]:
         listening = Listening(self._whisper, self.options, request, language)
         total_s, warnings = told(path, request.audio_track)
-        segments: list[Segment] = []
+        segments: list[TranscriptSegment] = []
         end_s = 0.0
         for window in speech_windows(
             speech_blocks(path, param="file", track=request.audio_track),

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from deployments.audio.speech_windows import Window, quiet_clips
-from serve_app.core.audio.transcription import Segment, Transcribe, Word
+from deployments.audio.speech_windows import SpeechWindow, quiet_clips
+from serve_app.core.audio.transcription import Transcribe, TranscriptSegment, Word
 from serve_app.core.options.audio import FasterWhisperOptions
 
 CHUNK_S = 30.0
@@ -37,7 +37,7 @@ class Listening:
         self._request = request
         self._prompt: str | list[int] | None = request.prompt
 
-    def hear(self, window: Window, first_id: int) -> Iterator[Segment]:
+    def hear(self, window: SpeechWindow, first_id: int) -> Iterator[TranscriptSegment]:
         """The window's segments as they are heard, with times of the whole audio."""
         if window.peak < SILENT_PEAK:
             return
@@ -55,7 +55,7 @@ class Listening:
         if self._options.batch_size == 1 and number > first_id:
             self._prompt = tokens[-PROMPT_TOKENS:] or None
 
-    def _items(self, window: Window) -> tuple[Iterator[Any], str]:
+    def _items(self, window: SpeechWindow) -> tuple[Iterator[Any], str]:
         """The library's segments and the language that they are in."""
         temperature = self._request.temperature
         shared: dict[str, Any] = {
@@ -90,7 +90,7 @@ def _is_imagined(item: Any) -> bool:
     return bool(item.no_speech_prob > NO_SPEECH_PROB and item.avg_logprob < UNSURE_LOGPROB)
 
 
-def _segment(item: Any, number: int, start_s: float) -> Segment:
+def _segment(item: Any, number: int, start_s: float) -> TranscriptSegment:
     words = tuple(
         Word(
             word=word.word.strip(),
@@ -99,7 +99,7 @@ def _segment(item: Any, number: int, start_s: float) -> Segment:
         )
         for word in item.words or ()
     )
-    return Segment(
+    return TranscriptSegment(
         id=number,
         start=round(start_s + float(item.start), 3),
         end=round(start_s + float(item.end), 3),

@@ -11,7 +11,7 @@ import numpy as np
 from deployments.audio.audio_progress import audio_progress, told
 from deployments.audio.audio_samples import Audio, WavFile, opened_audio
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
-from deployments.audio.overlapping_windows import Grid, inner_samples, pieces, spectrum_of
+from deployments.audio.overlapping_windows import WindowGrid, inner_samples, pieces, spectrum_of
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.stems import (
     STEM_NAMES,
@@ -119,7 +119,7 @@ def _written(
     audio: Audio, request: SeparateStems, files: dict[StemName, WavFile], stop: Callable[[], bool]
 ) -> Iterator[int]:
     """How many samples were written, piece by piece; ends early when told to stop."""
-    grid = Grid.for_rate(audio.sample_rate, reach_frames=REACH_FRAMES)
+    grid = WindowGrid.for_rate(audio.sample_rate, reach_frames=REACH_FRAMES)
     hertz = np.fft.rfftfreq(grid.window, 1 / audio.sample_rate).astype(np.float32)
     for piece, count in pieces(audio.blocks, grid):
         spectrum = spectrum_of(piece, grid)

@@ -9,7 +9,7 @@ import transformers
 
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
-from deployments.audio.musicgen_windows import Codes, Windows, WindowStopped
+from deployments.audio.musicgen_windows import Codes, MusicgenWindows, WindowStopped
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
@@ -36,7 +36,7 @@ class MusicgenAudio(WorkerEngine[MusicgenOptions]):
         self._device = device_of(options)
         with loading(model, path) as directory:
             self._tokenizer, self._model = _opened(directory, options, model, self._device)
-            self.windows = Windows.of(self._model)
+            self.windows = MusicgenWindows.of(self._model)
 
     async def close(self) -> None:
         """Free the weights; an audio file under way is finished by its thread."""
@@ -62,7 +62,7 @@ class MusicgenAudio(WorkerEngine[MusicgenOptions]):
 class MusicgenMaking:
     """One audio file in the engine's thread."""
 
-    def __init__(self, model: Any, windows: Windows, options: MusicgenOptions) -> None:
+    def __init__(self, model: Any, windows: MusicgenWindows, options: MusicgenOptions) -> None:
         self._model = model
         self._windows = windows
         self._options = options

@@ -22,7 +22,7 @@ class WindowStopped(Exception):
 
 
 @dataclass(frozen=True)
-class Windows:
+class MusicgenWindows:
     """What the checkpoint makes at once. A frame is `hop` samples; `books` is how many codes a
     frame has per channel, each drawn one step after the one before. A window has at most `longest`
     frames, of which `kept` are given to the next one.
@@ -78,7 +78,7 @@ class Codes(transformers.StoppingCriteria):
 
     def __init__(
         self,
-        windows: Windows,
+        windows: MusicgenWindows,
         given: torch.Tensor | None,
         tell: Callable[[int], None],
         stop: Callable[[], bool],

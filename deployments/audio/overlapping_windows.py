@@ -16,7 +16,7 @@ Spectrum = np.ndarray[Any, np.dtype[np.complex64]]
 
 
 @dataclass(frozen=True)
-class Grid:
+class WindowGrid:
     """Samples per window, per step, per piece, and to either side of a piece; all multiples of
     `hop`, so that every piece sees the same frames as the whole audio would.
     """
@@ -27,7 +27,7 @@ class Grid:
     margin: int
 
     @classmethod
-    def for_rate(cls, sample_rate: int, *, reach_frames: int) -> "Grid":
+    def for_rate(cls, sample_rate: int, *, reach_frames: int) -> "WindowGrid":
         """For masks that depend on `reach_frames` frames to either side."""
         window = max(64, 1 << round(np.log2(WINDOW_S * sample_rate)))
         hop = window // HOPS_PER_WINDOW
@@ -35,7 +35,7 @@ class Grid:
         return cls(window, hop, piece, (reach_frames + 2 * HOPS_PER_WINDOW) * hop)
 
 
-def pieces(blocks: Iterator[Samples], grid: Grid) -> Iterator[tuple[Samples, int]]:
+def pieces(blocks: Iterator[Samples], grid: WindowGrid) -> Iterator[tuple[Samples, int]]:
     """Each piece with a margin on both sides, and how many samples lie between the margins; what
     is beyond the audio's ends is its mirror image. Holds one piece at a time.
     """
@@ -60,7 +60,9 @@ def pieces(blocks: Iterator[Samples], grid: Grid) -> Iterator[tuple[Samples, int
     yield from _last(waiting, grid, is_begun=buffer is not None)
 
 
-def _last(waiting: list[Samples], grid: Grid, *, is_begun: bool) -> Iterator[tuple[Samples, int]]:
+def _last(
+    waiting: list[Samples], grid: WindowGrid, *, is_begun: bool
+) -> Iterator[tuple[Samples, int]]:
     if not waiting:
         return
     rest = mirrored(np.concatenate(waiting, axis=1), 0 if is_begun else grid.margin, grid.margin)
@@ -75,7 +77,7 @@ def mirrored(samples: Samples, before: int, after: int) -> Samples:
     return np.pad(samples, ((0, 0), (before, after)), mode="symmetric")
 
 
-def spectrum_of(piece: Samples, grid: Grid) -> Spectrum:
+def spectrum_of(piece: Samples, grid: WindowGrid) -> Spectrum:
     """The short-time spectrum (channels, frames, bins) of a piece, padded to whole steps."""
     missing = -(piece.shape[1] - grid.window) % grid.hop
     padded = np.pad(piece, ((0, 0), (0, missing)))
@@ -84,7 +86,7 @@ def spectrum_of(piece: Samples, grid: Grid) -> Spectrum:
     return np.fft.rfft(windowed, axis=-1).astype(np.complex64)
 
 
-def inner_samples(spectrum: Spectrum, grid: Grid, count: int) -> Samples:
+def inner_samples(spectrum: Spectrum, grid: WindowGrid, count: int) -> Samples:
     """The `count` samples after the margin, by overlap and addition."""
     frames = np.fft.irfft(spectrum, n=grid.window, axis=-1).astype(np.float32) * _window(grid)
     steps = frames.shape[1] + HOPS_PER_WINDOW - 1
@@ -97,7 +99,7 @@ def inner_samples(spectrum: Spectrum, grid: Grid, count: int) -> Samples:
     return flat[:, grid.margin : grid.margin + count]
 
 
-def _window(grid: Grid) -> Any:
+def _window(grid: WindowGrid) -> Any:
     """The root of a Hann window, used on the way there and back."""
     phase = 2 * np.pi * np.arange(grid.window) / grid.window
     return np.sqrt(0.5 - 0.5 * np.cos(phase)).astype(np.float32)

@@ -18,14 +18,14 @@ def placed_frames(container: Any, stream: Any) -> Iterator[Any]:
     be decoded.
     """
     time_line = TimeLine(container)
-    placement = Placement(is_timed=container.format.name not in UNTIMED_FORMATS)
+    filler = GapFiller(is_timed=container.format.name not in UNTIMED_FORMATS)
     for packet in time_line.packets(stream):
         for frame in _decoded(packet):
-            yield from placement.placed(frame)
-    yield from placement.filled_up(time_line.end_beside_s(stream))
+            yield from filler.placed(frame)
+    yield from filler.filled_up(time_line.end_beside_s(stream))
 
 
-class Placement:
+class GapFiller:
     """How far an audio file has come; frames are taken in their order."""
 
     def __init__(self, *, is_timed: bool = True) -> None:

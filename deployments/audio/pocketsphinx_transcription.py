@@ -13,10 +13,10 @@ from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, spee
 from deployments.audio.audio_progress import audio_progress, told
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
-    Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
     Word,
 )
 from serve_app.core.config import Model
@@ -73,7 +73,7 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
     def _heard(
         self, path: Path, request: Transcribe, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
-        segments: list[Segment] = []
+        segments: list[TranscriptSegment] = []
         total_s, choice = told(path, request.audio_track)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
         blocks = speech_blocks(path, param="file", track=request.audio_track)
@@ -172,7 +172,7 @@ def _quietest(audio: bytes | bytearray) -> int:
     return len(audio) - (len(end) - middle) * 2
 
 
-def _segment(decoder: Any, number: int, start_s: float, audio: bytes) -> Segment | None:
+def _segment(decoder: Any, number: int, start_s: float, audio: bytes) -> TranscriptSegment | None:
     """One utterance recognised; None when nothing was understood."""
     # Else it would hear with the noise and the means of another recording.
     decoder.reinit_feat()
@@ -191,4 +191,6 @@ def _segment(decoder: Any, number: int, start_s: float, audio: bytes) -> Segment
     if not words:
         return None
     text = " ".join(word.word for word in words)
-    return Segment(id=number, start=words[0].start, end=words[-1].end, text=text, words=words)
+    return TranscriptSegment(
+        id=number, start=words[0].start, end=words[-1].end, text=text, words=words
+    )

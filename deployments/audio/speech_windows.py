@@ -20,7 +20,7 @@ GRID = SPEECH_RATE // 50
 
 
 @dataclass(frozen=True)
-class Window:
+class SpeechWindow:
     """A stretch of an audio file and the second at which it starts."""
 
     start_s: float
@@ -37,7 +37,7 @@ class Window:
         return float(np.abs(self.samples).max(initial=0.0))
 
 
-def speech_windows(blocks: Iterator[bytes], *, longest_s: float) -> Iterator[Window]:
+def speech_windows(blocks: Iterator[bytes], *, longest_s: float) -> Iterator[SpeechWindow]:
     """The samples of `speech_blocks` without gap or overlap, in windows of at most `longest_s`.
     Holds one window and one block at a time.
     """
@@ -48,11 +48,11 @@ def speech_windows(blocks: Iterator[bytes], *, longest_s: float) -> Iterator[Win
         held += block
         while len(held) > longest * SAMPLE_BYTES:
             cut = quiet_cut(_samples(bytes(held[: longest * SAMPLE_BYTES])))
-            yield Window(done / SPEECH_RATE, _samples(bytes(held[: cut * SAMPLE_BYTES])))
+            yield SpeechWindow(done / SPEECH_RATE, _samples(bytes(held[: cut * SAMPLE_BYTES])))
             del held[: cut * SAMPLE_BYTES]
             done += cut
     if held:
-        yield Window(done / SPEECH_RATE, _samples(bytes(held)))
+        yield SpeechWindow(done / SPEECH_RATE, _samples(bytes(held)))
 
 
 def quiet_clips(samples: Samples, *, longest_s: float) -> list[dict[str, float]]:

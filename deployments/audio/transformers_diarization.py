@@ -20,7 +20,7 @@ from deployments.audio.speaker_turns import (
     told_apart,
     turns_of,
 )
-from deployments.audio.speech_windows import Samples, Window, speech_windows
+from deployments.audio.speech_windows import Samples, SpeechWindow, speech_windows
 from deployments.model_engine import ModelEngine
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import check_complete, loading
@@ -139,13 +139,13 @@ def piece_edges(regions: list[tuple[int, int]], lengths: Labels) -> list[tuple[i
     return edges
 
 
-def _windows(path: Path, track: AudioTrack | None) -> Iterator[Window]:
+def _windows(path: Path, track: AudioTrack | None) -> Iterator[SpeechWindow]:
     return speech_windows(speech_blocks(path, param="file", track=track), longest_s=WINDOW_S)
 
 
 def _pieces_of(
-    windows: Iterator[Window], edges: list[tuple[int, int]]
-) -> Iterator[tuple[Window, list[Samples]]]:
+    windows: Iterator[SpeechWindow], edges: list[tuple[int, int]]
+) -> Iterator[tuple[SpeechWindow, list[Samples]]]:
     """Every window with the samples of the pieces whose middle lies in it."""
     position = 0
     for window in windows:

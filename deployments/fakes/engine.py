@@ -27,10 +27,10 @@ from serve_app.core.audio.speech import (
     Voices,
 )
 from serve_app.core.audio.transcription import (
-    Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
     Word,
 )
 from serve_app.core.config import Model
@@ -243,14 +243,14 @@ class FakeMedia(FakeEngine):
             )
 
 
-def _segment(number: int) -> Segment:
+def _segment(number: int) -> TranscriptSegment:
     """The `number`th second: three words."""
     words = tuple(
         Word(word=word, start=number + k / 3, end=number + (k + 1) / 3)
         for k, word in enumerate(WORDS[3 * number : 3 * number + 3])
     )
     text = " ".join(word.word for word in words)
-    return Segment(id=number, start=number, end=number + 1, text=text, words=words)
+    return TranscriptSegment(id=number, start=number, end=number + 1, text=text, words=words)
 
 
 def _vector(text: str, size: int) -> bytes:

@@ -11,7 +11,7 @@ from deployments.fakes.engine import FakeEngine
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent, VideoFacts
-from serve_app.core.video.plan import Plan, check_media, check_mode, planned
+from serve_app.core.video.plan import VideoPlan, check_media, check_mode, planned
 
 SQUARES = 8
 FACTS = VideoFacts(
@@ -48,7 +48,7 @@ class FakeVideo(FakeEngine):
         yield await _videoed(self.blobs, request, plan)
 
 
-async def _videoed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> GeneratedVideo:
+async def _videoed(blobs: BlobStore, request: GenerateVideo, plan: VideoPlan) -> GeneratedVideo:
     from deployments.video.video_files import VideoFile, stored_video
 
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
@@ -65,7 +65,7 @@ async def _videoed(blobs: BlobStore, request: GenerateVideo, plan: Plan) -> Gene
         return await stored_video(blobs, path, video)
 
 
-def _write(path: Path, request: GenerateVideo, plan: Plan) -> None:
+def _write(path: Path, request: GenerateVideo, plan: VideoPlan) -> None:
     from deployments.video.video_encoding import VideoWriter
 
     with VideoWriter(path, plan.size, fps=plan.fps, quality="draft") as writer:
@@ -74,7 +74,7 @@ def _write(path: Path, request: GenerateVideo, plan: Plan) -> None:
         writer.finish()
 
 
-def _frames(request: GenerateVideo, plan: Plan) -> Iterator[Any]:
+def _frames(request: GenerateVideo, plan: VideoPlan) -> Iterator[Any]:
     import numpy as np
 
     subject = request.model_dump_json(include={"prompt", "negative_prompt", "seed", "image"})

@@ -14,7 +14,7 @@ from PIL import Image
 from deployments.image.face_finding import Face, Pixels
 from deployments.image.image_decoding import DecodedImage, decoded_image
 from deployments.image.image_encoding import saved_png
-from deployments.video.video_decoding import AssembledVideo, probed, video_frames
+from deployments.video.video_decoding import ProbedVideo, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest
@@ -103,14 +103,14 @@ def _work(
             "source_face: no face was found in it; send an image that shows one from the front",
             param="source_face",
         )
-    change = Change(tools, tools.swapper(pixels, faces[0]), request.faces == "largest")
+    change = FaceSwap(tools, tools.swapper(pixels, faces[0]), request.faces == "largest")
     if request.target_type == "image":
         yield from _image(request, change, target, made, shown.warnings)
     else:
         yield from _video(change, target, made, shown.warnings, stop)
 
 
-class Change:
+class FaceSwap:
     """What is done to every image and frame."""
 
     def __init__(self, tools: FaceTools, swap: Swap, only_largest: bool) -> None:
@@ -130,7 +130,7 @@ class Change:
 
 
 def _image(
-    request: SwapFaces, change: Change, target: Path, made: Path, warnings: tuple[str, ...]
+    request: SwapFaces, change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...]
 ) -> Iterator[Progress | Swapped]:
     image = decoded_image(target, param="target", max_pixels=request.max_pixels)
     pixels, count = change(np.array(image.image))
@@ -149,7 +149,7 @@ def _with_alpha(pixels: Pixels, still: DecodedImage) -> Image.Image:
 
 
 def _video(
-    change: Change, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
+    change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
 ) -> Iterator[Progress | Swapped]:
     """Frame by frame, so that a long video takes no more memory than a short one."""
     video = probed(target, param="target")
@@ -173,6 +173,6 @@ def _video(
     yield Swapped(most, size.width, size.height, writer.duration_s, told)
 
 
-def _progress(done: int, video: AssembledVideo) -> Progress:
+def _progress(done: int, video: ProbedVideo) -> Progress:
     total = None if video.num_frames is None else max(done, video.num_frames)
     return Progress(phase="swap", current=done, total=total)

@@ -12,9 +12,9 @@ from deployments.image.image_encoding import png_bytes
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.image.segmentation import (
+    ImageSegment,
     Prompt,
     Quality,
-    Segment,
     SegmentEvent,
     SegmentImage,
     SegmentMode,
@@ -76,7 +76,7 @@ async def stored_segments(
     executor: Executor | None = None,
 ) -> AsyncGenerator[SegmentEvent]:
     """The events of one request; see SegmentationModel."""
-    segments: list[Segment] = []
+    segments: list[ImageSegment] = []
     ending: Ending | None = None
     async with blobs.local_file(request.image) as path:
         work = in_thread(lambda stop: segmented(request, path, find, stop), executor)
@@ -167,11 +167,11 @@ class Sheet:
         self._count += 1
 
 
-def _segment(blob: Blob, drawn: SegmentFile) -> Segment:
+def _segment(blob: Blob, drawn: SegmentFile) -> ImageSegment:
     mask = drawn.mask
     if mask is None:
-        return Segment(image=blob, role=drawn.role)
-    return Segment(
+        return ImageSegment(image=blob, role=drawn.role)
+    return ImageSegment(
         image=blob,
         role=drawn.role,
         box=mask.image.getbbox(),

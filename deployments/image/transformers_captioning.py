@@ -100,7 +100,7 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions]):
         inputs = self._reader.read(image.image, question, is_plain=self._answers_only)
         inputs = inputs.to(self._network.device, self._network.dtype)
         tokens = min(request.max_tokens, self._room(inputs))
-        watch = Watch(tokens, push, is_stopped)
+        watch = TokenProgress(tokens, push, is_stopped)
         (ids,) = self._network.generate(
             **inputs,
             max_new_tokens=tokens,
@@ -125,7 +125,7 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions]):
         return int(limit - used)
 
 
-class Watch(transformers.StoppingCriteria):
+class TokenProgress(transformers.StoppingCriteria):
     """Tells of every token, and ends the text when nobody waits for it."""
 
     def __init__(self, total: int, push: Push, is_stopped: Callable[[], bool]) -> None:

@@ -6,7 +6,7 @@ The format: http://www.tcax.org/docs/ass-specs.htm
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.image.images import Size
 from serve_app.core.video.processing import SubtitleStyle
 
@@ -18,7 +18,7 @@ LEAST_MARGIN_PX = 4
 
 
 @dataclass(frozen=True)
-class Look:
+class AssStyle:
     """`height` and `outline` are shares of the image's shorter side; `first` is the colour of
     words that are spoken, `second` of those to come.
     """
@@ -30,14 +30,14 @@ class Look:
     has_box: bool = False
 
 
-LOOKS: dict[SubtitleStyle, Look] = {
-    "default": Look(height=0.065, outline=0.006),
-    "karaoke": Look(height=0.075, outline=0.007, first=YELLOW),
-    "minimal": Look(height=0.05, outline=0.0, has_box=True),
+LOOKS: dict[SubtitleStyle, AssStyle] = {
+    "default": AssStyle(height=0.065, outline=0.006),
+    "karaoke": AssStyle(height=0.075, outline=0.007, first=YELLOW),
+    "minimal": AssStyle(height=0.05, outline=0.0, has_box=True),
 }
 
 
-def ass(cues: Sequence[Segment], style: SubtitleStyle, size: Size) -> str:
+def ass(cues: Sequence[TranscriptSegment], style: SubtitleStyle, size: Size) -> str:
     """The file, for an image of this size."""
     look, side = LOOKS[style], min(size.width, size.height)
     height = max(SMALLEST_PX, round(look.height * side))
@@ -74,7 +74,7 @@ def _head(size: Size) -> list[str]:
     ]
 
 
-def _dialogue(cue: Segment, style: SubtitleStyle) -> str:
+def _dialogue(cue: TranscriptSegment, style: SubtitleStyle) -> str:
     text = _sung(cue) if style == "karaoke" and cue.words else _plain(cue.text)
     if cue.speaker:
         text = f"{_plain(f'[{cue.speaker}]')} {text}"
@@ -82,7 +82,7 @@ def _dialogue(cue: Segment, style: SubtitleStyle) -> str:
     return f"Dialogue: 0,{_time(cue.start)},{_time(end)},Default,,0,0,0,,{text}"
 
 
-def _sung(cue: Segment) -> str:
+def _sung(cue: TranscriptSegment) -> str:
     """Every word changes its colour while it is spoken; pauses belong to the word before. Where
     the words are not found in the text, the text is shown as it is.
     """

@@ -18,7 +18,7 @@ CLOSEST = 3.0
 
 
 @dataclass(frozen=True)
-class View:
+class CameraView:
     """The window that is shown: its centre in shares of the image's sides, how many times it is
     smaller than the image, and by how many radians it is turned, clockwise as it is seen.
     """
@@ -41,13 +41,13 @@ def view(
     amount: float,
     focus: tuple[float, float],
     size: Size,
-) -> View:
+) -> CameraView:
     """The window at a share of the way. `amount` 1 is the usual distance. `focus` is what a zoom
     goes to, and where a pan lies across its direction. The window never leaves the image.
     """
     match motion:
         case None:
-            return View()
+            return CameraView()
         case "zoom-in" | "zoom-out":
             zoom = 1 + ZOOM * amount * (way if motion == "zoom-in" else 1 - way)
             return _inside(focus, min(zoom, CLOSEST))
@@ -60,10 +60,10 @@ def view(
         case "rotate":
             reach = math.radians(TURN_DEGREES) * amount
             window = _turnable(reach / 2, size)
-            return View(zoom=window, angle=reach * (way - 0.5))
+            return CameraView(zoom=window, angle=reach * (way - 0.5))
 
 
-def matrix(view: View, size: Size, scale: float) -> Matrix:
+def matrix(view: CameraView, size: Size, scale: float) -> Matrix:
     """From the pixels of the shown frame to those of an image of `scale` times its size."""
     step = scale / view.zoom
     cos, sin = step * math.cos(view.angle), step * math.sin(view.angle)
@@ -78,10 +78,10 @@ def matrix(view: View, size: Size, scale: float) -> Matrix:
     )
 
 
-def _inside(point: tuple[float, float], zoom: float) -> View:
+def _inside(point: tuple[float, float], zoom: float) -> CameraView:
     """The window that lies to the image's edges as the point does."""
     room = 1 - 1 / zoom
-    return View(x=0.5 + (point[0] - 0.5) * room, y=0.5 + (point[1] - 0.5) * room, zoom=zoom)
+    return CameraView(x=0.5 + (point[0] - 0.5) * room, y=0.5 + (point[1] - 0.5) * room, zoom=zoom)
 
 
 def _turnable(angle: float, size: Size) -> float:

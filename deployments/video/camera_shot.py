@@ -14,14 +14,14 @@ import numpy as np
 from deployments.video.camera import Camera, covered
 from deployments.video.camera_paths import eased
 from deployments.video.optical_flow import Between
-from deployments.video.video_decoding import AssembledVideo, at_rate, probed, video_frames
+from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
 from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts
-from serve_app.core.video.plan import Plan, check_media, check_mode, planned
+from serve_app.core.video.plan import VideoPlan, check_media, check_mode, planned
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -73,7 +73,7 @@ class CameraShot:
             warnings=(*plan.warnings, *self._warnings(), *lost),
         )
 
-    def _source(self) -> AssembledVideo | None:
+    def _source(self) -> ProbedVideo | None:
         """The video that is gone on from. PayloadTooLarge when it is too long."""
         if self._files.video is None:
             return None
@@ -86,7 +86,7 @@ class CameraShot:
             )
         return source
 
-    def _writer(self, plan: Plan, source: AssembledVideo | None) -> VideoWriter:
+    def _writer(self, plan: VideoPlan, source: ProbedVideo | None) -> VideoWriter:
         return VideoWriter(
             self._target,
             plan.size,
@@ -95,7 +95,7 @@ class CameraShot:
             audio=self._files.video if source and source.has_audio else None,
         )
 
-    def _total(self, plan: Plan, source: AssembledVideo | None) -> int:
+    def _total(self, plan: VideoPlan, source: ProbedVideo | None) -> int:
         """How many frames there will be, as far as the source's own word for its length is true."""
         held = round((source.duration_s or 0) * plan.fps) if source else 0
         match self._request.mode:
@@ -105,7 +105,7 @@ class CameraShot:
                 return held + plan.num_frames
         return plan.num_frames
 
-    def _frames(self, plan: Plan, total: int) -> Generator[Pixels]:
+    def _frames(self, plan: VideoPlan, total: int) -> Generator[Pixels]:
         camera = self._camera(plan)
         match self._request.mode:
             case "v2v":
@@ -139,7 +139,7 @@ class CameraShot:
         with closing(video_frames(self._files.video, param="video")) as frames:
             yield from at_rate(frames, fps)
 
-    def _between(self, plan: Plan) -> Generator[Pixels]:
+    def _between(self, plan: VideoPlan) -> Generator[Pixels]:
         """From the image to the end image."""
         assert self._files.end_image is not None, "checked with the mode"
         ends = (self._still(), image(self._files.end_image, param="end_image"))
@@ -147,7 +147,7 @@ class CameraShot:
         for number in range(plan.num_frames):
             yield between.at(eased(number / max(1, plan.num_frames - 1)))
 
-    def _camera(self, plan: Plan) -> Camera:
+    def _camera(self, plan: VideoPlan) -> Camera:
         request = self._request
         strength = USUAL_STRENGTH if request.strength is None else request.strength
         spread = np.random.default_rng(request.seed % 2**63).uniform(-1, 1, 2) * FOCUS_SPREAD

@@ -17,7 +17,7 @@ import torch
 from deployments.video.camera import covered
 from deployments.video.diffusers_video_calls import Material, VideoCall
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
-from deployments.video.video_decoding import AssembledVideo, at_rate, probed, video_frames
+from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
 from deployments.video.video_scaling import video_warnings
@@ -26,7 +26,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoMode
 from serve_app.core.video.plan import (
-    Plan,
+    VideoPlan,
     check_media,
     check_mode,
     enough_frames,
@@ -82,7 +82,7 @@ class VideoMaking:
             pipeline.maybe_free_model_hooks()
         push(replace(video, warnings=warnings))
 
-    def _source(self) -> AssembledVideo | None:
+    def _source(self) -> ProbedVideo | None:
         """The video that is gone on from. PayloadTooLarge when it is too long."""
         if self._files.video is None:
             return None
@@ -96,7 +96,7 @@ class VideoMaking:
             )
         return source
 
-    def _plan(self, source: AssembledVideo | None) -> Plan:
+    def _plan(self, source: ProbedVideo | None) -> VideoPlan:
         plan = planned(self._request, self._facts, size=source.size if source else None)
         fixed = self._checkpoint.kind.fixed_size
         if fixed is None or fixed == plan.size:
@@ -104,7 +104,7 @@ class VideoMaking:
         said = f"width, height: this model draws {fixed.width}x{fixed.height} only"
         return replace(plan, size=fixed, warnings=(said,))
 
-    def _renderings(self, plan: Plan, source: AssembledVideo | None) -> list[tuple[int, int]]:
+    def _renderings(self, plan: VideoPlan, source: ProbedVideo | None) -> list[tuple[int, int]]:
         request = self._request
         if request.mode != "v2v":
             return renderings(plan, self._facts, is_continued=request.mode == "extend")
@@ -116,8 +116,8 @@ class VideoMaking:
 
     def _written(
         self,
-        plan: Plan,
-        source: AssembledVideo | None,
+        plan: VideoPlan,
+        source: ProbedVideo | None,
         frames: Generator[Pixels],
         is_stopped: Callable[[], bool],
     ) -> VideoFile:
@@ -138,7 +138,7 @@ class VideoMaking:
         )
 
     def _frames(
-        self, plan: Plan, sizes: list[tuple[int, int]], rendering: "Rendering"
+        self, plan: VideoPlan, sizes: list[tuple[int, int]], rendering: "Rendering"
     ) -> Generator[Pixels]:
         if self._request.mode == "v2v":
             yield from self._made_anew(plan, sizes, rendering)
@@ -165,7 +165,7 @@ class VideoMaking:
         return lead[over:]
 
     def _made_anew(
-        self, plan: Plan, sizes: list[tuple[int, int]], rendering: "Rendering"
+        self, plan: VideoPlan, sizes: list[tuple[int, int]], rendering: "Rendering"
     ) -> Generator[Pixels]:
         """Piece by piece; the last frame is repeated where a piece is too short for the model."""
         with closing(self._shown(plan)) as shown:
@@ -177,7 +177,7 @@ class VideoMaking:
                 padded = (*piece, *[piece[-1]] * (whole - len(piece)))
                 yield from islice(rendering.frames(Material(video=padded), whole), len(piece))
 
-    def _lead(self, plan: Plan) -> list[Pixels]:
+    def _lead(self, plan: VideoPlan) -> list[Pixels]:
         files = self._files
         if files.image is not None:
             return [covered(image(files.image, param="image"), plan.size)]
@@ -186,12 +186,12 @@ class VideoMaking:
             for i, path in enumerate(files.cond_frames)
         ]
 
-    def _end(self, plan: Plan) -> Pixels | None:
+    def _end(self, plan: VideoPlan) -> Pixels | None:
         if self._files.end_image is None:
             return None
         return covered(image(self._files.end_image, param="end_image"), plan.size)
 
-    def _shown(self, plan: Plan) -> Generator[Pixels]:
+    def _shown(self, plan: VideoPlan) -> Generator[Pixels]:
         """The frames of the request's video as the new one has them."""
         assert self._files.video is not None, "checked with the mode"
         with closing(video_frames(self._files.video, param="video")) as frames:
@@ -212,7 +212,7 @@ class Rendering:
         self,
         pipeline: Any,
         call: VideoCall,
-        plan: Plan,
+        plan: VideoPlan,
         push: Callable[[Made], None],
         is_stopped: Callable[[], bool],
         *,

@@ -18,8 +18,8 @@ from deployments.video.steady_depth import SMALLEST_PX, Field, SteadyDepth
 from deployments.video.stereo_views import both_eyes
 from deployments.video.video_decoding import (
     MAX_PIXELS,
-    AssembledVideo,
     Pixels,
+    ProbedVideo,
     probed,
     shown_frames,
 )
@@ -159,7 +159,7 @@ def eye_size(size: Size) -> tuple[Size, tuple[str, ...]]:
 
 
 def _deep_frames(
-    source: Path, video: AssembledVideo, depth: FrameDepth, steady: SteadyDepth, stop: Stop
+    source: Path, video: ProbedVideo, depth: FrameDepth, steady: SteadyDepth, stop: Stop
 ) -> Generator[_Deep]:
     size = (video.size.width, video.size.height)
     shrink = min(1.0, SEEN_PX / max(size))

@@ -22,7 +22,7 @@ from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
 from deployments.video.video_scaling import video_warnings
 from deployments.video.whole_video import check_whole
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.containers import READING, opened_container
 from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
 from serve_app.core.message import Progress
@@ -45,7 +45,7 @@ Stop = Callable[[], bool]
 
 def burned(
     source: Path,
-    cues: Sequence[Segment],
+    cues: Sequence[TranscriptSegment],
     target: Path,
     *,
     style: SubtitleStyle,

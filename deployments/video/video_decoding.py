@@ -102,7 +102,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class AssembledVideo:
+class ProbedVideo:
     """What a file says of itself; `size` is upright and of square pixels. `fps` is the average.
     `colours` are those of planes that can be used as they are. The choices are warnings, where
     there was one.
@@ -120,7 +120,7 @@ class AssembledVideo:
     audio_choice: tuple[str, ...] = ()
 
 
-def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> AssembledVideo:
+def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> ProbedVideo:
     """Look into a video: its header and its first frame, which alone tells how it is turned.
 
     `track` is the audio that is heard with it. InvalidRequest with `param` for what is no video or
@@ -137,7 +137,7 @@ def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Assemb
         duration_s = length_s(path) if may_jump(container) else _duration_s(container, stream)
         _check_duration(duration_s, param)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
-        return AssembledVideo(
+        return ProbedVideo(
             size=Size(width=width, height=height),
             fps=fps,
             duration_s=duration_s,

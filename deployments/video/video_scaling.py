@@ -19,8 +19,8 @@ from deployments.image.image_tiles import Enlarged
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import (
     MAX_PIXELS,
-    AssembledVideo,
     Pixels,
+    ProbedVideo,
     Shown,
     probed,
     shown_frames,
@@ -51,7 +51,7 @@ class Scaled(NamedTuple):
 class FrameScaler(Protocol):
     """Blocks. Raises Cancelled soon after being told to stop."""
 
-    def __call__(self, shown: Shown, video: AssembledVideo, factor: int, stop: Stop) -> Scaled:
+    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> Scaled:
         """A frame, upright and `factor` times the size of the video."""
         ...
 
@@ -70,7 +70,7 @@ class ResampledFrames:
     def __call__(
         self,
         shown: Shown,
-        video: AssembledVideo,
+        video: ProbedVideo,
         factor: int,
         stop: Stop,  # noqa: ARG002 - a frame takes milliseconds
     ) -> Scaled:
@@ -100,7 +100,7 @@ class EnlargedFrames:
         self._enlarge = enlarge
         self._executor = executor
 
-    def __call__(self, shown: Shown, video: AssembledVideo, factor: int, stop: Stop) -> Scaled:
+    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> Scaled:
         """See FrameScaler. BackendUnavailable when the executor is shut down."""
         image = Image.fromarray(shown.pixels())
         size = (video.size.width, video.size.height)
@@ -187,14 +187,14 @@ def scaled(
 
 
 def _scaled_frames(
-    source: Path, video: AssembledVideo, request: UpscaleVideo, scale: FrameScaler, stop: Stop
+    source: Path, video: ProbedVideo, request: UpscaleVideo, scale: FrameScaler, stop: Stop
 ) -> Generator[tuple[float, Scaled]]:
     with closing(shown_frames(source, param="video")) as frames:
         for shown in frames:
             yield shown.at_s, scale(shown, video, request.factor, stop)
 
 
-def check_duration(video: AssembledVideo, limit_s: float) -> None:
+def check_duration(video: ProbedVideo, limit_s: float) -> None:
     """PayloadTooLarge for what says that it is longer."""
     if (video.duration_s or 0) > limit_s:
         raise PayloadTooLarge(
@@ -203,7 +203,7 @@ def check_duration(video: AssembledVideo, limit_s: float) -> None:
         )
 
 
-def video_warnings(video: AssembledVideo) -> list[str]:
+def video_warnings(video: ProbedVideo) -> list[str]:
     """What of a video is not in the new one."""
     warnings = [*video.image_choice, *video.audio_choice]
     if video.is_high_range:
@@ -219,7 +219,7 @@ def write_scaled(writer: VideoWriter, made: Scaled, at_s: float) -> None:
         writer.write(made.pixels, at_s=at_s)
 
 
-def _size(video: AssembledVideo, factor: int) -> Size:
+def _size(video: ProbedVideo, factor: int) -> Size:
     size = Size(width=video.size.width * factor, height=video.size.height * factor)
     even = even_size(size)
     if even.width * even.height > MAX_PIXELS or max(even.width, even.height) > LONGEST_SIDE_PX:

@@ -56,7 +56,7 @@ class KnownToken:
 
 
 @dataclass(frozen=True)
-class Table:
+class CredentialTable:
     """Everything that is known at one revision."""
 
     revision: object
@@ -87,7 +87,7 @@ class KnownCredentials:
         self._database = database
         self._clock = clock
         self._ticks = ticks
-        self._table: Table | None = None
+        self._table: CredentialTable | None = None
         self._looked_at = -math.inf
         self._patient_from = 0.0
         self._looks = 0
@@ -204,7 +204,7 @@ class KnownCredentials:
             known.used_at = now
             self._start(self._database.write(partial(record_use, token_id=known.row_id, now=now)))
 
-    def _apply(self, table: Table) -> None:
+    def _apply(self, table: CredentialTable) -> None:
         before = self._table.tokens if self._table else {}
         for digest, known in table.tokens.items():
             if digest in before:
@@ -234,14 +234,14 @@ class KnownCredentials:
         return cached
 
 
-def _changed_table(session: Session, since: object) -> Table | None:
+def _changed_table(session: Session, since: object) -> CredentialTable | None:
     """The table, or None when its revision is still `since`."""
     row = session.get(SettingRow, REVISION)
     revision = row.value if row is not None else ""
     if revision == since:
         return None
     tokens = (_known(row) for row in all_tokens(session))
-    return Table(revision, secret_in(session), {known.digest: known for known in tokens})
+    return CredentialTable(revision, secret_in(session), {known.digest: known for known in tokens})
 
 
 def _known(row: TokenRow) -> KnownToken:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from serve_app.access.slots import MemorySlots, Slots
 from serve_app.access.tokens import Principal
-from serve_app.access.windows import MemoryWindows, Windows
+from serve_app.access.windows import MemoryWindowStorage, WindowStorage
 from serve_app.core.errors import RateLimited, Unavailable
 from serve_app.core.settings import Limits, Rate, ScopedRates
 
@@ -19,7 +19,7 @@ BUSY_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Window:
+class RateWindow:
     """How much of a minute's requests is left; `reset_at` is the unix second it ends."""
 
     limit: int
@@ -41,7 +41,7 @@ class Admission:
     the request has ended.
     """
 
-    window: Window
+    window: RateWindow
     refusal: RateLimited | None
     leave: Callable[[], None]
 
@@ -54,7 +54,7 @@ class RateLimits:
     def __init__(
         self,
         rates: ScopedRates,
-        storage: Windows,
+        storage: WindowStorage,
         slots: Slots,
         *,
         unanswered: tuple[type[Exception], ...] = (),
@@ -109,7 +109,7 @@ class RateLimits:
             return Admission(window, refusal, _nothing)
         return Admission(window, None, lambda: self._slots.free(key, slot))
 
-    async def _count(self, key: str, limit: int) -> tuple[Window, int]:
+    async def _count(self, key: str, limit: int) -> tuple[RateWindow, int]:
         """The window after this request. Its end is asked for once and then remembered."""
         name = f"LIMITER/{key}/{limit}/1/minute"
         count = await self._storage.incr(name, WINDOW_S)
@@ -117,7 +117,7 @@ class RateLimits:
         if count == 1 or ends_at <= self._clock():
             ends_at = await self._storage.get_expiry(name)
             self._remember(name, ends_at)
-        return Window(limit, max(limit - count, 0), ends_at), count
+        return RateWindow(limit, max(limit - count, 0), ends_at), count
 
     def _remember(self, name: str, ends_at: float) -> None:
         now = self._clock()
@@ -131,7 +131,7 @@ def rate_limits(limits: Limits) -> RateLimits | None:
     if limits.rates is None:
         return None
     if limits.storage_url is None:
-        return RateLimits(limits.rates, MemoryWindows(), MemorySlots())
+        return RateLimits(limits.rates, MemoryWindowStorage(), MemorySlots())
     from serve_app.access.redis_limits import UNANSWERED, redis_storage
 
     windows, slots = redis_storage(limits.storage_url)

@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from serve_app.access.windows import Windows
+from serve_app.access.windows import WindowStorage
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ return 1
 """
 
 
-def redis_storage(url: str) -> "tuple[Windows, RedisSlots]":
+def redis_storage(url: str) -> "tuple[WindowStorage, RedisSlots]":
     """Windows and slots in one Redis."""
     options: dict[str, Any] = {
         "implementation": "redispy",

@@ -10,7 +10,7 @@ MOST = 10_000
 """Windows that are kept before those that have ended are looked for."""
 
 
-class Windows(Protocol):
+class WindowStorage(Protocol):
     """The part of a storage of `limits` that counts in fixed windows."""
 
     async def incr(self, key: str, expiry: int) -> int:
@@ -24,7 +24,7 @@ class Windows(Protocol):
         ...
 
 
-class MemoryWindows:
+class MemoryWindowStorage:
     """Windows of this process. The storage of `limits` for that starts a task for every request.
     `clock` gives unix seconds.
     """
@@ -35,7 +35,7 @@ class MemoryWindows:
         self._ends: dict[str, float] = {}
 
     async def incr(self, key: str, expiry: float) -> int:
-        """See Windows."""
+        """See WindowStorage."""
         now = self._clock()
         if self._ends.get(key, 0.0) <= now:
             self._forget(now)
@@ -44,7 +44,7 @@ class MemoryWindows:
         return self._counts[key]
 
     async def get_expiry(self, key: str) -> float:
-        """See Windows."""
+        """See WindowStorage."""
         return self._ends.get(key, self._clock())
 
     def _forget(self, now: float) -> None:

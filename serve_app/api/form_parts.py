@@ -15,7 +15,7 @@ EventName = Literal["begin", "data", "end", "text"]
 
 
 @dataclass
-class Part:
+class FormPart:
     """The part under way; `text` is filled for parts that are not known to be files. One that
     `may_be_file` has no file name, but a field that takes files: its bytes tell. One with an empty
     file name is a file that was not chosen, unless bytes come.
@@ -35,10 +35,10 @@ class Collector:
     """
 
     def __init__(self, file_fields: Collection[str]) -> None:
-        self.events: list[tuple[EventName, Part, bytes]] = []
+        self.events: list[tuple[EventName, FormPart, bytes]] = []
         self._file_fields = file_fields
         self.has_ended = False
-        self._part = Part()
+        self._part = FormPart()
         self._name = b""
         self._value = b""
 
@@ -56,7 +56,7 @@ class Collector:
         }
 
     def _part_begin(self) -> None:
-        self._part = Part()
+        self._part = FormPart()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -105,11 +105,11 @@ class Collector:
     def _end(self) -> None:
         self.has_ended = True
 
-    def _begin_file(self, part: Part) -> None:
+    def _begin_file(self, part: FormPart) -> None:
         part.is_file = True
         self.events.append(("begin", part, b""))
 
-    def _is_found_to_be_file(self, part: Part) -> bool:
+    def _is_found_to_be_file(self, part: FormPart) -> bool:
         if not part.may_be_file or is_text(part.text):
             return False
         self._begin_file(part)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.body_limit import streams_body
 from serve_app.api.disposition import parameters
-from serve_app.api.form_parts import Collector, EventName, Part, plain_name
+from serve_app.api.form_parts import Collector, EventName, FormPart, plain_name
 from serve_app.blobs.intake import MediaIntake
 from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.media import Blob, MediaKind
@@ -117,7 +117,7 @@ async def _read_urlencoded(request: Request) -> Form:
     return form
 
 
-class _Events(AsyncIterator[tuple[str, Part]]):
+class _Events(AsyncIterator[tuple[str, FormPart]]):
     """The parts in order; the data of a file must be read with `data` before the next part."""
 
     def __init__(self, request: Request, file_fields: Collection[str]) -> None:
@@ -126,7 +126,7 @@ class _Events(AsyncIterator[tuple[str, Part]]):
         self._parser = MultipartParser(_boundary(request), callbacks)  # type: ignore[arg-type]
         self._chunks = request.stream()
 
-    async def __anext__(self) -> tuple[str, Part]:
+    async def __anext__(self) -> tuple[str, FormPart]:
         event = await self._next()
         if event is None:
             raise StopAsyncIteration
@@ -141,7 +141,7 @@ class _Events(AsyncIterator[tuple[str, Part]]):
         """Stop reading the body."""
         await self._chunks.aclose()
 
-    async def _next(self) -> tuple[EventName, Part, bytes] | None:
+    async def _next(self) -> tuple[EventName, FormPart, bytes] | None:
         while not self._collector.events:
             try:
                 chunk = await anext(self._chunks, b"")
@@ -161,7 +161,7 @@ class _Events(AsyncIterator[tuple[str, Part]]):
 
 
 async def _store(
-    part: Part,
+    part: FormPart,
     events: _Events,
     form: Form,
     intake: MediaIntake,
@@ -178,7 +178,7 @@ async def _store(
     form.files.setdefault(name, []).append(blob)
 
 
-def _text(part: Part) -> str:
+def _text(part: FormPart) -> str:
     charset = parameters(part.headers.get(b"content-type", b"")).get("charset", "utf-8").lower()
     if charset not in CHARSETS:
         raise InvalidRequest(

@@ -32,7 +32,7 @@ class Observation:
         if not self._observability.wants(request):
             await self._app(scope, receive, send)
             return
-        watch = Watch(request, self._observability)
+        watch = AnswerWatch(request, self._observability)
         try:
             await self._app(scope, watch.receiver(receive), watch.sender(send))
         except (asyncio.CancelledError, OSError):
@@ -55,7 +55,7 @@ class Observation:
         request.is_logged = rule.is_logged and not is_preflight
 
 
-class Watch:
+class AnswerWatch:
     """One request between the server and the app."""
 
     def __init__(self, request: Observed, observability: Observability) -> None:

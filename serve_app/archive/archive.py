@@ -22,13 +22,13 @@ from serve_app.archive.entries import (
     entry_of,
     new_filename,
 )
-from serve_app.archive.previews import Look, look, measure
+from serve_app.archive.previews import MediaPreview, look, measure
 from serve_app.blobs.references import Unheld, discard, hold, release
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InternalError, NotFound
 from serve_app.core.media import Blob, MediaKind
-from serve_app.core.settings import Archive as ArchiveDefaults
+from serve_app.core.settings import ArchiveDefaults
 from serve_app.database.connection import Database
 from serve_app.database.schema import ArchiveRow, SettingRow
 from serve_app.database.text import storable, storable_json
@@ -76,7 +76,11 @@ class Archive:
         filename = new_filename(blob, origin.job_id, position)
         if found := await self._database.read(lambda session: session.get(Row, filename)):
             return entry_of(found)
-        seen = Look() if _is_measured(kind, origin) else await self._looked(measure, blob, kind)
+        seen = (
+            MediaPreview()
+            if _is_measured(kind, origin)
+            else await self._looked(measure, blob, kind)
+        )
         row = _row(filename, blob, kind, origin, seen, self._clock())
         try:
             return await self._database.write(partial(_entered, values=row, blob=blob))
@@ -89,7 +93,7 @@ class Archive:
         entry = await self._find(filename)
         if entry is None:
             return
-        seen = Look()
+        seen = MediaPreview()
         with suppress(NotFound):
             seen = await self._looked(look, entry.blob, entry.type)
         preview = None
@@ -169,14 +173,14 @@ class Archive:
         return entry_of(row) if row else None
 
     async def _looked(
-        self, see: Callable[[Path, MediaKind], Look], blob: Blob, kind: MediaKind
-    ) -> Look:
+        self, see: Callable[[Path, MediaKind], MediaPreview], blob: Blob, kind: MediaKind
+    ) -> MediaPreview:
         async with self._blobs.local_file(blob) as path:
             return await asyncio.to_thread(see, path, kind)
 
 
 def _row(
-    filename: str, blob: Blob, kind: MediaKind, origin: Origin, seen: Look, created: float
+    filename: str, blob: Blob, kind: MediaKind, origin: Origin, seen: MediaPreview, created: float
 ) -> dict[str, object]:
     values = origin.model_dump()
     for name in TEXTS:

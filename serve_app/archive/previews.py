@@ -33,7 +33,7 @@ LARGE_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
-class Look:
+class MediaPreview:
     """`width` and `height` in pixels, upright; `duration` in seconds; `preview` is webp."""
 
     width: int | None = None
@@ -42,12 +42,12 @@ class Look:
     preview: bytes | None = None
 
 
-def measure(path: Path, kind: MediaKind) -> Look:
+def measure(path: Path, kind: MediaKind) -> MediaPreview:
     """The numbers alone, which decodes nothing. Blocks."""
     return _tried(_measured_image if kind == "image" else _measured_recording, path, kind)
 
 
-def look(path: Path, kind: MediaKind) -> Look:
+def look(path: Path, kind: MediaKind) -> MediaPreview:
     """Numbers and preview. Blocks."""
     seen = _tried(_image if kind == "image" else _recording, path, kind)
     if (seen.width or 0) * (seen.height or 0) > LARGE_PIXELS:
@@ -55,27 +55,27 @@ def look(path: Path, kind: MediaKind) -> Look:
     return seen
 
 
-def _tried(see: Callable[[Path], Look], path: Path, kind: MediaKind) -> Look:
+def _tried(see: Callable[[Path], MediaPreview], path: Path, kind: MediaKind) -> MediaPreview:
     try:
         return see(path)
     except ImportError:
         logger.info("cannot inspect %s files: PyAV is not installed", kind)
     except Exception as error:  # Decoders raise classes of their own for what they cannot read.
         logger.warning("cannot inspect a file of kind %s: %s", kind, error)
-    return Look()
+    return MediaPreview()
 
 
-def _measured_image(path: Path) -> Look:
+def _measured_image(path: Path) -> MediaPreview:
     with opened_image(path) as image:
         return _measured(image)
 
 
-def _measured(image: OpenedImage) -> Look:
+def _measured(image: OpenedImage) -> MediaPreview:
     width, height = image.image.size
-    return Look(height, width) if image.is_on_its_side else Look(width, height)
+    return MediaPreview(height, width) if image.is_on_its_side else MediaPreview(width, height)
 
 
-def _image(path: Path) -> Look:
+def _image(path: Path) -> MediaPreview:
     with opened_image(path) as still:
         image, seen = still.image, _measured(still)
         if image.width * image.height > PIXELS:
@@ -87,16 +87,16 @@ def _image(path: Path) -> Look:
         return replace(seen, preview=webp(upright(image, still.orientation)))
 
 
-def _measured_recording(path: Path) -> Look:
+def _measured_recording(path: Path) -> MediaPreview:
     with opened_container(path) as container:
         duration = length_s(path) if may_jump(container) else announced_s(container)
         video = image_track(container)
         if video is None:
-            return Look(duration=duration)
-        return Look(video.width, video.height, duration)
+            return MediaPreview(duration=duration)
+        return MediaPreview(video.width, video.height, duration)
 
 
-def _recording(path: Path) -> Look:
+def _recording(path: Path) -> MediaPreview:
     seen = _measured_recording(path)
     if seen.width is None:
         return seen

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from serve_app.core.audio.diarization import Diarization, Diarize, by_speaker
 from serve_app.core.audio.transcription import (
-    Segment,
     SpeakerLabels,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
 )
 from serve_app.core.errors import UpstreamError
 from serve_app.core.message import Progress
@@ -50,7 +50,7 @@ async def _labelled(
     """The same with speakers; segments are numbered anew."""
     given = 0
     async for event in events:
-        if isinstance(event, Segment):
+        if isinstance(event, TranscriptSegment):
             parts = _numbered(by_speaker(event, diarization.turns), given)
             given += len(parts)
             for part in parts:
@@ -67,5 +67,5 @@ async def _labelled(
             yield event
 
 
-def _numbered(segments: list[Segment], first: int) -> list[Segment]:
+def _numbered(segments: list[TranscriptSegment], first: int) -> list[TranscriptSegment]:
     return [s.model_copy(update={"id": i}) for i, s in enumerate(segments, start=first)]

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from serve_app.core.options.engine import Section, Task
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import (
-    Archive,
+    ArchiveDefaults,
     Auth,
     Jobs,
     Limits,
@@ -127,7 +127,7 @@ class Family(Section):
         return self
 
 
-class Pipeline(Section):
+class PipelineConfig(Section):
     """One Serve deployment that composes the default models and a media family."""
 
     name: PipelineName
@@ -166,12 +166,12 @@ class AppConfig(Section):
     limits: Limits = Limits()
     storage: Storage = Storage()
     jobs: Jobs = Jobs()
-    archive: Archive = Archive()
+    archive: ArchiveDefaults = ArchiveDefaults()
     metrics: Metrics = Metrics()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()
-    pipelines: tuple[Pipeline, ...] = ()
+    pipelines: tuple[PipelineConfig, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

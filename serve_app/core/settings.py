@@ -177,7 +177,7 @@ class Metrics(Section):
     allow_from: tuple[IPvAnyNetwork, ...] = ()
 
 
-class Archive(Section):
+class ArchiveDefaults(Section):
     """The record of every generated file; `retention` is how long files are kept."""
 
     enabled: bool = True

@@ -24,7 +24,7 @@ from serve_app.core.operations import Unreadable
 from serve_app.core.stages import Stage
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.recorded import AnotherVersion
-from serve_app.jobs.run import Run
+from serve_app.jobs.running_job import RunningJob
 from serve_app.jobs.staging import Hold, JobStage, Steps
 from serve_app.jobs.store import Account, JobStore
 from serve_app.jobs.tracker import Tracker
@@ -75,7 +75,7 @@ class JobExecutor:
         self._stage_attempts = stage_attempts
         self._cancels_on_disconnect = cancels_on_disconnect
         self._steps: Steps | None = None
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, RunningJob] = {}
         self._fresh: dict[str, Job] = {}
         self._begun: set[str] = set()
         self._missing: set[str] = set()
@@ -141,7 +141,7 @@ class JobExecutor:
             await _kept(lambda: self._give_up(job))
             return
         tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), known=job.stages)
-        run = self._runs[job_id] = Run(tracker)
+        run = self._runs[job_id] = RunningJob(tracker)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
             await self._finish(job, job.operation, run)
@@ -208,7 +208,7 @@ class JobExecutor:
             failure=failure_of(InternalError(UNREADABLE_JOB)),
         )
 
-    async def _finish(self, job: Job, operation: Operation[Any], run: Run) -> None:
+    async def _finish(self, job: Job, operation: Operation[Any], run: RunningJob) -> None:
         """Do the job and record its end, whatever it is; only the end of this process is none."""
         result: Message | None = None
         files: dict[str, str] = {}

@@ -28,7 +28,7 @@ class JobQuery(Message):
     offset: int = 0
 
 
-class Look(Message):
+class PendingWork(Message):
     """What an executor has to do: its running jobs, those of them to stop, and queues in which
     somebody waits or was lost.
     """
@@ -111,10 +111,10 @@ class JobReader:
         waiting = select(JobRow.id).where(JobRow.queue == queue, JobRow.status == "queued").limit(1)
         return await self.database.read(lambda session: session.scalar(waiting) is not None)
 
-    async def look(self, executor: str) -> Look:
+    async def look(self, executor: str) -> PendingWork:
         """What others have changed for an executor."""
 
-        def work(session: Session) -> Look:
+        def work(session: Session) -> PendingWork:
             mine = session.execute(
                 select(JobRow.id, JobRow.cancel_requested).where(
                     JobRow.executor == executor, JobRow.status == "running"
@@ -122,7 +122,7 @@ class JobReader:
             ).all()
             lost = (JobRow.status == "running") & JobRow.executor.is_(None)
             queues = select(JobRow.queue).where((JobRow.status == "queued") | lost).distinct()
-            return Look(
+            return PendingWork(
                 running=tuple(job_id for job_id, _ in mine),
                 cancelled=frozenset(job_id for job_id, is_asked in mine if is_asked),
                 queues=frozenset(session.scalars(queues)),

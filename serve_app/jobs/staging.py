@@ -12,7 +12,7 @@ from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
 from serve_app.core.stages import name_stage
 from serve_app.jobs.recorded import AnotherVersion
-from serve_app.jobs.run import Run
+from serve_app.jobs.running_job import RunningJob
 from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ Hold = Callable[[list[Blob]], Awaitable[None]]
 class JobStage:
     """A Stage. `attempts` is how often work is begun whose process dies under it."""
 
-    def __init__(self, steps: Steps, run: Run, *, hold: Hold, attempts: int) -> None:
+    def __init__(self, steps: Steps, run: RunningJob, *, hold: Hold, attempts: int) -> None:
         self._steps = steps
         self._run = run
         self._hold = hold

@@ -51,7 +51,7 @@ class ServeFile(Section):
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What is to be started."""
 
     file: ServeFile
@@ -63,7 +63,7 @@ class Plan:
         return self.file.applications[0]
 
 
-def read_plan(path: Path, *, host: str | None = None, port: int | None = None) -> Plan:
+def read_plan(path: Path, *, host: str | None = None, port: int | None = None) -> LaunchPlan:
     """The file's content, with the bind address replaced where one is given.
 
     Raises ConfigurationError.
@@ -77,7 +77,7 @@ def read_plan(path: Path, *, host: str | None = None, port: int | None = None) -
     except ValidationError as error:
         raise ConfigurationError(*(f"{path}: {line}" for line in error_lines(error))) from None
     _check_bind(http.host, is_open=not file.applications[0].args.auth.required)
-    return Plan(file, http)
+    return LaunchPlan(file, http)
 
 
 def error_lines(error: ValidationError) -> Iterator[str]:

@@ -14,7 +14,7 @@ import ray
 from ray import serve
 
 from serve_app.build import build
-from serve_app.launch.config_file import Plan
+from serve_app.launch.config_file import LaunchPlan
 from serve_app.launch.phases import Phases, first_line, say
 
 QUIET = {"log_level": "WARNING"}
@@ -37,7 +37,7 @@ def main() -> int:
     return 0
 
 
-def deploy(plan: Plan, phases: Phases) -> None:
+def deploy(plan: LaunchPlan, phases: Phases) -> None:
     """Start Serve and the application, on the cluster that this process is connected to."""
     with phases.phase("Serve"):
         serve.start(

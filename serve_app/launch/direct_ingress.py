@@ -16,7 +16,7 @@ from serve_app.api.middleware import accepted_request_id
 READ_AHEAD_MESSAGES = 16
 
 
-class RequestIds:
+class DirectRequestIds:
     """Stands in for Serve's RequestIdMiddleware: an id that we accept is in every request, and
     nothing is added to the answer, where Serve would repeat the header that the app has set.
     """
@@ -73,4 +73,4 @@ def own_proxies(environment: Mapping[str, str]) -> tuple[Network, ...]:
 
 def correct_request_ids() -> None:
     """To be called in a replica before Serve starts its HTTP server there."""
-    http_util.RequestIdMiddleware = RequestIds  # type: ignore[misc, assignment]
+    http_util.RequestIdMiddleware = DirectRequestIds  # type: ignore[misc, assignment]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import httpcore
 
 from serve_app.core.config import AppConfig
-from serve_app.launch.config_file import HttpOptions, Plan
+from serve_app.launch.config_file import HttpOptions, LaunchPlan
 
 HEALTH_TIMEOUT_S = 60.0
 MODEL_TIMEOUT_S = 30.0
@@ -16,7 +16,7 @@ POLL_S = 0.1
 TIMEOUTS = {"timeout": {"connect": 2.0, "read": 10.0, "write": 10.0, "pool": 10.0}}
 
 
-def wait_until_ready(plan: Plan) -> None:
+def wait_until_ready(plan: LaunchPlan) -> None:
     """Until `/v1/health` answers and the first model that starts with the server is loaded.
 
     A model that takes longer than MODEL_TIMEOUT_S, or that cannot be had, keeps nobody waiting:

@@ -17,7 +17,7 @@ from types import FrameType
 
 import ray
 
-from serve_app.launch.config_file import Plan
+from serve_app.launch.config_file import LaunchPlan
 from serve_app.launch.phases import Phases, first_line, say
 from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
 from serve_app.launch.ray_processes import leave_idle_ones_out
@@ -39,7 +39,7 @@ class NotDeployed(Exception):
     """The application is not there; the program that deploys it has said why."""
 
 
-def run(plan: Plan, *, dashboard: bool) -> int:
+def run(plan: LaunchPlan, *, dashboard: bool) -> int:
     """Start, print where the server answers, wait for SIGINT or SIGTERM, stop. An exit status."""
     adopt_orphans()
     _stop_on_signals()
@@ -59,7 +59,7 @@ def run(plan: Plan, *, dashboard: bool) -> int:
         _stop()
 
 
-def _start(plan: Plan, *, dashboard: bool) -> None:
+def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     phases = Phases()
     say(f"starting Polyphony on {plan.http.host}:{plan.http.port}")
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -95,7 +95,7 @@ def _deploying() -> Iterator["subprocess.Popen[bytes]"]:
             program.kill()
 
 
-def banner(plan: Plan, total_s: float, *, dashboard: str | None) -> str:
+def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:
     """Where the server answers, and one line to try. `dashboard` is a host and a port."""
     url = base_url(plan.http)
     token = '-H "Authorization: Bearer $API_TOKENS" ' if plan.application.args.auth.required else ""

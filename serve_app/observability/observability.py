@@ -23,7 +23,7 @@ META_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Piece:
+class CapturedBytes:
     """Bytes of a body that is captured."""
 
     capture: Capture
@@ -31,7 +31,7 @@ class Piece:
     data: bytes
 
 
-Item = Observed | Piece | Capture
+Item = Observed | CapturedBytes | Capture
 """A line of the log, a piece of a body, and the end of a capture."""
 
 
@@ -95,7 +95,7 @@ class Observability:
     def captured(self, capture: Capture, body: Body, data: bytes) -> None:
         """A piece of a body passed by."""
         kept = capture.take(body, data)
-        if kept and not self._writer.offer(Piece(capture, body, kept), size=len(kept)):
+        if kept and not self._writer.offer(CapturedBytes(capture, body, kept), size=len(kept)):
             capture.lose(body, len(kept))
 
     def ended(self, request: Observed, capture: Capture | None) -> None:
@@ -170,7 +170,7 @@ class Observability:
             self._log.write(lines)
         for item in items:
             try:
-                if isinstance(item, Piece):
+                if isinstance(item, CapturedBytes):
                     item.capture.write(item.body, item.data)
                 elif isinstance(item, Capture):
                     item.finish(self._find_client(item.request))

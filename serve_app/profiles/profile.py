@@ -47,7 +47,7 @@ class Profile(Message):
         return tuple(item for item in self.items if item.role == role)
 
 
-class Change(Message):
+class ProfileChange(Message):
     """What to change; None leaves as it is. `remove` are positions, from 0, among the items of
     `role`; they go before `add` comes. A new `audio` takes the place of the one before.
     """
@@ -73,7 +73,7 @@ def checked_name(name: str, kind: Kind, *, param: str = "name") -> str:
     return name
 
 
-def changed_items(profile: Profile, change: Change) -> list[NewItem]:
+def changed_items(profile: Profile, change: ProfileChange) -> list[NewItem]:
     """The items after a change: kept ones are Items, others are new. InvalidRequest for a position
     that does not exist, for too many items and when no image would be left.
     """

@@ -19,11 +19,11 @@ from serve_app.core.media import Blob
 from serve_app.database.connection import Database
 from serve_app.database.schema import ProfileItemRow, ProfileRow
 from serve_app.profiles.profile import (
-    Change,
     Item,
     Kind,
     NewItem,
     Profile,
+    ProfileChange,
     changed_items,
     check_count,
     checked_name,
@@ -88,7 +88,9 @@ class Profiles:
 
         return await self._written(work)
 
-    async def change(self, kind: Kind, name: str, change: Change, *, by: Principal) -> Profile:
+    async def change(
+        self, kind: Kind, name: str, change: ProfileChange, *, by: Principal
+    ) -> Profile:
         """Apply a change as a whole or not at all. Forbidden when the profile is another's."""
         checked_name(name, kind)
         texts = change.model_dump(include={"description", "transcript"}, exclude_none=True)

@@ -18,7 +18,12 @@ from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_progress import told
 from deployments.fakes.engine import FakeTranscription
 from deployments.video.av_media import AvMedia
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import (
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from serve_app.core.config import Model
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AvOptions
@@ -47,7 +52,7 @@ class Ear(FakeTranscription):
         hertz = np.argmax(np.abs(np.fft.rfft(samples[begin:end]))) * SPEECH_RATE / (end - begin)
         word = f"{round(float(hertz), -2):.0f}"
         start_s, end_s = float(begin / SPEECH_RATE), float((end + HOP) / SPEECH_RATE)
-        segment = Segment(id=0, start=start_s, end=end_s, text=word)
+        segment = TranscriptSegment(id=0, start=start_s, end=end_s, text=word)
         yield segment
         yield Transcript(
             text=word,

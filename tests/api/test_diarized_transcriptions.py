@@ -11,10 +11,10 @@ import pytest
 
 from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
 from serve_app.core.audio.transcription import (
-    Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
 )
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
@@ -228,7 +228,8 @@ class Late:
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         segments = tuple(
-            Segment(id=i, start=i, end=i + 1, text=text) for i, text in enumerate(self.texts)
+            TranscriptSegment(id=i, start=i, end=i + 1, text=text)
+            for i, text in enumerate(self.texts)
         )
         text = " ".join(self.texts) if self.whole is None else self.whole
         yield Transcript(text=text, language="en", duration_s=2.0, segments=segments)

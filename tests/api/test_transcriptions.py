@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from serve_app.core.audio.transcription import (
-    Segment,
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptSegment,
 )
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from tests.api.conftest import MakeContext, client_of
@@ -118,7 +118,7 @@ async def test_frames_of_a_stream(client: httpx.AsyncClient) -> None:
 async def test_a_failure_while_it_listens_is_one_last_frame(make_context: MakeContext) -> None:
     class Breaking:
         async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-            yield Segment(id=0, start=0, end=1, text="one")
+            yield TranscriptSegment(id=0, start=0, end=1, text="one")
             raise BackendUnavailable("the device is gone")
 
     async with client_of(make_context(runs={"transcription": Breaking()})) as client:

@@ -9,7 +9,12 @@ import pytest
 
 from deployments.fakes.engine import FakeTranscription
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import (
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from serve_app.core.config import Model
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.status import ModelStatus
@@ -40,7 +45,8 @@ class Heard(FakeTranscription):
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         segments = tuple(
-            Segment(id=at, start=at, end=at + 1, text=text) for at, text in enumerate(self.texts)
+            TranscriptSegment(id=at, start=at, end=at + 1, text=text)
+            for at, text in enumerate(self.texts)
         )
         yield Transcript(
             text=" ".join(self.texts),

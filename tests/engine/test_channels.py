@@ -16,7 +16,7 @@ from deployments.audio.audio_samples import opened_audio
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.video.av_media import AvMedia
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript
+from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
 from serve_app.core.config import Model
 from serve_app.core.containers import opened_container
 from serve_app.core.options.audio import PocketsphinxOptions
@@ -210,7 +210,7 @@ async def test_a_video_with_subtitles_keeps_what_is_said_in_any_channel(
     channels = [*[0 * tone(300.0)] * (count - 1), tone(300.0)]
     options = ("-i", str(silent), "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", *codec)
     video = await blobs.write_file(saved(tmp_path / "film.mkv", channels, *options))
-    cue = Segment(id=0, start=0.0, end=1.0, text="word")
+    cue = TranscriptSegment(id=0, start=0.0, end=1.0, text="word")
     events = media.burn_subtitles(BurnSubtitles(video=video, cues=(cue,)))
     made = [event async for event in events][-1]
     assert isinstance(made, SubtitledVideo)

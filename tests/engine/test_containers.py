@@ -10,7 +10,7 @@ from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed
 from serve_app.archive.previews import look
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import Model
 from serve_app.core.containers import READING
 from serve_app.core.errors import InvalidRequest
@@ -60,7 +60,7 @@ async def test_a_list_of_files_is_no_medium_for_the_child_process_either(tmp_pat
     path = tmp_path / "list.mp4"
     path.write_text(LISTS["list.ffconcat"].format(name=other.name))
     video = await blobs.write_file(path, mime="video/mp4")
-    cue = Segment(id=0, start=0.0, end=1.0, text="word")
+    cue = TranscriptSegment(id=0, start=0.0, end=1.0, text="word")
     with pytest.raises(InvalidRequest):
         [event async for event in media.burn_subtitles(BurnSubtitles(video=video, cues=(cue,)))]
 

@@ -12,7 +12,12 @@ import pytest
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.audio.faster_whisper_windows import CHUNK_S, SHORTEST_WINDOW_S
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import (
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
@@ -80,7 +85,7 @@ async def test_segments_come_first_and_join_to_the_text(
 ) -> None:
     *events, last = await heard(engine, blobs, wav(tone(AUDIO_S)))
     assert isinstance(last, Transcript)
-    assert last.segments == tuple(event for event in events if isinstance(event, Segment))
+    assert last.segments == tuple(event for event in events if isinstance(event, TranscriptSegment))
     assert [segment.text for segment in last.segments] == ["Der rote Hund.", "Er sitzt."]
     assert last.text == text_of(ORIGINAL)
     assert last.duration_s == AUDIO_S
@@ -223,7 +228,7 @@ async def test_leaving_after_the_first_segment_ends_the_work(
 ) -> None:
     audio = await stored(blobs, wav(tone(10 * WINDOW_S)))
     stream = engine.transcribe(Transcribe(model="whisper-tiny", audio=audio))
-    assert isinstance(await anext(stream), Segment)
+    assert isinstance(await anext(stream), TranscriptSegment)
     await stream.aclose()
     assert engine.heard < 2 * 2 * 10
     assert transcript(await heard(engine, blobs, wav(tone(AUDIO_S)))).text == text_of(ORIGINAL)

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from deployments.audio.musicgen import MusicgenAudio
-from deployments.audio.musicgen_windows import Codes, Windows
+from deployments.audio.musicgen_windows import Codes, MusicgenWindows
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
 from serve_app.core.config import Family, Model
@@ -105,7 +105,7 @@ async def test_the_codes_are_those_that_the_library_makes_audio_of(checkpoint: P
     model = kind.from_pretrained(checkpoint).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     inputs = tokenizer("slow piano", return_tensors="pt")
-    windows = Windows.of(model)
+    windows = MusicgenWindows.of(model)
     given = None
     for count in (25, 40):
         codes = Codes(windows, given, lambda _: None, lambda: False)

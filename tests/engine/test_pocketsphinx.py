@@ -12,7 +12,12 @@ import pytest
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, Speak
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import (
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Progress
@@ -118,7 +123,7 @@ async def test_segments_come_first_and_join_to_the_text(
     events = await heard(engine, blobs, wav(pcm + silence(PAUSE_S) + pcm))
     *before, last = events
     assert isinstance(last, Transcript)
-    assert last.segments == tuple(event for event in before if isinstance(event, Segment))
+    assert last.segments == tuple(event for event in before if isinstance(event, TranscriptSegment))
     seconds = [event.current for event in before if isinstance(event, Progress)]
     assert seconds == sorted(seconds)
     assert 0 < seconds[0] <= round(last.duration_s)
@@ -219,7 +224,7 @@ async def test_leaving_after_the_first_segment_ends_the_work(
     pcm = samples_16_khz(spoken) + silence(PAUSE_S)
     audio = await stored(blobs, wav(pcm * 20))
     stream = engine.transcribe(Transcribe(model="pocketsphinx-en", audio=audio))
-    assert isinstance(await anext(stream), Segment)
+    assert isinstance(await anext(stream), TranscriptSegment)
     await stream.aclose()
     with pytest.raises(StopAsyncIteration):
         await anext(stream)

@@ -14,7 +14,7 @@ from deployments.video.ass_subtitles import ass
 from deployments.video.av_media import AvMedia
 from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.audio.transcription import TranscriptSegment, Word
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
@@ -26,7 +26,7 @@ from tests.material import clip, content, stored, tone
 from tests.videos import ffmpeg, look
 
 SIZE = Size(width=321, height=240)
-CUE = Segment(
+CUE = TranscriptSegment(
     id=0,
     start=1.0,
     end=2.0,
@@ -61,7 +61,7 @@ async def blue(blobs: FsspecBlobStore, tmp_path: Path) -> Blob:
 
 
 async def burned(
-    media: AvMedia, video: Blob, *cues: Segment, style: SubtitleStyle = "default"
+    media: AvMedia, video: Blob, *cues: TranscriptSegment, style: SubtitleStyle = "default"
 ) -> tuple[SubtitledVideo, list[Progress]]:
     events = [
         event
@@ -189,7 +189,7 @@ async def test_text_means_nothing_to_the_library(
 
 
 def test_a_line_break_is_one_and_times_are_hundredths() -> None:
-    cue = Segment(id=0, start=3599.996, end=3661.5, text="a\nb {c}")
+    cue = TranscriptSegment(id=0, start=3599.996, end=3661.5, text="a\nb {c}")
     line = ass([cue], "default", SIZE).splitlines()[-1]
     assert line == r"Dialogue: 0,1:00:00.00,1:01:01.50,Default,,0,0,0,,a\Nb \{c\}"
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from serve_app.archive.archive import Archive
 from serve_app.archive.entries import FILE_NAME, ArchiveQuery, ArchiveSettings, Entry, Origin
-from serve_app.archive.previews import Look, look, measure
+from serve_app.archive.previews import MediaPreview, look, measure
 from serve_app.archive.sweep import ArchiveSweep, Swept
 from serve_app.blobs.references import release
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.errors import AppError, InternalError, NotFound
 from serve_app.core.media import Blob
-from serve_app.core.settings import Archive as ArchiveDefaults
+from serve_app.core.settings import ArchiveDefaults
 from serve_app.database.connection import Database
 from serve_app.database.schema import ArchiveRow, BlobReferenceRow
 from tests.databases import on_both
@@ -132,7 +132,7 @@ async def test_a_preview_of_what_was_deleted_meanwhile_holds_nothing(
 def test_sizes_are_known_without_decoding(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(png()[:-30])
-    assert measure(path, "image") == Look(width=800, height=400)
+    assert measure(path, "image") == MediaPreview(width=800, height=400)
 
 
 async def test_audio_has_no_preview(archive: Archive, blobs: FsspecBlobStore) -> None:

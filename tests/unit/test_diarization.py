@@ -6,7 +6,7 @@ import pytest
 from deployments.audio.speaker_clustering import MOST_PIECES, cluster
 from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
 from serve_app.core.audio.diarization import Turn, by_speaker, speaker_name
-from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.audio.transcription import TranscriptSegment, Word
 
 TURNS = (
     Turn(start=0.0, end=1.0, speaker="A"),
@@ -14,12 +14,12 @@ TURNS = (
 )
 
 
-def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> Segment:
+def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> TranscriptSegment:
     words = tuple(
         Word(word=word, start=start + k * word_s, end=start + (k + 1) * word_s)
         for k, word in enumerate(text.split())
     )
-    return Segment(id=4, start=start, end=words[-1].end, text=text, words=words)
+    return TranscriptSegment(id=4, start=start, end=words[-1].end, text=text, words=words)
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def test_a_segment_is_cut_between_words() -> None:
 
 
 def test_who_speaks_most_of_a_segment_without_words_is_named() -> None:
-    segment = Segment(id=0, start=0.8, end=2.0, text="one two")
+    segment = TranscriptSegment(id=0, start=0.8, end=2.0, text="one two")
     assert [(p.speaker, p.text) for p in by_speaker(segment, TURNS)] == [("B", "one two")]
 
 
 def test_a_script_without_spaces_is_not_cut_wrongly() -> None:
     words = tuple(Word(word=c, start=k, end=k + 1) for k, c in enumerate("你好吗"))
-    segment = Segment(id=0, start=0.0, end=3.0, text="你好吗", words=words)
+    segment = TranscriptSegment(id=0, start=0.0, end=3.0, text="你好吗", words=words)
     assert [part.text for part in by_speaker(segment, TURNS)] == ["你好吗"]
 
 
 def test_in_a_pause_the_nearest_turn_counts() -> None:
-    early = Segment(id=0, start=1.01, end=1.07, text="so")
-    late = Segment(id=0, start=9.0, end=9.5, text="so")
+    early = TranscriptSegment(id=0, start=1.01, end=1.07, text="so")
+    late = TranscriptSegment(id=0, start=9.0, end=9.5, text="so")
     assert [by_speaker(s, TURNS)[0].speaker for s in (early, late)] == ["A", "B"]
     assert by_speaker(early, ())[0].speaker is None
 

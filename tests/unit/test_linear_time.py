@@ -18,7 +18,7 @@ from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
 from serve_app.api.long_texts import Sieve
 from serve_app.blobs.inline_text import NotBase64, beginning, decoded, text_pieces, unquoted
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.text.chat import Tool
 from serve_app.core.video.subtitles import cues, srt, vtt
 from serve_app.database.text import storable
@@ -146,9 +146,9 @@ TOOLS = (Tool(name="f"),)
 TIMES: dict[str, Any] = {"id": 0, "start": 0.0, "end": 1e6}
 
 
-def spoken(text: str) -> tuple[Segment, ...]:
+def spoken(text: str) -> tuple[TranscriptSegment, ...]:
     """Cues of a text without times of words."""
-    return cues((Segment.model_validate(TIMES | {"text": text}),), "subtitle")
+    return cues((TranscriptSegment.model_validate(TIMES | {"text": text}),), "subtitle")
 
 
 def base64_bytes(text: str) -> int | None:

@@ -11,7 +11,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import Forbidden, InvalidRequest, NotFound
 from serve_app.core.media import Blob
 from serve_app.database.connection import Database
-from serve_app.profiles.profile import Change, Kind, NewItem, Profile, checked_name
+from serve_app.profiles.profile import Kind, NewItem, Profile, ProfileChange, checked_name
 from serve_app.profiles.profiles import Profiles
 from tests.databases import on_both
 from tests.images import chunks
@@ -77,7 +77,7 @@ async def test_bad_names_are_refused_by_every_verb(profiles: Profiles, kind: Kin
         for verb in (
             profiles.get(kind, name),
             profiles.save(kind, name, by=ROOT, description="", items=[]),
-            profiles.change(kind, name, Change(), by=ROOT),
+            profiles.change(kind, name, ProfileChange(), by=ROOT),
             profiles.delete(kind, name, by=ROOT),
         ):
             with pytest.raises(InvalidRequest) as caught:
@@ -101,7 +101,7 @@ def test_voices_have_neither_spaces_nor_dots() -> None:
 async def test_unknown_names(profiles: Profiles) -> None:
     for verb in (
         profiles.get("voice", "ann"),
-        profiles.change("voice", "ann", Change(), by=ROOT),
+        profiles.change("voice", "ann", ProfileChange(), by=ROOT),
         profiles.delete("voice", "ann", by=ROOT),
     ):
         with pytest.raises(NotFound, match="no voice is named 'ann'"):
@@ -143,7 +143,7 @@ async def test_replacing_lets_go_of_the_former_files(
 @on_both
 async def test_removing_comes_before_adding(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a", "b", "c")
-    change = Change(remove=(0, 2, 0), add=(await item(blobs, "d"),))
+    change = ProfileChange(remove=(0, 2, 0), add=(await item(blobs, "d"),))
     changed = await profiles.change("character", "ann", change, by=ANN)
     assert texts(changed) == ["b", "d"]
     assert [item.number for item in changed.items] == [1, 3]
@@ -153,7 +153,7 @@ async def test_removing_comes_before_adding(profiles: Profiles, blobs: FsspecBlo
 async def test_a_number_is_never_given_twice(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a", "b")
     for text in "cde":
-        change = Change(remove=(1,), add=(await item(blobs, text),))
+        change = ProfileChange(remove=(1,), add=(await item(blobs, text),))
         changed = await profiles.change("character", "ann", change, by=ANN)
     assert [item.number for item in changed.items] == [0, 4]
 
@@ -161,8 +161,8 @@ async def test_a_number_is_never_given_twice(profiles: Profiles, blobs: FsspecBl
 async def test_the_last_image_cannot_go(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a", "b")
     with pytest.raises(InvalidRequest, match="the last image"):
-        await profiles.change("character", "ann", Change(remove=(0, 1)), by=ANN)
-    replacing = Change(remove=(0, 1), add=(await item(blobs, "c"),))
+        await profiles.change("character", "ann", ProfileChange(remove=(0, 1)), by=ANN)
+    replacing = ProfileChange(remove=(0, 1), add=(await item(blobs, "c"),))
     assert texts(await profiles.change("character", "ann", replacing, by=ANN)) == ["c"]
 
 
@@ -171,7 +171,7 @@ async def test_positions_that_do_not_exist(
     profiles: Profiles, blobs: FsspecBlobStore, position: int
 ) -> None:
     await saved(profiles, blobs, "ann", "a", "b")
-    change = Change(description="new", remove=(position,))
+    change = ProfileChange(description="new", remove=(position,))
     with pytest.raises(InvalidRequest) as caught:
         await profiles.change("character", "ann", change, by=ANN)
     assert caught.value.param == "remove_indices"
@@ -184,7 +184,7 @@ async def test_at_most_a_hundred_files(profiles: Profiles, blobs: FsspecBlobStor
         await profiles.save("character", "ann", by=ANN, description="", items=[one] * 101)
     await profiles.save("character", "ann", by=ANN, description="", items=[one] * 100)
     with pytest.raises(InvalidRequest, match="at most 100"):
-        await profiles.change("character", "ann", Change(add=(one,)), by=ANN)
+        await profiles.change("character", "ann", ProfileChange(add=(one,)), by=ANN)
 
 
 async def test_only_the_owner_and_admins_change(profiles: Profiles, blobs: FsspecBlobStore) -> None:
@@ -192,14 +192,14 @@ async def test_only_the_owner_and_admins_change(profiles: Profiles, blobs: Fsspe
     assert await profiles.get("character", "ann") == profile
     for verb in (
         profiles.save("character", "ann", by=BOB, description="", items=[]),
-        profiles.change("character", "ann", Change(description="x"), by=BOB),
+        profiles.change("character", "ann", ProfileChange(description="x"), by=BOB),
         profiles.delete("character", "ann", by=BOB),
     ):
         with pytest.raises(Forbidden) as caught:
             await verb
         assert caught.value.code == "not_owner"
     assert await profiles.get("character", "ann") == profile
-    changed = await profiles.change("character", "ann", Change(description="x"), by=ROOT)
+    changed = await profiles.change("character", "ann", ProfileChange(description="x"), by=ROOT)
     assert (changed.description, changed.owner) == ("x", "ann")
     await profiles.delete("character", "ann", by=ROOT)
 
@@ -222,9 +222,9 @@ async def test_a_file_that_is_there_twice_stays_until_both_go(
 ) -> None:
     profile = await saved(profiles, blobs, "ann", "x", "x", "y")
     blob: Blob = profile.items[0].blob
-    await profiles.change("character", "ann", Change(remove=(0,)), by=ANN)
+    await profiles.change("character", "ann", ProfileChange(remove=(0,)), by=ANN)
     assert await blobs.find(blob.sha256) == blob
-    await profiles.change("character", "ann", Change(remove=(0,)), by=ANN)
+    await profiles.change("character", "ann", ProfileChange(remove=(0,)), by=ANN)
     assert await blobs.find(blob.sha256) is None
 
 
@@ -233,7 +233,7 @@ async def test_a_new_audio_takes_the_place_of_the_old(
 ) -> None:
     items = [await item(blobs, "sound", "audio"), await item(blobs, "clip", "clip")]
     await profiles.save("voice", "v", by=ANN, description="", items=items, transcript="hi")
-    change = Change(role="clip", remove=(0,), add=(await item(blobs, "louder", "audio"),))
+    change = ProfileChange(role="clip", remove=(0,), add=(await item(blobs, "louder", "audio"),))
     changed = await profiles.change("voice", "v", change, by=ANN)
     assert texts(changed) == ["louder"]
     assert changed.transcript == "hi"
@@ -242,7 +242,7 @@ async def test_a_new_audio_takes_the_place_of_the_old(
 @on_both
 async def test_changes_at_once_are_all_kept(profiles: Profiles, blobs: FsspecBlobStore) -> None:
     await saved(profiles, blobs, "ann", "a")
-    changes = [Change(add=(await item(blobs, f"n{number}"),)) for number in range(8)]
+    changes = [ProfileChange(add=(await item(blobs, f"n{number}"),)) for number in range(8)]
     await asyncio.gather(*(profiles.change("character", "ann", c, by=ANN) for c in changes))
     profile = await profiles.get("character", "ann")
     assert sorted(texts(profile)) == ["a", *(f"n{number}" for number in range(8))]

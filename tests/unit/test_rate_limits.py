@@ -11,7 +11,7 @@ from serve_app.access.rate_limits import Admission, RateLimits, RouteClass, rate
 from serve_app.access.redis_limits import PREFIX, RedisSlots
 from serve_app.access.slots import MemorySlots
 from serve_app.access.tokens import ANONYMOUS, Principal
-from serve_app.access.windows import MOST, MemoryWindows
+from serve_app.access.windows import MOST, MemoryWindowStorage
 from serve_app.core.errors import RateLimited, Unavailable
 from serve_app.core.settings import Limits
 
@@ -142,7 +142,7 @@ async def test_callers_without_a_credential_are_not_limited(make_limits: MakeLim
 
 
 async def test_a_window_that_has_ended_begins_anew() -> None:
-    class Window(MemoryWindows):
+    class Window(MemoryWindowStorage):
         """A minute of half a second."""
 
         async def incr(self, key: str, expiry: float) -> int:
@@ -214,7 +214,7 @@ def test_without_rates_there_are_no_limits() -> None:
 
 async def test_windows_that_have_ended_are_forgotten() -> None:
     now = 0.0
-    windows = MemoryWindows(clock=lambda: now)
+    windows = MemoryWindowStorage(clock=lambda: now)
     for number in range(MOST):
         await windows.incr(str(number), 60)
     now = 30.0

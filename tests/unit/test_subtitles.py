@@ -4,23 +4,25 @@ import itertools
 
 import pytest
 
-from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.audio.transcription import TranscriptSegment, Word
 from serve_app.core.video.subtitles import cues, srt, vtt
 
-HELLO = Segment(id=0, start=0.0, end=1.5, text="Hello, <b>you</b> & me")
-LATE = Segment(id=1, start=3661.0005, end=3662.25, text="two\n\nlines --> here", speaker="SPK_1")
+HELLO = TranscriptSegment(id=0, start=0.0, end=1.5, text="Hello, <b>you</b> & me")
+LATE = TranscriptSegment(
+    id=1, start=3661.0005, end=3662.25, text="two\n\nlines --> here", speaker="SPK_1"
+)
 
 
-def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> Segment:
+def spoken(text: str, *, start: float = 0.0, word_s: float = 0.5) -> TranscriptSegment:
     """A segment whose words last equally long."""
     words = tuple(
         Word(word=f" {word}", start=start + k * word_s, end=start + (k + 1) * word_s)
         for k, word in enumerate(text.split())
     )
-    return Segment(id=0, start=start, end=words[-1].end, text=text, words=words)
+    return TranscriptSegment(id=0, start=start, end=words[-1].end, text=text, words=words)
 
 
-def texts(segments: tuple[Segment, ...]) -> list[str]:
+def texts(segments: tuple[TranscriptSegment, ...]) -> list[str]:
     return [segment.text for segment in segments]
 
 
@@ -59,7 +61,7 @@ def test_files_without_a_cue() -> None:
     ],
 )
 def test_times_are_rounded_to_the_millisecond(seconds: float, written: str) -> None:
-    cue = Segment(id=0, start=seconds, end=seconds, text="x")
+    cue = TranscriptSegment(id=0, start=seconds, end=seconds, text="x")
     assert srt([cue]) == f"1\n{written} --> {written}\nx\n"
 
 
@@ -107,7 +109,7 @@ def test_short_cues_of_two_speakers_wait_for_each_other() -> None:
 
 def test_scripts_without_spaces_get_none() -> None:
     text = "今天天气很好。我们去公园吧!" * 6
-    timed = Segment(
+    timed = TranscriptSegment(
         id=0,
         start=0.0,
         end=20.0,
@@ -146,7 +148,7 @@ def test_a_sentence_lasts_at_most_thirty_seconds() -> None:
 
 
 def test_words_without_times_share_the_segment_by_their_length() -> None:
-    segment = Segment(id=7, start=10.0, end=20.0, text="abcd. efgh.")
+    segment = TranscriptSegment(id=7, start=10.0, end=20.0, text="abcd. efgh.")
     made = cues([segment], "sentence")
     assert [(cue.id, cue.start, cue.end, cue.text) for cue in made] == [
         (0, 10.0, 15.0, "abcd."),
@@ -163,7 +165,7 @@ def test_what_is_known_of_a_segment_stays_with_its_cues() -> None:
 
 
 def test_a_segment_without_words_gives_no_cue() -> None:
-    assert cues([Segment(id=0, start=0.0, end=1.0, text="  ")], "subtitle") == ()
+    assert cues([TranscriptSegment(id=0, start=0.0, end=1.0, text="  ")], "subtitle") == ()
     assert cues([], "sentence") == ()
 
 

@@ -17,7 +17,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Models
 from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
 from serve_app.catalog.engine_runs import EngineRuns
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.message import Message, Progress
@@ -84,8 +84,10 @@ def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Models:
     return Models(config, runs, statuses=no_statuses)
 
 
-def segments(*texts: str) -> list[Segment]:
-    return [Segment(id=at, start=at, end=at + 1, text=text) for at, text in enumerate(texts)]
+def segments(*texts: str) -> list[TranscriptSegment]:
+    return [
+        TranscriptSegment(id=at, start=at, end=at + 1, text=text) for at, text in enumerate(texts)
+    ]
 
 
 async def last(events: AsyncIterator[TranslationEvent] | AsyncIterator[Message]) -> Message:

@@ -10,7 +10,7 @@ from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, Gen
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.video.processing import Level
+from serve_app.core.video.processing import GainPoint
 from tests.unit.test_video_finishing import DUBBING, LINE, Graph
 
 MUSIC = {"model": "band", "prompt": "slow piano", "kind": "music"}
@@ -44,7 +44,7 @@ def band(graph: Graph) -> Band:
     return band
 
 
-def gain_at(levels: tuple[Level, ...], at_s: float) -> float:
+def gain_at(levels: tuple[GainPoint, ...], at_s: float) -> float:
     """As the mixer reads them."""
     before = [level for level in levels if level.at_s <= at_s][-1]
     after = next(level for level in levels if level.at_s >= at_s)
@@ -141,7 +141,7 @@ def test_it_fades_out_from_where_it_is() -> None:
     levels = background_levels(60.0, (), is_under_all=True)
     assert gain_at(levels, 0) == gain_at(levels, 58) == pytest.approx(UNDER_SPEECH)
     assert gain_at(levels, 59) == pytest.approx(UNDER_SPEECH / 2)
-    assert levels[-1] == Level(at_s=60, gain=0)
+    assert levels[-1] == GainPoint(at_s=60, gain=0)
 
 
 def test_short_pauses_are_no_reason_to_come_back() -> None:

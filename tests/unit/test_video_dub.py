@@ -18,7 +18,12 @@ from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
 from serve_app.core.audio.stems import SeparateStems, StemEvent
-from serve_app.core.audio.transcription import Segment, Transcribe, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import (
+    Transcribe,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from serve_app.core.audio.wav import sized
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
@@ -65,7 +70,7 @@ class Script(FakeChat):
 class Transcription(FakeTranscription):
     """Hears the given segments, or what the shipped fake hears."""
 
-    segments: Sequence[Segment] | None = None
+    segments: Sequence[TranscriptSegment] | None = None
     language: str | None = "en"
     warnings: tuple[str, ...] = ()
     asked: Transcribe | None = None
@@ -306,7 +311,7 @@ async def test_speech_is_fitted_to_its_slot_by_at_most_a_quarter(
 ) -> None:
     """The fake speaks twenty characters in a second."""
     graph.transcription.segments = [
-        Segment(id=0, start=0.5, end=0.5 + slot_s, text="x" * characters)
+        TranscriptSegment(id=0, start=0.5, end=0.5 + slot_s, text="x" * characters)
     ]
     await graph.dub()
     ((start_s, length_s),) = await graph.placed_s()
@@ -326,7 +331,7 @@ async def test_what_is_too_long_for_its_time_is_told(graph: Graph) -> None:
     """Twenty characters in a second, three seconds of video."""
     times = ((0.0, 0.5, 8), (0.5, 1.0, 20), (1.2, 2.4, 24), (2.4, 2.9, 20))
     graph.transcription.segments = [
-        Segment(id=i, start=start, end=end, text="x" * characters)
+        TranscriptSegment(id=i, start=start, end=end, text="x" * characters)
         for i, (start, end, characters) in enumerate(times)
     ]
     dubbed = await graph.dub()
@@ -340,7 +345,7 @@ async def test_what_holds_no_words_is_not_said(graph: Graph) -> None:
     """Music is written down as notes by models that hear, and voices refuse to say them."""
     texts = ["the quick brown", "\u266a", "...", "\u4f60\u597d"]
     graph.transcription.segments = [
-        Segment(id=i, start=i, end=i + 1, text=text) for i, text in enumerate(texts)
+        TranscriptSegment(id=i, start=i, end=i + 1, text=text) for i, text in enumerate(texts)
     ]
     graph.transcription.language = "de"
     dubbed = await graph.dub("de")
@@ -349,13 +354,13 @@ async def test_what_holds_no_words_is_not_said(graph: Graph) -> None:
 
 
 async def test_a_video_with_music_only_is_one_in_which_nobody_speaks(graph: Graph) -> None:
-    graph.transcription.segments = [Segment(id=0, start=0, end=1, text="\u266a \u266a")]
+    graph.transcription.segments = [TranscriptSegment(id=0, start=0, end=1, text="\u266a \u266a")]
     with pytest.raises(InvalidRequest, match="nobody speaks"):
         await graph.dub()
 
 
 async def test_speech_that_fits_is_spoken_once(graph: Graph) -> None:
-    graph.transcription.segments = [Segment(id=0, start=0, end=1.01, text="x" * 20)]
+    graph.transcription.segments = [TranscriptSegment(id=0, start=0, end=1.01, text="x" * 20)]
     await graph.dub()
     assert [speak.speed for speak in graph.speech.asked] == [1.0]
 
@@ -418,8 +423,8 @@ async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
 
 async def test_the_voice_is_cloned_from_the_longest_utterance(graph: Graph) -> None:
     graph.transcription.segments = [
-        Segment(id=0, start=0, end=1, text="short"),
-        Segment(id=1, start=4, end=9, text="a longer one"),
+        TranscriptSegment(id=0, start=0, end=1, text="short"),
+        TranscriptSegment(id=1, start=4, end=9, text="a longer one"),
     ]
     await graph.dub(clones_voice=True)
     assert graph.media.cut == ExtractAudio(video=VIDEO, start_s=4.0, end_s=19.0)
@@ -454,7 +459,7 @@ class Endless:
             self.is_closed = True
 
     def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-        return self.items(Segment(id=0, start=0, end=1, text="x"))
+        return self.items(TranscriptSegment(id=0, start=0, end=1, text="x"))
 
     def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         return self.items(ChatDelta(text=" "))

@@ -32,7 +32,7 @@ LONG_TEXT = 20_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class DecodingPlan:
     """A decoding and how to read what comes out of it."""
 
     decoding: Decoding
@@ -185,7 +185,7 @@ class TextGenerator:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _plan(self, request: Chat, enforceable: Chat) -> Plan:
+    async def _plan(self, request: Chat, enforceable: Chat) -> DecodingPlan:
         """The model is shown the schemas as they came, and held to what is enforceable of them."""
         tools = () if request.tool_choice.mode == "none" else request.tools
         rendered = self._prompts.render(request, tools)
@@ -220,7 +220,7 @@ class TextGenerator:
             made = AnswerParser(index, tools, _open_ended(form, call), is_thinking, several)
             return made.inside_call() if call is not None else made
 
-        return Plan(decoding, parser)
+        return DecodingPlan(decoding, parser)
 
     async def _inputs(self, request: Chat, text: str) -> tuple[list[int], dict[str, Any] | None]:
         has_images = any(p.type == "image" for m in request.messages for p in m.content)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.audio.transcription import TranscriptSegment, Word
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -59,7 +59,7 @@ def speaker_name(number: int) -> str:
     return (speaker_name(before - 1) if before else "") + ascii_uppercase[letter]
 
 
-def by_speaker(segment: Segment, turns: Sequence[Turn]) -> list[Segment]:
+def by_speaker(segment: TranscriptSegment, turns: Sequence[Turn]) -> list[TranscriptSegment]:
     """The segment cut between words where the speaker changes; their texts joined by a space are
     its text. Without turns nobody is named, without words it has the speaker of most of it.
     """
@@ -73,7 +73,7 @@ def by_speaker(segment: Segment, turns: Sequence[Turn]) -> list[Segment]:
     return [_part(segment, who, words) for who, words in parts]
 
 
-def _part(segment: Segment, speaker: str | None, words: list[Word]) -> Segment:
+def _part(segment: TranscriptSegment, speaker: str | None, words: list[Word]) -> TranscriptSegment:
     return segment.model_copy(
         update={
             "start": words[0].start,

@@ -26,7 +26,7 @@ class Word(Message):
     end: float
 
 
-class Segment(Message):
+class TranscriptSegment(Message):
     """A stretch of speech in time order. Text has no leading or trailing white space."""
 
     id: int
@@ -47,11 +47,11 @@ class Transcript(Message):
     text: str
     language: str | None
     duration_s: float
-    segments: tuple[Segment, ...]
+    segments: tuple[TranscriptSegment, ...]
     warnings: tuple[str, ...] = ()
 
 
-class Transcribe(Operation[Segment | Transcript]):
+class Transcribe(Operation[TranscriptSegment | Transcript]):
     """Write down what is said in `audio` (any readable container, also a video).
 
     `language` is a code, None detects. `mode` translate gives English text. `temperature` 0 is
@@ -71,7 +71,7 @@ class Transcribe(Operation[Segment | Transcript]):
     audio_track: AudioTrack | None = None
 
 
-TranscriptionEvent = Progress | Segment | Transcript
+TranscriptionEvent = Progress | TranscriptSegment | Transcript
 
 
 class TranscriptionModel(Protocol):

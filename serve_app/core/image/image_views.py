@@ -19,14 +19,14 @@ SEARCHED_BYTES = 1 << 20
 Span = tuple[int, int]
 
 
-class View(NamedTuple):
+class ImageView(NamedTuple):
     """The file as Pillow is to see it, and how it is turned, as EXIF counts: 1 is upright."""
 
     file: IO[bytes]
     orientation: int
 
 
-def view_of(file: IO[bytes], *, tail: bytes = b"") -> View | None:
+def view_of(file: IO[bytes], *, tail: bytes = b"") -> ImageView | None:
     """None for a file that is no PNG, JPEG or JPEG 2000. What is to be seen behind it is the
     `tail`. Blocks.
     """
@@ -81,8 +81,8 @@ def is_jpeg_without_end(file: IO[bytes]) -> bool:
     return True
 
 
-def _view(file: IO[bytes], spans: list[Span], exif: bytes, tail: bytes) -> View:
-    return View(io.BufferedReader(_Spans(file, spans, tail)), orientation_in(exif))
+def _view(file: IO[bytes], spans: list[Span], exif: bytes, tail: bytes) -> ImageView:
+    return ImageView(io.BufferedReader(_Spans(file, spans, tail)), orientation_in(exif))
 
 
 def _png(file: IO[bytes]) -> tuple[list[Span], bytes]:

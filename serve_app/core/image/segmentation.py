@@ -37,7 +37,7 @@ class Box(Message):
         return self.x1 <= point.x <= self.x2 and self.y1 <= point.y <= self.y2
 
 
-class Segment(Message):
+class ImageSegment(Message):
     """A PNG of the image's size: a mask (white is the object), the object alone on nothing, or
     all masks over the image, which has no box. `score` is 0 to 1, `area` in pixels.
     """
@@ -55,7 +55,7 @@ class Segments(MediaResult):
     every image.
     """
 
-    segments: tuple[Segment, ...]
+    segments: tuple[ImageSegment, ...]
     size: Size
     engine: str
     quality: Quality

@@ -16,20 +16,20 @@ FILES = (INDEX, *(f"{name}/config.json" for name in PARTS))
 Count = Annotated[int, Field(gt=0)]
 
 
-class Part(BaseModel):
+class CheckpointPart(BaseModel):
     """A configuration of which only what is asked for is read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class WanSettings(Part):
+class WanSettings(CheckpointPart):
     """Of the pipeline: which of Wan 2.2's models it is."""
 
     expand_timesteps: bool = False
     boundary_ratio: float | None = None
 
 
-class WanTransformer(Part):
+class WanTransformer(CheckpointPart):
     """WanTransformer3DModel; `patch_size` is frames, height, width."""
 
     patch_size: tuple[Count, Count, Count] = (1, 2, 2)
@@ -37,14 +37,14 @@ class WanTransformer(Part):
     pos_embed_seq_len: int | None = None
 
 
-class WanAutoencoder(Part):
+class WanAutoencoder(CheckpointPart):
     """AutoencoderKLWan."""
 
     scale_factor_temporal: Count = 4
     scale_factor_spatial: Count = 8
 
 
-class LtxAutoencoder(Part):
+class LtxAutoencoder(CheckpointPart):
     """AutoencoderKLLTXVideo, which works out the ratios that are not stated."""
 
     patch_size: Count = 4
@@ -68,7 +68,7 @@ class LtxAutoencoder(Part):
         return 1 << sum(self.spatio_temporal_scaling)
 
 
-class CogVideoXTransformer(Part):
+class CogVideoXTransformer(CheckpointPart):
     """CogVideoXTransformer3DModel; only 1.5 has `patch_size_t`."""
 
     patch_size: Count = 2
@@ -76,27 +76,27 @@ class CogVideoXTransformer(Part):
     sample_frames: Count = 49
 
 
-class CogVideoXAutoencoder(Part):
+class CogVideoXAutoencoder(CheckpointPart):
     """AutoencoderKLCogVideoX: a side is halved between its blocks."""
 
     block_out_channels: tuple[int, ...] = Field((128, 256, 256, 512), min_length=1)
     temporal_compression_ratio: Count = 4
 
 
-class SvdUnet(Part):
+class SvdUnet(CheckpointPart):
     """UNetSpatioTemporalConditionModel."""
 
     block_out_channels: tuple[int, ...] = Field((320, 640, 1280, 1280), min_length=1)
     num_frames: Count = 25
 
 
-class SvdAutoencoder(Part):
+class SvdAutoencoder(CheckpointPart):
     """AutoencoderKLTemporalDecoder."""
 
     block_out_channels: tuple[int, ...] = Field((64,), min_length=1)
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=CheckpointPart)
 
 
 class IncompleteCheckpoint(ValueError):

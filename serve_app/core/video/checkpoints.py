@@ -11,7 +11,7 @@ from serve_app.core.video.checkpoint_parts import (
 )
 from serve_app.core.video.generation import VideoFacts, VideoMode
 from serve_app.core.video.grids import (
-    Grid,
+    VideoGrid,
     cogvideox_grid,
     ltx_grid,
     svd_grid,
@@ -33,7 +33,7 @@ def checkpoint_facts(checkpoint: CheckpointDescription, max_frames: int) -> Vide
 
 
 def _facts(
-    modes: tuple[VideoMode, ...], grid: Grid, max_frames: int, *, native_frames: int = 0
+    modes: tuple[VideoMode, ...], grid: VideoGrid, max_frames: int, *, native_frames: int = 0
 ) -> VideoFacts:
     """`native_frames` is from how many of their own frames models go on that can; others that
     animate images are chained by their last one.

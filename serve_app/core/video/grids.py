@@ -25,7 +25,7 @@ SVD_FPS = 7.0
 
 
 @dataclass(frozen=True)
-class Grid:
+class VideoGrid:
     """`frames` is what the model was made for, `longest` what one rendering can have. Numbers of
     frames are 1 + k times `step`, sides multiples of `side`.
     """
@@ -43,12 +43,12 @@ def wan_transformer(checkpoint: CheckpointDescription) -> WanTransformer:
     return checkpoint.part(WanTransformer, "transformer", "transformer_2")
 
 
-def wan_grid(checkpoint: CheckpointDescription) -> Grid:
+def wan_grid(checkpoint: CheckpointDescription) -> VideoGrid:
     """2.2's small model has a rate and a length of its own."""
     autoencoder = checkpoint.part(WanAutoencoder, "vae")
     is_small = WanSettings.model_validate(checkpoint.settings).expand_timesteps
     frames = WAN_22_FRAMES if is_small else WAN_FRAMES
-    return Grid(
+    return VideoGrid(
         family="wan",
         fps=WAN_22_FPS if is_small else WAN_FPS,
         frames=frames,
@@ -58,10 +58,10 @@ def wan_grid(checkpoint: CheckpointDescription) -> Grid:
     )
 
 
-def ltx_grid(checkpoint: CheckpointDescription) -> Grid:
+def ltx_grid(checkpoint: CheckpointDescription) -> VideoGrid:
     """Of LTX-Video, whatever its pipeline."""
     autoencoder = checkpoint.part(LtxAutoencoder, "vae")
-    return Grid(
+    return VideoGrid(
         family="ltx",
         fps=LTX_FPS,
         frames=LTX_FRAMES,
@@ -71,12 +71,12 @@ def ltx_grid(checkpoint: CheckpointDescription) -> Grid:
     )
 
 
-def cogvideox_grid(checkpoint: CheckpointDescription) -> Grid:
+def cogvideox_grid(checkpoint: CheckpointDescription) -> VideoGrid:
     """1.5 has a rate of its own."""
     transformer = checkpoint.part(CogVideoXTransformer, "transformer")
     autoencoder = checkpoint.part(CogVideoXAutoencoder, "vae")
     halvings = len(autoencoder.block_out_channels) - 1
-    return Grid(
+    return VideoGrid(
         family="cogvideox",
         fps=COGVIDEOX_FPS if transformer.patch_size_t is None else COGVIDEOX_15_FPS,
         frames=transformer.sample_frames,
@@ -86,11 +86,11 @@ def cogvideox_grid(checkpoint: CheckpointDescription) -> Grid:
     )
 
 
-def svd_grid(checkpoint: CheckpointDescription) -> Grid:
+def svd_grid(checkpoint: CheckpointDescription) -> VideoGrid:
     """A side is halved between the blocks of the autoencoder and of the U-Net."""
     unet = checkpoint.part(SvdUnet, "unet")
     blocks = checkpoint.part(SvdAutoencoder, "vae").block_out_channels
-    return Grid(
+    return VideoGrid(
         family="svd",
         fps=SVD_FPS,
         frames=unet.num_frames,

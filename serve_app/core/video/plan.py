@@ -12,7 +12,7 @@ from serve_app.core.video.generation import MODE_NAMES, GenerateVideo, VideoFact
 
 
 @dataclass(frozen=True)
-class Plan:
+class VideoPlan:
     """Renderings of `render_frames` each; every one but the first repeats `overlap` frames of the
     one before. The video has `num_frames`, which may be fewer than are rendered.
     """
@@ -25,7 +25,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
 
-def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = None) -> Plan:
+def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = None) -> VideoPlan:
     """The plan of the frames that the model makes; `size` is used where the request has none.
 
     UnsupportedCapability for a mode or a length that needs what the model lacks, InvalidRequest
@@ -46,10 +46,10 @@ def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = No
         *_length_warning(request, facts),
         *_overlap_warning(request, overlap if goes_on else 0),
     )
-    return Plan(rounded, fps, wanted, render, overlap, warnings)
+    return VideoPlan(rounded, fps, wanted, render, overlap, warnings)
 
 
-def renderings(plan: Plan, facts: VideoFacts, *, is_continued: bool) -> list[tuple[int, int]]:
+def renderings(plan: VideoPlan, facts: VideoFacts, *, is_continued: bool) -> list[tuple[int, int]]:
     """The frames of every rendering, and how many at its beginning repeat what there is already;
     the first one repeats only the end of a video that is continued.
     """

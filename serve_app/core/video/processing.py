@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from serve_app.core.audio.transcription import Segment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -24,7 +24,7 @@ class ExtractedAudio(Message):
     warnings: tuple[str, ...] = ()
 
 
-class Level(Message):
+class GainPoint(Message):
     """How loud an audio file is at a second of the video; a factor, 1 leaves it as it is."""
 
     at_s: float
@@ -38,7 +38,7 @@ class PlacedAudio(Message):
 
     audio: Blob
     start_s: float
-    levels: tuple[Level, ...] = ()
+    levels: tuple[GainPoint, ...] = ()
 
 
 class VideoWithAudio(Message):
@@ -61,7 +61,7 @@ class BurnSubtitles(Operation[SubtitledVideo]):
     name, task, verb, result = "media.burn-subtitles", "media", "burn_subtitles", SubtitledVideo
 
     video: Blob
-    cues: tuple[Segment, ...]
+    cues: tuple[TranscriptSegment, ...]
     style: SubtitleStyle = "default"
     audio_track: AudioTrack | None = None
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from serve_app.core.audio.transcription import Segment, Word
+from serve_app.core.audio.transcription import TranscriptSegment, Word
 
 Granularity = Literal["sentence", "subtitle"]
 CUE_CHARACTERS = 70
@@ -18,7 +18,9 @@ WORD = re.compile(
 SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f\u2026][\"'\u201d\u2019)\]]*$")
 
 
-def cues(segments: Iterable[Segment], granularity: Granularity) -> tuple[Segment, ...]:
+def cues(
+    segments: Iterable[TranscriptSegment], granularity: Granularity
+) -> tuple[TranscriptSegment, ...]:
     """Segments cut to be read: `subtitle` cues have at most 70 characters and last 1 to 7 s,
     `sentence` ones end with sentences and last at most 30 s. Cuts fall between words; where words
     have no times these are spread by their length.
@@ -35,7 +37,7 @@ def cues(segments: Iterable[Segment], granularity: Granularity) -> tuple[Segment
     return tuple(cue.model_copy(update={"id": i}) for i, cue in enumerate(read))
 
 
-def timed(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+def timed(segments: Iterable[TranscriptSegment]) -> tuple[TranscriptSegment, ...]:
     """Segments whose words all have times: where they have none these are spread by length, so
     that cues of them can be sung along.
     """
@@ -47,7 +49,7 @@ def timed(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     )
 
 
-def srt(segments: Sequence[Segment]) -> str:
+def srt(segments: Sequence[TranscriptSegment]) -> str:
     """SubRip: numbered cues, comma before the milliseconds."""
     blocks = [
         f"{i}\n{_time(s.start, ',')} --> {_time(s.end, ',')}\n{_spoken(s)}\n"
@@ -56,7 +58,7 @@ def srt(segments: Sequence[Segment]) -> str:
     return "\n".join(blocks)
 
 
-def vtt(segments: Sequence[Segment]) -> str:
+def vtt(segments: Sequence[TranscriptSegment]) -> str:
     """WebVTT; `&`, `<` and `>` are escaped and `-->` cannot occur inside a cue."""
     blocks = [
         f"{_time(s.start, '.')} --> {_time(s.end, '.')}\n{_escaped(_spoken(s))}\n" for s in segments
@@ -64,7 +66,7 @@ def vtt(segments: Sequence[Segment]) -> str:
     return "\n".join(["WEBVTT\n", *blocks])
 
 
-class Piece(NamedTuple):
+class WordPart(NamedTuple):
     """A word, or a part of one that must be cut; `text` begins with a space where one stands."""
 
     word: Word
@@ -72,9 +74,9 @@ class Piece(NamedTuple):
 
 
 def _groups(
-    pieces: Iterable[Piece], fits: Callable[[list[Piece], Piece], bool]
-) -> list[list[Piece]]:
-    groups: list[list[Piece]] = []
+    pieces: Iterable[WordPart], fits: Callable[[list[WordPart], WordPart], bool]
+) -> list[list[WordPart]]:
+    groups: list[list[WordPart]] = []
     for piece in pieces:
         if groups and fits(groups[-1], piece):
             groups[-1].append(piece)
@@ -83,17 +85,17 @@ def _groups(
     return groups
 
 
-def _fits_subtitle(group: list[Piece], piece: Piece) -> bool:
+def _fits_subtitle(group: list[WordPart], piece: WordPart) -> bool:
     is_short = len(_text([*group, piece])) <= CUE_CHARACTERS
     return is_short and piece.word.end - group[0].word.start <= CUE_LONGEST_S
 
 
-def _fits_sentence(group: list[Piece], piece: Piece) -> bool:
+def _fits_sentence(group: list[WordPart], piece: WordPart) -> bool:
     has_ended = SENTENCE_END.search(group[-1].text.strip()) is not None
     return not has_ended and piece.word.end - group[0].word.start <= SENTENCE_LONGEST_S
 
 
-def _pieces(segment: Segment) -> Iterator[Piece]:
+def _pieces(segment: TranscriptSegment) -> Iterator[WordPart]:
     """The segment's words as they stand in its text: some scripts have no spaces between them."""
     position = 0
     for word in segment.words or _timed_words(segment):
@@ -103,7 +105,7 @@ def _pieces(segment: Segment) -> Iterator[Piece]:
         position = max(position, found + len(text))
         for number, part in enumerate(_parts(word, text)):
             said = part.word.strip()
-            yield Piece(part, f" {said}" if has_space and number == 0 else said)
+            yield WordPart(part, f" {said}" if has_space and number == 0 else said)
 
 
 def _parts(word: Word, text: str) -> list[Word]:
@@ -122,7 +124,7 @@ def _parts(word: Word, text: str) -> list[Word]:
     ]
 
 
-def _timed_words(segment: Segment) -> list[Word]:
+def _timed_words(segment: TranscriptSegment) -> list[Word]:
     texts = [match.group() for match in WORD.finditer(segment.text)]
     total = sum(len(text) + 1 for text in texts) or 1
     words, position = [], 0
@@ -139,7 +141,7 @@ def _timed_words(segment: Segment) -> list[Word]:
     return words
 
 
-def _cue(source: Segment, pieces: list[Piece], longest_s: float) -> Segment:
+def _cue(source: TranscriptSegment, pieces: list[WordPart], longest_s: float) -> TranscriptSegment:
     start = pieces[0].word.start
     return source.model_copy(
         update={
@@ -151,11 +153,11 @@ def _cue(source: Segment, pieces: list[Piece], longest_s: float) -> Segment:
     )
 
 
-def _readable(cues: list[Segment]) -> list[Segment]:
+def _readable(cues: list[TranscriptSegment]) -> list[TranscriptSegment]:
     """A cue too short to read stays on screen longer. Where the next one comes too soon they
     become one; if that cannot be, the next one waits.
     """
-    result: list[Segment] = []
+    result: list[TranscriptSegment] = []
     for cue in cues:
         if result:
             shown = _shown(result[-1], until=cue.start)
@@ -171,7 +173,7 @@ def _readable(cues: list[Segment]) -> list[Segment]:
     return [*result[:-1], *(_shown(cue, until=None) for cue in result[-1:])]
 
 
-def _shown(cue: Segment, *, until: float | None) -> Segment:
+def _shown(cue: TranscriptSegment, *, until: float | None) -> TranscriptSegment:
     """The cue for at least a second, but not beyond `until` if that is after its end."""
     end = max(cue.end, cue.start + CUE_SHORTEST_S)
     if until is not None:
@@ -179,7 +181,7 @@ def _shown(cue: Segment, *, until: float | None) -> Segment:
     return cue.model_copy(update={"end": end})
 
 
-def _merged(one: Segment, other: Segment) -> Segment | None:
+def _merged(one: TranscriptSegment, other: TranscriptSegment) -> TranscriptSegment | None:
     """Both as one cue, None when that is too long or two speak."""
     text = f"{one.text} {other.text}"
     is_long = len(text) > CUE_CHARACTERS or other.end - one.start > CUE_LONGEST_S
@@ -189,11 +191,11 @@ def _merged(one: Segment, other: Segment) -> Segment | None:
     return one.model_copy(update={"end": other.end, "text": text, "words": words})
 
 
-def _text(pieces: list[Piece]) -> str:
+def _text(pieces: list[WordPart]) -> str:
     return "".join(piece.text for piece in pieces).strip()
 
 
-def _spoken(segment: Segment) -> str:
+def _spoken(segment: TranscriptSegment) -> str:
     text = " ".join(segment.text.split())
     return f"[{segment.speaker}] {text}" if segment.speaker else text
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from serve_app.core.audio.transcription import Segment, Transcript
+from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
@@ -32,8 +32,8 @@ class Subtitles(MediaResult):
     `video` has them in its image, where that was asked for.
     """
 
-    segments: tuple[Segment, ...]
-    cues: tuple[Segment, ...]
+    segments: tuple[TranscriptSegment, ...]
+    cues: tuple[TranscriptSegment, ...]
     language: str | None
     video: Blob | None = None
 

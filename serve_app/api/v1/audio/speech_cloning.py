@@ -33,7 +33,7 @@ from serve_app.runtime.streams import closing
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SpeechRequest:
     """The operation of a speech request, and the reference that it clones."""
 
     operation: Speak | CloneSpeech
@@ -53,16 +53,18 @@ class Utterance:
         return reference_named(self.reference, param="ref_audio")
 
 
-async def uttered(context: Context, body: SpeechBody, *, default: AudioFormat = "mp3") -> Utterance:
+async def uttered(
+    context: Context, body: SpeechBody, *, default: AudioFormat = "mp3"
+) -> SpeechRequest:
     """What the body asks for. Presets go before saved voices of the same name. NotFound for an
     unknown profile, UnsupportedCapability for a reference that no model takes.
     """
     reference = await _reference(context, body)
     if reference is None:
         found = body.found(context.models)
-        return Utterance(body.to_speak(found, default=default), None)
+        return SpeechRequest(body.to_speak(found, default=default), None)
     found = select_clone(context.models, body.model_name(), param=reference.param)
-    return Utterance(body.to_clone(found, reference, default=default), reference)
+    return SpeechRequest(body.to_clone(found, reference, default=default), reference)
 
 
 async def _reference(context: Context, body: SpeechBody) -> VoiceReference | None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from serve_app.api.sse import frame
-from serve_app.core.audio.transcription import Segment, Transcript, TranscriptionEvent
+from serve_app.core.audio.transcription import Transcript, TranscriptionEvent, TranscriptSegment
 from serve_app.core.video.subtitles import Granularity, cues, srt, vtt
 from serve_app.runtime.streams import closing
 
@@ -35,7 +35,9 @@ def transcript_body(
     return body
 
 
-def verbose(transcript: Transcript, segments: tuple[Segment, ...], task: str) -> dict[str, Any]:
+def verbose(
+    transcript: Transcript, segments: tuple[TranscriptSegment, ...], task: str
+) -> dict[str, Any]:
     """OpenAI's verbose form; word times are always there."""
     return {
         "task": task,
@@ -48,7 +50,9 @@ def verbose(transcript: Transcript, segments: tuple[Segment, ...], task: str) ->
     }
 
 
-def diarized(transcript: Transcript, segments: tuple[Segment, ...], task: str) -> dict[str, Any]:
+def diarized(
+    transcript: Transcript, segments: tuple[TranscriptSegment, ...], task: str
+) -> dict[str, Any]:
     """OpenAI's form for speakers, where ids are text."""
     return {
         "task": task,
@@ -80,7 +84,7 @@ async def transcription_frames(
     heard: list[str] = []
     async with closing(events):
         async for event in events:
-            if isinstance(event, Segment):
+            if isinstance(event, TranscriptSegment):
                 yield frame(_delta(event, is_first=not heard))
                 heard.append(event.text)
             elif isinstance(event, Transcript):
@@ -100,17 +104,17 @@ def not_streaming(model: str) -> dict[str, Any]:
     }
 
 
-def _unheard(transcript: Transcript, heard: list[str]) -> tuple[Segment, ...]:
+def _unheard(transcript: Transcript, heard: list[str]) -> tuple[TranscriptSegment, ...]:
     """What a model that does not stream gives with its result only."""
     if heard or not transcript.text:
         return ()
     if " ".join(segment.text for segment in transcript.segments) == transcript.text:
         return transcript.segments
     whole = {"id": 0, "start": 0.0, "end": transcript.duration_s, "text": transcript.text}
-    return (Segment.model_validate(whole),)
+    return (TranscriptSegment.model_validate(whole),)
 
 
-def _delta(segment: Segment, *, is_first: bool) -> dict[str, Any]:
+def _delta(segment: TranscriptSegment, *, is_first: bool) -> dict[str, Any]:
     times: dict[str, Any] = {
         "start": segment.start,
         "end": segment.end,
@@ -141,7 +145,7 @@ def usage(transcript: Transcript) -> dict[str, Any]:
     return {"type": "duration", "seconds": round(transcript.duration_s, 3)}
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
+def _segment(segment: TranscriptSegment) -> dict[str, Any]:
     value: dict[str, Any] = {
         "id": segment.id,
         "seek": 0,

@@ -25,7 +25,7 @@ from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
 from serve_app.database.text import storable
-from serve_app.profiles.profile import Change, NewItem, Profile, check_count, checked_name
+from serve_app.profiles.profile import NewItem, Profile, ProfileChange, check_count, checked_name
 from serve_app.runtime.streams import gathered
 
 router = APIRouter(tags=["profiles"], responses=ERRORS)
@@ -127,7 +127,7 @@ async def change_voice(
         audio = await taken_audio(context, body.audio, param="audio")
         items.append(NewItem(role="audio", text="", blob=audio))
         transcript, warnings = await _transcript(context, transcript or "", audio)
-    change = Change(
+    change = ProfileChange(
         description=body.description,
         transcript=transcript,
         role="clip",

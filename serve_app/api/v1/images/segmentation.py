@@ -26,8 +26,8 @@ from serve_app.api.v1.wire import (
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.segmentation import (
     Box,
+    ImageSegment,
     Point,
-    Segment,
     SegmentImage,
     SegmentMode,
     Segments,
@@ -117,7 +117,7 @@ async def segments_body(finished: Finished[Message, Segments, MediaOutput]) -> A
     }
 
 
-def _facts(segment: Segment) -> dict[str, Any]:
+def _facts(segment: ImageSegment) -> dict[str, Any]:
     """What is known of a segment; masks need no role."""
     known: dict[str, Any] = {} if segment.role == "mask" else {"role": segment.role}
     if segment.box is not None:

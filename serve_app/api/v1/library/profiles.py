@@ -25,7 +25,14 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.face_swap import ExtractImages
 from serve_app.core.media import Blob, MediaKind
-from serve_app.profiles.profile import Change, Kind, NewItem, Profile, check_count, checked_name
+from serve_app.profiles.profile import (
+    Kind,
+    NewItem,
+    Profile,
+    ProfileChange,
+    check_count,
+    checked_name,
+)
 
 router = APIRouter(tags=["profiles"], responses=ERRORS)
 
@@ -132,7 +139,7 @@ async def change_profile(
     """Change the description, remove images and add some."""
     await profiles.owned(kind, name, by=principal)
     check_count(len(body.add_images))
-    change = Change(
+    change = ProfileChange(
         description=body.description,
         remove=tuple(body.remove_indices),
         add=tuple(await taken_images(context, body.add_images, "add_images")),

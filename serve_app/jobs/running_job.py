@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Run:
+class RunningJob:
     """A job that this process works on."""
 
     tracker: Tracker
