@@ -34,7 +34,7 @@ TENSORS = ("lora_A", "lora_B", "lora.up", "lora.down", "lora_up", "lora_down")
 
 
 @dataclass(frozen=True)
-class Fittings:
+class AttachmentInputs:
     """What a request brings along, in memory: the tensors of its LoRAs, its reference images and
     what of their files was left out.
     """
@@ -107,14 +107,14 @@ class Attachments:
 
     @contextmanager
     def attached(
-        self, pipeline: Any, settings: Settings, fittings: Fittings
+        self, pipeline: Any, settings: Settings, attachment_inputs: AttachmentInputs
     ) -> Generator[Attached]:
         """The pipeline as the settings want it; as before when the block is left."""
         attached = Attached()
         with (
             self._other_vae(pipeline, settings.vae_model),
-            self._loras(pipeline, settings.loras, fittings.loras, attached),
-            self._references(pipeline, settings.references, fittings.references, attached),
+            self._loras(pipeline, settings.loras, attachment_inputs.loras, attached),
+            self._references(pipeline, settings.references, attachment_inputs.references, attached),
         ):
             yield attached
 

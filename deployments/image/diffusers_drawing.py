@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from deployments.image.diffusers_attachments import Attachments, Fittings
+from deployments.image.diffusers_attachments import AttachmentInputs, Attachments
 from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
 from deployments.image.diffusers_line import GeneratedImage, Order, PendingImage
 from deployments.image.diffusers_loading import ImageCheckpoint
@@ -32,7 +32,7 @@ class Work:
 
     settings: Settings
     subject: Subject
-    fittings: Fittings
+    attachment_inputs: AttachmentInputs
     pipeline: Any
     call: PipelineCall
 
@@ -110,7 +110,7 @@ class Artist:
         self._prompts.begin(settings.loras)
         with ExitStack() as stack:
             stack.enter_context(self._set_up(pipeline, settings))
-            fitted = self._attachments.attached(pipeline, settings, work.fittings)
+            fitted = self._attachments.attached(pipeline, settings, work.attachment_inputs)
             attached = stack.enter_context(fitted)
             arguments = work.call.arguments(settings, [p.work.subject for p in images])
             arguments |= attached.arguments | {"generator": _generators(images)}

@@ -8,7 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deployments.image.diffusers_attachments import Attachments, Fittings, Locate, lora_tensors
+from deployments.image.diffusers_attachments import (
+    AttachmentInputs,
+    Attachments,
+    Locate,
+    lora_tensors,
+)
 from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
 from deployments.image.diffusers_drawing import Artist, Work
 from deployments.image.diffusers_line import (
@@ -59,7 +64,7 @@ class Prepared:
 
     settings: Settings
     source: ImageSource | None
-    fittings: Fittings
+    attachment_inputs: AttachmentInputs
     pipeline: Any
     call: PipelineCall
     warnings: tuple[str, ...]
@@ -119,7 +124,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
         order = Order(request.count, steps=prepared.settings.steps)
-        album = Album(self.blobs, request, prepared, own_scheduler=self._own_scheduler)
+        collector = ImageCollector(self.blobs, request, prepared, own_scheduler=self._own_scheduler)
         # What the line does not take is not in it, and never left.
         self._line.put(_images(order, request, prepared))
         try:
@@ -128,12 +133,12 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
                     if isinstance(event, Progress):
                         yield event
                     else:
-                        await album.add(event)
+                        await collector.add(event)
         finally:
             order.stop()
             self._line.drop(order)
             await order.left()
-        yield album.images()
+        yield collector.images()
 
     async def _files(self, stack: AsyncExitStack, request: Drawing) -> Files:
         async def local(blob: Blob) -> Path:
@@ -161,18 +166,18 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
             assert files.image is not None
             source, said = source_of(request, files.image, files.mask, rule=self._rule)
             warnings += said
-        fittings = _fittings(request, files, attachments)
+        attachment_inputs = _attachment_inputs(request, files, attachments)
         return Prepared(
             settings=call.settings(mode, request, source, self._rule),
             source=source,
-            fittings=fittings,
+            attachment_inputs=attachment_inputs,
             pipeline=pipeline,
             call=call,
-            warnings=(*warnings, *fittings.warnings),
+            warnings=(*warnings, *attachment_inputs.warnings),
         )
 
 
-class Album:
+class ImageCollector:
     """One request's finished images, stored in their order."""
 
     def __init__(
@@ -225,12 +230,14 @@ def _images(order: Order, request: Drawing, prepared: Prepared) -> list[PendingI
         subject = Subject(
             request.prompt, request.negative_prompt, request.seed + index, prepared.source
         )
-        work = Work(settings, subject, prepared.fittings, prepared.pipeline, call)
+        work = Work(settings, subject, prepared.attachment_inputs, prepared.pipeline, call)
         images.append(PendingImage(order, index, alike, work))
     return images
 
 
-def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fittings:
+def _attachment_inputs(
+    request: Drawing, files: Files, attachments: Attachments
+) -> AttachmentInputs:
     """Blocks, and may download."""
     loras = []
     for position, lora in enumerate(request.loras):
@@ -245,4 +252,4 @@ def _fittings(request: Drawing, files: Files, attachments: Attachments) -> Fitti
         image = decoded_image(path, param=param, max_pixels=request.max_pixels)
         references.append(flattened(image))
         warnings += image.warnings
-    return Fittings(tuple(loras), tuple(references), tuple(warnings))
+    return AttachmentInputs(tuple(loras), tuple(references), tuple(warnings))

@@ -10,8 +10,8 @@ from serve_app.access.callers import (
     host_name,
     is_loopback,
 )
+from serve_app.access.credential_cache import CredentialCache
 from serve_app.access.forward import Forwarded, ForwardSignIn
-from serve_app.access.known import KnownCredentials
 from serve_app.access.origins import Origins, says_page
 from serve_app.access.passwords import Passwords
 from serve_app.access.rate_limits import RateLimits, rate_limits
@@ -35,7 +35,7 @@ class Access:
 
     def __init__(
         self,
-        known: KnownCredentials,
+        credentials: CredentialCache,
         sign_in: SignIn,
         *,
         required: bool,
@@ -44,7 +44,7 @@ class Access:
         forward: ForwardSignIn | None = None,
         origins: Origins | None = None,
     ) -> None:
-        self.known = known
+        self.credentials = credentials
         self.sign_in = sign_in
         self.required = required
         self.rates = rates
@@ -66,7 +66,7 @@ class Access:
         token = presented_token(headers)
         if token is not None:
             try:
-                return await self.known.token(token)
+                return await self.credentials.token(token)
             except Unavailable:
                 if self.required:
                     raise
@@ -99,7 +99,7 @@ class Access:
     async def web_session(self, headers: Headers, caller: Caller) -> WebSession | None:
         """The web session of the request's cookie, whatever other carriers there are."""
         value = _cookie(headers.get("cookie", ""), cookie_name(caller.port))
-        return await self.known.session(value) if value else None
+        return await self.credentials.session(value) if value else None
 
     def check_origin(self, method: str, headers: Headers, peer: str | None, *, scheme: str) -> None:
         """Raises Forbidden, while no token is required, for a peer that is not a loopback address,
@@ -137,7 +137,7 @@ def access_over(
     """
     forward = config.auth.forward
     return Access(
-        KnownCredentials(database),
+        CredentialCache(database),
         SignIn(database, passwords or Passwords()),
         required=config.auth.required,
         proxies=Proxies(own_proxies, config.server.trusted_proxies),

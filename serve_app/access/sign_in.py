@@ -15,8 +15,8 @@ from serve_app.access.users import end_sessions, find_user
 from serve_app.access.web_sessions import Opened, open_session
 from serve_app.core.errors import InvalidRequest, RateLimited, Unauthenticated
 from serve_app.database.connection import Database
+from serve_app.database.locks import take_lock
 from serve_app.database.schema import LoginFailureRow, UserRow
-from serve_app.database.turns import take_turn
 
 MOST_FAILURES = 5
 WINDOW_S = 15 * 60.0
@@ -85,7 +85,7 @@ class SignIn:
 
     def _reserve(self, session: Session, subjects: list[str]) -> list[int]:
         for subject in sorted(subjects):
-            take_turn(session, f"sign-in:{subject}")
+            take_lock(session, f"sign-in:{subject}")
         now = self._clock()
         session.execute(delete(LoginFailureRow).where(LoginFailureRow.at <= now - WINDOW_S))
         for subject in subjects:

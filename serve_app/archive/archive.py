@@ -22,7 +22,7 @@ from serve_app.archive.entries import (
     entry_of,
     new_filename,
 )
-from serve_app.archive.previews import MediaPreview, look, measure
+from serve_app.archive.previews import MediaPreview, measure, media_preview
 from serve_app.blobs.references import Unheld, discard, hold, release
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
@@ -95,7 +95,7 @@ class Archive:
             return
         seen = MediaPreview()
         with suppress(NotFound):
-            seen = await self._looked(look, entry.blob, entry.type)
+            seen = await self._looked(media_preview, entry.blob, entry.type)
         preview = None
         if seen.preview is not None:
             preview = await self._blobs.write(once(seen.preview), mime="image/webp")

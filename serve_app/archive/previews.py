@@ -47,7 +47,7 @@ def measure(path: Path, kind: MediaKind) -> MediaPreview:
     return _tried(_measured_image if kind == "image" else _measured_recording, path, kind)
 
 
-def look(path: Path, kind: MediaKind) -> MediaPreview:
+def media_preview(path: Path, kind: MediaKind) -> MediaPreview:
     """Numbers and preview. Blocks."""
     seen = _tried(_image if kind == "image" else _recording, path, kind)
     if (seen.width or 0) * (seen.height or 0) > LARGE_PIXELS:

@@ -17,8 +17,8 @@ from serve_app.core.errors import AppError, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.settings import RETENTION_S, Retention
 from serve_app.database.connection import Database
+from serve_app.database.locks import take_lock
 from serve_app.database.schema import BlobReferenceRow
-from serve_app.database.turns import take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def _kept(
 ) -> None:
     holder = holder_of(owner)
     if quota is not None:
-        take_turn(session, holder)
+        take_lock(session, holder)
         others = select(func.coalesce(func.sum(Row.size), 0)).where(
             Row.holder == holder, Row.sha256 != blob.sha256
         )

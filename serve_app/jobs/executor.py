@@ -26,7 +26,7 @@ from serve_app.jobs.leases import Leases
 from serve_app.jobs.recorded import AnotherVersion
 from serve_app.jobs.running_job import RunningJob
 from serve_app.jobs.staging import Hold, JobStage, Steps
-from serve_app.jobs.store import Account, JobStore
+from serve_app.jobs.store import JobReport, JobStore
 from serve_app.jobs.tracker import Tracker
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.threads import to_its_end
@@ -140,7 +140,7 @@ class JobExecutor:
         if isinstance(job.operation, Unreadable):
             await _kept(lambda: self._give_up(job))
             return
-        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), known=job.stages)
+        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), earlier=job.stages)
         run = self._runs[job_id] = RunningJob(tracker)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
@@ -162,7 +162,7 @@ class JobExecutor:
             if released:
                 logger.warning("took over %d jobs of a process that died", released)
         await self._store.callers.stop_abandoned()
-        seen = await self._store.look(self._leases.executor)
+        seen = await self._store.pending_work(self._leases.executor)
         for job_id in seen.cancelled & self._runs.keys():
             self._runs[job_id].cancel()
         self._begun &= set(seen.running)
@@ -204,7 +204,7 @@ class JobExecutor:
             job.id,
             self._leases.executor,
             "failed",
-            account=Account(job.progress, job.stages, warnings),
+            report=JobReport(job.progress, job.stages, warnings),
             failure=failure_of(InternalError(UNREADABLE_JOB)),
         )
 
@@ -229,7 +229,7 @@ class JobExecutor:
                 job.id,
                 self._leases.executor,
                 "cancelled" if is_cancelled else "failed" if error else "succeeded",
-                account=run.tracker.account(is_done=error is None),
+                report=run.tracker.report(is_done=error is None),
                 result=None if error else result,
                 files=files,
                 failure=failure_of(error) if error else None,
@@ -245,9 +245,9 @@ class JobExecutor:
         except AnotherVersion as error:
             raise InternalError(error.message) from None
 
-    def _writer(self, job_id: str) -> Callable[[Account], Awaitable[None]]:
-        async def write(account: Account) -> None:
-            await self._store.report(job_id, self._leases.executor, account)
+    def _writer(self, job_id: str) -> Callable[[JobReport], Awaitable[None]]:
+        async def write(report: JobReport) -> None:
+            await self._store.report(job_id, self._leases.executor, report)
 
         return write
 

@@ -111,7 +111,7 @@ class JobReader:
         waiting = select(JobRow.id).where(JobRow.queue == queue, JobRow.status == "queued").limit(1)
         return await self.database.read(lambda session: session.scalar(waiting) is not None)
 
-    async def look(self, executor: str) -> PendingWork:
+    async def pending_work(self, executor: str) -> PendingWork:
         """What others have changed for an executor."""
 
         def work(session: Session) -> PendingWork:

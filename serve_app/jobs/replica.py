@@ -24,9 +24,14 @@ from serve_app.core.pipelines import MakePipeline
 from serve_app.database.connection import Database
 from serve_app.jobs.assembly import Performer, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
-from serve_app.jobs.chores import Attention, Chore, JobRetention, repeat
 from serve_app.jobs.executor import LOOK_S
 from serve_app.jobs.leases import Leases
+from serve_app.jobs.periodic_tasks import (
+    JobRetention,
+    PeriodicTask,
+    PipelineDemand,
+    run_periodically,
+)
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
 from serve_app.remote.catalog import Handles, live_models
@@ -76,7 +81,7 @@ class JobsReplica:
         self._executor.use(self.workflows)
         # Serve calls constructors on the replica's event loop.
         self._starting = asyncio.get_running_loop().create_task(self._start())
-        self._chores: list[asyncio.Task[None]] = []
+        self._periodic: list[asyncio.Task[None]] = []
 
     async def submit(self, submission: Submission) -> Job:
         """See JobRunner."""
@@ -90,8 +95,8 @@ class JobsReplica:
             await self._started()
             return await self._executor.run(submission, timeout_s=timeout_s)
 
-    async def attend(self, job_id: str) -> None:
-        """Returns when the job has ended, whoever runs it; see Attention."""
+    async def wait_until_ended(self, job_id: str) -> None:
+        """Returns when the job has ended, whoever runs it; see PipelineDemand."""
         with self._named_errors():
             while not (await self.store.get(job_id)).is_final:
                 await asyncio.sleep(LOOK_S)
@@ -101,7 +106,7 @@ class JobsReplica:
         if self._starting.done():
             self._starting.result()
 
-    def chores(self) -> list[tuple[Chore, float]]:
+    def periodic_tasks(self) -> list[tuple[PeriodicTask, float]]:
         """What this replica does again and again, and every how many seconds."""
         return [(self._leases.renew, RENEW_S), (self._executor.look_after, LOOK_S)]
 
@@ -116,8 +121,9 @@ class JobsReplica:
     async def _start(self) -> None:
         await self._leases.renew()
         self.workflows.launch()
-        self._chores = [
-            asyncio.create_task(repeat(chore, every_s=every_s)) for chore, every_s in self.chores()
+        self._periodic = [
+            asyncio.create_task(run_periodically(task, every_s=every_s))
+            for task, every_s in self.periodic_tasks()
         ]
 
 
@@ -134,7 +140,7 @@ class MainJobsReplica(JobsReplica):
         render: Callable[[AppConfig, FsspecBlobStore], Render],
     ) -> None:
         super().__init__(config, name, families)
-        self._attention = Attention(self.store, pipelines)
+        self._demand = PipelineDemand(self.store, pipelines)
         self._retention = JobRetention(self.store, self.workflows, config.jobs)
         self._callbacks = Callbacks(
             self.database,
@@ -147,11 +153,11 @@ class MainJobsReplica(JobsReplica):
         self._sweep = ArchiveSweep(archive, self.database, self.blobs)
         self._uploads = uploads_of(config, self.database, self.blobs.url)
 
-    def chores(self) -> list[tuple[Chore, float]]:
+    def periodic_tasks(self) -> list[tuple[PeriodicTask, float]]:
         """Those of every replica, and those of the whole server."""
         return [
-            *super().chores(),
-            (self._attention.look, LOOK_S),
+            *super().periodic_tasks(),
+            (self._demand.refresh, LOOK_S),
             (self._callbacks.deliver_due, CALLBACKS_S),
             (self._retention.sweep, INTERVAL_S),
             (self._uploads.sweep, INTERVAL_S),

@@ -29,7 +29,7 @@ from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callers import Callers
 from serve_app.jobs.changes import end, holder, locked, stages_holder, start, stop
-from serve_app.jobs.line import line_up, load
+from serve_app.jobs.queue_lock import load, lock_queue
 from serve_app.jobs.reader import JobReader, unknown
 from serve_app.jobs.records import is_final, new_row, to_job
 from serve_app.jobs.repetition import job_joined
@@ -44,7 +44,7 @@ _DEADLY = Failure(
 
 
 @dataclass(frozen=True)
-class Account:
+class JobReport:
     """What an executor knows of a running job; `warnings` are all of them, oldest first."""
 
     progress: JobProgress
@@ -81,7 +81,7 @@ class JobStore(JobReader):
             known = session.scalar(select(JobRow).where(JobRow.id == submission.id))
             if known is not None:
                 return to_job(session, known), False
-            line_up(session, queue)
+            lock_queue(session, queue)
             joined = job_joined(session, submission)
             if joined is not None:
                 return to_job(session, joined), False
@@ -112,7 +112,7 @@ class JobStore(JobReader):
         """
 
         def work(session: Session) -> tuple[str, ...]:
-            line_up(session, queue)
+            lock_queue(session, queue)
             mine = [JobRow.queue == queue]
             lost = session.scalars(
                 select(JobRow)
@@ -156,7 +156,7 @@ class JobStore(JobReader):
         executor: str | None,
         status: JobStatus,
         *,
-        account: Account,
+        report: JobReport,
         result: Message | None = None,
         files: Mapping[str, str] | None = None,
         failure: Failure | None = None,
@@ -174,7 +174,7 @@ class JobStore(JobReader):
             row.files = dict(files or {})
             row.error = None if failure is None else to_json(failure)
             hold(session, holder(row.id), blobs_of(result))
-            _write_account(row, account)
+            _write_report(row, report)
             session.flush()
             return to_job(session, row)
 
@@ -205,7 +205,7 @@ class JobStore(JobReader):
 
         await self.database.write(work)
 
-    async def report(self, job_id: str, executor: str, account: Account) -> None:
+    async def report(self, job_id: str, executor: str, report: JobReport) -> None:
         """What the executor knows of a running job; what comes too late is dropped."""
 
         def work(session: Session) -> None:
@@ -213,7 +213,7 @@ class JobStore(JobReader):
             if row is None or row.status != "running" or row.executor != executor:
                 return
             row.revision += 1
-            _write_account(row, account)
+            _write_report(row, report)
 
         await self.database.write(work)
 
@@ -265,9 +265,9 @@ class JobStore(JobReader):
         await discard(self.database, self._blobs_url, await self.database.write(work))
 
 
-def _write_account(row: JobRow, account: Account) -> None:
-    row.progress = to_json(account.progress)
-    row.stages = [to_json(stage) for stage in account.stages]
-    new = account.warnings[len(row.warnings) :]
+def _write_report(row: JobRow, report: JobReport) -> None:
+    row.progress = to_json(report.progress)
+    row.stages = [to_json(stage) for stage in report.stages]
+    new = report.warnings[len(row.warnings) :]
     added = [{"text": text, "revision": row.revision} for text in new]
     row.warnings = [*row.warnings, *added]

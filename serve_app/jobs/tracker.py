@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from serve_app.core.errors import Unavailable
 from serve_app.core.jobs import JobProgress, StageState
 from serve_app.core.message import Progress
-from serve_app.jobs.store import Account
+from serve_app.jobs.store import JobReport
 
 logger = logging.getLogger(__name__)
 
@@ -17,18 +17,18 @@ PAUSE_S = 0.3
 
 class Tracker:
     """Stages, progress and warnings of one run. `stages` are their names and how much of the work
-    each is; `write` stores an account. `known` is what an earlier run of the job has told of its
+    each is; `write` stores a report. `earlier` is what an earlier run of the job has told of its
     stages: finished ones are not done again.
     """
 
     def __init__(
         self,
         stages: Mapping[str, float],
-        write: Callable[[Account], Awaitable[None]],
+        write: Callable[[JobReport], Awaitable[None]],
         *,
-        known: Sequence[StageState] = (),
+        earlier: Sequence[StageState] = (),
     ) -> None:
-        done = {state.name: state for state in known if state.status == "succeeded"}
+        done = {state.name: state for state in earlier if state.status == "succeeded"}
         self._stages = {name: done.get(name, StageState(name=name)) for name in stages}
         self._weights = stages
         self._shares: dict[str, float] = {}
@@ -94,12 +94,12 @@ class Tracker:
         self._warnings += [text for text in texts if text not in self._warnings]
         self._changed.set()
 
-    def account(self, *, is_done: bool = False) -> Account:
+    def report(self, *, is_done: bool = False) -> JobReport:
         """Everything known now."""
         progress = self._progress
         if is_done:
             progress = progress.model_copy(update={"percent": 100.0, "eta_s": None})
-        return Account(progress, tuple(self._stages.values()), tuple(self._warnings))
+        return JobReport(progress, tuple(self._stages.values()), tuple(self._warnings))
 
     async def keep_writing(self) -> None:
         """Write what changes until cancelled; a short job only has its end to write. What cannot
@@ -110,7 +110,7 @@ class Tracker:
             await asyncio.sleep(PAUSE_S)
             self._changed.clear()
             try:
-                await self._write(self.account())
+                await self._write(self.report())
             except Unavailable as error:
                 logger.warning("progress could not be written yet: %s", error.message)
                 self._changed.set()

@@ -56,7 +56,7 @@ class Observability:
         self.tally = Tally(window_s=settings.window_s)
         self._find_client = find_client
         self._log = AccessLog(settings.log_dir, find_client)
-        self._writer: Writer[Item] = Writer(self._write, chore=self._sweep)
+        self._writer: Writer[Item] = Writer(self._write, housekeeping=self._sweep)
         self._shared = shared
         self._telling: asyncio.Task[None] | None = None
         self._is_told = True

@@ -19,21 +19,21 @@ COMPLAIN_EVERY_S = 60.0
 class Writer(Generic[Item]):
     """Hands items to `write` in batches, in order. It looks for them a few times a second, because
     waking a thread for each would cost the requests more than writing does. What comes faster than
-    it can be written is dropped and counted in `dropped`. `chore` runs in the same thread at once
-    and every `chore_every_s`.
+    it can be written is dropped and counted in `dropped`. `housekeeping` runs in the same thread,
+    at once and every `housekeeping_every_s`.
     """
 
     def __init__(
         self,
         write: Callable[[Sequence[Item]], None],
         *,
-        chore: Callable[[], None] = lambda: None,
-        chore_every_s: float = 1800.0,
+        housekeeping: Callable[[], None] = lambda: None,
+        housekeeping_every_s: float = 1800.0,
     ) -> None:
         self.dropped = 0
         self._write = write
-        self._chore = chore
-        self._chore_every_s = chore_every_s
+        self._housekeeping = housekeeping
+        self._housekeeping_every_s = housekeeping_every_s
         self._items: deque[tuple[Item, int]] = deque()
         self._lock = threading.Lock()
         self._bytes = 0
@@ -54,7 +54,7 @@ class Writer(Generic[Item]):
         return True
 
     def start(self) -> None:
-        """Run the chore from now on, also while nothing is written."""
+        """Run `housekeeping` from now on, also while nothing is written."""
         with self._lock:
             if self._thread is None:
                 self._begin()
@@ -78,8 +78,8 @@ class Writer(Generic[Item]):
             if is_last:
                 return
             if time.monotonic() >= due:
-                due = time.monotonic() + self._chore_every_s
-                self._guarded(self._chore)
+                due = time.monotonic() + self._housekeeping_every_s
+                self._guarded(self._housekeeping)
 
     def _drain(self) -> None:
         with self._lock:

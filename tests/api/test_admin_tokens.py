@@ -47,7 +47,7 @@ async def boss(make_context: MakeContext) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(context) as client:
         client.headers["Authorization"] = "Bearer sk-boss"
         yield client
-        await context.access.known.finish()
+        await context.access.credentials.finish()
 
 
 async def create(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:

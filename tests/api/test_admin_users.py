@@ -28,7 +28,7 @@ async def boss(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(context) as client:
         client.headers["Authorization"] = "Bearer sk-boss"
         yield client
-        await context.access.known.finish()
+        await context.access.credentials.finish()
 
 
 async def create(client: httpx.AsyncClient, username: str, **body: Any) -> int:

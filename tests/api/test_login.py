@@ -34,7 +34,7 @@ async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that is not signed in."""
     async with client_of(context) as client:
         yield client
-        await context.access.known.finish()
+        await context.access.credentials.finish()
 
 
 @pytest.fixture

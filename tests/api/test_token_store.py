@@ -31,7 +31,7 @@ async def replicas(
     async with client_of(contexts[0]) as here, client_of(contexts[1]) as there:
         yield here, there
         for context in contexts:
-            await context.access.known.finish()
+            await context.access.credentials.finish()
 
 
 async def create(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
@@ -122,14 +122,14 @@ async def test_tokens_that_the_environment_no_longer_names_end_with_the_restart(
         listed = (await client.get("/admin/api/tokens", headers=BOSS)).json()
         assert [each["source"] for each in listed] == ["environment", "store", "environment"]
     for context in (first, second):
-        await context.access.known.finish()
+        await context.access.credentials.finish()
 
 
 async def test_known_tokens_cost_no_read_of_the_database(make_context: MakeContext) -> None:
     context = replica(make_context)
     async with client_of(context) as client:
         assert await status_with(client, "sk-one") == 200
-        await context.access.known.finish()
+        await context.access.credentials.finish()
         context.database.close()
         for _ in range(20):
             assert await status_with(client, "sk-one") == 200

@@ -8,7 +8,7 @@ import pytest
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed
-from serve_app.archive.previews import look
+from serve_app.archive.previews import media_preview
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import Model
@@ -50,7 +50,7 @@ def test_a_list_of_files_is_no_medium(tmp_path: Path, name: str) -> None:
         probed(path, param="video")
     with pytest.raises(InvalidRequest, match="audio: "):
         check_audio(path, param="audio")
-    assert look(path, "video").width is None
+    assert media_preview(path, "video").width is None
 
 
 async def test_a_list_of_files_is_no_medium_for_the_child_process_either(tmp_path: Path) -> None:

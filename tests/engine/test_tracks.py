@@ -13,7 +13,7 @@ from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscripti
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed, video_frames
-from serve_app.archive.previews import look as look_into
+from serve_app.archive.previews import media_preview as look_into
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.diarization import Diarize
 from serve_app.core.audio.stems import SeparateStems

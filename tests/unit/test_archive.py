@@ -13,7 +13,7 @@ from PIL import Image
 
 from serve_app.archive.archive import Archive
 from serve_app.archive.entries import FILE_NAME, ArchiveQuery, ArchiveSettings, Entry, Origin
-from serve_app.archive.previews import MediaPreview, look, measure
+from serve_app.archive.previews import MediaPreview, measure, media_preview
 from serve_app.archive.sweep import ArchiveSweep, Swept
 from serve_app.blobs.references import release
 from serve_app.blobs.store import FsspecBlobStore, filename
@@ -144,7 +144,7 @@ def test_looking_into_rubbish_sees_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x"
     for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), png()[:-30]):
         path.write_bytes(data)
-        assert look(path, "image").preview is None
+        assert media_preview(path, "image").preview is None
 
 
 def test_an_image_is_seen_upright(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_image_is_seen_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
     Image.new("RGB", (60, 20), "red").save(path, exif=exif)
-    seen = look(path, "image")
+    seen = media_preview(path, "image")
     assert (seen.width, seen.height) == (20, 60)
     assert Image.open(io.BytesIO(seen.preview or b"")).size == (20, 60)
 
@@ -161,7 +161,7 @@ def test_an_image_is_seen_upright(tmp_path: Path) -> None:
 def test_every_kind_of_image_has_a_preview(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "x.tiff"
     Image.new(mode, (30, 30)).save(path)
-    assert look(path, "image").preview
+    assert media_preview(path, "image").preview
 
 
 def test_a_video_is_seen_by_its_first_frame(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_video_is_seen_by_its_first_frame(tmp_path: Path) -> None:
             frame = av.VideoFrame.from_image(Image.new("RGB", (64, 32), color))
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    seen = look(path, "video")
+    seen = media_preview(path, "video")
     assert (seen.width, seen.height, seen.duration) == (64, 32, 1.0)
     red, _, blue = Image.open(io.BytesIO(seen.preview or b"")).convert("RGB").getpixel((30, 15))
     assert (red > 200, blue < 60) == (True, True)

@@ -16,7 +16,7 @@ from serve_app.core.text.rerank import Rerank
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callbacks import Callbacks
-from serve_app.jobs.store import Account, JobStore
+from serve_app.jobs.store import JobReport, JobStore
 
 BLOCK = bytes(1024 * 1024)
 BLOCKS = 256
@@ -63,7 +63,7 @@ async def ended_job(database: Database, url: str) -> None:
     operation = Rerank(model="m", query="q", documents=("d",))
     submission = Submission(id="job-1", operation=operation, owner="me", callback_url=url)
     await store.add(submission, queue="rerank", capacity=1, max_pending=1, executor="me")
-    await store.finish("job-1", "me", "failed", account=Account(JobProgress()))
+    await store.finish("job-1", "me", "failed", report=JobReport(JobProgress()))
 
 
 async def rendered(job: Job) -> AsyncIterator[bytes]:

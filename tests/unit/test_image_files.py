@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deployments.image.image_decoding import decoded_image
-from serve_app.archive.previews import look, measure
+from serve_app.archive.previews import measure, media_preview
 from serve_app.blobs.sniff import kind_of, sniff
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.image_files import opened_image, unread
@@ -162,7 +162,7 @@ def test_what_lies_beside_the_pixels_changes_nothing(tmp_path: Path, name: str) 
     away = np.abs(np.asarray(read.image, np.int16) - np.asarray(coloured(), np.int16))
     assert np.median(away) < 8
     check_image(path, param="image", pixels=10_000)
-    seen = look(path, "image")
+    seen = media_preview(path, "image")
     assert (seen.width, seen.height) == SIZE
     assert seen.preview is not None
     assert measure(path, "image").width == SIZE[0]
@@ -237,7 +237,7 @@ def test_images_in_every_colour(
     path = tmp_path / name
     path.write_bytes(saved(image, format, **options))
     assert decoded_image(path, param="image", max_pixels=10_000).image.mode == "RGB"
-    assert look(path, "image").preview is not None
+    assert media_preview(path, "image").preview is not None
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
@@ -252,7 +252,7 @@ def test_images_are_turned_in_every_format(tmp_path: Path, format: str, orientat
     assert read.size == turned.size
     away = np.abs(np.asarray(read, np.int16) - np.asarray(turned, np.int16))
     assert np.median(away) < 8
-    seen = look(path, "image")
+    seen = media_preview(path, "image")
     assert (seen.width, seen.height) == turned.size
     assert seen.preview is not None
     with Image.open(io.BytesIO(seen.preview)) as preview:

@@ -23,10 +23,10 @@ from serve_app.database.connection import Database
 from serve_app.database.copy import TargetNotEmpty, copy
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow
-from serve_app.jobs.store import MOST_ATTEMPTS, Account, JobStore
+from serve_app.jobs.store import MOST_ATTEMPTS, JobReport, JobStore
 from tests.servers import DatabaseServer
 
-DONE = Account(JobProgress(percent=100.0), (StageState(name="speak", status="succeeded"),))
+DONE = JobReport(JobProgress(percent=100.0), (StageState(name="speak", status="succeeded"),))
 WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt "
 
 
@@ -72,7 +72,7 @@ async def test_jobs_start_while_there_is_room_and_then_in_order(store: JobStore)
     assert [await add(store, number) for number in range(5)] == [True, True, False, False, False]
     assert await store.claim("speech", capacity=2, executor="first") == ()
     assert [(await store.get(f"job-{n}")).position for n in (2, 3, 4)] == [1, 2, 3]
-    await store.finish("job-0", "first", "succeeded", account=DONE)
+    await store.finish("job-0", "first", "succeeded", report=DONE)
     assert await store.claim("speech", capacity=2, executor="second") == ("job-2",)
     assert (await store.get("job-3")).position == 1
 
@@ -81,7 +81,7 @@ async def test_nobody_jumps_the_line(store: JobStore) -> None:
     """A job that comes when there is room waits while others wait."""
     for number in range(3):
         await add(store, number)
-    await store.finish("job-0", "first", "succeeded", account=DONE)
+    await store.finish("job-0", "first", "succeeded", report=DONE)
     assert not await add(store, 3)
     assert await store.claim("speech", capacity=2, executor="first") == ("job-2",)
 
@@ -143,13 +143,13 @@ async def test_finish_and_cancel_at_once_have_one_outcome(store: JobStore) -> No
         outcomes: list[object] = []
 
         def finish(job_id: str = f"job-{number}", seen: list[object] = outcomes) -> None:
-            ended = asyncio.run(store.finish(job_id, "first", "succeeded", account=DONE))
+            ended = asyncio.run(store.finish(job_id, "first", "succeeded", report=DONE))
             seen.append(ended and ended.status)
 
         def cancel(job_id: str = f"job-{number}", seen: list[object] = outcomes) -> None:
             failure = failure_of(AppError("cancelled"))
             ended = asyncio.run(
-                store.finish(job_id, "first", "cancelled", account=DONE, failure=failure)
+                store.finish(job_id, "first", "cancelled", report=DONE, failure=failure)
             )
             seen.append(ended and ended.status)
 
@@ -170,11 +170,11 @@ async def test_a_dead_executors_jobs_are_claimed_first_and_its_late_word_is_drop
         await add(store, number, executor="dead")
     assert await store.release("dead") == 2
     assert await store.claim("speech", capacity=2, executor="alive") == ("job-0", "job-1")
-    await store.report("job-0", "dead", Account(JobProgress(current=7)))
-    assert await store.finish("job-0", "dead", "failed", account=DONE) is None
+    await store.report("job-0", "dead", JobReport(JobProgress(current=7)))
+    assert await store.finish("job-0", "dead", "failed", report=DONE) is None
     job = await store.get("job-0")
     assert (job.status, job.progress.current) == ("running", 0)
-    assert await store.finish("job-0", "alive", "succeeded", account=DONE) is not None
+    assert await store.finish("job-0", "alive", "succeeded", report=DONE) is not None
 
 
 async def test_a_lost_job_can_be_cancelled(store: JobStore) -> None:
@@ -202,10 +202,10 @@ async def test_jobs_hold_their_blobs_until_they_are_forgotten(
     await add(store, 1, operation=operation, callback_url="https://example.com/")
     await add(store, 2, operation=operation)
     audio = SpokenAudio(audio=spoken, duration_s=1)
-    await store.finish("job-1", "first", "failed", account=DONE)
+    await store.finish("job-1", "first", "failed", report=DONE)
     await add(store, 3)
     await store.finish(
-        "job-3", "first", "succeeded", account=DONE, result=audio, files={spoken.sha256: "f.wav"}
+        "job-3", "first", "succeeded", report=DONE, result=audio, files={spoken.sha256: "f.wav"}
     )
     assert (await store.get("job-3")).files == {spoken.sha256: "f.wav"}
     hashes = [heard.sha256, spoken.sha256]
@@ -215,7 +215,7 @@ async def test_jobs_hold_their_blobs_until_they_are_forgotten(
     assert await store.forget_finished(4000.0) == ("job-3",)
     assert await blobs.find(spoken.sha256) is None
     assert await blobs.find(heard.sha256) == heard
-    await store.finish("job-2", "first", "succeeded", account=DONE)
+    await store.finish("job-2", "first", "succeeded", report=DONE)
     assert await store.forget_finished(4000.0) == ()
     assert await store.forget_finished(6000.0) == ("job-2",)
     assert await blobs.find(heard.sha256) == heard
@@ -273,7 +273,7 @@ async def test_cancel_finish_and_delete_at_once_have_one_outcome(
             await add(replicas[0], number)
             job_id = f"job-{number}"
             ended, cancelled, deleted = await asyncio.gather(
-                replicas[0].finish(job_id, "first", "succeeded", account=DONE),
+                replicas[0].finish(job_id, "first", "succeeded", report=DONE),
                 replicas[1].request_cancel(job_id),
                 replicas[2].delete(job_id),
                 return_exceptions=True,
@@ -297,7 +297,7 @@ async def test_cancel_finish_and_delete_at_once_have_one_outcome(
 async def test_numbers_that_json_has_not_are_kept(store: JobStore) -> None:
     await add(store, 0, operation=Rerank(model="m", query="q", documents=("a", "b")))
     result = Relevance(scores=(math.nan, -math.inf), prompt_tokens=1)
-    await store.finish("job-0", "first", "succeeded", account=DONE, result=result)
+    await store.finish("job-0", "first", "succeeded", report=DONE, result=result)
     kept = (await store.get("job-0")).result
     assert isinstance(kept, Relevance)
     assert math.isnan(kept.scores[0])

@@ -233,9 +233,9 @@ def test_a_writer_outlives_a_disk_that_fails(caplog: pytest.LogCaptureFixture) -
     assert "could not be written" in caplog.text
 
 
-def test_the_chore_runs_at_the_start() -> None:
+def test_housekeeping_runs_at_the_start() -> None:
     done = threading.Event()
-    writer: Writer[int] = Writer(lambda _: None, chore=done.set)
+    writer: Writer[int] = Writer(lambda _: None, housekeeping=done.set)
     writer.start()
     assert done.wait(60)
     writer.close()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from serve_app.access.bootstrap import prepare_access
-from serve_app.access.known import KnownCredentials
+from serve_app.access.credential_cache import CredentialCache
 from serve_app.access.sign_in import SignIn
 from serve_app.access.token_store import NewToken, add_token, revoke_token
 from serve_app.access.users import add_user, remove_user
@@ -143,16 +143,16 @@ def test_a_server_that_is_gone_is_a_clean_failure() -> None:
 async def test_tokens_and_their_revocation_cross_replicas(database: Database) -> None:
     """As on SQLite; ids are never reused either."""
     assert await asyncio.to_thread(prepare_access, database, {"ADMIN_TOKEN": "sk-boss"}) is None
-    known = KnownCredentials(database)
-    assert await known.token("sk-boss") is not None
+    credentials = CredentialCache(database)
+    assert await credentials.token("sk-boss") is not None
     new = NewToken("sk-made", "made", ("inference",), "api")
     first = await database.write(lambda session: add_token(session, new, now=1.0))
-    await known.look()
-    assert await known.token("sk-made") is not None
+    await credentials.refresh()
+    assert await credentials.token("sk-made") is not None
     await database.write(lambda session: revoke_token(session, first.id))
-    await known.look()
-    assert await known.token("sk-made") is None
-    await known.finish()
+    await credentials.refresh()
+    assert await credentials.token("sk-made") is None
+    await credentials.finish()
     second = await database.write(lambda session: add_token(session, new, now=2.0))
     assert second.id > first.id
     assert await database.read(lambda session: session.get(TokenRow, first.id)) is None
@@ -162,9 +162,9 @@ async def test_signing_in_and_users(database: Database) -> None:
     """Sessions end with their user, the last admin stays, and failures are counted."""
     environment = {"ADMIN_PASSWORD": "correct horse", "ADMIN_USERNAME": "ada"}
     await asyncio.to_thread(prepare_access, database, environment, passwords=CHEAP)
-    sign_in, known = SignIn(database, CHEAP), KnownCredentials(database)
+    sign_in, credentials = SignIn(database, CHEAP), CredentialCache(database)
     opened = await sign_in.sign_in("ada", "correct horse", address="192.0.2.1")
-    assert await known.session(opened.cookie) is not None
+    assert await credentials.session(opened.cookie) is not None
     user_id = opened.session.user_id
     with pytest.raises(InvalidRequest, match="last admin"):
         await database.write(lambda session: remove_user(session, user_id))
@@ -177,14 +177,14 @@ async def test_signing_in_and_users(database: Database) -> None:
     with pytest.raises(InvalidRequest, match="taken"):
         await database.write(add_eve)
     await database.write(lambda session: remove_user(session, user_id))
-    await known.look()
-    assert await known.session(opened.cookie) is None
+    await credentials.refresh()
+    assert await credentials.session(opened.cookie) is None
     for name in ("ada", "' OR 1=1 --", "zero\0byte", "half \ud800", "ada"):
         with pytest.raises(Unauthenticated):
             await sign_in.sign_in(name, "wrong", address="192.0.2.1")
     with pytest.raises(RateLimited):
         await sign_in.sign_in("eve", "correct horse", address="192.0.2.1")
-    await known.finish()
+    await credentials.finish()
 
 
 async def test_many_sign_ins_on_many_replicas_at_once_are_no_way_round(

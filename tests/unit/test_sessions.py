@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from serve_app.access.bootstrap import prepare_access
-from serve_app.access.known import KnownCredentials
+from serve_app.access.credential_cache import CredentialCache
 from serve_app.access.sign_in import PasswordChange, SignIn
 from serve_app.access.token_store import (
     NewToken,
@@ -80,8 +80,8 @@ def database(file: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def known(database: Database, clock: Clock) -> KnownCredentials:
-    return KnownCredentials(database, clock=clock, ticks=clock)
+def credentials(database: Database, clock: Clock) -> CredentialCache:
+    return CredentialCache(database, clock=clock, ticks=clock)
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ async def ada(sign_in: SignIn) -> Opened:
     return await sign_in.sign_in("ada", PASSWORD, address=HOME)
 
 
-async def test_a_cookie_finds_its_user(known: KnownCredentials, sign_in: SignIn) -> None:
+async def test_a_cookie_finds_its_user(credentials: CredentialCache, sign_in: SignIn) -> None:
     opened = await ada(sign_in)
-    web = await known.session(opened.cookie)
+    web = await credentials.session(opened.cookie)
     assert web is not None
     assert (web.username, web.role, web.must_change_password) == ("ada", "admin", False)
     assert web.expires_at == BEGIN + LIVES_S
@@ -124,52 +124,52 @@ def tampered(cookie: str) -> Iterator[str]:
     yield f"{session_id}.{'é' * 64}"
 
 
-async def test_a_tampered_cookie_is_none(known: KnownCredentials, sign_in: SignIn) -> None:
+async def test_a_tampered_cookie_is_none(credentials: CredentialCache, sign_in: SignIn) -> None:
     opened = await ada(sign_in)
     for cookie in tampered(opened.cookie):
-        assert await known.session(cookie) is None, cookie
-    assert await known.session(opened.cookie) is not None
+        assert await credentials.session(cookie) is None, cookie
+    assert await credentials.session(opened.cookie) is not None
 
 
-async def test_a_cookie_of_another_server_is_none(known: KnownCredentials) -> None:
+async def test_a_cookie_of_another_server_is_none(credentials: CredentialCache) -> None:
     secret = b"another server's secret"
     cookie = signed("a" * 64, secret)
     assert digest_of(cookie, secret) is not None
-    assert await known.session(cookie) is None
+    assert await credentials.session(cookie) is None
 
 
 async def test_an_unused_session_ends_after_two_hours(
-    known: KnownCredentials, sign_in: SignIn, clock: Clock
+    credentials: CredentialCache, sign_in: SignIn, clock: Clock
 ) -> None:
     opened = await ada(sign_in)
     clock.now += LIVES_S - 1
-    assert await known.session(opened.cookie) is not None
-    await known.finish()
+    assert await credentials.session(opened.cookie) is not None
+    await credentials.finish()
     clock.now += LIVES_S
-    assert await known.session(opened.cookie) is None
+    assert await credentials.session(opened.cookie) is None
 
 
 async def test_a_used_session_lives_on_but_never_longer_than_its_cookie(
-    known: KnownCredentials, sign_in: SignIn, clock: Clock
+    credentials: CredentialCache, sign_in: SignIn, clock: Clock
 ) -> None:
     opened = await ada(sign_in)
     while clock.now + LIVES_S / 2 < BEGIN + LONGEST_S:
         clock.now += LIVES_S / 2
-        assert await known.session(opened.cookie) is not None
-        await known.finish()
+        assert await credentials.session(opened.cookie) is not None
+        await credentials.finish()
     clock.now = BEGIN + LONGEST_S
-    assert await known.session(opened.cookie) is None
+    assert await credentials.session(opened.cookie) is None
 
 
 async def test_a_session_is_extended_once_a_minute(
-    database: Database, known: KnownCredentials, sign_in: SignIn, clock: Clock
+    database: Database, credentials: CredentialCache, sign_in: SignIn, clock: Clock
 ) -> None:
     opened = await ada(sign_in)
 
     async def used_at(after: float) -> float:
         clock.now = BEGIN + after
-        assert await known.session(opened.cookie) is not None
-        await known.finish()
+        assert await credentials.session(opened.cookie) is not None
+        await credentials.finish()
         row = await database.read(lambda s: s.get(WebSessionRow, opened.session.digest))
         assert row is not None
         return row.seen_at - BEGIN
@@ -178,16 +178,16 @@ async def test_a_session_is_extended_once_a_minute(
 
 
 async def test_a_session_that_another_replica_extended_is_not_ended(
-    database: Database, known: KnownCredentials, sign_in: SignIn, clock: Clock
+    database: Database, credentials: CredentialCache, sign_in: SignIn, clock: Clock
 ) -> None:
-    other = KnownCredentials(database, clock=clock, ticks=clock)
+    other = CredentialCache(database, clock=clock, ticks=clock)
     opened = await ada(sign_in)
-    assert await known.session(opened.cookie) is not None
+    assert await credentials.session(opened.cookie) is not None
     clock.now += LIVES_S - 10
     assert await other.session(opened.cookie) is not None
     await other.finish()
     clock.now += 20
-    assert await known.session(opened.cookie) is not None
+    assert await credentials.session(opened.cookie) is not None
 
 
 class Interrupted(Database):
@@ -208,12 +208,12 @@ async def test_a_session_is_found_though_a_look_ends_while_it_is_read(
 ) -> None:
     opened = await ada(sign_in)
     database = Interrupted(f"sqlite:///{file}")
-    known = KnownCredentials(database, clock=clock, ticks=clock)
+    credentials = CredentialCache(database, clock=clock, ticks=clock)
     clock.now += 61
-    await known.look()
-    database.meanwhile = known.look
-    assert await known.session(opened.cookie) is not None
-    await known.finish()
+    await credentials.refresh()
+    database.meanwhile = credentials.refresh
+    assert await credentials.session(opened.cookie) is not None
+    await credentials.finish()
     database.close()
 
 
@@ -236,25 +236,25 @@ async def demote(database: Database, opened: Opened) -> None:
 
 @pytest.mark.parametrize("end", [sign_out, remove, demote])
 async def test_an_ended_session_is_unknown_elsewhere_within_five_seconds(
-    database: Database, known: KnownCredentials, sign_in: SignIn, clock: Clock, end: Ending
+    database: Database, credentials: CredentialCache, sign_in: SignIn, clock: Clock, end: Ending
 ) -> None:
     opened = await ada(sign_in)
-    assert await known.session(opened.cookie) is not None
+    assert await credentials.session(opened.cookie) is not None
     await end(database, opened)
     clock.now += 4.9
-    assert await known.session(opened.cookie) is None
+    assert await credentials.session(opened.cookie) is None
 
 
 async def test_a_new_password_ends_the_other_sessions(
-    known: KnownCredentials, sign_in: SignIn
+    credentials: CredentialCache, sign_in: SignIn
 ) -> None:
     first, second = await ada(sign_in), await ada(sign_in)
-    web = await known.session(first.cookie)
+    web = await credentials.session(first.cookie)
     assert web is not None
     await sign_in.change_password(web, PasswordChange(PASSWORD, "a new password"))
-    await known.look()
-    assert await known.session(first.cookie) is not None
-    assert await known.session(second.cookie) is None
+    await credentials.refresh()
+    assert await credentials.session(first.cookie) is not None
+    assert await credentials.session(second.cookie) is None
     with pytest.raises(Unauthenticated):
         await ada(sign_in)
 
@@ -328,64 +328,64 @@ async def test_many_attempts_at_once_are_no_way_round(sign_in: SignIn) -> None:
 
 
 async def test_tokens_are_looked_up_without_the_database(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
-    assert await known.token("sk-boss") is not None
-    await known.finish()
+    assert await credentials.token("sk-boss") is not None
+    await credentials.finish()
     database.close()
     clock.now += 1
     for _ in range(100):
-        assert await known.token("sk-boss") is not None
+        assert await credentials.token("sk-boss") is not None
 
 
 async def test_what_is_known_stays_in_force_while_the_database_is_down(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
     async def down(work: Callable[[Session], object]) -> object:
         raise Unavailable("the database does not answer")
 
-    assert await known.token("sk-boss") is not None
+    assert await credentials.token("sk-boss") is not None
     read, database.read = database.read, down  # type: ignore[method-assign, assignment]
     for _ in range(5):
         clock.now += 30
-        assert await known.token("sk-boss") is not None
+        assert await credentials.token("sk-boss") is not None
         with pytest.raises(Unavailable):
-            await known.token("sk-unknown")
+            await credentials.token("sk-unknown")
     database.read = read  # type: ignore[method-assign]
     await database.write(lambda session: session.delete(session.get(TokenRow, 1)))
     await database.write(announce)
     clock.now += 5
-    assert await known.token("sk-boss") is None
+    assert await credentials.token("sk-boss") is None
 
 
 async def test_a_replica_that_knows_nothing_yet_says_so(
-    database: Database, known: KnownCredentials
+    database: Database, credentials: CredentialCache
 ) -> None:
     async def down(work: Callable[[Session], object]) -> object:
         raise Unavailable("the database does not answer")
 
     database.read = down  # type: ignore[method-assign, assignment]
     with pytest.raises(Unavailable):
-        await known.token("sk-boss")
+        await credentials.token("sk-boss")
 
 
 async def test_a_token_made_elsewhere_works_at_once_and_a_revoked_one_ends_within_five_seconds(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
-    assert await known.token("sk-new") is None
+    assert await credentials.token("sk-new") is None
     new = NewToken("sk-new", "new", ("inference",), "ada")
     row = await database.write(lambda session: add_token(session, new, now=BEGIN))
     clock.now += 0.5
-    principal = await known.token("sk-new")
+    principal = await credentials.token("sk-new")
     assert principal is not None
     assert (principal.owner, principal.scopes) == ("ada", {"inference"})
     await database.write(lambda session: revoke_token(session, row.id))
     clock.now += 4.9
-    assert await known.token("sk-new") is None
+    assert await credentials.token("sk-new") is None
 
 
 async def test_unknown_tokens_make_the_replica_look_twice_a_second_at_most(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
     looked: list[float] = []
     read = database.read
@@ -397,41 +397,41 @@ async def test_unknown_tokens_make_the_replica_look_twice_a_second_at_most(
     database.read = watched  # type: ignore[method-assign, assignment]
     for i in range(300):
         clock.now = BEGIN + i / 100
-        assert await known.token(f"sk-guess-{i}") is None
+        assert await credentials.token(f"sk-guess-{i}") is None
     assert len(looked) <= 7
 
 
 async def test_an_expired_token_is_unknown(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
     new = NewToken("sk-brief", "brief", ("inference",), "ada", expires_at=BEGIN + 10)
     await database.write(lambda session: add_token(session, new, now=BEGIN))
-    assert await known.token("sk-brief") is not None
+    assert await credentials.token("sk-brief") is not None
     clock.now += 10
-    assert await known.token("sk-brief") is None
+    assert await credentials.token("sk-brief") is None
 
 
 async def test_removing_a_user_revokes_their_tokens_only(
-    database: Database, known: KnownCredentials, sign_in: SignIn
+    database: Database, credentials: CredentialCache, sign_in: SignIn
 ) -> None:
     opened = await ada(sign_in)
     for owner in ("ada", "bob"):
         new = NewToken(f"sk-{owner}", owner, ("inference",), owner)
         await database.write(lambda session, new=new: add_token(session, new, now=BEGIN))
     await database.write(lambda session: remove_user(session, opened.session.user_id))
-    await known.look()
-    assert await known.token("sk-ada") is None
-    assert await known.token("sk-bob") is not None
-    assert await known.token("sk-boss") is not None
+    await credentials.refresh()
+    assert await credentials.token("sk-ada") is None
+    assert await credentials.token("sk-bob") is not None
+    assert await credentials.token("sk-boss") is not None
 
 
 async def test_the_last_use_is_noted_once_a_minute(
-    database: Database, known: KnownCredentials, clock: Clock
+    database: Database, credentials: CredentialCache, clock: Clock
 ) -> None:
     async def used_at(after: float) -> float:
         clock.now = BEGIN + after
-        assert await known.token("sk-boss") is not None
-        await known.finish()
+        assert await credentials.token("sk-boss") is not None
+        await credentials.finish()
         (row,) = await database.read(all_tokens)
         assert row.last_used is not None
         return row.last_used - BEGIN
@@ -443,7 +443,7 @@ async def test_the_cookies_survive_a_restart(database: Database, sign_in: SignIn
     opened = await ada(sign_in)
     prepare_access(database, {"ADMIN_TOKEN": "sk-boss"}, passwords=CHEAP)
     clock = Clock()
-    assert await KnownCredentials(database, clock=clock, ticks=clock).session(opened.cookie)
+    assert await CredentialCache(database, clock=clock, ticks=clock).session(opened.cookie)
     row = await database.read(lambda session: session.get(SettingRow, "session_secret"))
     assert row is not None
     assert len(bytes.fromhex(row.value)) == 32

@@ -30,7 +30,7 @@ async def change_password(request: Request, context: ContextDep, web: WebSession
     except InvalidRequest as error:
         # A page with the form to try again.
         return password_form(web, error)
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     return RedirectResponse("/admin", 302)
 
 

@@ -67,7 +67,7 @@ async def _forward_sign_in(
         # A page, because it is a browser that comes here.
         return login_form(wanted, error)
     # The cookie that was signed in before may end with this one's arrival.
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     response = RedirectResponse(landing(opened.session, wanted), 302)
     set_cookie(response, opened, caller)
     return response
@@ -135,7 +135,7 @@ async def logout(
 async def end_session(context: Context, web: WebSession) -> None:
     """Effective at once on this replica."""
     await context.database.write(lambda session: close_session(session, web.digest))
-    await context.access.known.look()
+    await context.access.credentials.refresh()
 
 
 def session_object(principal: Principal) -> dict[str, object]:

@@ -89,7 +89,7 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
         return add_token(session, new, now=now)
 
     row = await context.database.write(work)
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     return json_response(token_object(row, new.token), headers={"Cache-Control": "no-store"})
 
 
@@ -97,7 +97,7 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
 async def delete_token(id: RowId, context: ContextDep) -> Response:
     """Revoke a token, at once."""
     await context.database.write(lambda session: revoke_token(session, id))
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     return json_response(SUCCESS)
 
 

@@ -77,7 +77,7 @@ async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> Re
         hashed = await context.access.sign_in.passwords.hash(body.password)
     change = UserChange(body.role, hashed, body.must_change_password)
     await context.database.write(lambda session: change_user(session, id, change, now=time.time()))
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     return json_response(SUCCESS)
 
 
@@ -85,7 +85,7 @@ async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> Re
 async def delete_user(id: RowId, context: ContextDep) -> Response:
     """Remove a user with their web sessions and tokens."""
     await context.database.write(lambda session: remove_user(session, id))
-    await context.access.known.look()
+    await context.access.credentials.refresh()
     return json_response(SUCCESS)
 
 

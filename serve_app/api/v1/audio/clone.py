@@ -17,7 +17,7 @@ from serve_app.api.v1.audio.voice_references import (
 )
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
@@ -93,4 +93,4 @@ async def clone(
     )
     output = SpeechOutput.model_validate({"response_format": form})
     async with reference_named(reference, param="ref_audio"):
-        return await called(body, operation, request, context, principal, output)
+        return await job_answer(body, operation, request, context, principal, output)

@@ -17,7 +17,7 @@ from serve_app.api.v1.audio.voice_references import (
 from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import (
@@ -92,7 +92,7 @@ async def convert(
         guidance=body.inference_cfg_rate,
     )
     async with reference_named(target, param="target_voice"):
-        return await called(body, operation, request, context, principal, output)
+        return await job_answer(body, operation, request, context, principal, output)
 
 
 async def converted_body(finished: Finished[Message, ConvertedVoice, MediaOutput]) -> AnswerBody:

@@ -17,7 +17,7 @@ from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
-from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, called, streamed, wished
+from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, requested_job, streamed
 from serve_app.api.v1.jobs.repetition import call_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
@@ -53,7 +53,7 @@ async def speech(
     if body.response_format in ENVELOPES or body.is_async(request.headers):
         output = SpeechOutput(response_format=body.response_format)
         async with utterance.explained():
-            return await called(body, operation, request, context, principal, output)
+            return await job_answer(body, operation, request, context, principal, output)
     if body.needs_job(request.headers) and body.stream_format != "sse":
         async with utterance.explained():
             return await _of_a_job(body, operation, request, context, principal)
@@ -102,7 +102,9 @@ async def _of_a_job(
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
     call = call_in(request, context, principal)
     repeatable = await call_of(body, operation, request)
-    job = await run(call, await wished(call, body, operation, NO_OUTPUT, repeatable=repeatable))
+    job = await run(
+        call, await requested_job(call, body, operation, NO_OUTPUT, repeatable=repeatable)
+    )
     result = finished_result(job, call.dialect)
     if not isinstance(result, SpokenAudio):
         raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")

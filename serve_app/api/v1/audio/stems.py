@@ -9,7 +9,7 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_form
 from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, Text
@@ -56,7 +56,7 @@ async def stems(
         allows_fallback=allows_fallback,
     )
     output = StemsOutput(response_format=form, trained_engine=chosen.trained_engine)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def stems_body(finished: Finished[Message, Stems, StemsOutput]) -> AnswerBody:

@@ -11,7 +11,7 @@ from serve_app.api.sse import sse_response
 from serve_app.api.v1.audio.transcription_answer import TranscriptionOutput, transcription_body
 from serve_app.api.v1.audio.transcription_body import TranscriptionBody, read_transcription
 from serve_app.api.v1.audio.transcription_response import transcription_frames
-from serve_app.api.v1.jobs.job_calls import called, streamed
+from serve_app.api.v1.jobs.job_calls import job_answer, streamed
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.transcription_routing import check_translation, request_language, select
 from serve_app.core.audio.transcription import SpeakerLabels, Transcribe
@@ -116,7 +116,7 @@ async def _answered(
     output = TranscriptionOutput(
         response_format=body.response_format, segment_granularity=body.segment_granularity
     )
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 ANSWERS = (Answer(Transcribe, TranscriptionOutput, transcription_body),)

@@ -9,7 +9,7 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, MediaText, ModelName, Text
@@ -45,7 +45,7 @@ async def depth(
         image=await context.intake.take(body.image, param="image", kind="image"),
         max_pixels=context.config.limits.image_pixels,
     )
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def depth_body(finished: Finished[Message, DepthMap, MediaOutput]) -> AnswerBody:

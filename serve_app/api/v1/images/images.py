@@ -18,7 +18,7 @@ from serve_app.api.v1.images.image_edit_body import (
     described,
     read_image_body,
 )
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -79,7 +79,7 @@ async def _answered(
     principal: Principal,
 ) -> Response:
     output = media_output(body.response_format, "image")
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def images_body(finished: Finished[Message, Images, MediaOutput]) -> AnswerBody:

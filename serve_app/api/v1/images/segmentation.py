@@ -11,7 +11,7 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import (
@@ -104,7 +104,7 @@ async def segment(
         model = context.models.segmentation(body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def segments_body(finished: Finished[Message, Segments, MediaOutput]) -> AnswerBody:

@@ -9,7 +9,7 @@ from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text
@@ -51,7 +51,7 @@ async def upscale(
         allows_resize=allows_resize,
         max_pixels=context.config.limits.image_pixels,
     )
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def upscaled_body(finished: Finished[Message, UpscaledImage, MediaOutput]) -> AnswerBody:

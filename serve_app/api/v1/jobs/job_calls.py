@@ -35,7 +35,7 @@ QUEUED = ("priority",)
 NO_OUTPUT = AnswerOutput()
 
 
-async def waited(
+async def text_answer(
     body: JobBody,
     operation: Operation[Any],
     request: Request,
@@ -47,9 +47,9 @@ async def waited(
 ) -> Response:
     """A text operation: straight from its family, unless something asks for a durable job."""
     if body.needs_job(request.headers):
-        return await called(body, operation, request, context, principal, output)
+        return await job_answer(body, operation, request, context, principal, output)
     call = call_in(request, context, principal)
-    submission = await wished(call, body, operation, output)
+    submission = await requested_job(call, body, operation, output)
     content = await run_text(call, submission, answer)
     observed(request).note_usage(content)
     return json_response(content, {"X-Job-ID": submission.id} | body.ignored(*QUEUED))
@@ -68,13 +68,13 @@ async def streamed(
     """
     body.refuse_job(request.headers)
     call = call_in(request, context, principal)
-    submission = await wished(call, body, operation, NO_OUTPUT)
+    submission = await requested_job(call, body, operation, NO_OUTPUT)
     return await stream(call, submission, events), {"X-Job-ID": submission.id} | body.ignored(
         *QUEUED
     )
 
 
-async def wished(
+async def requested_job(
     call: Call,
     body: JobBody,
     operation: Operation[Any],
@@ -94,7 +94,7 @@ async def wished(
     return await submission_of(call, operation, wishes)
 
 
-async def called(
+async def job_answer(
     body: JobBody,
     operation: Operation[Any],
     request: Request,
@@ -105,7 +105,7 @@ async def called(
     """The finished job's body, or 202 at once for a caller who does not wait."""
     call = call_in(request, context, principal)
     repeatable = await call_of(body, operation, request)
-    submission = await wished(call, body, operation, output, repeatable=repeatable)
+    submission = await requested_job(call, body, operation, output, repeatable=repeatable)
     if body.is_async(request.headers):
         job = await submit(call, submission)
         return accepted(job, context, {"X-Job-ID": job.id} | body.ignored())

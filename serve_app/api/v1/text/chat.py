@@ -7,7 +7,7 @@ from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
-from serve_app.api.v1.jobs.job_calls import streamed, waited
+from serve_app.api.v1.jobs.job_calls import streamed, text_answer
 from serve_app.api.v1.text.chat_body import ChatBody
 from serve_app.api.v1.text.chat_response import (
     chat_chunks,
@@ -35,7 +35,7 @@ async def chat_completions(
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
         return sse_response(frames, request, headers=headers)
     has_logprobs = operation.sampling.logprobs is not None
-    return await waited(
+    return await text_answer(
         body,
         operation,
         request,

@@ -10,7 +10,7 @@ from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.sse import sse_response
-from serve_app.api.v1.jobs.job_calls import streamed, waited
+from serve_app.api.v1.jobs.job_calls import streamed, text_answer
 from serve_app.api.v1.text.chat_response import job_identity
 from serve_app.api.v1.text.completion_response import completion_chunks, text_completion
 from serve_app.api.v1.text.sampling_body import SamplingBody
@@ -86,7 +86,7 @@ async def completions(
         events = await gathered(found.say(operation))
         return text_completion(events, model=found.id, count=count)
 
-    return await waited(body, operation, request, context, principal, answer)
+    return await text_answer(body, operation, request, context, principal, answer)
 
 
 async def completion_body(finished: Finished[Complete, SaidText, AnswerOutput]) -> AnswerBody:

@@ -10,7 +10,7 @@ from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import waited
+from serve_app.api.v1.jobs.job_calls import text_answer
 from serve_app.api.v1.text.embedding_response import (
     EmbeddingOutput,
     embedding_list,
@@ -89,7 +89,7 @@ async def embeddings(
     async def answer() -> dict[str, Any]:
         return embedding_list(await context.models.answer(operation), found.id, output)
 
-    return await waited(body, operation, request, context, principal, answer, output=output)
+    return await text_answer(body, operation, request, context, principal, answer, output=output)
 
 
 async def _taken(context: Context, image: str, position: int) -> Any:

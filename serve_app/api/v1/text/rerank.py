@@ -10,7 +10,7 @@ from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import waited
+from serve_app.api.v1.jobs.job_calls import text_answer
 from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
@@ -54,7 +54,7 @@ async def rerank(
     async def answer() -> dict[str, Any]:
         return rerank_result(await context.models.answer(operation), operation, output)
 
-    return await waited(body, operation, request, context, principal, answer, output=output)
+    return await text_answer(body, operation, request, context, principal, answer, output=output)
 
 
 ANSWERS = (Answer(Rerank, RerankOutput, rerank_body),)

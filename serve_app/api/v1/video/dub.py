@@ -12,7 +12,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.dub_answer import DubOutput, dub_body
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
@@ -96,7 +96,7 @@ async def _answer(
         operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
         check_configured(context, DubVideo.pipeline)
     output = DubOutput(response_format=form, warnings=tuple(warnings), is_item=is_item)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 ANSWERS = (Answer(DubVideo, DubOutput, dub_body),)

@@ -13,7 +13,7 @@ from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.image_to_video_answer import animation_body
 from serve_app.api.v1.video.video_audio import background, spoken_prompt
@@ -165,7 +165,7 @@ async def image_to_video(
     output = media_output(body.response_format, "video")
     operation = await body.to_animate(context)
     check_configured(context, AnimatePrompt.pipeline)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 def _seed(asked: int | None) -> int:

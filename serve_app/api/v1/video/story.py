@@ -14,7 +14,7 @@ from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
 from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, ModelName, Number, Text
@@ -134,7 +134,7 @@ async def story(
     async with input_first(context, *body.media()):
         operation = await body.to_story(context)
         check_configured(context, TellStory.pipeline)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 def _id(find: Any, name: str | None, param: str) -> str:

@@ -9,7 +9,7 @@ from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_body import VideoBody
@@ -31,7 +31,7 @@ async def video_generations(
     async with input_first(context, *body.media()):
         operation = await to_produce(body, context)
         check_configured(context, ProduceVideo.pipeline)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def videos_body(finished: Finished[Message, Videos, MediaOutput]) -> AnswerBody:

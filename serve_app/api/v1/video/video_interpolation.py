@@ -10,7 +10,7 @@ from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import Given, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
@@ -81,7 +81,7 @@ async def interpolate(
     async with input_first(context, ("video", body.video, "video"), first, last):
         found = context.models.interpolation(body.model)
     operation = await body.to_interpolate(found.id, context)
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 ANSWERS = (Answer(InterpolateVideo, MediaOutput, remade_video_body),)

@@ -11,7 +11,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import heard_and_translated, is_translator, known_locale
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body
 from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text, Track
@@ -97,7 +97,7 @@ async def subtitle(
         check_configured(context, SubtitleVideo.pipeline)
     wanted: SubtitleForm = "burned_video" if body.burns else body.response_format or "srt"
     output = SubtitleOutput(format=wanted, response_format=media_form(body.output_format, "video"))
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 ANSWERS = (Answer(SubtitleVideo, SubtitleOutput, subtitles_body),)

@@ -10,7 +10,7 @@ from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text
@@ -52,7 +52,7 @@ async def upscale_video(
         factor=body.upscale_factor or 2,
         allows_resize=allows_resize,
     )
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 ANSWERS = (Answer(UpscaleVideo, MediaOutput, remade_video_body),)

@@ -45,7 +45,7 @@ MOST_SESSIONS = 10_000
 
 
 @dataclass
-class KnownToken:
+class CachedToken:
     """A token of the table; `used_at` is when its use was last written down."""
 
     row_id: int
@@ -61,7 +61,7 @@ class CredentialTable:
 
     revision: object
     secret: bytes | None
-    tokens: dict[bytes, KnownToken]
+    tokens: dict[bytes, CachedToken]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class CachedSession:
     read_at: float
 
 
-class KnownCredentials:
+class CredentialCache:
     """Looks tokens and cookies up without a database read. `clock` gives unix seconds, `ticks`
     seconds that never go back.
     """
@@ -130,7 +130,7 @@ class KnownCredentials:
             self._start(self._database.write(partial(extend_session, web=web, now=now)))
         return web
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read what changed, now. Raises Unavailable when the database does not answer."""
         self._looks += 1
         number, begun = self._looks, self._ticks()
@@ -160,7 +160,7 @@ class KnownCredentials:
     def _begin_look(self) -> "asyncio.Task[None]":
         """One look at a time, however many ask for it."""
         if self._look_task is None or self._look_task.done():
-            self._look_task = self._start(self.look())
+            self._look_task = self._start(self.refresh())
         return self._look_task
 
     async def _wait_for(self, task: "asyncio.Task[None]") -> bool:
@@ -187,7 +187,7 @@ class KnownCredentials:
         elif error is not None:
             logger.error("reading credentials failed", exc_info=error)
 
-    def _find(self, digest: bytes) -> KnownToken | None:
+    def _find(self, digest: bytes) -> CachedToken | None:
         """Found by digest, which tells nothing of a token by its time; then compared in constant
         time.
         """
@@ -198,7 +198,7 @@ class KnownCredentials:
         is_over = known.expires_at is not None and known.expires_at <= self._clock()
         return None if is_over else known
 
-    def _note_use(self, known: KnownToken) -> None:
+    def _note_use(self, known: CachedToken) -> None:
         now = self._clock()
         if now - known.used_at >= USED_EVERY_S:
             known.used_at = now
@@ -244,9 +244,9 @@ def _changed_table(session: Session, since: object) -> CredentialTable | None:
     return CredentialTable(revision, secret_in(session), {known.digest: known for known in tokens})
 
 
-def _known(row: TokenRow) -> KnownToken:
+def _known(row: TokenRow) -> CachedToken:
     digest = bytes.fromhex(row.digest)
-    return KnownToken(
+    return CachedToken(
         row_id=row.id,
         digest=digest,
         principal=Principal(

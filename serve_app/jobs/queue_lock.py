@@ -1,15 +1,15 @@
-"""The line before a queue: how long it is, and one who decides at a time."""
+"""How long a queue is, and the lock under which it is decided who starts."""
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from serve_app.database.locks import take_lock
 from serve_app.database.schema import JobRow
-from serve_app.database.turns import take_turn
 
 
-def line_up(session: Session, queue: str) -> None:
+def lock_queue(session: Session, queue: str) -> None:
     """One process at a time decides who of a queue starts."""
-    take_turn(session, f"jobs:{queue}")
+    take_lock(session, f"jobs:{queue}")
 
 
 def load(session: Session, queue: str) -> tuple[int, int]:

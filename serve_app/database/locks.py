@@ -4,8 +4,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 
-def take_turn(session: Session, name: str) -> None:
-    """Wait for all transactions that took a turn of this name; SQLite has one writer anyway. Of
+def take_lock(session: Session, name: str) -> None:
+    """Wait for all transactions that hold the lock of this name; SQLite has one writer anyway. Of
     several names the order must be the same everywhere.
     """
     if session.get_bind().dialect.name == "postgresql":

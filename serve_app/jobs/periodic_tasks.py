@@ -1,4 +1,4 @@
-"""What has to be done again and again, and goes on when it fails once."""
+"""Periodic tasks of the jobs, which go on when they fail once."""
 
 import asyncio
 import logging
@@ -16,19 +16,19 @@ from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
 
-ATTENDED = 64
-"""How many of a pipeline's jobs are attended at once; more would not make it wider."""
+MOST_SIGNALLED = 64
+"""How many of a pipeline's jobs are signalled at once; more would not make it wider."""
 
 
-Chore = Callable[[], Awaitable[object]]
+PeriodicTask = Callable[[], Awaitable[object]]
 
 
-async def repeat(chore: Chore, *, every_s: float) -> None:
-    """Do the chore at once and then every so often, until cancelled, whatever it raises."""
+async def run_periodically(task: PeriodicTask, *, every_s: float) -> None:
+    """Do the task at once and then every so often, until cancelled, whatever it raises."""
     while True:
         try:
-            with unexpected_errors("a chore of the jobs"):
-                await chore()
+            with unexpected_errors("a periodic task of the jobs"):
+                await task()
         except AppError as error:
             logger.warning(
                 "a periodic task of the jobs failed and is tried again: %s", error.message
@@ -36,7 +36,7 @@ async def repeat(chore: Chore, *, every_s: float) -> None:
         await asyncio.sleep(every_s)
 
 
-class Attention:
+class PipelineDemand:
     """Holds a request open to a pipeline's deployment for every unfinished job of its queue, so
     that Serve starts replicas for jobs that wait, and stops none that works.
     """
@@ -44,23 +44,23 @@ class Attention:
     def __init__(self, store: JobStore, pipelines: Mapping[str, DeploymentHandle[Any]]) -> None:
         self._store = store
         self._pipelines = pipelines
-        self._attended: dict[str, asyncio.Task[None]] = {}
+        self._signalled: dict[str, asyncio.Task[None]] = {}
 
-    async def look(self) -> None:
-        """Attend to what is not attended yet."""
+    async def refresh(self) -> None:
+        """Open the requests that are not open yet."""
         for name, handle in self._pipelines.items():
-            for job_id in await self._store.unfinished(name, limit=ATTENDED):
-                if job_id not in self._attended:
-                    task = asyncio.create_task(self._attend(job_id, handle))
-                    self._attended[job_id] = task
+            for job_id in await self._store.unfinished(name, limit=MOST_SIGNALLED):
+                if job_id not in self._signalled:
+                    task = asyncio.create_task(self._signal(job_id, handle))
+                    self._signalled[job_id] = task
 
-    async def _attend(self, job_id: str, handle: DeploymentHandle[Any]) -> None:
+    async def _signal(self, job_id: str, handle: DeploymentHandle[Any]) -> None:
         try:
-            await handle.attend.remote(job_id)
+            await handle.wait_until_ended.remote(job_id)
         except Exception as error:
             logger.info("the replica that ran job %s is gone: %s", job_id, error)
         finally:
-            del self._attended[job_id]
+            del self._signalled[job_id]
 
 
 class JobRetention:
