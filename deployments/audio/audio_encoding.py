@@ -61,7 +61,7 @@ class PcmEncoder:
 
     def __init__(self, sample_rate: int) -> None:
         self._resampler = resampler("s16", PCM_RATE)
-        self._frames = Frames(sample_rate)
+        self._frames = AudioFrames(sample_rate)
 
     def push(self, pcm: bytes) -> bytes:
         """See AudioEncoder."""
@@ -81,7 +81,7 @@ class ContainerEncoder:
         import av
 
         container, codec, rate = CODECS[audio_format]
-        self._sink = Sink()
+        self._sink = UnseekableFile()
         # A page per packet: Ogg would hold back a second of audio otherwise.
         options = {"flush_packets": "1"} | (
             {"page_duration": "20000"} if container == "ogg" else {}
@@ -90,7 +90,7 @@ class ContainerEncoder:
         stream: Any = self._output.add_stream(codec, rate=rate or sample_rate)
         stream.layout = "mono"
         self._stream = stream
-        self._frames = Frames(sample_rate)
+        self._frames = AudioFrames(sample_rate)
 
     def push(self, pcm: bytes) -> bytes:
         """See AudioEncoder."""
@@ -105,7 +105,7 @@ class ContainerEncoder:
         return self._sink.take()
 
 
-class Frames:
+class AudioFrames:
     """Makes audio frames of samples, numbered so that timestamps go on."""
 
     def __init__(self, sample_rate: int, *, channels: Literal[1, 2] = 1) -> None:
@@ -128,7 +128,7 @@ class Frames:
         return frame
 
 
-class Sink:
+class UnseekableFile:
     """A file that cannot be sought in and whose content is taken away."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from serve_app.core.message import Progress
 from serve_app.core.tracks import AudioTrack, audio_choice
 
 
-class Told(NamedTuple):
+class AudioFacts(NamedTuple):
     """What a file says of its audio. The duration may be wrong or missing; the warnings name the
     track that is heard where there are several.
     """
@@ -17,7 +17,7 @@ class Told(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def told(path: Path, track: AudioTrack | None = None) -> Told:
+def audio_facts(path: Path, track: AudioTrack | None = None) -> AudioFacts:
     """Blocks. InvalidRequest with `param` `audio_track` for a track that is not there; what cannot
     be opened tells nothing.
     """
@@ -26,9 +26,9 @@ def told(path: Path, track: AudioTrack | None = None) -> Told:
     try:
         with opened_container(path) as container:
             duration_s = container.duration / av.time_base if container.duration else None
-            return Told(duration_s, audio_choice(container, track))
+            return AudioFacts(duration_s, audio_choice(container, track))
     except av.FFmpegError:
-        return Told()
+        return AudioFacts()
 
 
 def audio_progress(phase: str, done_s: float, total_s: float | None) -> Progress:

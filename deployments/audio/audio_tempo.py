@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments.audio.audio_encoding import Frames
+from deployments.audio.audio_encoding import AudioFrames
 
 SLOWEST, FASTEST = 0.5, 2.0
 """What one atempo does without skipping samples; more is reached by a chain."""
@@ -12,7 +12,7 @@ class Tempo:
     """Signed 16-bit mono samples in and out; a factor of 2 halves the duration."""
 
     def __init__(self, sample_rate: int, factor: float) -> None:
-        self._frames = Frames(sample_rate)
+        self._frames = AudioFrames(sample_rate)
         self._graph: Any = None if abs(factor - 1) < 0.01 else _graph(sample_rate, factor)
 
     def push(self, pcm: bytes) -> bytes:

@@ -32,7 +32,7 @@ Synthesize = Callable[[str], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
-class Performance:
+class EspeakAudio:
     """What espeak-ng brings: its audio, the audio's rate, and the factor of the duration that is
     left to reach the speed asked for.
     """
@@ -43,7 +43,7 @@ class Performance:
 
 
 def cloned(
-    request: CloneSpeech, reference: Path, performance: Performance, stop: Stop
+    request: CloneSpeech, reference: Path, performance: EspeakAudio, stop: Stop
 ) -> Iterator[CloneEvent]:
     """The speech as it is moved. Blocks. See SpeechModel."""
     voice = reference_character(reference, stop)
@@ -72,7 +72,7 @@ def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
     return character
 
 
-def _performed(performance: Performance, voice: VoiceCharacter, plain: Path) -> Iterator[int]:
+def _performed(performance: EspeakAudio, voice: VoiceCharacter, plain: Path) -> Iterator[int]:
     """Writes what espeak-ng says; yields how many samples there are."""
     variant = HIGH_VARIANT if (voice.pitch_hz or 0) > HIGH_VOICE_HZ else ""
     pcm = performance.synthesize(variant)
@@ -81,7 +81,7 @@ def _performed(performance: Performance, voice: VoiceCharacter, plain: Path) -> 
 
 def _moved(
     request: CloneSpeech,
-    performance: Performance,
+    performance: EspeakAudio,
     plain: Path,
     voice: VoiceCharacter,
     total: int,
@@ -107,7 +107,7 @@ def _moved(
 
 
 def _reshaped(
-    performance: Performance, plain: Path, voice: VoiceCharacter, total: int, stop: Stop
+    performance: EspeakAudio, plain: Path, voice: VoiceCharacter, total: int, stop: Stop
 ) -> Iterator[bytes]:
     """Nothing where espeak-ng found nothing to say."""
     if not total:

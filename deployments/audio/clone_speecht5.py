@@ -15,8 +15,8 @@ from deployments.audio.voice_character import heard_character
 from serve_app.core.errors import InvalidRequest
 
 
-class SpeechT5Imitator(SpeechT5Speaker):
-    """An Imitator, with a speaker model beside the checkpoint."""
+class SpeechT5CloningSpeaker(SpeechT5Speaker):
+    """A CloningSpeaker, with a speaker model beside the checkpoint."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SpeechT5Imitator(SpeechT5Speaker):
         self._embedder = SpeakerEmbedder(speaker_model, device, size=self.vector_size)
 
     def voice_of(self, samples: Samples) -> torch.Tensor:
-        """See Imitator. InvalidRequest where nobody speaks."""
+        """See CloningSpeaker. InvalidRequest where nobody speaks."""
         heard = _at_speech_rate(samples, self.sample_rate)
         pcm = (heard * 32767).astype("<i2").tobytes()
         if heard_character(iter([pcm]), lambda: False).pitch_hz is None:
@@ -43,7 +43,7 @@ class SpeechT5Imitator(SpeechT5Speaker):
         return self._embedder.vector(heard)
 
     def say_as(self, sentence: torch.Tensor, *, voice: Any, stop: Stop) -> Iterator[Samples]:
-        """See Imitator."""
+        """See CloningSpeaker."""
         return self.said(sentence, voice, stop)
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from deployments.audio.audio_progress import told
+from deployments.audio.audio_progress import audio_facts
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
 from deployments.audio.down_mixing import mono_blocks
@@ -74,7 +74,9 @@ class DemucsStems(ModelEngine[DemucsOptions]):
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
             async with self.blobs.local_file(request.audio) as source:
-                choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
+                choice = (
+                    await asyncio.to_thread(audio_facts, source, request.audio_track)
+                ).warnings
                 work = in_thread(lambda stop: self._separated(source, request, targets, stop))
                 async with closing(work):
                     async for item in work:

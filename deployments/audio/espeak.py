@@ -87,7 +87,7 @@ class EspeakSpeech(ModelEngine[EspeakOptions]):
 
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         """See SpeechModel. By signal processing: the voice that is spoken with is espeak-ng's."""
-        from deployments.audio.clone_espeak import Performance, cloned
+        from deployments.audio.clone_espeak import EspeakAudio, cloned
 
         tag = self._language(request.language) or self._default.partition("+")[0]
         wanted, rate = _paces(request.speed)
@@ -98,7 +98,7 @@ class EspeakSpeech(ModelEngine[EspeakOptions]):
                     voice = self._named(f"{tag}+{variant}" if variant else tag) or tag
                     return self._samples(request.text, voice, rate, stop)
 
-                performance = Performance(synthesize, self._library.sample_rate, rate / wanted)
+                performance = EspeakAudio(synthesize, self._library.sample_rate, rate / wanted)
                 return cloned(request, reference, performance, stop)
 
             events = in_thread(work)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from deployments.audio.audio_decoding import speech_blocks
-from deployments.audio.audio_progress import audio_progress, told
-from deployments.audio.faster_whisper_windows import Listening, window_s
+from deployments.audio.audio_progress import audio_facts, audio_progress
+from deployments.audio.faster_whisper_windows import TranscriptionRun, window_s
 from deployments.audio.speech_windows import speech_windows
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
@@ -70,8 +70,8 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
     def _heard(
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
-        listening = Listening(self._whisper, self.options, request, language)
-        total_s, warnings = told(path, request.audio_track)
+        listening = TranscriptionRun(self._whisper, self.options, request, language)
+        total_s, warnings = audio_facts(path, request.audio_track)
         segments: list[TranscriptSegment] = []
         end_s = 0.0
         for window in speech_windows(

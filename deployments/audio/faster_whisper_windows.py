@@ -25,7 +25,7 @@ def window_s(options: FasterWhisperOptions) -> float:
     return max(SHORTEST_WINDOW_S, 2 * options.batch_size * CHUNK_S)
 
 
-class Listening:
+class TranscriptionRun:
     """One request. `language` is None until it is known: the first window with speech decides."""
 
     def __init__(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.audio.audio_progress import audio_progress, told
+from deployments.audio.audio_progress import audio_facts, audio_progress
 from deployments.audio.audio_samples import Audio, WavFile, opened_audio
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import WindowGrid, inner_samples, pieces, spectrum_of
@@ -54,7 +54,9 @@ class HpssStems(ModelEngine[HpssOptions]):
         with tempfile.TemporaryDirectory(prefix="stems-") as folder:
             targets = {name: Path(folder) / f"{name}.wav" for name in names}
             async with self.blobs.local_file(request.audio) as source:
-                choice = (await asyncio.to_thread(told, source, request.audio_track)).warnings
+                choice = (
+                    await asyncio.to_thread(audio_facts, source, request.audio_track)
+                ).warnings
                 work = in_thread(lambda stop: _separated(source, request, targets, stop))
                 async with closing(work):
                     async for item in work:

@@ -9,7 +9,7 @@ import transformers
 
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
-from deployments.audio.musicgen_windows import Codes, MusicgenWindows, WindowStopped
+from deployments.audio.musicgen_windows import CodeCollector, MusicgenWindows, WindowStopped
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
@@ -88,7 +88,7 @@ class MusicgenMaking:
                 target, windows.sample_rate, fade=windows.fade, is_same_audio=True
             ) as joined:
                 while done < total:
-                    codes = Codes(windows, given, tell, stop)
+                    codes = CodeCollector(windows, given, tell, stop)
                     known = 0 if given is None else given.shape[1]
                     count = min(windows.longest, known + total - done)
                     seed = request.seed + number
@@ -105,7 +105,7 @@ class MusicgenMaking:
         inputs: dict[str, torch.Tensor],
         given: torch.Tensor | None,
         count: int,
-        codes: Codes,
+        codes: CodeCollector,
         seed: int,
     ) -> Samples:
         """The audio of `count` frames, of which those that are given are the first."""

@@ -70,7 +70,7 @@ class MusicgenWindows:
         return frames + self.books
 
 
-class Codes(transformers.StoppingCriteria):
+class CodeCollector(transformers.StoppingCriteria):
     """Sees the codes of a window while they are drawn; MusicGen hands nothing to streamers.
     `given` frames come from the window before. `tell` is told how many new frames there are; with
     `stop` drawing ends by WindowStopped.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
-from deployments.audio.audio_progress import audio_progress, told
+from deployments.audio.audio_progress import audio_facts, audio_progress
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.transcription import (
     Transcribe,
@@ -74,7 +74,7 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
         self, path: Path, request: Transcribe, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         segments: list[TranscriptSegment] = []
-        total_s, choice = told(path, request.audio_track)
+        total_s, choice = audio_facts(path, request.audio_track)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
         blocks = speech_blocks(path, param="file", track=request.audio_track)
         for start_s, audio in splitter.split(blocks, stop):

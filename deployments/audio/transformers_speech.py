@@ -12,10 +12,10 @@ import numpy as np
 import torch
 import transformers
 
-from deployments.audio.clone_speecht5 import SpeechT5Imitator
+from deployments.audio.clone_speecht5 import SpeechT5CloningSpeaker
 from deployments.audio.preset_voices import OwnLanguages, PresetVoices
 from deployments.audio.speech_encoding import spoken
-from deployments.audio.transformers_speech_parts import Imitator, Samples, Speaker, Stop
+from deployments.audio.transformers_speech_parts import CloningSpeaker, Samples, Speaker, Stop
 from deployments.audio.transformers_speech_pocket import PocketSpeaker, recorded
 from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.audio.transformers_speech_vits import VitsSpeaker
@@ -92,7 +92,7 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         """See SpeechModel."""
         speaker = self._speaker
-        if not isinstance(speaker, Imitator):
+        if not isinstance(speaker, CloningSpeaker):
             raise UnsupportedCapability(
                 f"model {request.model!r} speaks with its own voices only", param="reference"
             )
@@ -154,7 +154,7 @@ def _speaker(
         case "speecht5", TransformersSpeechOptions(voices=voices):
             if speaker_model is None:
                 return SpeechT5Speaker(path, device, options.extra, vocoder=part, voices=voices)
-            return SpeechT5Imitator(
+            return SpeechT5CloningSpeaker(
                 path,
                 device,
                 options.extra,

@@ -49,7 +49,7 @@ class Speaker(Protocol):
 
 
 @runtime_checkable
-class Imitator(Protocol):
+class CloningSpeaker(Protocol):
     """A Speaker that takes on any voice; it knows the voices of its presets in the same way."""
 
     def voice_of(self, samples: Samples) -> Any:

@@ -42,7 +42,7 @@ SILENCE = 1e-3
 
 
 class PocketSpeaker:
-    """A Speaker and an Imitator whose presets are the recordings, or latents, of a directory."""
+    """A CloningSpeaker whose presets are the recordings, or latents, of a directory."""
 
     has_speed = False
     language: str | None = None
@@ -87,7 +87,7 @@ class PocketSpeaker:
         return self.say_as(sentence, voice=self._voices[voice], stop=stop)
 
     def voice_of(self, samples: Samples) -> torch.Tensor:
-        """See Imitator. InvalidRequest for silence."""
+        """See CloningSpeaker. InvalidRequest for silence."""
         if not samples.size or float(np.abs(samples).max()) < SILENCE:
             raise InvalidRequest(
                 "no voice is heard in the reference; send a recording in which somebody speaks",
@@ -103,7 +103,7 @@ class PocketSpeaker:
         return latents
 
     def say_as(self, sentence: str, *, voice: torch.Tensor, stop: Stop) -> Iterator[Samples]:
-        """See Imitator. A sentence is cut off between two frames of 80 ms."""
+        """See CloningSpeaker. A sentence is cut off between two frames of 80 ms."""
         self._interruption.stop = stop
         content = [{"type": "audio"}, {"type": "text", "text": sentence}]
         prompt = self._processor.apply_chat_template([{"role": "user", "content": content}])

@@ -47,7 +47,7 @@ class FaceTools(Protocol):
 
 
 @dataclass(frozen=True)
-class Swapped:
+class SwapOutcome:
     """What was written, or, without a face, was not."""
 
     faces: int
@@ -66,7 +66,7 @@ async def swap_events(
     warnings: tuple[str, ...] = (),
 ) -> AsyncGenerator[FaceSwapEvent]:
     """The events of one request; see FaceModel."""
-    swapped: Swapped | None = None
+    swapped: SwapOutcome | None = None
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="faces-"))
         made = Path(folder) / "made"
@@ -94,7 +94,7 @@ async def swap_events(
 
 def _work(
     request: SwapFaces, tools: FaceTools, source: Path, target: Path, made: Path, stop: Stop
-) -> Iterator[Progress | Swapped]:
+) -> Iterator[Progress | SwapOutcome]:
     shown = decoded_image(source, param="source_face", max_pixels=request.max_pixels)
     pixels = np.array(shown.image)
     faces = tools.find(pixels)
@@ -131,14 +131,14 @@ class FaceSwap:
 
 def _image(
     request: SwapFaces, change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...]
-) -> Iterator[Progress | Swapped]:
+) -> Iterator[Progress | SwapOutcome]:
     image = decoded_image(target, param="target", max_pixels=request.max_pixels)
     pixels, count = change(np.array(image.image))
     if count:
         saved_png(_with_alpha(pixels, image), made, colours=image.colours)
     yield Progress(phase="swap", current=1, total=1)
     width, height = image.image.size
-    yield Swapped(count, width, height, warnings=(*warnings, *image.warnings))
+    yield SwapOutcome(count, width, height, warnings=(*warnings, *image.warnings))
 
 
 def _with_alpha(pixels: Pixels, still: DecodedImage) -> Image.Image:
@@ -150,7 +150,7 @@ def _with_alpha(pixels: Pixels, still: DecodedImage) -> Image.Image:
 
 def _video(
     change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
-) -> Iterator[Progress | Swapped]:
+) -> Iterator[Progress | SwapOutcome]:
     """Frame by frame, so that a long video takes no more memory than a short one."""
     video = probed(target, param="target")
     most = 0
@@ -170,7 +170,7 @@ def _video(
         writer.finish()
     size = writer.size
     told = (*warnings, *video_warnings(video))
-    yield Swapped(most, size.width, size.height, writer.duration_s, told)
+    yield SwapOutcome(most, size.width, size.height, writer.duration_s, told)
 
 
 def _progress(done: int, video: ProbedVideo) -> Progress:

@@ -18,7 +18,7 @@ OVERSHOOT = 2
 
 
 @dataclass(frozen=True)
-class Network:
+class TileNetwork:
     """`run` takes a tile (height, width, 3) and returns it `scale` times as large."""
 
     scale: int
@@ -53,7 +53,7 @@ class Enlarged:
 
 
 def enlarged(
-    image: Image.Image, wanted: int, network: Network, tiling: Tiling
+    image: Image.Image, wanted: int, network: TileNetwork, tiling: Tiling
 ) -> Iterator[Progress | Enlarged]:
     """Progress in tiles, last the RGB image exactly `wanted` times as large."""
     factors = passes(network.scale, wanted)
@@ -122,7 +122,7 @@ def padded(tile: Pixels, multiple_px: int) -> Pixels:
 
 
 def _fill(
-    target: Image.Image, image: Image.Image, tile: Tile, network: Network, factor: int
+    target: Image.Image, image: Image.Image, tile: Tile, network: TileNetwork, factor: int
 ) -> None:
     seen = image.crop(tile.outer)
     made = Image.fromarray(network.run(np.asarray(seen)))

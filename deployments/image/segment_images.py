@@ -52,7 +52,7 @@ class SegmentFile:
 
 
 @dataclass(frozen=True)
-class Ending:
+class SegmentationOutcome:
     """Of the work in the thread."""
 
     size: Size
@@ -77,7 +77,7 @@ async def stored_segments(
 ) -> AsyncGenerator[SegmentEvent]:
     """The events of one request; see SegmentationModel."""
     segments: list[ImageSegment] = []
-    ending: Ending | None = None
+    ending: SegmentationOutcome | None = None
     async with blobs.local_file(request.image) as path:
         work = in_thread(lambda stop: segmented(request, path, find, stop), executor)
         async with closing(work):
@@ -88,7 +88,7 @@ async def stored_segments(
                     case SegmentFile():
                         blob = await blobs.write(once(item.data), mime="image/png")
                         segments.append(_segment(blob, item))
-                    case Ending():
+                    case SegmentationOutcome():
                         ending = item
     assert ending is not None
     yield Segments(
@@ -102,7 +102,7 @@ async def stored_segments(
 
 def segmented(
     request: SegmentImage, path: Path, find: Find, stop: Stop
-) -> Iterator[Progress | SegmentFile | Ending]:
+) -> Iterator[Progress | SegmentFile | SegmentationOutcome]:
     """The whole work on one image; blocks."""
     image = decoded_image(path, param="image", max_pixels=request.max_pixels)
     size = Size(width=image.image.width, height=image.image.height)
@@ -113,7 +113,7 @@ def segmented(
             f"{request.max_masks}",
             param="max_masks",
         )
-    sheet = Sheet(image.image, request.mode)
+    sheet = SegmentSheet(image.image, request.mode)
     warnings: list[str] = list(image.warnings)
     masks = 0
     for item in find(image.image, prompts, stop):
@@ -132,10 +132,10 @@ def segmented(
     yield from sheet.overlay()
     if not masks:
         warnings.append("image: no object was found")
-    yield Ending(size, tuple(warnings))
+    yield SegmentationOutcome(size, tuple(warnings))
 
 
-class Sheet:
+class SegmentSheet:
     """The files of one image in one mode."""
 
     def __init__(self, image: Image.Image, mode: SegmentMode) -> None:

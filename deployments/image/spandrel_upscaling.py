@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged
+from deployments.image.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
@@ -68,7 +68,7 @@ class SpandrelUpscaling(WorkerEngine[SpandrelOptions]):
         return scaling.upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
-        return enlarged(image, wanted, Network(self._network.scale, self._run), self._tiling)
+        return enlarged(image, wanted, TileNetwork(self._network.scale, self._run), self._tiling)
 
     def _run(self, tile: Pixels) -> Pixels:
         from deployments.image.tensor_tiles import as_tensor, as_tile

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import Swin2SRForImageSuperResolution
 
-from deployments.image.image_tiles import Enlarged, Network, Pixels, Tiling, enlarged, padded
+from deployments.image.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged, padded
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.image.tensor_tiles import as_tensor, as_tile
 from deployments.model_engine import WorkerEngine
@@ -69,7 +69,7 @@ class Swin2srUpscaling(WorkerEngine[Swin2srOptions]):
         return scaling.upscale_video(request)
 
     def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
-        return enlarged(image, wanted, Network(self._scale, self._run), self._tiling)
+        return enlarged(image, wanted, TileNetwork(self._scale, self._run), self._tiling)
 
     @torch.inference_mode()
     def _run(self, tile: Pixels) -> Pixels:

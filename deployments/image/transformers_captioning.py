@@ -63,7 +63,7 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions]):
             network, report = kind.from_pretrained(
                 str(directory), output_loading_info=True, **arguments
             )
-            self._reader = Reader(directory, config.model_type)
+            self._reader = CaptionProcessor(directory, config.model_type)
         check_complete(model, report["missing_keys"], kind="an image-text-to-text checkpoint")
         self._network: Any = network.to(device).eval()
 
@@ -146,7 +146,7 @@ class TokenProgress(transformers.StoppingCriteria):
         return torch.full((len(ids),), self._is_stopped(), device=ids.device)
 
 
-class Reader:
+class CaptionProcessor:
     """The checkpoint's own processor: images and questions in, words out."""
 
     def __init__(self, directory: Path, model_type: str) -> None:

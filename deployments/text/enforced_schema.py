@@ -38,7 +38,7 @@ def enforced_request(request: Chat) -> tuple[Chat, tuple[str, ...]]:
             tools.append(_enforced_tool(tool, i, warnings) if is_wanted else tool)
         changes["tools"] = tuple(tools)
     if form.type == "json_schema" and form.json_schema:
-        check = Check("response_format.json_schema", "the schema", strict=form.strict)
+        check = SchemaCheck("response_format.json_schema", "the schema", strict=form.strict)
         schema = check.enforced(form.json_schema)
         changes["response_format"] = form.model_copy(update={"json_schema": schema})
         warnings += check.warnings
@@ -61,13 +61,13 @@ def _enforced_tool(tool: Tool, position: int, warnings: list[str]) -> Tool:
     if not tool.parameters:
         return tool
     param = f"tools[{position}].function.parameters"
-    check = Check(param, f"the schema of the tool {tool.name!r}", strict=tool.strict)
+    check = SchemaCheck(param, f"the schema of the tool {tool.name!r}", strict=tool.strict)
     schema = check.enforced(tool.parameters)
     warnings += check.warnings
     return tool.model_copy(update={"parameters": schema})
 
 
-class Check:
+class SchemaCheck:
     """Of one schema, which messages call `subject`."""
 
     def __init__(self, param: str, subject: str, *, strict: bool) -> None:

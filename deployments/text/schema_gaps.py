@@ -29,7 +29,7 @@ MOST_ITEMS = 10_000
 
 
 @dataclass(frozen=True)
-class Gap:
+class SchemaGap:
     """Something of a schema that is not enforced, and how an object without it is made."""
 
     names: tuple[str, ...]
@@ -52,7 +52,7 @@ def judged(schema: Schema) -> tuple[bool, list[str]]:
     return LLMatcher.validate_grammar_with_warnings(grammar)
 
 
-def gaps_in(schema: Schema) -> tuple[list[Gap], str | None]:
+def gaps_in(schema: Schema) -> tuple[list[SchemaGap], str | None]:
     """What cannot be enforced; and, when leaving it out does not help, what is wrong."""
     if beyond := _unlimited(schema):
         return beyond, None
@@ -62,7 +62,7 @@ def gaps_in(schema: Schema) -> tuple[list[Gap], str | None]:
     return found, said[0] if is_error and not found else None
 
 
-def _gaps_of(text: str, schema: Schema, *, is_error: bool) -> list[Gap]:
+def _gaps_of(text: str, schema: Schema, *, is_error: bool) -> list[SchemaGap]:
     """What one warning or error is about."""
     if text.startswith((UNKNOWN_FORMAT, NO_COUNT)):
         return []
@@ -70,21 +70,21 @@ def _gaps_of(text: str, schema: Schema, *, is_error: bool) -> list[Gap]:
         words = json.loads(COUNTED.sub("", text).removeprefix(UNIMPLEMENTED))
         return [_unimplemented(word) for word in words]
     if text.startswith("oneOf "):
-        return [Gap(("oneOf",), "'oneOf' is enforced as 'anyOf'", _with_any_of)]
+        return [SchemaGap(("oneOf",), "'oneOf' is enforced as 'anyOf'", _with_any_of)]
     if text.startswith("patternProperty regexes "):
         said = "'patternProperties' that overlap are not enforced"
-        return [Gap(("patternProperties",), said, _dropping("patternProperties"))]
+        return [SchemaGap(("patternProperties",), said, _dropping("patternProperties"))]
     if text.startswith("regex parse error") and text.rstrip().endswith("not supported"):
         said = "patterns that look around or back are not enforced"
-        return [Gap(("pattern",), said, _without_odd_patterns)]
+        return [SchemaGap(("pattern",), said, _without_odd_patterns)]
     dialect = schema.get("$schema")
     if text.startswith("Resource ") and isinstance(dialect, str) and repr(dialect) in text:
         said = f"the dialect {dialect[:100]!r} is not known"
-        return [Gap(("$schema",), said, _dropping("$schema"), is_asserted=False)]
-    return [] if is_error else [Gap((text[:100],), f"{text[:200]!r}", dict)]
+        return [SchemaGap(("$schema",), said, _dropping("$schema"), is_asserted=False)]
+    return [] if is_error else [SchemaGap((text[:100],), f"{text[:200]!r}", dict)]
 
 
-def _unknown_formats(said: list[str]) -> list[Gap]:
+def _unknown_formats(said: list[str]) -> list[SchemaGap]:
     """Those of them all at once. A format is a note to the reader wherever nothing checks it."""
     texts = [COUNTED.sub("", text) for text in said if text.startswith(UNKNOWN_FORMAT)]
     if not texts:
@@ -92,12 +92,14 @@ def _unknown_formats(said: list[str]) -> list[Gap]:
     names = [text.removeprefix(UNKNOWN_FORMAT) for text in texts]
     listed = ", ".join(repr(name[:50]) for name in names[:MOST_NAMED])
     mend = partial(_without_formats, names=frozenset(names))
-    return [Gap(("format",), f"'format' is not enforced for {listed}", mend, is_asserted=False)]
+    return [
+        SchemaGap(("format",), f"'format' is not enforced for {listed}", mend, is_asserted=False)
+    ]
 
 
-def _unimplemented(word: str) -> Gap:
+def _unimplemented(word: str) -> SchemaGap:
     said = f"{word!r} is not enforced"
-    return Gap((word,), said, _dropping(word), is_asserted=word not in FORGIVEN)
+    return SchemaGap((word,), said, _dropping(word), is_asserted=word not in FORGIVEN)
 
 
 def _dropping(*words: str) -> Callable[[Schema], Schema]:
@@ -119,14 +121,14 @@ def _with_any_of(each: Schema) -> Schema:
     return rest | {"allOf": [*others, {"anyOf": branches}]} if isinstance(others, list) else each
 
 
-def _uncounted(schema: Schema) -> list[Gap]:
+def _uncounted(schema: Schema) -> list[SchemaGap]:
     """Numbers of properties that llguidance does not count. It is asked about each object alone,
     because of one inside another it says that nothing fits it, or nothing at all.
     """
     if rewritten(schema, _without_odd_counts) == schema:
         return []
     said = "the number of properties is not enforced where some are optional"
-    return [Gap(COUNTS, said, _without_odd_counts)]
+    return [SchemaGap(COUNTS, said, _without_odd_counts)]
 
 
 def _without_odd_counts(each: Schema) -> Schema:
@@ -145,12 +147,12 @@ def _without_odd_counts(each: Schema) -> Schema:
     return _dropping(*COUNTS)(each) if any(text.startswith(marks) for text in said) else each
 
 
-def _unlimited(schema: Schema) -> list[Gap]:
+def _unlimited(schema: Schema) -> list[SchemaGap]:
     """Numbers of items that are beyond counting, which has to be known before it is tried."""
     if rewritten(schema, _without_large_counts) == schema:
         return []
     said = f"numbers of items above {MOST_ITEMS} are not enforced"
-    return [Gap(("minItems", "maxItems"), said, _without_large_counts)]
+    return [SchemaGap(("minItems", "maxItems"), said, _without_large_counts)]
 
 
 def _without_large_counts(each: Schema) -> Schema:

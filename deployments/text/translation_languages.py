@@ -24,7 +24,7 @@ UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
 """Written without spaces between sentences."""
 
 
-class Tag(NamedTuple):
+class LanguageTag(NamedTuple):
     """A language, and the scripts and regions that its code goes on with."""
 
     language: str
@@ -42,19 +42,19 @@ class Route(NamedTuple):
     is_spaced: bool
 
 
-def tag_of(code: str) -> Tag:
+def tag_of(code: str) -> LanguageTag:
     """Read any of the forms of a code."""
     language, *rest = code.strip("<>_ ").lower().replace("_", "-").split("-")
     # First the group: Mandarin alone has a code of its own among the names of languages.
     short = _GROUP.get(language) or language_code(language) or language
-    return Tag(short, tuple(part for part in rest if part))
+    return LanguageTag(short, tuple(part for part in rest if part))
 
 
 class CodedLanguages:
     """What a checkpoint calls the languages that it knows."""
 
     def __init__(self, codes: Iterable[str]) -> None:
-        self._codes: dict[Tag, str] = {}
+        self._codes: dict[LanguageTag, str] = {}
         for code in codes:
             self._codes.setdefault(tag_of(code), code)
 

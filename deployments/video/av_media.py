@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
-from deployments.audio.audio_progress import told
+from deployments.audio.audio_progress import audio_facts
 from deployments.model_engine import ModelEngine
 from serve_app.core.errors import Cancelled
 from serve_app.core.media import Blob
@@ -93,7 +93,7 @@ class AvMedia(ModelEngine[AvOptions]):
             async with AsyncExitStack() as stack:
                 scenes = [await self._files(scene, stack) for scene in request.scenes]
 
-                def work(stop: Callable[[], bool]) -> video_assembly.Cut:
+                def work(stop: Callable[[], bool]) -> video_assembly.AssemblyTimes:
                     cut = video_assembly.cut_image(scenes, request.size, request.fps, silent, stop)
                     if any(scene.narration for scene in scenes):
                         video_assembly.add_narration(silent, scenes, cut, target, stop)
@@ -185,7 +185,7 @@ def _extract(
     begin = round(request.start_s * SPEECH_RATE) * SAMPLE_BYTES
     end = None if request.end_s is None else round(request.end_s * SPEECH_RATE) * SAMPLE_BYTES
     position = size = 0
-    warnings = told(source, request.audio_track).warnings
+    warnings = audio_facts(source, request.audio_track).warnings
     with target.open("wb") as file:
         file.write(wav_header(SPEECH_RATE, 0))
         for block in speech_blocks(source, param="video", track=request.audio_track):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from deployments.audio.audio_encoding import Frames
+from deployments.audio.audio_encoding import AudioFrames
 from deployments.audio.down_mixing import Target, mixed_frames
 from deployments.audio.placed_audio import placed_frames
 from serve_app.core.containers import opened_container
@@ -66,10 +66,10 @@ class Remux:
         video = image_track(source)
         time_line = TimeLine(source)
         image = output.add_stream_from_template(video)
-        mixed = Mix(self._recordings, levels=self._levels)
+        mixed = AudioMix(self._recordings, levels=self._levels)
         audio = output.add_stream("aac", rate=AUDIO_RATE)
         audio.layout = "stereo" if mixed.channels == 2 else "mono"
-        frames = Frames(AUDIO_RATE, channels=mixed.channels)
+        frames = AudioFrames(AUDIO_RATE, channels=mixed.channels)
         end_s = 0.0
         for packet, packet_end_s in _copied(time_line, video, image):
             if stop():
@@ -85,7 +85,7 @@ class Remux:
         output.mux(audio.encode(None))
 
 
-class Mix:
+class AudioMix:
     """The placed audio files added up, read block by block from the start, each as loud as its
     `levels` say. It is stereo where one of them is, unless `channels` says otherwise.
     """

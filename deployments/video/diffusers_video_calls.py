@@ -37,7 +37,7 @@ MOTIONS: dict[CameraMotion, str] = {
 
 
 @dataclass(frozen=True)
-class Material:
+class RenderingInputs:
     """What one rendering is made of. `lead` are the frames it begins with, `end` is its last one,
     `video` is made anew.
     """
@@ -82,7 +82,9 @@ class VideoCall:
         """Whether so little is to be made anew that it is nothing."""
         return int(self.steps * self.strength) < 1
 
-    def arguments(self, material: Material, size: Size, fps: float, count: int) -> dict[str, Any]:
+    def arguments(
+        self, material: RenderingInputs, size: Size, fps: float, count: int
+    ) -> dict[str, Any]:
         """Everything but the generator and the callback."""
         arguments = self._words() | self._media(material, count)
         arguments |= {
@@ -155,7 +157,7 @@ class VideoCall:
             words["max_sequence_length"] = config["max_text_seq_length"]
         return words
 
-    def _media(self, material: Material, count: int) -> dict[str, Any]:
+    def _media(self, material: RenderingInputs, count: int) -> dict[str, Any]:
         if self._takes("conditions"):
             return {"conditions": _conditions(material, count, self.strength)}
         media: dict[str, Any] = {}
@@ -169,7 +171,7 @@ class VideoCall:
         return media
 
 
-def _conditions(material: Material, count: int, strength: float) -> list[Any] | None:
+def _conditions(material: RenderingInputs, count: int, strength: float) -> list[Any] | None:
     """LTX is told frames and where they belong; a video that it is told faintly is made anew."""
     condition = diffusers.pipelines.ltx.pipeline_ltx_condition.LTXVideoCondition
     conditions = []

@@ -54,7 +54,7 @@ said by its facts.
 
 
 @dataclass(frozen=True)
-class Kind:
+class VideoPipelineKind:
     """`pipelines` has a class for each mode of `facts`. `fixed_size` is the only one that a model
     generates, None where it generates any.
     """
@@ -64,11 +64,13 @@ class Kind:
     fixed_size: Size | None = None
 
 
-def kind_of(pipeline: Any, max_frames: int) -> Kind:
+def kind_of(pipeline: Any, max_frames: int) -> VideoPipelineKind:
     """Of a loaded pipeline. ValueError, listing those that are known, for a class that is not."""
     facts = checkpoint_facts(description_of(pipeline), max_frames)
     classes = PIPELINES[type(pipeline).__name__]
-    return Kind(facts, {mode: classes[mode] for mode in facts.modes}, _fixed_size(pipeline))
+    return VideoPipelineKind(
+        facts, {mode: classes[mode] for mode in facts.modes}, _fixed_size(pipeline)
+    )
 
 
 def description_of(pipeline: Any) -> CheckpointDescription:

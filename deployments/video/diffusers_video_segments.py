@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from deployments.video.camera import covered
-from deployments.video.diffusers_video_calls import Material, VideoCall
+from deployments.video.diffusers_video_calls import RenderingInputs, VideoCall
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
 from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
@@ -152,7 +152,7 @@ class VideoMaking:
         left = plan.num_frames
         for count, known in sizes:
             lead = self._on_grid(tuple(recent))
-            made = rendering.frames(Material(lead=lead, end=end), count)
+            made = rendering.frames(RenderingInputs(lead=lead, end=end), count)
             for frame in islice(made, min(known, len(lead)), None):
                 if left > 0:
                     recent.append(frame)
@@ -175,7 +175,9 @@ class VideoMaking:
                     return
                 whole = enough_frames(len(piece), self._facts)
                 padded = (*piece, *[piece[-1]] * (whole - len(piece)))
-                yield from islice(rendering.frames(Material(video=padded), whole), len(piece))
+                yield from islice(
+                    rendering.frames(RenderingInputs(video=padded), whole), len(piece)
+                )
 
     def _lead(self, plan: VideoPlan) -> list[Pixels]:
         files = self._files
@@ -228,7 +230,7 @@ class Rendering:
         self._total = call.steps * count
         self._done = 0
 
-    def frames(self, material: Material, count: int) -> Iterator[Pixels]:
+    def frames(self, material: RenderingInputs, count: int) -> Iterator[Pixels]:
         """Render once. Raises VideoStopped between two steps."""
         if self._is_stopped():
             raise VideoStopped

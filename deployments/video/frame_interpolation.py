@@ -57,7 +57,7 @@ class MotionFinder(Protocol):
         ...
 
 
-class Still(NamedTuple):
+class GivenFrame(NamedTuple):
     """A given frame and the second at which it is shown."""
 
     at_s: float
@@ -67,7 +67,7 @@ class Still(NamedTuple):
 class FrameSource(NamedTuple):
     """Frames to put others between. With `has_cuts` unlike ones are two shots, else dissolved."""
 
-    frames: Generator[Still]
+    frames: Generator[GivenFrame]
     size: Size
     fps: float
     duration_s: float | None
@@ -112,9 +112,9 @@ def pair_source(first: Path, last: Path) -> FrameSource:
     check_pixels(width, height, param="init_image", max_pixels=MAX_PIXELS)
     fitted = covered(end, Size(width=width, height=height))
 
-    def stills() -> Generator[Still]:
+    def stills() -> Generator[GivenFrame]:
         for number, pixels in enumerate((begin, fitted)):
-            yield Still(number / PAIR_FPS, planes_of(studio_frame(pixels)))
+            yield GivenFrame(number / PAIR_FPS, planes_of(studio_frame(pixels)))
 
     is_cut = end.shape != begin.shape
     warnings = ("end_image: cut and resized to the size of init_image",) if is_cut else ()
@@ -184,7 +184,7 @@ def between(source: FrameSource, rate: Fraction, finder: MotionFinder) -> Genera
         if still.at_s <= held.at_s:
             continue
         lasts_s = still.at_s - held.at_s
-        way = _Way(held, still, source, finder)
+        way = _FramePair(held, still, source, finder)
         while (share := (tick / rate - held.at_s) / lasts_s) < 1 - AS_GIVEN:
             yield way.at(float(share))
             tick += 1
@@ -194,11 +194,11 @@ def between(source: FrameSource, rate: Fraction, finder: MotionFinder) -> Genera
         tick += 1
 
 
-class _Way:
+class _FramePair:
     """From one given frame to the next; nothing is looked for before it is needed."""
 
     def __init__(
-        self, first: Still, second: Still, source: FrameSource, finder: MotionFinder
+        self, first: GivenFrame, second: GivenFrame, source: FrameSource, finder: MotionFinder
     ) -> None:
         self._first, self._second = first.planes, second.planes
         self._source, self._finder = source, finder
@@ -236,10 +236,10 @@ def frame_of(planes: Planes) -> Any:
     return av.VideoFrame.from_ndarray(flat.reshape(-1, width), format="yuv420p")
 
 
-def _stills(path: Path, size: Size, colours: Colours) -> Generator[Still]:
+def _stills(path: Path, size: Size, colours: Colours) -> Generator[GivenFrame]:
     with closing(shown_frames(path, param="video")) as frames:
         for shown in frames:
-            yield Still(shown.at_s, planes_of(_planar(shown, size, colours)))
+            yield GivenFrame(shown.at_s, planes_of(_planar(shown, size, colours)))
 
 
 def _planar(shown: Shown, size: Size, colours: Colours) -> Any:

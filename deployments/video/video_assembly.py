@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.audio_encoding import wav_header
-from deployments.video.av_remux import AUDIO_RATE, Mix, Remux
+from deployments.video.av_remux import AUDIO_RATE, AudioMix, Remux
 from deployments.video.camera import covered
 from deployments.video.video_decoding import at_rate, video_frames
 from deployments.video.video_encoding import VideoWriter, even_size
@@ -36,7 +36,7 @@ class SceneFiles:
 
 
 @dataclass(frozen=True)
-class Cut:
+class AssemblyTimes:
     """What was written: the second at which each scene begins, and the whole."""
 
     size: Size
@@ -46,7 +46,9 @@ class Cut:
     starts_s: tuple[float, ...]
 
 
-def cut_image(scenes: list[SceneFiles], size: Size, fps: float, target: Path, stop: Stop) -> Cut:
+def cut_image(
+    scenes: list[SceneFiles], size: Size, fps: float, target: Path, stop: Stop
+) -> AssemblyTimes:
     """The silent video. InvalidRequest for an image or clip that cannot be decoded."""
     even = even_size(size)
     starts = []
@@ -58,22 +60,22 @@ def cut_image(scenes: list[SceneFiles], size: Size, fps: float, target: Path, st
                     raise Cancelled("the work was cancelled")
                 video.write(frame)
         video.finish()
-        return Cut(even, video.fps, video.num_frames, video.duration_s, tuple(starts))
+        return AssemblyTimes(even, video.fps, video.num_frames, video.duration_s, tuple(starts))
 
 
 def add_narration(
-    silent: Path, scenes: list[SceneFiles], cut: Cut, target: Path, stop: Stop
+    silent: Path, scenes: list[SceneFiles], cut: AssemblyTimes, target: Path, stop: Stop
 ) -> None:
     """The video with its lines, each from the start of its scene."""
     Remux(silent, _placed(scenes, cut), target).run(stop)
 
 
-def write_narration(scenes: list[SceneFiles], cut: Cut, target: Path, stop: Stop) -> None:
+def write_narration(scenes: list[SceneFiles], cut: AssemblyTimes, target: Path, stop: Stop) -> None:
     """What is heard in the video, as WAV of its length."""
     size = 0
     with target.open("wb") as file:
         file.write(wav_header(AUDIO_RATE, 0))
-        for block in Mix(_placed(scenes, cut), channels=1).until(cut.duration_s):
+        for block in AudioMix(_placed(scenes, cut), channels=1).until(cut.duration_s):
             if stop():
                 raise Cancelled("the work was cancelled")
             size += file.write(block)
@@ -81,7 +83,7 @@ def write_narration(scenes: list[SceneFiles], cut: Cut, target: Path, stop: Stop
         file.write(wav_header(AUDIO_RATE, size))
 
 
-def _placed(scenes: list[SceneFiles], cut: Cut) -> list[tuple[float, Path]]:
+def _placed(scenes: list[SceneFiles], cut: AssemblyTimes) -> list[tuple[float, Path]]:
     return [
         (start_s, scene.narration)
         for start_s, scene in zip(cut.starts_s, scenes, strict=True)

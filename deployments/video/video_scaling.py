@@ -40,7 +40,7 @@ LONGEST_SIDE_PX = 16_384
 """No image of H.264 is wider or higher."""
 
 
-class Scaled(NamedTuple):
+class ScaledFrame(NamedTuple):
     """`frame` is yuv420p in the colours of the video, `pixels` RGB; one of them is there."""
 
     frame: Any = None
@@ -51,7 +51,7 @@ class Scaled(NamedTuple):
 class FrameScaler(Protocol):
     """Blocks. Raises Cancelled soon after being told to stop."""
 
-    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> Scaled:
+    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> ScaledFrame:
         """A frame, upright and `factor` times the size of the video."""
         ...
 
@@ -73,15 +73,15 @@ class ResampledFrames:
         video: ProbedVideo,
         factor: int,
         stop: Stop,  # noqa: ARG002 - a frame takes milliseconds
-    ) -> Scaled:
+    ) -> ScaledFrame:
         """See FrameScaler."""
         width, height = video.size.width * factor, video.size.height * factor
         if shown.is_plain and width % 2 == height % 2 == 0:
             frame = self._resized(shown.frame, width, height, "yuv420p")
-            return Scaled(frame=frame, warnings=self._warnings)
+            return ScaledFrame(frame=frame, warnings=self._warnings)
         plain: Any = av.VideoFrame.from_ndarray(shown.pixels(), format="rgb24")
         resized = self._resized(plain, width, height, "rgb24")
-        return Scaled(pixels=resized.to_ndarray(), warnings=self._warnings)
+        return ScaledFrame(pixels=resized.to_ndarray(), warnings=self._warnings)
 
     def _resized(self, frame: Any, width: int, height: int, format: str) -> Any:
         return self._reformatter.reformat(frame, width, height, format, interpolation=self._kind)
@@ -100,13 +100,13 @@ class EnlargedFrames:
         self._enlarge = enlarge
         self._executor = executor
 
-    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> Scaled:
+    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> ScaledFrame:
         """See FrameScaler. BackendUnavailable when the executor is shut down."""
         image = Image.fromarray(shown.pixels())
         size = (video.size.width, video.size.height)
         image = image if image.size == size else image.resize(size)
         made = in_turn(self._executor, lambda: self._enlarged(image, factor, stop))
-        return Scaled(pixels=np.asarray(made.image), warnings=made.warnings)
+        return ScaledFrame(pixels=np.asarray(made.image), warnings=made.warnings)
 
     def _enlarged(self, image: Image.Image, factor: int, stop: Stop) -> Enlarged:
         for item in self._enlarge(image, factor):
@@ -188,7 +188,7 @@ def scaled(
 
 def _scaled_frames(
     source: Path, video: ProbedVideo, request: UpscaleVideo, scale: FrameScaler, stop: Stop
-) -> Generator[tuple[float, Scaled]]:
+) -> Generator[tuple[float, ScaledFrame]]:
     with closing(shown_frames(source, param="video")) as frames:
         for shown in frames:
             yield shown.at_s, scale(shown, video, request.factor, stop)
@@ -211,7 +211,7 @@ def video_warnings(video: ProbedVideo) -> list[str]:
     return warnings
 
 
-def write_scaled(writer: VideoWriter, made: Scaled, at_s: float) -> None:
+def write_scaled(writer: VideoWriter, made: ScaledFrame, at_s: float) -> None:
     """The next frame of a video whose frames have times."""
     if made.pixels is None:
         writer.write_frame(made.frame, at_s=at_s)

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from serve_app.access.callers import is_within
 from serve_app.access.tokens import Role
 from serve_app.access.users import add_user, check_username, end_sessions, find_user
-from serve_app.access.web_sessions import Opened, open_session
+from serve_app.access.web_sessions import OpenedSession, open_session
 from serve_app.core.errors import Forbidden
 from serve_app.core.settings import ForwardAuth
 from serve_app.database.connection import Database
@@ -82,7 +82,7 @@ class ForwardSignIn:
         named = {group.strip() for group in groups.split(",")}
         return Forwarded(username, bool(named & set(settings.admin_groups)))
 
-    async def sign_in(self, forwarded: Forwarded) -> Opened:
+    async def sign_in(self, forwarded: Forwarded) -> OpenedSession:
         """A web session of the user, who is made on first sight, without a password, and whose role
         follows the proxy's groups. InvalidRequest for a name that no user can have; Forbidden for
         that of an account with a password: names at the proxy are given by somebody else, and who
@@ -90,7 +90,7 @@ class ForwardSignIn:
         """
         check_username(forwarded.username)
 
-        def work(session: Session) -> Opened:
+        def work(session: Session) -> OpenedSession:
             user = find_user(session, forwarded.username) or self._add(session, forwarded)
             if user.password is not None:
                 raise Forbidden(

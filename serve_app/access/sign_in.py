@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from serve_app.access.passwords import Passwords, check_password
 from serve_app.access.tokens import WebSession
 from serve_app.access.users import end_sessions, find_user
-from serve_app.access.web_sessions import Opened, open_session
+from serve_app.access.web_sessions import OpenedSession, open_session
 from serve_app.core.errors import InvalidRequest, RateLimited, Unauthenticated
 from serve_app.database.connection import Database
 from serve_app.database.locks import take_lock
@@ -44,7 +44,7 @@ class SignIn:
         self.passwords = passwords
         self._clock = clock
 
-    async def sign_in(self, username: str, password: str, *, address: str) -> Opened:
+    async def sign_in(self, username: str, password: str, *, address: str) -> OpenedSession:
         """A web session. Unauthenticated, with one text and in one time for every reason;
         RateLimited after too many failures.
 
@@ -109,7 +109,7 @@ class SignIn:
         stored: str | None,
         attempt: list[int],
         subjects: list[str],
-    ) -> Opened:
+    ) -> OpenedSession:
         row = session.get(UserRow, user_id, with_for_update=True)
         if row is None or row.password != stored:
             raise Unauthenticated("the user name or the password is wrong")

@@ -20,7 +20,7 @@ SEEN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSession:
     """A new web session and the cookie's value, which is not kept."""
 
     cookie: str
@@ -64,7 +64,7 @@ def ensure_secret(session: Session) -> bytes:
     return made
 
 
-def open_session(session: Session, user: UserRow, *, now: float) -> Opened:
+def open_session(session: Session, user: UserRow, *, now: float) -> OpenedSession:
     """Sign a user in. Web sessions that ran out are removed on the way."""
     session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at <= now))
     session_id = secrets.token_hex(32)
@@ -77,7 +77,7 @@ def open_session(session: Session, user: UserRow, *, now: float) -> Opened:
         expires_at=now + LIVES_S,
     )
     session.add(row)
-    return Opened(signed(session_id, ensure_secret(session)), _web_session(row, user))
+    return OpenedSession(signed(session_id, ensure_secret(session)), _web_session(row, user))
 
 
 def find_session(session: Session, digest: str) -> WebSession | None:

@@ -19,7 +19,7 @@ from serve_app.api.direct_route import DirectRoutes
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.long_texts import LongTexts
-from serve_app.api.middleware import Heads, RequestIds
+from serve_app.api.middleware import HeadMiddleware, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import KnownRoutes, RouteTable
 from serve_app.core.errors import AppError
@@ -60,7 +60,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     )
     if context.config.server.cors_origins:
         app.add_middleware(Cors, origins=context.config.server.cors_origins)
-    app.add_middleware(Heads)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(Observation, observability=context.observability, dialects=spoken)
     app.add_middleware(RequestIds)
     return app

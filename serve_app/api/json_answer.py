@@ -30,7 +30,7 @@ BASE64_SLICE = 192 * 1024
 """Bytes that are encoded at once, in about 0.4 ms; a multiple of 3, or there would be padding."""
 
 
-class Later:
+class DeferredValue:
     """A value that is made when it is written; `weight` is about how many values it has."""
 
     def __init__(self, make: Callable[[], Any], *, weight: int) -> None:
@@ -97,7 +97,7 @@ def is_light(value: Any) -> bool:
 
 
 def json_pieces(value: Any) -> AsyncGenerator[bytes]:
-    """The JSON of a value of any size, which may have `Later` and `StoredBase64` in it."""
+    """The JSON of a value of any size, which may have `DeferredValue` and `StoredBase64` in it."""
     return _pieces(parts(value))
 
 
@@ -145,7 +145,7 @@ def weight(value: Any, *, stored: int = LIGHT + 1) -> int:
                 waiting.append(item)
             elif isinstance(item, str):
                 total += len(item) // CHARACTERS
-            elif isinstance(item, Later):
+            elif isinstance(item, DeferredValue):
                 total += item.weight
             elif isinstance(item, StoredBase64):
                 total += stored
@@ -156,7 +156,7 @@ def parts(value: Any) -> Iterator[Part]:
     """The JSON, cut where each part is written in a short time."""
     if isinstance(value, StoredBase64):
         yield value
-    elif isinstance(value, Later):
+    elif isinstance(value, DeferredValue):
         yield from parts(value.make())
     elif is_light(value):
         yield dumps(value)
@@ -207,6 +207,6 @@ def _object(items: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _made(value: Any) -> Any:
-    if isinstance(value, Later):
+    if isinstance(value, DeferredValue):
         return value.make()
     raise TypeError(f"{type(value).__name__} is no JSON")

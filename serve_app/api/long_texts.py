@@ -43,7 +43,7 @@ class LongTexts:
         left = 0
         folder = partial(tempfile.mkdtemp, prefix="body-")
         async with opened(folder, partial(shutil.rmtree, ignore_errors=True)) as place:
-            sieve = Sieve(Path(place), spooling())
+            sieve = JsonStringScanner(Path(place), spooling())
 
             async def sieved() -> Message:
                 nonlocal left
@@ -63,7 +63,7 @@ class LongTexts:
                 sieve.close()
 
 
-class Sieve:
+class JsonStringScanner:
     """Reads JSON as it comes, no more of it than where strings begin and end. Blocks."""
 
     def __init__(self, folder: Path, files: dict[str, Path]) -> None:
@@ -162,7 +162,7 @@ class Sieve:
         self._file, self._is_text = None, False
 
 
-def _sifted(sieve: Sieve, body: bytes, is_last: bool) -> bytes:
+def _sifted(sieve: JsonStringScanner, body: bytes, is_last: bool) -> bytes:
     try:
         left = sieve.feed(body)
         return left + sieve.finish() if is_last else left

@@ -40,7 +40,7 @@ class RequestIds:
         await self._app(scope, receive, send_with_id)
 
 
-class Heads:
+class HeadMiddleware:
     """Answers HEAD wherever GET is served, as GET is but without the body: what is behind sees a
     GET. RFC 9110 section 14.2 has ranges for GET alone.
     """

@@ -23,7 +23,7 @@ from serve_app.archive.entries import (
     new_filename,
 )
 from serve_app.archive.previews import MediaPreview, measure, media_preview
-from serve_app.blobs.references import Unheld, discard, hold, release
+from serve_app.blobs.references import UnheldBlob, discard, hold, release
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import InternalError, NotFound
@@ -223,8 +223,8 @@ def _deleted(
     filenames: Sequence[str],
     owner: str | None = None,
     must_exist: bool = False,
-) -> list[Unheld]:
-    unheld: list[Unheld] = []
+) -> list[UnheldBlob]:
+    unheld: list[UnheldBlob] = []
     for filename in filenames:
         doomed = delete(Row).where(Row.filename == filename)
         if owner is not None:

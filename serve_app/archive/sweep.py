@@ -18,7 +18,7 @@ INTERVAL_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepCounts:
     """How many archive entries were too old, and how many blobs nobody held."""
 
     entries: int
@@ -43,7 +43,7 @@ class ArchiveSweep:
         self._clock = clock
         self._grace_s = grace_s
 
-    async def sweep_once(self) -> Swept:
+    async def sweep_once(self) -> SweepCounts:
         """Safe to call at any time, from any process; one that is killed is made up for by the
         next.
         """
@@ -56,4 +56,4 @@ class ArchiveSweep:
         await self._archive.illustrate_all()
         if entries or blobs:
             logger.info("removed %d old archive entries and %d unneeded blobs", entries, blobs)
-        return Swept(entries, blobs)
+        return SweepCounts(entries, blobs)

@@ -28,7 +28,7 @@ Row = BlobReferenceRow
 
 
 @dataclass(frozen=True)
-class Unheld:
+class UnheldBlob:
     """A blob without a holder. Bytes written after `since` are somebody's who will hold them."""
 
     sha256: str
@@ -53,12 +53,14 @@ def hold(
         )
 
 
-def release(session: Session, holder: str, sha256s: Collection[str] | None = None) -> list[Unheld]:
+def release(
+    session: Session, holder: str, sha256s: Collection[str] | None = None
+) -> list[UnheldBlob]:
     """End what `holder` holds, all of it or these hashes; those that nobody holds any more."""
     mine = select(Row).where(Row.holder == holder)
     if sha256s is not None:
         mine = mine.where(Row.sha256.in_(sha256s))
-    released = [Unheld(row.sha256, row.since) for row in session.scalars(mine)]
+    released = [UnheldBlob(row.sha256, row.since) for row in session.scalars(mine)]
     hashes = [one.sha256 for one in released]
     session.execute(delete(Row).where(Row.holder == holder, Row.sha256.in_(hashes)))
     for one in released:
@@ -83,7 +85,7 @@ def held_among(session: Session, sha256s: Collection[str]) -> set[str]:
     return set(session.scalars(select(Row.sha256).where(Row.sha256.in_(sha256s)).distinct()))
 
 
-async def discard(database: Database, url: str, unheld: Collection[Unheld]) -> None:
+async def discard(database: Database, url: str, unheld: Collection[UnheldBlob]) -> None:
     """Remove the bytes of what `release` returned, once its transaction is committed."""
     if not unheld:
         return

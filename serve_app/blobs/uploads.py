@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from serve_app.blobs.references import Unheld, discard, hold, release
+from serve_app.blobs.references import UnheldBlob, discard, hold, release
 from serve_app.blobs.sniff import extension_of
 from serve_app.blobs.store import FILE_NAME, ObservedStore
 from serve_app.core.config import AppConfig
@@ -70,7 +70,7 @@ class Uploads:
     async def drop(self, blob: Blob, store: ObservedStore) -> None:
         """Remove what was just written to `store`, unless somebody has it or writes it again."""
         if not store.existed:
-            written = [Unheld(blob.sha256, store.written_at)]
+            written = [UnheldBlob(blob.sha256, store.written_at)]
             await discard(self._database, self._blobs_url, written)
 
     def note_use(self, blob: Blob) -> None:
@@ -156,7 +156,7 @@ def _kept(
     hold(session, holder, [blob], used_at=now)
 
 
-def _deleted(session: Session, *, name: str, owner: str | None) -> list[Unheld]:
+def _deleted(session: Session, *, name: str, owner: str | None) -> list[UnheldBlob]:
     match = FILE_NAME.fullmatch(name)
     found = []
     if match is not None:
@@ -173,7 +173,7 @@ def _deleted(session: Session, *, name: str, owner: str | None) -> list[Unheld]:
     return [one for row in found for one in release(session, row.holder, [row.sha256])]
 
 
-def _expired(session: Session, *, used_before: float) -> tuple[int, list[Unheld]]:
+def _expired(session: Session, *, used_before: float) -> tuple[int, list[UnheldBlob]]:
     # Locked, so that a use which is noted meanwhile comes too late and not for nothing.
     due = select(Row).where(Row.used_at < used_before).limit(GROUP).with_for_update()
     rows = [(row.holder, row.sha256) for row in session.scalars(due)]

@@ -17,7 +17,7 @@ class Meter:
     device_s: float = 0.0
 
 
-class Spent(Message):
+class BusyTime(Message):
     """The last item of a metered call: how long the replica was busy with it, not counting what it
     waited for a place or a model.
     """

@@ -22,7 +22,7 @@ class Blob(Message):
     size: int = Field(ge=0)
 
 
-class Facts(Message):
+class MediaFacts(Message):
     """What the maker of a file knows of it; `width` and `height` in pixels."""
 
     seed: int | None = None
@@ -36,7 +36,7 @@ class MediaResult(Message):
 
     warnings: tuple[str, ...] = ()
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """What is known of the files, by hash."""
         return {}
 

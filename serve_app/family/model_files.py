@@ -194,7 +194,7 @@ def _check_space(asked: _Asked, needed: int) -> None:
 def _bar_class(progress: DownloadProgress) -> Any:
     """What huggingface_hub takes for a tqdm class; its bars tell `progress`."""
 
-    class Bar:
+    class DownloadBar:
         def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
             self.total: int | None = options.get("total")
             self.n = 0
@@ -207,7 +207,7 @@ def _bar_class(progress: DownloadProgress) -> Any:
         def update_transfer(self, count: float | None = 1) -> None:
             """Compressed bytes on the wire, which are not the file's."""
 
-        def __enter__(self) -> "Bar":
+        def __enter__(self) -> "DownloadBar":
             return self
 
         def __exit__(self, *error: object) -> None:
@@ -217,7 +217,7 @@ def _bar_class(progress: DownloadProgress) -> Any:
             """Titles, rates and redraws, which have no place here."""
             return lambda *args, **options: None  # noqa: ARG005
 
-    return Bar
+    return DownloadBar
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 from serve_app.core.config import Family, Model
-from serve_app.core.costs import Spent
+from serve_app.core.costs import BusyTime
 from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.core.status import ModelStatus
 from serve_app.family.model_routing import announcer
@@ -72,13 +72,13 @@ class Replica:
             async for batch in batches:
                 yield batch
 
-    async def metered_call(self, verb: str, model_id: str, *arguments: Any) -> tuple[Any, Spent]:
+    async def metered_call(self, verb: str, model_id: str, *arguments: Any) -> tuple[Any, BusyTime]:
         """Run a verb that answers once, and say what it cost."""
         with self._named_errors():
             async with self._using(model_id) as engine:
                 begun = time.monotonic()
                 answer = await getattr(engine, verb)(*arguments)
-                return answer, Spent(device_s=time.monotonic() - begun)
+                return answer, BusyTime(device_s=time.monotonic() - begun)
 
     async def metered_stream(
         self, verb: str, model_id: str, *arguments: Any
@@ -96,13 +96,13 @@ class Replica:
 
     async def metered_gather(
         self, verb: str, model_id: str, *arguments: Any
-    ) -> tuple[list[Any], Spent]:
+    ) -> tuple[list[Any], BusyTime]:
         """The same, and what it cost."""
         with self._named_errors():
             async with self._using(model_id) as engine:
                 begun = time.monotonic()
                 items = await condensed(getattr(engine, verb)(*arguments))
-                return items, Spent(device_s=time.monotonic() - begun)
+                return items, BusyTime(device_s=time.monotonic() - begun)
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The state of the family's models in this replica."""
@@ -145,7 +145,7 @@ class Replica:
                 async for batch in batches:
                     yield joined(batch)
             if is_metered:
-                yield [Spent(device_s=time.monotonic() - begun)]
+                yield [BusyTime(device_s=time.monotonic() - begun)]
 
     @asynccontextmanager
     async def _using(self, model_id: str) -> AsyncGenerator[Any]:

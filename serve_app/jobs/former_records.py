@@ -25,13 +25,13 @@ OUR_MODULES = ("serve_app.", "pipelines.")
 UNREADABLE = json.dumps({"form": 0})
 
 
-class Remains:
+class PickledObject:
     """An object of a pickle: what its class was made of, and its fields."""
 
     made_of: tuple[Any, ...]
     fields: dict[str, Any]
 
-    def __new__(cls, *made_of: object) -> "Remains":
+    def __new__(cls, *made_of: object) -> "PickledObject":
         """As the pickle's instructions call the class."""
         remains = super().__new__(cls)
         remains.made_of, remains.fields = made_of, {}
@@ -44,11 +44,11 @@ class Remains:
 class FormerUnpickler(pickle.Unpickler):
     """Sees remains in place of our classes, and refuses every other."""
 
-    def find_class(self, module: str, name: str) -> type[Remains]:
+    def find_class(self, module: str, name: str) -> type[PickledObject]:
         """See pickle.Unpickler."""
         if not module.startswith(OUR_MODULES):
             raise pickle.UnpicklingError(f"{module}.{name} is no class of this server")
-        return type(name, (Remains,), {})
+        return type(name, (PickledObject,), {})
 
 
 async def rewrite_pickles(database: Database, workflow: str) -> None:
@@ -112,7 +112,7 @@ def _written(value: Any) -> Any:
 
 def _content(value: Any) -> Any:
     """As pydantic writes it."""
-    if isinstance(value, Remains):
+    if isinstance(value, PickledObject):
         return _content(value.fields)
     if isinstance(value, dict):
         return {key: _content(item) for key, item in value.items()}

@@ -17,7 +17,7 @@ from serve_app.core.errors import UpstreamError
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
-from serve_app.core.text.chat import Chat, ChatEvent, Complete, SaidText
+from serve_app.core.text.chat import Chat, ChatEvent, CollectedText, Complete
 from serve_app.runtime.streams import closing, gathered, once
 
 
@@ -31,7 +31,7 @@ async def outcome(
     """Run the stream to its end and close it. UpstreamError when it ends without a result."""
     if isinstance(operation, Chat | Complete):
         said = cast("list[ChatEvent]", await gathered(events))
-        return SaidText(events=tuple(said))
+        return CollectedText(events=tuple(said))
     if isinstance(operation, Speak | CloneSpeech):
         return await _spoken(operation, cast("AsyncIterator[CloneEvent]", events), blobs, report)
     kind = operation.result

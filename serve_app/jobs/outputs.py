@@ -12,7 +12,7 @@ from serve_app.core.audio.speech import CloneSpeech, Speak
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
-from serve_app.core.media import Facts, MediaResult
+from serve_app.core.media import MediaFacts, MediaResult
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable, blobs_of, to_json
@@ -42,7 +42,7 @@ class OutputArchive:
         # A file that is in the result twice is one file; texts live as long as their job.
         media = [blob for blob in dict.fromkeys(blobs_of(result)) if kind_of(blob.mime)]
         for position, blob in enumerate(media):
-            origin = _origin(job, facts.get(blob.sha256, Facts()))
+            origin = _origin(job, facts.get(blob.sha256, MediaFacts()))
             entry = await self._archive.record(blob, origin, position=position)
             if entry is not None:
                 files[blob.sha256] = entry.filename
@@ -64,7 +64,7 @@ class OutputArchive:
                 logger.warning("no preview of %s yet: %s", filename, error)
 
 
-def _origin(job: Job, facts: Facts) -> Origin:
+def _origin(job: Job, facts: MediaFacts) -> Origin:
     assert not isinstance(job.operation, Unreadable), "it was done"
     return Origin(
         owner=job.owner,

@@ -16,6 +16,7 @@ PLAIN = (type(None), bool, int, float, str)
 FORMER_NAMES = {
     "Film": "AssembledVideo",
     "GeneratedSound": "GeneratedAudio",
+    "SaidText": "CollectedText",
     "SpokenSound": "SpokenAudio",
     "VideoWithSound": "VideoWithAudio",
 }

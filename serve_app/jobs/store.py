@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from serve_app.blobs.references import Unheld, discard, hold, release
+from serve_app.blobs.references import UnheldBlob, discard, hold, release
 from serve_app.core.errors import Conflict, QueueFull
 from serve_app.core.jobs import (
     Failure,
@@ -233,7 +233,7 @@ class JobStore(JobReader):
     async def forget_finished(self, before: float, *, limit: int = 100) -> tuple[str, ...]:
         """Delete jobs that finished before then; their ids. What only they held goes with them."""
 
-        def work(session: Session) -> tuple[tuple[str, ...], list[Unheld]]:
+        def work(session: Session) -> tuple[tuple[str, ...], list[UnheldBlob]]:
             # A callback that is still due keeps its job.
             old = select(JobRow).where(
                 JobRow.finished_at < before, JobRow.callback_due_at.is_(None)
@@ -252,7 +252,7 @@ class JobStore(JobReader):
     async def delete(self, job_id: str) -> None:
         """Forget a finished job, and what only it holds. Conflict while it is not finished."""
 
-        def work(session: Session) -> list[Unheld]:
+        def work(session: Session) -> list[UnheldBlob]:
             row = locked(session, job_id)
             if row is None:
                 raise unknown(job_id)

@@ -10,7 +10,7 @@ LISTEN = "0A"
 
 
 @dataclass(frozen=True)
-class Holder:
+class PortHolder:
     """A process that listens on a port."""
 
     pid: int
@@ -37,13 +37,13 @@ def port_problem(host: str, port: int) -> str | None:
     )
 
 
-def holder_of(port: int) -> Holder | None:
+def holder_of(port: int) -> PortHolder | None:
     """The process that listens on a TCP port, where it may be seen."""
     inodes = _listening_inodes(port)
     for directory in Path("/proc").iterdir() if inodes else ():
         if directory.name.isdigit() and _has_socket(directory, inodes):
             pid = int(directory.name)
-            return Holder(pid, _name(pid), is_orphan=not _is_rays(_parent(pid)))
+            return PortHolder(pid, _name(pid), is_orphan=not _is_rays(_parent(pid)))
     return None
 
 

@@ -31,7 +31,7 @@ FORCED = 130
 DEPLOY = "serve_app.launch.deploy"
 
 
-class Stopped(BaseException):
+class StopSignal(BaseException):
     """A signal asked the server to stop; like KeyboardInterrupt it is no Exception."""
 
 
@@ -47,7 +47,7 @@ def run(plan: LaunchPlan, *, dashboard: bool) -> int:
         _start(plan, dashboard=dashboard)
         while True:
             signal.pause()
-    except Stopped:
+    except StopSignal:
         say("stopping (once more to force)")
         return 0
     except NotDeployed:
@@ -125,7 +125,7 @@ def _stop_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """The first signal unwinds `run`, the second ends everything at once."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _force)
-    raise Stopped
+    raise StopSignal
 
 
 def _force(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ from typing import Any
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.jobs import Job
 from serve_app.core.operation import Operation
-from serve_app.core.text.chat import Chat, Complete, SaidText, Usage
+from serve_app.core.text.chat import Chat, CollectedText, Complete, Usage
 from serve_app.core.text.embeddings import Embed
 from serve_app.observability.classes import (
     Category,
@@ -127,6 +127,6 @@ class Observed:
         """A job that the request has waited for."""
         if job.started_at is not None:
             self.slot_wait_ms = round(max(job.started_at - job.created_at, 0.0) * 1000, 3)
-        items = job.result.events if isinstance(job.result, SaidText) else (job.result,)
+        items = job.result.events if isinstance(job.result, CollectedText) else (job.result,)
         for item in items:
             self.note_item(item)

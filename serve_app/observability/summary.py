@@ -4,7 +4,7 @@ from typing import Any
 
 from serve_app.observability.classes import OTHER, OUTCOMES
 from serve_app.observability.histogram import Histogram
-from serve_app.observability.tally import ClassCounts, Spell, Tally
+from serve_app.observability.tally import ClassCounts, DurationBucket, Tally
 
 ERRORS = ("4xx", "5xx", "503-busy")
 
@@ -17,13 +17,13 @@ def summary(tally: Tally) -> dict[str, Any]:
         "uptime_sec": round(tally.uptime_s(), 1),
         "window_sec": int(tally.window_s),
         "categories": {
-            name: _category(counts, tally.spell(name), minutes)
+            name: _category(counts, tally.bucket(name), minutes)
             for name, counts in sorted(seen.items())
         },
     }
 
 
-def _category(counts: ClassCounts, spell: Spell, minutes: float) -> dict[str, Any]:
+def _category(counts: ClassCounts, bucket: DurationBucket, minutes: float) -> dict[str, Any]:
     total = sum(counts.outcomes.values())
     errors = sum(counts.outcomes[outcome] for outcome in OUTCOMES if outcome in ERRORS)
     return {
@@ -33,14 +33,14 @@ def _category(counts: ClassCounts, spell: Spell, minutes: float) -> dict[str, An
         "error_rate": round(errors / total, 6) if total else 0.0,
         "slot_503": counts.outcomes["503-busy"],
         "disconnected": counts.outcomes["client-disconnect"],
-        "throughput_per_min": round(spell.latency.count / minutes, 3),
-        "latency_ms": _percentiles(spell.latency)
+        "throughput_per_min": round(bucket.latency.count / minutes, 3),
+        "latency_ms": _percentiles(bucket.latency)
         | {
-            "max": round(spell.latency.most_ms, 3) if spell.latency.count else None,
-            "samples": spell.latency.count,
-            "histogram": spell.latency.shown(),
+            "max": round(bucket.latency.most_ms, 3) if bucket.latency.count else None,
+            "samples": bucket.latency.count,
+            "histogram": bucket.latency.shown(),
         },
-        "slot_wait_ms": _percentiles(spell.wait) | {"samples": spell.wait.count},
+        "slot_wait_ms": _percentiles(bucket.wait) | {"samples": bucket.wait.count},
         "recent": list(counts.recent),
     }
 

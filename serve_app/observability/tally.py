@@ -18,13 +18,13 @@ MOST_MODELS = 1000
 
 
 @dataclass
-class Spell:
+class DurationBucket:
     """The durations of one category in one part of the window."""
 
     latency: Histogram = field(default_factory=Histogram)
     wait: Histogram = field(default_factory=Histogram)
 
-    def merge(self, other: "Spell") -> None:
+    def merge(self, other: "DurationBucket") -> None:
         """Add another's."""
         self.latency.merge(other.latency)
         self.wait.merge(other.wait)
@@ -61,7 +61,7 @@ class Tally:
         self.classes: dict[str, ClassCounts] = {}
         self.tokens: Counter[tuple[str, str]] = Counter()
         self._slot_s = window_s / SLOTS
-        self._spells: dict[tuple[int, str], Spell] = {}
+        self._buckets: dict[tuple[int, str], DurationBucket] = {}
         self._clock = clock
 
     def add(self, request: Observed) -> None:
@@ -78,10 +78,10 @@ class Tally:
         if request.slot_wait_ms is not None:
             known.wait.add(request.slot_wait_ms)
         if request.category is not None:
-            spell = self._spell(request.category)
-            spell.latency.add(request.latency_ms)
+            bucket = self._bucket(request.category)
+            bucket.latency.add(request.latency_ms)
             if request.slot_wait_ms is not None:
-                spell.wait.add(request.slot_wait_ms)
+                bucket.wait.add(request.slot_wait_ms)
             known.recent.append(recent_entry(request))
         self._add_tokens(request)
 
@@ -90,17 +90,17 @@ class Tally:
         self.begun_at = min(self.begun_at, other.begun_at)
         for name, counts in other.classes.items():
             self.classes.setdefault(name, ClassCounts()).merge(counts)
-        for key, spell in other._spells.items():
-            self._spells.setdefault(key, Spell()).merge(spell)
+        for key, bucket in other._buckets.items():
+            self._buckets.setdefault(key, DurationBucket()).merge(bucket)
         self.tokens.update(other.tokens)
 
-    def spell(self, name: str) -> Spell:
+    def bucket(self, name: str) -> DurationBucket:
         """The durations of a category over the whole window."""
         self._forget()
-        whole = Spell()
-        for (_, category), spell in self._spells.items():
+        whole = DurationBucket()
+        for (_, category), bucket in self._buckets.items():
             if category == name:
-                whole.merge(spell)
+                whole.merge(bucket)
         return whole
 
     def uptime_s(self) -> float:
@@ -115,8 +115,8 @@ class Tally:
                 "begun_at": self.begun_at,
                 "classes": {name: _class_json(one) for name, one in self.classes.items()},
                 "spells": [
-                    [slot, name, spell.latency.to_json(), spell.wait.to_json()]
-                    for (slot, name), spell in self._spells.items()
+                    [slot, name, bucket.latency.to_json(), bucket.wait.to_json()]
+                    for (slot, name), bucket in self._buckets.items()
                 ],
                 "tokens": [[*key, count] for key, count in self.tokens.items()],
             }
@@ -128,24 +128,24 @@ class Tally:
         other = Tally(window_s=self.window_s, clock=self._clock)
         other.begun_at = value["begun_at"]
         other.classes = {name: _read_class(one) for name, one in value["classes"].items()}
-        other._spells = {
-            (slot, name): Spell(from_json(latency), from_json(wait))
+        other._buckets = {
+            (slot, name): DurationBucket(from_json(latency), from_json(wait))
             for slot, name, latency, wait in value["spells"]
         }
         other.tokens = Counter({(model, kind): n for model, kind, n in value["tokens"]})
         self.merge(other)
 
-    def _spell(self, category: str) -> Spell:
+    def _bucket(self, category: str) -> DurationBucket:
         key = (int(self._clock() / self._slot_s), category)
-        spell = self._spells.get(key)
-        if spell is None:
+        bucket = self._buckets.get(key)
+        if bucket is None:
             self._forget()
-            spell = self._spells[key] = Spell()
-        return spell
+            bucket = self._buckets[key] = DurationBucket()
+        return bucket
 
     def _forget(self) -> None:
         oldest = int(self._clock() / self._slot_s) - SLOTS
-        self._spells = {key: spell for key, spell in self._spells.items() if key[0] > oldest}
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] > oldest}
 
     def _add_tokens(self, request: Observed) -> None:
         model = request.model

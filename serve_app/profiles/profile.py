@@ -14,7 +14,7 @@ VOICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 ITEMS = 100
 
 
-class NewItem(Message):
+class NewProfileItem(Message):
     """A file to add: an image and its label, a voice's own audio, or a clip and its transcript."""
 
     role: Role
@@ -22,7 +22,7 @@ class NewItem(Message):
     blob: Blob
 
 
-class Item(NewItem):
+class ProfileItem(NewProfileItem):
     """A file of a profile. Its number is never another file's, even when it is gone."""
 
     number: int
@@ -40,9 +40,9 @@ class Profile(Message):
     transcript: str
     owner: str
     created_at: float
-    items: tuple[Item, ...]
+    items: tuple[ProfileItem, ...]
 
-    def of(self, role: Role) -> tuple[Item, ...]:
+    def of(self, role: Role) -> tuple[ProfileItem, ...]:
         """The items of one role."""
         return tuple(item for item in self.items if item.role == role)
 
@@ -56,7 +56,7 @@ class ProfileChange(Message):
     transcript: str | None = None
     role: Role = "image"
     remove: tuple[int, ...] = ()
-    add: tuple[NewItem, ...] = ()
+    add: tuple[NewProfileItem, ...] = ()
     remove_param: str = "remove_indices"
 
 
@@ -73,7 +73,7 @@ def checked_name(name: str, kind: Kind, *, param: str = "name") -> str:
     return name
 
 
-def changed_items(profile: Profile, change: ProfileChange) -> list[NewItem]:
+def changed_items(profile: Profile, change: ProfileChange) -> list[NewProfileItem]:
     """The items after a change: kept ones are Items, others are new. InvalidRequest for a position
     that does not exist, for too many items and when no image would be left.
     """

@@ -13,24 +13,24 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from serve_app.access.tokens import Principal
-from serve_app.blobs.references import Unheld, discard, held_by, hold, release
+from serve_app.blobs.references import UnheldBlob, discard, held_by, hold, release
 from serve_app.core.errors import Conflict, Forbidden, NotFound
 from serve_app.core.media import Blob
 from serve_app.database.connection import Database
 from serve_app.database.schema import ProfileItemRow, ProfileRow
 from serve_app.profiles.profile import (
-    Item,
     Kind,
-    NewItem,
+    NewProfileItem,
     Profile,
     ProfileChange,
+    ProfileItem,
     changed_items,
     check_count,
     checked_name,
 )
 
 Row = ProfileRow
-Outcome = tuple[Profile, list[Unheld]]
+Outcome = tuple[Profile, list[UnheldBlob]]
 
 
 class Profiles:
@@ -68,7 +68,7 @@ class Profiles:
         *,
         by: Principal,
         description: str,
-        items: Sequence[NewItem],
+        items: Sequence[NewProfileItem],
         transcript: str = "",
     ) -> Profile:
         """Create a profile, or replace all that it holds. Forbidden when it is another's."""
@@ -106,7 +106,7 @@ class Profiles:
         """Remove the profile and the files that nobody else holds."""
         checked_name(name, kind)
 
-        def work(session: Session) -> list[Unheld]:
+        def work(session: Session) -> list[UnheldBlob]:
             row = _owned(session, kind, name, by)
             unheld = release(session, holder_of(row.id))
             session.execute(delete(ProfileItemRow).where(ProfileItemRow.profile_id == row.id))
@@ -131,13 +131,15 @@ def holder_of(profile_id: int) -> str:
     return f"profile:{profile_id}"
 
 
-def _with(session: Session, row: Row, texts: dict[str, str], items: Sequence[NewItem]) -> Outcome:
+def _with(
+    session: Session, row: Row, texts: dict[str, str], items: Sequence[NewProfileItem]
+) -> Outcome:
     """Write a row's texts and items; the blobs of its former items are let go."""
     for name, text in texts.items():
         setattr(row, name, text)
     session.execute(delete(ProfileItemRow).where(ProfileItemRow.profile_id == row.id))
     for item in items:
-        number = item.number if isinstance(item, Item) else row.next_item
+        number = item.number if isinstance(item, ProfileItem) else row.next_item
         row.next_item = max(row.next_item, number + 1)
         values = item.blob.model_dump() | {"role": item.role, "text": item.text}
         session.add(ProfileItemRow(profile_id=row.id, number=number, **values))
@@ -191,7 +193,7 @@ def _profile(session: Session, row: Row) -> Profile:
 
 def _joined(row: Row, rows: Sequence[ProfileItemRow]) -> Profile:
     items = [
-        Item(
+        ProfileItem(
             role=item.role,  # type: ignore[arg-type]
             text=item.text,
             blob=Blob(sha256=item.sha256, mime=item.mime, size=item.size),

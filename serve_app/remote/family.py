@@ -10,7 +10,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve_app.catalog.engine_runs import single
-from serve_app.core.costs import METER, Spent
+from serve_app.core.costs import METER, BusyTime
 from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, R
@@ -148,7 +148,7 @@ class Remote:
             with remote_errors(self.name):
                 async for batch in response:
                     for item in batch:
-                        if isinstance(item, Spent) and meter is not None:
+                        if isinstance(item, BusyTime) and meter is not None:
                             meter.device_s += item.device_s
                         else:
                             yield item

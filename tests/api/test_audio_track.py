@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
-from deployments.audio.audio_progress import told
+from deployments.audio.audio_progress import audio_facts
 from deployments.fakes.engine import FakeTranscription
 from deployments.video.av_media import AvMedia
 from serve_app.core.audio.transcription import (
@@ -44,7 +44,7 @@ class Ear(FakeTranscription):
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         async with self.blobs.local_file(request.audio) as path:
-            choice = told(path, request.audio_track).warnings
+            choice = audio_facts(path, request.audio_track).warnings
             pcm = b"".join(speech_blocks(path, param="file", track=request.audio_track))
         samples = np.frombuffer(pcm, "<i2").astype(float)
         is_loud = np.abs(samples[: len(samples) // HOP * HOP]).reshape(-1, HOP).max(axis=1) > 1000

@@ -15,7 +15,7 @@ import pytest
 from openai.types.chat import ChatCompletionToolParam
 from pydantic import BaseModel, Field, SecretStr
 
-from deployments.text.enforced_schema import Check
+from deployments.text.enforced_schema import SchemaCheck
 from deployments.text.starter import ensure_starter
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.errors import InvalidRequest
@@ -291,7 +291,7 @@ def test_rules_that_are_not_said_need_no_warning() -> None:
         {"properties": {"not": TEXT, "format": TEXT}, "$defs": {"unused": {"not": {}}}},
         {"const": {"format": "path", "not": 1}},
     ):
-        check = Check("x", "the schema", strict=True)
+        check = SchemaCheck("x", "the schema", strict=True)
         check.enforced(schema)
         assert check.warnings == []
 
@@ -307,7 +307,7 @@ def test_only_what_cannot_be_read_is_left_out() -> None:
             "e": {"type": "array", "uniqueItems": True, "items": {"format": "path", "not": {}}},
         },
     }
-    check = Check("x", "the schema", strict=False)
+    check = SchemaCheck("x", "the schema", strict=False)
     assert check.enforced(schema)["properties"] == {
         "a": {"type": "string", "pattern": "^a+$"},
         "b": {"type": "string"},
@@ -338,7 +338,7 @@ def test_only_what_cannot_be_read_is_left_out() -> None:
 )
 def test_what_is_no_schema_is_refused(schema: dict[str, Any], strict: bool) -> None:
     with pytest.raises(InvalidRequest, match="cannot be followed") as caught:
-        Check("x", "the schema", strict=strict).enforced(schema)
+        SchemaCheck("x", "the schema", strict=strict).enforced(schema)
     assert caught.value.param == "x"
 
 

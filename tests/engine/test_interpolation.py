@@ -14,7 +14,7 @@ import pytest
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.video.flow_interpolation import FlowInterpolation
 from deployments.video.flow_planes import FlowFinder, Planes, PlanesBetween, dissolved
-from deployments.video.frame_interpolation import FrameSource, Still, between, planes_of
+from deployments.video.frame_interpolation import FrameSource, GivenFrame, between, planes_of
 from deployments.video.video_encoding import VideoWriter, studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
@@ -190,9 +190,9 @@ def test_noise_and_fading_are_no_cuts() -> None:
 def test_frames_at_times_of_their_own() -> None:
     """Frames of 0, 40, 80, 120 levels, shown at uneven times; those between are in proportion."""
 
-    def still(level: int, at_s: float) -> Still:
+    def still(level: int, at_s: float) -> GivenFrame:
         half = np.full((24, 32), 128, np.uint8)
-        return Still(at_s, Planes(np.full((48, 64), level, np.uint8), half, half))
+        return GivenFrame(at_s, Planes(np.full((48, 64), level, np.uint8), half, half))
 
     given = (still(*what) for what in ((0, 0.0), (40, 0.1), (80, 0.5), (120, 0.6)))
     source = FrameSource(given, Size(width=64, height=48), fps=10, duration_s=0.7, has_cuts=False)

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from deployments.audio.musicgen import MusicgenAudio
-from deployments.audio.musicgen_windows import Codes, MusicgenWindows
+from deployments.audio.musicgen_windows import CodeCollector, MusicgenWindows
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.audio_generation import GenerateAudio, GeneratedAudio
 from serve_app.core.config import Family, Model
@@ -108,7 +108,7 @@ async def test_the_codes_are_those_that_the_library_makes_audio_of(checkpoint: P
     windows = MusicgenWindows.of(model)
     given = None
     for count in (25, 40):
-        codes = Codes(windows, given, lambda _: None, lambda: False)
+        codes = CodeCollector(windows, given, lambda _: None, lambda: False)
         known: dict[str, Any] = {} if given is None else {"decoder_input_ids": given}
         audio = model.generate(
             **inputs, **known, max_length=windows.length(count), stopping_criteria=[codes]

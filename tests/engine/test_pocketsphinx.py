@@ -83,12 +83,12 @@ def understood(text: str) -> int:
 
 def samples_16_khz(data: bytes) -> bytes:
     """WAV of any rate as 16 kHz samples."""
-    from deployments.audio.audio_encoding import Frames, resampler
+    from deployments.audio.audio_encoding import AudioFrames, resampler
 
     audio = decoded(data)
     pcm = (audio.samples * 32_767).astype("<i2").tobytes()
     convert = resampler("s16", 16_000)
-    frames = [*convert.resample(Frames(audio.sample_rate).frame(pcm)), *convert.resample(None)]
+    frames = [*convert.resample(AudioFrames(audio.sample_rate).frame(pcm)), *convert.resample(None)]
     return b"".join(frame.to_ndarray().tobytes() for frame in frames)
 
 

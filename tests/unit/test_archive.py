@@ -14,7 +14,7 @@ from PIL import Image
 from serve_app.archive.archive import Archive
 from serve_app.archive.entries import FILE_NAME, ArchiveQuery, ArchiveSettings, Entry, Origin
 from serve_app.archive.previews import MediaPreview, measure, media_preview
-from serve_app.archive.sweep import ArchiveSweep, Swept
+from serve_app.archive.sweep import ArchiveSweep, SweepCounts
 from serve_app.blobs.references import release
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.errors import AppError, InternalError, NotFound
@@ -356,15 +356,15 @@ async def test_retention(
     old = await entered(archive, blobs, png("red"))
     clock.now += 2 * DAY_S
     new = await entered(archive, blobs, png("blue"))
-    assert await sweep.sweep_once() == Swept(0, 0), "kept for ever unless said otherwise"
+    assert await sweep.sweep_once() == SweepCounts(0, 0), "kept for ever unless said otherwise"
     await archive.change_settings(ArchiveSettings(enabled=True, retention="1d"))
-    assert await sweep.sweep_once() == Swept(1, 0)
+    assert await sweep.sweep_once() == SweepCounts(1, 0)
     assert await names(archive) == [new.filename]
     assert await blobs.find(old.sha256) is None
     assert await blobs.find(new.sha256) == new.blob
     clock.now += 2 * DAY_S
     assert (await sweep.sweep_once()).entries == 1
-    assert await sweep.sweep_once() == Swept(0, 0)
+    assert await sweep.sweep_once() == SweepCounts(0, 0)
 
 
 async def test_retention_takes_any_number(
@@ -387,11 +387,13 @@ async def test_a_sweep_repairs_a_kill_between_commit_and_removal(
 
     await database.write(killed_after_commit)
     sweep = ArchiveSweep(archive, database, blobs)
-    assert await sweep.sweep_once() == Swept(0, 0), "it may be somebody's who is about to hold it"
+    assert await sweep.sweep_once() == SweepCounts(0, 0), (
+        "it may be somebody's who is about to hold it"
+    )
     for sha256, mime in ((entry.sha256, "image/png"), (entry.preview or "", "image/webp")):
         path = tmp_path / "blobs" / sha256[:2] / filename(Blob(sha256=sha256, mime=mime, size=0))
         os.utime(path, (time.time() - 2 * DAY_S,) * 2)
-    assert await sweep.sweep_once() == Swept(0, 2)
+    assert await sweep.sweep_once() == SweepCounts(0, 2)
     assert await blobs.find(entry.sha256) is None
 
 
@@ -406,5 +408,5 @@ async def test_a_full_disk_is_swept_before_previews_are_made(
         while True:
             file.write(bytes(1024))
     os.utime(unneeded, (time.time() - 2 * DAY_S,) * 2)
-    assert await ArchiveSweep(archive, database, blobs).sweep_once() == Swept(0, 1)
+    assert await ArchiveSweep(archive, database, blobs).sweep_once() == SweepCounts(0, 1)
     assert (await archive.entry(entry.filename, owner=None)).preview is not None

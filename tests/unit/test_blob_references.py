@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.blobs.references import Unheld, discard, hold, release, sweep
+from serve_app.blobs.references import UnheldBlob, discard, hold, release, sweep
 from serve_app.blobs.removal import BlobRemoval
 from serve_app.blobs.store import FsspecBlobStore, filename
 from serve_app.core.media import Blob
@@ -41,7 +41,7 @@ async def held(store: FsspecBlobStore, database: Database, data: bytes, *holders
 
 async def let_go(
     store: FsspecBlobStore, database: Database, holder: str, *hashes: str
-) -> list[Unheld]:
+) -> list[UnheldBlob]:
     unheld = await database.write(partial(release, holder=holder, sha256s=hashes or None))
     await discard(database, store.url, unheld)
     return unheld

@@ -10,8 +10,8 @@ from PIL import Image
 
 from deployments.image.image_tiles import (
     Enlarged,
-    Network,
     Pixels,
+    TileNetwork,
     Tiling,
     enlarged,
     padded,
@@ -23,8 +23,8 @@ from serve_app.core.message import Progress
 SMALL = Tiling(tile_px=32, overlap_px=6, step_px=4)
 
 
-def repeating(scale: int) -> Network:
-    return Network(scale, lambda tile: tile.repeat(scale, 0).repeat(scale, 1))
+def repeating(scale: int) -> TileNetwork:
+    return TileNetwork(scale, lambda tile: tile.repeat(scale, 0).repeat(scale, 1))
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -32,7 +32,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(values)
 
 
-def run(image: Image.Image, wanted: int, network: Network, tiling: Tiling = SMALL) -> Enlarged:
+def run(image: Image.Image, wanted: int, network: TileNetwork, tiling: Tiling = SMALL) -> Enlarged:
     *_, end = enlarged(image, wanted, network, tiling)
     assert isinstance(end, Enlarged)
     return end
@@ -120,7 +120,7 @@ def test_a_network_sees_no_more_than_a_tile() -> None:
         seen.append(tile.shape)
         return tile.repeat(2, 0).repeat(2, 1)
 
-    run(noise(300, 200), 4, Network(2, watch))
+    run(noise(300, 200), 4, TileNetwork(2, watch))
     assert max(max(shape) for shape in seen) <= 32
 
 

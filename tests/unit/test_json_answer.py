@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response, StreamingResponse
 
-from serve_app.api.json_answer import Later, StoredBase64, dumps, json_pieces, json_response
+from serve_app.api.json_answer import DeferredValue, StoredBase64, dumps, json_pieces, json_response
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import NotFound
 from serve_app.runtime.streams import once
@@ -47,7 +47,7 @@ async def test_pieces_make_the_whole(number: int) -> None:
     value = VALUES[number]
     assert await written(value) == dumps(value)
     assert json.loads(dumps(value)) == value
-    assert json.loads(await written(Later(lambda: value, weight=10**6))) == value
+    assert json.loads(await written(DeferredValue(lambda: value, weight=10**6))) == value
 
 
 async def test_what_json_cannot_say_is_replaced() -> None:

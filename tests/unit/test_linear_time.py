@@ -16,7 +16,7 @@ from deployments.text.generation.tool_format import calls_in
 from pipelines.story_script import spread
 from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
-from serve_app.api.long_texts import Sieve
+from serve_app.api.long_texts import JsonStringScanner
 from serve_app.blobs.inline_text import NotBase64, beginning, decoded, text_pieces, unquoted
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.text.chat import Tool
@@ -160,7 +160,7 @@ def base64_bytes(text: str) -> int | None:
 
 def sifted(text: str) -> bytes:
     """A body as the server gets it, in pieces of 64 KiB."""
-    sieve, body = Sieve(Path(), {}), text.encode()
+    sieve, body = JsonStringScanner(Path(), {}), text.encode()
     pieces = [sieve.feed(body[i : i + 65536]) for i in range(0, len(body), 65536)]
     return b"".join((*pieces, sieve.finish()))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.api.long_texts import LONG_BYTES, Sieve
+from serve_app.api.long_texts import LONG_BYTES, JsonStringScanner
 from serve_app.blobs.inline_text import NotBase64
 from serve_app.blobs.spooled_text import STAND_IN, restored, spooled, spooled_pieces, spooling
 
@@ -28,7 +28,7 @@ BODIES: list[Any] = [
 def sieved(body: bytes, folder: Path, *, piece: int) -> tuple[Any, dict[str, Path]]:
     folder.mkdir(exist_ok=True)
     files = spooling()
-    sieve = Sieve(folder, files)
+    sieve = JsonStringScanner(folder, files)
     pieces = [sieve.feed(body[i : i + piece]) for i in range(0, len(body), piece)]
     return json.loads(b"".join((*pieces, sieve.finish()))), files
 

@@ -15,7 +15,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus
 from serve_app.family.memory.devices import placed_on, weights_mb
-from serve_app.family.memory.ledger import Holding, MemoryLedger, Shortage
+from serve_app.family.memory.ledger import Holding, MemoryLedger, MemoryShortage
 from serve_app.family.memory.loader import FamilyLoader
 from serve_app.runtime.memory import is_device_lost, is_out_of_memory
 
@@ -125,7 +125,7 @@ def test_a_process_books_tells_and_dies(ledger: MemoryLedger, file: Path) -> Non
         assert other.stdout.readline() == "held\n"
         # What the other one has booked is not taken from the device yet.
         shortage = ledger.reserve("mine", "cuda:0", mb=500, free_mb=lambda: 1000.0)
-        assert shortage == Shortage(
+        assert shortage == MemoryShortage(
             needed_mb=500,
             free_mb=400,
             holdings=(Holding(model="other", device="cuda:0", mb=600),),

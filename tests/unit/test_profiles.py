@@ -11,7 +11,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import Forbidden, InvalidRequest, NotFound
 from serve_app.core.media import Blob
 from serve_app.database.connection import Database
-from serve_app.profiles.profile import Kind, NewItem, Profile, ProfileChange, checked_name
+from serve_app.profiles.profile import Kind, NewProfileItem, Profile, ProfileChange, checked_name
 from serve_app.profiles.profiles import Profiles
 from tests.databases import on_both
 from tests.images import chunks
@@ -54,9 +54,9 @@ def profiles(database: Database, blobs: FsspecBlobStore) -> Profiles:
     return Profiles(database, blobs.url, clock=lambda: float(next(moments)))
 
 
-async def item(blobs: FsspecBlobStore, text: str, role: Any = "image") -> NewItem:
+async def item(blobs: FsspecBlobStore, text: str, role: Any = "image") -> NewProfileItem:
     blob = await blobs.write(chunks(text.encode()), mime="image/png")
-    return NewItem(role=role, text=text, blob=blob)
+    return NewProfileItem(role=role, text=text, blob=blob)
 
 
 async def saved(

@@ -41,7 +41,8 @@ from serve_app.jobs.recorded import (
 BLOB = Blob(sha256="ab" * 32, mime="audio/wav", size=3)
 LINE = PlacedLine(speech=Speak(model="m", text="Hi", format="wav"), field="tts_text")
 NAMES = {
-    *("AnimatedPrompt", "AssembledVideo", "ConvertedVoice", "DepthMap", "DubbedVideo"),
+    *("AnimatedPrompt", "AssembledVideo", "CollectedText", "ConvertedVoice", "DepthMap"),
+    "DubbedVideo",
     *("Embeddings", "ExtractedAudio", "GeneratedAudio", "GeneratedVideo", "ImageDescription"),
     *("Images", "InterpolatedVideo", "PlacedAudio", "Relevance", "SaidText", "Script"),
     *("Segments", "SpokenAudio", "SpokenLine", "Stems", "StereoVideo", "Subtitles"),

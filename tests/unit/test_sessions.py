@@ -26,7 +26,7 @@ from serve_app.access.users import UserChange, add_user, change_user, remove_use
 from serve_app.access.web_sessions import (
     LIVES_S,
     LONGEST_S,
-    Opened,
+    OpenedSession,
     close_session,
     digest_of,
     signed,
@@ -89,7 +89,7 @@ def sign_in(database: Database, clock: Clock) -> SignIn:
     return SignIn(database, CHEAP, clock=clock)
 
 
-async def ada(sign_in: SignIn) -> Opened:
+async def ada(sign_in: SignIn) -> OpenedSession:
     return await sign_in.sign_in("ada", PASSWORD, address=HOME)
 
 
@@ -217,18 +217,18 @@ async def test_a_session_is_found_though_a_look_ends_while_it_is_read(
     database.close()
 
 
-Ending = Callable[[Database, Opened], Awaitable[object]]
+Ending = Callable[[Database, OpenedSession], Awaitable[object]]
 
 
-async def sign_out(database: Database, opened: Opened) -> None:
+async def sign_out(database: Database, opened: OpenedSession) -> None:
     await database.write(lambda session: close_session(session, opened.session.digest))
 
 
-async def remove(database: Database, opened: Opened) -> None:
+async def remove(database: Database, opened: OpenedSession) -> None:
     await database.write(lambda session: remove_user(session, opened.session.user_id))
 
 
-async def demote(database: Database, opened: Opened) -> None:
+async def demote(database: Database, opened: OpenedSession) -> None:
     change = UserChange(role="user")
     user_id = opened.session.user_id
     await database.write(lambda session: change_user(session, user_id, change, now=BEGIN))

@@ -1,7 +1,7 @@
 """The postcard pipeline's messages: an image with a caption that is read aloud."""
 
 from serve_app.core.image.images import Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.pipelines import PipelineOperation
 
 CAPTION, IMAGE, VOICE = "caption", "picture", "voice"
@@ -17,9 +17,9 @@ class Postcard(MediaResult):
     size: Size
     seed: int
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        drawn = Facts(seed=self.seed, width=self.size.width, height=self.size.height)
+        drawn = MediaFacts(seed=self.seed, width=self.size.width, height=self.size.height)
         return {self.image.sha256: drawn}
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from serve_app.access.callers import Caller
 from serve_app.access.tokens import WebSession
-from serve_app.access.web_sessions import LONGEST_S, Opened, cookie_name
+from serve_app.access.web_sessions import LONGEST_S, OpenedSession, cookie_name
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.core.errors import Forbidden, Unauthenticated
 
@@ -47,7 +47,7 @@ def refuse_foreign_page(request: Request, context: Context, caller: Caller) -> N
         raise Forbidden("sign in from this server's own page", code="csrf_failed")
 
 
-def set_cookie(response: Response, opened: Opened, caller: Caller) -> None:
+def set_cookie(response: Response, opened: OpenedSession, caller: Caller) -> None:
     """Hand the browser its session."""
     response.set_cookie(
         cookie_name(caller.port),

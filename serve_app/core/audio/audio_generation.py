@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -23,9 +23,9 @@ class GeneratedAudio(MediaResult):
     channels: int
     seed: int
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        return {self.audio.sha256: Facts(seed=self.seed, duration_s=self.duration_s)}
+        return {self.audio.sha256: MediaFacts(seed=self.seed, duration_s=self.duration_s)}
 
 
 class GenerateAudio(Operation[GeneratedAudio]):

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -46,9 +46,9 @@ class SpokenAudio(MediaResult):
     audio: Blob
     duration_s: float
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
+        return {self.audio.sha256: MediaFacts(duration_s=self.duration_s)}
 
 
 class AudioChunk(Message):

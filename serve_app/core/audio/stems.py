@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
@@ -49,9 +49,9 @@ class Stems(MediaResult):
     duration_s: float
     limitations: tuple[str, ...] = ()
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        facts = Facts(duration_s=self.duration_s)
+        facts = MediaFacts(duration_s=self.duration_s)
         return {stem.audio.sha256: facts for stem in self.stems}
 
 

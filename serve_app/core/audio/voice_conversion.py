@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -16,9 +16,9 @@ class ConvertedVoice(MediaResult):
     audio: Blob
     duration_s: float
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        return {self.audio.sha256: Facts(duration_s=self.duration_s)}
+        return {self.audio.sha256: MediaFacts(duration_s=self.duration_s)}
 
 
 class ConvertVoice(Operation[ConvertedVoice]):

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import MAX_PIXELS, Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -26,9 +26,9 @@ class DepthMap(MediaResult):
     depth: Blob
     size: Size
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        return {self.depth.sha256: Facts(width=self.size.width, height=self.size.height)}
+        return {self.depth.sha256: MediaFacts(width=self.size.width, height=self.size.height)}
 
 
 DepthEvent = Progress | DepthMap
@@ -46,10 +46,10 @@ class StereoVideo(MediaResult):
     num_frames: int
     duration_s: float
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {
-            self.video.sha256: Facts(
+            self.video.sha256: MediaFacts(
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }

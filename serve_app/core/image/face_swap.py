@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import MAX_PIXELS
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -26,9 +26,9 @@ class SwappedFaces(MediaResult):
     height: int
     duration_s: float | None = None
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        facts = Facts(width=self.width, height=self.height, duration_s=self.duration_s)
+        facts = MediaFacts(width=self.width, height=self.height, duration_s=self.duration_s)
         return {self.media.sha256: facts}
 
 

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -111,10 +111,12 @@ class Images(MediaResult):
     images: tuple[Image, ...]
     prompt_cache_hit: bool = False
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {
-            made.image.sha256: Facts(seed=made.seed, width=made.size.width, height=made.size.height)
+            made.image.sha256: MediaFacts(
+                seed=made.seed, width=made.size.width, height=made.size.height
+            )
             for made in self.images
         }
 

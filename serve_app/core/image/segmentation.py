@@ -7,7 +7,7 @@ from pydantic import Field
 
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS, Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -60,9 +60,9 @@ class Segments(MediaResult):
     engine: str
     quality: Quality
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        facts = Facts(width=self.size.width, height=self.size.height)
+        facts = MediaFacts(width=self.size.width, height=self.size.height)
         return {segment.image.sha256: facts for segment in self.segments}
 
 

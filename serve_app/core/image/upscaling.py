@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import MAX_PIXELS, Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -21,9 +21,9 @@ class UpscaledImage(MediaResult):
     size: Size
     engine: str
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        return {self.image.sha256: Facts(width=self.size.width, height=self.size.height)}
+        return {self.image.sha256: MediaFacts(width=self.size.width, height=self.size.height)}
 
 
 UpscaleEvent = Progress | UpscaledImage
@@ -41,10 +41,10 @@ class UpscaledVideo(MediaResult):
     duration_s: float
     engine: str
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {
-            self.video.sha256: Facts(
+            self.video.sha256: MediaFacts(
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }

@@ -158,7 +158,7 @@ class Usage(Message):
 ChatEvent = ChatDelta | Usage
 
 
-class SaidText(Message):
+class CollectedText(Message):
     """All that a text model said, as it came."""
 
     events: tuple[ChatEvent, ...]
@@ -169,7 +169,7 @@ class Complete(Operation[ChatEvent]):
     `p * n + i`. `best_of` candidates are drawn per prompt and the `n` most likely ones returned.
     """
 
-    name, task, verb, result = "complete", "chat", "complete", SaidText
+    name, task, verb, result = "complete", "chat", "complete", CollectedText
 
     model: str
     prompts: tuple[str | tuple[int, ...], ...]
@@ -187,7 +187,7 @@ class Complete(Operation[ChatEvent]):
 class Chat(Operation[ChatEvent]):
     """Answer a conversation. `model` is a canonical id, never an alias."""
 
-    name, task, verb, result = "chat", "chat", "chat", SaidText
+    name, task, verb, result = "chat", "chat", "chat", CollectedText
 
     model: str
     messages: tuple[ChatMessage, ...]

@@ -39,14 +39,14 @@ class PlacedLine(Message):
     field: str
 
 
-class MoreFrames(Message):
+class InterpolationStep(Message):
     """Show `multiplier` times as many frames in the same time."""
 
     model: str
     multiplier: int = Field(default=2, ge=2, le=8)
 
 
-class LargerFrames(Message):
+class UpscalingStep(Message):
     """Make every frame `factor` times as wide and as high."""
 
     model: str
@@ -54,7 +54,7 @@ class LargerFrames(Message):
     allows_resize: bool = False
 
 
-class TwoEyes(Message):
+class StereoStep(Message):
     """Show the video to two eyes; see ConvertToStereo."""
 
     model: str
@@ -75,8 +75,8 @@ class VideoFinish(Message):
     under what is spoken. With `keeps_audio` what the video sounds like stays under all of them.
     """
 
-    frames: MoreFrames | None = None
-    size: LargerFrames | None = None
+    frames: InterpolationStep | None = None
+    size: UpscalingStep | None = None
     lines: tuple[PlacedLine, ...] = ()
     audio: Blob | None = None
     background: BackgroundAudio | None = None
@@ -85,7 +85,7 @@ class VideoFinish(Message):
     subtitles: Subtitling | None = None
     writes_subtitles: bool = False
     burns_subtitles: bool = False
-    stereo: TwoEyes | None = None
+    stereo: StereoStep | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:

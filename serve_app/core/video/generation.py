@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -60,10 +60,10 @@ class GeneratedVideo(MediaResult):
     duration_s: float
     seed: int
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {
-            self.video.sha256: Facts(
+            self.video.sha256: MediaFacts(
                 seed=self.seed,
                 width=self.size.width,
                 height=self.size.height,

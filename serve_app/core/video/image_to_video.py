@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
 from serve_app.core.image.images import Image, TextToImage
-from serve_app.core.media import Facts, MediaResult
+from serve_app.core.media import MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.video.finishing import VideoFinish, weight_of
@@ -20,10 +20,10 @@ class AnimatedPrompt(MediaResult):
     image: Image
     video: GeneratedVideo
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         drawn = self.image
-        of_image = Facts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
+        of_image = MediaFacts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
         return {drawn.image.sha256: of_image} | self.video.facts()
 
 

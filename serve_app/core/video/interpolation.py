@@ -6,7 +6,7 @@ from typing import Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -25,10 +25,10 @@ class InterpolatedVideo(MediaResult):
     duration_s: float
     engine: str
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {
-            self.video.sha256: Facts(
+            self.video.sha256: MediaFacts(
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s
             )
         }

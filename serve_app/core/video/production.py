@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import TextToImage
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.video.finishing import VideoFinish, weight_of
@@ -25,7 +25,7 @@ class Videos(MediaResult):
     videos: tuple[GeneratedVideo, ...]
     subtitles: tuple[Blob | None, ...] = ()
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
         return {name: fact for made in self.videos for name, fact in made.facts().items()}
 

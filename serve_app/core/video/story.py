@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.image.images import References, Size
-from serve_app.core.media import Blob, Facts, MediaResult
+from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation
 
@@ -44,9 +44,9 @@ class ToldStory(MediaResult):
     duration_s: float | None = None
     seed: int
 
-    def facts(self) -> dict[str, Facts]:
+    def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        of_video = Facts(
+        of_video = MediaFacts(
             seed=self.seed,
             width=self.size.width,
             height=self.size.height,
@@ -56,7 +56,7 @@ class ToldStory(MediaResult):
         for number, told in enumerate(self.scenes):
             for blob in (told.image, told.clip):
                 if blob is not None:
-                    found[blob.sha256] = Facts(seed=self.seed + number)
+                    found[blob.sha256] = MediaFacts(seed=self.seed + number)
         return found
 
 

@@ -34,7 +34,7 @@ class Holding(Message):
     mb: float
 
 
-class Shortage(Message):
+class MemoryShortage(Message):
     """A model that does not fit: what it needs, what is free, and who holds the rest."""
 
     needed_mb: float
@@ -55,7 +55,7 @@ class MemoryLedger:
 
     def reserve(
         self, model: str, device: str, *, mb: float, free_mb: Callable[[], float | None]
-    ) -> Shortage | None:
+    ) -> MemoryShortage | None:
         """Book memory for a model that is about to be loaded. A shortage books nothing but makes
         the need known; `free_mb` None means that nobody can tell, and everything fits.
         """
@@ -66,7 +66,7 @@ class MemoryLedger:
             left = None if free is None else free - loading_mb
             if left is not None and mb > left:
                 self._write(connection, "wants", model, device)
-                return Shortage(needed_mb=mb, free_mb=max(0.0, left), holdings=holdings)
+                return MemoryShortage(needed_mb=mb, free_mb=max(0.0, left), holdings=holdings)
             self._delete(connection, "wants", model)
             self._write(connection, "holdings", model, device, mb, False)
             return None

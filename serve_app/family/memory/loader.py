@@ -14,7 +14,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.family.engines import load_engine
 from serve_app.family.engines.model_paths import model_path
 from serve_app.family.memory.devices import free_mb, placed_on, taken_mb, total_mb, weights_mb
-from serve_app.family.memory.ledger import MemoryLedger, Shortage, machine_ledger
+from serve_app.family.memory.ledger import MemoryLedger, MemoryShortage, machine_ledger
 
 WORKING_SHARE = 1.2
 """What a loaded model takes, of the size of its weights: buffers, and a first small request."""
@@ -102,7 +102,7 @@ class FamilyLoader:
             report(ModelStatus(id=model.id, state="loading", cause=text))
             time.sleep(LOOK_S)
 
-    def _told(self, model: Model, shortage: Shortage) -> str:
+    def _told(self, model: Model, shortage: MemoryShortage) -> str:
         others = ", ".join(f"{h.model!r} {h.mb / 1024:.1f} GiB" for h in shortage.holdings)
         return (
             f"model {model.id!r} needs about {shortage.needed_mb / 1024:.1f} GiB "

@@ -16,7 +16,7 @@ from serve_app.api.v1.wire import Body, Integer, Media, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.video.processing import ExtractAudio
-from serve_app.profiles.profile import NewItem
+from serve_app.profiles.profile import NewProfileItem
 from serve_app.profiles.recordings import check_audio
 
 AUDIO_FIELDS = ("audio", "audio_sample")
@@ -109,13 +109,13 @@ async def decodable(context: Context, audio: Blob, *, param: str) -> Blob:
     return audio
 
 
-async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewItem]:
+async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewProfileItem]:
     """The clips, stored as they were sent."""
-    items: list[NewItem] = []
+    items: list[NewProfileItem] = []
     for position, clip in enumerate(clips):
         param = f"add_clips[{position}].audio"
         blob = await taken_audio(context, clip.audio, param=param)
-        items.append(NewItem(role="clip", text=clip.transcript, blob=blob))
+        items.append(NewProfileItem(role="clip", text=clip.transcript, blob=blob))
     return items
 
 

@@ -25,7 +25,13 @@ from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
 from serve_app.database.text import storable
-from serve_app.profiles.profile import NewItem, Profile, ProfileChange, check_count, checked_name
+from serve_app.profiles.profile import (
+    NewProfileItem,
+    Profile,
+    ProfileChange,
+    check_count,
+    checked_name,
+)
 from serve_app.runtime.streams import gathered
 
 router = APIRouter(tags=["profiles"], responses=ERRORS)
@@ -73,7 +79,7 @@ async def save_voice(
         by=principal,
         description=body.description,
         transcript=transcript,
-        items=[NewItem(role="audio", text="", blob=audio)],
+        items=[NewProfileItem(role="audio", text="", blob=audio)],
     )
     answer = {"created": True, "success": True, "voice": voice_object(context, profile)}
     return json_response(answer | warnings, body.ignored())
@@ -96,7 +102,7 @@ async def extract_voice(
         by=principal,
         description=body.description,
         transcript=transcript,
-        items=[NewItem(role="audio", text="", blob=audio)],
+        items=[NewProfileItem(role="audio", text="", blob=audio)],
     )
     answer = {"created": True, "voice": voice_object(context, profile)}
     return json_response(answer | warnings, body.ignored())
@@ -125,7 +131,7 @@ async def change_voice(
     warnings: dict[str, list[str]] = {}
     if body.audio is not None:
         audio = await taken_audio(context, body.audio, param="audio")
-        items.append(NewItem(role="audio", text="", blob=audio))
+        items.append(NewProfileItem(role="audio", text="", blob=audio))
         transcript, warnings = await _transcript(context, transcript or "", audio)
     change = ProfileChange(
         description=body.description,

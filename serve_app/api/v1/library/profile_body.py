@@ -10,7 +10,7 @@ from serve_app.api.v1.wire import Body, Integer, Media, ModelName, Text
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.database.text import is_storable
 from serve_app.profiles.images import check_image
-from serve_app.profiles.profile import NewItem
+from serve_app.profiles.profile import NewProfileItem
 from serve_app.runtime.memory import return_freed_memory
 
 IMAGE_BYTES = 32 * 1024**2
@@ -73,7 +73,9 @@ class ExtractBody(Body):
     max_images: Annotated[Integer, Field(ge=1, le=32)] = 5
 
 
-async def taken_images(context: Context, images: list[ImageBody], field: str) -> list[NewItem]:
+async def taken_images(
+    context: Context, images: list[ImageBody], field: str
+) -> list[NewProfileItem]:
     """The images, stored. InvalidRequest with the path of the one that cannot be decoded."""
     return [
         await _taken(context, image, f"{field}[{position}].data")
@@ -81,7 +83,7 @@ async def taken_images(context: Context, images: list[ImageBody], field: str) ->
     ]
 
 
-async def _taken(context: Context, image: ImageBody, param: str) -> NewItem:
+async def _taken(context: Context, image: ImageBody, param: str) -> NewProfileItem:
     blob = await context.intake.take(image.data, param=param, kind="image")
     if blob.size > IMAGE_BYTES:
         raise PayloadTooLarge(
@@ -91,4 +93,4 @@ async def _taken(context: Context, image: ImageBody, param: str) -> NewItem:
     async with context.blobs.local_file(blob) as path:
         await asyncio.to_thread(check_image, path, param=param, pixels=pixels)
         await asyncio.to_thread(return_freed_memory)
-    return NewItem(role="image", text=image.label or "", blob=blob)
+    return NewProfileItem(role="image", text=image.label or "", blob=blob)

@@ -8,7 +8,7 @@ from serve_app.api.v1.images.image_body import SEEDS, worded
 from serve_app.api.v1.library.profile_body import GenerateBody
 from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.jobs import Job
-from serve_app.profiles.profile import Kind, NewItem
+from serve_app.profiles.profile import Kind, NewProfileItem
 from serve_app.profiles.profiles import Profiles
 
 
@@ -36,6 +36,6 @@ async def drawn_images(body: GenerateBody, call: Call) -> tuple[Job, Images]:
     return job, images
 
 
-def profile_items(images: Images) -> list[NewItem]:
+def profile_items(images: Images) -> list[NewProfileItem]:
     """The images as a profile holds them."""
-    return [NewItem(role="image", text="", blob=made.image) for made in images.images]
+    return [NewProfileItem(role="image", text="", blob=made.image) for made in images.images]

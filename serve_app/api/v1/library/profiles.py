@@ -27,7 +27,7 @@ from serve_app.core.image.face_swap import ExtractImages
 from serve_app.core.media import Blob, MediaKind
 from serve_app.profiles.profile import (
     Kind,
-    NewItem,
+    NewProfileItem,
     Profile,
     ProfileChange,
     check_count,
@@ -162,7 +162,7 @@ def _done(profile: Profile) -> dict[str, Any]:
     return {"ok": True, "name": profile.name, "image_count": len(profile.items)}
 
 
-async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[NewItem]:
+async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[NewProfileItem]:
     """Images first, then frames of the videos, as many as there is room for."""
     found = context.models.faces(None)
     request = ExtractImages(
@@ -176,7 +176,7 @@ async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[Ne
     made = await context.models.answer(request)
     if not made.images:
         raise InvalidRequest("nothing usable was found in the media", param="videos")
-    return [NewItem(role="image", text="", blob=blob) for blob in made.images]
+    return [NewProfileItem(role="image", text="", blob=blob) for blob in made.images]
 
 
 async def _taken(

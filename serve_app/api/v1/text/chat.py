@@ -10,13 +10,13 @@ from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_calls import streamed, text_answer
 from serve_app.api.v1.text.chat_body import ChatBody
 from serve_app.api.v1.text.chat_response import (
+    answer_text,
     chat_chunks,
     chat_completion,
     job_identity,
-    said_again,
 )
 from serve_app.api.v1.wire import ERRORS
-from serve_app.core.text.chat import Chat, SaidText
+from serve_app.core.text.chat import Chat, CollectedText
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
@@ -47,11 +47,11 @@ async def chat_completions(
     )
 
 
-async def chat_body(finished: Finished[Chat, SaidText, AnswerOutput]) -> AnswerBody:
+async def chat_body(finished: Finished[Chat, CollectedText, AnswerOutput]) -> AnswerBody:
     """The whole answer, of what was said."""
     asked = finished.operation
     answer = await chat_completion(
-        said_again(finished.result.events),
+        answer_text(finished.result.events),
         model=asked.model,
         n=asked.sampling.n,
         has_logprobs=asked.sampling.logprobs is not None,

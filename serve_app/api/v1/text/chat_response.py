@@ -18,7 +18,7 @@ EVENTS_PER_TURN = 100
 
 
 @dataclass
-class SaidChoice:
+class ChoiceText:
     """What one choice said so far."""
 
     said: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ async def chat_completion(
     events: AsyncIterator[ChatEvent], *, model: str, n: int, has_logprobs: bool
 ) -> dict[str, Any]:
     """The whole answer of `n` choices."""
-    answers = [SaidChoice() for _ in range(n)]
+    answers = [ChoiceText() for _ in range(n)]
     usage: Usage | None = None
     warnings: list[str] = []
     for event in await gathered(events):
@@ -195,7 +195,7 @@ def job_identity(prefix: str, finished: Finished[Message, Message, AnswerOutput]
     }
 
 
-async def said_again(events: tuple[ChatEvent, ...]) -> AsyncGenerator[ChatEvent]:
+async def answer_text(events: tuple[ChatEvent, ...]) -> AsyncGenerator[ChatEvent]:
     """What was said, as it came."""
     for position, event in enumerate(events, start=1):
         yield event

@@ -16,7 +16,7 @@ from serve_app.api.v1.text.completion_response import completion_chunks, text_co
 from serve_app.api.v1.text.sampling_body import SamplingBody
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text, TokenId
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.text.chat import Complete, SaidText
+from serve_app.core.text.chat import CollectedText, Complete
 from serve_app.runtime.streams import gathered
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
@@ -89,7 +89,7 @@ async def completions(
     return await text_answer(body, operation, request, context, principal, answer)
 
 
-async def completion_body(finished: Finished[Complete, SaidText, AnswerOutput]) -> AnswerBody:
+async def completion_body(finished: Finished[Complete, CollectedText, AnswerOutput]) -> AnswerBody:
     """The whole answer, of what was said."""
     asked = finished.operation
     count = len(asked.prompts) * asked.sampling.n

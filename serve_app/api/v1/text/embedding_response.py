@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 from serve_app.api.answers import AnswerBody, AnswerOutput, Finished
-from serve_app.api.json_answer import Later
+from serve_app.api.json_answer import DeferredValue
 from serve_app.core.quantization import BITS, Quantization, rounded
 from serve_app.core.text.embeddings import Embed, Embeddings
 
@@ -33,7 +33,7 @@ def embedding_list(result: Embeddings, model: str, output: EmbeddingOutput) -> d
             {
                 "object": "embedding",
                 "index": i,
-                "embedding": Later(
+                "embedding": DeferredValue(
                     partial(_encoded, vector, encoding_format, bits), weight=len(vector) // 4
                 ),
             }

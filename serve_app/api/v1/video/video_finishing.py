@@ -11,7 +11,7 @@ from serve_app.catalog.depth_selection import select_depth
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.upscaling import VideoFactor
-from serve_app.core.video.finishing import LargerFrames, MoreFrames, TwoEyes, VideoFinish
+from serve_app.core.video.finishing import InterpolationStep, StereoStep, UpscalingStep, VideoFinish
 
 NO_LIPS = "no configured model can synchronise lips"
 NOT_SERVED: dict[str, str] = {
@@ -97,26 +97,26 @@ def idle_details(body: FinishingFields) -> list[str]:
 
 async def larger_frames(
     is_asked: bool | None, factor: VideoFactor | None, models: Models
-) -> LargerFrames | None:
+) -> UpscalingStep | None:
     """Which model makes the frames larger; one that resizes is used where none is trained."""
     if not is_asked:
         return None
     async with needed_for("upscale_output"):
         found = await select_upscaler(models, None, allows_resize=True)
-    return LargerFrames(model=found.id, factor=factor or 2, allows_resize=True)
+    return UpscalingStep(model=found.id, factor=factor or 2, allows_resize=True)
 
 
-async def _frames(body: FinishingFields, models: Models) -> MoreFrames | None:
+async def _frames(body: FinishingFields, models: Models) -> InterpolationStep | None:
     if not body.interpolate_output:
         return None
     async with needed_for("interpolate_output"):
         found = models.interpolation(None)
-    return MoreFrames(model=found.id, multiplier=body.fps_multiplier or 2)
+    return InterpolationStep(model=found.id, multiplier=body.fps_multiplier or 2)
 
 
-async def _stereo(body: FinishingFields, models: Models) -> TwoEyes | None:
+async def _stereo(body: FinishingFields, models: Models) -> StereoStep | None:
     if not body.convert_to_3d:
         return None
     async with needed_for("convert_to_3d"):
         found = await select_depth(models, body.depth_method)
-    return TwoEyes(model=found.id, method=body.depth_method)
+    return StereoStep(model=found.id, method=body.depth_method)
