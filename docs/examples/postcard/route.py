@@ -14,7 +14,7 @@ from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import called
+from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
@@ -58,7 +58,7 @@ async def postcard(
     check_configured(context, SendPostcard.pipeline)
     operation = body.to_postcard(context)
     output = media_output(body.response_format, "image")
-    return await called(body, operation, request, context, principal, output)
+    return await job_answer(body, operation, request, context, principal, output)
 
 
 async def postcard_body(finished: Finished[Message, Postcard, MediaOutput]) -> AnswerBody:
