@@ -31,7 +31,7 @@ from serve_app.observability.observability import Observability
 from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
-from serve_app.remote.catalog import Handles, live_models
+from serve_app.remote.catalog import Handles, live_catalog
 from serve_app.remote.jobs import RemoteJobs
 from serve_app.runtime.garbage import collect_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
@@ -68,7 +68,7 @@ class Ingress:
         )
         self._context = Context(
             config=config,
-            models=live_models(config, families),
+            catalog=live_catalog(config, families),
             blobs=blobs,
             intake=MediaIntake(
                 blobs,

@@ -13,7 +13,7 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import uploads_of
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.engine_runs import runs_over
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.pipelines import MakePipeline
@@ -47,7 +47,7 @@ def one_process(
         return statuses or {}
 
     runs = {name: runs_over(engine) for name, engine in engines.items()}
-    models = Models(config, runs, statuses=all_statuses)
+    catalog = Catalog(config, runs, statuses=all_statuses)
     store = JobStore(database, blobs.url)
     archive = Archive(database, blobs, config.archive)
     uploads = uploads_of(config, database, blobs.url)
@@ -58,12 +58,12 @@ def one_process(
         leases=Leases(database, "one-process"),
         database=database,
         blobs=blobs,
-        perform=Performer(config, models, blobs, pipelines),
+        perform=Performer(config, catalog, blobs, pipelines),
     )
     executor.use(PlainSteps(executor.perform))
     return Context(
         config=config,
-        models=models,
+        catalog=catalog,
         blobs=blobs,
         intake=MediaIntake(
             blobs,

@@ -13,7 +13,7 @@ from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import Uploads
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
@@ -30,7 +30,7 @@ class Context:
     """Everything a route may need besides its request."""
 
     config: AppConfig
-    models: Models
+    catalog: Catalog
     blobs: FsspecBlobStore
     intake: MediaIntake
     access: Access

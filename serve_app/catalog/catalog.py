@@ -1,4 +1,4 @@
-"""`Models`: which model a request means and what runs it. Owns ids, aliases and defaults."""
+"""`Catalog`: which model a request means and what runs it. Owns ids, aliases and defaults."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import copy
@@ -8,7 +8,6 @@ from typing import Any, TypeGuard, cast
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.diarized_transcription import transcribed
-from serve_app.catalog.task_names import EXAMPLES, TASK_NAMES
 from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.config import AppConfig, Family, Model
 from serve_app.core.errors import (
@@ -19,8 +18,8 @@ from serve_app.core.errors import (
 )
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, R, Runs
-from serve_app.core.options.engine import Task
 from serve_app.core.status import ModelStatus
+from serve_app.core.tasks import TASKS, Task
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
 from serve_app.family.checkpoint_facts import CheckpointFacts
 from serve_app.runtime.streams import closing
@@ -47,56 +46,10 @@ class Found:
         return cast("AsyncIterator[ChatEvent]", self.runs.run(operation))
 
 
-@dataclass(frozen=True)
-class ModelsOf:
-    """The models of one task. A call finds the one that a request means, see `Models.find`."""
-
-    models: "Models"
-    task: Task
-
-    def __call__(self, name: str | None) -> Found:
-        """The model with this name, or the default."""
-        return self.models.find(self.task, name)
-
-    def every(self) -> list[Found]:
-        """All of them, in the order of the configuration."""
-        return [found for found in self.models.all() if found.family.options.task == self.task]
-
-
-class Lookup:
-    """A line of `Models`: the models of a task."""
-
-    def __init__(self, task: Task) -> None:
-        self._task: Task = task
-
-    def __get__(self, models: "Models", _: type["Models"]) -> ModelsOf:
-        return ModelsOf(models, self._task)
-
-
-class Models:
-    """The catalog over live objects: `runs` maps family names to what runs their operations."""
-
-    chat = Lookup("chat")
-    embeddings = Lookup("embeddings")
-    rerank = Lookup("rerank")
-    _translation = Lookup("translation")
-    speech = Lookup("speech")
-    transcription = Lookup("transcription")
-    """Routing by language and size is `transcription_routing`'s."""
-    diarization = Lookup("diarization")
-    images = Lookup("images")
-    segmentation = Lookup("segmentation")
-    faces = Lookup("faces")
-    upscaling = Lookup("upscaling")
-    """Who may resize is `upscaler_selection`'s."""
-    depth = Lookup("depth")
-    _captioning = Lookup("captioning")
-    video = Lookup("video")
-    interpolation = Lookup("interpolation")
-    stems = Lookup("stems")
-    conversion = Lookup("conversion")
-    sound = Lookup("sound")
-    """Which makes what kind of audio is `audio_selection`'s."""
+class Catalog:
+    """The configured models, over live objects: `runs` maps family names to what runs their
+    operations.
+    """
 
     def __init__(
         self,
@@ -121,6 +74,10 @@ class Models:
         """Every model once, in the order of the configuration."""
         return [found for name, found in self._found.items() if name == found.id]
 
+    def every(self, task: Task) -> list[Found]:
+        """The models of a task, in the order of the configuration."""
+        return [found for found in self.all() if found.family.options.task == task]
+
     def named(self, name: str) -> Found:
         """The model with this id or alias, case-sensitive first. Raises ModelNotFound."""
         found = self._found.get(name) or self._folded.get(name.lower())
@@ -128,21 +85,22 @@ class Models:
             raise ModelNotFound(f"unknown model {name!r}; {self._listing()}", param="model")
         return found
 
-    def translation(self, name: str | None) -> Found:
-        """A model that translates: one for that, else a chat model, which is told to."""
-        if self._means_chat(name):
-            chat = self.chat(name)
+    def find(self, task: Task, name: str | None) -> Found:
+        """The model of a task that a request means: nothing, `auto` and an empty name mean the
+        default. A chat model translates where none is for that or it is named, and one that sees
+        puts images into words.
+
+        UnsupportedCapability where it is another task's, BackendUnavailable where the task has
+        none.
+        """
+        if task == "translation" and self._means_chat(name):
+            chat = self._find("chat", name)
             return Found(chat.model, chat.family, ChatTranslator(chat.runs))
-        return self._translation(name)
-
-    def captioning(self, name: str | None) -> Found:
-        """A model that puts images into words: one for that, else a chat model that sees."""
-        seeing = self._seeing(name)
-        if seeing is not None:
+        if task == "captioning" and (seeing := self._seeing(name)):
             return Found(seeing.model, seeing.family, ChatDescriber(seeing.runs))
-        return self._captioning(name)
+        return self._find(task, name)
 
-    def with_media(self, family: str) -> "Models":
+    def with_media(self, family: str) -> "Catalog":
         """The same catalog with this one of the media families, which have no models."""
         chosen = copy(self)
         chosen._media = family
@@ -171,10 +129,6 @@ class Models:
         match operation.task:
             case "media":
                 return self._media_runs()
-            case "translation":
-                return self.translation(operation.model_name).runs
-            case "captioning":
-                return self.captioning(operation.model_name).runs
             case None:
                 raise UnsupportedCapability(f"{operation.name!r} is run as a job")
             case task:
@@ -189,17 +143,13 @@ class Models:
             )
         return self._runs[family]
 
-    def find(self, task: Task, name: str | None) -> Found:
-        """The model of a task that a request means: nothing, `auto` and an empty name mean the
-        default. UnsupportedCapability where it is another task's, BackendUnavailable where the
-        task has none.
-        """
+    def _find(self, task: Task, name: str | None) -> Found:
         if not _is_name(name):
-            return self._default(task, getattr(self.config.defaults, task))
+            return self._default(task, self.config.defaults.of(task))
         found = self.named(name)
         if found.family.options.task != task:
             raise UnsupportedCapability(
-                f"model {name!r} is no {TASK_NAMES[task]} model; {self._listing(task)}",
+                f"model {name!r} is no {TASKS[task].label} model; {self._listing(task)}",
                 param="model",
             )
         return found
@@ -208,14 +158,14 @@ class Models:
         """Whether a chat model does the translating that `name` means."""
         if _is_name(name):
             return self.named(name).family.options.task == "chat"
-        return not self._translation.every()
+        return not self.every("translation")
 
     def _seeing(self, name: str | None) -> Found | None:
         """The chat model that takes images, if `name` means one."""
-        seeing = {found.id: found for found in self.chat.every() if _sees(found)}
+        seeing = {found.id: found for found in self.every("chat") if _sees(found)}
         if _is_name(name):
             return seeing.get(self.named(name).id)
-        return None if self._captioning.every() else next(iter(seeing.values()), None)
+        return None if self.every("captioning") else next(iter(seeing.values()), None)
 
     def _default(self, task: Task, default: str | None) -> Found:
         if default is not None:
@@ -224,8 +174,8 @@ class Models:
             if found.family.options.task == task:
                 return found
         raise BackendUnavailable(
-            f"no {TASK_NAMES[task]} model is configured; add a family for it to the configuration"
-            f"{EXAMPLES.get(task, '')}",
+            f"no {TASKS[task].label} model is configured; add a family for it to the configuration"
+            f"{TASKS[task].suggestion}",
             param="model",
         )
 
@@ -237,7 +187,7 @@ class Models:
             if task in (None, f.family.options.task) or (task == "captioning" and _sees(f))
         ]
         names = ", ".join(repr(f.id) for f in found) or "none is configured"
-        return f"{TASK_NAMES[task]} models: {names}" if task else f"models: {names}"
+        return f"{TASKS[task].label} models: {names}" if task else f"models: {names}"
 
 
 def _is_name(name: str | None) -> TypeGuard[str]:

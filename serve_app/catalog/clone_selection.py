@@ -1,33 +1,33 @@
 """Which model speaks in the voice of a recording."""
 
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 
 
-def select_clone(models: Models, name: str | None, *, param: str) -> Found:
+def select_clone(catalog: Catalog, name: str | None, *, param: str) -> Found:
     """The named model; without a name the default speech model, or else the first that clones.
 
     UnsupportedCapability with `param`, the field of the reference, for a model that does not.
     """
     if name is not None and name.strip().lower() not in ("", "auto"):
-        return _checked(models, models.speech(name), param)
-    default = models.speech(None)
+        return _checked(catalog, catalog.find("speech", name), param)
+    default = catalog.find("speech", None)
     if default.family.options.clones:
         return default
-    return next(iter(cloning_models(models)), None) or _checked(models, default, param)
+    return next(iter(cloning_models(catalog)), None) or _checked(catalog, default, param)
 
 
-def select_clone_engine(models: Models, engine: str | None) -> Found:
+def select_clone_engine(catalog: Catalog, engine: str | None) -> Found:
     """The first model of an engine, or the one of this id or alias; `auto` and None as nothing.
 
     InvalidRequest for a name that is neither, BackendUnavailable when no model clones.
     """
-    able = cloning_models(models)
+    able = cloning_models(catalog)
     if not able:
         raise BackendUnavailable("no configured speech model clones voices; add a family that does")
     wanted = (engine or "").strip()
     if wanted.lower() in ("", "auto"):
-        return select_clone(models, None, param="engine")
+        return select_clone(catalog, None, param="engine")
     for found in able:
         names = (found.id, *found.model.aliases, found.family.options.engine)
         if wanted.lower() in map(str.lower, names):
@@ -40,16 +40,15 @@ def select_clone_engine(models: Models, engine: str | None) -> Found:
     )
 
 
-def cloning_models(models: Models) -> list[Found]:
+def cloning_models(catalog: Catalog) -> list[Found]:
     """Every speech model that clones, in the order of the configuration."""
-    found = [f for f in models.all() if f.family.options.task == "speech"]
-    return [models.speech(f.id) for f in found if f.family.options.clones]
+    return [found for found in catalog.every("speech") if found.family.options.clones]
 
 
-def _checked(models: Models, found: Found, param: str) -> Found:
+def _checked(catalog: Catalog, found: Found, param: str) -> Found:
     if found.family.options.clones:
         return found
-    able = ", ".join(repr(f.id) for f in cloning_models(models)) or "none is configured"
+    able = ", ".join(repr(f.id) for f in cloning_models(catalog)) or "none is configured"
     raise UnsupportedCapability(
         f"{param}: model {found.id!r} speaks with its own voices only; models that clone: {able}",
         param=param,

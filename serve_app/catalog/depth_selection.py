@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from serve_app.catalog.catalog import Found, Models
-from serve_app.catalog.task_names import EXAMPLES
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.depth import METHODS, DepthMethod
 from serve_app.core.status import ModelStatus
+from serve_app.core.tasks import TASKS
 from serve_app.family.model_configuration import known_configuration
 
 
-async def select_depth(models: Models, method: DepthMethod | None) -> Found:
+async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     """The first model of this kind, the default one before the others and those that have failed
     to load last. A model whose kind nobody knows yet, because it was never loaded and its files are
     not on this machine, is taken where none is known to be right.
@@ -20,16 +20,16 @@ async def select_depth(models: Models, method: DepthMethod | None) -> Found:
     BackendUnavailable where no depth model is configured, UnsupportedCapability with `param`
     `depth_method` where all are of another kind.
     """
-    default = models.depth(None)
+    default = catalog.find("depth", None)
     if method is None:
         return default
-    statuses = await models.statuses()
+    statuses = await catalog.statuses()
     unknown: list[Found] = []
     kinds: dict[str, str] = {}
-    for found in _in_turn(models, default, statuses):
+    for found in _in_turn(catalog, default, statuses):
         status = statuses.get(found.id)
         kind: str | None = status.depth_method if status is not None else None
-        kind = kind or await asyncio.to_thread(_kind, models, found)
+        kind = kind or await asyncio.to_thread(_kind, catalog, found)
         if kind == method:
             return found
         if kind is None:
@@ -41,23 +41,21 @@ async def select_depth(models: Models, method: DepthMethod | None) -> Found:
     raise _not_there(method, kinds)
 
 
-def _in_turn(models: Models, default: Found, statuses: Mapping[str, ModelStatus]) -> list[Found]:
-    every = [found for found in models.all() if found.family.options.task == "depth"]
-
+def _in_turn(catalog: Catalog, default: Found, statuses: Mapping[str, ModelStatus]) -> list[Found]:
     def rank(found: Found) -> tuple[bool, bool]:
         status = statuses.get(found.id)
         return status is not None and status.state == "failed", found.id != default.id
 
-    return cast("list[Found]", sorted(every, key=rank))
+    return cast("list[Found]", sorted(catalog.every("depth"), key=rank))
 
 
-def _kind(models: Models, found: Found) -> str | None:
+def _kind(catalog: Catalog, found: Found) -> str | None:
     """By the configuration of the checkpoint, where that is on this machine."""
     source = found.model.source
     if source is None:
         return None
     configuration = known_configuration(
-        source, revision=found.model.revision, data_dir=models.config.storage.data_dir
+        source, revision=found.model.revision, data_dir=catalog.config.storage.data_dir
     )
     architecture = (configuration or {}).get("model_type")
     return METHODS.get(architecture, architecture) if isinstance(architecture, str) else None
@@ -67,6 +65,6 @@ def _not_there(method: DepthMethod, kinds: dict[str, str]) -> UnsupportedCapabil
     there = ", ".join(f"{id!r} ({kind})" for id, kind in kinds.items())
     return UnsupportedCapability(
         f"depth_method: no configured depth model is of the kind {method!r}; there are {there}: "
-        f"leave it out, or add one to the configuration{EXAMPLES['depth']}",
+        f"leave it out, or add one to the configuration{TASKS['depth'].suggestion}",
         param="depth_method",
     )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
-from serve_app.core.engine import Loadable
+from serve_app.core.loading import Loadable
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, R
 

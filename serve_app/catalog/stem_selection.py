@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.errors import BackendUnavailable
 
 
@@ -14,16 +14,16 @@ class ChosenSeparator:
     trained_engine: str | None
 
 
-async def select_stems(models: Models, *, allows_fallback: bool) -> ChosenSeparator:
+async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSeparator:
     """The first trained model that has not failed to load, else the first that needs no training;
     the default model comes before the others of its sort.
 
     BackendUnavailable when there is neither, or only what is not allowed.
     """
-    statuses = await models.statuses()
-    preferred = models.config.defaults.stems
-    default = None if preferred is None else models.stems(preferred).id
-    found = sorted(models.stems.every(), key=lambda model: model.id != default)
+    statuses = await catalog.statuses()
+    preferred = catalog.config.defaults.of("stems")
+    default = None if preferred is None else catalog.find("stems", preferred).id
+    found = sorted(catalog.every("stems"), key=lambda model: model.id != default)
     trained = [
         model
         for model in found

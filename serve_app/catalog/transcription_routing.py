@@ -2,7 +2,7 @@
 routing by language. The rules are data over the catalog's ids; nothing here loads anything.
 """
 
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -36,21 +36,21 @@ Asr = Found
 
 
 def select(
-    models: Models, name: str | None, language: str | None, *, translates: bool = False
+    catalog: Catalog, name: str | None, language: str | None, *, translates: bool = False
 ) -> Asr:
     """The model for a request; where it names none, one that `translates` if that is asked for.
     ModelNotFound for an unknown name or size, BackendUnavailable when no speech recognition is
     configured at all.
     """
-    installed = installed_models(models)
+    installed = installed_models(catalog)
     wanted = (name or "").strip().lower()
     if wanted in ("", "auto"):
-        routed = _routed(models, installed, language)
+        routed = _routed(catalog, installed, language)
         return _translating(routed, installed, language) if translates else routed
-    if (listed := _listed(models, name or "")) is not None:
+    if (listed := _listed(catalog, name or "")) is not None:
         return listed
     if wanted == "whisper-1":
-        return _of_family(installed, "whisper") or _routed(models, installed, language)
+        return _of_family(installed, "whisper") or _routed(catalog, installed, language)
     for family in ("parakeet", "sensevoice"):
         if family in wanted and (found := _of_family(installed, family)):
             return found
@@ -84,11 +84,11 @@ def request_language(text: str | None, model: Model) -> str | None:
     return code
 
 
-def check_translation(model: Model, models: Models, *, param: str) -> None:
+def check_translation(model: Model, catalog: Catalog, *, param: str) -> None:
     """UnsupportedCapability for a model that cannot translate to English."""
     if model.can_translate:
         return
-    able = [f.id for f in installed_models(models) if f.model.can_translate]
+    able = [f.id for f in installed_models(catalog) if f.model.can_translate]
     raise UnsupportedCapability(
         f"model {model.id!r} does not translate; models that do: "
         f"{', '.join(map(repr, able)) or 'none is configured'}",
@@ -96,20 +96,19 @@ def check_translation(model: Model, models: Models, *, param: str) -> None:
     )
 
 
-def installed_models(models: Models) -> list[Asr]:
+def installed_models(catalog: Catalog) -> list[Asr]:
     """Every speech recognition model, in the order of the configuration."""
-    found = [f for f in models.all() if f.family.options.task == "transcription"]
-    return [models.transcription(f.id) for f in found]
+    return catalog.every("transcription")
 
 
-def _routed(models: Models, installed: list[Asr], language: str | None) -> Asr:
+def _routed(catalog: Catalog, installed: list[Asr], language: str | None) -> Asr:
     if not installed:
         raise BackendUnavailable(
             "no speech recognition model is configured; add a family for it", param="model"
         )
     code = language_code(language or "")
-    if models.config.defaults.transcription is not None:
-        default = models.transcription(None)
+    if catalog.config.defaults.of("transcription") is not None:
+        default = catalog.find("transcription", None)
         if code is None or not default.model.languages or code in default.model.languages:
             return default
     preferred: list[str] = []
@@ -133,9 +132,9 @@ def _translating(routed: Asr, installed: list[Asr], language: str | None) -> Asr
     return routed
 
 
-def _listed(models: Models, name: str) -> Asr | None:
+def _listed(catalog: Catalog, name: str) -> Asr | None:
     try:
-        return models.transcription(name.strip())
+        return catalog.find("transcription", name.strip())
     except ModelNotFound:
         return None
 

@@ -1,25 +1,25 @@
 """Which model makes an image larger: a trained one, or resampling where that is allowed."""
 
-from serve_app.catalog.catalog import Found, Models
-from serve_app.catalog.task_names import EXAMPLES
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.tasks import TASKS
 
 
-async def select_upscaler(models: Models, name: str | None, *, allows_resize: bool) -> Found:
+async def select_upscaler(catalog: Catalog, name: str | None, *, allows_resize: bool) -> Found:
     """The model that is named; else the default, or the first trained one that has not failed to
     load; else, where that is allowed, the first that only resizes. Raises BackendUnavailable when
     there is neither.
     """
     if name is not None and name.strip().lower() not in ("", "auto"):
-        found = models.upscaling(name)
+        found = catalog.find("upscaling", name)
         if found.family.options.is_fallback and not allows_resize:
             raise _none_trained(f"model {name!r} only resizes", is_resizable=True)
         return found
-    statuses = await models.statuses()
-    every = models.upscaling.every()
-    preferred = models.config.defaults.upscaling
+    statuses = await catalog.statuses()
+    every = catalog.every("upscaling")
+    preferred = catalog.config.defaults.of("upscaling")
     if preferred is not None:
-        default = models.upscaling(preferred)
+        default = catalog.find("upscaling", preferred)
         every = [default, *(found for found in every if found.id != default.id)]
     trained = [
         found
@@ -40,7 +40,7 @@ def _none_trained(fact: str, *, is_resizable: bool) -> BackendUnavailable:
         "send 'allow_resize': true to resize by Lanczos resampling, or " if is_resizable else ""
     )
     return BackendUnavailable(
-        f"{fact}; {resize}add a family to the configuration{EXAMPLES['upscaling']}",
+        f"{fact}; {resize}add a family to the configuration{TASKS['upscaling'].suggestion}",
         param="allow_resize" if is_resizable else "model",
         provider="upscaling",
     )

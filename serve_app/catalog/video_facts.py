@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.options.every_engine import VideoOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.generation import VideoFacts
@@ -27,11 +27,11 @@ async def video_facts(
 
 
 async def every_video_facts(
-    models: Models, statuses: Mapping[str, ModelStatus]
+    catalog: Catalog, statuses: Mapping[str, ModelStatus]
 ) -> dict[str, VideoFacts]:
     """Of all video models of which something is known, by canonical id."""
     known = {
-        found.id: await video_facts(found, statuses.get(found.id), models.checkpoints)
-        for found in models.video.every()
+        found.id: await video_facts(found, statuses.get(found.id), catalog.checkpoints)
+        for found in catalog.every("video")
     }
     return {id: facts for id, facts in known.items() if facts is not None}

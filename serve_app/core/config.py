@@ -3,11 +3,12 @@
 Secrets are not here; they come from the environment (`API_TOKENS`, `ADMIN_TOKEN`).
 """
 
+from collections.abc import Collection
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from serve_app.core.options.engine import Section, Task
+from serve_app.core.options.engine import Section
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import (
     ArchiveDefaults,
@@ -19,59 +20,9 @@ from serve_app.core.settings import (
     Server,
     Storage,
 )
+from serve_app.core.tasks import MODEL_TASKS, TASKS, Capability, Task
 from serve_app.core.video.generation import VideoFacts
 
-ModelType = Literal["text", "image", "video", "audio", "tts", "vision", "embedding", "rerank"]
-Capability = Literal[
-    "text_generation",
-    "image_to_text",
-    "embeddings",
-    "rerank",
-    "image_generation",
-    "image_to_image",
-    "inpainting",
-    "controlnet",
-    "depth_estimation",
-    "image_segmentation",
-    "image_upscaling",
-    "face_restoration",
-    "object_detection",
-    "style_transfer",
-    "video_generation",
-    "image_to_video",
-    "video_to_video",
-    "video_interpolation",
-    "video_upscaling",
-    "speech_to_text",
-    "text_to_speech",
-    "subtitle_generation",
-    "audio_generation",
-    "audio_to_audio",
-    "lip_sync",
-    "video_dubbing",
-]
-TASK_CAPABILITIES: dict[Task, tuple[Capability, ...]] = {
-    "chat": ("text_generation",),
-    "embeddings": ("embeddings",),
-    "rerank": ("rerank",),
-    # As a part of it; the contract has no name for translation alone.
-    "translation": ("video_dubbing",),
-    "speech": ("text_to_speech",),
-    "transcription": ("speech_to_text", "subtitle_generation"),
-    "diarization": (),
-    "images": ("image_generation", "image_to_image", "inpainting"),
-    "segmentation": ("image_segmentation",),
-    "faces": ("object_detection",),
-    "upscaling": ("image_upscaling", "video_upscaling"),
-    "depth": ("depth_estimation",),
-    "captioning": ("image_to_text",),
-    "video": ("video_generation",),
-    "interpolation": ("video_interpolation",),
-    "stems": ("audio_to_audio",),
-    "conversion": ("audio_to_audio",),
-    "sound": ("audio_generation",),
-    "media": (),
-}
 PipelineName = Literal[
     "video-dub",
     "video-subtitle",
@@ -119,7 +70,7 @@ class Family(Section):
 
     @model_validator(mode="after")
     def _has_models(self) -> Self:
-        if (self.options.task == "media") == bool(self.models):
+        if TASKS[self.options.task].has_models != bool(self.models):
             rule = "takes no models" if self.models else "needs at least one model"
             raise ValueError(f"family {self.name!r} ({self.options.task}) {rule}")
         if self.options.task != "video" and any(model.video for model in self.models):
@@ -138,24 +89,17 @@ class PipelineConfig(Section):
 class Defaults(Section):
     """The model (id or alias) for requests that name none; by default the first that fits."""
 
-    chat: str | None = None
-    embeddings: str | None = None
-    rerank: str | None = None
-    translation: str | None = None
-    speech: str | None = None
-    transcription: str | None = None
-    diarization: str | None = None
-    images: str | None = None
-    segmentation: str | None = None
-    faces: str | None = None
-    upscaling: str | None = None
-    depth: str | None = None
-    captioning: str | None = None
-    stems: str | None = None
-    conversion: str | None = None
-    video: str | None = None
-    interpolation: str | None = None
-    sound: str | None = None
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str | None]
+
+    @classmethod
+    def known_keys(cls) -> Collection[str]:
+        """The tasks whose families have models."""
+        return MODEL_TASKS
+
+    def of(self, task: Task) -> str | None:
+        """That of a task."""
+        return self.__pydantic_extra__.get(task)
 
 
 class AppConfig(Section):

@@ -1,25 +1,6 @@
 """What every engine is besides its modality's Protocol."""
 
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
-
-from serve_app.core.status import ModelStatus
-
-Report = Callable[[ModelStatus], None]
-"""Told of loading progress, from any thread."""
-
-
-@runtime_checkable
-class Loadable(Protocol):
-    """What holds models that can be loaded and unloaded by hand; both only begin it."""
-
-    async def load_model(self, model_id: str) -> ModelStatus:
-        """The model's state now."""
-        ...
-
-    async def unload_model(self, model_id: str) -> ModelStatus:
-        """The model's state now; running work is waited for."""
-        ...
+from typing import Protocol
 
 
 class Engine(Protocol):

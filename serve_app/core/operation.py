@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from serve_app.core.message import Message, Progress
-from serve_app.core.options.engine import Task
+from serve_app.core.tasks import Task
 
 R = TypeVar("R", bound=Message, covariant=True)
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from serve_app.core.engine import Report
+from serve_app.core.loading import Report
 from serve_app.core.status import ModelStatus
 
 logger = logging.getLogger(__name__)

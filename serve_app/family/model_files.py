@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from serve_app.core.engine import Report
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.loading import Report
 from serve_app.core.status import ModelStatus
 from serve_app.family.download_progress import DownloadProgress
 

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from serve_app.core.config import Model
-from serve_app.core.engine import Engine, Report
+from serve_app.core.engine import Engine
 from serve_app.core.errors import AppError, BackendUnavailable, ModelNotFound, ModelNotReady
+from serve_app.core.loading import Report
 from serve_app.core.status import ModelStatus
 from serve_app.family.slot import Slot
 from serve_app.runtime.threads import to_its_end

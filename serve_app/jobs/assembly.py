@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -26,11 +26,11 @@ class Performer:
     def __init__(
         self,
         config: AppConfig,
-        models: Models,
+        catalog: Catalog,
         blobs: FsspecBlobStore,
         pipelines: Iterable[MakePipeline],
     ) -> None:
-        self._models = models
+        self._catalog = catalog
         self._blobs = blobs
         self._pipelines = {made.operation.name: made for made in pipelines}
         self._media: dict[str, str] = {p.name: p.media for p in config.pipelines}
@@ -39,13 +39,13 @@ class Performer:
         """The operation's result."""
         name = operation.name
         if isinstance(operation, PipelineOperation):
-            models = self._models.with_media(self._media[operation.pipeline])
-            pipeline = self._pipelines[name](Stages(models.run, stage), self._blobs)
+            catalog = self._catalog.with_media(self._media[operation.pipeline])
+            pipeline = self._pipelines[name](Stages(catalog.run, stage), self._blobs)
             events = pipeline.run(operation)
             return await self._outcome(operation, events, lambda p: stage.report(p.phase, p))
         report = partial(stage.report, name)
         return await stage(
-            name, lambda: self._outcome(operation, self._models.run(operation), report)
+            name, lambda: self._outcome(operation, self._catalog.run(operation), report)
         )
 
     async def _outcome(

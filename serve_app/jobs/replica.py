@@ -34,7 +34,7 @@ from serve_app.jobs.periodic_tasks import (
 )
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
-from serve_app.remote.catalog import Handles, live_models
+from serve_app.remote.catalog import Handles, live_catalog
 from serve_app.runtime.garbage import collect_rarely
 from serve_app.runtime.logs import log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
@@ -70,7 +70,7 @@ class JobsReplica:
             leases=self._leases,
             database=self.database,
             blobs=self.blobs,
-            perform=Performer(config, live_models(config, families), self.blobs, make),
+            perform=Performer(config, live_catalog(config, families), self.blobs, make),
         )
         self.workflows = Workflows(
             self.database,

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from serve_app.core.config import AppConfig
+from serve_app.core.options.engine import Section
 
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 ELSEWHERE = frozenset({"families", "pipelines"})
@@ -27,7 +28,7 @@ def settings_table() -> str:
     parts = []
     for name, field in AppConfig.model_fields.items():
         section = field.annotation
-        if name in ELSEWHERE or not (isinstance(section, type) and issubclass(section, BaseModel)):
+        if name in ELSEWHERE or not (isinstance(section, type) and issubclass(section, Section)):
             continue
         parts.append(f"**`{name}`**: {_purpose(section)}\n")
         parts.append("| setting | values | default |\n|---|---|---|")
@@ -44,14 +45,18 @@ def replaced(text: str) -> str:
 
 
 def _leaves(
-    section: type[BaseModel], default: Any, path: str
+    section: type[Section], default: Any, path: str
 ) -> Iterator[tuple[str, FieldInfo, Any]]:
     for name, field in section.model_fields.items():
         value = getattr(default, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, Section):
             yield from _leaves(type(value), value, f"{path}.{name}")
         else:
             yield f"{path}.{name}", field, value
+    # Of keys that are no fields, whose values are all of one kind.
+    for name in section.known_keys() if not section.model_fields else ():
+        kind = section.__annotations__["__pydantic_extra__"]
+        yield f"{path}.{name}", FieldInfo(annotation=get_args(kind)[1]), None
 
 
 def _row(path: str, field: FieldInfo, default: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
 from serve_app.remote.family import Remote
 from serve_app.remote.statuses import LiveStatuses
@@ -14,8 +14,8 @@ from serve_app.remote.statuses import LiveStatuses
 Handles = Mapping[str, DeploymentHandle[Any]]
 
 
-def live_models(config: AppConfig, families: Handles) -> Models:
-    """Models that run their operations over the handles of their families."""
+def live_catalog(config: AppConfig, families: Handles) -> Catalog:
+    """A catalog whose models run their operations over the handles of their families."""
     runs = {
         family.name: Remote(
             family.name, families[family.name], has_several_models=len(family.models) > 1
@@ -23,7 +23,7 @@ def live_models(config: AppConfig, families: Handles) -> Models:
         for family in config.families
     }
     models = {family.name: {model.id for model in family.models} for family in config.families}
-    return Models(config, runs, statuses=LiveStatuses(models, runs, running_deployments))
+    return Catalog(config, runs, statuses=LiveStatuses(catalog, runs, running_deployments))
 
 
 def running_deployments() -> set[str]:

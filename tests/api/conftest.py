@@ -9,18 +9,6 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from deployments.fakes import engine as fake
-from deployments.fakes.audio_generation import FakeAudio
-from deployments.fakes.conversion import FakeConversion
-from deployments.fakes.diarization import FakeDiarization
-from deployments.fakes.faces import FakeFaces
-from deployments.fakes.images import FakeImages
-from deployments.fakes.interpolation import FakeInterpolation
-from deployments.fakes.segmentation import FakeSegmentation
-from deployments.fakes.stems import FakeStems
-from deployments.fakes.translation import FakeTranslation
-from deployments.fakes.video import FakeVideo
-from deployments.fakes.vision import FakeCaptions, FakeDepth, FakeUpscaling
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
 from serve_app.access.passwords import Passwords
@@ -35,6 +23,8 @@ from serve_app.core.stages import Stages
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
+from serve_app.family.engines import make_engine
+from serve_app.family.engines.given import Common, Given
 from serve_app.one_process import one_process
 
 FAMILIES: list[dict[str, Any]] = [
@@ -113,27 +103,6 @@ FAMILIES: list[dict[str, Any]] = [
     },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
-ENGINES = {
-    "chat": fake.FakeChat,
-    "embeddings": fake.FakeEmbeddings,
-    "rerank": fake.FakeRerank,
-    "translation": FakeTranslation,
-    "speech": fake.FakeSpeech,
-    "transcription": fake.FakeTranscription,
-    "diarization": FakeDiarization,
-    "images": FakeImages,
-    "segmentation": FakeSegmentation,
-    "faces": FakeFaces,
-    "upscaling": FakeUpscaling,
-    "depth": FakeDepth,
-    "captioning": FakeCaptions,
-    "video": FakeVideo,
-    "interpolation": FakeInterpolation,
-    "stems": FakeStems,
-    "conversion": FakeConversion,
-    "sound": FakeAudio,
-    "media": fake.FakeMedia,
-}
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MakeContext = Callable[..., Context]
 
@@ -164,8 +133,8 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             if family.name in (runs or {}):
                 continue
             model = family.models[0] if family.models else Model(id=family.name)
-            engine = ENGINES[family.options.task]
-            made[family.name] = engine(family.options, model, blobs=blobs)  # type: ignore[arg-type]
+            given = Given(config.storage, Common(model=model, path=None, blobs=blobs))
+            made[family.name] = make_engine(family.options, given)
 
         file = tmp_path / "polyphony.sqlite"
         if not file.exists():

@@ -73,14 +73,14 @@ async def test_bad_images(make_context: MakeContext, image: bytes, status: int) 
 
 @pytest.mark.parametrize("name", [None, "", "auto"])
 def test_who_describes_by_default(make_context: MakeContext, name: str | None) -> None:
-    assert make_context().models.captioning(name).id == "org/eye"
+    assert make_context().catalog.find("captioning", name).id == "org/eye"
     both = make_context(families=[*FAMILIES, CAPTIONS])
-    assert both.models.captioning(name).id == "ruler"
+    assert both.catalog.find("captioning", name).id == "ruler"
     chosen = make_context(
         families=[*FAMILIES, CAPTIONS, {**CAPTIONS, "name": "more", "models": [{"id": "other"}]}],
         defaults={"captioning": "other"},
     )
-    assert chosen.models.captioning(name).id == "other"
+    assert chosen.catalog.find("captioning", name).id == "other"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,6 @@ def test_who_cannot_describe(
     text: str,
 ) -> None:
     with pytest.raises(AppError) as caught:
-        make_context(families=families).models.captioning(name)
+        make_context(families=families).catalog.find("captioning", name)
     assert (caught.value.code, caught.value.param) == (code, "model")
     assert text in caught.value.message

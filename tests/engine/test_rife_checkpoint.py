@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from deployments.video.rife_checkpoint import loaded_network, weights_file
 from deployments.video.rife_interpolation import RifeInterpolation
-from serve_app.core.config import TASK_CAPABILITIES, Family, Model
+from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.settings import Storage
+from serve_app.core.tasks import TASKS
 from serve_app.family.engines import load_engine
 from tests.engine import tiny_rife
 from tests.engine.tiny_rife import KINDS
@@ -44,7 +45,7 @@ def test_it_is_loaded_as_the_configuration_says(tmp_path: Path) -> None:
     )
     assert isinstance(loaded(tmp_path, tmp_path, flow_divisor=2), RifeInterpolation)
     assert isinstance(loaded(folder / "flownet.pkl", tmp_path), RifeInterpolation)
-    assert TASK_CAPABILITIES[family().options.task] == ("video_interpolation",)
+    assert TASKS[family().options.task].capabilities == ("video_interpolation",)
 
 
 def test_safetensors_without_a_prefix_and_in_halves(tmp_path: Path) -> None:

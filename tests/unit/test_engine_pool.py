@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from serve_app.core.config import Model
-from serve_app.core.engine import Report
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, ModelNotReady
+from serve_app.core.loading import Report
 from serve_app.core.options.video import CameraMovesOptions
 from serve_app.core.status import ModelStatus
 from serve_app.family import pool as engine_pool

@@ -68,7 +68,7 @@ def test_the_local_configuration_needs_no_download_to_answer() -> None:
     hub = [f for f in config.families for m in f.models if m.source and "builtin" not in m.source]
     assert hub
     assert all(family.placement.min_replicas == 0 for family in hub)
-    assert config.defaults.chat == "starter"
+    assert config.defaults.of("chat") == "starter"
     assert all(family.placement.cpus == 0 for family in config.families)
 
 

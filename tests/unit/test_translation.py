@@ -14,7 +14,7 @@ from deployments.text.transformers_translation import batches, joined
 from deployments.text.translation_languages import CheckpointLanguages, CodedLanguages, tag_of
 from pipelines.translation import check_languages, translated
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
 from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.audio.transcription import TranscriptSegment
@@ -71,7 +71,7 @@ async def no_statuses() -> Mapping[str, ModelStatus]:
     return {}
 
 
-def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Models:
+def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Catalog:
     config = AppConfig.model_validate({"families": families, "defaults": defaults})
     blobs = FsspecBlobStore(folder)
     kinds: dict[str, Any] = {"chat": FakeChat, "translation": FakeTranslation}
@@ -81,7 +81,7 @@ def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Models:
         )
         for family in config.families
     }
-    return Models(config, runs, statuses=no_statuses)
+    return Catalog(config, runs, statuses=no_statuses)
 
 
 def segments(*texts: str) -> list[TranscriptSegment]:
@@ -101,35 +101,35 @@ def asked(*texts: str, target: str = "de") -> Translate:
 
 @pytest.mark.parametrize("name", [None, "", "auto", " Auto "])
 def test_a_translation_model_goes_before_a_chat_model(tmp_path: Path, name: str | None) -> None:
-    found = models(tmp_path, CHAT, TRANSLATION).translation(name)
+    found = models(tmp_path, CHAT, TRANSLATION).find("translation", name)
     assert found.id == "babel"
     assert isinstance(found.runs, EngineRuns)
-    configured = models(tmp_path, CHAT, TRANSLATION, translation="other").translation(name)
+    configured = models(tmp_path, CHAT, TRANSLATION, translation="other").find("translation", name)
     assert configured.id == "other"
 
 
 def test_without_one_a_chat_model_is_told_to(tmp_path: Path) -> None:
-    found = models(tmp_path, CHAT).translation(None)
+    found = models(tmp_path, CHAT).find("translation", None)
     assert found.id == "echo"
     assert isinstance(found.runs, ChatTranslator)
 
 
 def test_the_model_that_is_named_translates(tmp_path: Path) -> None:
     catalog = models(tmp_path, CHAT, TRANSLATION)
-    assert catalog.translation("FISH").id == "babel"
-    assert isinstance(catalog.translation("echo").runs, ChatTranslator)
+    assert catalog.find("translation", "FISH").id == "babel"
+    assert isinstance(catalog.find("translation", "echo").runs, ChatTranslator)
 
 
 def test_nobody_translates(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="no text model is configured"):
-        models(tmp_path).translation(None)
+        models(tmp_path).find("translation", None)
     speech = {**CHAT, "name": "voice", "options": {"engine": "fake", "task": "speech"}}
     config = AppConfig.model_validate({"families": [speech, TRANSLATION]})
-    catalog = Models(
+    catalog = Catalog(
         config, {f.name: EngineRuns(object()) for f in config.families}, statuses=no_statuses
     )
     with pytest.raises(UnsupportedCapability, match="'echo' is no translation model"):
-        catalog.translation("echo")
+        catalog.find("translation", "echo")
 
 
 def test_a_default_must_exist() -> None:

@@ -39,12 +39,12 @@ class PostcardBody(JobBody):
         """The operation, with the default models and a seed: a job that is resumed must not
         choose again.
         """
-        models = context.models
+        catalog = context.catalog
         return SendPostcard(
             prompt=self.prompt,
-            text_model=models.chat(None).id,
-            image_model=models.images(None).id,
-            speech_model=None if self.narrate is False else models.speech(None).id,
+            text_model=catalog.find("chat", None).id,
+            image_model=catalog.find("images", None).id,
+            speech_model=None if self.narrate is False else catalog.find("speech", None).id,
             size=asked_size(self.size, param="size") or DEFAULT_SIZE,
             seed=secrets.randbelow(SEEDS) if self.seed is None else self.seed,
         )

@@ -48,7 +48,7 @@ async def prometheus_metrics(context: ContextDep) -> Response:
         jobs=jobs,
         depths={key: count for key, count in by_queue.items() if key[1] in ACTIVE},
         direct=len(context.direct_jobs.all(owner=None)),
-        models=await context.models.statuses(),
+        models=await context.catalog.statuses(),
         gpus=tuple(gpus),
         dropped=context.observability.dropped,
     )

@@ -70,9 +70,9 @@ async def tasks_page(context: ContextDep) -> HTMLResponse:
 @router.get("/admin/models", response_class=HTMLResponse)
 async def models_page(context: ContextDep) -> HTMLResponse:
     """Every model, and whether it is in memory."""
-    statuses = await context.models.statuses()
+    statuses = await context.catalog.statuses()
     rows = []
-    for found in context.models.all():
+    for found in context.catalog.all():
         status = statuses.get(found.id)
         state = (status.state, status.memory_mb, status.requests, status.cause) if status else ()
         rows.append((found.id, found.family.options.task, *state))

@@ -13,8 +13,8 @@ from serve_app import __version__
 from serve_app.api.admin.tasks import queue_object
 from serve_app.api.admin.times import optional_rfc3339
 from serve_app.api.context import Context, ContextDep
-from serve_app.core.engine import Loadable
 from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.loading import Loadable
 from serve_app.core.status import ModelStatus
 from serve_app.database.schema import BlobReferenceRow
 from serve_app.family.gpus import nvidia_gpus
@@ -25,10 +25,10 @@ router = APIRouter(tags=["admin"])
 @router.get("/admin/api/status")
 async def server_status(request: Request, context: ContextDep) -> JSONResponse:
     """What runs, what waits, what is loaded, and what is stored."""
-    statuses = await context.models.statuses()
+    statuses = await context.catalog.statuses()
     models = [
         _model(found.id, found.family.options.task, statuses.get(found.id))
-        for found in context.models.all()
+        for found in context.catalog.all()
     ]
     gpus = await asyncio.to_thread(nvidia_gpus)
     return JSONResponse(
@@ -60,7 +60,7 @@ async def unload_model(id: str, context: ContextDep) -> JSONResponse:
 
 
 def _holder(context: Context, name: str) -> tuple[str, Loadable]:
-    found = context.models.named(name)
+    found = context.catalog.named(name)
     if not isinstance(found.runs, Loadable):
         raise UnsupportedCapability(f"model {found.id!r} cannot be unloaded", param="id")
     return found.id, found.runs

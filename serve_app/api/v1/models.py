@@ -15,34 +15,13 @@ from serve_app.api.json_answer import json_response
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.catalog import Found
 from serve_app.catalog.video_facts import every_video_facts, video_facts
-from serve_app.core.config import TASK_CAPABILITIES, Capability, ModelType
 from serve_app.core.errors import InvalidRequest, ModelNotFound
-from serve_app.core.options.engine import Task
 from serve_app.core.status import ModelStatus
+from serve_app.core.tasks import TASKS, Capability, ModelType, Task
 from serve_app.core.video.generation import VideoFacts
 from serve_app.family.gpus import nvidia_gpus
 
 router = APIRouter(tags=["models"], responses=ERRORS)
-COARSE: dict[Task, str] = {"chat": "llm", "transcription": "asr", "speech": "tts"}
-TYPES: dict[Task, ModelType] = {
-    "chat": "text",
-    "embeddings": "embedding",
-    "rerank": "rerank",
-    "translation": "text",
-    "speech": "tts",
-    "transcription": "audio",
-    "stems": "audio",
-    "conversion": "audio",
-    "sound": "audio",
-    "images": "image",
-    "video": "video",
-    "interpolation": "video",
-    "segmentation": "image",
-    "faces": "image",
-    "upscaling": "image",
-    "depth": "image",
-    "captioning": "vision",
-}
 INTERNAL = {
     "id",
     "context_length",
@@ -54,9 +33,6 @@ INTERNAL = {
     "loads",
 }
 """What a model's state says elsewhere, or to administrators only."""
-UNLISTED: frozenset[Task] = frozenset({"diarization"})
-"""What no request can name."""
-STREAMING_TASKS: frozenset[Task] = frozenset({"chat", "speech", "transcription"})
 ENDPOINTS: dict[Task, tuple[str, ...]] = {
     "chat": ("v1/chat/completions", "v1/completions"),
     "embeddings": ("v1/embeddings",),
@@ -85,7 +61,10 @@ PIPELINE_ENDPOINTS: dict[str, str] = {
     "video-subtitle": "v1/video/subtitle",
 }
 """Of the pipelines that are not served under their own name."""
-KNOWN_CAPABILITIES = (*COARSE.values(), *get_args(Capability))
+KNOWN_CAPABILITIES = (
+    *(row.coarse for row in TASKS.values() if row.coarse),
+    *get_args(Capability),
+)
 
 
 @router.get("/v1/models")
@@ -97,7 +76,7 @@ async def list_models(
     """Every model that can serve; `type` and `capability` filter."""
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
-    statuses = await context.models.statuses()
+    statuses = await context.catalog.statuses()
     entries = await _entries(context, statuses)
     automatic = auto_entry(entries)
     data = [
@@ -111,16 +90,16 @@ async def list_models(
 @router.get("/v1/models/{id:path}")
 async def get_model(id: str, context: ContextDep) -> Response:
     """One model by id or alias; ids may contain `/`."""
-    statuses = await context.models.statuses()
+    statuses = await context.catalog.statuses()
     if id.lower() == "auto":
         automatic = auto_entry(await _entries(context, statuses))
         if automatic:
             return json_response(automatic)
-    found = context.models.named(id)
-    if found.family.options.task in UNLISTED:
+    found = context.catalog.named(id)
+    if TASKS[found.family.options.task].type is None:
         raise ModelNotFound(f"model {id!r} serves other models only", param="model")
     status = statuses.get(found.id)
-    facts = await video_facts(found, status, context.models.checkpoints)
+    facts = await video_facts(found, status, context.catalog.checkpoints)
     return json_response(model_object(found, status, facts))
 
 
@@ -134,7 +113,7 @@ async def health() -> Response:
 @router.get("/coderai/capabilities")
 async def capabilities(context: ContextDep) -> Response:
     """What this server can do now and on what hardware."""
-    statuses = await context.models.statuses()
+    statuses = await context.catalog.statuses()
     hardware = await anyio.to_thread.run_sync(hardware_summary)
     hostname = socket.gethostname() if context.config.server.expose_hostname else None
     return json_response(
@@ -151,11 +130,11 @@ async def capabilities(context: ContextDep) -> Response:
 
 
 async def _entries(context: Context, statuses: Mapping[str, ModelStatus]) -> list[dict[str, Any]]:
-    videos = await every_video_facts(context.models, statuses)
+    videos = await every_video_facts(context.catalog, statuses)
     return [
         model_object(found, statuses.get(found.id), videos.get(found.id))
-        for found in context.models.all()
-        if found.family.options.task not in UNLISTED
+        for found in context.catalog.all()
+        if TASKS[found.family.options.task].type is not None
     ]
 
 
@@ -164,16 +143,17 @@ def model_object(
 ) -> dict[str, Any]:
     """A catalog entry. `status` is an extension: where the model is on its way to memory."""
     task, model = found.family.options.task, found.model
-    fine = dict.fromkeys((*TASK_CAPABILITIES[task], *model.capabilities))
+    row = TASKS[task]
+    fine = dict.fromkeys((*row.capabilities, *model.capabilities))
     is_vision = task == "chat" and "image_to_text" in fine
     entry: dict[str, Any] = {
         "id": model.id,
         "object": "model",
         "created": model.created or 0,
         "owned_by": model.owned_by,
-        "capabilities": [*filter(None, [COARSE.get(task)]), *fine],
-        "supports_streaming": task in STREAMING_TASKS and model.supports_streaming,
-        "type": "vision" if is_vision else TYPES[task],
+        "capabilities": [*filter(None, [row.coarse]), *fine],
+        "supports_streaming": row.streams and model.supports_streaming,
+        "type": "vision" if is_vision else row.type,
         "loaded": status is not None and status.state == "ready",
         "backend": found.family.options.engine,
         "status": status_object(status),
@@ -222,7 +202,7 @@ def auto_entry(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
 def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> list[str]:
     """Routes for which a model is loaded or can be loaded."""
     endpoints: dict[str, None] = {}
-    for found in context.models.all():
+    for found in context.catalog.all():
         status = statuses.get(found.id)
         if status is None or status.state != "failed":
             endpoints |= dict.fromkeys(ENDPOINTS.get(found.family.options.task, ()))

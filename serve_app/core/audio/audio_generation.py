@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
@@ -43,7 +44,7 @@ class GenerateAudio(Operation[GeneratedAudio]):
 AudioEvent = Progress | GeneratedAudio
 
 
-class AudioGenerator(Protocol):
+class AudioGenerator(Engine, Protocol):
     """Makes audio."""
 
     def generate_audio(self, request: GenerateAudio) -> AsyncIterator[AudioEvent]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import Field
 
 from serve_app.core.audio.transcription import TranscriptSegment, Word
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -43,7 +44,7 @@ class Diarize(Operation[Diarization]):
 DiarizationEvent = Progress | Diarization
 
 
-class Diarizer(Protocol):
+class Diarizer(Engine, Protocol):
     """Tells speakers apart."""
 
     def diarize(self, request: Diarize) -> AsyncIterator[DiarizationEvent]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -126,7 +127,7 @@ class ListVoices(Operation[Voices]):
     model: str
 
 
-class SpeechModel(Protocol):
+class SpeechModel(Engine, Protocol):
     """Speaks text aloud."""
 
     def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -70,7 +71,7 @@ class SeparateStems(Operation[Stems]):
 StemEvent = Progress | Stems
 
 
-class StemSeparator(Protocol):
+class StemSeparator(Engine, Protocol):
     """Takes mixes apart."""
 
     def separate_stems(self, request: SeparateStems) -> AsyncIterator[StemEvent]:

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -74,7 +75,7 @@ class Transcribe(Operation[TranscriptSegment | Transcript]):
 TranscriptionEvent = Progress | TranscriptSegment | Transcript
 
 
-class TranscriptionModel(Protocol):
+class TranscriptionModel(Engine, Protocol):
     """Listens."""
 
     def transcribe(self, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
@@ -47,7 +48,7 @@ class ConvertVoice(Operation[ConvertedVoice]):
 ConversionEvent = Progress | ConvertedVoice
 
 
-class VoiceConverter(Protocol):
+class VoiceConverter(Engine, Protocol):
     """Converts voices."""
 
     def convert_voice(self, request: ConvertVoice) -> AsyncIterator[ConversionEvent]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
@@ -35,7 +36,7 @@ class DescribeImage(Operation[ImageDescription]):
 DescriptionEvent = Progress | ImageDescription
 
 
-class ImageDescriber(Protocol):
+class ImageDescriber(Engine, Protocol):
     """Puts images into words."""
 
     def describe_image(self, request: DescribeImage) -> AsyncIterator[DescriptionEvent]:

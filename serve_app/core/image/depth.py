@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
@@ -81,7 +82,7 @@ class EstimateDepth(Operation[DepthMap]):
 StereoEvent = Progress | StereoVideo
 
 
-class DepthEstimator(Protocol):
+class DepthEstimator(Engine, Protocol):
     """Estimates depth."""
 
     def estimate_depth(self, request: EstimateDepth) -> AsyncIterator[DepthEvent]:

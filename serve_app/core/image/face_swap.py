@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
@@ -73,7 +74,7 @@ class SwapFaces(Operation[SwappedFaces]):
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
-class FaceModel(Protocol):
+class FaceModel(Engine, Protocol):
     """Finds faces and swaps them."""
 
     def swap_faces(self, request: SwapFaces) -> AsyncIterator[FaceSwapEvent]:

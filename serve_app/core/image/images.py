@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -165,7 +166,7 @@ class TextToImage(Drawing, Operation[Images]):
 ImageEvent = Progress | Images
 
 
-class ImageModel(Protocol):
+class ImageModel(Engine, Protocol):
     """Draws. Each verb yields Progress in steps over all images, then the Images.
 
     InvalidRequest names the field: `scheduler` and `vae_model` list those that fit the model,

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -95,7 +96,7 @@ class Prompt(Message):
     field: str
 
 
-class SegmentationModel(Protocol):
+class SegmentationModel(Engine, Protocol):
     """Finds objects."""
 
     def segment_image(self, request: SegmentImage) -> AsyncIterator[SegmentEvent]:

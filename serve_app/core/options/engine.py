@@ -1,30 +1,11 @@
 """What the options of every engine share."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal[
-    "chat",
-    "embeddings",
-    "rerank",
-    "translation",
-    "speech",
-    "transcription",
-    "diarization",
-    "images",
-    "segmentation",
-    "faces",
-    "upscaling",
-    "depth",
-    "captioning",
-    "video",
-    "interpolation",
-    "stems",
-    "media",
-    "conversion",
-    "sound",
-]
+from serve_app.core.tasks import Task
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -40,10 +21,16 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _keys_exist(cls, content: object) -> object:
+        keys = cls.known_keys()
         for key in content if isinstance(content, dict) else ():
-            if key not in cls.model_fields:
-                raise ValueError(f"unknown key {key!r}; keys: {', '.join(cls.model_fields)}")
+            if key not in keys:
+                raise ValueError(f"unknown key {key!r}; keys: {', '.join(keys)}")
         return content
+
+    @classmethod
+    def known_keys(cls) -> Collection[str]:
+        """Those that there are."""
+        return cls.model_fields
 
 
 class EngineOptions(Section):

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from serve_app.core.options.engine import EngineOptions, Task
+from serve_app.core.options.engine import EngineOptions
+from serve_app.core.tasks import Task
 
 Breakage = Literal["error", "keyword_only", "timeout", "cancelled", "as_told"]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
@@ -211,7 +212,7 @@ class Chat(Operation[ChatEvent]):
         return self.sampling.logprobs is None
 
 
-class ChatModel(Protocol):
+class ChatModel(Engine, Protocol):
     """Generates text. Errors are raised before the first item where they can be known then;
     closing the iterator frees the slot.
     """

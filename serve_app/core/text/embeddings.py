@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
@@ -30,7 +31,7 @@ class Embed(Operation[Embeddings]):
     dimensions: int | None = None
 
 
-class EmbeddingModel(Protocol):
+class EmbeddingModel(Engine, Protocol):
     """Turns inputs into vectors."""
 
     async def embed(self, request: Embed) -> Embeddings:

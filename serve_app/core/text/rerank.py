@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from serve_app.core.engine import Engine
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 
@@ -25,7 +26,7 @@ class Rerank(Operation[Relevance]):
     max_length: int | None = None
 
 
-class RerankModel(Protocol):
+class RerankModel(Engine, Protocol):
     """A cross-encoder."""
 
     async def rerank(self, request: Rerank) -> Relevance:

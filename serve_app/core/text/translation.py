@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from serve_app.core.engine import Engine
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 
@@ -47,7 +48,7 @@ class TranslationFacts(Message):
 TranslationEvent = Progress | Translation
 
 
-class Translator(Protocol):
+class Translator(Engine, Protocol):
     """Translates."""
 
     def translate(self, request: Translate) -> AsyncIterator[TranslationEvent]:

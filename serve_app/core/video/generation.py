@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
@@ -113,7 +114,7 @@ class GenerateVideo(Operation[GeneratedVideo]):
 VideoEvent = Progress | GeneratedVideo
 
 
-class VideoModel(Protocol):
+class VideoModel(Engine, Protocol):
     """Makes videos."""
 
     def generate_video(self, request: GenerateVideo) -> AsyncIterator[VideoEvent]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from serve_app.core.engine import Engine
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
@@ -60,7 +61,7 @@ class InterpolateVideo(Operation[InterpolatedVideo]):
 InterpolationEvent = Progress | InterpolatedVideo
 
 
-class Interpolator(Protocol):
+class Interpolator(Engine, Protocol):
     """Puts frames between frames."""
 
     def interpolate(self, request: InterpolateVideo) -> AsyncIterator[InterpolationEvent]:

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.audio.transcription import TranscriptSegment
+from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -92,7 +93,7 @@ class ExtractAudio(Operation[ExtractedAudio]):
     audio_track: AudioTrack | None = None
 
 
-class MediaProcessor(Protocol):
+class MediaProcessor(Engine, Protocol):
     """Media operations that need no model. Raise InvalidRequest for what cannot be decoded."""
 
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:

@@ -6,7 +6,27 @@ from serve_app.core.config import Family, Model
 from serve_app.core.engine import Engine
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import Storage
-from serve_app.family.engines import audio, image, text, video
+from serve_app.family.engines import (
+    captioning,
+    chat,
+    conversion,
+    depth,
+    diarization,
+    embeddings,
+    faces,
+    images,
+    interpolation,
+    media,
+    rerank,
+    segmentation,
+    sound,
+    speech,
+    stems,
+    transcription,
+    translation,
+    upscaling,
+    video,
+)
 from serve_app.family.engines.given import Common, Given
 from serve_app.runtime.extras import needed_by
 
@@ -18,46 +38,47 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
     blobs = FsspecBlobStore(storage.blobs_location)
     given = Given(storage, Common(model=model, path=path, blobs=blobs))
     with needed_by(family.options):
-        return _engine(family.options, given)
+        return make_engine(family.options, given)
 
 
-def _engine(options: AnyEngineOptions, given: Given) -> Engine:
+def make_engine(options: AnyEngineOptions, given: Given) -> Engine:
+    """The engine that the options ask for. Blocks while it loads."""
     match options.task:
         case "chat":
-            return text.chat(options, given)
+            return chat.engine(options, given)
         case "embeddings":
-            return text.embeddings(options, given)
+            return embeddings.engine(options, given)
         case "rerank":
-            return text.rerank(options, given)
+            return rerank.engine(options, given)
         case "translation":
-            return text.translation(options, given)
+            return translation.engine(options, given)
         case "images":
-            return image.images(options, given)
+            return images.engine(options, given)
         case "segmentation":
-            return image.segmentation(options, given)
+            return segmentation.engine(options, given)
         case "faces":
-            return image.faces(options, given)
+            return faces.engine(options, given)
         case "upscaling":
-            return image.upscaling(options, given)
+            return upscaling.engine(options, given)
         case "depth":
-            return image.depth(options, given)
+            return depth.engine(options, given)
         case "captioning":
-            return image.captioning(options, given)
+            return captioning.engine(options, given)
         case "speech":
-            return audio.speech(options, given)
+            return speech.engine(options, given)
         case "transcription":
-            return audio.transcription(options, given)
+            return transcription.engine(options, given)
         case "diarization":
-            return audio.diarization(options, given)
+            return diarization.engine(options, given)
         case "stems":
-            return audio.stems(options, given)
+            return stems.engine(options, given)
         case "conversion":
-            return audio.conversion(options, given)
+            return conversion.engine(options, given)
         case "sound":
-            return audio.sound(options, given)
+            return sound.engine(options, given)
         case "video":
-            return video.video(options, given)
+            return video.engine(options, given)
         case "interpolation":
-            return video.interpolation(options, given)
+            return interpolation.engine(options, given)
         case "media":
-            return video.media(options, given)
+            return media.engine(options, given)

@@ -6,7 +6,7 @@ The starters are made by engines, so this stands beside them.
 from pathlib import Path
 
 from serve_app.core.config import Model
-from serve_app.core.engine import Report
+from serve_app.core.loading import Report
 from serve_app.core.settings import Storage
 
 STARTER = "builtin:starter"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from serve_app.core.config import Family, Model
-from serve_app.core.engine import Engine, Report
+from serve_app.core.engine import Engine
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.loading import Report
 from serve_app.core.options.text import VllmOptions
 from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus

@@ -80,7 +80,7 @@ async def clone(
     language = spoken_language(body.language)
     spoken_language(body.ref_language, param="ref_language")
     async with input_first(context, ("ref_audio", body.ref_audio, "audio")):
-        found = select_clone_engine(context.models, body.engine)
+        found = select_clone_engine(context.catalog, body.engine)
     reference = await body.reference(context)
     operation = CloneSpeech(
         model=found.id,

@@ -79,7 +79,7 @@ async def convert(
     output = media_output(body.response_format, "audio")
     source: Given = ("source_audio", body.source_audio, "audio")
     async with input_first(context, source, ("target_voice", body.target_voice, "audio")):
-        found = context.models.conversion(body.model)
+        found = context.catalog.find("conversion", body.model)
     target = await body.target(context)
     operation = ConvertVoice(
         model=found.id,

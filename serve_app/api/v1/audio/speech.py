@@ -57,7 +57,7 @@ async def speech(
     if body.needs_job(request.headers) and body.stream_format != "sse":
         async with utterance.explained():
             return await _of_a_job(body, operation, request, context, principal)
-    said = utterance.events(context.models)
+    said = utterance.events(context.catalog)
     async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
@@ -83,7 +83,7 @@ async def speech_stream(
         body.leave("stream_format")
     utterance = await uttered(context, body, default="pcm")
     operation = utterance.operation
-    said = utterance.events(context.models)
+    said = utterance.events(context.catalog)
     async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)

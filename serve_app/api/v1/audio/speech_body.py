@@ -9,7 +9,7 @@ from serve_app.api.v1.audio.voice_references import VoiceReference
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.wire import Flag, Integer, MediaText, ModelName, Number, Text
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 
@@ -88,9 +88,9 @@ class SpeechBody(SpeechShared):
 
     input: Text = Field(min_length=1, max_length=INPUT_CHARACTERS)
 
-    def found(self, models: Models) -> Found:
+    def found(self, catalog: Catalog) -> Found:
         """The model; OpenAI's names mean the default."""
-        return models.speech(self.model_name())
+        return catalog.find("speech", self.model_name())
 
     def model_name(self) -> str | None:
         """None for the default."""

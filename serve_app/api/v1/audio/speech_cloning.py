@@ -15,7 +15,7 @@ from serve_app.api.v1.audio.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.catalog.clone_selection import select_clone
 from serve_app.core.audio.speech import (
     OPENAI_VOICES,
@@ -39,9 +39,9 @@ class SpeechRequest:
     operation: Speak | CloneSpeech
     reference: VoiceReference | None
 
-    def events(self, models: Models) -> AsyncIterator[SpeechEvent]:
+    def events(self, catalog: Catalog) -> AsyncIterator[SpeechEvent]:
         """Its audio, straight from its family."""
-        events = models.run(self.operation)
+        events = catalog.run(self.operation)
         if isinstance(self.operation, Speak):
             return cast("AsyncIterator[SpeechEvent]", events)
         return _without_progress(events)
@@ -61,9 +61,9 @@ async def uttered(
     """
     reference = await _reference(context, body)
     if reference is None:
-        found = body.found(context.models)
+        found = body.found(context.catalog)
         return SpeechRequest(body.to_speak(found, default=default), None)
-    found = select_clone(context.models, body.model_name(), param=reference.param)
+    found = select_clone(context.catalog, body.model_name(), param=reference.param)
     return SpeechRequest(body.to_clone(found, reference, default=default), reference)
 
 
@@ -98,12 +98,12 @@ async def _saved(context: Context, body: SpeechBody) -> VoiceReference | None:
         reference = await saved_voice(context, name, param="voice")
     except NotFound:
         return None
-    found = body.found(context.models)
-    return None if await _is_preset(context.models, found, name) else reference
+    found = body.found(context.catalog)
+    return None if await _is_preset(context.catalog, found, name) else reference
 
 
-async def _is_preset(models: Models, found: Found, name: str) -> bool:
-    listed = await models.answer(ListVoices(model=found.id))
+async def _is_preset(catalog: Catalog, found: Found, name: str) -> bool:
+    listed = await catalog.answer(ListVoices(model=found.id))
     return any(voice.name == name for voice in listed.voices)
 
 

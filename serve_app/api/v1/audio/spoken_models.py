@@ -2,32 +2,34 @@
 
 import re
 
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.transcription_routing import select
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.options.engine import Task
+from serve_app.core.tasks import Task
 from serve_app.core.text.languages import language_code
 
 LOCALE = re.compile(r"[a-z]{2,3}((?:-[a-z0-9]{2,4}){1,2})")
 TRANSLATING: tuple[Task, ...] = ("chat", "translation")
 
 
-def heard_and_translated(models: Models, name: str | None, language: str | None) -> tuple[str, str]:
+def heard_and_translated(
+    catalog: Catalog, name: str | None, language: str | None
+) -> tuple[str, str]:
     """The ids of the model that hears and of the one that translates; `name` is either of them, the
     other one is the default.
     """
-    names_translator = is_translator(models, name)
-    transcription = select(models, None if names_translator else name, language).id
-    return transcription, models.translation(name if names_translator else None).id
+    names_translator = is_translator(catalog, name)
+    transcription = select(catalog, None if names_translator else name, language).id
+    return transcription, catalog.find("translation", name if names_translator else None).id
 
 
-def is_translator(models: Models, name: str | None) -> bool:
+def is_translator(catalog: Catalog, name: str | None) -> bool:
     """Whether `name` is that of a model that translates. Names that only transcription routing
     knows, like Whisper sizes, are none.
     """
     return name is not None and any(
         name.lower() in map(str.lower, (f.id, *f.model.aliases))
-        for f in models.all()
+        for f in catalog.all()
         if f.family.options.task in TRANSLATING
     )
 

@@ -48,7 +48,7 @@ async def stems(
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with input_first(context, ("audio", body.audio, "audio")):
-        chosen = await select_stems(context.models, allows_fallback=allows_fallback)
+        chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
     operation = SeparateStems(
         model=chosen.model.id,
         audio=await context.intake.take(body.audio, param="audio", kind="audio"),

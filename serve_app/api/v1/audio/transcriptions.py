@@ -64,9 +64,9 @@ def to_transcribe(
 ) -> Transcribe:
     """The operation, its model chosen."""
     body.check_target()
-    found = select(context.models, body.model, body.language, translates=is_translation)
+    found = select(context.catalog, body.model, body.language, translates=is_translation)
     if is_translation:
-        check_translation(found.model, context.models, param=body.translation_field or "model")
+        check_translation(found.model, context.catalog, param=body.translation_field or "model")
     body.leave(NOT_BY_ALL - found.family.options.honours)
     return Transcribe(
         model=found.id,
@@ -83,7 +83,7 @@ def to_transcribe(
 def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
     """Who tells speakers apart. UnsupportedCapability when nobody does."""
     try:
-        model = context.models.diarization(None)
+        model = context.catalog.find("diarization", None)
     except BackendUnavailable:
         name = "diarize" if body.diarize else "response_format"
         raise UnsupportedCapability(
@@ -104,12 +104,12 @@ async def _answered(
         "language": operation.language,
         "response_format": body.response_format or "json",
         "segment_granularity": body.segment_granularity,
-        "provider": context.models.transcription(operation.model).family.options.engine,
+        "provider": context.catalog.find("transcription", operation.model).family.options.engine,
     }
     if body.stream:
-        events = context.models.run(operation)
+        events = context.catalog.run(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
-        model = context.models.transcription(operation.model).model
+        model = context.catalog.find("transcription", operation.model).model
         late = None if model.supports_streaming else model.id
         frames = transcription_frames(opened, late_model=late)
         return sse_response(frames, request, headers=headers)

@@ -130,7 +130,7 @@ async def extracted_audio(context: Context, body: VoiceExtractBody) -> Blob:
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
     with named(body.source, instead_of="video"):
-        extracted = await context.models.answer(ExtractAudio(video=blob))
+        extracted = await context.catalog.answer(ExtractAudio(video=blob))
         return extracted.audio
 
 

@@ -20,12 +20,11 @@ async def preset_voices(context: Context) -> list[str]:
     """The names of all speech models' presets, each once. A model that is stopped is asked only
     if nobody has asked it before; what it said is remembered in the database.
     """
-    running = await context.models.statuses()
-    found = [found for found in context.models.all() if found.family.options.task == "speech"]
+    running = await context.catalog.statuses()
     names: list[str] = []
-    for model in found:
+    for model in context.catalog.every("speech"):
         is_up = model.id in running or model.family.placement.min_replicas > 0
-        names += await _of(context, context.models.speech(model.id), is_up=is_up)
+        names += await _of(context, model, is_up=is_up)
     return list(dict.fromkeys(names))
 
 
@@ -35,7 +34,7 @@ async def _of(context: Context, model: Found, *, is_up: bool) -> list[str]:
         return known
     try:
         async with within(TIMEOUT_S):
-            voices = (await context.models.answer(ListVoices(model=model.id))).voices
+            voices = (await context.catalog.answer(ListVoices(model=model.id))).voices
     except (AppError, LimitPassed) as error:
         logger.warning("model %r does not list its voices: %s", model.id, error)
         return known or []

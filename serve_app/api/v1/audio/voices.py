@@ -163,7 +163,7 @@ async def _transcript(
     if given.strip():
         return given, {}
     try:
-        model = select(context.models, None, None)
+        model = select(context.catalog, None, None)
         with named(field, instead_of="file"):
             events = await gathered(model.runs.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:

@@ -39,7 +39,7 @@ async def depth(
     """Tell how far away everything in an image is: a grey image, near is bright."""
     output = media_output(body.response_format, "image")
     async with input_first(context, ("image", body.image, "image")):
-        found = context.models.depth(body.model)
+        found = context.catalog.find("depth", body.model)
     operation = EstimateDepth(
         model=found.id,
         image=await context.intake.take(body.image, param="image", kind="image"),

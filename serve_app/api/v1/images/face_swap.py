@@ -48,7 +48,7 @@ async def face_swap(
         media_output(body.response_format, body.target_type)
     face: Given = ("source_face", body.source_face, "image")
     async with input_first(context, face, ("target", body.target, body.target_type)):
-        model = context.models.faces(body.model).id
+        model = context.catalog.find("faces", body.model).id
     source = await context.intake.take(body.source_face, param="source_face", kind="image")
     target, kind = await _target(body, context)
     operation = SwapFaces(

@@ -36,7 +36,7 @@ async def generations(
     body: GenerationBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Draw a prompt, up to ten times; image i is drawn from the seed + i."""
-    found = context.models.images(body.model)
+    found = context.catalog.find("images", body.model)
     operation = await body.to_text_to_image(found, context)
     return await _answered(body, operation, request, context, principal)
 
@@ -46,7 +46,7 @@ async def edits(request: Request, context: ContextDep, principal: PrincipalDep) 
     """Draw over an image, or over the part that a mask selects; more images are references."""
     body = await read_image_body(request, context, EditBody)
     async with input_first(context, *body.media()):
-        found = context.models.images(body.model)
+        found = context.catalog.find("images", body.model)
     operation = await body.to_operation(found, context, default=EDIT_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 
@@ -56,7 +56,7 @@ async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep
     """Draw over the part of an image that a mask selects; all other pixels stay as they are."""
     body = await read_image_body(request, context, InpaintBody)
     async with input_first(context, *body.media()):
-        found = context.models.images(body.model)
+        found = context.catalog.find("images", body.model)
     operation = await body.to_operation(found, context, default=INPAINT_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 
@@ -66,7 +66,7 @@ async def variations(request: Request, context: ContextDep, principal: Principal
     """Draw an image anew, without words."""
     body = await read_image_body(request, context, VariationBody)
     async with input_first(context, *body.media()):
-        found = context.models.images(body.model)
+        found = context.catalog.find("images", body.model)
     operation = await body.to_vary_image(found, context, default=VARIATION_STRENGTH)
     return await _answered(body, operation, request, context, principal)
 

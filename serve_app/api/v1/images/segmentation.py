@@ -101,7 +101,7 @@ async def segment(
     output = media_output(body.response_format, "image")
     body.places()
     async with input_first(context, ("image", body.image, "image")):
-        model = context.models.segmentation(body.model).id
+        model = context.catalog.find("segmentation", body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
     return await job_answer(body, operation, request, context, principal, output)

@@ -43,7 +43,7 @@ async def upscale(
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with input_first(context, ("image", body.image, "image")):
-        found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+        found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleImage(
         model=found.id,
         image=await context.intake.take(body.image, param="image", kind="image"),

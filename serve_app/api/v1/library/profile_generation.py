@@ -23,7 +23,7 @@ async def drawn_images(body: GenerateBody, call: Call) -> tuple[Job, Images]:
     after which the images are found at the job but in no profile.
     """
     operation = TextToImage(
-        model=call.context.models.images(body.model).id,
+        model=call.context.catalog.find("images", body.model).id,
         prompt=worded(body.prompt),
         count=body.n,
         size=Size(width=body.width, height=body.height),

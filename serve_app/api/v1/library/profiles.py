@@ -164,7 +164,7 @@ def _done(profile: Profile) -> dict[str, Any]:
 
 async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[NewProfileItem]:
     """Images first, then frames of the videos, as many as there is room for."""
-    found = context.models.faces(None)
+    found = context.catalog.find("faces", None)
     request = ExtractImages(
         model=found.id,
         what="faces" if kind == "character" else "frames",
@@ -173,7 +173,7 @@ async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[Ne
         count=body.max_images,
         max_pixels=context.config.limits.image_pixels,
     )
-    made = await context.models.answer(request)
+    made = await context.catalog.answer(request)
     if not made.images:
         raise InvalidRequest("nothing usable was found in the media", param="videos")
     return [NewProfileItem(role="image", text="", blob=blob) for blob in made.images]

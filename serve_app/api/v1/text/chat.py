@@ -26,8 +26,8 @@ async def chat_completions(
     body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Answer a conversation, whole or as server-sent events."""
-    found = context.models.chat(body.model)
-    operation = await body.to_chat(found, context.models, context.intake)
+    found = context.catalog.find("chat", body.model)
+    operation = await body.to_chat(found, context.catalog, context.intake)
     n = operation.sampling.n
     if body.stream:
         events = found.say(operation)

@@ -26,7 +26,7 @@ from serve_app.api.v1.text.chat_parts import (
 from serve_app.api.v1.text.sampling_body import SamplingBody
 from serve_app.api.v1.wire import Flag, Integer, Text
 from serve_app.blobs.intake import MediaIntake
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import (
     Chat,
@@ -98,7 +98,7 @@ class ChatBody(SamplingBody):
         ]
         return [*sent, *self.idle_stream_options(), *history]
 
-    async def to_chat(self, found: Found, models: Models, intake: MediaIntake) -> Chat:
+    async def to_chat(self, found: Found, catalog: Catalog, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""
         tools = self._tools()
         is_old = self.tool_choice is None and self.function_call is not None
@@ -106,7 +106,7 @@ class ChatBody(SamplingBody):
         choice = tool_choice_to_core(self._choice(), tools, param=choice_field)
         if self.top_logprobs and not self.logprobs:
             raise InvalidRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
-        reader = MessageReader(found, models, intake)
+        reader = MessageReader(found, catalog, intake)
         messages = [await reader.read(body, i) for i, body in enumerate(self.messages)]
         is_thinking = self.reasoning_effort not in (None, "none")
         return Chat(
@@ -144,9 +144,9 @@ class ChatBody(SamplingBody):
 class MessageReader:
     """Turns message bodies into core messages for one model."""
 
-    def __init__(self, found: Found, models: Models, intake: MediaIntake) -> None:
+    def __init__(self, found: Found, catalog: Catalog, intake: MediaIntake) -> None:
         self._found = found
-        self._models = models
+        self._catalog = catalog
         self._intake = intake
 
     async def read(self, body: MessageBody, position: int) -> ChatMessage:
@@ -188,7 +188,7 @@ class MessageReader:
                 raise self._unsupported("audio input", (), f"{where}.input_audio")
 
     async def _image(self, value: str, where: str) -> ImagePart:
-        able = [f.id for f in self._models.all() if "image_to_text" in f.model.capabilities]
+        able = [f.id for f in self._catalog.all() if "image_to_text" in f.model.capabilities]
         if self._found.id not in able:
             raise self._unsupported("images", able, where)
         return ImagePart(image=await self._intake.take(value, param=where, kind="image"))
@@ -196,8 +196,8 @@ class MessageReader:
     def _unsupported(
         self, what: str, able: "list[str] | tuple[()]", where: str
     ) -> UnsupportedCapability:
-        models = ", ".join(map(repr, able)) or "none is configured"
+        others = ", ".join(map(repr, able)) or "none is configured"
         return UnsupportedCapability(
-            f"model {self._found.id!r} does not accept {what}; models that do: {models}",
+            f"model {self._found.id!r} does not accept {what}; models that do: {others}",
             param=where,
         )

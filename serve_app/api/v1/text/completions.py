@@ -73,7 +73,7 @@ async def completions(
     body: CompletionBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Continue a prompt, whole or as server-sent events."""
-    found = context.models.chat(body.model)
+    found = context.catalog.find("chat", body.model)
     operation = body.to_complete(found.id)
     if body.stream:
         events = found.say(operation)

@@ -70,7 +70,7 @@ async def embeddings(
     body: EmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Vectors for texts, then for images."""
-    found = context.models.embeddings(body.model)
+    found = context.catalog.find("embeddings", body.model)
     texts, images = body.texts(), body.images()
     if not texts and not images:
         raise InvalidRequest("input: nothing to embed", param="input")
@@ -87,7 +87,7 @@ async def embeddings(
     output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
 
     async def answer() -> dict[str, Any]:
-        return embedding_list(await context.models.answer(operation), found.id, output)
+        return embedding_list(await context.catalog.answer(operation), found.id, output)
 
     return await text_answer(body, operation, request, context, principal, answer, output=output)
 

@@ -45,14 +45,14 @@ async def rerank(
     body: RerankBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Documents ordered by their relevance to the query, best first."""
-    found = context.models.rerank(body.model)
+    found = context.catalog.find("rerank", body.model)
     operation = Rerank(
         model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length
     )
     output = RerankOutput(top_n=body.top_n, return_documents=body.return_documents)
 
     async def answer() -> dict[str, Any]:
-        return rerank_result(await context.models.answer(operation), operation, output)
+        return rerank_result(await context.catalog.answer(operation), operation, output)
 
     return await text_answer(body, operation, request, context, principal, answer, output=output)
 

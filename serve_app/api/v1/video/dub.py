@@ -51,7 +51,7 @@ class DubBody(JobBody):
         source = known_language(self.source_lang, "source_lang") if self.source_lang else None
         keeps_background = self.keep_background is not False
         asked = await to_dubbing(
-            context.models,
+            context.catalog,
             target=known_locale(self.target_lang, "target_lang"),
             source=source,
             model=self.model,

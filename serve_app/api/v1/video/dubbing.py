@@ -1,7 +1,7 @@
 """Which models dub a video."""
 
 from serve_app.api.v1.audio.spoken_models import heard_and_translated
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.clone_selection import select_clone
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.errors import BackendUnavailable
@@ -11,7 +11,7 @@ NO_STEMS = "no stem separation model is in service; only the new voice remains"
 
 
 async def to_dubbing(
-    models: Models,
+    catalog: Catalog,
     *,
     target: str,
     source: str | None,
@@ -24,9 +24,11 @@ async def to_dubbing(
     """From and to codes of languages. `model` hears or translates, the other one is the default.
     Without a model that separates stems the background is lost.
     """
-    transcription, translation = heard_and_translated(models, model, source)
+    transcription, translation = heard_and_translated(catalog, model, source)
     speech = (
-        select_clone(models, None, param="voice_clone") if clones_voice else models.speech(None)
+        select_clone(catalog, None, param="voice_clone")
+        if clones_voice
+        else catalog.find("speech", None)
     )
     return Dubbing(
         target_language=target,
@@ -36,13 +38,13 @@ async def to_dubbing(
         speech_model=speech.id,
         voice=None if clones_voice else voice,
         clones_voice=clones_voice,
-        stems_model=await _stems(models) if keeps_background else None,
+        stems_model=await _stems(catalog) if keeps_background else None,
         burns_subtitles=burns_subtitles,
     )
 
 
-async def _stems(models: Models) -> str | None:
+async def _stems(catalog: Catalog) -> str | None:
     try:
-        return (await select_stems(models, allows_fallback=True)).model.id
+        return (await select_stems(catalog, allows_fallback=True)).model.id
     except BackendUnavailable:
         return None

@@ -78,11 +78,11 @@ class ImageToVideoBody(JobBody):
             raise InvalidRequest("prompt: must not be blank", param="prompt")
         image = self._image(context)
         try:
-            found = context.models.video(self.video_model)
+            found = context.catalog.find("video", self.video_model)
         except AppError as error:
             raise _named(error, "video_model", self.video_model) from None
         needs_still = video_options(found).needs_still
-        facts = await able_facts("t2v" if needs_still else "ti2v", found, context.models)
+        facts = await able_facts("t2v" if needs_still else "ti2v", found, context.catalog)
         generation = self._generation(found, facts, image.size or SIZE)
         if facts is not None:
             planned(generation, facts)
@@ -104,7 +104,7 @@ class ImageToVideoBody(JobBody):
 
     def _image(self, context: Context) -> TextToImage:
         try:
-            model = context.models.images(self.image_model).id
+            model = context.catalog.find("images", self.image_model).id
         except AppError as error:
             raise _named(error, "image_model", self.image_model) from None
         return TextToImage(
@@ -145,7 +145,7 @@ class ImageToVideoBody(JobBody):
         )
 
     async def _finish(self, context: Context) -> VideoFinish:
-        larger = await larger_frames(self.upscale_output, self.upscale_factor, context.models)
+        larger = await larger_frames(self.upscale_output, self.upscale_factor, context.catalog)
         if not self.add_audio:
             return VideoFinish(size=larger)
         if self.audio_type == "speech":

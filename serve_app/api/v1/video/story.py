@@ -18,8 +18,10 @@ from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
 from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, ModelName, Number, Text
+from serve_app.catalog.catalog import Catalog
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import References, Size
+from serve_app.core.tasks import Task
 from serve_app.core.video.story import TellStory
 
 router = APIRouter(tags=["pipelines"], responses=ERRORS)
@@ -78,7 +80,7 @@ class StoryBody(JobBody):
         """
         if not self.story.strip():
             raise InvalidRequest("story: must not be blank", param="story")
-        models = context.models
+        catalog = context.catalog
         optional: dict[str, Any] = {
             "scenes": self.num_scenes,
             "num_frames": self.num_frames,
@@ -87,12 +89,12 @@ class StoryBody(JobBody):
         }
         return TellStory(
             story=self.story,
-            text_model=_id(models.chat, self.text_model, "text_model"),
-            image_model=_id(models.images, self.image_model, "image_model"),
-            video_model=_id(models.video, self.video_model, "video_model"),
+            text_model=_id(catalog, "chat", self.text_model, "text_model"),
+            image_model=_id(catalog, "images", self.image_model, "image_model"),
+            video_model=_id(catalog, "video", self.video_model, "video_model"),
             speech_model=None
             if self.narrate is False
-            else _id(models.speech, self.tts_model, "tts_model"),
+            else _id(catalog, "speech", self.tts_model, "tts_model"),
             voice=self.tts_voice,
             size=self._size(),
             steps=self.image_steps,
@@ -137,10 +139,10 @@ async def story(
     return await job_answer(body, operation, request, context, principal, output)
 
 
-def _id(find: Any, name: str | None, param: str) -> str:
+def _id(catalog: Catalog, task: Task, name: str | None, param: str) -> str:
     """The canonical id of a model; errors name the field."""
     try:
-        return str(find(name).id)
+        return catalog.find(task, name).id
     except AppError as error:
         if name is not None:
             error.param = param

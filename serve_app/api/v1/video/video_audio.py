@@ -47,7 +47,7 @@ async def background(
     kind = KINDS[audio_type or "music"]
     try:
         async with needed_for(field):
-            found = await select_audio(context.models, kind)
+            found = await select_audio(context.catalog, kind)
     except UnsupportedCapability as error:
         reason = error.message.removeprefix(f"{field}: ")
         raise UnsupportedCapability(

@@ -6,7 +6,7 @@ from serve_app.api.context import Context
 from serve_app.api.v1.video.video_audio import audio_warnings, lines, needed_for, video_background
 from serve_app.api.v1.video.video_body import FinishingFields, VideoBody
 from serve_app.api.v1.video.video_language import dubbing, language_warnings, subtitling
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.depth_selection import select_depth
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.errors import UnsupportedCapability
@@ -66,12 +66,12 @@ async def to_finish(
     if body.audio_file is not None:
         audio = await context.intake.take(body.audio_file, param="audio_file", kind="audio")
     has_speech = bool(spoken) or audio is not None or has_source
-    dubbed = await dubbing(body, context.models, has_speech=has_speech)
+    dubbed = await dubbing(body, context.catalog, has_speech=has_speech)
     is_known = bool(spoken)
-    asked = await subtitling(body, context.models, has_speech=has_speech, is_known=is_known)
+    asked = await subtitling(body, context.catalog, has_speech=has_speech, is_known=is_known)
     finish = VideoFinish(
-        frames=await _frames(body, context.models),
-        size=await larger_frames(body.upscale_output, body.upscale_factor, context.models),
+        frames=await _frames(body, context.catalog),
+        size=await larger_frames(body.upscale_output, body.upscale_factor, context.catalog),
         lines=spoken,
         audio=audio,
         background=background,
@@ -80,7 +80,7 @@ async def to_finish(
         subtitles=asked,
         writes_subtitles=bool(body.generate_subtitles),
         burns_subtitles=bool(body.burn_subtitles),
-        stereo=await _stereo(body, context.models),
+        stereo=await _stereo(body, context.catalog),
     )
     warnings = audio_warnings(body) + language_warnings(body, dubbed, is_known=is_known)
     return finish, warnings
@@ -96,27 +96,27 @@ def idle_details(body: FinishingFields) -> list[str]:
 
 
 async def larger_frames(
-    is_asked: bool | None, factor: VideoFactor | None, models: Models
+    is_asked: bool | None, factor: VideoFactor | None, catalog: Catalog
 ) -> UpscalingStep | None:
     """Which model makes the frames larger; one that resizes is used where none is trained."""
     if not is_asked:
         return None
     async with needed_for("upscale_output"):
-        found = await select_upscaler(models, None, allows_resize=True)
+        found = await select_upscaler(catalog, None, allows_resize=True)
     return UpscalingStep(model=found.id, factor=factor or 2, allows_resize=True)
 
 
-async def _frames(body: FinishingFields, models: Models) -> InterpolationStep | None:
+async def _frames(body: FinishingFields, catalog: Catalog) -> InterpolationStep | None:
     if not body.interpolate_output:
         return None
     async with needed_for("interpolate_output"):
-        found = models.interpolation(None)
+        found = catalog.find("interpolation", None)
     return InterpolationStep(model=found.id, multiplier=body.fps_multiplier or 2)
 
 
-async def _stereo(body: FinishingFields, models: Models) -> StereoStep | None:
+async def _stereo(body: FinishingFields, catalog: Catalog) -> StereoStep | None:
     if not body.convert_to_3d:
         return None
     async with needed_for("convert_to_3d"):
-        found = await select_depth(models, body.depth_method)
+        found = await select_depth(catalog, body.depth_method)
     return StereoStep(model=found.id, method=body.depth_method)

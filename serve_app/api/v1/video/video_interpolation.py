@@ -79,7 +79,7 @@ async def interpolate(
     first: Given = ("init_image", body.init_image, "image")
     last: Given = ("end_image", body.end_image, "image")
     async with input_first(context, ("video", body.video, "video"), first, last):
-        found = context.models.interpolation(body.model)
+        found = context.catalog.find("interpolation", body.model)
     operation = await body.to_interpolate(found.id, context)
     return await job_answer(body, operation, request, context, principal, output)
 

@@ -7,7 +7,7 @@ from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.video.video_audio import needed_for
 from serve_app.api.v1.video.video_body import FinishingFields
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.transcription_routing import request_language, select
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.text.languages import language_code
@@ -17,7 +17,7 @@ from serve_app.core.video.subtitling import Subtitling
 ENGLISH = "en"
 
 
-async def dubbing(body: FinishingFields, models: Models, *, has_speech: bool) -> Dubbing | None:
+async def dubbing(body: FinishingFields, catalog: Catalog, *, has_speech: bool) -> Dubbing | None:
     """How the video is dubbed. The other audio files of it are kept where something can."""
     if not body.dub_video:
         return None
@@ -31,7 +31,7 @@ async def dubbing(body: FinishingFields, models: Models, *, has_speech: bool) ->
     with _named("whisper_model", body.whisper_model):
         async with needed_for("dub_video"):
             return await to_dubbing(
-                models,
+                catalog,
                 target=known_locale(body.dub_target_lang, "dub_target_lang"),
                 source=source,
                 model=body.whisper_model,
@@ -41,7 +41,7 @@ async def dubbing(body: FinishingFields, models: Models, *, has_speech: bool) ->
 
 
 async def subtitling(
-    body: FinishingFields, models: Models, *, has_speech: bool, is_known: bool
+    body: FinishingFields, catalog: Catalog, *, has_speech: bool, is_known: bool
 ) -> Subtitling | None:
     """How the video is subtitled; what `is_known` to be said is not listened to."""
     field = "generate_subtitles" if body.generate_subtitles else "burn_subtitles"
@@ -52,14 +52,14 @@ async def subtitling(
     target = _target(body)
     async with needed_for(field):
         language = body.subtitle_language
-        heard = None if is_known else _listener(models, body.whisper_model, language)
-        translation = models.translation(None).id if target else None
+        heard = None if is_known else _listener(catalog, body.whisper_model, language)
+        translation = catalog.find("translation", None).id if target else None
     is_english = target is not None and language_code(target) == ENGLISH
-    can_translate = heard is not None and models.transcription(heard).model.can_translate
+    can_translate = heard is not None and catalog.find("transcription", heard).model.can_translate
     return Subtitling(
         transcription_model=heard,
         translation_model=translation,
-        language=_language(body, models, heard),
+        language=_language(body, catalog, heard),
         target_language=target,
         is_translated_while_heard=is_english and can_translate,
         style=body.subtitle_style or "default",
@@ -86,12 +86,12 @@ def _target(body: FinishingFields) -> str | None:
     return known_locale(body.subtitle_target_lang, "subtitle_target_lang")
 
 
-def _listener(models: Models, name: str | None, language: str | None) -> str:
+def _listener(catalog: Catalog, name: str | None, language: str | None) -> str:
     with _named("whisper_model", name):
-        return select(models, name, language).id
+        return select(catalog, name, language).id
 
 
-def _language(body: FinishingFields, models: Models, heard: str | None) -> str | None:
+def _language(body: FinishingFields, catalog: Catalog, heard: str | None) -> str | None:
     """The code of the language that is heard, None to detect it."""
     text = body.subtitle_language
     if text is None or text.strip().lower() in ("", "auto"):
@@ -99,7 +99,7 @@ def _language(body: FinishingFields, models: Models, heard: str | None) -> str |
     if heard is None:
         return known_language(text, "subtitle_language")
     with _named("subtitle_language", text, instead_of="language"):
-        return request_language(text, models.transcription(heard).model)
+        return request_language(text, catalog.find("transcription", heard).model)
 
 
 @contextmanager

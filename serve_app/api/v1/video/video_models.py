@@ -1,6 +1,6 @@
 """What is known of the model that is to make a video, before it is loaded."""
 
-from serve_app.catalog.catalog import Found, Models
+from serve_app.catalog.catalog import Catalog, Found
 from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.options.every_engine import VideoOptions
@@ -13,15 +13,15 @@ def video_options(found: Found) -> VideoOptions:
     return options if isinstance(options, VideoOptions) else VideoOptions(engine=options.engine)
 
 
-async def able_facts(mode: VideoMode, found: Found, models: Models) -> VideoFacts | None:
+async def able_facts(mode: VideoMode, found: Found, catalog: Catalog) -> VideoFacts | None:
     """The facts, as far as they are known. UnsupportedCapability, listing the models that are known
     to be able, for one that cannot do it.
     """
-    statuses = await models.statuses()
-    facts = await video_facts(found, statuses.get(found.id), models.checkpoints)
+    statuses = await catalog.statuses()
+    facts = await video_facts(found, statuses.get(found.id), catalog.checkpoints)
     if facts is None or mode in facts.modes:
         return facts
-    others = await every_video_facts(models, statuses)
+    others = await every_video_facts(catalog, statuses)
     able = [repr(id) for id, known in others.items() if mode in known.modes]
     raise UnsupportedCapability(
         f"mode: model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "

@@ -37,7 +37,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     """The operation, its media stored; what cannot be done is refused here as far as it is known
     before the model is loaded.
     """
-    found = context.models.video(body.model)
+    found = context.catalog.find("video", body.model)
     refuse_not_served(body)
     mode = asked_mode(body)
     check_media(body, mode)
@@ -49,7 +49,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     keyframe = mode == "t2v" and _wants_keyframe(body, found, has_identity=identity is not None)
     # A still for a model that draws none is a part of its answer to a prompt.
     mode = "ti2v" if keyframe and not video_options(found).needs_still else mode
-    facts = await able_facts(mode, found, context.models)
+    facts = await able_facts(mode, found, context.catalog)
     finish, missing = await to_finish(
         body, context, video_prompt=body.prompt, has_source=body.video is not None
     )

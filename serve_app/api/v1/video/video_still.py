@@ -3,7 +3,7 @@
 from serve_app.api.context import Context
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_identity import FIELDS
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.core.errors import AppError
 from serve_app.core.image.images import Quality, References, TextToImage
 from serve_app.core.options.every_engine import VideoOptions
@@ -25,7 +25,7 @@ async def still(
         own_steps = guidance = None
     loras = [await lora.to_lora(context, f"loras[{i}]") for i, lora in enumerate(body.loras or ())]
     return TextToImage(
-        model=_model(body, context.models),
+        model=_model(body, context.catalog),
         prompt=generation.prompt,
         negative_prompt=body.negative_prompt,
         count=body.n or 1,
@@ -55,9 +55,9 @@ def idle_keyframe(body: VideoBody, *, is_drawn: bool) -> list[str]:
     return idle
 
 
-def _model(body: VideoBody, models: Models) -> str:
+def _model(body: VideoBody, catalog: Catalog) -> str:
     try:
-        return models.images(body.keyframe_model).id
+        return catalog.find("images", body.keyframe_model).id
     except AppError as error:
         if body.keyframe_model is not None:
             error.param = "keyframe_model"

@@ -59,14 +59,14 @@ class SubtitleBody(JobBody):
                 param="response_format",
             )
         target = self._target()
-        heard, translation = heard_and_translated(context.models, self.model, self.language)
-        found = context.models.transcription(heard)
+        heard, translation = heard_and_translated(context.catalog, self.model, self.language)
+        found = context.catalog.find("transcription", heard)
         language = request_language(self.language, found.model)
         while_heard = (
             target is not None
             and language_code(target) == ENGLISH
             and found.model.can_translate
-            and not is_translator(context.models, self.model)
+            and not is_translator(context.catalog, self.model)
         )
         return SubtitleVideo(
             video=await context.intake.take(self.video, param="video", kind="video"),

@@ -45,7 +45,7 @@ async def upscale_video(
     allows_resize = bool(body.allow_resize)
     output = media_output(body.response_format, "video")
     async with input_first(context, ("video", body.video, "video")):
-        found = await select_upscaler(context.models, body.model, allows_resize=allows_resize)
+        found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleVideo(
         model=found.id,
         video=await context.intake.take(body.video, param="video", kind="video"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from serve_app.catalog.catalog import Models
+from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.engine_runs import EngineRuns
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
@@ -15,7 +15,7 @@ async def no_statuses() -> Mapping[str, ModelStatus]:
     return {}
 
 
-def models(**defaults: str) -> Models:
+def catalog(**defaults: str) -> Catalog:
     config = AppConfig.model_validate(
         {
             "defaults": defaults,
@@ -34,7 +34,7 @@ def models(**defaults: str) -> Models:
         }
     )
     runs = {family.name: EngineRuns(object()) for family in config.families}
-    return Models(config, runs, statuses=no_statuses)
+    return Catalog(config, runs, statuses=no_statuses)
 
 
 @pytest.mark.parametrize(
@@ -42,32 +42,32 @@ def models(**defaults: str) -> Models:
     [("org/Echo", "org/Echo"), ("echo", "org/Echo"), ("ECHO", "ECHO"), ("ORG/ECHO", "org/Echo")],
 )
 def test_names(name: str, found: str) -> None:
-    assert models().chat(name).id == found
+    assert catalog().find("chat", name).id == found
 
 
 @pytest.mark.parametrize("name", [None, "", "auto", " AUTO "])
 def test_no_name_means_the_default(name: str | None) -> None:
-    assert models().chat(name).id == "org/Echo"
-    assert models(chat="ECHO").chat(name).id == "ECHO"
+    assert catalog().find("chat", name).id == "org/Echo"
+    assert catalog(chat="ECHO").find("chat", name).id == "ECHO"
 
 
 def test_an_unknown_model_lists_what_exists() -> None:
     with pytest.raises(ModelNotFound) as caught:
-        models().chat("gpt")
+        catalog().find("chat", "gpt")
     assert caught.value.message == "unknown model 'gpt'; models: 'org/Echo', 'ECHO', 'hum'"
     assert caught.value.param == "model"
 
 
 def test_a_model_of_another_task() -> None:
     with pytest.raises(UnsupportedCapability) as caught:
-        models().speech("echo")
+        catalog().find("speech", "echo")
     assert caught.value.message == "model 'echo' is no speech model; speech models: 'hum'"
 
 
 def test_a_task_nobody_does() -> None:
     with pytest.raises(BackendUnavailable, match="no rerank model is configured"):
-        models().rerank(None)
+        catalog().find("rerank", None)
 
 
 def test_every_model_is_listed_once() -> None:
-    assert [found.id for found in models().all()] == ["org/Echo", "ECHO", "hum"]
+    assert [found.id for found in catalog().all()] == ["org/Echo", "ECHO", "hum"]

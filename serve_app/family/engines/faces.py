@@ -1,0 +1,24 @@
+"""The engines of the task `faces`, each imported where it is chosen."""
+
+from serve_app.core.image.face_swap import FaceModel
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import InsightfaceOptions, OpencvFacesOptions
+from serve_app.family.engines.given import Given
+
+
+def engine(
+    options: OpencvFacesOptions | InsightfaceOptions | FakeOptions, given: Given
+) -> FaceModel:
+    match options:
+        case OpencvFacesOptions():
+            from deployments.image.opencv_faces import OpencvFaces
+
+            return OpencvFaces(options, **given.common)
+        case InsightfaceOptions():
+            from deployments.image.insightface_faces import InsightfaceFaces
+
+            return InsightfaceFaces(options, **given.common)
+        case FakeOptions():
+            from deployments.fakes.faces import FakeFaces
+
+            return FakeFaces(options, **given.common)

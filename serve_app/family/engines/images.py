@@ -1,0 +1,18 @@
+"""The engines of the task `images`, each imported where it is chosen."""
+
+from serve_app.core.image.images import ImageModel
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import DiffusersOptions
+from serve_app.family.engines.given import Given
+
+
+def engine(options: DiffusersOptions | FakeOptions, given: Given) -> ImageModel:
+    match options:
+        case DiffusersOptions():
+            from deployments.image.diffusers_images import DiffusersImages
+
+            return DiffusersImages(options, **given.common, locate=given.located)
+        case FakeOptions():
+            from deployments.fakes.images import FakeImages
+
+            return FakeImages(options, **given.common)

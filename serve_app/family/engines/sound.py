@@ -1,0 +1,24 @@
+"""The engines of the task `sound`, each imported where it is chosen."""
+
+from serve_app.core.audio.audio_generation import AudioGenerator
+from serve_app.core.options.audio import DiffusersAudioOptions, MusicgenOptions
+from serve_app.core.options.fake import FakeOptions
+from serve_app.family.engines.given import Given
+
+
+def engine(
+    options: MusicgenOptions | DiffusersAudioOptions | FakeOptions, given: Given
+) -> AudioGenerator:
+    match options:
+        case MusicgenOptions():
+            from deployments.audio.musicgen import MusicgenAudio
+
+            return MusicgenAudio(options, **given.common)
+        case DiffusersAudioOptions():
+            from deployments.audio.diffusers_audio import DiffusersAudio
+
+            return DiffusersAudio(options, **given.common)
+        case FakeOptions():
+            from deployments.fakes.audio_generation import FakeAudio
+
+            return FakeAudio(options, **given.common)
