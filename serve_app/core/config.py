@@ -4,10 +4,11 @@ Secrets are not here; they come from the environment (`API_TOKENS`, `ADMIN_TOKEN
 """
 
 from collections.abc import Collection
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from serve_app.core.operations import pipeline_operations
 from serve_app.core.options.engine import Section
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import (
@@ -23,13 +24,6 @@ from serve_app.core.settings import (
 from serve_app.core.tasks import MODEL_TASKS, TASKS, Capability, Task
 from serve_app.core.video.generation import VideoFacts
 
-PipelineName = Literal[
-    "video-dub",
-    "video-subtitle",
-    "video-generation",
-    "image-to-video",
-    "story",
-]
 INGRESS = "ingress"
 JOBS = "jobs"
 """The names of the server's own deployments, which no family may have."""
@@ -81,9 +75,17 @@ class Family(Section):
 class PipelineConfig(Section):
     """One Serve deployment that composes the default models and a media family."""
 
-    name: PipelineName
+    name: str
     media: str = "media"
     placement: Placement = Placement()
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        known = sorted(kind.pipeline for kind in pipeline_operations())
+        if name not in known:
+            raise ValueError(f"unknown pipeline {name!r}; pipelines: {', '.join(known)}")
+        return name
 
 
 class Defaults(Section):

@@ -16,12 +16,18 @@ import serve_app.core.video
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import OPERATIONS, Operation
+from serve_app.core.pipelines import PipelineOperation
 
 M = TypeVar("M", bound=Message)
 ROOMS = (serve_app.core.text, serve_app.core.image, serve_app.core.audio, serve_app.core.video)
 for _room in ROOMS:
     for _module in iter_modules(_room.__path__, f"{_room.__name__}."):
         import_module(_module.name)
+
+
+def pipeline_operations() -> list[type[PipelineOperation[Any]]]:
+    """Those that pipelines do."""
+    return [kind for kind in OPERATIONS.values() if issubclass(kind, PipelineOperation)]
 
 
 class Unreadable(Message):

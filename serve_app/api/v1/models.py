@@ -3,6 +3,7 @@
 import platform
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, get_args
 
 import anyio.to_thread
@@ -12,12 +13,17 @@ from fastapi.responses import Response
 from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
+from serve_app.api.v1.parts import paths_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.catalog import Found
 from serve_app.catalog.video_facts import every_video_facts, video_facts
+from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest, ModelNotFound
+from serve_app.core.operation import Operation
+from serve_app.core.options.engine import EngineOptions
+from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.status import ModelStatus
-from serve_app.core.tasks import TASKS, Capability, ModelType, Task
+from serve_app.core.tasks import TASKS, Capability, ModelType
 from serve_app.core.video.generation import VideoFacts
 from serve_app.family.gpus import nvidia_gpus
 
@@ -33,34 +39,6 @@ INTERNAL = {
     "loads",
 }
 """What a model's state says elsewhere, or to administrators only."""
-ENDPOINTS: dict[Task, tuple[str, ...]] = {
-    "chat": ("v1/chat/completions", "v1/completions"),
-    "embeddings": ("v1/embeddings",),
-    "rerank": ("v1/rerank",),
-    "translation": (),
-    "speech": ("v1/audio/speech", "v1/audio/speech/stream", "v1/audio/speech/batch"),
-    "transcription": ("v1/audio/transcriptions", "v1/audio/translations"),
-    "stems": ("v1/audio/stems",),
-    "conversion": ("v1/audio/convert",),
-    "images": (
-        "v1/images/generations",
-        "v1/images/edits",
-        "v1/images/inpaint",
-        "v1/images/variations",
-    ),
-    "segmentation": ("v1/images/segment",),
-    "faces": ("v1/images/faceswap",),
-    "upscaling": ("v1/images/upscale", "v1/video/upscale"),
-    "interpolation": ("v1/video/interpolate",),
-    "depth": ("v1/images/depth",),
-    "captioning": (),
-}
-CLONE_ENDPOINT = "v1/audio/clone"
-PIPELINE_ENDPOINTS: dict[str, str] = {
-    "video-generation": "v1/video/generations",
-    "video-subtitle": "v1/video/subtitle",
-}
-"""Of the pipelines that are not served under their own name."""
 KNOWN_CAPABILITIES = (
     *(row.coarse for row in TASKS.values() if row.coarse),
     *get_args(Capability),
@@ -200,17 +178,23 @@ def auto_entry(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> list[str]:
-    """Routes for which a model is loaded or can be loaded."""
-    endpoints: dict[str, None] = {}
+    """Routes for which a model is loaded or can be loaded, and those of pipelines that run."""
+    paths: list[str] = []
     for found in context.catalog.all():
         status = statuses.get(found.id)
         if status is None or status.state != "failed":
-            endpoints |= dict.fromkeys(ENDPOINTS.get(found.family.options.task, ()))
-            if found.family.options.clones and found.family.options.task == "speech":
-                endpoints[CLONE_ENDPOINT] = None
+            paths += paths_of(partial(_does, found.family.options))
     for pipeline in context.config.pipelines:
-        endpoints[PIPELINE_ENDPOINTS.get(pipeline.name, f"v1/pipelines/{pipeline.name}")] = None
-    return list(endpoints)
+        paths += paths_of(partial(_is_done_by, pipeline.name))
+    return list(dict.fromkeys(paths))
+
+
+def _does(options: EngineOptions, operation: type[Operation[Any]]) -> bool:
+    return options.task == operation.task and (options.clones or operation is not CloneSpeech)
+
+
+def _is_done_by(pipeline: str, operation: type[Operation[Any]]) -> bool:
+    return issubclass(operation, PipelineOperation) and operation.pipeline == pipeline
 
 
 def hardware_summary() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
+RUNS = (CloneSpeech,)
 TEXT_CHARACTERS = 16_384
 
 

@@ -21,7 +21,7 @@ from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.envelope import envelope
 from serve_app.api.v1.media_links import MediaLinks
 from serve_app.api.v1.wire import ERRORS, ignored_header
-from serve_app.core.audio.speech import AudioChunk
+from serve_app.core.audio.speech import AudioChunk, Speak
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.runtime.streams import closing
@@ -29,6 +29,7 @@ from serve_app.runtime.streams import closing
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
+RUNS = (Speak,)
 PARALLEL_ITEMS = 4
 FORMS = ("url", "b64_wav", "b64_mp3")
 UNHEARD = ("stream_format", "priority")
@@ -93,7 +94,7 @@ class SpeechBatch:
         body.leave(*UNHEARD)
         self.ignored |= dict.fromkeys(body.ignored_names())
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
-        events = recording.listen(utterance.events(self._context.models))
+        events = recording.listen(utterance.events(self._context.catalog))
         async with utterance.explained(), closing(events):
             with speaking(self._dialect, utterance.operation):
                 parts = [event.data async for event in events if isinstance(event, AudioChunk)]
