@@ -56,22 +56,21 @@ def test_the_page_says_where_the_files_go() -> None:
         assert f"| [{name}](examples/postcard/{name}) | `{place}` |" in page
 
 
-def hunks(diff: str) -> Iterator[tuple[str, int, list[str]]]:
-    """File, how often the first line is found there, and the lines: ` ` is there, `+` is new."""
+def hunks(diff: str) -> Iterator[tuple[str, list[str]]]:
+    """File, and the lines: the first, ` `, is there once, `+` is new."""
     for part in re.split(r"(?m)^\+\+\+ ", diff)[1:]:
         file, _, rest = part.partition("\n")
-        for hunk in re.split(r"(?m)^@@", rest)[1:]:
-            times, _, lines = hunk.partition("\n")
-            yield file, 2 if times.strip() == "twice" else 1, lines.splitlines()
+        for hunk in re.split(r"(?m)^@@\n", rest)[1:]:
+            yield file, hunk.splitlines()
 
 
 def wire(tree: Path) -> None:
     """What the page says: every line that is new goes below the one that is there."""
-    for file, times, (there, *new) in hunks((EXAMPLE / "wiring.diff").read_text()):
+    for file, (there, *new) in hunks((EXAMPLE / "wiring.diff").read_text()):
         text = (tree / file).read_text()
         anchor = f"\n{there[1:]}\n"
         assert there[0] == " "
-        assert text.count(anchor) == times, f"{file} has {there[1:]!r} not {times} times"
+        assert text.count(anchor) == 1, f"{file} has {there[1:]!r} not once"
         assert all(line[0] == "+" for line in new)
         lines = "\n".join(line[1:] for line in new)
         (tree / file).write_text(text.replace(anchor, f"{anchor}{lines}\n"))
