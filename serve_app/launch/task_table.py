@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from serve_app.api.v1.parts import paths_of
-from serve_app.core.operations import OPERATIONS
+from serve_app.core.operation import OPERATIONS
 from serve_app.core.tasks import TASKS, Task
 
 BEGIN, END = "<!-- tasks: begin -->", "<!-- tasks: end -->"

@@ -23,7 +23,7 @@ def live_catalog(config: AppConfig, families: Handles) -> Catalog:
         for family in config.families
     }
     models = {family.name: {model.id for model in family.models} for family in config.families}
-    return Catalog(config, runs, statuses=LiveStatuses(catalog, runs, running_deployments))
+    return Catalog(config, runs, statuses=LiveStatuses(models, runs, running_deployments))
 
 
 def running_deployments() -> set[str]:

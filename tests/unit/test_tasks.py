@@ -10,8 +10,7 @@ import pytest
 from serve_app.api.v1.parts import ENDPOINTS
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Defaults, Model
-from serve_app.core.operation import Operation
-from serve_app.core.operations import OPERATIONS
+from serve_app.core.operation import OPERATIONS, Operation
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.settings import Storage
