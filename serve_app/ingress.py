@@ -11,16 +11,10 @@ from starlette.types import ASGIApp
 from serve_app.access.authentication import Access, access_over
 from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.api.app import create_app
-from serve_app.api.context import Context
-from serve_app.api.v1.router import answers_over
-from serve_app.archive.archive import Archive
-from serve_app.blobs.intake import MediaIntake
+from serve_app.api.assembly import context_over
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
-from serve_app.jobs.direct import DirectJobs
-from serve_app.jobs.store import JobStore
 from serve_app.launch.direct_ingress import (
     BoundedReadAhead,
     correct_request_ids,
@@ -54,38 +48,21 @@ class Ingress:
         use_own_temporary_folder()
         correct_request_ids()
         keep_peers(os.environ)
-        blobs = FsspecBlobStore(config.storage.blobs_location)
         database = Database(config.storage.database_location)
-        archive = Archive(database, blobs, config.archive)
-        uploads = uploads_of(config, database, blobs.url)
-        store = JobStore(database, blobs.url)
-        runner = RemoteJobs(config, store, jobs)
         access = access_over(
             database,
             config,
             own_proxies=own_proxies(os.environ),
             forward_secret=os.environ.get(FORWARD_SECRET),
         )
-        self._context = Context(
-            config=config,
+        self._context = context_over(
+            config,
             catalog=live_catalog(config, families),
-            blobs=blobs,
-            intake=MediaIntake(
-                blobs,
-                config.limits,
-                public_url=config.server.public_url,
-                find_archived=archive.find_file,
-                note_use=uploads.note_use,
-            ),
-            access=access,
             database=database,
-            archive=archive,
-            uploads=uploads,
-            jobs=runner,
-            job_store=store,
-            direct_jobs=DirectJobs(runner),
+            blobs=FsspecBlobStore(config.storage.blobs_location),
+            access=access,
             observability=_observability(config, database, access),
-            answers=answers_over(config, blobs),
+            runner=lambda store: RemoteJobs(config, store, jobs),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

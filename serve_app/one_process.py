@@ -7,20 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serve_app.access.authentication import Access
+from serve_app.api.assembly import context_over
 from serve_app.api.context import Context
-from serve_app.api.v1.router import answers_over
-from serve_app.archive.archive import Archive
-from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.blobs.uploads import uploads_of
-from serve_app.catalog.catalog import Catalog
+from serve_app.catalog.catalog import Catalog, Statuses
 from serve_app.catalog.engine_runs import runs_over
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.pipelines import MakePipeline
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
 from serve_app.jobs.assembly import Performer, job_executor
-from serve_app.jobs.direct import DirectJobs
+from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
@@ -43,43 +40,38 @@ def one_process(
     nothing is logged.
     """
 
-    async def all_statuses() -> Mapping[str, ModelStatus]:
-        return statuses or {}
+    def runner(store: JobStore) -> JobExecutor:
+        executor = job_executor(
+            config,
+            (JOBS, *(pipeline.name for pipeline in config.pipelines)),
+            store=store,
+            leases=Leases(database, "one-process"),
+            database=database,
+            blobs=blobs,
+            perform=Performer(config, catalog, blobs, pipelines),
+        )
+        executor.use(PlainSteps(executor.perform))
+        return executor
 
     runs = {name: runs_over(engine) for name, engine in engines.items()}
-    catalog = Catalog(config, runs, statuses=all_statuses)
-    store = JobStore(database, blobs.url)
-    archive = Archive(database, blobs, config.archive)
-    uploads = uploads_of(config, database, blobs.url)
-    executor = job_executor(
+    catalog = Catalog(config, runs, statuses=_always(statuses or {}))
+    return context_over(
         config,
-        (JOBS, *(pipeline.name for pipeline in config.pipelines)),
-        store=store,
-        leases=Leases(database, "one-process"),
-        database=database,
-        blobs=blobs,
-        perform=Performer(config, catalog, blobs, pipelines),
-    )
-    executor.use(PlainSteps(executor.perform))
-    return Context(
-        config=config,
         catalog=catalog,
-        blobs=blobs,
-        intake=MediaIntake(
-            blobs,
-            config.limits,
-            public_url=config.server.public_url,
-            find_archived=archive.find_file,
-            note_use=uploads.note_use,
-        ),
-        access=access,
         database=database,
-        archive=archive,
-        uploads=uploads,
-        jobs=executor,
-        job_store=store,
-        direct_jobs=DirectJobs(executor),
-        observability=observability
-        or Observability(from_environment({"OBS_ACCESS_LOG": "0"}, config.storage.data_dir)),
-        answers=answers_over(config, blobs),
+        blobs=blobs,
+        access=access,
+        observability=observability or _counting(config),
+        runner=runner,
     )
+
+
+def _counting(config: AppConfig) -> Observability:
+    return Observability(from_environment({"OBS_ACCESS_LOG": "0"}, config.storage.data_dir))
+
+
+def _always(statuses: Mapping[str, ModelStatus]) -> Statuses:
+    async def current() -> Mapping[str, ModelStatus]:
+        return statuses
+
+    return current

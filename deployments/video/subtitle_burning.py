@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,7 +31,7 @@ from serve_app.core.time_line import is_joined
 from serve_app.core.tracks import AudioTrack, chosen_audio, image_track
 from serve_app.core.video.processing import SubtitleStyle
 
-SUBTITLES, FONTS = "cues.ass", "fonts"
+SUBTITLES, FONTS, COMPLAINTS = "cues.ass", "fonts", "complaints"
 TO_STANDARD_RANGE = (
     f"zscale=t=linear:npl={WHITE_NITS:g},format=gbrpf32le,zscale=p=bt709,tonemap=mobius,"
     "zscale=t=bt709:m=bt709:r=tv"
@@ -69,28 +70,33 @@ def burned(
             plain, heard = folder / "whole.mp4", None
             write_plain(source, plain, stop, audio=source, audio_track=track)
         (folder / "source").symlink_to(plain.absolute())
-        with (folder / "complaints").open("w+b") as complaints:
-            child = subprocess.Popen(
-                _command(plain, target, heard),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                text=True,
-            )
-            try:
-                for done in _frames(cast("IO[str]", child.stdout), stop):
-                    yield Progress(phase="burn-subtitles", current=done, total=video.num_frames)
-            finally:
-                child.kill()
-                child.wait()
-                cast("IO[str]", child.stdout).close()
-            complaints.seek(0)
-            text = complaints.read().decode(errors="replace")
-        if child.returncode != 0:
-            raise InvalidRequest("video: the video cannot be decoded to its end", param="video")
+        with closing(_run(_command(plain, target, heard), folder, stop)) as written:
+            for done in written:
+                yield Progress(phase="burn-subtitles", current=done, total=video.num_frames)
+        text = (folder / COMPLAINTS).read_text(errors="replace")
     yield from video_warnings(video)
     yield from _warnings(text)
+
+
+def _run(command: Sequence[str], folder: Path, stop: Stop) -> Generator[int]:
+    """The number of frames written; what the child complains of stands in a file then."""
+    with (folder / COMPLAINTS).open("wb") as complaints:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        )
+        try:
+            yield from _frames(cast("IO[str]", child.stdout), stop)
+        finally:
+            child.kill()
+            child.wait()
+            cast("IO[str]", child.stdout).close()
+    if child.returncode != 0:
+        raise InvalidRequest("video: the video cannot be decoded to its end", param="video")
 
 
 def _lay_out(folder: Path, subtitles: str) -> None:

@@ -3,13 +3,11 @@
 Knows no engine; of a hub repository it takes the weights in their best form and the small files.
 """
 
-import errno
 import json
 import logging
 import os
 import shutil
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +16,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.loading import Report
 from serve_app.core.status import ModelStatus
 from serve_app.family.download_progress import DownloadProgress
+from serve_app.family.hub_errors import explained
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def locate(
             "correct the path, or name a hub id"
         )
     asked = _Asked(source, revision, model_id, hub or Hub())
-    with _explained(asked):
+    with explained(model_id, source, revision):
         return _cached(asked) or _downloaded(asked, report)
 
 
@@ -218,73 +217,3 @@ def _bar_class(progress: DownloadProgress) -> Any:
             return lambda *args, **options: None  # noqa: ARG005
 
     return DownloadBar
-
-
-@contextmanager
-def _explained(asked: _Asked) -> Generator[None]:
-    """The hub library's errors as BackendUnavailable."""
-    name = f"model {asked.model_id!r}"
-    try:
-        from httpx2 import HTTPError
-        from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"{name} comes from a hub, which needs {error.name!r}; install the local extra: "
-            "pip install 'polyphony[local]'"
-        ) from error
-    try:
-        yield
-    except HFValidationError as error:
-        raise BackendUnavailable(
-            f"{name}: its source {asked.source!r} is neither a directory nor a hub id; correct it"
-        ) from error
-    except (HTTPError, EntryNotFoundError, OSError, ValueError) as error:
-        # The library wraps what a file's headers answered into its "not in the cache either".
-        wrapped = isinstance(error, EntryNotFoundError) and isinstance(error.__cause__, Exception)
-        cause = error.__cause__ if wrapped else error
-        raise BackendUnavailable(f"{name} {_cause(asked, cause)}") from error
-
-
-def _cause(asked: _Asked, error: BaseException | None) -> str:
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        OfflineModeIsEnabled,
-        RevisionNotFoundError,
-    )
-
-    source = repr(asked.source)
-    match error:
-        case OfflineModeIsEnabled():
-            return (
-                f"({source}) is not whole in the local cache and HF_HUB_OFFLINE is set; "
-                "unset it, or set source to a local directory"
-            )
-        case GatedRepoError():
-            return (
-                f"({source}) is gated: accept its licence on its page on the hub and set HF_TOKEN "
-                "to a token of that account"
-            )
-        case RevisionNotFoundError():
-            return f"({source}) has no revision {asked.revision!r} on the hub; correct revision"
-        case HfHubHTTPError() if error.response.status_code == 403:
-            return f"({source}) is refused by the hub: set HF_TOKEN to a token that may read it"
-        case HfHubHTTPError() if error.response.status_code in (401, 404):
-            return (
-                f"({source}) is not on the hub, or is private: correct source, or set HF_TOKEN to "
-                "a token that may read it"
-            )
-        case HfHubHTTPError():
-            return (
-                f"({source}) cannot be had: the hub answers {error.response.status_code}; "
-                "try later, or set source to a local directory"
-            )
-        case OSError(errno=errno.ENOSPC):
-            return "does not fit on the disk; free some space, or set HF_HOME to a larger disk"
-        case PermissionError():
-            return "cannot be stored in the hub cache; set HF_HOME to a writable directory"
-    return (
-        f"({source}) cannot be downloaded: the hub cannot be reached or breaks off "
-        f"({type(error).__name__}); check the network, proxy and HF_ENDPOINT, "
-        "or set source to a local directory"
-    )

@@ -90,11 +90,8 @@ class JobStore(JobReader):
             starts = running < capacity and waiting == 0
             if starts:
                 start(row, executor, now=self._clock())
-            elif waiting >= max_pending:
-                raise QueueFull(
-                    f"{waiting} jobs already wait for {queue!r}; try again later",
-                    retry_after_s=RETRY_AFTER_S,
-                )
+            else:
+                _check_room(queue, waiting, max_pending)
             session.add(row)
             session.flush()
             hold(session, holder(row.id), blobs_of(submission.operation))
@@ -271,3 +268,11 @@ def _write_report(row: JobRow, report: JobReport) -> None:
     new = report.warnings[len(row.warnings) :]
     added = [{"text": text, "revision": row.revision} for text in new]
     row.warnings = [*row.warnings, *added]
+
+
+def _check_room(queue: str, waiting: int, most: int) -> None:
+    if waiting >= most:
+        raise QueueFull(
+            f"{waiting} jobs already wait for {queue!r}; try again later",
+            retry_after_s=RETRY_AFTER_S,
+        )

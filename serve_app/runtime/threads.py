@@ -55,19 +55,8 @@ async def pushed(
     def push(item: T) -> None:
         loop.call_soon_threadsafe(items.put_nowait, item)
 
-    def run() -> None:
-        # In this order: whoever stops it sees that it has begun, or it sees that it is stopped.
-        begun.set()
-        if stop.is_set():
-            return
-        try:
-            work(push, stop.is_set)
-        except StopIteration as error:
-            # asyncio cannot hand one on: whoever waits for the thread would wait for ever.
-            raise RuntimeError("the work raised StopIteration") from error
-
     try:
-        running = loop.run_in_executor(executor, run)
+        running = loop.run_in_executor(executor, _work, work, push, begun, stop)
     except RuntimeError:
         raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
     running.add_done_callback(lambda _: items.put_nowait(_END))
@@ -84,6 +73,23 @@ async def pushed(
         if running.done() and not running.cancelled():
             # An error that nobody waits for any more must not be reported as lost.
             running.exception()
+
+
+def _work(
+    work: Callable[[Callable[[T], None], Callable[[], bool]], None],
+    push: Callable[[T], None],
+    begun: threading.Event,
+    stop: threading.Event,
+) -> None:
+    # In this order: whoever stops it sees that it has begun, or it sees that it is stopped.
+    begun.set()
+    if stop.is_set():
+        return
+    try:
+        work(push, stop.is_set)
+    except StopIteration as error:
+        # asyncio cannot hand one on: whoever waits for the thread would wait for ever.
+        raise RuntimeError("the work raised StopIteration") from error
 
 
 async def to_its_end(running: "asyncio.Future[T]") -> T:

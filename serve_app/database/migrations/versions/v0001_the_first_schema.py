@@ -7,16 +7,65 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TABLES = (
+    "web_sessions",
+    "profile_items",
+    "users",
+    "tokens",
+    "settings",
+    "profiles",
+    "login_failures",
+    "jobs",
+    "executors",
+    "blob_references",
+    "archive",
+)
+"""Those that refer to others come first."""
+INDEXES = (
+    ("ix_archive_created", "archive", ["created"], False),
+    ("ix_archive_job_id", "archive", ["job_id"], False),
+    ("ix_archive_owner", "archive", ["owner"], False),
+    ("ix_blob_references_holder", "blob_references", ["holder"], False),
+    ("ix_jobs_callback_due_at", "jobs", ["callback_due_at"], False),
+    ("ix_jobs_executor", "jobs", ["executor"], False),
+    ("ix_jobs_finished_at", "jobs", ["finished_at"], False),
+    ("ix_jobs_owner", "jobs", ["owner"], False),
+    ("jobs_by_ref", "jobs", ["owner", "ref_id"], True),
+    ("jobs_in_line", "jobs", ["status", "queue", "priority", "number"], False),
+    ("login_failures_by_subject", "login_failures", ["subject", "at"], False),
+    ("profiles_by_name", "profiles", ["kind", "name"], True),
+    ("ix_tokens_owner", "tokens", ["owner"], False),
+    ("ix_web_sessions_expires_at", "web_sessions", ["expires_at"], False),
+    ("ix_web_sessions_user_id", "web_sessions", ["user_id"], False),
+)
 
 
 def upgrade() -> None:
     """Apply."""
+    _create_files()
+    _create_executors()
+    _create_jobs()
+    _create_profiles()
+    _create_callers()
+    _create_users()
+    for name, table, columns, is_unique in INDEXES:
+        op.create_index(name, table, columns, unique=is_unique)
+
+
+def downgrade() -> None:
+    """Take back. Indexes go with their tables."""
+    for table in TABLES:
+        op.drop_table(table)
+
+
+def _create_files() -> None:
     op.create_table(
         "archive",
         sa.Column("filename", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("mime", sa.Text(), nullable=False),
-        sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("size", BIG, nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.Column("prompt", sa.Text(), nullable=True),
@@ -24,7 +73,7 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("operation", sa.Text(), nullable=True),
         sa.Column("parameters", sa.JSON(), nullable=False),
-        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("seed", BIG, nullable=True),
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
         sa.Column("duration", sa.Float(), nullable=True),
@@ -34,23 +83,18 @@ def upgrade() -> None:
         sa.Column("preview", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("filename"),
     )
-    with op.batch_alter_table("archive", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_archive_created"), ["created"], unique=False)
-        batch_op.create_index(batch_op.f("ix_archive_job_id"), ["job_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_archive_owner"), ["owner"], unique=False)
-
     op.create_table(
         "blob_references",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("mime", sa.Text(), nullable=False),
-        sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("size", BIG, nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("sha256", "holder"),
     )
-    with op.batch_alter_table("blob_references", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_blob_references_holder"), ["holder"], unique=False)
 
+
+def _create_executors() -> None:
     op.create_table(
         "executors",
         sa.Column("id", sa.Text(), nullable=False),
@@ -59,9 +103,12 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
-        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", BIG, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("operation", sa.Text(), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
@@ -93,31 +140,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_jobs_callback_due_at"), ["callback_due_at"], unique=False
-        )
-        batch_op.create_index(batch_op.f("ix_jobs_executor"), ["executor"], unique=False)
-        batch_op.create_index(batch_op.f("ix_jobs_finished_at"), ["finished_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_jobs_owner"), ["owner"], unique=False)
-        batch_op.create_index("jobs_by_ref", ["owner", "ref_id"], unique=True)
-        batch_op.create_index(
-            "jobs_in_line", ["status", "queue", "priority", "number"], unique=False
-        )
 
-    op.create_table(
-        "login_failures",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    with op.batch_alter_table("login_failures", schema=None) as batch_op:
-        batch_op.create_index("login_failures_by_subject", ["subject", "at"], unique=False)
 
+def _create_profiles() -> None:
     op.create_table(
         "profiles",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
@@ -128,9 +156,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("profiles", schema=None) as batch_op:
-        batch_op.create_index("profiles_by_name", ["kind", "name"], unique=True)
+    op.create_table(
+        "profile_items",
+        sa.Column("profile_id", BIG, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("size", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["profile_id"], ["profiles.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("profile_id", "number"),
+    )
 
+
+def _create_callers() -> None:
+    op.create_table(
+        "login_failures",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
     op.create_table(
         "settings",
         sa.Column("name", sa.Text(), nullable=False),
@@ -139,7 +186,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "tokens",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -155,12 +202,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest"),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tokens", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tokens_owner"), ["owner"], unique=False)
 
+
+def _create_users() -> None:
     op.create_table(
         "users",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG, nullable=False),
         sa.Column("username", sa.Text(), nullable=False),
         sa.Column("password", sa.Text(), nullable=True),
         sa.Column("role", sa.Text(), nullable=False),
@@ -172,23 +219,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
-        "profile_items",
-        sa.Column(
-            "profile_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("mime", sa.Text(), nullable=False),
-        sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.ForeignKeyConstraint(["profile_id"], ["profiles.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("profile_id", "number"),
-    )
-    op.create_table(
         "web_sessions",
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", BIG, nullable=False),
         sa.Column("csrf_token", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("seen_at", sa.Float(), nullable=False),
@@ -196,52 +229,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("digest"),
     )
-    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_web_sessions_expires_at"), ["expires_at"], unique=False
-        )
-        batch_op.create_index(batch_op.f("ix_web_sessions_user_id"), ["user_id"], unique=False)
-
-
-def downgrade() -> None:
-    """Take back."""
-    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_web_sessions_user_id"))
-        batch_op.drop_index(batch_op.f("ix_web_sessions_expires_at"))
-
-    op.drop_table("web_sessions")
-    op.drop_table("profile_items")
-    op.drop_table("users")
-    with op.batch_alter_table("tokens", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_tokens_owner"))
-
-    op.drop_table("tokens")
-    op.drop_table("settings")
-    with op.batch_alter_table("profiles", schema=None) as batch_op:
-        batch_op.drop_index("profiles_by_name")
-
-    op.drop_table("profiles")
-    with op.batch_alter_table("login_failures", schema=None) as batch_op:
-        batch_op.drop_index("login_failures_by_subject")
-
-    op.drop_table("login_failures")
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("jobs_in_line")
-        batch_op.drop_index("jobs_by_ref")
-        batch_op.drop_index(batch_op.f("ix_jobs_owner"))
-        batch_op.drop_index(batch_op.f("ix_jobs_finished_at"))
-        batch_op.drop_index(batch_op.f("ix_jobs_executor"))
-        batch_op.drop_index(batch_op.f("ix_jobs_callback_due_at"))
-
-    op.drop_table("jobs")
-    op.drop_table("executors")
-    with op.batch_alter_table("blob_references", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_blob_references_holder"))
-
-    op.drop_table("blob_references")
-    with op.batch_alter_table("archive", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_archive_owner"))
-        batch_op.drop_index(batch_op.f("ix_archive_job_id"))
-        batch_op.drop_index(batch_op.f("ix_archive_created"))
-
-    op.drop_table("archive")

@@ -1,0 +1,57 @@
+"""A Context from its parts, the same in a replica and in a test."""
+
+from collections.abc import Callable
+
+from serve_app.access.authentication import Access
+from serve_app.api.context import Context
+from serve_app.api.v1.router import answers_over
+from serve_app.archive.archive import Archive
+from serve_app.blobs.intake import MediaIntake
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.uploads import uploads_of
+from serve_app.catalog.catalog import Catalog
+from serve_app.core.config import AppConfig
+from serve_app.core.jobs import JobRunner
+from serve_app.database.connection import Database
+from serve_app.jobs.direct import DirectJobs
+from serve_app.jobs.store import JobStore
+from serve_app.observability.observability import Observability
+
+
+def context_over(
+    config: AppConfig,
+    *,
+    catalog: Catalog,
+    database: Database,
+    blobs: FsspecBlobStore,
+    access: Access,
+    observability: Observability,
+    runner: Callable[[JobStore], JobRunner],
+) -> Context:
+    """The context of one process; `runner` makes what runs the jobs of its table."""
+    store = JobStore(database, blobs.url)
+    archive = Archive(database, blobs, config.archive)
+    uploads = uploads_of(config, database, blobs.url)
+    intake = MediaIntake(
+        blobs,
+        config.limits,
+        public_url=config.server.public_url,
+        find_archived=archive.find_file,
+        note_use=uploads.note_use,
+    )
+    jobs = runner(store)
+    return Context(
+        config=config,
+        catalog=catalog,
+        blobs=blobs,
+        intake=intake,
+        access=access,
+        database=database,
+        archive=archive,
+        uploads=uploads,
+        jobs=jobs,
+        job_store=store,
+        direct_jobs=DirectJobs(jobs),
+        observability=observability,
+        answers=answers_over(config, blobs),
+    )
