@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from deployments.text.micro_batches import MicroBatches
+from deployments.micro_batches import MicroBatches
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
 from serve_app.core.options.engine import EngineOptions

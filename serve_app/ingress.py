@@ -15,6 +15,7 @@ from serve_app.api.assembly import context_over
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.database.connection import Database
+from serve_app.jobs.remote import RemoteJobs
 from serve_app.launch.direct_ingress import (
     BoundedReadAhead,
     correct_request_ids,
@@ -26,7 +27,6 @@ from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
 from serve_app.remote.catalog import Handles, live_catalog
-from serve_app.remote.jobs import RemoteJobs
 from serve_app.runtime.garbage import collect_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from deployments.fakes.engine import FakeEngine
-from deployments.image.image_encoding import encoded, parameters_text
+from deployments.media.image_encoding import encoded, parameters_text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import (
     IMAGE_MIME,
@@ -49,7 +49,7 @@ class FakeImages(FakeEngine):
 
     async def _drawn(self, verb: str, request: Drawing) -> AsyncGenerator[ImageEvent]:
         _check(request)
-        from deployments.image.image_sources import SizeRule
+        from deployments.media.image_sources import SizeRule
 
         rule = SizeRule(SIZE_STEP_PX, SIZE)
         source, said = await self._source(request, rule)
@@ -69,7 +69,7 @@ class FakeImages(FakeEngine):
 
     async def _source(self, request: Drawing, rule: Any) -> tuple[Any, tuple[str, ...]]:
         """The Source of a request that has one."""
-        from deployments.image.image_sources import source_of
+        from deployments.media.image_sources import source_of
 
         if not isinstance(request, ImageToImage):
             return None, ()

@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from deployments.fakes.engine import FakeEngine
-from deployments.image.image_decoding import DecodedImage, decoded_image
-from deployments.image.image_encoding import saved_png
-from deployments.image.image_tiles import Enlarged
 from deployments.image.image_upscaling import ImageUpscaling
+from deployments.media.image_decoding import DecodedImage, decoded_image
+from deployments.media.image_encoding import saved_png
+from deployments.media.image_tiles import Enlarged
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.image.depth import (
     ConvertToStereo,

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deployments.image.image_sources import ImageSource, SizeRule
+from deployments.media.image_sources import ImageSource, SizeRule
 from serve_app.core.image.images import Drawing, ImageToImage, Lora, Quality, References, Size
 from serve_app.core.options.image import DiffusersOptions
 

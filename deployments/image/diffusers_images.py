@@ -24,10 +24,10 @@ from deployments.image.diffusers_line import (
     unloaded,
 )
 from deployments.image.diffusers_loading import ImageCheckpoint
-from deployments.image.image_decoding import decoded_image
-from deployments.image.image_encoding import encoded, parameters_text
-from deployments.image.image_sources import ImageSource, flattened, source_of
 from deployments.image.remembered_prompts import RememberedPrompts
+from deployments.media.image_decoding import decoded_image
+from deployments.media.image_encoding import encoded, parameters_text
+from deployments.media.image_sources import ImageSource, flattened, source_of
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.images import (

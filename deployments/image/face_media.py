@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from deployments.image.face_finding import Face, Pixels
-from deployments.image.image_decoding import DecodedImage, decoded_image
-from deployments.image.image_encoding import saved_png
+from deployments.media.image_decoding import DecodedImage, decoded_image
+from deployments.media.image_encoding import saved_png
 from deployments.video.video_decoding import ProbedVideo, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_scaling import video_warnings

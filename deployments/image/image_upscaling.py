@@ -8,9 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from deployments.file_making import made_file
-from deployments.image.image_decoding import check_pixels, decoded_image
-from deployments.image.image_encoding import saved_png
-from deployments.image.image_tiles import LANCZOS, Enlarged
+from deployments.media.image_decoding import check_pixels, decoded_image
+from deployments.media.image_encoding import saved_png
+from deployments.media.image_tiles import LANCZOS, Enlarged
 from serve_app.core.image.images import Size
 from serve_app.core.image.upscaling import UpscaledImage, UpscaleEvent, UpscaleImage
 from serve_app.core.media import BlobStore

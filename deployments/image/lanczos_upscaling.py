@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from deployments.image.image_tiles import LANCZOS, Enlarged
 from deployments.image.image_upscaling import ImageUpscaling
+from deployments.media.image_tiles import LANCZOS, Enlarged
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageStat
 
 from deployments.image.face_media import Find
-from deployments.image.image_decoding import decoded_image
-from deployments.image.image_encoding import png_bytes
+from deployments.media.image_decoding import decoded_image
+from deployments.media.image_encoding import png_bytes
 from deployments.video.video_decoding import probed, shown_frames
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_image
-from deployments.image.image_encoding import png_bytes
+from deployments.media.image_decoding import decoded_image
+from deployments.media.image_encoding import png_bytes
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.image.segmentation import (

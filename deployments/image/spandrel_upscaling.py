@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from deployments.image.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
 from deployments.image.image_upscaling import ImageUpscaling
+from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
 from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from transformers import Swin2SRForImageSuperResolution
 
-from deployments.image.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged, padded
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.image.tensor_tiles import as_tensor, as_tile
+from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged, padded
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of, dtype_of
 from deployments.transformers_checkpoint import check_complete, loading

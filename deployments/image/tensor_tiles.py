@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from deployments.image.image_tiles import Pixels
+from deployments.media.image_tiles import Pixels
 
 
 def as_tensor(tile: Pixels, *, channels: int, device: Any, dtype: Any) -> torch.Tensor:

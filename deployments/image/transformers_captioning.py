@@ -9,7 +9,7 @@ import torch
 import transformers
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_image
+from deployments.media.image_decoding import decoded_image
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import (

@@ -14,9 +14,9 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from deployments.file_making import made_file
-from deployments.image.image_decoding import decoded_image
-from deployments.image.image_encoding import saved_png
 from deployments.image.padded_depth import without_padding
+from deployments.media.image_decoding import decoded_image
+from deployments.media.image_encoding import saved_png
 from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import check_complete, loading, loading_arguments

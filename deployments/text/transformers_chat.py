@@ -48,7 +48,9 @@ class TransformersChat(ModelEngine[TransformersOptions]):
 
     def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        return self._open().complete(request)
+        from deployments.text.generation.completion import completion_events
+
+        return completion_events(self._open(), request)
 
     def _open(self) -> "TextGenerator":
         if self._generator is None:

@@ -14,7 +14,7 @@ from serve_app.core.text.embeddings import Embed, Embeddings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from deployments.text.micro_batches import MicroBatches
+    from deployments.micro_batches import MicroBatches
     from deployments.text.transformers_encoder import Vector
 
 IMAGES_AT_ONCE = 8

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from deployments.image.image_decoding import decoded_image
+from deployments.media.image_decoding import decoded_image
 from deployments.text.sentence_pooling import SentencePooling, longest_sentence
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import loading, loading_arguments, token_limit

@@ -10,7 +10,7 @@ from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.rerank import Relevance, Rerank
 
 if TYPE_CHECKING:
-    from deployments.text.micro_batches import MicroBatches
+    from deployments.micro_batches import MicroBatches
     from deployments.text.transformers_cross_encoder import Pair
 
 

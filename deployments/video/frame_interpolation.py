@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import av
 import numpy as np
 
-from deployments.image.image_decoding import check_pixels
+from deployments.media.image_decoding import check_pixels
 from deployments.video.camera import covered
 from deployments.video.flow_planes import Planes, dissolved
 from deployments.video.running_ahead import ahead

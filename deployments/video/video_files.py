@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from deployments.image.image_decoding import decoded_image
-from deployments.image.image_sources import flattened
+from deployments.media.image_decoding import decoded_image
+from deployments.media.image_sources import flattened
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo

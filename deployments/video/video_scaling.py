@@ -15,7 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from deployments.file_making import made_file
-from deployments.image.image_tiles import Enlarged
+from deployments.media.image_tiles import Enlarged
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import (
     MAX_PIXELS,

@@ -1,12 +1,11 @@
 """How a pipeline runs its stages: a plain call here, a durable step where jobs are kept."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar, cast
 
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation, R, Run
-from serve_app.runtime.streams import closing
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -90,12 +89,16 @@ async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kin
     heard to its end, because what the work cost comes after the result.
     """
     result: M | None = None
-    async with closing(events):
+    try:
         async for event in events:
             if isinstance(event, Progress):
                 stage.report(name, event)
             elif isinstance(event, kind):
                 result = event
+    finally:
+        # `async for` alone does not.
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
     if result is None:
         raise UpstreamError(f"{name!r} ended without a result")
     return result

@@ -28,7 +28,7 @@ from serve_app.launch.worker_logs import show_replicas_only
 OBJECT_STORE_BYTES = 200 * 1024**2
 STOP_PATIENCE_S = 8.0
 FORCED = 130
-DEPLOY = "serve_app.launch.deploy"
+DEPLOY = "serve_app.deploy"
 
 
 class StopSignal(BaseException):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from deployments.image.image_decoding import DecodedImage, decoded_image
+from deployments.media.image_decoding import DecodedImage, decoded_image
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from tests.images import claiming_png, huge_png, png
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_image
+from deployments.media.image_decoding import decoded_image
 from serve_app.archive.previews import measure, media_preview
 from serve_app.blobs.sniff import kind_of, sniff
 from serve_app.core.errors import InvalidRequest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.image.image_tiles import (
+from deployments.media.image_tiles import (
     Enlarged,
     Pixels,
     TileNetwork,

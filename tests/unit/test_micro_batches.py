@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.text.micro_batches import MicroBatches
+from deployments.micro_batches import MicroBatches
 from serve_app.core.errors import BackendUnavailable
 
 

@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 from deployments.text.generation.answer import AnswerParser
 from deployments.text.generation.decode import Decoding
+from deployments.text.generation.generator import TextGenerator
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, Sampling, Usage
-
-if TYPE_CHECKING:
-    from deployments.text.generation.generator import TextGenerator
 
 # Prefix, suffix and middle marks of the code models that can fill a gap.
 FILL_MARKS = (
@@ -22,7 +19,7 @@ FILL_MARKS = (
 
 
 async def completion_events(
-    generator: "TextGenerator", request: Complete
+    generator: TextGenerator, request: Complete
 ) -> AsyncGenerator[ChatEvent]:
     """Every prompt after the other; all are checked before the first is begun."""
     generator.check_bias(request.sampling)
@@ -51,7 +48,7 @@ def _plain(index: int) -> AnswerParser:
     return AnswerParser(index).as_text()
 
 
-async def _ids(generator: "TextGenerator", request: Complete, number: int) -> list[int]:
+async def _ids(generator: TextGenerator, request: Complete, number: int) -> list[int]:
     prompt = request.prompts[number]
     if isinstance(prompt, str):
         text = _with_suffix(generator, prompt, request.suffix)
@@ -68,7 +65,7 @@ async def _ids(generator: "TextGenerator", request: Complete, number: int) -> li
     return list(prompt)
 
 
-def _with_suffix(generator: "TextGenerator", prompt: str, suffix: str | None) -> str:
+def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> str:
     if suffix is None:
         return prompt
     vocabulary = generator.checkpoint.tokenizer.get_vocab()
@@ -81,7 +78,7 @@ def _with_suffix(generator: "TextGenerator", prompt: str, suffix: str | None) ->
     )
 
 
-def _decoding(generator: "TextGenerator", request: Complete, prompt: list[int]) -> Decoding:
+def _decoding(generator: TextGenerator, request: Complete, prompt: list[int]) -> Decoding:
     sampling = request.sampling
     choices = max(request.best_of or 0, sampling.n)
     if choices > sampling.n and sampling.logprobs is None:
@@ -92,7 +89,7 @@ def _decoding(generator: "TextGenerator", request: Complete, prompt: list[int]) 
 
 
 async def _echo(
-    generator: "TextGenerator", request: Complete, number: int, prompt: list[int]
+    generator: TextGenerator, request: Complete, number: int, prompt: list[int]
 ) -> AsyncGenerator[ChatDelta]:
     """The prompt itself, as every choice's beginning."""
     checkpoint = generator.checkpoint

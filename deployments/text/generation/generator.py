@@ -13,7 +13,6 @@ from deployments.text.generation.answer import THINK_END, AnswerParser
 from deployments.text.generation.batching import ContinuousBatcher
 from deployments.text.generation.checkpoint import TextCheckpoint
 from deployments.text.generation.choice import Choice
-from deployments.text.generation.completion import completion_events
 from deployments.text.generation.constraint import ANY_OBJECT, Constraint, Constraints
 from deployments.text.generation.decode import DecodeLoop, Decoding
 from deployments.text.generation.prompt import Prompts
@@ -23,7 +22,7 @@ from deployments.text.generation.vision import VisionInputs, refuse_unseen
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
-from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Complete, Sampling, Usage
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Sampling, Usage
 from serve_app.runtime.threads import in_thread
 
 PARALLEL_LOOPS = 2
@@ -82,12 +81,6 @@ class TextGenerator:
         plan = await self._plan(request, enforceable)
         async with aclosing(self.events(plan.decoding, plan.parser)) as events:
             async for event in warned(events, warnings):
-                yield event
-
-    async def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
-        async with aclosing(completion_events(self, request)) as events:
-            async for event in events:
                 yield event
 
     async def events(

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from deployments.image.image_decoding import decoded_image
+from deployments.media.image_decoding import decoded_image
 from deployments.text.generation.checkpoint import TextCheckpoint
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import MAX_PIXELS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import ImageColor
 
-from deployments.image.image_decoding import decoded_image
+from deployments.media.image_decoding import decoded_image
 from deployments.model_engine import WorkerEngine
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription

@@ -51,6 +51,8 @@ Text = Annotated[
 ]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_is_plain_json)]
 Flag = Annotated[bool, Field(strict=True)]
+TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
+"""What stands for a flag in a form, which has text only."""
 Integer = Annotated[int, Field(strict=True, ge=-INT64, lt=INT64)]
 Track = Annotated[Integer, Field(ge=0)] | Annotated[Text, Field(min_length=1, max_length=35)]
 """An audio track of a file, as AudioTrack."""

@@ -10,7 +10,6 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
-from serve_app.api.v1.audio.transcription_body import FALSE, TRUE
 from serve_app.api.v1.configured import Given, several
 from serve_app.api.v1.images.image_body import (
     MAX_EXTRAS,
@@ -19,7 +18,7 @@ from serve_app.api.v1.images.image_body import (
     worded,
 )
 from serve_app.api.v1.images.image_extras import with_uploaded
-from serve_app.api.v1.wire import Media, Number, Text
+from serve_app.api.v1.wire import FALSE, TRUE, Media, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.image.images import ImageToImage, Inpaint, VaryImage
 

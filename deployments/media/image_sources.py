@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps
 
-from deployments.image.image_decoding import DecodedImage, decoded_image
+from deployments.media.image_decoding import DecodedImage, decoded_image
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import ImageToImage, Size
 

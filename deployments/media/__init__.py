@@ -1,0 +1,1 @@
+"""Images as engines of every modality read and write them."""
