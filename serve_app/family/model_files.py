@@ -3,7 +3,6 @@
 Knows no engine; of a hub repository it takes the weights in their best form and the small files.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -15,14 +14,14 @@ from typing import Any
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.loading import Report
 from serve_app.core.status import ModelStatus
+from serve_app.family.cached_models import WEIGHTS, note_whole, whole_snapshot
 from serve_app.family.download_progress import DownloadProgress
 from serve_app.family.hub_errors import explained
 
 logger = logging.getLogger(__name__)
 
 HUB_TIMEOUT_S = 5.0
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".pkl")
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLED = (".bin", ".pt", ".pth", ".th", ".ckpt", ".pkl")
 UNUSED = (
     *(".onnx", ".onnx_data", ".gguf", ".ggml", ".h5", ".msgpack", ".tflite", ".mlmodel", ".ot"),
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".pdf", ".zip", ".tar", ".gz"),
@@ -64,7 +63,8 @@ def locate(
         )
     asked = _Asked(source, revision, model_id, hub or Hub())
     with explained(model_id, source, revision):
-        return _cached(asked) or _downloaded(asked, report)
+        cached = whole_snapshot(source, revision, asked.hub.cache_dir)
+        return cached or _downloaded(asked, report)
 
 
 @dataclass(frozen=True)
@@ -118,24 +118,6 @@ def wanted_files(names: Sequence[str]) -> list[str]:
     return sorted(filter(is_wanted, names), key=lambda name: (name.endswith(WEIGHTS), name))
 
 
-def _cached(asked: _Asked) -> Path | None:
-    """The snapshot in the local cache when it is whole. No network."""
-    file = _cached_file(asked, "config.json", asked.revision)
-    return file.parent if file and _has_weights(file.parent) else None
-
-
-def _has_weights(folder: Path) -> bool:
-    """Weights are there, and every shard that an index names."""
-    for index in folder.glob("*.index.json"):
-        shards = set(json.loads(index.read_text()).get("weight_map", {}).values())
-        if shards and all((folder / shard).exists() for shard in shards):
-            return True
-    return any(
-        file.suffix in WEIGHTS and "-of-" not in file.name and file.name != "training_args.bin"
-        for file in folder.iterdir()
-    )
-
-
 def _downloaded(asked: _Asked, report: Report) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -162,6 +144,8 @@ def _downloaded(asked: _Asked, report: Report) -> Path:
     # Once more by its branch, so that the cache learns which commit the branch is at.
     by_branch = {"revision": asked.revision or "main", **asked.hub_arguments}
     hf_hub_download(asked.source, names[0], **by_branch)
+    if info.sha is not None:
+        note_whole(asked.source, info.sha, asked.hub.cache_dir)
     first = _cached_file(asked, names[0], info.sha)
     assert first is not None
     return first.parents[len(PurePosixPath(names[0]).parts) - 1]

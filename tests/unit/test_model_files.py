@@ -227,6 +227,86 @@ def test_a_shard_that_is_missing_makes_the_cache_not_whole(hub: TinyHub, tmp_pat
     assert (path / shards[1]).read_bytes() == shards[1].encode()
 
 
+PIPELINE = {
+    "_class_name": "StableDiffusionPipeline",
+    "requires_safety_checker": False,
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "safety_checker": [None, None],
+}
+SHARDS = [f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+PARTS = {
+    "model_index.json": json.dumps(PIPELINE).encode(),
+    "scheduler/scheduler_config.json": b"{}",
+    "tokenizer/tokenizer_config.json": b"{}",
+    "unet/config.json": b"{}",
+    "unet/diffusion_pytorch_model.safetensors.index.json": json.dumps(
+        {"weight_map": dict(zip("ab", SHARDS, strict=True))}
+    ).encode(),
+    **{f"unet/{shard}": shard.encode() for shard in SHARDS},
+    "vae/config.json": b"{}",
+    "vae/diffusion_pytorch_model.safetensors": WEIGHTS,
+}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer_config.json",
+        f"unet/{SHARDS[1]}",
+        "vae/diffusion_pytorch_model.safetensors",
+    ],
+)
+def test_a_pipeline_is_whole_with_all_its_parts(hub: TinyHub, tmp_path: Path, missing: str) -> None:
+    hub.files = PARTS
+    path = located("org/tiny", tmp_path, endpoint=hub.url)
+    assert located("org/tiny", tmp_path) == path
+    (path / missing).unlink()
+    with pytest.raises(BackendUnavailable, match="cannot be reached"):
+        located("org/tiny", tmp_path)
+    assert located("org/tiny", tmp_path, endpoint=hub.url) == path
+    assert (path / missing).read_bytes() == PARTS[missing]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"RealESRGAN_x4.pth": b"a"},
+        {"pytorch_lora_weights.safetensors": b"a", "README.md": b"#"},
+        {"train_log/flownet.pkl": b"a"},
+        {"models/ip-adapter.safetensors": b"a", "sdxl/ip-adapter.safetensors": b"b"},
+        {"modules.json": b"[]", "0_CLIP/config.json": b"{}", "0_CLIP/model.safetensors": b"a"},
+        {"955717e8.th": b"a", "f7e0c4bc.th": b"b", "htdemucs_ft.yaml": b"models: []"},
+        {"model.bin": b"a", "vocabulary.txt": b"b"},
+        {"params.json": b"{}", "consolidated.safetensors": b"a"},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_whatever_came_whole_needs_no_hub(
+    hub: TinyHub, tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    hub.files = files
+    path = located("org/tiny", tmp_path, endpoint=hub.url)
+    assert located("org/tiny", tmp_path) == path
+
+
+def test_weights_of_which_nothing_says_how_many_there_are(hub: TinyHub, tmp_path: Path) -> None:
+    hub.files = {"a.pth": b"a", "b.pth": b"b"}
+    hub.fails["/b.pth"] = (403, "")
+    with pytest.raises(BackendUnavailable, match="refused by the hub"):
+        located("org/tiny", tmp_path, endpoint=hub.url)
+    for revision in (None, SHA):
+        with pytest.raises(BackendUnavailable, match="cannot be reached"):
+            located("org/tiny", tmp_path, revision=revision)
+    hub.fails.clear()
+    path = located("org/tiny", tmp_path, endpoint=hub.url)
+    for revision in (None, SHA):
+        assert located("org/tiny", tmp_path, revision=revision) == path
+
+
 def test_the_time_left_is_told_once_it_is_known() -> None:
     now = [0.0]
     reports = Reports()
