@@ -4,6 +4,9 @@ CONFIG ?= serve_config.local.yaml
 PORT ?=
 DASHBOARD ?=
 WORKERS ?= auto
+# What `make bench` compares with: a checkout with a .venv, or nothing (OLD=).
+FORMER := 1bd9f2d
+OLD ?= .bench/$(FORMER)
 BIN := .venv/bin
 LOCAL := .venv/.installed-local
 DEV := .venv/.installed-dev
@@ -35,8 +38,10 @@ test-slow: $(DEV)
 serve: $(LOCAL)
 	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)') $(if $(DASHBOARD),--dashboard)
 
-bench: $(DEV)
-	$(BIN)/python benchmarks/overhead.py
+bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
+	$(BIN)/python benchmarks/overhead.py $(if $(OLD),--old '$(OLD)')
+	$(BIN)/python benchmarks/mixed_load.py $(if $(OLD),--old '$(OLD)')
+	$(BIN)/python benchmarks/local_default.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/audio.py
 	$(BIN)/python benchmarks/transcription.py
@@ -44,6 +49,12 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/video.py
 	$(BIN)/python benchmarks/pipelines.py
+
+# The commit is not in every clone.
+.bench/%/.venv/.installed-dev:
+	@test -d '.bench/$*' || git worktree add --quiet --detach '.bench/$*' '$*' || { echo \
+	  'no commit $* here: git fetch --unshallow, or make bench OLD=/another/checkout, or OLD=' >&2; exit 1; }
+	$(MAKE) -C '.bench/$*' install
 
 $(BIN)/python:
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,7 +1,7 @@
 """What the server costs around an engine: the same fake engine behind (a) one bare uvicorn process,
-(b) Ray Serve as its documentation shows it, with default switches, and (c) this server, started as
-users start it, with access control on. All run at once; loads go round them in turn. With `--old` a
-fourth is (o) this server as another checkout has it.
+(b) Ray Serve as its documentation shows it, with default switches, (s) the same with this server's
+switches, and (c) this server, started as users start it, with access control on. All run at once;
+loads go round them in turn. With `--old` a fifth is (o) this server as another checkout has it.
 
     python benchmarks/overhead.py [--rounds 3] [--old DIRECTORY]
 """
@@ -75,6 +75,7 @@ def main() -> None:
         arms = [
             ("a", HERE.parent, ["benchmarks/bare_server.py", config]),
             ("b", HERE.parent, ["benchmarks/plain_serve.py", config]),
+            ("s", HERE.parent, ["benchmarks/switched_serve.py", config]),
             ("c", HERE.parent, [*start, config, "--port"]),
         ]
         if arguments.old is not None:
@@ -92,6 +93,8 @@ def main() -> None:
                 checkout=checkout,
             )
             servers.append(stack.enter_context(process))
+            # One after the other: many that start at once on few cores run into Ray's time limits.
+            uvloop.run(servers[-1].until_it_answers(PROBE))
         outcomes, idle = uvloop.run(_measure(servers, arguments.rounds))
         memory = {process.target.name: process.memory_mib() for process in servers}
     print(as_table(outcomes))
@@ -101,8 +104,6 @@ def main() -> None:
 
 
 async def _measure(servers: list[ServerProcess], rounds: int) -> tuple[OUTCOMES, dict[str, float]]:
-    for process in servers:
-        await process.until_it_answers(PROBE)
     await asyncio.sleep(SETTLE_S)
     for process in servers:
         for load in WARM_UP:

@@ -29,23 +29,26 @@ STREAMS: tuple[tuple[str, Figure], ...] = (
 )
 
 
+TITLES = {"a": "(a) bare", "b": "(b) Serve", "s": "(s) switched", "c": "(c) this", "o": "(o) old"}
+
+
 def as_table(outcomes: OUTCOMES) -> str:
-    """Markdown: medians over the rounds; ratios for rates, differences for times, and for both
-    ratios to another checkout where there is one.
+    """Markdown: medians over the rounds; what (c) makes of the others' figures, as ratios, and for
+    times what it adds to the bare process.
     """
-    has_old = any("o" in by_server for by_server in outcomes.values())
-    rows = [["load", "figure", "(a) bare", "(b) Serve", "(c) this", "c/b", "c-a"]]
-    rows[0] += ["(o) old", "c/o"] if has_old else []
+    names = list(next(iter(outcomes.values())))
+    others = [name for name in names if name not in "ac"]
+    head = ["load", "figure", *(TITLES[name] for name in names), "c-a"]
+    rows = [[*head, *(f"c/{name}" for name in others)]]
     rows.append(["---"] * len(rows[0]))
     for load, by_server in outcomes.items():
         for figure, value in STREAMS if "stream" in load else REQUESTS:
-            a, b, c, *old = (median(map(value, by_server[name])) for name in by_server)
+            found = {name: median(map(value, by_server[name])) for name in names}
             is_rate = figure.endswith("/s")
-            against_b, against_a = f"{c / b:.2f}", "" if is_rate else f"{c - a:+.1f}"
-            shown = "{:,.0f}" if is_rate else "{:.1f}"
-            numbers = [shown.format(number) for number in (a, b, c)]
-            against_old = [text for o in old for text in (shown.format(o), f"{c / o:.2f}")]
-            rows.append([load, figure, *numbers, against_b, against_a, *against_old])
+            shown = [f"{found[name]:,.0f}" if is_rate else f"{found[name]:.1f}" for name in names]
+            added = "" if is_rate else f"{found['c'] - found['a']:+.1f}"
+            ratios = [f"{found['c'] / found[name]:.2f}" for name in others]
+            rows.append([load, figure, *shown, added, *ratios])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 

@@ -31,6 +31,11 @@ class ServerProcess:
         self.log = log
         self._popen = popen
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that was started has not ended."""
+        return self._popen.poll() is None
+
     def tree(self) -> list[psutil.Process]:
         """The process and its descendants."""
         try:
