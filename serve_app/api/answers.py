@@ -1,7 +1,7 @@
 """How the result of an operation becomes the body of the call that asked for it.
 
 Each route brings an `Answer`; the `Answers` of a dialect write the jobs of all of them, for who
-waits and for who reads the job later.
+waits and for who reads the job later, in any process.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from serve_app.blobs.store import FsspecBlobStore
+from serve_app.api.served_files import ServedFiles
 from serve_app.core.jobs import Job
 from serve_app.core.message import Message
 from serve_app.core.operation import OPERATIONS
@@ -62,16 +62,13 @@ Form = TypeVar("Form", bound=AnswerOutput)
 
 @dataclass(frozen=True)
 class Finished(Generic[OperationOf, ResultOf, OutputOf]):
-    """An operation that ended well, and all that its answer is written from. `root` stands before
-    paths: the server's public URL, or nothing.
-    """
+    """An operation that ended well, and all that its answer is written from."""
 
     job: Job
     operation: OperationOf
     result: ResultOf
     output: OutputOf
-    root: str
-    blobs: FsspecBlobStore
+    files: ServedFiles
 
     @property
     def created(self) -> int:
@@ -89,27 +86,11 @@ class Answer(Generic[Asked, Made, Form]):
 
 
 class Answers:
-    """The answers of a dialect over one server, in any process."""
+    """What a dialect answers, by operation."""
 
-    def __init__(
-        self, answers: Iterable[Answer[Any, Any, Any]], *, root: str, blobs: FsspecBlobStore
-    ) -> None:
+    def __init__(self, answers: Iterable[Answer[Any, Any, Any]] = ()) -> None:
         self._answers = {answer.operation: answer for answer in answers}
-        self._blobs = blobs
-        self.root = root
 
-    async def body(self, job: Job, result: Message, *, is_listed: bool = False) -> AnswerBody:
-        """The body of the job's call, in a list with files by URL, whatever form was asked for."""
-        answer = self._answers.get(OPERATIONS[job.operation_name])
-        if answer is None:
-            raise TypeError(f"{job.operation_name} has no answer here")
-        output = answer.output.read(job.output)
-        finished = Finished(
-            job=job,
-            operation=job.operation,
-            result=result,
-            output=output.by_url() if is_listed else output,
-            root=self.root,
-            blobs=self._blobs,
-        )
-        return await answer.write(finished)
+    def of(self, operation: str) -> Answer[Any, Any, Any] | None:
+        """How an operation is answered; None for one that no route here brings."""
+        return self._answers.get(OPERATIONS[operation])

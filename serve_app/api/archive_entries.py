@@ -66,8 +66,8 @@ async def listing(context: Context, query: ArchiveQuery, owner: str | None) -> d
 
 def entry_object(context: Context, entry: Entry) -> dict[str, Any]:
     """An entry with the addresses of its file and preview."""
-    folder = f"{context.config.server.public_url or ''}/v1/files"
+    files = context.files
     return entry.model_dump(exclude={"preview"}) | {
-        "url": f"{folder}/{entry.filename}",
-        "preview_url": f"{folder}/{entry.preview}.webp" if entry.preview else None,
+        "url": files.url(entry.filename),
+        "preview_url": files.url(f"{entry.preview}.webp") if entry.preview else None,
     }

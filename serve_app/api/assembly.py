@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from serve_app.access.authentication import Access
 from serve_app.api.context import Context
-from serve_app.api.v1.router import answers_over
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
@@ -53,5 +52,4 @@ def context_over(
         job_store=store,
         direct_jobs=DirectJobs(jobs),
         observability=observability,
-        answers=answers_over(config, blobs),
     )

@@ -18,9 +18,10 @@ def callback_rendering(config: AppConfig, blobs: FsspecBlobStore) -> Render:
         from serve_app.api.dialects import dialect_of
         from serve_app.api.json_answer import json_pieces
         from serve_app.api.runs import in_dialect
+        from serve_app.api.served_files import ServedFiles
 
-        dialect = dialect_of(job)
-        body = await dialect.render_job(in_dialect(job, dialect), config, blobs)
+        dialect, files = dialect_of(job), ServedFiles(config.server.public_url or "", blobs)
+        body = await dialect.render_job(in_dialect(job, dialect), dialect, files)
         async for piece in json_pieces(body):
             yield piece
 

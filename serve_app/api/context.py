@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from serve_app.access.authentication import Access
 from serve_app.access.tokens import Principal
-from serve_app.api.answers import Answers
+from serve_app.api.served_files import ServedFiles
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
@@ -41,7 +41,11 @@ class Context:
     job_store: JobStore
     direct_jobs: DirectJobs
     observability: Observability
-    answers: Answers
+
+    @property
+    def files(self) -> ServedFiles:
+        """The files of answers."""
+        return ServedFiles(self.config.server.public_url or "", self.blobs)
 
 
 class Contexts:

@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from serve_app.access.rate_limits import RouteClass
-from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import AppConfig
+from serve_app.api.answers import AnswerBody, Answers, Finished
+from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.operation import OPERATIONS
@@ -25,7 +25,7 @@ Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
 """
 RenderError = Callable[[AppError, str], dict[str, Any]]
 """The JSON body of an error on a path."""
-RenderJob = Callable[[Job, AppConfig, FsspecBlobStore], Awaitable[dict[str, Any]]]
+RenderJob = Callable[[Job, "Dialect", ServedFiles], Awaitable[dict[str, Any]]]
 """A job as its callback tells it; in any process."""
 ANY = "*"
 REST = "**"
@@ -71,8 +71,9 @@ class PathRule:
 @dataclass(frozen=True)
 class Dialect:
     """One HTTP API. The paths below its `prefixes` are its own; of its `rules` the first that fits
-    holds, and where none does, `PathRule`'s defaults. A synchronous call waits for its job for
-    `sync_timeout_s`, unless `jobs.sync_timeout_s` says otherwise. `fields` has, by the name of an
+    holds, and where none does, `PathRule`'s defaults. `answers` write the results of operations. A
+    synchronous call waits for its job for `sync_timeout_s`, unless `jobs.sync_timeout_s` says
+    otherwise. `fields` has, by the name of an
     operation, what a field of it is called here. Other fields are called as in the core where the
     dialect is `is_native`, and else not named at all.
     """
@@ -83,6 +84,7 @@ class Dialect:
     rules: tuple[PathRule, ...]
     render_error: RenderError
     render_job: RenderJob
+    answers: Answers = field(default_factory=Answers)
     sync_timeout_s: float = 600
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
@@ -97,6 +99,26 @@ class Dialect:
             return param
         own = self.fields.get(operation, {}).get(root[0], root[0] if self.is_native else None)
         return own and own + param[root.end() :]
+
+    async def body(
+        self, job: Job, files: ServedFiles, *, is_listed: bool = False
+    ) -> AnswerBody | None:
+        """What the call of a job that ended well is answered, in a list with files by URL,
+        whatever form was asked for. None without a result, and for an operation that this dialect
+        has no answer for. What another dialect has kept with the job is not read.
+        """
+        answer = self.answers.of(job.operation_name) if job.result is not None else None
+        if answer is None:
+            return None
+        output = answer.output.read(job.output if job.dialect == self.name else {})
+        finished = Finished(
+            job=job,
+            operation=job.operation,
+            result=job.result,
+            output=output.by_url() if is_listed else output,
+            files=files,
+        )
+        return await answer.write(finished)
 
 
 class Dialects:

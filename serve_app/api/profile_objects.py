@@ -64,7 +64,7 @@ def voice_object(context: Context, profile: Profile) -> dict[str, Any]:
 
 def blob_url(context: Context, blob: Blob) -> str:
     """Where the bytes are downloaded."""
-    return f"{context.config.server.public_url or ''}/v1/files/{filename(blob)}"
+    return context.files.url(filename(blob))
 
 
 def data_url(context: Context, blob: Blob) -> StoredBase64:

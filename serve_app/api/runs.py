@@ -158,11 +158,6 @@ def failure(job: Job, dialect: Dialect) -> AppError | None:
     return told.error() if told else None
 
 
-def file_url(context: Context, name: str) -> str:
-    """Absolute when the server knows its public address, else from its root."""
-    return f"{context.config.server.public_url or ''}/v1/files/{name}"
-
-
 @contextmanager
 def speaking(dialect: Dialect, operation: Operation[Any]) -> Iterator[None]:
     """Within it, errors about a field of the operation name the dialect's."""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from serve_app.api.json_answer import json_pieces
+from serve_app.api.served_files import ServedFiles
+from serve_app.api.v1.dialect import V1
 from serve_app.api.v1.jobs.job_object import job_object
-from serve_app.api.v1.router import answers_over
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, JobProgress
 from serve_app.core.operation import OPERATIONS
 from serve_app.core.operations import Unreadable, read_operation, read_result
@@ -50,9 +50,8 @@ async def shown(case: dict[str, Any], folder: Path, *, is_listed: bool = False) 
     blobs = FsspecBlobStore(folder)
     for data, mime in FILES.items():
         await blobs.write(once(data), mime=mime)
-    config = AppConfig.model_validate({"server": {"public_url": "https://poly.example"}})
-    answers = answers_over(config, blobs)
-    written = json_pieces(await job_object(to_job(case), answers, is_listed=is_listed))
+    files = ServedFiles("https://poly.example", blobs)
+    written = json_pieces(await job_object(to_job(case), V1, files, is_listed=is_listed))
     return json.dumps(json.loads(b"".join([piece async for piece in written]))["result"])
 
 

@@ -7,8 +7,7 @@ from serve_app.api.admin.tasks import task_object
 from serve_app.api.dialect import Dialect, PathRule
 from serve_app.api.errors import render_native
 from serve_app.api.gate import CHANGE_PASSWORD, SIGN_IN
-from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import AppConfig
+from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 
@@ -39,7 +38,7 @@ def render_error(error: AppError, path: str) -> dict[str, Any]:  # noqa: ARG001
     return render_native(error)
 
 
-async def render_job(job: Job, config: AppConfig, blobs: FsspecBlobStore) -> dict[str, Any]:  # noqa: ARG001
+async def render_job(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:  # noqa: ARG001
     """As the list of tasks has it; nothing here makes a job."""
     return task_object(job)
 

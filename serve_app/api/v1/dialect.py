@@ -6,11 +6,8 @@ from serve_app.api.dialect import Dialect, PathRule
 from serve_app.api.errors import render_native
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_object import job_object
-from serve_app.api.v1.router import answers_over, routes
-from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import AppConfig
+from serve_app.api.v1.router import answers, routes
 from serve_app.core.errors import AppError
-from serve_app.core.jobs import Job
 
 CHAT = "/v1/chat/completions"
 RULES = (
@@ -49,18 +46,14 @@ def render_error(error: AppError, path: str) -> dict[str, Any]:
     return body | {"responseStatus": status}
 
 
-async def render_job(job: Job, config: AppConfig, blobs: FsspecBlobStore) -> dict[str, Any]:
-    """The Job object."""
-    return await job_object(job, answers_over(config, blobs))
-
-
 V1 = Dialect(
     name="v1",
     prefixes=("/v1", "/coderai", "/healthz", "/docs", "/redoc", "/openapi.json"),
     routes=routes,
     rules=RULES,
     render_error=render_error,
-    render_job=render_job,
+    render_job=job_object,
+    answers=answers,
     fields=FIELDS,
     is_native=True,
 )

@@ -5,8 +5,9 @@ from typing import Any
 
 from serve_app.api.answers import AnswerOutput, Finished
 from serve_app.api.json_answer import StoredBase64
+from serve_app.api.served_files import ServedFiles
 from serve_app.api.v1.media_output import MediaForm, MediaOutput
-from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.blobs.store import filename
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 
@@ -19,14 +20,13 @@ class MediaLinks:
     deleting an entry ends its URL; a file without an entry has the URL of its bytes.
     """
 
-    def __init__(self, root: str, blobs: FsspecBlobStore, names: Mapping[str, str]) -> None:
-        self._root = root
-        self._blobs = blobs
+    def __init__(self, files: ServedFiles, names: Mapping[str, str]) -> None:
+        self._files = files
         self._names = names
 
     def url(self, blob: Blob) -> str:
         """Absolute when the server knows its public address, else from its root."""
-        return f"{self._root}/v1/files/{self._names.get(blob.sha256) or filename(blob)}"
+        return self._files.url(self._names.get(blob.sha256) or filename(blob))
 
     async def item(self, blob: Blob, form: MediaForm) -> dict[str, Any]:
         """One item of an envelope, with exactly one of `url` and a base64 key."""
@@ -40,14 +40,14 @@ class MediaLinks:
 
     async def base64(self, blob: Blob, *, prefix: str = "") -> StoredBase64 | None:
         """What is in the file."""
-        if not await self._blobs.has(blob):
+        if not await self._files.blobs.has(blob):
             return None
-        return StoredBase64(self._blobs, blob, prefix=prefix)
+        return StoredBase64(self._files.blobs, blob, prefix=prefix)
 
 
 def links_of(finished: Finished[Message, Message, AnswerOutput]) -> MediaLinks:
     """Those of a job's files."""
-    return MediaLinks(finished.root, finished.blobs, finished.job.files)
+    return MediaLinks(finished.files, finished.job.files)
 
 
 async def media_item(

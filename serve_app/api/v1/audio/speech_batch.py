@@ -100,7 +100,7 @@ class SpeechBatch:
                 parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
         names = {blob.sha256: entry.filename} if entry else {}
-        links = MediaLinks(self._context.answers.root, self._context.blobs, names)
+        links = MediaLinks(self._context.files, names)
         item = await links.item(blob, SpeechOutput(response_format=body.response_format).form)
         return item | ({"warnings": list(recording.warnings)} if recording.warnings else {})
 

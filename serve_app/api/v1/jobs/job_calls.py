@@ -111,12 +111,14 @@ async def job_answer(
         return accepted(job, context, {"X-Job-ID": job.id} | body.ignored())
     job = await run(call, submission)
     headers = {"X-Job-ID": job.id} | body.ignored()
-    return await job_response(job, finished_result(job, call.dialect), context.answers, headers)
+    # Raises what a job that did not end well has failed with.
+    finished_result(job, call.dialect)
+    return await job_response(job, call.dialect, context.files, headers)
 
 
 def accepted(job: Job, context: Context, headers: dict[str, str]) -> Response:
     """202: where the job is."""
-    url = job_url(job.id, context.answers)
+    url = job_url(job.id, context.files)
     headers = headers | {"Location": url, "Preference-Applied": "respond-async"}
     body = {"id": job.id, "status": job.status, "url": url}
     response = json_response(body, headers)

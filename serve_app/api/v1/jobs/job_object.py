@@ -6,19 +6,20 @@ from typing import Any
 
 from fastapi.responses import Response
 
-from serve_app.api.answers import AnswerBody, Answers, PlainText
+from serve_app.api.answers import PlainText
+from serve_app.api.dialect import Dialect
 from serve_app.api.errors import render_native
 from serve_app.api.json_answer import json_response
+from serve_app.api.served_files import ServedFiles
 from serve_app.core.jobs import Job
-from serve_app.core.message import Message
 
 
-async def job_object(job: Job, answers: Answers, *, is_listed: bool = False) -> dict[str, Any]:
+async def job_object(
+    job: Job, dialect: Dialect, files: ServedFiles, *, is_listed: bool = False
+) -> dict[str, Any]:
     """The Job object; in a list its result has files by URL."""
-    url = job_url(job.id, answers)
-    body = None
-    if job.result is not None:
-        body = await answers.body(job, job.result, is_listed=is_listed)
+    url = job_url(job.id, files)
+    body = await dialect.body(job, files, is_listed=is_listed)
     error = job.failure.error() if job.failure else None
     return {
         "id": job.id,
@@ -46,19 +47,21 @@ async def job_object(job: Job, answers: Answers, *, is_listed: bool = False) -> 
 
 
 async def job_response(
-    job: Job, result: Message, answers: Answers, headers: Mapping[str, str]
+    job: Job, dialect: Dialect, files: ServedFiles, headers: Mapping[str, str]
 ) -> Response:
-    """The answer of a call that waited."""
-    body: AnswerBody = await answers.body(job, result)
+    """The answer of a call that waited and whose job has ended well."""
+    body = await dialect.body(job, files)
+    if body is None:
+        raise TypeError(f"{job.operation_name} has no answer in {dialect.name}")
     if isinstance(body, PlainText):
         kind = {"Content-Type": f"{body.mime}; charset=utf-8"}
         return Response(body.text.encode(), headers=kind | dict(headers))
     return json_response(body, headers)
 
 
-def job_url(job_id: str, answers: Answers) -> str:
+def job_url(job_id: str, files: ServedFiles) -> str:
     """Absolute when the server knows its public address."""
-    return f"{answers.root}/v1/jobs/{job_id}"
+    return f"{files.root}/v1/jobs/{job_id}"
 
 
 def elapsed_s(job: Job) -> float:

@@ -50,7 +50,7 @@ async def list_jobs(
     data = []
     for job in (*shown, *found):
         shown_job = in_dialect(job, dialect)
-        data.append(await job_object(shown_job, context.answers, is_listed=True))
+        data.append(await job_object(shown_job, dialect, context.files, is_listed=True))
         await asyncio.sleep(0)
     answer = {
         "object": "list",
@@ -67,8 +67,9 @@ async def get_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """A job by its id, its number or the `ref_id` that the caller gave it."""
-    job = await find_job(call_in(request, context, principal), id)
-    return json_response(await job_object(job, context.answers))
+    call = call_in(request, context, principal)
+    job = await find_job(call, id)
+    return json_response(await job_object(job, call.dialect, context.files))
 
 
 @router.post("/v1/jobs/{id}/cancel")
@@ -76,13 +77,14 @@ async def cancel_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Stop a job at its next step."""
-    job = await find_job(call_in(request, context, principal), id)
+    call = call_in(request, context, principal)
+    job = await find_job(call, id)
     if context.direct_jobs.find(job.id, owner=None) is not None:
         cancelled = context.direct_jobs.cancel(job.id)
     else:
         cancelled = await context.jobs.cancel(job.id)
-    shown = in_dialect(cancelled, dialect_in(request.scope))
-    return json_response(await job_object(shown, context.answers))
+    shown = in_dialect(cancelled, call.dialect)
+    return json_response(await job_object(shown, call.dialect, context.files))
 
 
 @router.get("/v1/jobs/{id}/events", response_class=Response)
@@ -97,7 +99,7 @@ async def watch_job(
         job,
         since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
         look=lambda: find_job(call, job.id),
-        render=lambda job: job_object(job, context.answers),
+        render=lambda job: job_object(job, call.dialect, context.files),
     )
     return sse_response(frames, request)
 

@@ -15,6 +15,7 @@ from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
+from serve_app.api.served_files import FILES
 from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.sniff import extension_of, kind_of
@@ -91,11 +92,11 @@ async def find_blob(hash: str, context: ContextDep) -> JSONResponse:
 
 def upload_object(context: Context, blob: Blob) -> dict[str, Any]:
     """What an upload answers."""
-    path = f"/v1/files/up-{blob.sha256}.{extension_of(blob.mime)}"
+    name = f"up-{blob.sha256}.{extension_of(blob.mime)}"
     return {
         "id": f"sha256:{blob.sha256}",
-        "url": (context.config.server.public_url or "") + path,
-        "path": path,
+        "url": context.files.url(name),
+        "path": f"{FILES}/{name}",
         "bytes": blob.size,
         "mime": blob.mime,
         "kind": kind_of(blob.mime),
