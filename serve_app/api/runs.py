@@ -17,8 +17,7 @@ from serve_app.api.context import Context
 from serve_app.api.dialect import Dialect, dialect_in
 from serve_app.api.observation import observed
 from serve_app.core.errors import AppError, Cancelled, InternalError
-from serve_app.core.jobs import Call as Repeatable
-from serve_app.core.jobs import Job, Submission
+from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.jobs.callbacks import check_callback
@@ -80,7 +79,7 @@ async def submission_of(call: Call, operation: Operation[Any], wishes: Wishes = 
         priority=wishes.priority,
         callback_url=wishes.callback_url,
         output={name: value for name, value in wishes.output.items() if value is not None},
-        call=wishes.repeatable,
+        repeatable=wishes.repeatable,
     )
 
 

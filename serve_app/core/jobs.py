@@ -128,7 +128,7 @@ class JobWarning(Message):
     revision: int
 
 
-class Call(Message):
+class Repeatable(Message):
     """What a repetition of a call is known by. `digest` is that of its path and body, `key` the
     caller's own. With `is_again` the client says that it repeats a call, and with `may_return` it
     is one that comes back when it has not heard the answer.
@@ -156,7 +156,7 @@ class Submission(Message):
     priority: int = 0
     callback_url: str | None = None
     output: dict[str, JsonValue] = Field(default_factory=dict)
-    call: Call | None = None
+    repeatable: Repeatable | None = None
     is_awaited: bool = False
 
 

@@ -274,7 +274,8 @@ class JobExecutor:
         if adding.cancelled() or adding.exception() is not None:
             return
         job_id = adding.result().id
-        may_return = submission.call is not None and submission.call.may_return
+        call = submission.repeatable
+        may_return = call is not None and call.may_return
         with suppress(AppError):
             await self._store.callers.leave(job_id, may_return=may_return)
         if not may_return and job_id in self._runs:

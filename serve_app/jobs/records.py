@@ -56,8 +56,8 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         callback_url=submission.callback_url,
         callback_tries=0,
         callback_due_at=None,
-        call_digest=submission.call and submission.call.digest,
-        idempotency_key=submission.call and submission.call.key,
+        call_digest=submission.repeatable and submission.repeatable.digest,
+        idempotency_key=submission.repeatable and submission.repeatable.key,
         left_at=None,
         is_awaited=submission.is_awaited,
     )

@@ -17,7 +17,7 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
     """The job that is there for a call, None for a call of its own. Conflict for an idempotency
     key that another call of the owner has, or a `ref_id` that another of the owner's jobs has.
     """
-    call = submission.call
+    call = submission.repeatable
     if call is not None and call.key is not None:
         row = _owned(session, submission, JobRow.idempotency_key == call.key)
         if row is not None:

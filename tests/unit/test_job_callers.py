@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.core.errors import Conflict, NotFound
-from serve_app.core.jobs import Call, JobStatus, Submission
+from serve_app.core.jobs import JobStatus, Repeatable, Submission
 from serve_app.core.stages import Stage
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
@@ -26,7 +26,7 @@ def submission(number: int, **call: object) -> Submission:
         operation=Rerank(model="m", query="q", documents=("d",)),
         owner="me",
         ref_id="take",
-        call=Call.model_validate({"digest": "same", "is_again": number > 1} | call),
+        repeatable=Repeatable.model_validate({"digest": "same", "is_again": number > 1} | call),
     )
 
 

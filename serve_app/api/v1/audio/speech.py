@@ -18,7 +18,7 @@ from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import uttered
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, requested_job, streamed
-from serve_app.api.v1.jobs.repetition import call_of
+from serve_app.api.v1.jobs.repetition import repeatable_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
     AUDIO_MIME,
@@ -101,7 +101,7 @@ async def _of_a_job(
 ) -> Response:
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
     call = call_in(request, context, principal)
-    repeatable = await call_of(body, operation, request)
+    repeatable = await repeatable_of(body, operation, request)
     job = await run(
         call, await requested_job(call, body, operation, NO_OUTPUT, repeatable=repeatable)
     )

@@ -24,9 +24,8 @@ from serve_app.api.runs import (
 )
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_object import job_response, job_url
-from serve_app.api.v1.jobs.repetition import call_of
-from serve_app.core.jobs import Call as Repeatable
-from serve_app.core.jobs import Job, Submission
+from serve_app.api.v1.jobs.repetition import repeatable_of
+from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.operation import Operation
 
 T = TypeVar("T")
@@ -104,7 +103,7 @@ async def job_answer(
 ) -> Response:
     """The finished job's body, or 202 at once for a caller who does not wait."""
     call = call_in(request, context, principal)
-    repeatable = await call_of(body, operation, request)
+    repeatable = await repeatable_of(body, operation, request)
     submission = await requested_job(call, body, operation, output, repeatable=repeatable)
     if body.is_async(request.headers):
         job = await submit(call, submission)

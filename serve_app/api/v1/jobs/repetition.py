@@ -9,7 +9,7 @@ from starlette.requests import Request
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.blobs.spooled_text import STAND_IN
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.jobs import KEY_HEADER, Call
+from serve_app.core.jobs import KEY_HEADER, Repeatable
 from serve_app.core.operation import Operation
 from serve_app.core.operations import blobs_of
 
@@ -18,7 +18,9 @@ RETRIES_HEADER = "x-stainless-retry-count"
 """OpenAI's SDKs and their kin count in it how often they have made a call already; 0 at first."""
 
 
-async def call_of(body: JobBody, operation: Operation[Any], request: Request) -> Call | None:
+async def repeatable_of(
+    body: JobBody, operation: Operation[Any], request: Request
+) -> Repeatable | None:
     """What is known of a call that has a name or a key; None for any other. InvalidRequest for a
     key that is none.
     """
@@ -26,7 +28,7 @@ async def call_of(body: JobBody, operation: Operation[Any], request: Request) ->
     if key is None and body.ref_id is None:
         return None
     retries = request.headers.get(RETRIES_HEADER)
-    return Call(
+    return Repeatable(
         digest=await _digest(body, operation, request),
         key=key,
         is_again=retries is not None and retries.isdecimal() and retries.strip("0") != "",
