@@ -31,7 +31,9 @@ def pipeline_operations() -> list[type[PipelineOperation[Any]]]:
 
 
 class Unreadable(Message):
-    """What another version of the server has written and this one cannot read."""
+    """What is not kept, or was written by another version of the server which this one cannot
+    read.
+    """
 
 
 def read_operation(name: str, content: dict[str, Any]) -> Operation[Any] | Unreadable:

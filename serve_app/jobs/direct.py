@@ -1,6 +1,7 @@
 """Text operations that run for a caller who waits: seen as jobs, kept in memory only.
 
-One that outlives its caller's limit becomes a durable job of the same id.
+One that outlives its caller's limit becomes a durable job of the same id. Of one that has ended
+it is remembered for a while how, but neither what was asked for nor what was answered.
 """
 
 import asyncio
@@ -9,16 +10,28 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from serve_app.core.errors import Cancelled, Conflict, StillRunning
-from serve_app.core.jobs import JOB_PREFIX, Job, JobProgress, JobRunner, Submission
+from serve_app.core.errors import AppError, Cancelled, Conflict, StillRunning
+from serve_app.core.jobs import (
+    JOB_PREFIX,
+    Failure,
+    Job,
+    JobProgress,
+    JobRunner,
+    JobStatus,
+    Submission,
+    failure_of,
+)
+from serve_app.core.operations import Unreadable
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.streams import closing
 from serve_app.runtime.unexpected import unexpected_errors
 
 T = TypeVar("T")
 _END = object()
+REMEMBERED = 1000
+"""Runs that have ended; the oldest is forgotten first."""
 EXPLAINED: AbstractContextManager[None] = nullcontext()
 
 
@@ -37,12 +50,30 @@ class DirectRun:
     is_cancelled: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """What is remembered of one: a few hundred bytes."""
+
+    operation_name: str
+    model: str | None
+    owner: str
+    dialect: str
+    ref_id: str | None
+    tag: str | None
+    began_at: float
+    ended_at: float
+    status: JobStatus
+    failure: Failure | None
+
+
 class DirectJobs:
     """Those of one process; other replicas of the ingress do not see them."""
 
-    def __init__(self, jobs: JobRunner) -> None:
+    def __init__(self, jobs: JobRunner, *, remembered: int = REMEMBERED) -> None:
         self._jobs = jobs
         self._runs: dict[str, DirectRun] = {}
+        self._ended: dict[str, EndedRun] = {}
+        self._remembered = remembered
 
     async def run(
         self, submission: Submission, work: Callable[[], Awaitable[T]], *, timeout_s: float
@@ -77,7 +108,7 @@ class DirectJobs:
         """
         name = submission.operation.name
         async with closing(items):
-            with self._running(submission) as run, explained:
+            with explained, self._running(submission) as run:
                 while True:
                     run.task = asyncio.current_task()
                     try:
@@ -97,14 +128,19 @@ class DirectJobs:
                     yield cast("T", item)
 
     def find(self, job_id: str, *, owner: str | None) -> Job | None:
-        """A run as a job; None when it is not here or another owner's."""
+        """A run as a job, under way or ended not long ago; None when it is not here or another
+        owner's. The job of one that has ended has no result: its caller was given it.
+        """
         run = self._runs.get(job_id)
-        if run is None or owner not in (None, run.submission.owner):
+        if run is not None:
+            return _job(run) if owner in (None, run.submission.owner) else None
+        ended = self._ended.get(job_id)
+        if ended is None or owner not in (None, ended.owner):
             return None
-        return _job(run)
+        return _ended_job(job_id, ended)
 
     def all(self, *, owner: str | None) -> list[Job]:
-        """An owner's, newest first; None is everybody's."""
+        """An owner's that are under way, newest first; None is everybody's."""
         runs = [run for run in self._runs.values() if owner in (None, run.submission.owner)]
         return [_job(run) for run in reversed(runs)]
 
@@ -123,41 +159,101 @@ class DirectJobs:
     def _running(self, submission: Submission) -> Iterator[DirectRun]:
         run = DirectRun(submission, time.time(), asyncio.current_task())
         self._runs[submission.id] = run
+        error: BaseException | None = None
         try:
             yield run
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             del self._runs[submission.id]
+            # One that goes on is a durable job now.
+            if not isinstance(error, StillRunning):
+                self._remember(run, error)
+
+    def _remember(self, run: DirectRun, error: BaseException | None) -> None:
+        while len(self._ended) >= self._remembered:
+            del self._ended[next(iter(self._ended))]
+        self._ended[run.submission.id] = _ended_run(run, error)
 
 
 def _cancelled(job_id: str) -> Cancelled:
     return Cancelled("the job was cancelled", job_id=job_id)
 
 
+def _ended_run(run: DirectRun, error: BaseException | None) -> EndedRun:
+    """Whoever leaves, or closes a stream before its end, has cancelled it."""
+    asked = run.submission
+    failure: Failure | None = None
+    status: JobStatus = "succeeded" if error is None else "cancelled"
+    if isinstance(error, AppError) and not isinstance(error, Cancelled):
+        status, failure = "failed", failure_of(error)
+    return EndedRun(
+        operation_name=asked.operation.name,
+        model=asked.operation.model_name,
+        owner=asked.owner,
+        dialect=asked.dialect,
+        ref_id=asked.ref_id,
+        tag=asked.tag,
+        began_at=run.began_at,
+        ended_at=time.time(),
+        status=status,
+        failure=failure,
+    )
+
+
 def _job(run: DirectRun) -> Job:
-    submission = run.submission
+    asked = run.submission
     return Job(
-        id=submission.id,
-        number=0,
-        operation_name=submission.operation.name,
-        operation=submission.operation,
-        dialect=submission.dialect,
-        output=submission.output,
-        owner=submission.owner,
-        ref_id=submission.ref_id,
-        tag=submission.tag,
-        model=getattr(submission.operation, "model", None),
+        id=asked.id,
+        operation_name=asked.operation.name,
+        operation=asked.operation,
+        dialect=asked.dialect,
+        output=asked.output,
+        owner=asked.owner,
+        ref_id=asked.ref_id,
+        tag=asked.tag,
+        model=asked.operation.model_name,
         status="running",
         created_at=run.began_at,
         started_at=run.began_at,
         finished_at=None,
         # Below that of the durable job which one that takes too long becomes.
         revision=0,
-        position=None,
-        progress=JobProgress(),
-        stages=(),
-        warnings=(),
-        result=None,
-        files={},
         failure=None,
-        callback_url=None,
+        **NOT_IN_MEMORY,
     )
+
+
+def _ended_job(job_id: str, run: EndedRun) -> Job:
+    return Job(
+        id=job_id,
+        operation_name=run.operation_name,
+        operation=Unreadable(),
+        dialect=run.dialect,
+        output={},
+        owner=run.owner,
+        ref_id=run.ref_id,
+        tag=run.tag,
+        model=run.model,
+        status=run.status,
+        created_at=run.began_at,
+        started_at=run.began_at,
+        finished_at=run.ended_at,
+        revision=1,
+        failure=run.failure,
+        **NOT_IN_MEMORY,
+    )
+
+
+NOT_IN_MEMORY: dict[str, Any] = {
+    "number": 0,
+    "position": None,
+    "progress": JobProgress(),
+    "stages": (),
+    "warnings": (),
+    "result": None,
+    "files": {},
+    "callback_url": None,
+}
+"""What only durable jobs have."""
