@@ -17,7 +17,8 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, Integer, Text
 from serve_app.core.image.images import Size
 from serve_app.core.message import Message
 from serve_app.core.video.postcard import Postcard, SendPostcard

@@ -19,7 +19,8 @@ from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
-from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Integer, Media, ModelName, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
 from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest

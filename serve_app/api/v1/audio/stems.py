@@ -12,9 +12,11 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_form
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)

@@ -12,7 +12,8 @@ from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import body_kind, read_form
 from serve_app.api.v1.library.profile_body import LongText
 from serve_app.api.v1.named_fields import named
-from serve_app.api.v1.wire import Body, Integer, Media, Text
+from serve_app.api.v1.wire import Body
+from serve_app.api.wire_types import Integer, Media, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.video.processing import ExtractAudio

@@ -12,7 +12,9 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, MediaText, ModelName, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import MediaText, ModelName, Text
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.image.depth import DepthMap, EstimateDepth
 from serve_app.core.message import Message
 

@@ -12,8 +12,10 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, MediaText, ModelName, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import MediaText, ModelName, Text
 from serve_app.blobs.sniff import kind_of
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.face_swap import SwapFaces, SwappedFaces, TargetType, WhichFaces
 from serve_app.core.media import Blob

@@ -10,8 +10,9 @@ from serve_app.api.context import Context
 from serve_app.api.v1.images.image_extras import LoraBody, profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.wire import INT64, Flag, Integer, Media, ModelName, Number, Text
+from serve_app.api.wire_types import INT64, Flag, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
+from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import (
     ImageFormat,
@@ -23,9 +24,7 @@ from serve_app.core.image.images import (
 from serve_app.core.media import Blob
 from serve_app.profiles.profile import Kind
 
-MAX_COUNT = 10
 MAX_EXTRAS = 16
-PROMPT_CHARACTERS = 32_000
 DEFAULT_SIZE = Size(width=1024, height=1024)
 SEEDS = 2**32
 """How many seeds are drawn from; clients hand any 64-bit one back."""
@@ -50,7 +49,7 @@ class ImageRequestBody(JobBody):
     """The fields that all routes for images share."""
 
     model: ModelName | None = None
-    n: Annotated[Integer, Field(ge=1, le=MAX_COUNT)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=MAX_IMAGES)] | None = None
     size: Text | None = Field(default=None, max_length=100)
     response_format: Literal["url", "b64_json", "base64", "b64"] | None = None
     output_format: ImageFormat | None = None
@@ -58,7 +57,7 @@ class ImageRequestBody(JobBody):
     steps: Annotated[Integer, Field(ge=1, le=150)] | None = None
     guidance_scale: Annotated[Number, Field(strict=True, ge=0, le=30)] | None = None
     quality: Literal["standard", "hd", "low", "medium", "high", "auto"] | None = None
-    seed: Annotated[Integer, Field(lt=INT64 - MAX_COUNT)] | None = None
+    seed: Annotated[Integer, Field(lt=INT64 - MAX_IMAGES)] | None = None
     negative_prompt: Text | None = Field(default=None, max_length=PROMPT_CHARACTERS)
     scheduler: Text | None = Field(default=None, min_length=1, max_length=100)
     style: Text | None = None

@@ -13,13 +13,13 @@ from serve_app.api.multipart import Form, body_kind, read_form
 from serve_app.api.v1.configured import Given, several
 from serve_app.api.v1.images.image_body import (
     MAX_EXTRAS,
-    PROMPT_CHARACTERS,
     ImageRequestBody,
     worded,
 )
 from serve_app.api.v1.images.image_extras import with_uploaded
-from serve_app.api.v1.wire import FALSE, TRUE, Media, Number, Text
+from serve_app.api.wire_types import FALSE, TRUE, Media, Number, Text
 from serve_app.catalog.catalog import Found
+from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.image.images import ImageToImage, Inpaint, VaryImage
 
 FILES = ("image", "mask", "character_references")

@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 
 from serve_app.api.context import Context
 from serve_app.api.profile_objects import get_profiles
-from serve_app.api.v1.wire import Media, Number, Text
 from serve_app.api.wire_object import WireObject
+from serve_app.api.wire_types import Media, Number, Text
 from serve_app.core.errors import InvalidRequest, NotFound
 from serve_app.core.image.images import Lora
 from serve_app.core.media import Blob

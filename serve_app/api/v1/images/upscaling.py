@@ -12,8 +12,10 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
 

@@ -24,9 +24,10 @@ from serve_app.api.v1.text.chat_parts import (
     tool_choice_to_core,
 )
 from serve_app.api.v1.text.sampling_body import SamplingBody
-from serve_app.api.v1.wire import Flag, Integer, Text
+from serve_app.api.wire_types import Flag, Integer, Text
 from serve_app.blobs.intake import MediaIntake
 from serve_app.catalog.catalog import Catalog, Found
+from serve_app.core.bounds import MAX_MESSAGES
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import (
     Chat,
@@ -56,7 +57,7 @@ NO_EFFECT = ("user", "metadata", "store", "service_tier", "keep_alive", "provide
 class ChatBody(SamplingBody):
     """POST /v1/chat/completions."""
 
-    messages: list[MessageBody] = Field(min_length=1, max_length=10_000)
+    messages: list[MessageBody] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: Annotated[Integer, Field(ge=1, le=2**31)] | None = None
     logprobs: Flag | None = Field(
         default=None, validation_alias=AliasChoices("logprobs", "logProbs")

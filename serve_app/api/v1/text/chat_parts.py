@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from serve_app.api.v1.wire import Flag, JsonObject, Text
 from serve_app.api.wire_object import WireObject
+from serve_app.api.wire_types import Flag, JsonObject, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.chat import TextFormat, Tool, ToolChoice
 

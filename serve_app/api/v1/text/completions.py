@@ -14,7 +14,8 @@ from serve_app.api.v1.jobs.job_calls import streamed, text_answer
 from serve_app.api.v1.text.chat_response import job_identity
 from serve_app.api.v1.text.completion_response import completion_chunks, text_completion
 from serve_app.api.v1.text.sampling_body import SamplingBody
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text, TokenId
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, Integer, Text, TokenId
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.chat import CollectedText, Complete
 from serve_app.runtime.streams import gathered

@@ -16,13 +16,14 @@ from serve_app.api.v1.text.embedding_response import (
     embedding_list,
     embeddings_body,
 )
-from serve_app.api.v1.wire import ERRORS, Integer, Media, Text, TokenId
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Integer, Media, Text, TokenId
+from serve_app.core.bounds import MAX_EMBEDDED
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.quantization import Quantization
 from serve_app.core.text.embeddings import Embed
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
-INPUTS = 2048
 
 
 class EmbeddingBody(JobBody):
@@ -31,12 +32,12 @@ class EmbeddingBody(JobBody):
     model: Text = Field(min_length=1, max_length=500)
     input: (
         Text
-        | Annotated[list[Text], Field(max_length=INPUTS)]
+        | Annotated[list[Text], Field(max_length=MAX_EMBEDDED)]
         | list[TokenId]
-        | Annotated[list[list[TokenId]], Field(max_length=INPUTS)]
+        | Annotated[list[list[TokenId]], Field(max_length=MAX_EMBEDDED)]
         | None
     ) = None
-    image: Media | Annotated[list[Media], Field(max_length=INPUTS)] | None = None
+    image: Media | Annotated[list[Media], Field(max_length=MAX_EMBEDDED)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
     quantization: Quantization | None = None
@@ -74,8 +75,8 @@ async def embeddings(
     texts, images = body.texts(), body.images()
     if not texts and not images:
         raise InvalidRequest("input: nothing to embed", param="input")
-    if len(texts) + len(images) > INPUTS:
-        raise InvalidRequest(f"input: more than {INPUTS} inputs", param="input")
+    if len(texts) + len(images) > MAX_EMBEDDED:
+        raise InvalidRequest(f"input: more than {MAX_EMBEDDED} inputs", param="input")
     if images and "image_to_text" not in found.model.capabilities:
         raise UnsupportedCapability(f"model {found.id!r} embeds text only", param="image")
     operation = Embed(

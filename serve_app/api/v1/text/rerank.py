@@ -13,7 +13,9 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import text_answer
 from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
-from serve_app.api.v1.wire import ERRORS, Flag, Integer, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, Integer, Text
+from serve_app.core.bounds import MAX_RERANKED
 from serve_app.core.text.rerank import Rerank
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
@@ -30,7 +32,7 @@ class RerankBody(JobBody):
 
     model: Text = Field(min_length=1, max_length=500)
     query: Text = Field(min_length=1)
-    documents: list[Text | DocumentBody] = Field(min_length=1, max_length=1024)
+    documents: list[Text | DocumentBody] = Field(min_length=1, max_length=MAX_RERANKED)
     top_n: Annotated[Integer, Field(ge=1)] | None = None
     return_documents: Flag | None = None
     max_length: Annotated[Integer, Field(ge=1, le=2**31)] | None = None

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, field_validator
 
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.wire import Body, Flag, Integer, ModelName, Number, Text
+from serve_app.api.v1.wire import Body
+from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.core.text.chat import Sampling
 
 StopText = Annotated[Text, Field(min_length=1, max_length=1000)]

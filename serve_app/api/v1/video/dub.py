@@ -16,7 +16,9 @@ from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.dub_answer import DubOutput, dub_body
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text, Track
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, MediaText, ModelName, Text, Track
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.video.dubbing import DubVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)

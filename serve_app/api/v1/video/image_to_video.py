@@ -10,7 +10,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
-from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
+from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -20,8 +20,10 @@ from serve_app.api.v1.video.video_audio import background, spoken_prompt
 from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
 from serve_app.api.v1.video.video_finishing import larger_frames
 from serve_app.api.v1.video.video_models import able_facts, video_options
-from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, ModelName, Number, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import INT64, Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
+from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor

@@ -10,15 +10,17 @@ from pydantic import Field
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import Given, check_configured, input_first, several
-from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
+from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
-from serve_app.api.v1.wire import ERRORS, INT64, Flag, Integer, MediaText, ModelName, Number, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import INT64, Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Catalog
+from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import References, Size
 from serve_app.core.tasks import Task

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 
 from serve_app.api.v1.configured import Given, several
-from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, Loras
+from serve_app.api.v1.images.image_body import Loras
 from serve_app.api.v1.images.image_extras import Name
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.text.chat_parts import NestedBody
-from serve_app.api.v1.wire import INT64, Flag, Integer, Media, ModelName, Number, Text
+from serve_app.api.wire_types import INT64, Flag, Integer, Media, ModelName, Number, Text
+from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.image.images import Size
 from serve_app.core.video.generation import CameraMotion, Offload, VideoMode, VideoQuality
 

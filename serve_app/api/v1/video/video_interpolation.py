@@ -13,7 +13,8 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
-from serve_app.api.v1.wire import ERRORS, Integer, Media, ModelName, Number, Text
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Integer, Media, ModelName, Number, Text
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.video.interpolation import MAX_FPS, InterpolateVideo
 

@@ -14,8 +14,10 @@ from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body
-from serve_app.api.v1.wire import ERRORS, MEDIA_CHARACTERS, Flag, MediaText, ModelName, Text, Track
+from serve_app.api.v1.wire import ERRORS
+from serve_app.api.wire_types import Flag, MediaText, ModelName, Text, Track
 from serve_app.catalog.transcription_routing import request_language
+from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.languages import language_code
 from serve_app.core.video.processing import SubtitleStyle
