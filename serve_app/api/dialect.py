@@ -107,8 +107,8 @@ class Dialect:
         whatever form was asked for. None without a result, and for an operation that this dialect
         has no answer for. What another dialect has kept with the job is not read.
         """
-        answer = self.answers.of(job.operation_name) if job.result is not None else None
-        if answer is None:
+        answer = self.answers.of(job.operation_name)
+        if answer is None or job.result is None:
             return None
         output = answer.output.read(job.output if job.dialect == self.name else {})
         finished = Finished(
