@@ -12,6 +12,7 @@ from pydantic import JsonValue, ValidationError
 
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.jobs import Job
+from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import OPERATIONS
 
@@ -74,6 +75,10 @@ class Finished(Generic[OperationOf, ResultOf, OutputOf]):
     def created(self) -> int:
         """Unix seconds, the same whenever it is asked for."""
         return int(self.job.finished_at or self.job.created_at)
+
+    def url(self, blob: Blob) -> str:
+        """Where one of the job's files is."""
+        return self.files.blob_url(blob, self.job.files)
 
 
 @dataclass(frozen=True)

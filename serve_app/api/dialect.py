@@ -32,6 +32,9 @@ REST = "**"
 REMEMBERED = 1024
 """Paths whose dialect and rule are kept in mind."""
 DIALECT = "polyphony.dialect"
+JOB = "job"
+"""In `Dialect.fields`, beside the names of operations: what is asked for of jobs."""
+JOB_FIELDS = frozenset({"id", "ref_id", "tag", "priority", "callback_url"})
 ROOT = re.compile(r"[^.\[]+")
 """The field of a path such as `messages[2].content`."""
 
@@ -69,11 +72,20 @@ class PathRule:
 
 
 @dataclass(frozen=True)
+class SessionPages:
+    """The paths of the pages that a session of the web begins with."""
+
+    sign_in: str
+    change_password: str
+
+
+@dataclass(frozen=True)
 class Dialect:
     """One HTTP API. The paths below its `prefixes` are its own; of its `rules` the first that fits
     holds, and where none does, `PathRule`'s defaults. `answers` write the results of operations. A
     synchronous call waits for its job for `sync_timeout_s`, unless `jobs.sync_timeout_s` says
-    otherwise. `fields` has, by the name of an
+    otherwise. Who has to sign in, or to change the password first, is sent to the `session_pages`
+    of the first dialect that has some. `fields` has, by the name of an
     operation, what a field of it is called here. Other fields are called as in the core where the
     dialect is `is_native`, and else not named at all.
     """
@@ -85,19 +97,24 @@ class Dialect:
     render_error: RenderError
     render_job: RenderJob
     answers: Answers = field(default_factory=Answers)
+    session_pages: SessionPages | None = None
     sync_timeout_s: float = 600
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
 
     def own_field(self, param: str | None, operation: str) -> str | None:
-        """What the caller calls a field that an error of the operation is about. What is no field
-        of the operation is the dialect's own already.
+        """What the caller calls a field that an error of the operation, or of its job, is about.
+        What is a field of neither is the dialect's own already.
         """
-        core = OPERATIONS[operation]
-        root = param and ROOT.match(param)
-        if not param or not root or root[0] not in core.model_fields:
+        root = ROOT.match(param or "")
+        if not param or not root:
             return param
-        own = self.fields.get(operation, {}).get(root[0], root[0] if self.is_native else None)
+        name = root[0]
+        if operation == JOB or name not in OPERATIONS[operation].model_fields:
+            operation = JOB
+            if name not in JOB_FIELDS:
+                return param
+        own = self.fields.get(operation, {}).get(name, name if self.is_native else None)
         return own and own + param[root.end() :]
 
     async def body(
@@ -126,6 +143,8 @@ class Dialects:
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self.all = tuple(dialects)
+        pages = (dialect.session_pages for dialect in self.all)
+        self.session_pages = next(filter(None, pages), None)
         by_prefix = [(prefix, each) for each in self.all for prefix in each.prefixes]
         self._by_prefix = sorted(by_prefix, key=lambda pair: -len(pair[0]))
         self.of = lru_cache(REMEMBERED)(self._of)

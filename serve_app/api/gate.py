@@ -27,8 +27,6 @@ from serve_app.runtime.disks import full_disk
 
 logger = logging.getLogger(__name__)
 
-CHANGE_PASSWORD = "/admin/change-password"
-SIGN_IN = "/login"
 ADMINISTRATION = frozenset({"admin", "scrape"})
 NEVER_ANONYMOUS = ADMINISTRATION | {"own"}
 
@@ -131,18 +129,20 @@ class Gate:
         if principal.session is not None:
             caller = access.caller(headers, peer, scheme=scope["scheme"])
             check_csrf(principal.session, method, headers, caller)
-            if principal.session.must_change_password and path != CHANGE_PASSWORD:
-                raise Forbidden(f"the password must be changed first, at {CHANGE_PASSWORD}")
+            pages = self._dialects.session_pages
+            if principal.session.must_change_password and pages and path != pages.change_password:
+                raise Forbidden(f"the password must be changed first, at {pages.change_password}")
         return principal
 
 
 def refusal(error: AppError, scope: Scope, headers: Headers, dialects: Dialects) -> Response:
     """The error's answer; who has yet to sign in is sent from a page to the form."""
     path, method = scope["path"], scope["method"]
-    if isinstance(error, Unauthenticated) and method in ("GET", "HEAD"):
+    pages = dialects.session_pages
+    if pages and isinstance(error, Unauthenticated) and method in ("GET", "HEAD"):
         wants_html = "text/html" in headers.get("accept", "")
         if wants_html and dialects.rule(method, path).is_page:
-            return RedirectResponse(f"{SIGN_IN}?next={quote(path, safe='/')}", 302)
+            return RedirectResponse(f"{pages.sign_in}?next={quote(path, safe='/')}", 302)
     return error_response(error, dialects.of(path).render_error(error, path))
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from serve_app.access.tokens import Principal
 from serve_app.api.archive_entries import seen_by
 from serve_app.api.context import Context
-from serve_app.api.dialect import Dialect, dialect_in
+from serve_app.api.dialect import JOB, Dialect, dialect_in
 from serve_app.api.observation import observed
 from serve_app.core.errors import AppError, Cancelled, InternalError
 from serve_app.core.jobs import Job, Repeatable, Submission
@@ -68,7 +68,8 @@ def call_in(request: Request, context: Context, principal: Principal) -> Call:
 async def submission_of(call: Call, operation: Operation[Any], wishes: Wishes = NONE) -> Submission:
     """The job to be. InvalidRequest for a callback that would be refused."""
     if wishes.callback_url is not None:
-        await check_callback(wishes.callback_url, call.context.config.limits)
+        own = call.dialect.own_field("callback_url", JOB) or "callback"
+        await check_callback(wishes.callback_url, call.context.config.limits, param=own)
     return Submission(
         id=new_job_id(),
         operation=operation,
@@ -86,14 +87,16 @@ async def submission_of(call: Call, operation: Operation[Any], wishes: Wishes = 
 async def submit(call: Call, submission: Submission) -> Job:
     """The job, which goes on by itself."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
-    return await call.context.jobs.submit(submission)
+    with speaking(call.dialect, JOB):
+        return await call.context.jobs.submit(submission)
 
 
 async def run(call: Call, submission: Submission) -> Job:
     """The job when it has ended, well or not. StillRunning when the dialect's limit passes."""
     noted = observed(call.request)
     noted.note_operation(submission.operation, is_streamed=False)
-    job = await call.context.jobs.run(submission, timeout_s=call.timeout_s)
+    with speaking(call.dialect, JOB):
+        job = await call.context.jobs.run(submission, timeout_s=call.timeout_s)
     noted.note_job(job)
     return job
 
@@ -101,7 +104,7 @@ async def run(call: Call, submission: Submission) -> Job:
 async def run_text(call: Call, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
     """What `work` makes of a text operation that goes straight to its family."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
-    with speaking(call.dialect, submission.operation):
+    with speaking(call.dialect, submission.operation.name):
         return await call.context.direct_jobs.run(submission, work, timeout_s=call.timeout_s)
 
 
@@ -115,7 +118,7 @@ async def stream(call: Call, submission: Submission, items: AsyncIterator[T]) ->
         submission,
         items,
         note=noted.note_item,
-        explained=speaking(call.dialect, submission.operation),
+        explained=speaking(call.dialect, submission.operation.name),
     )
     return await started(watched)
 
@@ -125,8 +128,20 @@ async def find_job(call: Call, name: str) -> Job:
     owner = seen_by(call.principal)
     found = call.context.direct_jobs.find(name, owner=owner)
     if found is None:
-        found = await call.context.job_store.get(name, owner=owner, own=call.principal.owner)
+        with speaking(call.dialect, JOB):
+            found = await call.context.job_store.get(name, owner=owner, own=call.principal.owner)
     return in_dialect(found, call.dialect)
+
+
+async def cancel(call: Call, name: str) -> Job:
+    """Stop a job that the caller may see. Conflict when it has ended."""
+    job, context = await find_job(call, name), call.context
+    with speaking(call.dialect, JOB):
+        if context.direct_jobs.find(job.id, owner=None) is not None:
+            cancelled = context.direct_jobs.cancel(job.id)
+        else:
+            cancelled = await context.jobs.cancel(job.id)
+    return in_dialect(cancelled, call.dialect)
 
 
 def in_dialect(job: Job, dialect: Dialect) -> Job:
@@ -158,10 +173,10 @@ def failure(job: Job, dialect: Dialect) -> AppError | None:
 
 
 @contextmanager
-def speaking(dialect: Dialect, operation: Operation[Any]) -> Iterator[None]:
-    """Within it, errors about a field of the operation name the dialect's."""
+def speaking(dialect: Dialect, operation: str) -> Iterator[None]:
+    """Within it, errors about a field of the operation, or of a job (`JOB`), name the dialect's."""
     try:
         yield
     except AppError as error:
-        error.param = dialect.own_field(error.param, operation.name)
+        error.param = dialect.own_field(error.param, operation)
         raise

@@ -1,8 +1,10 @@
 """Where generated files are: in the store, and for clients below the server's address."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.core.media import Blob
 
 FILES = "/v1/files"
 """Where the files of every dialect are downloaded."""
@@ -18,3 +20,9 @@ class ServedFiles:
     def url(self, name: str) -> str:
         """Absolute when the server knows its public address, else from its root."""
         return f"{self.root}{FILES}/{name}"
+
+    def blob_url(self, blob: Blob, names: Mapping[str, str]) -> str:
+        """That of a blob. `names` are those of entries in the archive by hash, so that deleting an
+        entry ends its URL; a file without an entry has the URL of its bytes.
+        """
+        return self.url(names.get(blob.sha256) or filename(blob))

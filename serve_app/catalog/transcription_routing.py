@@ -73,11 +73,11 @@ def request_language(text: str | None, model: Model) -> str | None:
     code = language_code(text)
     if code is None:
         raise InvalidRequest(
-            f"language: unknown language {text[:50]!r}; use an ISO 639-1 code", param="language"
+            f"unknown language {text[:50]!r}; use an ISO 639-1 code", param="language"
         )
     if model.languages and code not in model.languages:
         raise InvalidRequest(
-            f"language: model {model.id!r} does not understand {code!r}; "
+            f"model {model.id!r} does not understand {code!r}; "
             f"languages: {', '.join(model.languages)}",
             param="language",
         )

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 15.0
 AT_ONCE = 8
 FIELD = "callback_url"
+"""Of a Submission."""
 Render = Callable[[Job], AsyncIterator[bytes]]
 """Writes a job as JSON, in pieces; the same whenever it is asked for."""
 
@@ -126,15 +127,17 @@ class Callbacks:
         return headers
 
 
-async def check_callback(url: str, limits: Limits) -> None:
-    """InvalidRequest for a URL that would be refused when the time comes."""
-    parts = checked_url(url, FIELD)
-    backend = GuardedBackend(AllowList(limits.fetch_allow), param=FIELD)
+async def check_callback(url: str, limits: Limits, *, param: str = FIELD) -> None:
+    """InvalidRequest, about the field `param`, for a URL that would be refused when the time
+    comes.
+    """
+    parts = checked_url(url, param)
+    backend = GuardedBackend(AllowList(limits.fetch_allow), param=param)
     port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
     try:
         await backend.vetted(parts.hostname or "", port)
     except httpcore.ConnectError:
-        raise InvalidRequest(f"{FIELD}: its host cannot be resolved", param=FIELD) from None
+        raise InvalidRequest(f"{param}: its host cannot be resolved", param=param) from None
 
 
 _NETWORK = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)

@@ -35,7 +35,7 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
         return None
     if call is not None and call.is_again and row.call_digest == call.digest:
         return _joined(session, row, submission)
-    raise Conflict(f"ref_id {submission.ref_id!r} names a job already", param="ref_id")
+    raise Conflict(f"{submission.ref_id!r} names a job already", param="ref_id")
 
 
 def _owned(session: Session, submission: Submission, is_it: object) -> JobRow | None:

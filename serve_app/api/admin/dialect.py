@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from serve_app.api.admin.fields import CHANGE_PASSWORD, SIGN_IN
 from serve_app.api.admin.router import routes
 from serve_app.api.admin.tasks import task_object
-from serve_app.api.dialect import Dialect, PathRule
+from serve_app.api.dialect import Dialect, PathRule, SessionPages
 from serve_app.api.errors import render_native
-from serve_app.api.gate import CHANGE_PASSWORD, SIGN_IN
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
@@ -50,4 +50,5 @@ ADMIN = Dialect(
     rules=RULES,
     render_error=render_error,
     render_job=render_job,
+    session_pages=SessionPages(sign_in=SIGN_IN, change_password=CHANGE_PASSWORD),
 )

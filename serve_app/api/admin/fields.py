@@ -10,6 +10,8 @@ from serve_app.api.wire_object import WireObject
 from serve_app.core.errors import NotFound
 
 MOST_DIGITS = 18
+SIGN_IN = "/login"
+CHANGE_PASSWORD = "/admin/change-password"
 
 
 class AdminBody(WireObject):

@@ -11,7 +11,7 @@ from serve_app.access.callers import Caller
 from serve_app.access.forward import Forwarded
 from serve_app.access.tokens import Principal, WebSession
 from serve_app.access.web_sessions import close_session
-from serve_app.api.admin.fields import AdminBody, Secret, Username
+from serve_app.api.admin.fields import CHANGE_PASSWORD, AdminBody, Secret, Username
 from serve_app.api.admin.html import error_line, page, read_form
 from serve_app.api.admin.signed_in import (
     CallerDep,
@@ -23,7 +23,6 @@ from serve_app.api.admin.signed_in import (
 from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.errors import error_headers
-from serve_app.api.gate import CHANGE_PASSWORD
 from serve_app.core.errors import (
     AppError,
     Forbidden,

@@ -7,7 +7,6 @@ from serve_app.api.answers import AnswerOutput, Finished
 from serve_app.api.json_answer import StoredBase64
 from serve_app.api.served_files import ServedFiles
 from serve_app.api.v1.media_output import MediaForm, MediaOutput
-from serve_app.blobs.store import filename
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 
@@ -16,9 +15,7 @@ MediaLink = str | StoredBase64 | None
 
 
 class MediaLinks:
-    """The files of one answer. `names` are those of their entries in the archive by hash, so that
-    deleting an entry ends its URL; a file without an entry has the URL of its bytes.
-    """
+    """The files of one answer. `names` are those of their entries in the archive by hash."""
 
     def __init__(self, files: ServedFiles, names: Mapping[str, str]) -> None:
         self._files = files
@@ -26,7 +23,7 @@ class MediaLinks:
 
     def url(self, blob: Blob) -> str:
         """Absolute when the server knows its public address, else from its root."""
-        return self._files.url(self._names.get(blob.sha256) or filename(blob))
+        return self._files.blob_url(blob, self._names)
 
     async def item(self, blob: Blob, form: MediaForm) -> dict[str, Any]:
         """One item of an envelope, with exactly one of `url` and a base64 key."""

@@ -96,7 +96,7 @@ class SpeechBatch:
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
         events = recording.listen(utterance.events(self._context.catalog))
         async with utterance.explained(), closing(events):
-            with speaking(self._dialect, utterance.operation):
+            with speaking(self._dialect, utterance.operation.name):
                 parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
         names = {blob.sha256: entry.filename} if entry else {}

@@ -11,7 +11,7 @@ from serve_app.api.archive_entries import seen_by
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import call_in, find_job, in_dialect
+from serve_app.api.runs import call_in, cancel, find_job, in_dialect
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_events import job_events
 from serve_app.api.v1.jobs.job_object import elapsed_s, job_object, progress_object
@@ -78,13 +78,8 @@ async def cancel_job(
 ) -> Response:
     """Stop a job at its next step."""
     call = call_in(request, context, principal)
-    job = await find_job(call, id)
-    if context.direct_jobs.find(job.id, owner=None) is not None:
-        cancelled = context.direct_jobs.cancel(job.id)
-    else:
-        cancelled = await context.jobs.cancel(job.id)
-    shown = in_dialect(cancelled, call.dialect)
-    return json_response(await job_object(shown, call.dialect, context.files))
+    job = await cancel(call, id)
+    return json_response(await job_object(job, call.dialect, context.files))
 
 
 @router.get("/v1/jobs/{id}/events", response_class=Response)
