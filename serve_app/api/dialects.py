@@ -1,5 +1,7 @@
 """Every dialect that the server speaks: the one list of them."""
 
+from collections.abc import Sequence
+
 from serve_app.api.admin.dialect import ADMIN
 from serve_app.api.dialect import Dialect
 from serve_app.api.v1.dialect import V1
@@ -9,6 +11,6 @@ DIALECTS = (V1, ADMIN)
 """The first has the paths that are nobody's."""
 
 
-def dialect_of(job: Job) -> Dialect:
-    """That in which a job was asked for; of one that is not spoken any more, the native one."""
-    return next((each for each in DIALECTS if each.name == job.dialect), DIALECTS[0])
+def dialect_of(job: Job, dialects: Sequence[Dialect] = DIALECTS) -> Dialect:
+    """That in which a job was asked for; of one that is not spoken any more, the first."""
+    return next((each for each in dialects if each.name == job.dialect), dialects[0])

@@ -1,0 +1,1 @@
+"""A small dialect: chat, images, transcription, and the tasks that they are."""

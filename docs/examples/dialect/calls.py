@@ -1,0 +1,55 @@
+"""What the routes share: the fields that make a task of a request, and how it is answered."""
+
+from typing import Annotated, Any
+
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.answers import AnswerOutput, PlainText
+from serve_app.api.json_answer import json_response
+from serve_app.api.lite.task_object import task_object
+from serve_app.api.runs import Call, Wishes, finished_result, run, submission_of, submit
+from serve_app.api.wire_object import WireObject
+from serve_app.api.wire_types import Flag, Text
+from serve_app.core.jobs import RefId
+from serve_app.core.operation import Operation
+
+NO_OUTPUT = AnswerOutput()
+
+
+class TaskBody(WireObject):
+    """A request that can be a task. Who asks for it `later` does not wait."""
+
+    engine: Annotated[Text, Field(max_length=500)] | None = None
+    later: Flag | None = None
+    label: Annotated[RefId, Field(strict=True)] | None = None
+    report_to: Annotated[Text, Field(min_length=1, max_length=4096)] | None = None
+
+    @property
+    def is_task(self) -> bool:
+        """Whether it has to be a durable job, which streams and quick answers are not."""
+        return bool(self.later or self.label or self.report_to)
+
+    def wishes(self, output: AnswerOutput = NO_OUTPUT) -> Wishes:
+        """What is asked for besides the operation."""
+        return Wishes(output=output.stored(), ref_id=self.label, callback_url=self.report_to)
+
+
+async def answered(
+    call: Call, body: TaskBody, operation: Operation[Any], output: AnswerOutput = NO_OUTPUT
+) -> Response:
+    """The answer of a job that has ended, or at once where the caller does not wait."""
+    submission = await submission_of(call, operation, body.wishes(output))
+    files = call.context.files
+    if body.later:
+        job = await submit(call, submission)
+        content: Any = await task_object(job, call.dialect, files)
+    else:
+        job = await run(call, submission)
+        # Raises what a job that did not end well has failed with.
+        finished_result(job, call.dialect)
+        content = await call.dialect.body(job, files)
+    headers = {"X-Job-ID": job.id}
+    if isinstance(content, PlainText):
+        return Response(content.text, headers=headers, media_type=content.mime)
+    return json_response(content, headers)

@@ -1,0 +1,96 @@
+"""POST /lite/chat: whole, as a stream, or as a task."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.json_answer import json_response
+from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.runs import call_in, run_text, speaking, stream, submission_of
+from serve_app.api.sse import frame, sse_response
+from serve_app.api.wire_object import WireObject
+from serve_app.api.wire_types import Flag, Text
+from serve_app.core.bounds import MAX_MESSAGES
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, ChatMessage, SaidText, TextPart
+from serve_app.runtime.streams import closing, gathered
+
+router = APIRouter(tags=["text"])
+
+
+class TurnBody(WireObject):
+    """What one side has said."""
+
+    by: Literal["user", "model"]
+    says: Text
+
+
+class ChatBody(TaskBody):
+    """A conversation; `live` streams the answer."""
+
+    turns: list[TurnBody] = Field(min_length=1, max_length=MAX_MESSAGES)
+    live: Flag | None = None
+
+    def messages(self) -> tuple[ChatMessage, ...]:
+        """The turns as the core has them."""
+        return tuple(
+            ChatMessage(
+                role="user" if turn.by == "user" else "assistant",
+                content=(TextPart(text=turn.says),),
+            )
+            for turn in self.turns
+        )
+
+
+@router.post("/lite/chat")
+async def chat(
+    body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Answer a conversation."""
+    call = call_in(request, context, principal)
+    with speaking(call.dialect, Chat.name):
+        found = context.models.chat(body.engine)
+    operation = Chat(model=found.id, messages=body.messages())
+    if body.live and body.is_task:
+        raise InvalidRequest("a stream is no task; leave out 'live'", param="live")
+    if body.is_task:
+        return await answered(call, body, operation)
+    submission = await submission_of(call, operation)
+    headers = {"X-Job-ID": submission.id}
+    if body.live:
+        events = await stream(call, submission, found.say(operation))
+        return sse_response(live_frames(events), request, headers=headers)
+    content = await run_text(call, submission, lambda: said(found.say(operation)))
+    return json_response(content, headers)
+
+
+async def said(events: AsyncIterator[ChatEvent]) -> dict[str, Any]:
+    """The whole answer."""
+    return said_object(await gathered(events))
+
+
+def said_object(events: list[ChatEvent]) -> dict[str, Any]:
+    """What was said, joined."""
+    return {"says": "".join(event.text for event in events if isinstance(event, ChatDelta))}
+
+
+async def live_frames(events: AsyncIterator[ChatEvent]) -> AsyncGenerator[bytes]:
+    """A frame for each piece, and one at the end."""
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, ChatDelta) and event.text:
+                yield frame({"says": event.text})
+    yield frame({"is_over": True})
+
+
+async def chat_body(finished: Finished[Chat, SaidText, AnswerOutput]) -> AnswerBody:
+    """What a task that has ended is answered."""
+    return said_object([*finished.result.events])
+
+
+ANSWERS = (Answer(Chat, AnswerOutput, chat_body),)

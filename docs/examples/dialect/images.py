@@ -1,0 +1,58 @@
+"""POST /lite/images."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.runs import call_in, speaking
+from serve_app.api.wire_types import Integer, Text
+from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
+from serve_app.core.image.images import Images, Size, TextToImage
+
+router = APIRouter(tags=["images"])
+SEEDS = 2**32
+Side = Annotated[Integer, Field(ge=64, le=2048)]
+
+
+class ImagesBody(TaskBody):
+    """A prompt; `pixels` are width and height."""
+
+    wanted: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
+    pixels: tuple[Side, Side] = (512, 512)
+    copies: Annotated[Integer, Field(ge=1, le=MAX_IMAGES)] = 1
+    seed: Annotated[Integer, Field(ge=0, lt=SEEDS)] | None = None
+
+
+@router.post("/lite/images")
+async def images(
+    body: ImagesBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Generate images. A seed that nobody chose is chosen here: a job that is resumed generates
+    the same ones.
+    """
+    call = call_in(request, context, principal)
+    with speaking(call.dialect, TextToImage.name):
+        found = context.models.images(body.engine)
+    operation = TextToImage(
+        model=found.id,
+        prompt=body.wanted,
+        count=body.copies,
+        size=Size(width=body.pixels[0], height=body.pixels[1]),
+        seed=secrets.randbelow(SEEDS) if body.seed is None else body.seed,
+    )
+    return await answered(call, body, operation)
+
+
+async def images_body(finished: Finished[TextToImage, Images, AnswerOutput]) -> AnswerBody:
+    """Where each image is."""
+    made = finished.result.images
+    return {"images": [{"at": finished.url(each.image), "seed": each.seed} for each in made]}
+
+
+ANSWERS = (Answer(TextToImage, AnswerOutput, images_body),)

@@ -1,0 +1,64 @@
+"""POST /lite/transcripts."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished, PlainText
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.runs import call_in, speaking
+from serve_app.api.wire_types import Media, Text
+from serve_app.catalog.transcription_routing import request_language, select
+from serve_app.core.audio.transcription import Transcribe, Transcript
+
+router = APIRouter(tags=["audio"])
+Form = Literal["text", "lines"]
+
+
+class TranscriptBody(TaskBody):
+    """A recording in any form that a medium may have."""
+
+    recording: Media
+    spoken: Annotated[Text, Field(max_length=100)] | None = None
+    as_form: Form = "text"
+
+
+class TranscriptOutput(AnswerOutput):
+    """What of the request decides the form of its answer: it is kept with the job."""
+
+    form: Form = "text"
+
+
+@router.post("/lite/transcripts")
+async def transcripts(
+    body: TranscriptBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Write down what is said."""
+    call = call_in(request, context, principal)
+    # A medium is taken under the caller's own name of its field.
+    audio = await context.intake.take(body.recording, param="recording", kind="audio")
+    with speaking(call.dialect, Transcribe.name):
+        found = select(context.models, body.engine, body.spoken, translates=False)
+        language = request_language(body.spoken, found.model)
+    operation = Transcribe(model=found.id, audio=audio, language=language)
+    return await answered(call, body, operation, TranscriptOutput(form=body.as_form))
+
+
+async def transcript_body(
+    finished: Finished[Transcribe, Transcript, TranscriptOutput],
+) -> AnswerBody:
+    """Plain text, or lines with their times in seconds."""
+    heard = finished.result
+    if finished.output.form == "text":
+        return PlainText(heard.text)
+    return {
+        "lines": [
+            {"from": line.start, "to": line.end, "says": line.text} for line in heard.segments
+        ]
+    }
+
+
+ANSWERS = (Answer(Transcribe, TranscriptOutput, transcript_body),)
