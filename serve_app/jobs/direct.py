@@ -7,6 +7,7 @@ it is remembered for a while how, but neither what was asked for nor what was an
 import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class DirectRun:
     is_cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndedRun:
     """What is remembered of one: a few hundred bytes."""
 
@@ -72,7 +73,8 @@ class DirectJobs:
     def __init__(self, jobs: JobRunner, *, remembered: int = REMEMBERED) -> None:
         self._jobs = jobs
         self._runs: dict[str, DirectRun] = {}
-        self._ended: dict[str, EndedRun] = {}
+        # The first of a plain dict is found the slower, the more have been taken from its front.
+        self._ended: OrderedDict[str, EndedRun] = OrderedDict()
         self._remembered = remembered
 
     async def run(
@@ -172,9 +174,9 @@ class DirectJobs:
                 self._remember(run, error)
 
     def _remember(self, run: DirectRun, error: BaseException | None) -> None:
-        while len(self._ended) >= self._remembered:
-            del self._ended[next(iter(self._ended))]
         self._ended[run.submission.id] = _ended_run(run, error)
+        if len(self._ended) > self._remembered:
+            self._ended.popitem(last=False)
 
 
 def _cancelled(job_id: str) -> Cancelled:
