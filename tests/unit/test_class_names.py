@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serve_app", "deployments", "pipelines")
-SHARED_NAMES: dict[str, str] = {"Call": "a neutral call of a dialect, and a recorded one"}
+SHARED_NAMES: dict[str, str] = {}
 """Names that two classes have for a reason, which is said."""
 
 

@@ -17,7 +17,7 @@ from serve_app.core.operation import Operation
 NO_OUTPUT = AnswerOutput()
 
 
-class TaskBody(WireObject):
+class LiteTaskBody(WireObject):
     """A request that can be a task. Who asks for it `later` does not wait."""
 
     engine: Annotated[Text, Field(max_length=500)] | None = None
@@ -36,7 +36,7 @@ class TaskBody(WireObject):
 
 
 async def answered(
-    call: Call, body: TaskBody, operation: Operation[Any], output: AnswerOutput = NO_OUTPUT
+    call: Call, body: LiteTaskBody, operation: Operation[Any], output: AnswerOutput = NO_OUTPUT
 ) -> Response:
     """The answer of a job that has ended, or at once where the caller does not wait."""
     submission = await submission_of(call, operation, body.wishes(output))

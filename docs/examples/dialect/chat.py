@@ -10,7 +10,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
-from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.lite.calls import LiteTaskBody, answered
 from serve_app.api.runs import call_in, run_text, speaking, stream, submission_of
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.wire_object import WireObject
@@ -23,17 +23,17 @@ from serve_app.runtime.streams import closing, gathered
 router = APIRouter(tags=["text"])
 
 
-class TurnBody(WireObject):
+class LiteTurnBody(WireObject):
     """What one side has said."""
 
     by: Literal["user", "model"]
     says: Text
 
 
-class ChatBody(TaskBody):
+class LiteChatBody(LiteTaskBody):
     """A conversation; `live` streams the answer."""
 
-    turns: list[TurnBody] = Field(min_length=1, max_length=MAX_MESSAGES)
+    turns: list[LiteTurnBody] = Field(min_length=1, max_length=MAX_MESSAGES)
     live: Flag | None = None
 
     def messages(self) -> tuple[ChatMessage, ...]:
@@ -49,7 +49,7 @@ class ChatBody(TaskBody):
 
 @router.post("/lite/chat")
 async def chat(
-    body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
+    body: LiteChatBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Answer a conversation."""
     call = call_in(request, context, principal)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.lite.calls import LiteTaskBody, answered
 from serve_app.api.runs import call_in, speaking
 from serve_app.api.wire_types import Integer, Text
 from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
@@ -20,7 +20,7 @@ SEEDS = 2**32
 Side = Annotated[Integer, Field(ge=64, le=2048)]
 
 
-class ImagesBody(TaskBody):
+class LiteImagesBody(LiteTaskBody):
     """A prompt; `pixels` are width and height."""
 
     wanted: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
@@ -31,7 +31,7 @@ class ImagesBody(TaskBody):
 
 @router.post("/lite/images")
 async def images(
-    body: ImagesBody, request: Request, context: ContextDep, principal: PrincipalDep
+    body: LiteImagesBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Generate images. A seed that nobody chose is chosen here: a job that is resumed generates
     the same ones.

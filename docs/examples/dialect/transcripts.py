@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished, PlainText
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.lite.calls import TaskBody, answered
+from serve_app.api.lite.calls import LiteTaskBody, answered
 from serve_app.api.runs import call_in, speaking
 from serve_app.api.wire_types import Media, Text
 from serve_app.catalog.transcription_routing import request_language, select
@@ -18,7 +18,7 @@ router = APIRouter(tags=["audio"])
 Form = Literal["text", "lines"]
 
 
-class TranscriptBody(TaskBody):
+class LiteTranscriptBody(LiteTaskBody):
     """A recording in any form that a medium may have."""
 
     recording: Media
@@ -26,7 +26,7 @@ class TranscriptBody(TaskBody):
     as_form: Form = "text"
 
 
-class TranscriptOutput(AnswerOutput):
+class LiteTranscriptOutput(AnswerOutput):
     """What of the request decides the form of its answer: it is kept with the job."""
 
     form: Form = "text"
@@ -34,7 +34,7 @@ class TranscriptOutput(AnswerOutput):
 
 @router.post("/lite/transcripts")
 async def transcripts(
-    body: TranscriptBody, request: Request, context: ContextDep, principal: PrincipalDep
+    body: LiteTranscriptBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Write down what is said."""
     call = call_in(request, context, principal)
@@ -44,11 +44,11 @@ async def transcripts(
         found = select(context.models, body.engine, body.spoken, translates=False)
         language = request_language(body.spoken, found.model)
     operation = Transcribe(model=found.id, audio=audio, language=language)
-    return await answered(call, body, operation, TranscriptOutput(form=body.as_form))
+    return await answered(call, body, operation, LiteTranscriptOutput(form=body.as_form))
 
 
 async def transcript_body(
-    finished: Finished[Transcribe, Transcript, TranscriptOutput],
+    finished: Finished[Transcribe, Transcript, LiteTranscriptOutput],
 ) -> AnswerBody:
     """Plain text, or lines with their times in seconds."""
     heard = finished.result
@@ -61,4 +61,4 @@ async def transcript_body(
     }
 
 
-ANSWERS = (Answer(Transcribe, TranscriptOutput, transcript_body),)
+ANSWERS = (Answer(Transcribe, LiteTranscriptOutput, transcript_body),)
