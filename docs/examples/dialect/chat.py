@@ -17,7 +17,14 @@ from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, Text
 from serve_app.core.bounds import MAX_MESSAGES
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, ChatMessage, SaidText, TextPart
+from serve_app.core.text.chat import (
+    Chat,
+    ChatDelta,
+    ChatEvent,
+    ChatMessage,
+    CollectedText,
+    TextPart,
+)
 from serve_app.runtime.streams import closing, gathered
 
 router = APIRouter(tags=["text"])
@@ -54,7 +61,7 @@ async def chat(
     """Answer a conversation."""
     call = call_in(request, context, principal)
     with speaking(call.dialect, Chat.name):
-        found = context.models.chat(body.engine)
+        found = context.catalog.find("chat", body.engine)
     operation = Chat(model=found.id, messages=body.messages())
     if body.live and body.is_task:
         raise InvalidRequest("a stream is no task; leave out 'live'", param="live")
@@ -88,7 +95,7 @@ async def live_frames(events: AsyncIterator[ChatEvent]) -> AsyncGenerator[bytes]
     yield frame({"is_over": True})
 
 
-async def chat_body(finished: Finished[Chat, SaidText, AnswerOutput]) -> AnswerBody:
+async def chat_body(finished: Finished[Chat, CollectedText, AnswerOutput]) -> AnswerBody:
     """What a task that has ended is answered."""
     return said_object([*finished.result.events])
 

@@ -38,7 +38,7 @@ async def images(
     """
     call = call_in(request, context, principal)
     with speaking(call.dialect, TextToImage.name):
-        found = context.models.images(body.engine)
+        found = context.catalog.find("images", body.engine)
     operation = TextToImage(
         model=found.id,
         prompt=body.wanted,

@@ -41,7 +41,7 @@ async def transcripts(
     # A medium is taken under the caller's own name of its field.
     audio = await context.intake.take(body.recording, param="recording", kind="audio")
     with speaking(call.dialect, Transcribe.name):
-        found = select(context.models, body.engine, body.spoken, translates=False)
+        found = select(context.catalog, body.engine, body.spoken, translates=False)
         language = request_language(body.spoken, found.model)
     operation = Transcribe(model=found.id, audio=audio, language=language)
     return await answered(call, body, operation, LiteTranscriptOutput(form=body.as_form))
