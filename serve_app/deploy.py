@@ -7,7 +7,6 @@ from its standard input. Its exit status is 1 when the server cannot start.
 
 import logging
 import pickle
-import signal
 import sys
 
 import ray
@@ -22,8 +21,6 @@ QUIET = {"log_level": "WARNING"}
 
 def main() -> int:
     """Deploy; what goes wrong is said."""
-    # Ctrl-C reaches this process too; the launcher stops it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
     plan, address = pickle.load(sys.stdin.buffer)

@@ -88,7 +88,9 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
 @contextmanager
 def _deploying() -> Iterator["subprocess.Popen[bytes]"]:
     """The program that deploys the application. It is gone when the block ends."""
-    with subprocess.Popen((sys.executable, "-m", DEPLOY), stdin=subprocess.PIPE) as program:
+    command = (sys.executable, "-m", DEPLOY)
+    # In a group of its own, which Ctrl-C does not reach.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as program:
         try:
             yield program
         finally:

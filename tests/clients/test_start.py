@@ -1,6 +1,8 @@
 """What the start prints is true."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,25 @@ def test_an_application_that_cannot_be_built_ends_the_start(tmp_path: Path) -> N
     assert ended.stderr.splitlines()[-1] == (
         "ValueError: jobs.sync_timeout_s: unknown dialect 'klingon'; dialects: v1, admin"
     )
+
+
+def test_ctrl_c_during_the_start_is_said_and_no_more(tmp_path: Path) -> None:
+    config, (port,) = str(ROOT / "serve_config.local.yaml"), free_ports(1)
+    with subprocess.Popen(
+        (sys.executable, "-m", "serve_app", "--config", config, "--port", str(port)),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"starting Polyphony on 127.0.0.1:{port}\n"
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert printed == "stopping (once more to force)\n"
 
 
 def test_only_this_machine_by_its_own_name(server: Server) -> None:
