@@ -177,7 +177,7 @@ def check_csrf(web: WebSession, method: str, headers: Headers, caller: Caller) -
         return
     raise Forbidden(
         "a request with a cookie needs a same-origin 'Origin', or 'X-CSRF-Token' with the "
-        "csrf_token of /admin/api/session",
+        "csrf_token of the session",
         code="csrf_failed",
     )
 

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve_app.blobs.store import FsspecBlobStore, filename
+from serve_app.blobs.store import FILES, FsspecBlobStore, filename
 from serve_app.core.media import Blob
-
-FILES = "/v1/files"
-"""Where the files of every dialect are downloaded."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from serve_app.blobs.inline_text import (
 )
 from serve_app.blobs.sniff import kind_of
 from serve_app.blobs.spooled_text import spooled, spooled_pieces
-from serve_app.blobs.store import FsspecBlobStore
+from serve_app.blobs.store import FILES, FsspecBlobStore
 from serve_app.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from serve_app.core.image.image_files import unread
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
 from serve_app.database.text import is_storable
 
-OWN_FILE = re.compile(r"/v1/files/([^/?#]+)(?:\?[^#]*)?")
+OWN_FILE = re.compile(FILES + r"/([^/?#]+)(?:\?[^#]*)?")
 WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 LONGEST_NAME = 64 * 1024

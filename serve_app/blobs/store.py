@@ -31,6 +31,8 @@ from serve_app.runtime.threads import opened, to_its_end
 CHUNK_BYTES = 1024 * 1024
 FILE_NAME = re.compile(r"(?:up-)?([0-9a-f]{64})\.([a-z0-9]{1,8})")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+FILES = "/v1/files"
+"""The path that stored files are downloaded below, in whatever dialect they were made."""
 
 
 def filename(blob: Blob) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from serve_app.blobs.references import UnheldBlob, discard, hold, release
 from serve_app.blobs.sniff import extension_of
-from serve_app.blobs.store import FILE_NAME, ObservedStore
+from serve_app.blobs.store import FILE_NAME, FILES, ObservedStore
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
@@ -150,7 +150,7 @@ def _kept(
             raise PayloadTooLarge(
                 f"{param}: this file of {blob.size} bytes is more than is left of the "
                 f"{quota} bytes of uploads that each user may keep, of which {used} are used up; "
-                "delete some with DELETE /v1/files/{filename}",
+                f"delete some with DELETE {FILES}/{{filename}}",
                 param=param,
             )
     hold(session, holder, [blob], used_at=now)

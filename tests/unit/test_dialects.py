@@ -1,6 +1,10 @@
 """What every dialect says of its paths, and that it says it of routes that exist."""
 
+import ast
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -10,6 +14,7 @@ from starlette.routing import Route
 from serve_app.api.dialect import Dialect, Dialects, PathRule
 from serve_app.api.dialects import DIALECTS
 
+ROOT = Path(__file__).parents[2]
 SPOKEN = Dialects(DIALECTS)
 WORK = {"text", "images", "audio", "video"}
 """Tags of routes that ask a model for work."""
@@ -47,6 +52,35 @@ def test_every_route_that_asks_for_work_counts_as_something() -> None:
         and SPOKEN.rule("POST", route.path).category is None
     }
     assert without == set()
+
+
+KNOWN_PATHS = {
+    "serve_app/blobs/store.py": "/v1/files",
+    "serve_app/api/description.py": "/openapi.json",
+}
+"""Of the files of all dialects, and of the framework's own route that is replaced."""
+
+
+def neutral_texts() -> Iterator[tuple[str, str]]:
+    """Every text of the server but docstrings, and the file where it is; without the dialects, and
+    without what starts a server and is a client of it.
+    """
+    for file in sorted((ROOT / "serve_app").rglob("*.py")):
+        path = str(file.relative_to(ROOT))
+        if path.startswith(("serve_app/api/v1/", "serve_app/api/admin/", "serve_app/launch/")):
+            continue
+        tree = ast.parse(file.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in docs:
+                yield path, str(node.value)
+
+
+def test_nothing_but_a_dialect_says_a_path_of_it() -> None:
+    prefixes = "|".join(re.escape(prefix) for each in DIALECTS for prefix in each.prefixes)
+    path = re.compile(rf"(?<![\w/])({prefixes})(?![\w-])")
+    found = [(file, text) for file, text in neutral_texts() if path.search(text)]
+    assert sorted(found) == sorted(KNOWN_PATHS.items())
 
 
 def test_what_is_open_is_known_by_name() -> None:

@@ -15,11 +15,10 @@ from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
-from serve_app.api.served_files import FILES
 from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.sniff import extension_of, kind_of
-from serve_app.blobs.store import SHA256, FsspecBlobStore, ObservedStore
+from serve_app.blobs.store import FILES, SHA256, FsspecBlobStore, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
 from serve_app.core.image.image_files import unread
 from serve_app.core.media import Blob
