@@ -1,7 +1,7 @@
 """How a pipeline runs its stages: a plain call here, a durable step where jobs are kept."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
@@ -9,6 +9,21 @@ from serve_app.core.operation import Operation, R, Run
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
+
+
+class AnotherVersion(Exception):
+    """The record of a stage is one that this version cannot read.
+
+    No AppError: a pipeline goes on without a part that has failed, and must not go on without one
+    that has been made.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.message = (
+            f"stage {stage!r} was done by another version of this server, whose record this one "
+            "cannot read; send the job again"
+        )
 
 
 class Stage(Protocol):
@@ -76,12 +91,26 @@ class Stages:
 
     async def run(self, name: str, operation: Operation[R]) -> R:
         """The outcome of an operation that is a stage by itself."""
-        return await self._stage(name, lambda: self.outcome(name, operation))
+        return await recorded_outcome(
+            self._stage, name, operation, lambda: self.outcome(name, operation)
+        )
 
     async def outcome(self, name: str, operation: Operation[R]) -> R:
         """The outcome of an operation that is a part of a stage; its progress is the stage's."""
         kind = cast("type[R]", operation.result)
         return await result_of(self._stage, name, self.operations(operation), kind)
+
+
+async def recorded_outcome(
+    stage: Stage, name: str, operation: Operation[Any], work: Callable[[], Awaitable[T]]
+) -> T:
+    """The outcome of a stage that is one operation. AnotherVersion where what is on record is no
+    result of it.
+    """
+    outcome = await stage(name, work)
+    if not isinstance(outcome, operation.result):
+        raise AnotherVersion(name)
+    return outcome
 
 
 async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:

@@ -10,7 +10,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 from serve_app.core.pipelines import MakePipeline, PipelineOperation
-from serve_app.core.stages import Stage, Stages
+from serve_app.core.stages import Stage, Stages, recorded_outcome
 from serve_app.database.connection import Database
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
@@ -44,8 +44,11 @@ class Performer:
             events = pipeline.run(operation)
             return await self._outcome(operation, events, lambda p: stage.report(p.phase, p))
         report = partial(stage.report, name)
-        return await stage(
-            name, lambda: self._outcome(operation, self._catalog.run(operation), report)
+        return await recorded_outcome(
+            stage,
+            name,
+            operation,
+            lambda: self._outcome(operation, self._catalog.run(operation), report),
         )
 
     async def _outcome(

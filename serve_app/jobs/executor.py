@@ -21,9 +21,8 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
-from serve_app.core.stages import Stage
+from serve_app.core.stages import AnotherVersion, Stage
 from serve_app.jobs.leases import Leases
-from serve_app.jobs.recorded import AnotherVersion
 from serve_app.jobs.running_job import RunningJob
 from serve_app.jobs.staging import Hold, JobStage, Steps
 from serve_app.jobs.store import JobReport, JobStore

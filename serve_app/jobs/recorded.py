@@ -10,6 +10,7 @@ from typing import Any
 from serve_app.core.jobs import Failure
 from serve_app.core.message import Message
 from serve_app.core.operations import Unreadable, read_message, to_json
+from serve_app.core.stages import AnotherVersion
 
 FORM = 1
 PLAIN = (type(None), bool, int, float, str)
@@ -21,21 +22,6 @@ FORMER_NAMES = {
     "VideoWithSound": "VideoWithAudio",
 }
 """Messages by the names under which earlier versions have recorded them."""
-
-
-class AnotherVersion(Exception):
-    """The record of a stage is one that this version cannot read.
-
-    No AppError: a pipeline goes on without a part that has failed, and must not go on without one
-    that has been made.
-    """
-
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage)
-        self.message = (
-            f"stage {stage!r} was done by another version of this server, whose record this one "
-            "cannot read; send the job again"
-        )
 
 
 def write_result(value: object) -> str:

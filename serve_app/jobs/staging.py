@@ -10,8 +10,7 @@ from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailabl
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
-from serve_app.core.stages import name_stage
-from serve_app.jobs.recorded import AnotherVersion
+from serve_app.core.stages import AnotherVersion, name_stage
 from serve_app.jobs.running_job import RunningJob
 from serve_app.runtime.unexpected import unexpected_errors
 

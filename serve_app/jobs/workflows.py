@@ -20,9 +20,10 @@ from dbos import error as dbos_error
 
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import failure_of
+from serve_app.core.stages import AnotherVersion
 from serve_app.database.connection import Database
 from serve_app.jobs.former_records import rewrite_pickles
-from serve_app.jobs.recorded import AnotherVersion, read_record, write_failure, write_result
+from serve_app.jobs.recorded import read_record, write_failure, write_result
 
 T = TypeVar("T")
 VERSION = "1"

@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from sqlalchemy import select
 
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.catalog.catalog import Catalog
+from serve_app.core.audio.speech import Voices
+from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, ModelNotReady, Unavailable
 from serve_app.core.jobs import Job, Submission
-from serve_app.core.stages import Stage
+from serve_app.core.message import Message
+from serve_app.core.operation import Operation
+from serve_app.core.stages import Stage, Stages
+from serve_app.core.status import ModelStatus
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
+from serve_app.jobs.assembly import Performer
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
@@ -25,11 +33,15 @@ Work = Callable[[], Awaitable[Relevance]]
 
 
 def executor_of(
-    store: JobStore, work: Work, *, steps: Callable[[Any], PlainSteps] = PlainSteps
+    store: JobStore,
+    work: Work,
+    *,
+    steps: Callable[[Any], PlainSteps] = PlainSteps,
+    perform: Callable[[Any, Stage], Awaitable[Message]] | None = None,
 ) -> JobExecutor:
-    """One whose every job is one stage that does `work`."""
+    """One whose every job is one stage that does `work`, if it does not `perform` otherwise."""
 
-    async def perform(_operation: object, stage: Stage) -> Relevance:
+    async def in_one_stage(_operation: object, stage: Stage) -> Relevance:
         return await stage("work", work)
 
     async def record(_job: Job, _result: object) -> dict[str, str]:
@@ -41,7 +53,7 @@ def executor_of(
         queues={"rerank": 1},
         queue_of=lambda _: "rerank",
         stages_of=lambda _: {"work": 1.0},
-        perform=perform,
+        perform=perform or in_one_stage,
         record=record,
         max_pending=10,
         stage_attempts=3,
@@ -72,6 +84,13 @@ class FailingOnce(PlainSteps):
         await super().start(job_id)
 
 
+class OnRecord(PlainSteps):
+    """Every step was done before, with a result that it has no more."""
+
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        return cast("T", Voices(voices=()))
+
+
 class Forgetful(PlainSteps):
     """The first start is lost without a word."""
 
@@ -91,6 +110,35 @@ async def test_a_job_that_could_not_be_started_is_started_again(database: Databa
         while not (await store.get("job-1")).is_final:
             await executor.look_after()
     assert (await store.get("job-1")).result == DONE
+
+
+async def as_a_job(operation: Operation[Any], stage: Stage) -> Message:
+    catalog = Catalog(AppConfig(), {}, statuses=no_statuses)
+    blobs = cast("FsspecBlobStore", None)
+    return await Performer(AppConfig(), catalog, blobs, ())(operation, stage)
+
+
+async def as_a_stage(operation: Operation[Any], stage: Stage) -> Message:
+    outcome: Message = await Stages(Catalog(AppConfig(), {}, statuses=no_statuses).run, stage).run(
+        "work", operation
+    )
+    return outcome
+
+
+async def no_statuses() -> dict[str, ModelStatus]:
+    return {}
+
+
+@pytest.mark.parametrize("perform", [as_a_job, as_a_stage])
+async def test_a_record_of_another_result_fails_the_job_in_words(
+    database: Database, perform: Callable[[Any, Stage], Awaitable[Message]]
+) -> None:
+    executor = executor_of(JobStore(database, ""), done, steps=OnRecord, perform=perform)
+    job = await executor.run(submission(), timeout_s=20)
+    assert job.status == "failed"
+    assert job.failure is not None
+    assert job.failure.code == "internal_error"
+    assert "was done by another version of this server" in job.failure.message
 
 
 async def test_a_job_under_way_is_left_alone_by_looking_after(database: Database) -> None:

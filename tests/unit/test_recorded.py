@@ -21,6 +21,7 @@ from serve_app.core.jobs import failure_of
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import OPERATIONS
+from serve_app.core.stages import AnotherVersion
 from serve_app.core.text.embeddings import Embeddings
 from serve_app.core.video.assembly import AssembledVideo
 from serve_app.core.video.finishing import PlacedLine
@@ -32,7 +33,6 @@ from serve_app.core.video.story import Scene
 from serve_app.jobs.former_records import former_record
 from serve_app.jobs.recorded import (
     FORMER_NAMES,
-    AnotherVersion,
     read_record,
     write_failure,
     write_result,
