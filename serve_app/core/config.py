@@ -89,7 +89,7 @@ class PipelineConfig(Section):
 
 
 class Defaults(Section):
-    """The model (id or alias) for requests that name none; by default the first that fits."""
+    """By task, the model (id or alias) for requests that name none; else the first that fits."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str | None]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, IPvAnyNetwork
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from serve_app.core.config import AppConfig
+from serve_app.core.config import AppConfig, Defaults
 from serve_app.core.options.engine import Section
 
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -53,10 +53,8 @@ def _leaves(
             yield from _leaves(type(value), value, f"{path}.{name}")
         else:
             yield f"{path}.{name}", field, value
-    # Of keys that are no fields, whose values are all of one kind.
-    for name in section.known_keys() if not section.model_fields else ():
-        kind = section.__annotations__["__pydantic_extra__"]
-        yield f"{path}.{name}", FieldInfo(annotation=get_args(kind)[1]), None
+    if section is Defaults:
+        yield f"{path}.<task>", FieldInfo(annotation=str | None), None
 
 
 def _row(path: str, field: FieldInfo, default: Any) -> str:

@@ -67,7 +67,6 @@ def test_every_operation_is_of_a_task_or_of_a_pipeline() -> None:
     assert {kind.task for kind in OPERATIONS.values()} - {None} == NAMES
 
 
-
 def test_a_task_whose_families_have_models_has_a_default() -> None:
     assert list(Defaults.known_keys()) == [task for task, row in TASKS.items() if row.has_models]
 
