@@ -43,42 +43,26 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
 
 def make_engine(options: AnyEngineOptions, given: Given) -> Engine:
     """The engine that the options ask for. Blocks while it loads."""
+    # A table: one line for each task, of which the type checker sees that none is forgotten.
+    # fmt: off
     match options.task:
-        case "chat":
-            return chat.engine(options, given)
-        case "embeddings":
-            return embeddings.engine(options, given)
-        case "rerank":
-            return rerank.engine(options, given)
-        case "translation":
-            return translation.engine(options, given)
-        case "images":
-            return images.engine(options, given)
-        case "segmentation":
-            return segmentation.engine(options, given)
-        case "faces":
-            return faces.engine(options, given)
-        case "upscaling":
-            return upscaling.engine(options, given)
-        case "depth":
-            return depth.engine(options, given)
-        case "captioning":
-            return captioning.engine(options, given)
-        case "speech":
-            return speech.engine(options, given)
-        case "transcription":
-            return transcription.engine(options, given)
-        case "diarization":
-            return diarization.engine(options, given)
-        case "stems":
-            return stems.engine(options, given)
-        case "conversion":
-            return conversion.engine(options, given)
-        case "sound":
-            return sound.engine(options, given)
-        case "video":
-            return video.engine(options, given)
-        case "interpolation":
-            return interpolation.engine(options, given)
-        case "media":
-            return media.engine(options, given)
+        case "chat": return chat.engine(options, given)
+        case "embeddings": return embeddings.engine(options, given)
+        case "rerank": return rerank.engine(options, given)
+        case "translation": return translation.engine(options, given)
+        case "images": return images.engine(options, given)
+        case "segmentation": return segmentation.engine(options, given)
+        case "faces": return faces.engine(options, given)
+        case "upscaling": return upscaling.engine(options, given)
+        case "depth": return depth.engine(options, given)
+        case "captioning": return captioning.engine(options, given)
+        case "speech": return speech.engine(options, given)
+        case "transcription": return transcription.engine(options, given)
+        case "diarization": return diarization.engine(options, given)
+        case "stems": return stems.engine(options, given)
+        case "conversion": return conversion.engine(options, given)
+        case "sound": return sound.engine(options, given)
+        case "video": return video.engine(options, given)
+        case "interpolation": return interpolation.engine(options, given)
+        case "media": return media.engine(options, given)
+    # fmt: on
