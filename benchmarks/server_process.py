@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import psutil
 from load_generator import Load, Target, WrongAnswer, run
+
+from serve_app.launch.environment import free_ports
 
 HERE = Path(__file__).parent
 START_TIMEOUT_S = 300.0
@@ -136,9 +137,7 @@ def working_folder() -> Generator[Path]:
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def write_config(

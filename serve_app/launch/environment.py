@@ -1,16 +1,18 @@
 """The environment that Ray Serve must find before it is imported."""
 
 import os
+import random
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from serve_app.runtime.temporary_files import private_folder
 
 DRAINING_S = 0.5
+OWN_PORTS = range(20_000, 30_000)
 LONGEST = 27
 """Characters of a folder in which HAProxy can make its sockets."""
 HAPROXY_SCRIPT = """#!/bin/sh
@@ -67,12 +69,19 @@ def runtime_directory(port: int) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nothing listens on now."""
+    """TCP ports that nothing listens on now. They are none of those that Linux takes for outgoing
+    connections by itself, which one could take before it is used here.
+    """
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        for port in random.sample(OWN_PORTS, len(OWN_PORTS)):
+            listener = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise OSError(f"no {count} ports between {OWN_PORTS[0]} and {OWN_PORTS[-1]} are free")
 
 
 def _haproxy_script(run: Path) -> Path:

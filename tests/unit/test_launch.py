@@ -14,6 +14,7 @@ import pytest
 from serve_app.__main__ import CONFIGURATION, main, prepare
 from serve_app.launch.config_file import ConfigurationError, read_plan
 from serve_app.launch.environment import (
+    OWN_PORTS,
     free_ports,
     load_environment,
     one_machine,
@@ -220,6 +221,18 @@ def test_sockets_have_short_paths_wherever_temporary_files_are(tmp_path: Path) -
     assert len(f"{folder}/{'0' * 56}/metrics.sock") <= 97
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     folder.rmdir()
+
+
+def test_free_ports_are_no_ones_that_the_system_gives_away() -> None:
+    with socket.socket() as listener:
+        ports = free_ports(3)
+        assert len(set(ports)) == 3
+        assert all(port in OWN_PORTS for port in ports)
+        listener.bind(("127.0.0.1", ports[0]))
+        taken = set(free_ports(len(OWN_PORTS) // 20))
+        assert ports[0] not in taken
+    local = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert OWN_PORTS[-1] < int(local[0])
 
 
 def test_servers_on_two_ports_share_nothing() -> None:
