@@ -1,4 +1,4 @@
-"""image-to-video: a prompt drawn as an image, the image animated, the video finished."""
+"""image-to-video: an image generated from a prompt, the image animated, the video finished."""
 
 from collections.abc import AsyncGenerator
 

@@ -11,5 +11,5 @@ def check_speech(transcript: Transcript) -> None:
 
 
 def has_words(text: str) -> bool:
-    """Whether there is anything to say; models that hear write notes and dots for music."""
+    """Whether there is anything to say; transcription models write notes and dots for music."""
     return any(character.isalnum() for character in text)

@@ -50,14 +50,14 @@ class Story:
         """See Storyteller. A stage that fails is named in its error."""
         script = await self._stage(SCRIPT, lambda: self._script(request))
         scenes = script.scenes
-        (lines, audio_error), *drawn = await together(
+        (lines, audio_error), *generated = await together(
             self._narration(request, scenes),
             *(self._image(request, i, scene) for i, scene in enumerate(scenes)),
         )
-        images = _usable(drawn)
+        images = _usable(generated)
         moving = [i for i in request.animated if images[i] is not None]
         clips = await together(*(self._clip(request, i, scenes[i], images[i]) for i in moving))
-        told = _told(scenes, drawn, dict(zip(moving, clips, strict=True)))
+        told = _told(scenes, generated, dict(zip(moving, clips, strict=True)))
         video, video_error = await self._assembled(request, told, lines)
         yield ToldStory(
             scenes=told,
@@ -90,8 +90,8 @@ class Story:
             references=request.references,
         )
         name = image_stage(index)
-        drawn, error = await tried(self._stage.run(name, operation))
-        return (drawn.images[0].image if drawn else None), error
+        generated, error = await tried(self._stage.run(name, operation))
+        return (generated.images[0].image if generated else None), error
 
     async def _clip(
         self, request: TellStory, index: int, scene: Scene, image: Blob | None
@@ -156,12 +156,12 @@ class Story:
         return await tried(self._stage.run(VIDEO, operation))
 
 
-def _usable(drawn: Sequence[Tried[Blob]]) -> list[Blob | None]:
+def _usable(generated: Sequence[Tried[Blob]]) -> list[Blob | None]:
     """The images; without any, the error of the first."""
-    error = drawn[0][1]
-    if error is not None and all(image is None for image, _ in drawn):
+    error = generated[0][1]
+    if error is not None and all(image is None for image, _ in generated):
         raise error
-    return [image for image, _ in drawn]
+    return [image for image, _ in generated]
 
 
 def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
@@ -171,13 +171,13 @@ def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
 
 
 def _told(
-    scenes: Sequence[Scene], drawn: Sequence[Tried[Blob]], clips: Mapping[int, Tried[Blob]]
+    scenes: Sequence[Scene], generated: Sequence[Tried[Blob]], clips: Mapping[int, Tried[Blob]]
 ) -> tuple[ToldScene, ...]:
     return tuple(
         ToldScene(
             scene=scene,
-            image=drawn[i][0],
-            image_error=_sentence(drawn[i][1]),
+            image=generated[i][0],
+            image_error=_sentence(generated[i][1]),
             clip=clips.get(i, (None, None))[0],
             clip_error=_sentence(clips.get(i, (None, None))[1]),
         )

@@ -9,7 +9,7 @@ from serve_app.core.operation import Run
 from serve_app.runtime.streams import closing
 
 MOST_STRETCH = 0.25
-UNHEARD_STRETCH = 0.03
+INAUDIBLE_STRETCH = 0.03
 
 
 class Utterance(Message):
@@ -50,7 +50,7 @@ async def fitted(
     if line.duration_s == 0:
         return line
     stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / line.duration_s))
-    if abs(stretch - 1) < UNHEARD_STRETCH:
+    if abs(stretch - 1) < INAUDIBLE_STRETCH:
         return line
     faster = operation.model_copy(update={"speed": operation.speed / stretch})
     return await uttered(run, blobs, faster)

@@ -33,7 +33,7 @@ from serve_app.core.video.processing import (
 )
 from serve_app.core.video.subtitles import cues
 
-UNHEARD_OVERLAP_S = 0.1
+INAUDIBLE_OVERLAP_S = 0.1
 
 
 class VideoDub:
@@ -57,7 +57,7 @@ class VideoDub:
         extracted = await self._stage.run(EXTRACT, extraction)
         audio = extracted.audio
         transcript, (background, lost) = await together(
-            self._heard(request, audio), self._background(request)
+            self._transcribed(request, audio), self._background(request)
         )
         source = transcript.language or request.source_language
         texts, untranslated = await self._stage(
@@ -82,9 +82,9 @@ class VideoDub:
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    async def _heard(self, request: DubVideo, audio: Blob) -> Transcript:
-        if request.heard is not None:
-            return request.heard
+    async def _transcribed(self, request: DubVideo, audio: Blob) -> Transcript:
+        if request.transcript is not None:
+            return request.transcript
         operation = Transcribe(
             model=request.transcription_model, audio=audio, language=request.source_language
         )
@@ -153,7 +153,7 @@ class VideoDub:
             await self._stage.hold(line)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings
-            if segment.start + line.duration_s > ends_s[count - 1] + UNHEARD_OVERLAP_S:
+            if segment.start + line.duration_s > ends_s[count - 1] + INAUDIBLE_OVERLAP_S:
                 too_long.append(str(count - 1))
             self._tell(SPEAK, count, len(segments))
         if too_long:

@@ -85,10 +85,10 @@ class VideoFinishing:
         """The video after every step that could be done."""
         video = await self._with_more_frames(video)
         video = await self._with_larger_frames(video)
-        video, heard = await self._with_audio(video)
-        video, heard = await self._dubbed(video, heard)
-        video, subtitles = await self._subtitled(video, heard)
-        # Last, so that what is drawn into the image is seen by each eye in its place.
+        video, transcript = await self._with_audio(video)
+        video, transcript = await self._dubbed(video, transcript)
+        video, subtitles = await self._subtitled(video, transcript)
+        # Last, so that what is burned into the image is in its place in both views.
         video = await self._in_stereo(video)
         return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._warnings)))
 
@@ -139,9 +139,9 @@ class VideoFinishing:
         )
         if mixed is None:
             return video, None
-        heard, unheard = said(lines, video.duration_s)
-        self._warnings += (*mixed.warnings, *unheard)
-        return video.model_copy(update={"video": mixed.video}), heard
+        transcript, losses = said(lines, video.duration_s)
+        self._warnings += (*mixed.warnings, *losses)
+        return video.model_copy(update={"video": mixed.video}), transcript
 
     async def _spoken(self, name: str) -> tuple[SpokenLine, ...]:
         """The lines as they are heard, each at its second."""
@@ -221,22 +221,22 @@ class VideoFinishing:
         return tuple(recordings)
 
     async def _dubbed(
-        self, video: GeneratedVideo, heard: Transcript | None
+        self, video: GeneratedVideo, transcript: Transcript | None
     ) -> tuple[GeneratedVideo, Transcript | None]:
         asked = self._plan.dubbing
         if asked is None:
-            return video, heard
+            return video, transcript
         made = await self._step(
-            DUB, lambda name: self._words.dubbed(name, asked, video.video, heard)
+            DUB, lambda name: self._words.dubbed(name, asked, video.video, transcript)
         )
         if made is None:
-            return video, heard
+            return video, transcript
         self._warnings += made.warnings
-        heard = in_translation(made, asked.target_language, video.duration_s)
-        return video.model_copy(update={"video": made.video}), heard
+        transcript = in_translation(made, asked.target_language, video.duration_s)
+        return video.model_copy(update={"video": made.video}), transcript
 
     async def _subtitled(
-        self, video: GeneratedVideo, heard: Transcript | None
+        self, video: GeneratedVideo, transcript: Transcript | None
     ) -> tuple[GeneratedVideo, Blob | None]:
         asked = self._plan.subtitles
         if asked is None:
@@ -244,7 +244,7 @@ class VideoFinishing:
         writes = self._plan.writes_subtitles
         made = await self._step(
             SUBTITLE,
-            lambda name: self._words.subtitles(name, asked, video.video, heard),
+            lambda name: self._words.subtitles(name, asked, video.video, transcript),
             field="generate_subtitles" if writes else "burn_subtitles",
         )
         if made is None:

@@ -32,18 +32,18 @@ class VideoWords:
         self._blobs = blobs
 
     async def dubbed(
-        self, name: str, asked: Dubbing, video: Blob, heard: Transcript | None
+        self, name: str, asked: Dubbing, video: Blob, transcript: Transcript | None
     ) -> DubbedVideo:
         """The video in another language; what is known to be said is not listened to."""
-        operation = DubVideo(video=video, heard=heard, **dict(asked))
+        operation = DubVideo(video=video, transcript=transcript, **dict(asked))
         dubber = VideoDub(nested(self._stage, name, operation), self._blobs)
         return await result_of(self._stage, name, dubber.run(operation), DubbedVideo)
 
     async def subtitles(
-        self, name: str, asked: Subtitling, video: Blob, heard: Transcript | None
+        self, name: str, asked: Subtitling, video: Blob, transcript: Transcript | None
     ) -> Subtitles:
         """What is said in the video, as it is read."""
-        operation = SubtitleVideo(video=video, heard=heard, **dict(asked))
+        operation = SubtitleVideo(video=video, transcript=transcript, **dict(asked))
         subtitler = VideoSubtitles(nested(self._stage, name, operation), self._blobs)
         return await result_of(self._stage, name, subtitler.run(operation), Subtitles)
 
@@ -55,7 +55,7 @@ def said(
     warnings for what is not. None where nothing is heard.
     """
     warnings = [text for line in lines for text in line.warnings]
-    heard = sorted((line for line in lines if line.start_s < duration_s), key=_start_s)
+    spoken = sorted((line for line in lines if line.start_s < duration_s), key=_start_s)
     for line in lines:
         if line.end_s > duration_s:
             lost = "is not heard" if line.start_s >= duration_s else "is cut"
@@ -63,10 +63,10 @@ def said(
                 f"{line.line.field}: {lost}; it is spoken from {line.start_s:.1f} to "
                 f"{line.end_s:.1f} s, and the video ends at {duration_s:.1f} s"
             )
-    if not heard:
+    if not spoken:
         return None, tuple(warnings)
-    segments = tuple(_segment(number, line, duration_s) for number, line in enumerate(heard))
-    language = next((line.line.speech.language for line in heard), None)
+    segments = tuple(_segment(number, line, duration_s) for number, line in enumerate(spoken))
+    language = next((line.line.speech.language for line in spoken), None)
     text = " ".join(segment.text for segment in segments)
     transcript = Transcript(text=text, language=language, duration_s=duration_s, segments=segments)
     return transcript, tuple(warnings)

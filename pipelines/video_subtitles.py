@@ -1,4 +1,4 @@
-"""video-subtitle: what is said in a video, written down, translated, drawn into its image."""
+"""video-subtitle: what is said in a video, transcribed, translated, burned into its image."""
 
 from collections.abc import AsyncGenerator
 
@@ -35,7 +35,7 @@ class VideoSubtitles:
     async def run(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
         """See VideoSubtitler. A stage that fails is named in its error."""
         await self._check_languages(request)
-        transcript = request.heard or await self._heard(request)
+        transcript = request.transcript or await self._transcribed(request)
         segments, untranslated = await self._translated(request, transcript)
         read = cues(timed(segments), "subtitle")
         video, missing = await self._burned(request, read)
@@ -48,17 +48,17 @@ class VideoSubtitles:
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    async def _heard(self, request: SubtitleVideo) -> Transcript:
+    async def _transcribed(self, request: SubtitleVideo) -> Transcript:
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
         audio = await self._stage.run(EXTRACT, extraction)
         operation = Transcribe(
             model=request.transcription_model or "",
             audio=audio.audio,
             language=request.language,
-            mode="translate" if request.is_translated_while_heard else "transcribe",
+            mode="translate" if request.is_translated_while_transcribed else "transcribe",
         )
-        heard = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
-        return heard.model_copy(update={"warnings": (*audio.warnings, *heard.warnings)})
+        transcript = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+        return transcript.model_copy(update={"warnings": (*audio.warnings, *transcript.warnings)})
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)

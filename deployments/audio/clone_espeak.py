@@ -12,7 +12,7 @@ from deployments.audio.audio_decoding import first_seconds, speech_blocks
 from deployments.audio.audio_encoding import encode
 from deployments.audio.pcm_wav import written_wav
 from deployments.audio.rubberband import reshaped
-from deployments.audio.voice_character import VoiceCharacter, heard_character
+from deployments.audio.voice_character import VoiceCharacter, measured_character
 from deployments.audio.voice_likeness import reshaping_towards
 from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
 from serve_app.core.errors import InvalidRequest
@@ -62,7 +62,7 @@ def cloned(
 def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
     """Of the first seconds. InvalidRequest where nobody speaks in them."""
     blocks = first_seconds(speech_blocks(path, param="reference"), REFERENCE_S)
-    character = heard_character(blocks, stop)
+    character = measured_character(blocks, stop)
     if character.pitch_hz is None and not stop():
         raise InvalidRequest(
             f"no voice is heard in the first {REFERENCE_S:.0f} seconds of the reference; send a "
@@ -112,7 +112,7 @@ def _reshaped(
     """Nothing where espeak-ng found nothing to say."""
     if not total:
         return
-    own = heard_character(speech_blocks(plain, param="text"), stop)
+    own = measured_character(speech_blocks(plain, param="text"), stop)
     wanted = reshaping_towards(voice, own, speech_blocks(plain, param="text"), stop)
     wanted = replace(wanted, duration=performance.duration)
     rate = performance.sample_rate

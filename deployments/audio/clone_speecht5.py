@@ -11,7 +11,7 @@ from deployments.audio.audio_decoding import SPEECH_RATE
 from deployments.audio.speaker_embedding import SpeakerEmbedder
 from deployments.audio.transformers_speech_parts import Samples, Stop
 from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
-from deployments.audio.voice_character import heard_character
+from deployments.audio.voice_character import measured_character
 from serve_app.core.errors import InvalidRequest
 
 
@@ -33,14 +33,14 @@ class SpeechT5CloningSpeaker(SpeechT5Speaker):
 
     def voice_of(self, samples: Samples) -> torch.Tensor:
         """See CloningSpeaker. InvalidRequest where nobody speaks."""
-        heard = _at_speech_rate(samples, self.sample_rate)
-        pcm = (heard * 32767).astype("<i2").tobytes()
-        if heard_character(iter([pcm]), lambda: False).pitch_hz is None:
+        resampled = _at_speech_rate(samples, self.sample_rate)
+        pcm = (resampled * 32767).astype("<i2").tobytes()
+        if measured_character(iter([pcm]), lambda: False).pitch_hz is None:
             raise InvalidRequest(
                 "no voice is heard in the reference; send a recording in which somebody speaks",
                 param="reference",
             )
-        return self._embedder.vector(heard)
+        return self._embedder.vector(resampled)
 
     def say_as(self, sentence: torch.Tensor, *, voice: Any, stop: Stop) -> Iterator[Samples]:
         """See CloningSpeaker."""

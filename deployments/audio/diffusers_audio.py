@@ -32,8 +32,8 @@ class AudioStopped(Exception):
 
 class DiffusersAudio(WorkerEngine[DiffusersAudioOptions]):
     """An AudioGenerator. Audio files are made one after the other in one thread. What is longer
-    than a window is made of several, drawn with the seed, the seed + 1 and so on, and faded into
-    each other.
+    than a window is made of several, generated with the seed, the seed + 1 and so on, and faded
+    into each other.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class DiffusersAudioMaking:
         try:
             with JoinedAudio(target, rate, fade=self._fade, is_same_audio=False) as joined:
                 for number, count in enumerate(self._pieces):
-                    joined.add(self._drawn(number, count, push, stop))
+                    joined.add(self._generated(number, count, push, stop))
                 push(joined.finish(self._count, self._checkpoint.warnings(self._request.prompt)))
         except AudioStopped:
             return
         finally:
             self._checkpoint.pipeline.maybe_free_model_hooks()
 
-    def _drawn(self, number: int, count: int, push: Push, stop: Stop) -> Samples:
+    def _generated(self, number: int, count: int, push: Push, stop: Stop) -> Samples:
         """The samples of one window."""
         total = self._steps * len(self._pieces)
 

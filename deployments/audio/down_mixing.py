@@ -22,7 +22,7 @@ OPPOSED, ALIKE = -0.6, 0.25
 opposed, above the other they are not, in between it stays as it was. Independent channels are at
 0, and stereo that is mixed to be heard is seldom below -0.3.
 """
-HEARD_PEAK = 1e-3
+AUDIBLE_PEAK = 1e-3
 BESIDE = 2**-0.5
 """Of the centre and of what is behind or above, to the front (ITU-R BS.775-3, annex 4)."""
 FRONT = {"FL": "L", "FR": "R"}
@@ -109,7 +109,7 @@ class DownMix:
         weights = [[_weight(name, side) for name in names] for side in ("L", "R")]
         sides = weights if target == "stereo" else [np.sum(weights, axis=0)]
         self._sides = [_Side(np.asarray(side, dtype=np.float32)) for side in sides]
-        self._is_heard = np.full(len(names), len(names) == 2)
+        self._is_audible = np.full(len(names), len(names) == 2)
         self._window = max(1, round(WINDOW_S * rate))
         self._fade = max(1, round(FADE_S * rate))
         self._waiting: list[Samples] = []
@@ -136,8 +136,8 @@ class DownMix:
     def _mixed(self, window: Samples) -> Samples:
         # Broken float files hold NaN and huge numbers, which would spread over everything.
         window = np.nan_to_num(window).clip(-LOUDEST, LOUDEST)
-        self._is_heard = self._is_heard | (np.abs(window).max(axis=1) > HEARD_PEAK)
-        among = self._is_heard if self._is_heard.any() else ~self._is_heard
+        self._is_audible = self._is_audible | (np.abs(window).max(axis=1) > AUDIBLE_PEAK)
+        among = self._is_audible if self._is_audible.any() else ~self._is_audible
         level = max(side.weight_of(among) for side in self._sides)
         return np.stack([side.mixed(window, level, self._fade) for side in self._sides])
 

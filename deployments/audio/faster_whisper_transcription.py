@@ -45,7 +45,7 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
         """See TranscriptionModel."""
         language = self._language(request)
         async with self.blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, request, language, stop))
+            events = in_thread(lambda stop: self._transcribed(path, request, language, stop))
             try:
                 async for event in events:
                     yield event
@@ -67,10 +67,10 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
             )
         return code
 
-    def _heard(
+    def _transcribed(
         self, path: Path, request: Transcribe, language: str | None, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
-        listening = TranscriptionRun(self._whisper, self.options, request, language)
+        transcribing = TranscriptionRun(self._whisper, self.options, request, language)
         total_s, warnings = audio_facts(path, request.audio_track)
         segments: list[TranscriptSegment] = []
         end_s = 0.0
@@ -78,7 +78,7 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
             speech_blocks(path, param="file", track=request.audio_track),
             longest_s=window_s(self.options),
         ):
-            for segment in listening.hear(window, len(segments)):
+            for segment in transcribing.transcribe(window, len(segments)):
                 segments.append(segment)
                 yield segment
                 yield audio_progress("transcribe", segment.end, total_s)
@@ -90,7 +90,7 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
                 return
         yield Transcript(
             text=" ".join(segment.text for segment in segments),
-            language=listening.language,
+            language=transcribing.language,
             duration_s=end_s,
             segments=tuple(segments),
             warnings=warnings,

@@ -8,11 +8,11 @@ from serve_app.core.audio.transcription import Transcribe, TranscriptSegment, Wo
 from serve_app.core.options.audio import FasterWhisperOptions
 
 CHUNK_S = 30.0
-"""What the model hears at once."""
+"""What the model transcribes at once."""
 SHORTEST_WINDOW_S = 240.0
 """The end of a window costs as much as a chunk that is full, so that it must not come often."""
 SILENT_PEAK = 0.0005
-"""Below it a window holds nothing to hear; a model that listens would imagine words."""
+"""Below it a window is silent; a model would hallucinate words."""
 NO_SPEECH_PROB, UNSURE_LOGPROB = 0.6, -1.0
 """The thresholds of the paper (Radford et al., 2022, section 4.5) for words that nobody said."""
 RESET_TEMPERATURE = 0.5
@@ -37,8 +37,8 @@ class TranscriptionRun:
         self._request = request
         self._prompt: str | list[int] | None = request.prompt
 
-    def hear(self, window: SpeechWindow, first_id: int) -> Iterator[TranscriptSegment]:
-        """The window's segments as they are heard, with times of the whole audio."""
+    def transcribe(self, window: SpeechWindow, first_id: int) -> Iterator[TranscriptSegment]:
+        """The window's segments as they come, with times of the whole audio."""
         if window.peak < SILENT_PEAK:
             return
         items, language = self._items(window)

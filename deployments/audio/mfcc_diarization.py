@@ -32,13 +32,13 @@ class MfccDiarization(ModelEngine[MfccOptions]):
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
         async with self.blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: _heard(path, request, stop))
+            events = in_thread(lambda stop: _diarized(path, request, stop))
             async with closing(events):
                 async for event in events:
                     yield event
 
 
-def _heard(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterator[DiarizationEvent]:
+def _diarized(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterator[DiarizationEvent]:
     # An audio file may be too short for a single sample at this rate.
     parts = [(np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.float32))]
     blocks = speech_blocks(path, param="file", track=request.audio_track)

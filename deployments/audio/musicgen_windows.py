@@ -24,8 +24,8 @@ class WindowStopped(Exception):
 @dataclass(frozen=True)
 class MusicgenWindows:
     """What the checkpoint makes at once. A frame is `hop` samples; `books` is how many codes a
-    frame has per channel, each drawn one step after the one before. A window has at most `longest`
-    frames, of which `kept` are given to the next one.
+    frame has per channel, each generated one step after the one before. A window has at most
+    `longest` frames, of which `kept` are given to the next one.
     """
 
     sample_rate: int
@@ -62,7 +62,7 @@ class MusicgenWindows:
         return FADE_FRAMES * self.hop
 
     def frames(self, duration_s: float) -> int:
-        """As many as so many seconds take; a frame fewer than there are codes cannot be drawn."""
+        """As many as so many seconds take; at least as many as there are codes."""
         return max(self.books, ceil(duration_s * self.sample_rate / self.hop))
 
     def length(self, frames: int) -> int:
@@ -71,7 +71,7 @@ class MusicgenWindows:
 
 
 class CodeCollector(transformers.StoppingCriteria):
-    """Sees the codes of a window while they are drawn; MusicGen hands nothing to streamers.
+    """Collects the codes of a window while they are generated; MusicGen hands nothing to streamers.
     `given` frames come from the window before. `tell` is told how many new frames there are; with
     `stop` drawing ends by WindowStopped.
     """
@@ -96,7 +96,7 @@ class CodeCollector(transformers.StoppingCriteria):
         scores: Any,  # noqa: ARG002 - the library's signature
         **_: Any,
     ) -> Any:
-        """After every step, of which each draws one code for every book."""
+        """After every step, of which each generates one code for every book."""
         if self._stop():
             raise WindowStopped
         self._sequence = input_ids

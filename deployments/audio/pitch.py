@@ -40,8 +40,8 @@ def median_pitch(
         levels.append(np.sqrt((frames**2).mean(axis=1)))
         pitches.append(_pitches(frames, highest_hz))
     hertz, loudness = np.concatenate(pitches), np.concatenate(levels)
-    is_heard = (hertz > 0) & (loudness > LOUDNESS_SHARE * loudness.max(initial=0.0))
-    return float(np.median(hertz[is_heard])) if is_heard.any() else None
+    is_audible = (hertz > 0) & (loudness > LOUDNESS_SHARE * loudness.max(initial=0.0))
+    return float(np.median(hertz[is_audible])) if is_audible.any() else None
 
 
 def _batches(blocks: Iterator[bytes]) -> Iterator[Real]:

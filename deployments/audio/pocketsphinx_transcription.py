@@ -27,8 +27,8 @@ from serve_app.core.text.languages import language_code
 from serve_app.runtime.threads import in_thread
 
 LONGEST_UTTERANCE_S = 10.0
-"""The library hears an utterance in one call, in which nothing else of the process goes on: ten
-seconds take it one and a half.
+"""The library transcribes an utterance in one call, in which nothing else of the process goes on:
+ten seconds take it one and a half.
 """
 QUIET_WITHIN_S, QUIET_S = 3.0, 0.05
 FRAMES_PER_S = 100
@@ -63,14 +63,14 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
                 f"model {self.model.id!r} understands English ('en') only", param="language"
             )
         async with self.blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, request, stop))
+            events = in_thread(lambda stop: self._transcribed(path, request, stop))
             try:
                 async for event in events:
                     yield event
             finally:
                 await events.aclose()
 
-    def _heard(
+    def _transcribed(
         self, path: Path, request: Transcribe, stop: Callable[[], bool]
     ) -> Iterator[TranscriptionEvent]:
         segments: list[TranscriptSegment] = []
@@ -128,15 +128,15 @@ class Utterances:
             self.duration_s += len(block) / BYTES_PER_SECOND
             while len(held) > size:
                 frame, held = held[:size], held[size:]
-                self._hear(self._endpointer.process(frame))
+                self._transcribe(self._endpointer.process(frame))
                 if self._is_complete():
                     yield self._cut()
         if held:
-            self._hear(self._endpointer.end_stream(held))
+            self._transcribe(self._endpointer.end_stream(held))
         while self._speech:
             yield self._cut()
 
-    def _hear(self, speech: bytes | None) -> None:
+    def _transcribe(self, speech: bytes | None) -> None:
         if not speech:
             return
         region_s = float(self._endpointer.speech_start)
@@ -174,7 +174,7 @@ def _quietest(audio: bytes | bytearray) -> int:
 
 def _segment(decoder: Any, number: int, start_s: float, audio: bytes) -> TranscriptSegment | None:
     """One utterance recognised; None when nothing was understood."""
-    # Else it would hear with the noise and the means of another recording.
+    # Else it would transcribe with the noise and the means of another recording.
     decoder.reinit_feat()
     decoder.start_utt()
     decoder.process_raw(audio, no_search=False, full_utt=True)

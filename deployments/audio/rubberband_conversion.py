@@ -12,7 +12,7 @@ from deployments.audio.audio_decoding import BYTES_PER_SECOND, first_seconds, sp
 from deployments.audio.pcm_wav import written_wav
 from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
 from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
-from deployments.audio.voice_character import VoiceCharacter, heard_character
+from deployments.audio.voice_character import VoiceCharacter, measured_character
 from deployments.audio.voice_likeness import reshaping_towards
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
@@ -87,9 +87,9 @@ class Conversion:
         self.warnings: tuple[str, ...] = ()
 
     def run(self, push: Push, stop: Callable[[], bool]) -> None:
-        """Blocks. Hears both, then writes the file."""
-        target = self._heard_target(stop)
-        source = self._heard_source(push, stop)
+        """Blocks. Measures both, then writes the file."""
+        target = self._target_character(stop)
+        source = self._source_character(push, stop)
         if stop():
             return
         if target.pitch_hz is None:
@@ -99,11 +99,13 @@ class Conversion:
             )
         self._write(self._reshaping(source, target, stop), push, stop)
 
-    def _heard_target(self, stop: Callable[[], bool]) -> VoiceCharacter:
+    def _target_character(self, stop: Callable[[], bool]) -> VoiceCharacter:
         blocks = speech_blocks(self._target, param="target")
-        return heard_character(first_seconds(blocks, TARGET_S), stop, highest_hz=self._highest_hz)
+        return measured_character(
+            first_seconds(blocks, TARGET_S), stop, highest_hz=self._highest_hz
+        )
 
-    def _heard_source(self, push: Push, stop: Callable[[], bool]) -> VoiceCharacter:
+    def _source_character(self, push: Push, stop: Callable[[], bool]) -> VoiceCharacter:
         def counted() -> Iterator[bytes]:
             for block in speech_blocks(self._source, param="source"):
                 seconds = int(self._source_s)
@@ -112,7 +114,7 @@ class Conversion:
                     push(Progress(phase="listen", current=int(self._source_s)))
                 yield block
 
-        return heard_character(counted(), stop, highest_hz=self._highest_hz)
+        return measured_character(counted(), stop, highest_hz=self._highest_hz)
 
     @property
     def _highest_hz(self) -> float:

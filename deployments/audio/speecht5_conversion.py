@@ -22,7 +22,7 @@ from deployments.audio.transformers_speech_parts import (
     as_samples,
     placed,
 )
-from deployments.audio.voice_character import heard_character
+from deployments.audio.voice_character import measured_character
 from deployments.model_engine import ModelEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
@@ -122,7 +122,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
 
     def _voice(self, target: Path, stop: Stop) -> torch.Tensor:
         blocks = list(first_seconds(speech_blocks(target, param="target"), TARGET_S))
-        if heard_character(iter(blocks), stop).pitch_hz is None and not stop():
+        if measured_character(iter(blocks), stop).pitch_hz is None and not stop():
             raise InvalidRequest(
                 "no voice is heard in the target; send a recording in which somebody speaks",
                 param="target",

@@ -35,7 +35,7 @@ from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 WINDOW_S = 30.0
-HEARD = 2 * SPEECH_RATE
+EMBEDDED_SAMPLES = 2 * SPEECH_RATE
 """Samples from which a voice is told; less speech is repeated until it is as long."""
 BATCH = 16
 MOST_PIECES = 10_000
@@ -61,10 +61,12 @@ class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
             voices, info = AutoModelForAudioXVector.from_pretrained(
                 checkpoint, local_files_only=True, output_loading_info=True, **options.extra
             )
-            listener: Any = AutoFeatureExtractor.from_pretrained(checkpoint, local_files_only=True)
+            feature_extractor: Any = AutoFeatureExtractor.from_pretrained(
+                checkpoint, local_files_only=True
+            )
         check_complete(model, info["missing_keys"], kind="a checkpoint for x-vectors")
         self._voices: Any = voices.to(device).eval()
-        self._listener = listener
+        self._feature_extractor = feature_extractor
         self._device = device
         self._similarity = options.similarity
 
@@ -75,12 +77,12 @@ class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
         """See Diarizer."""
         async with self.blobs.local_file(request.audio) as path:
-            events = in_thread(lambda stop: self._heard(path, request, stop))
+            events = in_thread(lambda stop: self._diarized(path, request, stop))
             async with closing(events):
                 async for event in events:
                     yield event
 
-    def _heard(
+    def _diarized(
         self, path: Path, request: Diarize, stop: Callable[[], bool]
     ) -> Iterator[DiarizationEvent]:
         """Where speech is, is told by all of the audio; so it is decoded twice, and never held."""
@@ -111,8 +113,8 @@ class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
     @torch.inference_mode()
     def _vectors(self, pieces: list[Samples]) -> Vectors:
         """One of length 1 per piece."""
-        heard = [np.resize(piece, HEARD) for piece in pieces]
-        inputs = self._listener(heard, sampling_rate=SPEECH_RATE, return_tensors="pt")
+        inputs_16k = [np.resize(piece, EMBEDDED_SAMPLES) for piece in pieces]
+        inputs = self._feature_extractor(inputs_16k, sampling_rate=SPEECH_RATE, return_tensors="pt")
         found = self._voices(inputs["input_values"].to(self._device)).embeddings
         normal = torch.nn.functional.normalize(found.float(), dim=-1)
         return np.asarray(normal.cpu().numpy(), dtype=np.float32)

@@ -126,7 +126,7 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
         )
 
     def _recordings(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
-        """The audio of each sentence. Sentence k is drawn with the seed plus k."""
+        """The audio of each sentence. Sentence k is generated with the seed plus k."""
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
         if not sentences:

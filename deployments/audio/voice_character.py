@@ -34,7 +34,7 @@ class VoiceCharacter:
     bands: tuple[float, ...]
 
 
-def heard_character(
+def measured_character(
     blocks: Iterator[bytes],
     stop: Callable[[], bool],
     *,
@@ -92,11 +92,11 @@ def timbre_gains(source: VoiceCharacter, target: VoiceCharacter) -> Gains:
     if own.max(initial=0.0) <= 0 or wanted.max(initial=0.0) <= 0:
         return ()
     own_db, wanted_db = _decibels(own), _decibels(wanted)
-    is_heard = (own_db > -AUDIBLE_DB) & (wanted_db > -AUDIBLE_DB)
-    if not is_heard.any():
+    is_audible = (own_db > -AUDIBLE_DB) & (wanted_db > -AUDIBLE_DB)
+    if not is_audible.any():
         return ()
     places = np.arange(len(own))
-    gains = np.interp(places, places[is_heard], (wanted_db - own_db)[is_heard])
+    gains = np.interp(places, places[is_audible], (wanted_db - own_db)[is_audible])
     smooth = np.convolve(np.pad(gains, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
     bounded = np.clip(smooth - np.median(smooth), -MOST_DB, MOST_DB)
     louder = 10 * np.log10(np.sum(own * 10 ** (bounded / 10)) / np.sum(own))

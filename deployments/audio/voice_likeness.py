@@ -7,11 +7,11 @@ import numpy as np
 from deployments.audio.audio_decoding import SPEECH_RATE, first_seconds
 from deployments.audio.pitch import HIGHEST_SPOKEN_HZ
 from deployments.audio.rubberband import Reshaping, reshaped
-from deployments.audio.voice_character import VoiceCharacter, heard_character, timbre_gains
+from deployments.audio.voice_character import VoiceCharacter, measured_character, timbre_gains
 
 TRIAL_S = 30.0
 """How much of what is heard is reshaped on trial, to see what is left to do."""
-HEARD_PEAK = 300
+AUDIBLE_PEAK = 300
 """Of signed 16-bit samples; blocks without such are pauses."""
 MOST_CORRECTED = 1.06
 """A semitone: a trial that is further off has heard something else."""
@@ -38,7 +38,7 @@ def reshaping_towards(
         out_rate=SPEECH_RATE,
         stop=stop,
     )
-    found = heard_character(trial, stop, highest_hz=highest_hz)
+    found = measured_character(trial, stop, highest_hz=highest_hz)
     correction = target.pitch_hz / (found.pitch_hz or target.pitch_hz)
     if 1 / MOST_CORRECTED < correction < MOST_CORRECTED:
         pitch *= correction
@@ -47,5 +47,5 @@ def reshaping_towards(
 
 def _without_pauses(blocks: Iterator[bytes]) -> Iterator[bytes]:
     for block in blocks:
-        if np.abs(np.frombuffer(block, dtype="<i2").astype(np.int32)).max(initial=0) > HEARD_PEAK:
+        if np.abs(np.frombuffer(block, dtype="<i2").astype(np.int32)).max(initial=0) > AUDIBLE_PEAK:
             yield block

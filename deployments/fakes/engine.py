@@ -190,7 +190,7 @@ class FakeSpeech(FakeEngine):
 
 
 class FakeTranscription(FakeEngine):
-    """A TranscriptionModel that always hears the same sentence, three words a second."""
+    """A TranscriptionModel that always transcribes the same sentence, three words a second."""
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
         """Three segments of one second."""

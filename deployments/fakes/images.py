@@ -11,9 +11,9 @@ from deployments.media.image_encoding import encoded, parameters_text
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import (
     IMAGE_MIME,
-    Drawing,
     Image,
     ImageEvent,
+    ImageGeneration,
     Images,
     ImageToImage,
     Inpaint,
@@ -32,22 +32,22 @@ SCHEDULERS = ("fake",)
 
 class FakeImages(FakeEngine):
     """An ImageModel whose images are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
-    draws over images by blending squares into them, and takes nothing besides.
+    edits images by blending squares into them, and takes nothing besides.
     """
 
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         """The same image for the same prompt, negative prompt and seed."""
-        return self._drawn("text_to_image", request)
+        return self._generated("text_to_image", request)
 
     def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
         """As `text_to_image`, with `strength` as the share of the squares."""
-        return self._drawn("image_to_image", request)
+        return self._generated("image_to_image", request)
 
     def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
         """As `image_to_image`, inside the mask."""
-        return self._drawn("inpaint", request)
+        return self._generated("inpaint", request)
 
-    async def _drawn(self, verb: str, request: Drawing) -> AsyncGenerator[ImageEvent]:
+    async def _generated(self, verb: str, request: ImageGeneration) -> AsyncGenerator[ImageEvent]:
         _check(request)
         from deployments.media.image_sources import SizeRule
 
@@ -67,7 +67,7 @@ class FakeImages(FakeEngine):
         warnings = (*rule.warnings(request.size), *said)
         yield Images(images=tuple(images), warnings=warnings)
 
-    async def _source(self, request: Drawing, rule: Any) -> tuple[Any, tuple[str, ...]]:
+    async def _source(self, request: ImageGeneration, rule: Any) -> tuple[Any, tuple[str, ...]]:
         """The Source of a request that has one."""
         from deployments.media.image_sources import source_of
 
@@ -80,13 +80,13 @@ class FakeImages(FakeEngine):
                 mask = await stack.enter_async_context(self.blobs.local_file(request.mask))
             return await asyncio.to_thread(source_of, request, image, mask, rule=rule)
 
-    async def _written(self, request: Drawing, seed: int, size: Size, source: Any) -> Image:
+    async def _written(self, request: ImageGeneration, seed: int, size: Size, source: Any) -> Image:
         data, made = await asyncio.to_thread(_file, request, seed, size, source)
         blob = await self.blobs.write(once(data), mime=IMAGE_MIME[request.format])
         return Image(image=blob, seed=seed, size=made)
 
 
-def _file(request: Drawing, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
+def _file(request: ImageGeneration, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
     """An image as a file, and its size."""
     if source is not None:
         size = Size(width=source.image.width, height=source.image.height)
@@ -99,7 +99,7 @@ def _file(request: Drawing, seed: int, size: Size, source: Any) -> tuple[bytes, 
     return data, size
 
 
-def _squares(request: Drawing, seed: int, size: Size) -> Any:
+def _squares(request: ImageGeneration, seed: int, size: Size) -> Any:
     from PIL import Image as Stills
 
     subject = f"{request.prompt}\0{request.negative_prompt or ''}\0{seed}"
@@ -114,7 +114,7 @@ def _blended(image: Any, squares: Any, strength: float) -> Any:
     return Stills.blend(image, squares, strength)
 
 
-def _check(request: Drawing) -> None:
+def _check(request: ImageGeneration) -> None:
     """Refuse what this engine has not."""
     if request.scheduler not in (None, *SCHEDULERS):
         raise InvalidRequest(

@@ -1,1 +1,1 @@
-"""Engines of images: drawing, looking, enlarging, faces, masks."""
+"""Engines of images: generation, captions, depth, upscaling, faces, segmentation."""

@@ -1,4 +1,4 @@
-"""What is laid beside a model while a request is drawn, and taken away again: LoRAs, another
+"""What is attached to a model while a request is generated, and detached again: LoRAs, another
 autoencoder, reference images.
 
 Imported only where diffusers is.
@@ -20,7 +20,7 @@ from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
-from serve_app.core.image.images import Drawing, Lora, References
+from serve_app.core.image.images import ImageGeneration, Lora, References
 from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import is_out_of_memory
 
@@ -53,7 +53,7 @@ class Attached:
 
 
 class Attachments:
-    """For one model. Everything but `check` and `lora_file` is for the thread that draws."""
+    """For one model. Everything but `check` and `lora_file` is for the thread that generates."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Attachments:
         self._vaes: dict[str, Any] = {}
         self._places: dict[str, Path] = {}
 
-    def check(self, request: Drawing, pipeline: Any) -> None:
+    def check(self, request: ImageGeneration, pipeline: Any) -> None:
         """Refuse at once what can never be attached."""
         if request.loras and not hasattr(pipeline, "load_lora_weights"):
             raise self._unsupported("loras", "takes no LoRAs")

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deployments.media.image_sources import ImageSource, SizeRule
-from serve_app.core.image.images import Drawing, ImageToImage, Lora, Quality, References, Size
+from serve_app.core.image.images import (
+    ImageGeneration,
+    ImageToImage,
+    Lora,
+    Quality,
+    References,
+    Size,
+)
 from serve_app.core.options.image import DiffusersOptions
 
 Mode = Literal["text_to_image", "image_to_image", "inpaint"]
@@ -20,13 +27,13 @@ LEAST_STEP_PX = 8
 """Many pipelines refuse other sizes, whatever their latents are."""
 
 FAINTEST = 0.001
-"""A strength below which nothing is drawn; it would take a thousand steps to begin at the last."""
+"""A strength below which nothing changes; it would take a thousand steps to begin at the last."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What images have in common that are drawn in one call. `size` is None for the model's own.
-    Pipelines treat an absent negative prompt differently from an empty one.
+    """What images have in common that are generated in one call. `size` is None for the model's
+    own. Pipelines treat an absent negative prompt differently from an empty one.
     """
 
     mode: Mode
@@ -44,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is drawn: the part of a call that differs from image to image."""
+    """What is generated: the part of a call that differs from image to image."""
 
     prompt: str
     negative_prompt: str | None
@@ -69,7 +76,7 @@ class PipelineCall:
         self._guidance = "true_cfg_scale" if is_true else "guidance_scale"
 
     def settings(
-        self, mode: Mode, request: Drawing, source: ImageSource | None, rule: SizeRule
+        self, mode: Mode, request: ImageGeneration, source: ImageSource | None, rule: SizeRule
     ) -> Any:
         """What this request has in common with others."""
         size = request.size and rule.rounded(request.size)
@@ -90,7 +97,7 @@ class PipelineCall:
             references=request.references,
         )
 
-    def steps(self, request: Drawing) -> int:
+    def steps(self, request: ImageGeneration) -> int:
         """As asked, or the model's own scaled by the quality."""
         if request.steps is not None:
             return request.steps
@@ -126,7 +133,7 @@ class PipelineCall:
             arguments["mask_image"] = _listed([source.mask for source in sources])
         return arguments
 
-    def warnings(self, request: Drawing) -> list[str]:
+    def warnings(self, request: ImageGeneration) -> list[str]:
         """What the model cannot follow to the letter."""
         warnings = []
         takes_negatives = "negative_prompt" in self._taken and self._is_guided_by_negatives
@@ -145,7 +152,7 @@ class PipelineCall:
         """Whether the pipeline calls back after each step."""
         return "callback_on_step_end" in self._taken
 
-    def _guidance_scale(self, request: Drawing) -> float | None:
+    def _guidance_scale(self, request: ImageGeneration) -> float | None:
         """As asked or the model's own; None for a pipeline without guidance."""
         if self._guidance not in self._taken:
             return None

@@ -14,16 +14,16 @@ from deployments.image.diffusers_attachments import (
     Locate,
     lora_tensors,
 )
+from deployments.image.diffusers_batches import BatchGenerator, Work
 from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
-from deployments.image.diffusers_drawing import Artist, Work
-from deployments.image.diffusers_line import (
-    DrawingLine,
+from deployments.image.diffusers_loading import ImageCheckpoint
+from deployments.image.generation_queue import (
     GeneratedImage,
+    GenerationQueue,
     Order,
     PendingImage,
     unloaded,
 )
-from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.remembered_prompts import RememberedPrompts
 from deployments.media.image_decoding import decoded_image
 from deployments.media.image_encoding import encoded, parameters_text
@@ -32,9 +32,9 @@ from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.images import (
     IMAGE_MIME,
-    Drawing,
     Image,
     ImageEvent,
+    ImageGeneration,
     Images,
     ImageToImage,
     Inpaint,
@@ -60,7 +60,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request with everything in memory that drawing it takes."""
+    """A request with everything in memory that generating it takes."""
 
     settings: Settings
     source: ImageSource | None
@@ -71,8 +71,8 @@ class Prepared:
 
 
 class DiffusersImages(ModelEngine[DiffusersOptions]):
-    """An ImageModel. One thread draws; images with the same settings, of whatever requests, are
-    drawn at once, each with a generator of its own, so that a seed means the same image alone
+    """An ImageModel. One thread generates; images with the same settings, of whatever requests, are
+    generated at once, each with a generator of its own, so that a seed means the same image alone
     and among others.
     """
 
@@ -89,37 +89,39 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
         self._checkpoint: ImageCheckpoint | None = ImageCheckpoint(options, model, path)
         first = self._checkpoint.first
         self._rule = size_rule(first)
-        # Now, because the pipeline's is another one while a request is drawn that names it.
+        # Now, because the pipeline's is another one while a request runs that names it.
         self._own_scheduler = type(first.scheduler).__name__
         attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
         self._attachments: Attachments | None = attachments
         # Offloading hangs hooks of its own on the encoders, again after every image.
         is_whole = options.offload == "none"
         prompts = RememberedPrompts(first.components if is_whole else {})
-        artist = Artist(model, self._checkpoint, attachments, prompts)
-        self._line: DrawingLine[Work] = DrawingLine(artist.draw, max_batch=options.max_batch)
+        generator = BatchGenerator(model, self._checkpoint, attachments, prompts)
+        self._line: GenerationQueue[Work] = GenerationQueue(
+            generator.generate, max_batch=options.max_batch
+        )
 
     async def close(self) -> None:
         """Free the weights; images under way are finished by their thread."""
         self._line.close()
-        self._line = DrawingLine(lambda _: None, max_batch=1)
+        self._line = GenerationQueue(lambda _: None, max_batch=1)
         self._line.close()
         self._checkpoint = self._attachments = None
         free_memory()
 
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         """See ImageModel. BackendUnavailable with the code `out_of_memory` when it is."""
-        return self._drawn(request, "text_to_image")
+        return self._generated(request, "text_to_image")
 
     def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
         """See ImageModel. As `text_to_image`."""
-        return self._drawn(request, "image_to_image")
+        return self._generated(request, "image_to_image")
 
     def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
         """See ImageModel. As `text_to_image`."""
-        return self._drawn(request, "inpaint")
+        return self._generated(request, "inpaint")
 
-    async def _drawn(self, request: Drawing, mode: Mode) -> AsyncGenerator[ImageEvent]:
+    async def _generated(self, request: ImageGeneration, mode: Mode) -> AsyncGenerator[ImageEvent]:
         async with AsyncExitStack() as stack:
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
@@ -140,7 +142,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
             await order.left()
         yield collector.images()
 
-    async def _files(self, stack: AsyncExitStack, request: Drawing) -> Files:
+    async def _files(self, stack: AsyncExitStack, request: ImageGeneration) -> Files:
         async def local(blob: Blob) -> Path:
             return await stack.enter_async_context(self.blobs.local_file(blob))
 
@@ -152,7 +154,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
             references=tuple([await local(blob) for blob in references]),
         )
 
-    def _prepared(self, request: Drawing, mode: Mode, files: Files) -> Prepared:
+    def _prepared(self, request: ImageGeneration, mode: Mode, files: Files) -> Prepared:
         """Blocks. Raises what is wrong with the request."""
         checkpoint, attachments = self._checkpoint, self._attachments
         if checkpoint is None or attachments is None:
@@ -181,7 +183,7 @@ class ImageCollector:
     """One request's finished images, stored in their order."""
 
     def __init__(
-        self, blobs: BlobStore, request: Drawing, prepared: Prepared, *, own_scheduler: str
+        self, blobs: BlobStore, request: ImageGeneration, prepared: Prepared, *, own_scheduler: str
     ) -> None:
         self._blobs = blobs
         self._own_scheduler = own_scheduler
@@ -191,11 +193,11 @@ class ImageCollector:
         self._warnings = list(prepared.warnings)
         self._are_known = True
 
-    async def add(self, drawn: GeneratedImage) -> None:
-        """Encode it beside what is drawn next, and store it."""
+    async def add(self, generated: GeneratedImage) -> None:
+        """Encode it beside what is generated next, and store it."""
         request, settings = self._request, self._prepared.settings
-        seed = request.seed + drawn.index
-        size = Size(width=drawn.image.width, height=drawn.image.height)
+        seed = request.seed + generated.index
+        size = Size(width=generated.image.width, height=generated.image.height)
         parameters = parameters_text(
             request,
             seed=seed,
@@ -204,14 +206,14 @@ class ImageCollector:
             guidance_scale=settings.guidance_scale,
             scheduler=settings.scheduler or self._own_scheduler,
         )
-        write = partial(encoded, drawn.image, request.format, compression=request.compression)
+        write = partial(encoded, generated.image, request.format, compression=request.compression)
         data = await asyncio.to_thread(write, parameters=parameters)
         blob = await self._blobs.write(once(data), mime=IMAGE_MIME[request.format])
-        self._images[drawn.index] = Image(image=blob, seed=seed, size=size)
-        self._are_known = self._are_known and drawn.was_known
-        self._warnings += drawn.warnings
-        if drawn.was_blacked:
-            self._warnings.append(f"image {drawn.index}: blacked out by the safety checker")
+        self._images[generated.index] = Image(image=blob, seed=seed, size=size)
+        self._are_known = self._are_known and generated.was_known
+        self._warnings += generated.warnings
+        if generated.was_blacked:
+            self._warnings.append(f"image {generated.index}: blacked out by the safety checker")
 
     def images(self) -> Images:
         """All of them."""
@@ -222,7 +224,7 @@ class ImageCollector:
         )
 
 
-def _images(order: Order, request: Drawing, prepared: Prepared) -> list[PendingImage[Work]]:
+def _images(order: Order, request: ImageGeneration, prepared: Prepared) -> list[PendingImage[Work]]:
     settings, call = prepared.settings, prepared.call
     alike = settings if call.can_batch(settings) else None
     images = []
@@ -236,7 +238,7 @@ def _images(order: Order, request: Drawing, prepared: Prepared) -> list[PendingI
 
 
 def _attachment_inputs(
-    request: Drawing, files: Files, attachments: Attachments
+    request: ImageGeneration, files: Files, attachments: Attachments
 ) -> AttachmentInputs:
     """Blocks, and may download."""
     loras = []

@@ -90,7 +90,7 @@ class ImageCheckpoint:
 
     def _takes_masks(self) -> bool:
         """Whether the UNet takes the mask beside the latents, as those do that were trained for
-        inpainting; nothing else can be drawn with them.
+        inpainting; nothing else can be generated with them.
         """
         unet = getattr(self.first, "unet", None)
         config, latents = getattr(unet, "config", None), getattr(self.first, "vae", None)

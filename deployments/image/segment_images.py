@@ -1,4 +1,4 @@
-"""What all segmentation engines share: an image read, masks drawn as files, and the result."""
+"""What all segmentation engines share: an image read, masks written as files, and the result."""
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Executor
@@ -167,13 +167,13 @@ class SegmentSheet:
         self._count += 1
 
 
-def _segment(blob: Blob, drawn: SegmentFile) -> ImageSegment:
-    mask = drawn.mask
+def _segment(blob: Blob, found: SegmentFile) -> ImageSegment:
+    mask = found.mask
     if mask is None:
-        return ImageSegment(image=blob, role=drawn.role)
+        return ImageSegment(image=blob, role=found.role)
     return ImageSegment(
         image=blob,
-        role=drawn.role,
+        role=found.role,
         box=mask.image.getbbox(),
         score=min(1.0, max(0.0, round(mask.score, 6))),
         area=mask.image.histogram()[255],

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from serve_app.core.image.images import Drawing, ImageFormat, ImageToImage, Lora, Size
+from serve_app.core.image.images import ImageFormat, ImageGeneration, ImageToImage, Lora, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
@@ -44,7 +44,7 @@ def saved_png(image: Any, target: Path, *, colours: bytes | None = None) -> None
 
 
 def parameters_text(
-    request: Drawing,
+    request: ImageGeneration,
     *,
     seed: int,
     size: Size,

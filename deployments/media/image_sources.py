@@ -1,6 +1,6 @@
-"""Images to draw over: cut to size, masked, and put together again with what was drawn.
+"""Images to edit: cut to size, masked, and put together again with what was generated.
 
-Imported only where images are drawn. Everything here blocks.
+Imported only where images are generated. Everything here blocks.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import ImageToImage, Size
 
 SIDE_PX = range(16, 4097)
-"""Of images that are drawn at their own size."""
+"""Of images that are edited at their own size."""
 
 NOTHING = "mask: nothing is selected, so nothing is drawn over"
 
@@ -22,18 +22,18 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image to draw over. `image` is RGB, `mask` is L, white where it is drawn over; both have
-    a size that the model can draw. `size` is the result's, the upper left part of it.
+    """An image to edit. `image` is RGB, `mask` is L, white where it is edited; both have
+    a size that the model can generate. `size` is the result's, the upper left part of it.
     """
 
     image: Image.Image
     mask: Image.Image | None
     size: Pair
 
-    def finished(self, drawn: Image.Image) -> Image.Image:
+    def finished(self, generated: Image.Image) -> Image.Image:
         """The result of its size: outside the mask, every pixel is the source's own."""
         box = (0, 0, *self.size)
-        result = drawn.convert("RGB").crop(box)
+        result = generated.convert("RGB").crop(box)
         if self.mask is None:
             return result
         return Image.composite(result, self.image.crop(box), self.mask.crop(box))
@@ -41,13 +41,13 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class SizeRule:
-    """The sizes a model can draw: sides are multiples of `step_px`; by itself it draws `own`."""
+    """The sizes a model can generate: sides are multiples of `step_px`; its own is `own`."""
 
     step_px: int
     own: Size
 
     def rounded(self, size: Size) -> Size:
-        """The nearest size that can be drawn."""
+        """The nearest size that can be generated."""
         return Size(width=self._near(size.width), height=self._near(size.height))
 
     def with_proportions(self, size: Pair) -> Size:
@@ -71,18 +71,18 @@ class SizeRule:
 def source_of(
     request: ImageToImage, image: Path, mask: Path | None, *, rule: SizeRule
 ) -> tuple[ImageSource, tuple[str, ...]]:
-    """The request's still, ready to be drawn over, and what of the files was left out.
+    """The request's still, ready to be edited, and what of the files was left out.
 
     InvalidRequest for files that cannot be decoded, and for images too small or too large to be
-    drawn at their own size.
+    edited at their own size.
     """
     still = decoded_image(image, param="image", max_pixels=request.max_pixels)
     plain, warnings = flattened(still), still.warnings
     selected = None
     if mask is not None:
-        drawn = decoded_image(mask, param="mask", max_pixels=request.max_pixels)
-        selected = selection(drawn).resize(plain.size, Image.Resampling.BILINEAR)
-        warnings += drawn.warnings
+        generated = decoded_image(mask, param="mask", max_pixels=request.max_pixels)
+        selected = selection(generated).resize(plain.size, Image.Resampling.BILINEAR)
+        warnings += generated.warnings
         if selected.getextrema()[1] == 0:
             warnings += (NOTHING,)
     if request.size is None and not request.is_sized_by_model:
@@ -102,7 +102,7 @@ def flattened(image: DecodedImage) -> Image.Image:
 
 
 def selection(mask: DecodedImage) -> Image.Image:
-    """White where it is drawn over: what is transparent, or, in an opaque mask, what is bright."""
+    """White where it is edited: what is transparent, or, in an opaque mask, what is bright."""
     if mask.alpha is not None and mask.alpha.getextrema() != (255, 255):
         return ImageChops.invert(mask.alpha)
     return mask.image.convert("L")

@@ -1,4 +1,4 @@
-"""Choosing the likeliest of several drawn completions, for engines that cannot."""
+"""Choosing the likeliest of several sampled completions, for engines that cannot."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -8,12 +8,12 @@ from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete
 
 async def best_of(events: AsyncIterator[ChatEvent], request: Complete) -> AsyncGenerator[ChatEvent]:
     """Of `best_of` candidates per prompt the `n` with the highest mean log probability per token,
-    best first, after all have ended; then what else there was, the Usage of all that were drawn.
+    best first, after all have ended; then what else there was, the Usage of all that were sampled.
 
     `events` numbers its choices prompt * best_of + candidate and carries logprobs, which are left
     out where the request asked for none.
     """
-    drawn, kept = request.best_of or request.sampling.n, request.sampling.n
+    sampled, kept = request.best_of or request.sampling.n, request.sampling.n
     candidates: defaultdict[int, list[ChatDelta]] = defaultdict(list)
     others: list[ChatEvent] = []
     async for event in events:
@@ -22,7 +22,7 @@ async def best_of(events: AsyncIterator[ChatEvent], request: Complete) -> AsyncG
         else:
             others.append(event)
     for prompt in range(len(request.prompts)):
-        numbers = range(prompt * drawn, (prompt + 1) * drawn)
+        numbers = range(prompt * sampled, (prompt + 1) * sampled)
         ranked = sorted(numbers, key=lambda number: -_mean_logprob(candidates[number]))
         for place, number in enumerate(ranked[:kept]):
             for delta in candidates[number]:

@@ -86,7 +86,7 @@ def complete_fields(request: Complete) -> dict[str, Any]:
 
 
 def ranks(request: Complete) -> bool:
-    """Whether more candidates are drawn than returned."""
+    """Whether more candidates are sampled than returned."""
     return request.best_of is not None and request.best_of > request.sampling.n
 
 

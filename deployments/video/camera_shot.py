@@ -172,7 +172,9 @@ class CameraShot:
         return any((request.num_frames, request.num_segments, request.duration_s))
 
     def _warnings(self) -> tuple[str, ...]:
-        """What has no effect here; on a still that was drawn of the prompt, all of it had one."""
+        """What has no effect here; on a still that was generated from the prompt, all of it had
+        one.
+        """
         request = self._request
         unmoved = []
         if self._motion is None and request.strength is not None:

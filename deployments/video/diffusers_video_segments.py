@@ -256,7 +256,9 @@ class Rendering:
 
 
 def _with_still(request: GenerateVideo, modes: tuple[VideoMode, ...]) -> GenerateVideo:
-    """A still that was drawn of the prompt is animated, without words by a model that has none."""
+    """A still that was generated from the prompt is animated, without words by a model that has
+    none.
+    """
     if request.mode != "t2v" or request.image is None:
         return request
     if "ti2v" in modes:

@@ -1,4 +1,4 @@
-"""Videos for two eyes: what the left eye sees beside what the right one sees, frame by frame.
+"""Stereoscopic videos: the left view beside the right one, frame by frame.
 
 A video takes no more memory than a few of its frames and what the encoder looks ahead.
 """
@@ -15,7 +15,7 @@ from PIL import Image
 from deployments.file_making import made_file
 from deployments.video.running_ahead import ahead
 from deployments.video.steady_depth import SMALLEST_PX, Field, SteadyDepth
-from deployments.video.stereo_views import both_eyes
+from deployments.video.stereo_views import stereo_pair
 from deployments.video.video_decoding import (
     MAX_PIXELS,
     Pixels,
@@ -114,16 +114,16 @@ def stereoscopic(
     """
     video = probed(source, param="video")
     check_duration(video, limit_s)
-    eye, squeezed = eye_size(video.size)
+    view_px, squeezed = view_size(video.size)
     steady = SteadyDepth()
     with ExitStack() as stack:
         # A frame is encoded while the next one is moved and the one after it is looked at.
         deep = stack.enter_context(closing(ahead(_deep_frames(source, video, depth, steady, stop))))
-        frames = stack.enter_context(closing(ahead(_pairs(deep, eye), depth=1)))
+        frames = stack.enter_context(closing(ahead(_pairs(deep, view_px), depth=1)))
         writer = stack.enter_context(
             VideoWriter(
                 target,
-                Size(width=2 * eye.width, height=eye.height),
+                Size(width=2 * view_px.width, height=view_px.height),
                 fps=max(video.fps, SLOWEST_FPS),
                 audio=source if video.has_audio else None,
                 is_timed=True,
@@ -144,8 +144,8 @@ def stereoscopic(
     yield StereoFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
 
 
-def eye_size(size: Size) -> tuple[Size, tuple[str, ...]]:
-    """What an eye has of the image, of even sides, so that they share no colour; and a warning
+def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:
+    """The size of one view, of even sides, so that they share no colour; and a warning
     where that is half of the video's width.
     """
     whole = even_size(size)
@@ -176,21 +176,21 @@ def _deep_frames(
             yield _Deep(shown.at_s, pixels, rimmed)
 
 
-def _pairs(frames: Iterator[_Deep], eye: Size) -> Generator[tuple[float, Pixels]]:
+def _pairs(frames: Iterator[_Deep], view_px: Size) -> Generator[tuple[float, Pixels]]:
     """What both eyes see, side by side."""
     for frame in frames:
         parallax_px = PARALLAX * frame.pixels.shape[1]
-        views = both_eyes(frame.pixels, frame.near, parallax_px=parallax_px)
-        yield frame.at_s, np.concatenate([_fitted(view, eye) for view in views], axis=1)
+        views = stereo_pair(frame.pixels, frame.near, parallax_px=parallax_px)
+        yield frame.at_s, np.concatenate([_fitted(view, view_px) for view in views], axis=1)
 
 
-def _fitted(view: Pixels, eye: Size) -> Pixels:
-    """Squeezed to the size of an eye, or its odd sides made even by repeating the last pixels."""
+def _fitted(view: Pixels, view_px: Size) -> Pixels:
+    """Squeezed to the size of a view, or its odd sides made even by repeating the last pixels."""
     height, width = view.shape[:2]
-    if eye.width < width:
-        view = _sized(view, (eye.width, height))
-        width = eye.width
-    beside, below = eye.width - width, eye.height - height
+    if view_px.width < width:
+        view = _sized(view, (view_px.width, height))
+        width = view_px.width
+    beside, below = view_px.width - width, view_px.height - height
     return np.pad(view, ((0, below), (0, beside), (0, 0)), mode="edge")
 
 

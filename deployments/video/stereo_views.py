@@ -19,8 +19,8 @@ EDGE_PX = 1.0
 """Neighbours whose shifts differ by more belong to different things."""
 
 
-def both_eyes(pixels: Pixels, near: Field, *, parallax_px: float) -> tuple[Pixels, Pixels]:
-    """What the left and the right eye see, each of the image's size (height by width by RGB).
+def stereo_pair(pixels: Pixels, near: Field, *, parallax_px: float) -> tuple[Pixels, Pixels]:
+    """The left and the right view, each of the image's size (height by width by RGB).
 
     `near` is of any size, 0 for the farthest and 1 for the nearest, which is `parallax_px` farther
     to the right for the left eye than for the right one.
@@ -30,13 +30,13 @@ def both_eyes(pixels: Pixels, near: Field, *, parallax_px: float) -> tuple[Pixel
     shift = (np.clip(shift, 0, 1) * (parallax_px / 2)).astype(np.float32)
     rows = max(1, BAND_PIXELS // width)
     bands = [(pixels[y : y + rows], shift[y : y + rows]) for y in range(0, height, rows)]
-    left = [_left_eye(*band) for band in bands]
-    # The right eye sees of an image what the left one sees of it in a mirror.
-    right = [cv2.flip(_left_eye(*(cv2.flip(part, 1) for part in band)), 1) for band in bands]
+    left = [_left_view(*band) for band in bands]
+    # The right view of an image is the mirrored left view of its mirror image.
+    right = [cv2.flip(_left_view(*(cv2.flip(part, 1) for part in band)), 1) for band in bands]
     return np.concatenate(left), np.concatenate([np.asarray(band, np.uint8) for band in right])
 
 
-def _left_eye(pixels: Any, shift: Any) -> Pixels:
+def _left_view(pixels: Any, shift: Any) -> Pixels:
     """Every pixel moved to the right by its shift, which is not negative."""
     height, width = shift.shape
     origin = _origins(shift)

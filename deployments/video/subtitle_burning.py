@@ -1,4 +1,4 @@
-"""Subtitles drawn into a video by libass, in the ffmpeg that imageio-ffmpeg brings, as a child.
+"""Subtitles burned into a video by libass, in the ffmpeg that imageio-ffmpeg brings, as a child.
 
 Everything here blocks.
 """
@@ -53,7 +53,7 @@ def burned(
     track: AudioTrack | None = None,
     stop: Stop,
 ) -> Generator[Progress | str]:
-    """Write `source` with its cues drawn in to `target`, as MP4 of the same times and audio.
+    """Write `source` with its cues burned in to `target`, as MP4 of the same times and audio.
 
     Progress in frames, and sentences to warn of characters that no font has and of what of the
     video is lost. InvalidRequest with `param` `video` for what is no video, or was cut
@@ -64,13 +64,13 @@ def burned(
     with tempfile.TemporaryDirectory(prefix="subtitles-") as name:
         folder = Path(name)
         _lay_out(folder, ass(cues, style, even_size(video.size)))
-        plain, heard = source, track
+        plain, audio_map = source, track
         if is_joined(source):
             # The program has a clock of its own for what goes on at another time.
-            plain, heard = folder / "whole.mp4", None
+            plain, audio_map = folder / "whole.mp4", None
             write_plain(source, plain, stop, audio=source, audio_track=track)
         (folder / "source").symlink_to(plain.absolute())
-        with closing(_run(_command(plain, target, heard), folder, stop)) as written:
+        with closing(_run(_command(plain, target, audio_map), folder, stop)) as written:
             for done in written:
                 yield Progress(phase="burn-subtitles", current=done, total=video.num_frames)
         text = (folder / COMPLAINTS).read_text(errors="replace")
@@ -122,7 +122,7 @@ def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]
         audio = chosen_audio(container, wanted)
         # Of a container that is closed nothing can be asked any more.
         seen = ["-map", f"0:{image.index}"]
-        heard = [] if audio is None else ["-map", f"0:{audio.index}", *_track(audio)]
+        audio_map = [] if audio is None else ["-map", f"0:{audio.index}", *_track(audio)]
         chain = [TO_STANDARD_RANGE] if is_high_range(first) else []
         if image.sample_aspect_ratio not in (None, 0, 1):
             chain.append(TO_SQUARE_PIXELS)
@@ -131,7 +131,7 @@ def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]
     return [
         *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
         *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
-        *("-i", "source", *seen, *heard, "-map_metadata", "-1"),
+        *("-i", "source", *seen, *audio_map, "-map_metadata", "-1"),
         *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
         # Frames that are reordered have times that fit no duration; see `add_image`.
         *("-c:v", "libx264", *encoding, "-bf", "0"),

@@ -40,7 +40,7 @@ def _demuxed(path: Path, sniffed: str | None) -> str | None:
         is_video = bool(videos_of(container))
         if not is_video and not container.streams.audio:
             return None
-        if sniffed is None and not is_video and not _is_heard(container):
+        if sniffed is None and not is_video and not _is_audible(container):
             return None
         named = MEDIA_TYPES.get(container.format.name.partition(",")[0])
         found = sniffed if sniffed in AUDIO_ALONE else named
@@ -48,7 +48,7 @@ def _demuxed(path: Path, sniffed: str | None) -> str | None:
     return None
 
 
-def _is_heard(container: Any) -> bool:
+def _is_audible(container: Any) -> bool:
     """Whether an audio file begins: a demuxer without a signature may have taken anything for its
     own.
     """

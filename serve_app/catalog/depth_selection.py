@@ -1,4 +1,4 @@
-"""Which depth model a video is shown to two eyes with: one of the kind that is asked for."""
+"""Which depth model a video is made stereoscopic with: one of the kind that is asked for."""
 
 import asyncio
 from collections.abc import Mapping

@@ -38,9 +38,9 @@ async def transcribed(
                 diarization = event
     if diarization is None:
         raise UpstreamError(f"{speakers.model!r} found no speakers")
-    heard = run(request.model_copy(update={"speakers": None}))
-    async with closing(heard):
-        async for item in _labelled(heard, diarization):
+    transcription = run(request.model_copy(update={"speakers": None}))
+    async with closing(transcription):
+        async for item in _labelled(transcription, diarization):
             yield item
 
 

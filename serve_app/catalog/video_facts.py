@@ -14,7 +14,7 @@ async def video_facts(
 ) -> VideoFacts | None:
     """Those that the model told when it was loaded, else those that the configuration states, else
     those of its checkpoint, else those of an engine whose models are all alike. A model for which
-    stills are drawn can be asked for videos of prompts.
+    stills are generated can be asked for videos of prompts.
     """
     options = found.family.options
     facts = (status.video if status is not None else None) or found.model.video

@@ -93,6 +93,8 @@ def blobs_of(value: object) -> list[Blob]:
 FORMER_FIELDS = {
     "film": "video",
     "film_error": "video_error",
+    "heard": "transcript",
+    "is_translated_while_heard": "is_translated_while_transcribed",
     "keeps_sound": "keeps_audio",
     "picture": "image",
     "picture_error": "image_error",

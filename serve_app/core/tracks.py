@@ -51,7 +51,7 @@ def chosen_audio(container: Any, wanted: AudioTrack | None = None) -> Any:
     if recordings and not found:
         raise InvalidRequest(
             f"{PARAM}: there is no audio track {wanted!r}; the file has "
-            f"{_listed(recordings, _heard)}",
+            f"{_listed(recordings, _described)}",
             param=PARAM,
         )
     return next(iter([*filter(is_default, found), *found]), None)
@@ -70,7 +70,7 @@ def audio_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str,
     if len(_matching(recordings, wanted)) < 2:
         return ()
     taken = recordings.index(chosen_audio(container, wanted))
-    listed, name = _listed(recordings, _heard), _named(taken, recordings, _heard)
+    listed, name = _listed(recordings, _described), _named(taken, recordings, _described)
     return (f"{PARAM}: of the file's audio tracks, {listed}, track {name} was taken",)
 
 
@@ -94,7 +94,7 @@ def _named(place: int, tracks: Sequence[Any], facts: Callable[[Any], str]) -> st
     return f"{place} ({facts(tracks[place])}{mark})"
 
 
-def _heard(stream: Any) -> str:
+def _described(stream: Any) -> str:
     text: str = stream.metadata.get("language", UNKNOWN)
     return text[:35]
 

@@ -31,7 +31,7 @@ MOVES = {
 }
 
 
-class Drawing(FakeImages):
+class ImageGeneration(FakeImages):
     """Keeps the requests."""
 
     asked: tuple[TextToImage, ...] = ()
@@ -61,7 +61,7 @@ class Studio:
 
     def __init__(self, make_context: MakeContext, folder: Path) -> None:
         blobs = FsspecBlobStore(folder / "blobs")
-        self.images = Drawing(FakeOptions(task="images"), Model(id="squares"), blobs=blobs)
+        self.images = ImageGeneration(FakeOptions(task="images"), Model(id="squares"), blobs=blobs)
         self.video = Videoing(FakeOptions(task="video"), Model(id="lights"), blobs=blobs)
         moves = CameraMoves(CameraMovesOptions(), Model(id="camera-moves"), path=None, blobs=blobs)
         self.context = make_context(

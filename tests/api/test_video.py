@@ -52,7 +52,7 @@ class Recording(FakeVideo):
             yield event
 
 
-class Drawing(FakeImages):
+class ImageGeneration(FakeImages):
     """Keeps the requests, and passes for one that follows references if told to."""
 
     follows_references = False
@@ -75,7 +75,7 @@ class Studio:
 
     def __init__(self, make_context: MakeContext, folder: Path) -> None:
         self.video = Recording(folder)
-        self.images = Drawing(folder)
+        self.images = ImageGeneration(folder)
         moves = CameraMoves(
             CameraMovesOptions(),
             Model(id="camera-moves"),

@@ -10,7 +10,7 @@ from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.espeak import EspeakSpeech
 from deployments.audio.pitch import median_pitch
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
-from deployments.audio.voice_character import heard_character
+from deployments.audio.voice_character import measured_character
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, AudioFormat, CloneSpeech, Spoken
 from serve_app.core.audio.transcription import Transcribe, Transcript
@@ -77,7 +77,7 @@ def tilt_db(data: bytes, tmp_path: Path) -> float:
     """How much louder the spectrum is below 600 Hz than above 2 kHz."""
     file = tmp_path / "tilt.wav"
     file.write_bytes(data)
-    bands = np.array(heard_character(speech_blocks(file, param="file"), lambda: False).bands)
+    bands = np.array(measured_character(speech_blocks(file, param="file"), lambda: False).bands)
     return float(10 * np.log10(bands[:7].sum() / bands[12:].sum()))
 
 

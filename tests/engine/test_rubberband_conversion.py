@@ -19,7 +19,7 @@ from deployments.audio.pitch import median_pitch
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.audio.rubberband import Reshaping, reshaped
 from deployments.audio.rubberband_conversion import RubberbandConversion
-from deployments.audio.voice_character import heard_character, timbre_gains
+from deployments.audio.voice_character import measured_character, timbre_gains
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
@@ -82,7 +82,7 @@ def semitones(heard: float, wanted: float) -> float:
 def bands_db(data: bytes, tmp_path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
     file = tmp_path / "bands.wav"
     file.write_bytes(data)
-    character = heard_character(speech_blocks(file, param="file"), lambda: False)
+    character = measured_character(speech_blocks(file, param="file"), lambda: False)
     powers = np.array(character.bands)
     level: np.ndarray[Any, np.dtype[np.float64]] = 10 * np.log10(powers / powers.sum() + 1e-9)
     return level
@@ -343,14 +343,14 @@ def test_gains_are_bounded_and_absent_for_silence(tmp_path: Path) -> None:
     file = tmp_path / "noise.wav"
     noise = np.random.default_rng(3).normal(0, 3_000, 2 * SPEECH_RATE)
     file.write_bytes(mono_wav(noise.astype("<i2").tobytes()))
-    source = heard_character(speech_blocks(file, param="x"), lambda: False)
+    source = measured_character(speech_blocks(file, param="x"), lambda: False)
     file.write_bytes(mono_wav(np.cumsum(noise / 20).clip(-30_000, 30_000).astype("<i2").tobytes()))
-    target = heard_character(speech_blocks(file, param="x"), lambda: False)
+    target = measured_character(speech_blocks(file, param="x"), lambda: False)
     gains = [gain for _, gain in timbre_gains(source, target)]
     assert gains[0] > 5 > 0 > gains[-1]
     assert max(gains) - min(gains) <= 20
     assert all(abs(gain) < 0.5 for _, gain in timbre_gains(source, source))
-    empty = heard_character(iter([silence(1.0)]), lambda: False)
+    empty = measured_character(iter([silence(1.0)]), lambda: False)
     assert timbre_gains(source, empty) == timbre_gains(empty, source) == ()
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageStat
 from deployments.image.diffusers_images import DiffusersImages
 from deployments.image.starter_images import ensure_starter_images
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.image.images import Drawing, References, Size
+from serve_app.core.image.images import ImageGeneration, References, Size
 from tests.engine.drawing import (
     distance,
     drawing,
@@ -88,7 +88,7 @@ async def test_every_verb(engine: DiffusersImages, blobs: FsspecBlobStore) -> No
     mask = Image.new("L", (64, 72))
     mask.paste(255, (0, 0, 32, 72))
     references = References(images=(made,), strength=1)
-    requests: list[Drawing] = [
+    requests: list[ImageGeneration] = [
         drawing(size=Size(width=64, height=72)),
         drawing(size=Size(width=64, height=72), references=references),
         redrawing(made),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from deployments.fakes.vision import FakeDepth
 from deployments.image.transformers_depth import TransformersDepth
-from deployments.video.stereo_video import FLAT, PARALLAX, StereoConversion, eye_size
+from deployments.video.stereo_video import FLAT, PARALLAX, StereoConversion, view_size
 from deployments.video.video_decoding import video_frames
 from deployments.video.video_encoding import VideoWriter
 from serve_app.blobs.store import FsspecBlobStore
@@ -151,12 +151,12 @@ async def test_odd_sizes_and_a_single_frame(
 
 
 def test_eyes_are_squeezed_where_h264_has_no_such_images() -> None:
-    assert eye_size(Size(width=3840, height=2160)) == (Size(width=3840, height=2160), ())
-    size, [warning] = eye_size(Size(width=8192, height=4320))
+    assert view_size(Size(width=3840, height=2160)) == (Size(width=3840, height=2160), ())
+    size, [warning] = view_size(Size(width=8192, height=4320))
     assert (size.width, size.height) == (4096, 4320)
     assert "8192" not in warning.partition("16384x4320")[0]
     assert warning.startswith("convert_to_3d: each eye has half of the video's width")
-    assert eye_size(Size(width=10_001, height=99))[0] == Size(width=5002, height=100)
+    assert view_size(Size(width=10_001, height=99))[0] == Size(width=5002, height=100)
 
 
 async def test_a_squeezed_video(fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from serve_app.core.audio.transcription import Transcript
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.operations import read_operation, read_result, to_json
 from serve_app.core.video.generation import GenerateVideo
 from serve_app.core.video.image_to_video import AnimatePrompt
 from serve_app.core.video.story import ToldStory
+from serve_app.core.video.subtitling import SubtitleVideo
 
 BLOB = {"sha256": "ab" * 32, "mime": "image/png", "size": 3}
 
@@ -35,3 +37,14 @@ def test_a_video_that_was_asked_for_with_a_picture() -> None:
     content = to_json(asked)
     content["picture"] = content.pop("image")
     assert read_operation("pipeline.image-to-video", content) == asked
+
+
+def test_subtitles_of_what_was_heard() -> None:
+    transcript = Transcript(text="a", language="en", duration_s=1.0, segments=())
+    asked = SubtitleVideo(
+        video=Blob(**BLOB), transcript=transcript, is_translated_while_transcribed=True
+    )
+    content = to_json(asked)
+    content["heard"] = content.pop("transcript")
+    content["is_translated_while_heard"] = content.pop("is_translated_while_transcribed")
+    assert read_operation("video.subtitle", content) == asked

@@ -286,9 +286,9 @@ def line(start_s: float, end_s: float, text: str) -> SpokenLine:
 
 
 def test_lines_are_told_in_the_order_in_which_they_are_heard() -> None:
-    heard, warnings = said([line(3, 5, "last"), line(0, 1, "first"), line(9, 10, "never")], 4)
-    assert heard is not None
-    assert [(s.id, s.start, s.end, s.text) for s in heard.segments] == [
+    transcript, warnings = said([line(3, 5, "last"), line(0, 1, "first"), line(9, 10, "never")], 4)
+    assert transcript is not None
+    assert [(s.id, s.start, s.end, s.text) for s in transcript.segments] == [
         (0, 0, 1, "first"),
         (1, 3, 4, "last"),
     ]

@@ -19,8 +19,8 @@ class Postcard(MediaResult):
 
     def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        drawn = MediaFacts(seed=self.seed, width=self.size.width, height=self.size.height)
-        return {self.image.sha256: drawn}
+        generated = MediaFacts(seed=self.seed, width=self.size.width, height=self.size.height)
+        return {self.image.sha256: generated}
 
 
 class SendPostcard(PipelineOperation[Postcard]):

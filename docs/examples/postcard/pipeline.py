@@ -29,10 +29,12 @@ class PostcardPress:
         be read aloud is told in the warnings.
         """
         caption = await self._stage(CAPTION, lambda: self._written(request))
-        drawn, (read, error) = await together(self._drawn(request), self._read(request, caption))
-        warnings = [*drawn.warnings, *(read.warnings if read else ())]
+        generated, (read, error) = await together(
+            self._generated(request), self._read(request, caption)
+        )
+        warnings = [*generated.warnings, *(read.warnings if read else ())]
         yield Postcard(
-            image=drawn.images[0].image,
+            image=generated.images[0].image,
             caption=caption,
             audio=read.audio if read else None,
             size=request.size,
@@ -53,7 +55,7 @@ class PostcardPress:
         text = "".join(event.text for event in events if isinstance(event, ChatDelta))
         return " ".join(text.split()) or request.prompt
 
-    async def _drawn(self, request: SendPostcard) -> Images:
+    async def _generated(self, request: SendPostcard) -> Images:
         operation = TextToImage(
             model=request.image_model, prompt=request.prompt, size=request.size, seed=request.seed
         )

@@ -162,16 +162,16 @@ def status_object(status: ModelStatus | None) -> dict[str, Any]:
 
 def auto_entry(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The routing alias over all speech recognition models, None without one."""
-    listening = [entry for entry in entries if "asr" in entry["capabilities"]]
-    if not listening:
+    transcribing = [entry for entry in entries if "asr" in entry["capabilities"]]
+    if not transcribing:
         return None
     return {
         "id": "auto",
         "object": "model",
-        "created": min(entry["created"] for entry in listening),
+        "created": min(entry["created"] for entry in transcribing),
         "owned_by": "polyphony",
         "capabilities": ["asr", "speech_to_text"],
-        "supports_streaming": all(entry["supports_streaming"] for entry in listening),
+        "supports_streaming": all(entry["supports_streaming"] for entry in transcribing),
         "type": "audio",
         "is_routing_alias": True,
     }

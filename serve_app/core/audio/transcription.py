@@ -79,7 +79,7 @@ class TranscriptionModel(Engine, Protocol):
     """Listens."""
 
     def transcribe(self, request: Transcribe) -> AsyncIterator[TranscriptionEvent]:
-        """Segments as they are heard, then the Transcript. InvalidRequest with `param` `file` for
+        """Segments as they come, then the Transcript. InvalidRequest with `param` `file` for
         bytes that hold no audio that can be decoded.
         """
         ...

@@ -1,4 +1,4 @@
-"""Depth: how far away what an image shows is, and videos seen by two eyes by it."""
+"""Depth: how far away what an image shows is, and stereoscopic videos made with it."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
@@ -57,7 +57,7 @@ class StereoVideo(MediaResult):
 
 
 class ConvertToStereo(Operation[StereoVideo]):
-    """Show `video` to two eyes. A model that is not known to be of the kind `method` is used all
+    """Make `video` stereoscopic. A model that is not known to be of the kind `method` is used all
     the same, which the warnings say. Videos of more than `max_duration_s` are refused.
     """
 

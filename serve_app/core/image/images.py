@@ -46,7 +46,7 @@ class Size(Message):
 
 
 class Lora(Message):
-    """Low-rank weights laid over the model's own while one request is drawn: a stored file, or the
+    """Low-rank weights laid over the model's own while one request runs: a stored file, or the
     name of one that the family's options list, or a repository on the hub.
     """
 
@@ -71,8 +71,8 @@ class References(Message):
         return self.paths[number] if number < len(self.paths) else self.field
 
 
-class Drawing(Message):
-    """What all requests for images share: draw `count` of them, image i from `seed` + i.
+class ImageGeneration(Message):
+    """What all requests for images share: generate `count` of them, image i from `seed` + i.
 
     None in `size`, `steps`, `guidance_scale` and `scheduler` means the model's own; `quality`
     scales the model's own steps only. `compression` is the quality of jpeg and webp, 0 to 100.
@@ -122,12 +122,12 @@ class Images(MediaResult):
         }
 
 
-class ImageToImage(Drawing, Operation[Images]):
-    """Draw over `image`, of which less is left the greater `strength` is.
+class ImageToImage(ImageGeneration, Operation[Images]):
+    """Edit `image`, of which less is left the greater `strength` is.
 
     A given `size` is covered by the image, which is cropped at its centre and never stretched.
     Without one the result has the image's own size, or, with `is_sized_by_model`, its proportions
-    and about as many pixels as the model draws by itself.
+    and about as many pixels as the model generates by itself.
     """
 
     name, task, verb, result = "image.edit", "images", "image_to_image", Images
@@ -138,9 +138,9 @@ class ImageToImage(Drawing, Operation[Images]):
 
 
 class Inpaint(ImageToImage):
-    """Draw over the part of `image` that `mask` selects; every other pixel stays as it is.
+    """Edit the part of `image` that `mask` selects; every other pixel stays as it is.
 
-    In a mask that is not opaque the transparent part is drawn over, else the white part. It is
+    In a mask that is not opaque the transparent part is edited, else the white part. It is
     resized to the image.
     """
 
@@ -150,13 +150,13 @@ class Inpaint(ImageToImage):
 
 
 class VaryImage(ImageToImage):
-    """Draw over `image` without words."""
+    """Vary `image` without a prompt."""
 
     name, task, verb, result = "image.variation", "images", "image_to_image", Images
 
 
-class TextToImage(Drawing, Operation[Images]):
-    """Draw `prompt`."""
+class TextToImage(ImageGeneration, Operation[Images]):
+    """Generate images from `prompt`."""
 
     name, task, verb, result = "image.generation", "images", "text_to_image", Images
 
@@ -167,7 +167,7 @@ ImageEvent = Progress | Images
 
 
 class ImageModel(Engine, Protocol):
-    """Draws. Each verb yields Progress in steps over all images, then the Images.
+    """Generates images. Each verb yields Progress in steps over all images, then the Images.
 
     InvalidRequest names the field: `scheduler` and `vae_model` list those that fit the model,
     `loras[i]` is unknown or made for another one. UnsupportedCapability for a verb, or references,
@@ -179,9 +179,9 @@ class ImageModel(Engine, Protocol):
         ...
 
     def image_to_image(self, request: ImageToImage) -> AsyncIterator[ImageEvent]:
-        """An image drawn anew."""
+        """An edited image."""
         ...
 
     def inpaint(self, request: Inpaint) -> AsyncIterator[ImageEvent]:
-        """A part of an image drawn anew."""
+        """An image with an edited part."""
         ...

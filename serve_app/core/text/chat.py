@@ -19,7 +19,7 @@ class Sampling(Message):
 
     `logprobs` is the number of alternatives reported beside each chosen token; None reports
     nothing, 0 the chosen token alone. `max_tokens` None runs until the context ends. Choice `i` of
-    `n` is drawn with `seed + i`.
+    `n` is sampled with `seed + i`.
     """
 
     temperature: float = 0.7
@@ -167,7 +167,7 @@ class CollectedText(Message):
 
 class Complete(Operation[ChatEvent]):
     """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index
-    `p * n + i`. `best_of` candidates are drawn per prompt and the `n` most likely ones returned.
+    `p * n + i`. `best_of` candidates are sampled per prompt and the `n` most likely ones returned.
     """
 
     name, task, verb, result = "complete", "chat", "complete", CollectedText

@@ -49,8 +49,8 @@ class DubbedVideo(MediaResult):
 
 
 class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
-    """Speak a video's words in another language. `heard` is what is said, where that is known;
-    else it is listened to.
+    """Speak a video's words in another language. `transcript` is what is said, where that is
+    known; else the video is transcribed.
     """
 
     name, result = "pipeline.video-dub", DubbedVideo
@@ -58,7 +58,7 @@ class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
     pipeline: ClassVar[str] = "video-dub"
 
     video: Blob
-    heard: Transcript | None = None
+    transcript: Transcript | None = None
     audio_track: AudioTrack | None = None
 
     @property
@@ -66,8 +66,8 @@ class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
         """See PipelineOperation."""
         separated = (SEPARATE,) if self.stems_model else ()
         burned = (BURN,) if self.burns_subtitles else ()
-        listened = () if self.heard else (TRANSCRIBE,)
-        return (EXTRACT, *listened, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
+        transcribed = () if self.transcript else (TRANSCRIBE,)
+        return (EXTRACT, *transcribed, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""

@@ -1,4 +1,4 @@
-"""What is done with a video once it is made: frames, size, audio, language, subtitles, two eyes."""
+"""What is done with a video once it is made: frames, size, audio, language, subtitles, stereo."""
 
 from pydantic import Field
 
@@ -55,7 +55,7 @@ class UpscalingStep(Message):
 
 
 class StereoStep(Message):
-    """Show the video to two eyes; see ConvertToStereo."""
+    """Make the video stereoscopic; see ConvertToStereo."""
 
     model: str
     method: DepthMethod | None = None

@@ -76,10 +76,10 @@ class GeneratedVideo(MediaResult):
 class GenerateVideo(Operation[GeneratedVideo]):
     """Make one video. None means the model's own, for `size` with a video that of the video.
 
-    Modes: t2v draws `prompt`, or animates an `image` that was drawn of it; i2v and ti2v animate
-    `image`; interp goes from `image` to `end_image`; v2v makes `video` anew, the farther from it
-    the nearer `strength` is to 1; extend goes on from the end of `video`, and the result begins
-    with it.
+    Modes: t2v shows `prompt`, or animates an `image` that was generated from it; i2v and ti2v
+    animate `image`; interp goes from `image` to `end_image`; v2v makes `video` anew, the farther
+    from it the nearer `strength` is to 1; extend goes on from the end of `video`, and the result
+    begins with it.
 
     `num_frames` is the length of a segment. `num_segments` are chained, each from the last
     `num_cond_frames` of the one before; `duration_s` is the length of the whole. `cond_frames` are

@@ -1,4 +1,4 @@
-"""The image-to-video pipeline's messages: a prompt drawn as an image, and the image animated."""
+"""The image-to-video pipeline's messages: an image is generated and animated."""
 
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
@@ -22,14 +22,16 @@ class AnimatedPrompt(MediaResult):
 
     def facts(self) -> dict[str, MediaFacts]:
         """See MediaResult."""
-        drawn = self.image
-        of_image = MediaFacts(seed=drawn.seed, width=drawn.size.width, height=drawn.size.height)
-        return {drawn.image.sha256: of_image} | self.video.facts()
+        generated = self.image
+        of_image = MediaFacts(
+            seed=generated.seed, width=generated.size.width, height=generated.size.height
+        )
+        return {generated.image.sha256: of_image} | self.video.facts()
 
 
 class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
-    """Draw `image`, make a video of it as `generation` says, and finish that. `warnings` are known
-    before the work.
+    """Generate `image`, make a video of it as `generation` says, and finish that. `warnings` are
+    known before the work.
     """
 
     name, result = "pipeline.image-to-video", AnimatedPrompt
@@ -48,7 +50,7 @@ class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
 
     @property
     def prompt(self) -> str:
-        """What is drawn, and what the video shows."""
+        """What is generated, and what the video shows."""
         return self.image.prompt
 
     @property

@@ -57,7 +57,7 @@ class SubtitledVideo(Message):
 
 
 class BurnSubtitles(Operation[SubtitledVideo]):
-    """Draw `cues` into the image of a video; karaoke colours words by their times."""
+    """Burn `cues` into the image of a video; karaoke colours words by their times."""
 
     name, task, verb, result = "media.burn-subtitles", "media", "burn_subtitles", SubtitledVideo
 

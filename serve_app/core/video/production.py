@@ -31,8 +31,9 @@ class Videos(MediaResult):
 
 
 class ProduceVideo(PipelineOperation[Videos]):
-    """Make `count` videos, video i from the seed + i. With `image`, as many stills are drawn first
-    and animated. Each video is finished as `finish` says. `warnings` are known before the work.
+    """Make `count` videos, video i from the seed + i. With `image`, as many stills are generated
+    first and animated. Each video is finished as `finish` says. `warnings` are known before the
+    work.
     """
 
     name, result = "video.generation", Videos
@@ -63,10 +64,10 @@ class ProduceVideo(PipelineOperation[Videos]):
     @property
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
-        drawn = (IMAGE_STAGE,) if self.image else ()
+        generated = (IMAGE_STAGE,) if self.image else ()
         made = (self.stage_of(GENERATE_STAGE, i) for i in range(self.count))
         finished = (self.stage_of(n, i) for i in range(self.count) for n in self.finish.stages)
-        return (*drawn, *made, *finished)
+        return (*generated, *made, *finished)
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""

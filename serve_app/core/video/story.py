@@ -63,8 +63,8 @@ class ToldStory(MediaResult):
 class TellStory(PipelineOperation[ToldStory]):
     """Tell `story` in `scenes` scenes: a line and an image for each, some of them animated, the
     lines spoken, and everything cut into one video. Model fields are canonical ids; without a
-    speech model nothing is spoken. `voice` None is the model's own. Scene i is drawn and animated
-    from `seed` + i. `steps` and `guidance_scale` are the images'.
+    speech model nothing is spoken. `voice` None is the model's own. Scene i is generated and
+    animated from `seed` + i. `steps` and `guidance_scale` are the images'.
     """
 
     name, result = "pipeline.story", ToldStory
@@ -102,9 +102,9 @@ class TellStory(PipelineOperation[ToldStory]):
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         spoken = (NARRATION,) if self.speech_model else ()
-        drawn = (image_stage(i) for i in range(self.scenes))
+        generated = (image_stage(i) for i in range(self.scenes))
         moving = (animate_stage(i) for i in self.animated)
-        return (SCRIPT, *drawn, *spoken, *moving, VIDEO)
+        return (SCRIPT, *generated, *spoken, *moving, VIDEO)
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""
@@ -130,7 +130,7 @@ class Storyteller(Protocol):
 
 
 def image_stage(index: int) -> str:
-    """The stage that draws a scene."""
+    """The stage that generates a scene's image."""
     return f"picture-{index + 1}"
 
 

@@ -16,20 +16,21 @@ WEIGHTS = {EXTRACT: 1.0, TRANSCRIBE: 4.0, TRANSLATE: 3.0, BURN: 3.0}
 
 class Subtitling(Message):
     """How subtitles are made. With `target_language` they are translated, by the
-    `translation_model`, or by the transcription model itself where `is_translated_while_heard`.
+    `translation_model`, or by the transcription model itself where
+    `is_translated_while_transcribed`.
     """
 
     transcription_model: str | None = None
     translation_model: str | None = None
     language: str | None = None
     target_language: str | None = None
-    is_translated_while_heard: bool = False
+    is_translated_while_transcribed: bool = False
     style: SubtitleStyle = "default"
 
 
 class Subtitles(MediaResult):
-    """What is said: `segments` as they were heard, `cues` as they are read, both in `language`.
-    `video` has them in its image, where that was asked for.
+    """What is said: `segments` as they were transcribed, `cues` as they are read, both in
+    `language`. `video` has them in its image, where that was asked for.
     """
 
     segments: tuple[TranscriptSegment, ...]
@@ -39,8 +40,8 @@ class Subtitles(MediaResult):
 
 
 class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
-    """Write down what is said in a video. With `burns` the cues are drawn into the image. `heard`
-    is what is said, where that is known; else the transcription model listens.
+    """Write down what is said in a video. With `burns` the cues are burned into the image.
+    `transcript` is what is said, where that is known; else the video is transcribed.
     """
 
     name, result = "video.subtitle", Subtitles
@@ -49,26 +50,26 @@ class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
 
     video: Blob
     burns: bool = False
-    heard: Transcript | None = None
+    transcript: Transcript | None = None
     audio_track: AudioTrack | None = None
 
     @property
     def model(self) -> str | None:
-        """The model that listens."""
+        """The model that transcribes."""
         return self.transcription_model
 
     @property
     def needs_translation(self) -> bool:
-        """Whether the words are translated after they were heard."""
-        is_done = self.is_translated_while_heard and self.heard is None
+        """Whether the words are translated after they were transcribed."""
+        is_done = self.is_translated_while_transcribed and self.transcript is None
         return self.target_language is not None and not is_done
 
     @property
     def stages(self) -> tuple[str, ...]:
         """See PipelineOperation."""
         translated = (TRANSLATE,) if self.needs_translation else ()
-        listened = () if self.heard else (EXTRACT, TRANSCRIBE)
-        return (*listened, *translated, *((BURN,) if self.burns else ()))
+        transcribed = () if self.transcript else (EXTRACT, TRANSCRIBE)
+        return (*transcribed, *translated, *((BURN,) if self.burns else ()))
 
     def weight_of(self, stage: str) -> float:
         """See PipelineOperation."""

@@ -61,11 +61,11 @@ async def speech(
     async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
-    heard = recording.listen(events)
+    recorded = recording.listen(events)
     if body.stream_format == "sse":
-        response = sse_response(speech_frames(heard), request, headers=headers)
+        response = sse_response(speech_frames(recorded), request, headers=headers)
     else:
-        response = audio_response(heard, operation, headers)
+        response = audio_response(recorded, operation, headers)
     response.background = BackgroundTask(recording.keep_quietly)
     return response
 

@@ -32,7 +32,7 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 RUNS = (Speak,)
 PARALLEL_ITEMS = 4
 FORMS = ("url", "b64_wav", "b64_mp3")
-UNHEARD = ("stream_format", "priority")
+WITHOUT_EFFECT = ("stream_format", "priority")
 
 
 @router.post("/v1/audio/speech/batch")
@@ -91,7 +91,7 @@ class SpeechBatch:
         _check_form(body.response_format)
         body.refuse_job({})
         utterance = await uttered(self._context, body)
-        body.leave(*UNHEARD)
+        body.leave(*WITHOUT_EFFECT)
         self.ignored |= dict.fromkeys(body.ignored_names())
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
         events = recording.listen(utterance.events(self._context.catalog))

@@ -65,13 +65,13 @@ class SpeechShared(JobBody):
     seed: Integer | None = None
     user: Text | None = None
 
-    _unheard: set[str] = PrivateAttr(default_factory=lambda: set(OPTIONAL))
+    _without_effect: set[str] = PrivateAttr(default_factory=lambda: set(OPTIONAL))
 
     def without_effect(self) -> list[str]:
         """What neither the route nor the model acts on. A recording goes before a profile, and both
         before a voice.
         """
-        names = set(self._unheard)
+        names = set(self._without_effect)
         if self.ref_audio is not None:
             names.add("voice_profile")
         if self.ref_audio is not None or self.voice_profile is not None:
@@ -80,7 +80,7 @@ class SpeechShared(JobBody):
 
     def leave(self, *names: str) -> None:
         """These fields have no effect on this route."""
-        self._unheard.update(names)
+        self._without_effect.update(names)
 
 
 class SpeechBody(SpeechShared):
@@ -102,7 +102,7 @@ class SpeechBody(SpeechShared):
 
     def to_speak(self, found: Found, *, default: AudioFormat = "mp3") -> Speak:
         """The operation, with a voice of the model's own."""
-        self._unheard -= found.family.options.honours
+        self._without_effect -= found.family.options.honours
         return Speak(
             model=found.id,
             text=self._text(),
@@ -121,7 +121,7 @@ class SpeechBody(SpeechShared):
         default: AudioFormat = "mp3",
     ) -> CloneSpeech:
         """The operation, with the voice of a recording."""
-        self._unheard -= found.family.options.honours
+        self._without_effect -= found.family.options.honours
         return CloneSpeech(
             model=found.id,
             text=self._text(),

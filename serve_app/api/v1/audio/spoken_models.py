@@ -1,4 +1,4 @@
-"""Which models hear and translate a video, and in which languages."""
+"""Which models transcribe and translate a video, and in which languages."""
 
 import re
 
@@ -12,9 +12,7 @@ LOCALE = re.compile(r"[a-z]{2,3}((?:-[a-z0-9]{2,4}){1,2})")
 TRANSLATING: tuple[Task, ...] = ("chat", "translation")
 
 
-def heard_and_translated(
-    catalog: Catalog, name: str | None, language: str | None
-) -> tuple[str, str]:
+def spoken_models(catalog: Catalog, name: str | None, language: str | None) -> tuple[str, str]:
     """The ids of the model that hears and of the one that translates; `name` is either of them, the
     other one is the default.
     """

@@ -82,17 +82,17 @@ class TranscriptionBody(JobBody):
         Annotated[Integer, BeforeValidator(_number), Field(ge=-PRIORITY, le=PRIORITY)] | None
     ) = None
 
-    _unheard: frozenset[str] = PrivateAttr(default=frozenset())
+    _without_effect: frozenset[str] = PrivateAttr(default=frozenset())
 
     def leave(self, names: frozenset[str]) -> None:
         """These fields have no effect on this route or with this model."""
-        self._unheard |= names
+        self._without_effect |= names
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility, or of no use to the model or with the others; word times are
         always there. A temperature of 0 is what every model does by itself.
         """
-        useless = [*NO_EFFECT, *sorted(self._unheard)]
+        useless = [*NO_EFFECT, *sorted(self._without_effect)]
         if (self.task_type or "").lower() not in TASK_TYPES:
             useless += ["task_type"]
         if self.temperature == 0 and "temperature" in useless:

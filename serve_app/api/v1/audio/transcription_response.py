@@ -1,4 +1,4 @@
-"""Transcripts on the wire: JSON, text, subtitles, and frames while segments are heard."""
+"""Transcripts on the wire: JSON, text, subtitles, and frames as segments come."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
@@ -81,16 +81,16 @@ async def transcription_frames(
     """
     if late_model is not None:
         yield frame(not_streaming(late_model))
-    heard: list[str] = []
+    sent: list[str] = []
     async with closing(events):
         async for event in events:
             if isinstance(event, TranscriptSegment):
-                yield frame(_delta(event, is_first=not heard))
-                heard.append(event.text)
+                yield frame(_delta(event, is_first=not sent))
+                sent.append(event.text)
             elif isinstance(event, Transcript):
-                for segment in _unheard(event, heard):
-                    yield frame(_delta(segment, is_first=not heard))
-                    heard.append(segment.text)
+                for segment in _unsent(event, sent):
+                    yield frame(_delta(segment, is_first=not sent))
+                    sent.append(segment.text)
                 yield frame(_done(event))
 
 
@@ -104,9 +104,9 @@ def not_streaming(model: str) -> dict[str, Any]:
     }
 
 
-def _unheard(transcript: Transcript, heard: list[str]) -> tuple[TranscriptSegment, ...]:
+def _unsent(transcript: Transcript, sent: list[str]) -> tuple[TranscriptSegment, ...]:
     """What a model that does not stream gives with its result only."""
-    if heard or not transcript.text:
+    if sent or not transcript.text:
         return ()
     if " ".join(segment.text for segment in transcript.segments) == transcript.text:
         return transcript.segments

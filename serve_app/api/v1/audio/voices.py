@@ -168,8 +168,8 @@ async def _transcript(
             events = await gathered(model.runs.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
-    heard = [event.text for event in events if isinstance(event, Transcript)]
-    return storable("".join(heard)), {}
+    texts = [event.text for event in events if isinstance(event, Transcript)]
+    return storable("".join(texts)), {}
 
 
 def _uploaded(profile: Profile) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class ImageRequestBody(JobBody):
         """Whether the model chooses the size."""
         return self.size is not None and self.size.strip().lower() == "auto"
 
-    async def drawing(
+    async def generation_fields(
         self, found: Found, context: Context, *, also: Sequence[str] = ()
     ) -> dict[str, Any]:
         """The fields that every Drawing has; `also` are reference images from the field `image`.
@@ -153,7 +153,7 @@ class GenerationBody(ImageRequestBody):
 
     async def to_text_to_image(self, found: Found, context: Context) -> TextToImage:
         """The operation."""
-        fields = await self.drawing(found, context)
+        fields = await self.generation_fields(found, context)
         if self.size is None:
             fields["size"] = DEFAULT_SIZE
         return TextToImage(prompt=worded(self.prompt), **fields)

@@ -1,4 +1,4 @@
-"""The bodies of the routes that draw over images, read from JSON or from a form."""
+"""The bodies of the routes that edit images, read from JSON or from a form."""
 
 import json
 from typing import Annotated, Any, Literal, TypeVar
@@ -41,7 +41,7 @@ BodyT = TypeVar("BodyT", bound="SourceBody")
 
 
 class SourceBody(ImageRequestBody):
-    """Of several images the first is drawn over, and the others are references."""
+    """Of several images the first is edited, and the others are references."""
 
     image: ImageTexts
     strength: Strength | None = None
@@ -58,7 +58,7 @@ class SourceBody(ImageRequestBody):
     async def source(self, found: Found, context: Context, default: float) -> dict[str, Any]:
         """The fields of an ImageToImage, with the image stored."""
         first, *others = self.image
-        fields = await self.drawing(found, context, also=others)
+        fields = await self.generation_fields(found, context, also=others)
         return fields | {
             "image": await context.intake.take(first, param="image", kind="image"),
             "strength": default if self.strength is None else self.strength,

@@ -10,7 +10,7 @@ SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 
 def asked_size(text: str | None, *, param: str) -> Size | None:
-    """None for `auto` and for nothing. InvalidRequest for what is no size that is drawn."""
+    """None for `auto` and for nothing. InvalidRequest for what is no size of an image."""
     if text is None or text.strip().lower() == "auto":
         return None
     match = SIZE.fullmatch(text.strip())

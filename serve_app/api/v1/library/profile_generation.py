@@ -13,12 +13,12 @@ from serve_app.profiles.profiles import Profiles
 
 
 async def check_may_replace(profiles: Profiles, kind: Kind, name: str, by: Principal) -> None:
-    """Forbidden for another's profile, before anything is drawn for it."""
+    """Forbidden for another's profile, before anything is generated for it."""
     if any(profile.name == name for profile in await profiles.all(kind)):
         await profiles.owned(kind, name, by=by)
 
 
-async def drawn_images(body: GenerateBody, call: Call) -> tuple[Job, Images]:
+async def generated_images(body: GenerateBody, call: Call) -> tuple[Job, Images]:
     """The job that made the images, and they. BackendUnavailable when no model can; StillRunning,
     after which the images are found at the job but in no profile.
     """

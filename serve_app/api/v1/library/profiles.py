@@ -18,7 +18,7 @@ from serve_app.api.v1.library.profile_body import (
 )
 from serve_app.api.v1.library.profile_generation import (
     check_may_replace,
-    drawn_images,
+    generated_images,
     profile_items,
 )
 from serve_app.api.v1.wire import ERRORS
@@ -85,7 +85,7 @@ async def generate_profile(
     """Let an image model make the images."""
     checked_name(body.name, kind)
     await check_may_replace(profiles, kind, body.name, principal)
-    job, images = await drawn_images(body, call_in(request, context, principal))
+    job, images = await generated_images(body, call_in(request, context, principal))
     profile = await profiles.save(
         kind,
         body.name,

@@ -1,6 +1,6 @@
 """Which models dub a video."""
 
-from serve_app.api.v1.audio.spoken_models import heard_and_translated
+from serve_app.api.v1.audio.spoken_models import spoken_models
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.clone_selection import select_clone
 from serve_app.catalog.stem_selection import select_stems
@@ -24,7 +24,7 @@ async def to_dubbing(
     """From and to codes of languages. `model` hears or translates, the other one is the default.
     Without a model that separates stems the background is lost.
     """
-    transcription, translation = heard_and_translated(catalog, model, source)
+    transcription, translation = spoken_models(catalog, model, source)
     speech = (
         select_clone(catalog, None, param="voice_clone")
         if clones_voice

@@ -43,7 +43,7 @@ async def dubbing(body: FinishingFields, catalog: Catalog, *, has_speech: bool) 
 async def subtitling(
     body: FinishingFields, catalog: Catalog, *, has_speech: bool, is_known: bool
 ) -> Subtitling | None:
-    """How the video is subtitled; what `is_known` to be said is not listened to."""
+    """How the video is subtitled; what `is_known` to be said is not transcribed."""
     field = "generate_subtitles" if body.generate_subtitles else "burn_subtitles"
     if not getattr(body, field):
         return None
@@ -52,16 +52,21 @@ async def subtitling(
     target = _target(body)
     async with needed_for(field):
         language = body.subtitle_language
-        heard = None if is_known else _listener(catalog, body.whisper_model, language)
+        transcription = (
+            None if is_known else _transcription_model(catalog, body.whisper_model, language)
+        )
         translation = catalog.find("translation", None).id if target else None
     is_english = target is not None and language_code(target) == ENGLISH
-    can_translate = heard is not None and catalog.find("transcription", heard).model.can_translate
+    can_translate = (
+        transcription is not None
+        and catalog.find("transcription", transcription).model.can_translate
+    )
     return Subtitling(
-        transcription_model=heard,
+        transcription_model=transcription,
         translation_model=translation,
-        language=_language(body, catalog, heard),
+        language=_language(body, catalog, transcription),
         target_language=target,
-        is_translated_while_heard=is_english and can_translate,
+        is_translated_while_transcribed=is_english and can_translate,
         style=body.subtitle_style or "default",
     )
 
@@ -86,20 +91,20 @@ def _target(body: FinishingFields) -> str | None:
     return known_locale(body.subtitle_target_lang, "subtitle_target_lang")
 
 
-def _listener(catalog: Catalog, name: str | None, language: str | None) -> str:
+def _transcription_model(catalog: Catalog, name: str | None, language: str | None) -> str:
     with _named("whisper_model", name):
         return select(catalog, name, language).id
 
 
-def _language(body: FinishingFields, catalog: Catalog, heard: str | None) -> str | None:
-    """The code of the language that is heard, None to detect it."""
+def _language(body: FinishingFields, catalog: Catalog, transcription: str | None) -> str | None:
+    """The code of the spoken language, None to detect it."""
     text = body.subtitle_language
     if text is None or text.strip().lower() in ("", "auto"):
         return None
-    if heard is None:
+    if transcription is None:
         return known_language(text, "subtitle_language")
     with _named("subtitle_language", text, instead_of="language"):
-        return request_language(text, catalog.find("transcription", heard).model)
+        return request_language(text, catalog.find("transcription", transcription).model)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     if body.loras:
         refuse_own_image(body, "loras")
     keyframe = mode == "t2v" and _wants_keyframe(body, found, has_identity=identity is not None)
-    # A still for a model that draws none is a part of its answer to a prompt.
+    # A still for a model that generates none is a part of its answer to a prompt.
     mode = "ti2v" if keyframe and not video_options(found).needs_still else mode
     facts = await able_facts(mode, found, context.catalog)
     finish, missing = await to_finish(
@@ -63,7 +63,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
         if keyframe
         else None,
         finish=finish,
-        warnings=(*idle_details(body), *idle_keyframe(body, is_drawn=keyframe), *missing),
+        warnings=(*idle_details(body), *idle_keyframe(body, is_generated=keyframe), *missing),
     )
 
 
@@ -105,7 +105,7 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
 
 
 def _wants_keyframe(body: VideoBody, found: Found, *, has_identity: bool) -> bool:
-    """Whether a prompt alone begins with a still that an image model draws."""
+    """Whether a prompt alone begins with a still that an image model generates."""
     is_asked = has_identity or bool(body.loras) or body.keyframe_identity == "always"
     return is_asked or video_options(found).needs_still
 

@@ -1,4 +1,4 @@
-"""The still that a video begins with, where an image model draws it."""
+"""The still that a video begins with, where an image model generates it."""
 
 from serve_app.api.context import Context
 from serve_app.api.v1.video.video_body import VideoBody
@@ -19,7 +19,7 @@ async def still(
     generation: GenerateVideo,
     identity: References | None,
 ) -> TextToImage:
-    """What is drawn. Steps and guidance are its, where the video model has no use for them."""
+    """What is generated. Steps and guidance are its, where the video model has no use for them."""
     own_steps, guidance = body.num_inference_steps, body.guidance_scale
     if options.denoises:
         own_steps = guidance = None
@@ -40,10 +40,10 @@ async def still(
     )
 
 
-def idle_keyframe(body: VideoBody, *, is_drawn: bool) -> list[str]:
-    """A warning for every word on a keyframe that is not drawn, or on references without any."""
+def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
+    """A warning for every field of a keyframe that is not generated, or of idle references."""
     idle = []
-    if not is_drawn:
+    if not is_generated:
         why = "has no effect, because no keyframe is drawn"
         names = ("keyframe_model", "keyframe_steps")
         idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]

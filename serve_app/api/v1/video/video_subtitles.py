@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.audio.spoken_models import heard_and_translated, is_translator, known_locale
+from serve_app.api.v1.audio.spoken_models import is_translator, known_locale, spoken_models
 from serve_app.api.v1.configured import check_configured, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -61,10 +61,10 @@ class SubtitleBody(JobBody):
                 param="response_format",
             )
         target = self._target()
-        heard, translation = heard_and_translated(context.catalog, self.model, self.language)
-        found = context.catalog.find("transcription", heard)
+        transcription, translation = spoken_models(context.catalog, self.model, self.language)
+        found = context.catalog.find("transcription", transcription)
         language = request_language(self.language, found.model)
-        while_heard = (
+        while_transcribed = (
             target is not None
             and language_code(target) == ENGLISH
             and found.model.can_translate
@@ -72,11 +72,11 @@ class SubtitleBody(JobBody):
         )
         return SubtitleVideo(
             video=await context.intake.take(self.video, param="video", kind="video"),
-            transcription_model=heard,
-            translation_model=translation if target and not while_heard else None,
+            transcription_model=transcription,
+            translation_model=translation if target and not while_transcribed else None,
             language=language,
             target_language=target,
-            is_translated_while_heard=while_heard,
+            is_translated_while_transcribed=while_transcribed,
             style=self.style or "default",
             burns=self.burns,
             audio_track=self.audio_track,

@@ -1,6 +1,7 @@
-"""The line in which images wait for the one thread that draws, and the requests they belong to.
+"""The queue in which images wait for the one thread that generates, and the requests they belong
+to.
 
-Knows nothing of diffusers: what is drawn at once is decided by an equal `alike`.
+Knows nothing of diffusers: what is generated at once is decided by an equal `alike`.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
 
 GATHERING_S = 0.02
-"""How long the thread waits for company before it draws; an image takes seconds."""
+"""How long the thread waits for company before it starts; an image takes seconds."""
 
 TELLING_S = 0.1
 """The thread tells of its steps this often: each time the event loop takes the interpreter from
@@ -63,7 +64,7 @@ class Order:
         self._stopped.set()
 
     async def events(self) -> AsyncGenerator[Event]:
-        """Progress and images until all are drawn; raises what the thread failed with."""
+        """Progress and images until all are generated; raises what the thread failed with."""
         missing = len(self._steps)
         while missing:
             event = await self._events.get()
@@ -103,7 +104,7 @@ class Order:
 
 @dataclass(eq=False)
 class PendingImage(Generic[T]):
-    """One image of a request. Those with an equal `alike` can be drawn together, None alone."""
+    """One image of a request. Those with an equal `alike` can be generated together, None alone."""
 
     order: Order
     index: int
@@ -118,11 +119,13 @@ class PendingImage(Generic[T]):
             self.order.settle()
 
 
-class DrawingLine(Generic[T]):
-    """First come, first drawn; up to `max_batch` alike ones at once. `draw` never raises."""
+class GenerationQueue(Generic[T]):
+    """First come, first served; up to `max_batch` alike ones at once. `generate` never raises."""
 
-    def __init__(self, draw: Callable[[list[PendingImage[T]]], None], *, max_batch: int) -> None:
-        self._draw = draw
+    def __init__(
+        self, generate: Callable[[list[PendingImage[T]]], None], *, max_batch: int
+    ) -> None:
+        self._generate = generate
         self._max_batch = max_batch
         self._waiting: deque[PendingImage[T]] = deque()
         self._changed = threading.Condition()
@@ -136,7 +139,7 @@ class DrawingLine(Generic[T]):
                 raise unloaded()
             self._waiting.extend(images)
             self._changed.notify()
-            self._thread.submit(self._draw_next)
+            self._thread.submit(self._generate_next)
 
     def drop(self, order: Order) -> None:
         """Take out the images of an order that nobody waits for."""
@@ -159,14 +162,14 @@ class DrawingLine(Generic[T]):
             image.settle()
         self._thread.shutdown(wait=False)
 
-    def _draw_next(self) -> None:
+    def _generate_next(self) -> None:
         """One batch; then what came meanwhile gets its turn."""
         with self._changed:
             batch = self._taken()
             if self._waiting and not self._is_closed:
-                self._thread.submit(self._draw_next)
+                self._thread.submit(self._generate_next)
         if batch:
-            self._draw(batch)
+            self._generate(batch)
         for image in batch:
             image.settle()
 

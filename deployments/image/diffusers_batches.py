@@ -1,4 +1,4 @@
-"""One call of a diffusers pipeline for a batch of images; runs in the thread that draws.
+"""One call of a diffusers pipeline for a batch of images; runs in the thread that generates.
 
 Imported only where diffusers is.
 """
@@ -15,9 +15,9 @@ import torch
 
 from deployments.image.diffusers_attachments import AttachmentInputs, Attachments
 from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
-from deployments.image.diffusers_line import GeneratedImage, Order, PendingImage
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.diffusers_schedulers import scheduler_of
+from deployments.image.generation_queue import GeneratedImage, Order, PendingImage
 from deployments.image.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
@@ -41,8 +41,8 @@ class ImageStopped(Exception):
     """Nobody waits for any image of the batch any more."""
 
 
-class Artist:
-    """Draws batches with the pipelines of one checkpoint, which are as before after each."""
+class BatchGenerator:
+    """Generates batches with the pipelines of one checkpoint, which are as before after each."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Artist:
         self._prompts = prompts
         self._scheduler = checkpoint.first.scheduler
 
-    def draw(self, images: list[PendingImage[Work]]) -> None:
-        """Every image is drawn, or its request told why not. What a batch fails with, images
+    def generate(self, images: list[PendingImage[Work]]) -> None:
+        """Every image is generated, or its request told why not. What a batch fails with, images
         may not fail with alone: memory runs out, or a pipeline takes no batches.
         """
         wanted = [image for image in images if not image.order.is_stopped]
@@ -68,9 +68,9 @@ class Artist:
         if error is None:
             return
         if len(wanted) > 1 and (not isinstance(error, AppError) or _is_short(error)):
-            logger.info("a batch of %d failed (%s); drawing one by one", len(wanted), error)
+            logger.info("a batch of %d failed (%s); generating one by one", len(wanted), error)
             for image in wanted:
-                self.draw([image])
+                self.generate([image])
             return
         for image in wanted:
             # Each request may add to the message of its own.
@@ -86,7 +86,7 @@ class Artist:
         except Exception as error:  # Handed on to the requests, in another thread.
             is_short = is_out_of_memory(error)
             if not isinstance(error, AppError) and not is_short:
-                logger.exception("model %r cannot draw", self._model.id)
+                logger.exception("model %r cannot generate", self._model.id)
             if not is_short:
                 return error.with_traceback(None)
         else:
@@ -184,7 +184,7 @@ def _told(
     steps = images[0].work.settings.steps
 
     def told(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
-        # Some schedulers take more steps than they are asked for, and drawing over takes fewer.
+        # Some schedulers take more steps than they are asked for, and editing takes fewer.
         count = getattr(pipeline, "num_timesteps", None) or steps
         done = min(steps, round((step + 1) * steps / count))
         _advance(images, done)

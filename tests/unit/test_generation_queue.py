@@ -2,7 +2,7 @@
 
 import time
 
-from deployments.image.diffusers_line import TELLING_S, GeneratedImage, Order
+from deployments.image.generation_queue import TELLING_S, GeneratedImage, Order
 from serve_app.core.message import Progress
 
 STEPS = 2_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deployments.video.steady_depth import SteadyDepth, stretched
-from deployments.video.stereo_views import both_eyes
+from deployments.video.stereo_views import stereo_pair
 from tests.videos import landscape
 
 RED = (255, 0, 0)
@@ -35,7 +35,7 @@ def square(left: int) -> Any:
 
 def test_a_near_square_moves_in_opposite_directions_before_a_background_that_stays() -> None:
     image, near = scene()
-    left, right = both_eyes(image, near, parallax_px=12)
+    left, right = stereo_pair(image, near, parallax_px=12)
     assert (is_red(left) == square(86)).all()
     assert (is_red(right) == square(74)).all()
     # What both eyes see of the background is where it was, to the last bit.
@@ -46,7 +46,7 @@ def test_a_near_square_moves_in_opposite_directions_before_a_background_that_sta
 
 def test_what_comes_into_sight_is_filled_from_the_background() -> None:
     image, near = scene()
-    left, right = both_eyes(image, near, parallax_px=12)
+    left, right = stereo_pair(image, near, parallax_px=12)
     # Beside the square, six columns mirror the six before them.
     assert (left[30:70, 80:86] == image[30:70, 74:80][:, ::-1]).all()
     assert (right[30:70, 114:120] == image[30:70, 120:126][:, ::-1]).all()
@@ -57,7 +57,7 @@ def test_a_background_that_is_narrower_than_the_gap_shows_nothing_nearer() -> No
     # Another near thing, which is three columns away from the square: the strip between is green.
     image[30:70, 60:77], near[30:70, 60:77] = RED, 1
     image[30:70, 77:80] = (0, 255, 0)
-    left, _ = both_eyes(image, near, parallax_px=12)
+    left, _ = stereo_pair(image, near, parallax_px=12)
     gap = left[50, 83:86]
     assert not is_red(gap).any()
     assert (gap == (0, 255, 0)).all()
@@ -67,7 +67,7 @@ def test_half_pixels_count() -> None:
     ramp = np.repeat(np.arange(0, 200, 2, dtype=np.uint8), 3).reshape(1, 100, 3)
     image = np.repeat(ramp, 4, axis=0)
     near = np.full((4, 100), 1, dtype=np.float32)
-    left, right = both_eyes(image, near, parallax_px=1)
+    left, right = stereo_pair(image, near, parallax_px=1)
     assert (left[:, 1:-1].astype(int) == image[:, 1:-1].astype(int) - 1).all()
     assert (right[:, 1:-1].astype(int) == image[:, 1:-1].astype(int) + 1).all()
 
@@ -77,7 +77,7 @@ def test_a_slope_has_no_holes_through_which_the_background_shines() -> None:
     image[:, 100:200] = RED
     near = np.zeros((6, 300), dtype=np.float32)
     near[:, 100:200] = np.linspace(0.3, 1, 100)
-    for view in both_eyes(image, near, parallax_px=80):
+    for view in stereo_pair(image, near, parallax_px=80):
         (columns,) = np.nonzero(is_red(view[3]))
         assert columns.max() - columns.min() + 1 == len(columns)
         assert len(columns) > 60
@@ -85,7 +85,7 @@ def test_a_slope_has_no_holes_through_which_the_background_shines() -> None:
 
 def test_without_depth_both_eyes_see_the_video() -> None:
     image, near = scene()
-    for view in both_eyes(image, near * 0, parallax_px=12):
+    for view in stereo_pair(image, near * 0, parallax_px=12):
         assert (view == image).all()
 
 
@@ -94,15 +94,15 @@ def test_every_size_has_no_holes(size: tuple[int, int]) -> None:
     generator = np.random.default_rng(0)
     image = generator.integers(100, 200, (*size, 3)).astype(np.uint8)
     near = generator.random((16, 16)).astype(np.float32)
-    for view in both_eyes(image, near, parallax_px=20):
+    for view in stereo_pair(image, near, parallax_px=20):
         assert view.shape == image.shape
         assert view.min() >= 100
 
 
 def test_many_rows_are_as_few() -> None:
     image, near = scene()
-    few = both_eyes(image, near, parallax_px=12)
-    many = both_eyes(np.tile(image, (120, 1, 1)), np.tile(near, (120, 1)), parallax_px=12)
+    few = stereo_pair(image, near, parallax_px=12)
+    many = stereo_pair(np.tile(image, (120, 1, 1)), np.tile(near, (120, 1)), parallax_px=12)
     for view, repeated in zip(few, many, strict=True):
         assert (np.tile(view, (120, 1, 1)) == repeated).all()
 
