@@ -7,7 +7,8 @@ from fastapi import Depends, Query
 
 from serve_app.access.tokens import Principal
 from serve_app.api.context import Context
-from serve_app.archive.entries import INT64, ArchiveQuery, Entry
+from serve_app.archive.entries import ArchiveQuery, Entry
+from serve_app.core.bounds import INT64
 from serve_app.core.media import MediaKind
 
 Moment = Annotated[float | None, Query(allow_inf_nan=False)]

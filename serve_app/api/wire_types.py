@@ -6,9 +6,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from serve_app.blobs.spooled_text import STAND_IN, restored
-from serve_app.core.bounds import MEDIA_CHARACTERS
+from serve_app.core.bounds import INT64, MEDIA_CHARACTERS
 
-INT64 = 2**63
 DEEPEST = 100
 """Levels of an object that is handed on: beyond twice as many it could not be stored with a job."""
 

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from serve_app.blobs.sniff import extension_of
+from serve_app.core.bounds import INT64
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.message import Message
 from serve_app.core.settings import Retention
 from serve_app.database.schema import ArchiveRow
 
 FILE_NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{1,8}")
-INT64 = 2**63
 NAMES = uuid.UUID("5e3d1f0c-7d4b-4a54-9c2b-6a1f0f6f2f57")
 """The namespace of the names of a job's files."""
 

@@ -2,6 +2,8 @@
 in `serve_app.core.settings.Limits`.
 """
 
+INT64 = 2**63
+"""What integers are below, of clients as in the database."""
 MEDIA_CHARACTERS = 400_000_000
 """Of a medium in base64."""
 PROMPT_CHARACTERS = 32_000

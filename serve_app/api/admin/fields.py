@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from serve_app.access.passwords import LONGEST
 from serve_app.api.wire_object import WireObject
@@ -30,7 +30,6 @@ Label = Annotated[
     AfterValidator(_no_control_characters),
 ]
 Username = Annotated[str, StringConstraints(strict=True, max_length=64)]
-Flag = Annotated[bool, Field(strict=True)]
 Secret = Annotated[str, StringConstraints(strict=True, max_length=LONGEST)]
 
 

@@ -16,10 +16,11 @@ from serve_app.access.users import (
     check_username,
     remove_user,
 )
-from serve_app.api.admin.fields import SUCCESS, AdminBody, Flag, RowId, Secret, Username
+from serve_app.api.admin.fields import SUCCESS, AdminBody, RowId, Secret, Username
 from serve_app.api.admin.times import rfc3339
 from serve_app.api.context import ContextDep
 from serve_app.api.json_answer import json_response
+from serve_app.api.wire_types import Flag
 from serve_app.database.schema import UserRow
 
 router = APIRouter(tags=["admin"])

@@ -10,9 +10,9 @@ from serve_app.api.context import Context
 from serve_app.api.v1.images.image_extras import LoraBody, profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.wire_types import INT64, Flag, Integer, Media, ModelName, Number, Text
+from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
-from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
+from serve_app.core.bounds import INT64, MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import (
     ImageFormat,

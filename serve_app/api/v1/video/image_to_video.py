@@ -21,9 +21,9 @@ from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
 from serve_app.api.v1.video.video_finishing import larger_frames
 from serve_app.api.v1.video.video_models import able_facts, video_options
 from serve_app.api.v1.wire import ERRORS
-from serve_app.api.wire_types import INT64, Flag, Integer, ModelName, Number, Text
+from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
-from serve_app.core.bounds import PROMPT_CHARACTERS
+from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor

@@ -18,9 +18,9 @@ from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
 from serve_app.api.v1.wire import ERRORS
-from serve_app.api.wire_types import INT64, Flag, Integer, MediaText, ModelName, Number, Text
+from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Catalog
-from serve_app.core.bounds import PROMPT_CHARACTERS
+from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.image.images import References, Size
 from serve_app.core.tasks import Task
