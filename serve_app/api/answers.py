@@ -97,5 +97,8 @@ class Answers:
         self._answers = {answer.operation: answer for answer in answers}
 
     def of(self, operation: str) -> Answer[Any, Any, Any] | None:
-        """How an operation is answered; None for one that no route here brings."""
-        return self._answers.get(OPERATIONS[operation])
+        """How an operation is answered; None for one that no route here brings, or that only
+        another version of the server knows.
+        """
+        kind = OPERATIONS.get(operation)
+        return self._answers.get(kind) if kind else None

@@ -85,9 +85,9 @@ class Dialect:
     holds, and where none does, `PathRule`'s defaults. `answers` write the results of operations. A
     synchronous call waits for its job for `sync_timeout_s`, unless `jobs.sync_timeout_s` says
     otherwise. Who has to sign in, or to change the password first, is sent to the `session_pages`
-    of the first dialect that has some. `fields` has, by the name of an
-    operation, what a field of it is called here. Other fields are called as in the core where the
-    dialect is `is_native`, and else not named at all.
+    of the first dialect that has some. `fields` has, by the name of an operation, what a field of
+    it is called here. Other fields are called as in the core where the dialect is `is_native`, and
+    else not named at all.
     """
 
     name: str
@@ -109,8 +109,8 @@ class Dialect:
         root = ROOT.match(param or "")
         if not param or not root:
             return param
-        name = root[0]
-        if operation == JOB or name not in OPERATIONS[operation].model_fields:
+        name, core = root[0], OPERATIONS.get(operation)
+        if core is None or name not in core.model_fields:
             operation = JOB
             if name not in JOB_FIELDS:
                 return param

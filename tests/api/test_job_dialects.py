@@ -76,6 +76,16 @@ async def test_a_failed_job_names_the_dialects_field(context: Context) -> None:
     assert (caught.value.param, caught.value.job_id) == (None, "job-1")
 
 
+async def test_a_job_of_an_unknown_operation_is_shown_without_a_result(context: Context) -> None:
+    job = await ended(context, Speak(model="hum", text="a"))
+    failed = failure_of(InvalidRequest("another version's", param="part[2]"))
+    job = job.model_copy(update={"operation_name": "audio.yet-to-come", "failure": failed})
+    assert await V1.body(job, context.files) is None
+    shown = in_dialect(job, V1).failure
+    assert shown is not None
+    assert shown.param == "part[2]"
+
+
 @pytest.mark.parametrize(
     ("param", "own"),
     [
