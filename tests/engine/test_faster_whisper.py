@@ -190,7 +190,7 @@ async def test_more_than_a_window_is_heard_piece_by_piece(
 async def test_batches_hear_what_one_chunk_after_the_other_hears(
     checkpoint: Path, blobs: FsspecBlobStore, tmp_path: Path, vad: bool
 ) -> None:
-    spoken = await counting(tmp_path)
+    spoken = counting()
     engines = [loaded(checkpoint, blobs, vad=vad, batch_size=size) for size in (1, 4)]
     one, other = [transcript(await heard(engine, blobs, spoken)) for engine in engines]
     assert one.text == other.text == text_of(ORIGINAL)
@@ -247,7 +247,7 @@ async def test_pauses_are_left_out_where_voices_are_looked_for(
     checkpoint: Path, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     engine = loaded(checkpoint, blobs, vad=True)
-    assert transcript(await heard(engine, blobs, await counting(tmp_path))).text
+    assert transcript(await heard(engine, blobs, counting())).text
     result = transcript(await heard(engine, blobs, wav(silence(AUDIO_S)), language="de"))
     assert (result.text, result.segments, result.language) == ("", (), "de")
     assert result.duration_s == AUDIO_S

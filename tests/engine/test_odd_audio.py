@@ -1,6 +1,5 @@
 """Recordings that recordings come as, and files that lie, through every engine that listens."""
 
-import asyncio
 import io
 import struct
 import wave
@@ -46,8 +45,8 @@ class Spoken(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Spoken:
-    audio = decoded(asyncio.run(counting(tmp_path_factory.mktemp("espeak"))))
+def spoken() -> Spoken:
+    audio = decoded(counting())
     moments = np.arange(0, len(audio.samples), audio.sample_rate / 16_000)
     return Spoken(np.interp(moments, np.arange(len(audio.samples)), audio.samples))
 

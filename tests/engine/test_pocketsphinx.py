@@ -31,9 +31,9 @@ WORST_ERROR_RATE = 0.7
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def spoken() -> bytes:
     """A WAV file of `COUNTING`."""
-    return asyncio.run(counting(tmp_path_factory.mktemp("espeak")))
+    return counting()
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_a_spoken_sentence_is_understood(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes
 ) -> None:
     result = transcript(await heard(engine, blobs, spoken))
-    assert understood(result.text) >= 5, result.text
+    assert result.text == COUNTING
     assert result.language == "en"
     assert result.duration_s == pytest.approx(decoded(spoken).duration_s, abs=0.05)
 

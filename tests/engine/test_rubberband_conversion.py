@@ -115,7 +115,7 @@ async def test_the_words_survive(
     engine: RubberbandConversion, blobs: FsspecBlobStore, tmp_path: Path, factor: float
 ) -> None:
     """Of what pocketsphinx understands; the target is a voice a few semitones away."""
-    said = await counting(tmp_path)
+    said = counting()
     sample = await spoken(tmp_path, SENTENCE, voice=WOMAN)
     target = mono_wav(sample[44:], sample_rate=round(22_050 * factor))
     _, data = await converted(engine, blobs, said, target)

@@ -216,9 +216,14 @@ async def test_the_whole_server_dies_with_a_full_queue(
     assert [job["status"] for job in jobs] == ["succeeded"] * 22
     urls = {job["result"]["data"][0]["url"] for job in jobs}
     assert len(urls) == 22
-    # Those that ran when the server died begin again; no job ends twice.
-    assert server.noted("speak begins") <= 22 + 2
-    assert server.noted("speak ends") == 22
+    # Only those that ran when the server died begin again. Of these the engine may have been done:
+    # its processes do not all die in the same moment.
+    begun, spoken = (
+        [server.noted(f"speak {what} job {n:02}") for n in range(22)] for what in ("begins", "ends")
+    )
+    assert set(begun) <= {1, 2}
+    assert begun.count(2) <= 2
+    assert all(1 <= ended <= began for began, ended in zip(begun, spoken, strict=True))
     assert done_before < 22
     began = [job["started_at"] for job in jobs]
     assert began == sorted(began)
