@@ -1,36 +1,26 @@
 """Stems by Demucs (S. Rouard et al., Hybrid transformers for music source separation, 2023)."""
 
-import asyncio
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from deployments.audio.audio_progress import audio_facts
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
 from deployments.audio.down_mixing import mono_blocks
+from deployments.audio.stem_files import Separator, Stop, Targets, separated
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.stems import (
-    STEM_NAMES,
-    STEM_ROLES,
-    SeparateStems,
-    Stem,
-    StemEvent,
-    StemName,
-    Stems,
-)
+from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemEvent, StemName
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import DemucsOptions
 from serve_app.runtime.streams import closing
-from serve_app.runtime.threads import in_thread
 
 OWN_STEMS = ("vocals", "drums", "bass")
 """Stems that a model gives as they are; `other` and `instrumental` are the sum of what is left."""
@@ -68,40 +58,12 @@ class DemucsStems(ModelEngine[DemucsOptions]):
 
     async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
         """See StemSeparator. UnsupportedCapability for stems that the model was not trained for."""
-        names = STEM_NAMES[request.stem_mode]
-        self._check(names)
-        duration_s = 0.0
-        with tempfile.TemporaryDirectory(prefix="stems-") as folder:
-            targets = {name: Path(folder) / f"{name}.wav" for name in names}
-            async with self.blobs.local_file(request.audio) as source:
-                choice = (
-                    await asyncio.to_thread(audio_facts, source, request.audio_track)
-                ).warnings
-                work = in_thread(lambda stop: self._separated(source, request, targets, stop))
-                async with closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            duration_s = item
-            stems = [
-                Stem(
-                    name=name,
-                    role=STEM_ROLES[name],
-                    audio=await self.blobs.write_file(path, mime="audio/wav"),
-                )
-                for name, path in targets.items()
-            ]
-        yield Stems(
-            stem_mode=request.stem_mode,
-            stems=tuple(stems),
-            engine=self.options.engine,
-            model=self.model.id,
-            quality="ml",
-            dependency="demucs",
-            duration_s=duration_s,
-            warnings=choice,
-        )
+        self._check(STEM_NAMES[request.stem_mode])
+        by = Separator(self.options.engine, self.model.id, "ml", "demucs")
+        events = separated(request, self.blobs, partial(self._separated, request), by)
+        async with closing(events):
+            async for event in events:
+                yield event
 
     def _check(self, names: tuple[StemName, ...]) -> None:
         missing = [name for name in names if name in OWN_STEMS and name not in self._bag.sources]
@@ -113,11 +75,7 @@ class DemucsStems(ModelEngine[DemucsOptions]):
             )
 
     def _separated(
-        self,
-        source: Path,
-        request: SeparateStems,
-        targets: dict[StemName, Path],
-        stop: Callable[[], bool],
+        self, request: SeparateStems, source: Path, targets: Targets, stop: Stop
     ) -> Iterator[Progress | float]:
         """Writes the stems; the last item is the audio's duration in seconds."""
         with opened_audio(source, param="audio", track=request.audio_track) as audio:
@@ -143,9 +101,7 @@ class DemucsStems(ModelEngine[DemucsOptions]):
                 writer.finish(level.samples)
             yield duration_s
 
-    def _stems(
-        self, audio: Audio, level: MixStatistics, stop: Callable[[], bool]
-    ) -> Iterator[StemSamples]:
+    def _stems(self, audio: Audio, level: MixStatistics, stop: Stop) -> Iterator[StemSamples]:
         """What the model makes of the audio, at the model's rate, as loud as the audio is."""
         from deployments.audio.demucs_chunks import Chunks
 
@@ -184,7 +140,7 @@ class StemWriter:
         self._file.finish()
 
 
-def level_of(blocks: Iterator[Samples], stop: Callable[[], bool]) -> MixStatistics:
+def level_of(blocks: Iterator[Samples], stop: Stop) -> MixStatistics:
     """Of all blocks of one channel, or of those until it was told to stop."""
     count, total, squares = 0, 0.0, 0.0
     for block in blocks:

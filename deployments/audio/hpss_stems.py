@@ -1,32 +1,23 @@
 """Stems without a trained model: harmonic/percussive separation, centre and change of the audio."""
 
-import asyncio
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from deployments.audio.audio_progress import audio_facts, audio_progress
+from deployments.audio.audio_progress import audio_progress
 from deployments.audio.audio_samples import Audio, WavFile, opened_audio
 from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import WindowGrid, inner_samples, pieces, spectrum_of
+from deployments.audio.stem_files import Separator, Stop, Targets, separated
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.stems import (
-    STEM_NAMES,
-    STEM_ROLES,
-    SeparateStems,
-    Stem,
-    StemEvent,
-    StemName,
-    Stems,
-)
+from serve_app.core.audio.stems import SeparateStems, StemEvent, StemName
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import HpssOptions
 from serve_app.runtime.streams import closing
-from serve_app.runtime.threads import in_thread
 
 LIMITATIONS = (
     "separated by signal processing, not by a trained model: every stem keeps traces of the others",
@@ -49,53 +40,17 @@ class HpssStems(ModelEngine[HpssOptions]):
                 param="allows_fallback",
                 provider=self.options.engine,
             )
-        names = STEM_NAMES[request.stem_mode]
-        duration_s = 0.0
-        with tempfile.TemporaryDirectory(prefix="stems-") as folder:
-            targets = {name: Path(folder) / f"{name}.wav" for name in names}
-            async with self.blobs.local_file(request.audio) as source:
-                choice = (
-                    await asyncio.to_thread(audio_facts, source, request.audio_track)
-                ).warnings
-                work = in_thread(lambda stop: _separated(source, request, targets, stop))
-                async with closing(work):
-                    async for item in work:
-                        if isinstance(item, Progress):
-                            yield item
-                        else:
-                            duration_s = item
-            yield await self._stored(request, targets, duration_s, choice)
-
-    async def _stored(
-        self,
-        request: SeparateStems,
-        targets: dict[StemName, Path],
-        duration_s: float,
-        choice: tuple[str, ...],
-    ) -> Stems:
-        stems = [
-            Stem(
-                name=name,
-                role=STEM_ROLES[name],
-                audio=await self.blobs.write_file(path, mime="audio/wav"),
-            )
-            for name, path in targets.items()
-        ]
-        return Stems(
-            stem_mode=request.stem_mode,
-            stems=tuple(stems),
-            engine=self.options.engine,
-            model=self.model.id,
-            quality="best-effort",
-            dependency="numpy",
-            duration_s=duration_s,
-            limitations=LIMITATIONS,
-            warnings=choice,
+        by = Separator(
+            self.options.engine, self.model.id, "best-effort", "numpy", limitations=LIMITATIONS
         )
+        events = separated(request, self.blobs, partial(_separated, request), by)
+        async with closing(events):
+            async for event in events:
+                yield event
 
 
 def _separated(
-    source: Path, request: SeparateStems, targets: dict[StemName, Path], stop: Callable[[], bool]
+    request: SeparateStems, source: Path, targets: Targets, stop: Stop
 ) -> Iterator[Progress | float]:
     """Writes the stems; the last item is the audio's duration in seconds."""
     with ExitStack() as stack:
@@ -118,7 +73,7 @@ def _separated(
 
 
 def _written(
-    audio: Audio, request: SeparateStems, files: dict[StemName, WavFile], stop: Callable[[], bool]
+    audio: Audio, request: SeparateStems, files: dict[StemName, WavFile], stop: Stop
 ) -> Iterator[int]:
     """How many samples were written, piece by piece; ends early when told to stop."""
     grid = WindowGrid.for_rate(audio.sample_rate, reach_frames=REACH_FRAMES)

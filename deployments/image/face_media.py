@@ -14,9 +14,9 @@ from PIL import Image
 from deployments.image.face_finding import Face, Pixels
 from deployments.media.image_decoding import DecodedImage, decoded_image
 from deployments.media.image_encoding import saved_png
+from deployments.video.remade_video import video_warnings
 from deployments.video.video_decoding import ProbedVideo, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
-from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
 from serve_app.core.media import BlobStore

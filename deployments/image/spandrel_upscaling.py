@@ -5,25 +5,14 @@ spandrel imports torchvision, of which there is no build for every machine: both
 """
 
 import pickle
-from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from deployments.image.image_upscaling import ImageUpscaling
-from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
-from deployments.model_engine import WorkerEngine
+from deployments.image.tiled_upscaling import TiledUpscaling
+from deployments.media.image_tiles import Pixels, Tiling
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.image.upscaling import (
-    UpscaleEvent,
-    UpscaleImage,
-    UpscaleVideo,
-    VideoUpscaleEvent,
-)
 from serve_app.core.media import BlobStore
-from serve_app.core.message import Progress
 from serve_app.core.options.image import SpandrelOptions
 from serve_app.runtime.extras import needed_by
 
@@ -34,46 +23,24 @@ unpickler."""
 WHOLE_PX = 1 << 20
 
 
-class SpandrelUpscaling(WorkerEngine[SpandrelOptions]):
-    """An Upscaler. Images and frames are enlarged one after the other in one thread."""
+class SpandrelUpscaling(TiledUpscaling[SpandrelOptions]):
+    """An Upscaler."""
 
     def __init__(
         self, options: SpandrelOptions, model: Model, *, path: Path | None, blobs: BlobStore
     ) -> None:
         super().__init__(options, model, path=path, blobs=blobs)
-        self._network = _loaded(options, model, path)
+        self.network = _loaded(options, model, path)
+        self.scale = self.network.scale
         # Some architectures look at the whole image by themselves in bounded memory.
-        is_whole = self._network.tiling.name == "INTERNAL"
-        tile_px = WHOLE_PX if is_whole else options.tile_px
-        self._tiling = Tiling(tile_px, options.overlap_px)
-        self._upscaling = ImageUpscaling(
-            self._enlarged, engine=options.engine, blobs=blobs, executor=self.worker
-        )
+        is_whole = self.network.tiling.name == "INTERNAL"
+        self.tiling = Tiling(WHOLE_PX if is_whole else options.tile_px, options.overlap_px)
 
-    async def close(self) -> None:
-        """Free the weights; an image under way ends with an error."""
-        await super().close()
-        self._network = None
-
-    def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
-        """See Upscaler."""
-        return self._upscaling.upscale(request)
-
-    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
-        """See Upscaler."""
-        from deployments.video.video_scaling import EnlargedFrames, VideoScaling
-
-        frames = EnlargedFrames(self._enlarged, self.worker)
-        scaling = VideoScaling(frames, engine=self.options.engine, blobs=self.blobs)
-        return scaling.upscale_video(request)
-
-    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
-        return enlarged(image, wanted, TileNetwork(self._network.scale, self._run), self._tiling)
-
-    def _run(self, tile: Pixels) -> Pixels:
+    def run(self, tile: Pixels) -> Pixels:
+        """See TiledUpscaling."""
         from deployments.image.tensor_tiles import as_tensor, as_tile
 
-        network = self._network
+        network = self.network
         values = as_tensor(
             tile, channels=network.input_channels, device=network.device, dtype=network.dtype
         )

@@ -14,10 +14,10 @@ import numpy as np
 from deployments.video.camera import Camera, covered
 from deployments.video.camera_paths import eased
 from deployments.video.optical_flow import Between
+from deployments.video.remade_video import video_warnings
 from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
-from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts

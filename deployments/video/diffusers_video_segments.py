@@ -17,10 +17,10 @@ import torch
 from deployments.video.camera import covered
 from deployments.video.diffusers_video_calls import RenderingInputs, VideoCall
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
+from deployments.video.remade_video import video_warnings
 from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
-from deployments.video.video_scaling import video_warnings
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.message import Progress
 from serve_app.core.options.video import DiffusersVideoOptions

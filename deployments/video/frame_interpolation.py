@@ -15,6 +15,13 @@ import numpy as np
 from deployments.media.image_decoding import check_pixels
 from deployments.video.camera import covered
 from deployments.video.flow_planes import Planes, dissolved
+from deployments.video.remade_video import (
+    SLOWEST_FPS,
+    RemadeFile,
+    all_written,
+    check_duration,
+    video_warnings,
+)
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import (
     BT709,
@@ -26,7 +33,6 @@ from deployments.video.video_decoding import (
 )
 from deployments.video.video_encoding import VideoWriter, even_size, exact_rate, studio_frame
 from deployments.video.video_files import image
-from deployments.video.video_scaling import SLOWEST_FPS, check_duration, video_warnings
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
@@ -77,16 +83,6 @@ class FrameSource(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class InterpolatedFile(NamedTuple):
-    """What is known of a file that was written."""
-
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
-    warnings: tuple[str, ...]
-
-
 def video_source(path: Path, limit_s: float) -> FrameSource:
     """A video. InvalidRequest and PayloadTooLarge with `param` `video`."""
     video = probed(path, param="video")
@@ -128,7 +124,7 @@ def interpolated(
     request: InterpolateVideo,
     finder: MotionFinder,
     stop: Callable[[], bool],
-) -> Iterator[Progress | InterpolatedFile]:
+) -> Iterator[Progress | RemadeFile]:
     """Progress in frames, last what was written; ends early when told to stop."""
     rate = rate_of(source.fps, request)
     expected = round((source.duration_s or 0) * rate)
@@ -147,16 +143,18 @@ def interpolated(
                 keeps_audio=True,
             )
         )
-        for planes in frames:
-            if stop():
-                return
-            writer.write_frame(frame_of(planes))
-            done = writer.num_frames
-            yield Progress(phase="interpolate", current=done, total=max(expected, done))
-        writer.finish()
-    yield InterpolatedFile(
-        writer.size, writer.fps, writer.num_frames, writer.duration_s, source.warnings
-    )
+        yield from all_written(
+            writer,
+            frames,
+            lambda planes: writer.write_frame(frame_of(planes)),
+            phase="interpolate",
+            expected=expected,
+            stop=stop,
+        )
+    if not stop():
+        yield RemadeFile(
+            writer.size, writer.fps, writer.num_frames, writer.duration_s, source.warnings
+        )
 
 
 def rate_of(fps: float, request: InterpolateVideo) -> Fraction:

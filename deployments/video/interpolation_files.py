@@ -5,12 +5,12 @@ from pathlib import Path
 
 from deployments.file_making import made_file
 from deployments.video.frame_interpolation import (
-    InterpolatedFile,
     MotionFinder,
     interpolated,
     pair_source,
     video_source,
 )
+from deployments.video.remade_video import RemadeFile
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
@@ -54,7 +54,7 @@ def _written(
     target: Path,
     finder: MotionFinder,
     stop: Callable[[], bool],
-) -> Iterator[Progress | InterpolatedFile]:
+) -> Iterator[Progress | RemadeFile]:
     if request.video is not None:
         source = video_source(paths[0], request.max_duration_s)
     else:

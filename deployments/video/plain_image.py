@@ -10,11 +10,10 @@ from typing import Any
 import av
 from av.video.reformatter import Interpolation
 
+from deployments.video.remade_video import HIGH_RANGE_LOST, SLOWEST_FPS
 from deployments.video.video_decoding import probed, shown_frames
 from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_scaling import (
-    HIGH_RANGE_LOST,
-    SLOWEST_FPS,
     ResampledFrames,
     write_scaled,
 )

@@ -13,6 +13,14 @@ import numpy as np
 from PIL import Image
 
 from deployments.file_making import made_file
+from deployments.video.remade_video import (
+    LONGEST_SIDE_PX,
+    RemadeFile,
+    all_written,
+    check_duration,
+    timed_writer,
+    video_warnings,
+)
 from deployments.video.running_ahead import ahead
 from deployments.video.steady_depth import SMALLEST_PX, Field, SteadyDepth
 from deployments.video.stereo_views import stereo_pair
@@ -23,13 +31,7 @@ from deployments.video.video_decoding import (
     probed,
     shown_frames,
 )
-from deployments.video.video_encoding import VideoWriter, even_size
-from deployments.video.video_scaling import (
-    LONGEST_SIDE_PX,
-    SLOWEST_FPS,
-    check_duration,
-    video_warnings,
-)
+from deployments.video.video_encoding import even_size
 from serve_app.core.image.depth import ConvertToStereo, DepthMethod, StereoEvent, StereoVideo
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, BlobStore
@@ -60,16 +62,6 @@ class _Deep(NamedTuple):
     near: Field
 
 
-class StereoFile(NamedTuple):
-    """What is known of a file that was written."""
-
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
-    warnings: tuple[str, ...]
-
-
 class StereoConversion:
     """The verb of a DepthEstimator for videos; `method` is the kind of its model, where it has a
     name.
@@ -83,7 +75,7 @@ class StereoConversion:
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
         """See DepthEstimator."""
 
-        def result(blob: Blob, made: StereoFile) -> StereoVideo:
+        def result(blob: Blob, made: RemadeFile) -> StereoVideo:
             warnings = (*self._method_warnings(request), *made.warnings)
             return StereoVideo(video=blob, **made._asdict() | {"warnings": warnings})
 
@@ -107,7 +99,7 @@ class StereoConversion:
 
 def stereoscopic(
     source: Path, target: Path, depth: FrameDepth, stop: Stop, *, limit_s: float
-) -> Iterator[Progress | StereoFile]:
+) -> Iterator[Progress | RemadeFile]:
     """Progress in frames, last what was written to `target`. Blocks; ends early when told to stop.
 
     InvalidRequest and PayloadTooLarge with `param` `video`.
@@ -120,28 +112,18 @@ def stereoscopic(
         # A frame is encoded while the next one is moved and the one after it is looked at.
         deep = stack.enter_context(closing(ahead(_deep_frames(source, video, depth, steady, stop))))
         frames = stack.enter_context(closing(ahead(_pairs(deep, view_px), depth=1)))
-        writer = stack.enter_context(
-            VideoWriter(
-                target,
-                Size(width=2 * view_px.width, height=view_px.height),
-                fps=max(video.fps, SLOWEST_FPS),
-                audio=source if video.has_audio else None,
-                is_timed=True,
-                colours=video.colours,
-                keeps_audio=True,
-            )
-        )
-        for at_s, pixels in frames:
-            if stop():
-                return
-            writer.write(pixels, at_s=at_s)
-            done = writer.num_frames
-            yield Progress(phase="stereo", current=done, total=max(video.num_frames or 0, done))
-        if stop():
-            return
-        writer.finish()
+        both = Size(width=2 * view_px.width, height=view_px.height)
+        writer = stack.enter_context(timed_writer(target, both, video, source))
+
+        def write(frame: tuple[float, Pixels]) -> None:
+            writer.write(frame[1], at_s=frame[0])
+
+        expected = video.num_frames or 0
+        yield from all_written(writer, frames, write, phase="stereo", expected=expected, stop=stop)
+    if stop():
+        return
     warnings = [*video_warnings(video), *squeezed, *([FLAT] if steady.is_flat else [])]
-    yield StereoFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+    yield RemadeFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
 
 
 def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:

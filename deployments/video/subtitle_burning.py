@@ -18,10 +18,10 @@ from deployments.audio.rubberband import ffmpeg_path
 from deployments.video.ass_subtitles import ass
 from deployments.video.audio_track import AAC_BITS_PER_S, COPIED_CODECS
 from deployments.video.plain_image import write_plain
+from deployments.video.remade_video import video_warnings
 from deployments.video.tone_mapping import WHITE_NITS, is_high_range
 from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
-from deployments.video.video_scaling import video_warnings
 from deployments.video.whole_video import check_whole
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.containers import READING, opened_container

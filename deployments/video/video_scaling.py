@@ -16,6 +16,14 @@ from PIL import Image
 
 from deployments.file_making import made_file
 from deployments.media.image_tiles import Enlarged
+from deployments.video.remade_video import (
+    LONGEST_SIDE_PX,
+    RemadeFile,
+    all_written,
+    check_duration,
+    timed_writer,
+    video_warnings,
+)
 from deployments.video.running_ahead import ahead
 from deployments.video.video_decoding import (
     MAX_PIXELS,
@@ -34,10 +42,6 @@ from serve_app.core.message import Progress
 from serve_app.runtime.threads import in_turn
 
 Stop = Callable[[], bool]
-SLOWEST_FPS = 0.01
-HIGH_RANGE_LOST = "video: its high dynamic range was brought down to standard range"
-LONGEST_SIDE_PX = 16_384
-"""No image of H.264 is wider or higher."""
 
 
 class ScaledFrame(NamedTuple):
@@ -138,19 +142,9 @@ class VideoScaling:
         )
 
 
-class ScaledFile(NamedTuple):
-    """What is known of a file that was written."""
-
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
-    warnings: tuple[str, ...]
-
-
 def scaled(
     source: Path, target: Path, request: UpscaleVideo, scale: FrameScaler, stop: Stop
-) -> Iterator[Progress | ScaledFile]:
+) -> Iterator[Progress | RemadeFile]:
     """Progress in frames, last what was written to `target`. Blocks; ends early when told to stop.
 
     InvalidRequest and PayloadTooLarge with `param` `video` or `upscale_factor`.
@@ -164,26 +158,19 @@ def scaled(
         frames = stack.enter_context(
             closing(ahead(_scaled_frames(source, video, request, scale, stop)))
         )
-        writer = stack.enter_context(
-            VideoWriter(
-                target,
-                size,
-                fps=max(video.fps, SLOWEST_FPS),
-                audio=source if video.has_audio else None,
-                is_timed=True,
-                colours=video.colours,
-                keeps_audio=True,
-            )
-        )
-        for at_s, made in frames:
-            if stop():
-                return
-            warnings |= dict.fromkeys(made.warnings)
+        writer = stack.enter_context(timed_writer(target, size, video, source))
+
+        def write(frame: tuple[float, ScaledFrame]) -> None:
+            at_s, made = frame
+            warnings.update(dict.fromkeys(made.warnings))
             write_scaled(writer, made, at_s)
-            done = writer.num_frames
-            yield Progress(phase="upscale", current=done, total=max(video.num_frames or 0, done))
-        writer.finish()
-    yield ScaledFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
+
+        expected = video.num_frames or 0
+        yield from all_written(writer, frames, write, phase="upscale", expected=expected, stop=stop)
+    if not stop():
+        yield RemadeFile(
+            writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings)
+        )
 
 
 def _scaled_frames(
@@ -192,23 +179,6 @@ def _scaled_frames(
     with closing(shown_frames(source, param="video")) as frames:
         for shown in frames:
             yield shown.at_s, scale(shown, video, request.factor, stop)
-
-
-def check_duration(video: ProbedVideo, limit_s: float) -> None:
-    """PayloadTooLarge for what says that it is longer."""
-    if (video.duration_s or 0) > limit_s:
-        raise PayloadTooLarge(
-            f"video: {video.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
-            param="video",
-        )
-
-
-def video_warnings(video: ProbedVideo) -> list[str]:
-    """What of a video is not in the new one."""
-    warnings = [*video.image_choice, *video.audio_choice]
-    if video.is_high_range:
-        warnings.append(HIGH_RANGE_LOST)
-    return warnings
 
 
 def write_scaled(writer: VideoWriter, made: ScaledFrame, at_s: float) -> None:

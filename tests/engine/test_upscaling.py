@@ -172,14 +172,14 @@ async def test_bad_images_are_refused_and_the_engine_lives_on(
 async def test_progress_and_cancelling_between_tiles(twice: Path, blobs: FsspecBlobStore) -> None:
     engine = engine_of(twice, blobs, **TILES)
     runs = 0
-    real = engine._run
+    real = engine.run
 
     def counted(tile: Any) -> Any:
         nonlocal runs
         runs += 1
         return real(tile)
 
-    engine._run = counted  # type: ignore[method-assign]
+    engine.run = counted  # type: ignore[method-assign]
     request = UpscaleImage(model="tiny", image=await stored(blobs, gradient(300, 300)), scale=2)
     async with aclosing(engine.upscale(request)) as events:
         first = await anext(events)

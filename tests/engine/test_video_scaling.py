@@ -262,14 +262,14 @@ async def test_lanczos_has_to_be_allowed(
 def counted(engine: Any) -> Callable[[], int]:
     """How often the engine's network has run."""
     runs = 0
-    real = engine._run
+    real = engine.run
 
     def run(tile: Any) -> Any:
         nonlocal runs
         runs += 1
         return real(tile)
 
-    engine._run = run
+    engine.run = run
     return lambda: runs
 
 

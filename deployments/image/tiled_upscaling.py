@@ -1,0 +1,64 @@
+"""What upscalers share whose network enlarges an image tile by tile."""
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from deployments.image.image_upscaling import ImageUpscaling
+from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
+from deployments.model_engine import Options, WorkerEngine
+from serve_app.core.config import Model
+from serve_app.core.image.upscaling import (
+    UpscaleEvent,
+    UpscaleImage,
+    UpscaleVideo,
+    VideoUpscaleEvent,
+)
+from serve_app.core.media import BlobStore
+from serve_app.core.message import Progress
+
+
+class TiledUpscaling(WorkerEngine[Options]):
+    """An Upscaler. Images and frames are enlarged one after the other in one thread.
+
+    Subclasses set `network`, `scale` and `tiling` in their constructor.
+    """
+
+    network: Any
+    scale: int
+    tiling: Tiling
+
+    def __init__(
+        self, options: Options, model: Model, *, path: Path | None, blobs: BlobStore
+    ) -> None:
+        super().__init__(options, model, path=path, blobs=blobs)
+        self._upscaling = ImageUpscaling(
+            self._enlarged, engine=options.engine, blobs=blobs, executor=self.worker
+        )
+
+    async def close(self) -> None:
+        """Free the weights; an image under way ends with an error."""
+        await super().close()
+        self.network = None
+
+    def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
+        """See Upscaler."""
+        return self._upscaling.upscale(request)
+
+    def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
+        """See Upscaler."""
+        from deployments.video.video_scaling import EnlargedFrames, VideoScaling
+
+        frames = EnlargedFrames(self._enlarged, self.worker)
+        scaling = VideoScaling(frames, engine=self.options.engine, blobs=self.blobs)
+        return scaling.upscale_video(request)
+
+    @abstractmethod
+    def run(self, tile: Pixels) -> Pixels:
+        """A tile, `scale` times as large. Blocks."""
+
+    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
+        return enlarged(image, wanted, TileNetwork(self.scale, self.run), self.tiling)
