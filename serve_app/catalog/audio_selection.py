@@ -3,7 +3,7 @@
 from serve_app.catalog.catalog import Catalog, Found
 from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
-from serve_app.core.options.every_engine import AudioGenerationOptions
+from serve_app.core.options.audio import AudioGenerationOptions
 from serve_app.core.tasks import TASKS
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from serve_app.catalog.catalog import Catalog, Found
-from serve_app.core.options.every_engine import VideoOptions
+from serve_app.core.options.video import VideoOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.generation import VideoFacts
 from serve_app.family.checkpoint_facts import CheckpointFacts

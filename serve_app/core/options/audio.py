@@ -200,19 +200,17 @@ class DiffusersAudioOptions(AudioGenerationOptions):
     window_s: float | None = Field(default=None, ge=0.1, le=600)
 
 
+AnyTranscriptionOptions = FasterWhisperOptions | PocketsphinxOptions
+AnyDiarizationOptions = TransformersDiarizationOptions | MfccOptions
+AnySpeechOptions = EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions
+AnyStemsOptions = DemucsOptions | HpssOptions
+AnyConversionOptions = SpeechT5ConversionOptions | RubberbandOptions
+AnySoundOptions = MusicgenOptions | DiffusersAudioOptions
 AudioEngineOptions = (
-    FasterWhisperOptions
-    | PocketsphinxOptions
-    | TransformersDiarizationOptions
-    | MfccOptions
-    | EspeakOptions
-    | TransformersSpeechOptions
-    | PocketTtsOptions
-    | PiperOptions
-    | DemucsOptions
-    | HpssOptions
-    | SpeechT5ConversionOptions
-    | RubberbandOptions
-    | MusicgenOptions
-    | DiffusersAudioOptions
+    AnyTranscriptionOptions
+    | AnyDiarizationOptions
+    | AnySpeechOptions
+    | AnyStemsOptions
+    | AnyConversionOptions
+    | AnySoundOptions
 )

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from serve_app.core.options.engine import Device, EngineOptions, TorchOptions
+from serve_app.core.options.text import TransformersOptions
 
 
 class DiffusersOptions(TorchOptions):
@@ -109,12 +110,17 @@ class LanczosOptions(EngineOptions):
     task: Literal["upscaling"] = "upscaling"
 
 
+AnyImagesOptions = DiffusersOptions
+AnySegmentationOptions = TransformersOptions | GrabcutOptions
+AnyFacesOptions = OpencvFacesOptions | InsightfaceOptions
+AnyUpscalingOptions = Swin2srOptions | SpandrelOptions | LanczosOptions
+AnyDepthOptions = TransformersOptions
+AnyCaptioningOptions = TransformersOptions
 ImageEngineOptions = (
-    DiffusersOptions
-    | GrabcutOptions
-    | OpencvFacesOptions
-    | InsightfaceOptions
-    | Swin2srOptions
-    | SpandrelOptions
-    | LanczosOptions
+    AnyImagesOptions
+    | AnySegmentationOptions
+    | AnyFacesOptions
+    | AnyUpscalingOptions
+    | AnyDepthOptions
+    | AnyCaptioningOptions
 )

@@ -38,4 +38,8 @@ class VllmOptions(EngineOptions):
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
 
 
-TextEngineOptions = TransformersOptions | VllmOptions
+AnyChatOptions = TransformersOptions | VllmOptions
+AnyEmbeddingsOptions = TransformersOptions
+AnyRerankOptions = TransformersOptions
+AnyTranslationOptions = TransformersOptions
+TextEngineOptions = AnyChatOptions | AnyEmbeddingsOptions | AnyRerankOptions | AnyTranslationOptions

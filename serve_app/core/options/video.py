@@ -84,6 +84,7 @@ class AvOptions(EngineOptions):
     task: Literal["media"] = "media"
 
 
-VideoEngineOptions = (
-    DiffusersVideoOptions | CameraMovesOptions | OpticalFlowOptions | RifeOptions | AvOptions
-)
+AnyVideoOptions = DiffusersVideoOptions | CameraMovesOptions
+AnyInterpolationOptions = OpticalFlowOptions | RifeOptions
+AnyMediaOptions = AvOptions
+VideoEngineOptions = AnyVideoOptions | AnyInterpolationOptions | AnyMediaOptions

@@ -1,22 +1,22 @@
 """The engines of the task `chat`, each imported where it is chosen."""
 
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.text import TransformersOptions, VllmOptions
+from serve_app.core.options.text import AnyChatOptions
 from serve_app.core.text.chat import ChatModel
 from serve_app.family.engines.given import Given
 
 
-def engine(options: TransformersOptions | VllmOptions | FakeOptions, given: Given) -> ChatModel:
-    match options:
-        case TransformersOptions():
+def engine(options: AnyChatOptions | FakeOptions, given: Given) -> ChatModel:
+    match options.engine:
+        case "transformers":
             from deployments.text.transformers_chat import TransformersChat
 
             return TransformersChat(options, **given.common)
-        case VllmOptions():
+        case "vllm":
             from deployments.text.vllm_chat import VllmChat
 
             return VllmChat(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.engine import FakeChat
 
             return FakeChat(options, **given.common)

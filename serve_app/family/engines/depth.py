@@ -2,17 +2,17 @@
 
 from serve_app.core.image.depth import DepthEstimator
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.text import TransformersOptions
+from serve_app.core.options.image import AnyDepthOptions
 from serve_app.family.engines.given import Given
 
 
-def engine(options: TransformersOptions | FakeOptions, given: Given) -> DepthEstimator:
-    match options:
-        case TransformersOptions():
+def engine(options: AnyDepthOptions | FakeOptions, given: Given) -> DepthEstimator:
+    match options.engine:
+        case "transformers":
             from deployments.image.transformers_depth import TransformersDepth
 
             return TransformersDepth(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.vision import FakeDepth
 
             return FakeDepth(options, **given.common)

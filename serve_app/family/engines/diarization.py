@@ -1,24 +1,22 @@
 """The engines of the task `diarization`, each imported where it is chosen."""
 
 from serve_app.core.audio.diarization import Diarizer
-from serve_app.core.options.audio import MfccOptions, TransformersDiarizationOptions
+from serve_app.core.options.audio import AnyDiarizationOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.family.engines.given import Given
 
 
-def engine(
-    options: TransformersDiarizationOptions | MfccOptions | FakeOptions, given: Given
-) -> Diarizer:
-    match options:
-        case TransformersDiarizationOptions():
+def engine(options: AnyDiarizationOptions | FakeOptions, given: Given) -> Diarizer:
+    match options.engine:
+        case "transformers_diarization":
             from deployments.audio.transformers_diarization import TransformersDiarization
 
             return TransformersDiarization(options, **given.common)
-        case MfccOptions():
+        case "mfcc":
             from deployments.audio.mfcc_diarization import MfccDiarization
 
             return MfccDiarization(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.diarization import FakeDiarization
 
             return FakeDiarization(options, **given.common)

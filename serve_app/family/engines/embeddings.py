@@ -1,18 +1,18 @@
 """The engines of the task `embeddings`, each imported where it is chosen."""
 
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.text import TransformersOptions
+from serve_app.core.options.text import AnyEmbeddingsOptions
 from serve_app.core.text.embeddings import EmbeddingModel
 from serve_app.family.engines.given import Given
 
 
-def engine(options: TransformersOptions | FakeOptions, given: Given) -> EmbeddingModel:
-    match options:
-        case TransformersOptions():
+def engine(options: AnyEmbeddingsOptions | FakeOptions, given: Given) -> EmbeddingModel:
+    match options.engine:
+        case "transformers":
             from deployments.text.transformers_embeddings import TransformersEmbeddings
 
             return TransformersEmbeddings(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.engine import FakeEmbeddings
 
             return FakeEmbeddings(options, **given.common)

@@ -2,23 +2,21 @@
 
 from serve_app.core.image.face_swap import FaceModel
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.image import InsightfaceOptions, OpencvFacesOptions
+from serve_app.core.options.image import AnyFacesOptions
 from serve_app.family.engines.given import Given
 
 
-def engine(
-    options: OpencvFacesOptions | InsightfaceOptions | FakeOptions, given: Given
-) -> FaceModel:
-    match options:
-        case OpencvFacesOptions():
+def engine(options: AnyFacesOptions | FakeOptions, given: Given) -> FaceModel:
+    match options.engine:
+        case "opencv_faces":
             from deployments.image.opencv_faces import OpencvFaces
 
             return OpencvFaces(options, **given.common)
-        case InsightfaceOptions():
+        case "insightface":
             from deployments.image.insightface_faces import InsightfaceFaces
 
             return InsightfaceFaces(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.faces import FakeFaces
 
             return FakeFaces(options, **given.common)

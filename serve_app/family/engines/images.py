@@ -2,17 +2,17 @@
 
 from serve_app.core.image.images import ImageModel
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.image import DiffusersOptions
+from serve_app.core.options.image import AnyImagesOptions
 from serve_app.family.engines.given import Given
 
 
-def engine(options: DiffusersOptions | FakeOptions, given: Given) -> ImageModel:
-    match options:
-        case DiffusersOptions():
+def engine(options: AnyImagesOptions | FakeOptions, given: Given) -> ImageModel:
+    match options.engine:
+        case "diffusers":
             from deployments.image.diffusers_images import DiffusersImages
 
             return DiffusersImages(options, **given.common, locate=given.located)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.images import FakeImages
 
             return FakeImages(options, **given.common)

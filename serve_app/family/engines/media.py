@@ -1,18 +1,18 @@
 """The engines of the task `media`, each imported where it is chosen."""
 
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.video import AvOptions
+from serve_app.core.options.video import AnyMediaOptions
 from serve_app.core.video.processing import MediaProcessor
 from serve_app.family.engines.given import Given
 
 
-def engine(options: AvOptions | FakeOptions, given: Given) -> MediaProcessor:
-    match options:
-        case AvOptions():
+def engine(options: AnyMediaOptions | FakeOptions, given: Given) -> MediaProcessor:
+    match options.engine:
+        case "av":
             from deployments.video.av_media import AvMedia
 
             return AvMedia(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.engine import FakeMedia
 
             return FakeMedia(options, **given.common)

@@ -1,22 +1,22 @@
 """The engines of the task `stems`, each imported where it is chosen."""
 
 from serve_app.core.audio.stems import StemSeparator
-from serve_app.core.options.audio import DemucsOptions, HpssOptions
+from serve_app.core.options.audio import AnyStemsOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.family.engines.given import Given
 
 
-def engine(options: DemucsOptions | HpssOptions | FakeOptions, given: Given) -> StemSeparator:
-    match options:
-        case DemucsOptions():
+def engine(options: AnyStemsOptions | FakeOptions, given: Given) -> StemSeparator:
+    match options.engine:
+        case "demucs":
             from deployments.audio.demucs_stems import DemucsStems
 
             return DemucsStems(options, **given.common)
-        case HpssOptions():
+        case "hpss":
             from deployments.audio.hpss_stems import HpssStems
 
             return HpssStems(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.stems import FakeStems
 
             return FakeStems(options, **given.common)

@@ -1,24 +1,22 @@
 """The engines of the task `video`, each imported where it is chosen."""
 
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.video import CameraMovesOptions, DiffusersVideoOptions
+from serve_app.core.options.video import AnyVideoOptions
 from serve_app.core.video.generation import VideoModel
 from serve_app.family.engines.given import Given
 
 
-def engine(
-    options: DiffusersVideoOptions | CameraMovesOptions | FakeOptions, given: Given
-) -> VideoModel:
-    match options:
-        case DiffusersVideoOptions():
+def engine(options: AnyVideoOptions | FakeOptions, given: Given) -> VideoModel:
+    match options.engine:
+        case "diffusers_video":
             from deployments.video.diffusers_video import DiffusersVideo
 
             return DiffusersVideo(options, **given.common)
-        case CameraMovesOptions():
+        case "camera_moves":
             from deployments.video.camera_moves import CameraMoves
 
             return CameraMoves(options, **given.common)
-        case FakeOptions():
+        case "fake":
             from deployments.fakes.video import FakeVideo
 
             return FakeVideo(options, **given.common)

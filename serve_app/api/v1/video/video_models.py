@@ -3,7 +3,7 @@
 from serve_app.catalog.catalog import Catalog, Found
 from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.errors import UnsupportedCapability
-from serve_app.core.options.every_engine import VideoOptions
+from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import MODE_NAMES, VideoFacts, VideoMode
 
 

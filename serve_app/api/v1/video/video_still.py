@@ -6,7 +6,7 @@ from serve_app.api.v1.video.video_identity import FIELDS
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.errors import AppError
 from serve_app.core.image.images import Quality, References, TextToImage
-from serve_app.core.options.every_engine import VideoOptions
+from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoQuality
 
 QUALITIES: dict[VideoQuality | None, Quality] = {"draft": "low", "best": "high"}
