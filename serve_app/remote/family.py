@@ -8,6 +8,7 @@ from typing import Any, cast
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+from typing_extensions import override
 
 from serve_app.catalog.engine_runs import single
 from serve_app.core.costs import METER, BusyTime
@@ -171,8 +172,8 @@ class RemoteStream(Gatherable[Any]):
         self._items = items
         self._gather = gather
 
+    @override
     async def gathered(self) -> list[Any]:
-        """See Gatherable."""
         return await self._gather()
 
     def __anext__(self) -> Coroutine[Any, Any, Any]:

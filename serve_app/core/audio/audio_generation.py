@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -24,8 +25,8 @@ class GeneratedAudio(MediaResult):
     channels: int
     seed: int
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {self.audio.sha256: MediaFacts(seed=self.seed, duration_s=self.duration_s)}
 
 

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
@@ -47,8 +49,8 @@ class SpokenAudio(MediaResult):
     audio: Blob
     duration_s: float
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {self.audio.sha256: MediaFacts(duration_s=self.duration_s)}
 
 

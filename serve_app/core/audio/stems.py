@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
@@ -50,8 +52,8 @@ class Stems(MediaResult):
     duration_s: float
     limitations: tuple[str, ...] = ()
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         facts = MediaFacts(duration_s=self.duration_s)
         return {stem.audio.sha256: facts for stem in self.stems}
 

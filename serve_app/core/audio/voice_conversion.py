@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -17,8 +18,8 @@ class ConvertedVoice(MediaResult):
     audio: Blob
     duration_s: float
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {self.audio.sha256: MediaFacts(duration_s=self.duration_s)}
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS, Size
@@ -27,8 +28,8 @@ class DepthMap(MediaResult):
     depth: Blob
     size: Size
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {self.depth.sha256: MediaFacts(width=self.size.width, height=self.size.height)}
 
 
@@ -47,8 +48,8 @@ class StereoVideo(MediaResult):
     num_frames: int
     duration_s: float
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {
             self.video.sha256: MediaFacts(
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s

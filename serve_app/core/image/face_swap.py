@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS
@@ -27,8 +28,8 @@ class SwappedFaces(MediaResult):
     height: int
     duration_s: float | None = None
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         facts = MediaFacts(width=self.width, height=self.height, duration_s=self.duration_s)
         return {self.media.sha256: facts}
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -112,8 +113,8 @@ class Images(MediaResult):
     images: tuple[Image, ...]
     prompt_cache_hit: bool = False
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {
             made.image.sha256: MediaFacts(
                 seed=made.seed, width=made.size.width, height=made.size.height

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.errors import InvalidRequest
@@ -61,8 +62,8 @@ class Segments(MediaResult):
     engine: str
     quality: Quality
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         facts = MediaFacts(width=self.size.width, height=self.size.height)
         return {segment.image.sha256: facts for segment in self.segments}
 

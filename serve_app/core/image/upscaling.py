@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS, Size
@@ -22,8 +23,8 @@ class UpscaledImage(MediaResult):
     size: Size
     engine: str
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {self.image.sha256: MediaFacts(width=self.size.width, height=self.size.height)}
 
 
@@ -42,8 +43,8 @@ class UpscaledVideo(MediaResult):
     duration_s: float
     engine: str
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {
             self.video.sha256: MediaFacts(
                 width=self.size.width, height=self.size.height, duration_s=self.duration_s

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.options.engine import DeviceOptions, EngineOptions, TorchOptions
@@ -63,8 +64,8 @@ class EspeakOptions(EngineOptions):
     voice: str = "en-us"
 
     @property
+    @override
     def clones(self) -> bool:
-        """See EngineOptions."""
         return True
 
 
@@ -87,8 +88,8 @@ class TransformersSpeechOptions(DeviceOptions):
     speaker_model: str | None = None
 
     @property
+    @override
     def clones(self) -> bool:
-        """See EngineOptions."""
         return self.speaker_model is not None
 
 
@@ -109,8 +110,8 @@ class PocketTtsOptions(DeviceOptions):
     voice: str | None = None
 
     @property
+    @override
     def clones(self) -> bool:
-        """See EngineOptions."""
         return True
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.options.engine import EngineOptions
 from serve_app.core.tasks import Task
@@ -33,6 +34,6 @@ class FakeOptions(EngineOptions):
     diary: Path | None = None
 
     @property
+    @override
     def clones(self) -> bool:
-        """See EngineOptions."""
         return True

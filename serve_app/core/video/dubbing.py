@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.audio.transcription import Transcript
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
@@ -62,15 +64,15 @@ class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
     audio_track: AudioTrack | None = None
 
     @property
+    @override
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
         separated = (SEPARATE,) if self.stems_model else ()
         burned = (BURN,) if self.burns_subtitles else ()
         transcribed = () if self.transcript else (TRANSCRIBE,)
         return (EXTRACT, *transcribed, *separated, TRANSLATE, SPEAK, REPLACE, *burned)
 
+    @override
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
         return WEIGHTS.get(stage, 1.0)
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import Size
@@ -61,8 +62,8 @@ class GeneratedVideo(MediaResult):
     duration_s: float
     seed: int
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {
             self.video.sha256: MediaFacts(
                 seed=self.seed,

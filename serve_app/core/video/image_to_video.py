@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.image.images import Image, TextToImage
 from serve_app.core.media import MediaFacts, MediaResult
 from serve_app.core.message import Progress
@@ -20,8 +22,8 @@ class AnimatedPrompt(MediaResult):
     image: Image
     video: GeneratedVideo
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         generated = self.image
         of_image = MediaFacts(
             seed=generated.seed, width=generated.size.width, height=generated.size.height
@@ -59,12 +61,12 @@ class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
         return self.image.negative_prompt
 
     @property
+    @override
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
         return (IMAGE_STAGE, VIDEO_STAGE, *self.finish.stages)
 
+    @override
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
         return WEIGHTS.get(stage) or weight_of(stage)
 
 

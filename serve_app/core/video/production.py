@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -25,8 +26,8 @@ class Videos(MediaResult):
     videos: tuple[GeneratedVideo, ...]
     subtitles: tuple[Blob | None, ...] = ()
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         return {name: fact for made in self.videos for name, fact in made.facts().items()}
 
 
@@ -62,15 +63,15 @@ class ProduceVideo(PipelineOperation[Videos]):
         return self.generation.negative_prompt
 
     @property
+    @override
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
         generated = (IMAGE_STAGE,) if self.image else ()
         made = (self.stage_of(GENERATE_STAGE, i) for i in range(self.count))
         finished = (self.stage_of(n, i) for i in range(self.count) for n in self.finish.stages)
         return (*generated, *made, *finished)
 
+    @override
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
         is_made = stage.startswith(GENERATE_STAGE)
         return GENERATE_WEIGHT if is_made else weight_of(stage)
 

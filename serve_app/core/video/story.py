@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import ClassVar, Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from serve_app.core.image.images import References, Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
@@ -44,8 +45,8 @@ class ToldStory(MediaResult):
     duration_s: float | None = None
     seed: int
 
+    @override
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
         of_video = MediaFacts(
             seed=self.seed,
             width=self.size.width,
@@ -99,15 +100,15 @@ class TellStory(PipelineOperation[ToldStory]):
         return self.story
 
     @property
+    @override
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
         spoken = (NARRATION,) if self.speech_model else ()
         generated = (image_stage(i) for i in range(self.scenes))
         moving = (animate_stage(i) for i in self.animated)
         return (SCRIPT, *generated, *spoken, *moving, VIDEO)
 
+    @override
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
         return WEIGHTS[stage.partition("-")[0]]
 
     @property

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message, Progress
@@ -65,14 +67,14 @@ class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
         return self.target_language is not None and not is_done
 
     @property
+    @override
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
         translated = (TRANSLATE,) if self.needs_translation else ()
         transcribed = () if self.transcript else (EXTRACT, TRANSCRIBE)
         return (*transcribed, *translated, *((BURN,) if self.burns else ()))
 
+    @override
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
         return WEIGHTS[stage]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from starlette.requests import Request
+from typing_extensions import override
 
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
@@ -46,8 +47,8 @@ class SourceBody(ImageRequestBody):
     image: ImageTexts
     strength: Strength | None = None
 
+    @override
     def has_references(self) -> bool:
-        """See ImageRequestBody."""
         return len(self.image) > 1 or super().has_references()
 
     def media(self) -> list[Given]:
