@@ -24,8 +24,8 @@ class Postcard(MediaResult):
 
 
 class SendPostcard(PipelineOperation[Postcard]):
-    """Draw `prompt`, write a caption for it and read that aloud. Model fields are canonical ids;
-    without a speech model nothing is read.
+    """Generate an image of `prompt`, write a caption for it and read that aloud. Model fields are
+    canonical ids; without a speech model nothing is read.
     """
 
     name, result = "pipeline.postcard", Postcard

@@ -57,7 +57,7 @@ class Reader(FakeSpeech):
 
 
 class Painter(FakeImages):
-    """Draws once somebody reads: waits forever where both do not work at the same time."""
+    """Generates once somebody reads: waits forever where both do not work at the same time."""
 
     waits_for: asyncio.Event | None = None
 
@@ -95,7 +95,7 @@ def parts(tmp_path: Path) -> Parts:
     return Parts(tmp_path)
 
 
-async def test_a_postcard_is_written_drawn_and_read(parts: Parts) -> None:
+async def test_a_postcard_is_written_generated_and_read(parts: Parts) -> None:
     card = await parts.sent()
     assert set(card.caption.split()) == {"a", "red", "boat"}
     assert card.image.mime == "image/png"
@@ -106,7 +106,7 @@ async def test_a_postcard_is_written_drawn_and_read(parts: Parts) -> None:
     assert tuple(parts.stages.names) == BOAT.stages
 
 
-async def test_it_is_read_while_it_is_drawn(parts: Parts) -> None:
+async def test_it_is_read_while_it_is_generated(parts: Parts) -> None:
     parts.images.waits_for = parts.speech.begun
     assert (await parts.sent()).audio is not None
 
