@@ -1,4 +1,4 @@
-"""What the server adds to an image, and what drawing several at once gains: the starter image
+"""What the server adds to an image, and what generating several at once gains: the starter image
 model through HTTP, and the same pipeline called directly in this process, in turn; then a few
 requests one after the other, and all at once.
 
@@ -38,7 +38,7 @@ SIDE_PX = 512
 MOST_STEPS = 150
 TOGETHER = 4
 GAINS = ((64, 40), (256, 20))
-"""Sides in pixels and steps of the images that are drawn one by one and together."""
+"""Sides in pixels and steps of the images that are generated one by one and together."""
 
 TIMEOUT_S = 600.0
 Times = dict[str, list[float]]

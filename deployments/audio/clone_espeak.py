@@ -123,4 +123,4 @@ def _reshaped(
 
 def _without_effect(request: CloneSpeech) -> Iterator[str]:
     if request.seed is not None:
-        yield "seed has no effect: espeak-ng draws nothing by chance"
+        yield "seed has no effect: espeak-ng has no randomness"

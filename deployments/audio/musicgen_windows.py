@@ -1,4 +1,4 @@
-"""MusicGen's windows: how long they are, and the codes of one of them, heard as they are drawn.
+"""MusicGen's windows: how long they are, and the codes of one of them, seen as they are generated.
 
 Imported only where torch is.
 """
@@ -73,7 +73,7 @@ class MusicgenWindows:
 class CodeCollector(transformers.StoppingCriteria):
     """Collects the codes of a window while they are generated; MusicGen hands nothing to streamers.
     `given` frames come from the window before. `tell` is told how many new frames there are; with
-    `stop` drawing ends by WindowStopped.
+    `stop` generation ends by WindowStopped.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ KINDS: dict[Mode, Any] = {
     "inpaint": diffusers.AutoPipelineForInpainting,
 }
 DEEDS: dict[Mode, str] = {
-    "text_to_image": "draw from text alone",
-    "image_to_image": "draw over images",
-    "inpaint": "draw over a part of an image",
+    "text_to_image": "generate from text alone",
+    "image_to_image": "edit images",
+    "inpaint": "edit a part of an image",
 }
 
 

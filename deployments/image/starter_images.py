@@ -1,7 +1,7 @@
 """The image checkpoint that the project makes by itself on first start, without a network.
 
 A Stable Diffusion of a few megabytes, with an IP-Adapter beside it, that does everything a trained
-one does. Its weights are random: what it draws is noise.
+one does. Its weights are random: what it generates is noise.
 """
 
 from pathlib import Path

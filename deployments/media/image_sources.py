@@ -15,7 +15,7 @@ from serve_app.core.image.images import ImageToImage, Size
 SIDE_PX = range(16, 4097)
 """Of images that are edited at their own size."""
 
-NOTHING = "mask: nothing is selected, so nothing is drawn over"
+NOTHING = "mask: nothing is selected, so nothing is edited"
 
 Pair = tuple[int, int]
 
@@ -113,11 +113,11 @@ def _covering(image: Image.Image, size: Pair) -> Image.Image:
 
 
 def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> ImageSource:
-    """Drawn a little larger where its sides are no multiples, so that no pixel has to move."""
+    """Edited a little larger where its sides are no multiples, so that no pixel has to move."""
     for side in image.size:
         if side not in SIDE_PX:
             raise InvalidRequest(
-                f"image: {image.width}x{image.height} cannot be drawn at its own size, whose sides "
+                f"image: {image.width}x{image.height} cannot be edited at its own size; its sides "
                 f"must be from {SIDE_PX.start} to {SIDE_PX[-1]}; name a 'size'",
                 param="image",
             )

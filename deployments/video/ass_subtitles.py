@@ -1,4 +1,4 @@
-"""Cues as an ASS file, which libass draws: three styles, karaoke from the times of words.
+"""Cues as an ASS file, which libass renders: three styles, karaoke from the times of words.
 
 The format: http://www.tcax.org/docs/ass-specs.htm
 """

@@ -101,7 +101,7 @@ class VideoMaking:
         fixed = self._checkpoint.kind.fixed_size
         if fixed is None or fixed == plan.size:
             return plan
-        said = f"width, height: this model draws {fixed.width}x{fixed.height} only"
+        said = f"width, height: this model generates {fixed.width}x{fixed.height} only"
         return replace(plan, size=fixed, warnings=(said,))
 
     def _renderings(self, plan: VideoPlan, source: ProbedVideo | None) -> list[tuple[int, int]]:

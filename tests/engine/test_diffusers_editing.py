@@ -187,7 +187,7 @@ async def test_closing_the_stream_stops_at_the_next_step(
     [
         (b"no image", InvalidRequest, "cannot be decoded"),
         (png()[:60], InvalidRequest, "cannot be decoded"),
-        (png(size=(1, 1)), InvalidRequest, "1x1 cannot be drawn at its own size"),
+        (png(size=(1, 1)), InvalidRequest, "1x1 cannot be edited at its own size"),
         (claiming_png(), PayloadTooLarge, "more than the allowed"),
     ],
 )
@@ -231,8 +231,9 @@ async def test_a_checkpoint_for_inpainting_draws_nothing_else(
     image = await stored(blobs, gradient((32, 24)))
     mask = await stored(blobs, left_half((32, 24)))
     assert (await drawn(engine, redrawing(image, mask=mask))).images
-    for request in (redrawing(image), drawing()):
-        with pytest.raises(UnsupportedCapability, match="model 'tiny' cannot draw") as caught:
+    refused = ((redrawing(image), "edit images"), (drawing(), "generate from text alone"))
+    for request, what in refused:
+        with pytest.raises(UnsupportedCapability, match=f"model 'tiny' cannot {what}") as caught:
             await drawn(engine, request)
         assert caught.value.param == "model"
     await engine.close()

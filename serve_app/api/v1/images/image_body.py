@@ -27,7 +27,7 @@ from serve_app.profiles.profile import Kind
 MAX_EXTRAS = 16
 DEFAULT_SIZE = Size(width=1024, height=1024)
 SEEDS = 2**32
-"""How many seeds are drawn from; clients hand any 64-bit one back."""
+"""How many seeds there are to choose from; clients hand any 64-bit one back."""
 
 QUALITIES: dict[str, Quality] = {"low": "low", "high": "high", "hd": "high"}
 IGNORED = ("style", "background", "moderation", "user")
@@ -100,7 +100,7 @@ class ImageRequestBody(JobBody):
         """The fields that every Drawing has; `also` are reference images from the field `image`.
 
         NotFound for profiles that do not exist. A seed that nobody chose is chosen here, so that a
-        job that is resumed draws the same images.
+        job that is resumed generates the same images.
         """
         size = self.asked_size()
         references = await self._references(context, also)

@@ -35,7 +35,7 @@ EDIT_STRENGTH, INPAINT_STRENGTH, VARIATION_STRENGTH = 0.75, 0.99, 0.6
 async def generations(
     body: GenerationBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Draw a prompt, up to ten times; image i is drawn from the seed + i."""
+    """Generate up to ten images from a prompt; image i has the seed + i."""
     found = context.catalog.find("images", body.model)
     operation = await body.to_text_to_image(found, context)
     return await _answered(body, operation, request, context, principal)
@@ -43,7 +43,7 @@ async def generations(
 
 @router.post("/v1/images/edits", openapi_extra=described(EditBody))
 async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Draw over an image, or over the part that a mask selects; more images are references."""
+    """Edit an image, or the part that a mask selects; more images are references."""
     body = await read_image_body(request, context, EditBody)
     async with input_first(context, *body.media()):
         found = context.catalog.find("images", body.model)
@@ -53,7 +53,7 @@ async def edits(request: Request, context: ContextDep, principal: PrincipalDep) 
 
 @router.post("/v1/images/inpaint", openapi_extra=described(InpaintBody))
 async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Draw over the part of an image that a mask selects; all other pixels stay as they are."""
+    """Edit the part of an image that a mask selects; all other pixels stay as they are."""
     body = await read_image_body(request, context, InpaintBody)
     async with input_first(context, *body.media()):
         found = context.catalog.find("images", body.model)
@@ -63,7 +63,7 @@ async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep
 
 @router.post("/v1/images/variations", openapi_extra=described(VariationBody))
 async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Draw an image anew, without words."""
+    """Vary an image, without a prompt."""
     body = await read_image_body(request, context, VariationBody)
     async with input_first(context, *body.media()):
         found = context.catalog.find("images", body.model)

@@ -80,7 +80,7 @@ async def dub(
 async def video_dub(
     body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Dub a video and draw its words into it."""
+    """Dub a video and burn in its subtitles."""
     return await _answer(body, request, context, principal, burns_subtitles=True, is_item=False)
 
 

@@ -41,7 +41,7 @@ Seed = Annotated[Integer, Field(lt=INT64)]
 
 
 class ImageToVideoBody(JobBody):
-    """A prompt, how it is drawn and how the image moves. Both models have a default."""
+    """A prompt, how its image is generated and how the image moves. Both models have a default."""
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     negative_prompt: Prompt | None = None
@@ -163,7 +163,7 @@ class ImageToVideoBody(JobBody):
 async def image_to_video(
     body: ImageToVideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Draw a prompt and make a video of the image; on request larger, and with words."""
+    """Generate an image from a prompt and animate it; on request larger, and with subtitles."""
     output = media_output(body.response_format, "video")
     operation = await body.to_animate(context)
     check_configured(context, AnimatePrompt.pipeline)

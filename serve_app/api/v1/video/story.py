@@ -78,7 +78,7 @@ class StoryBody(JobBody):
 
     async def to_story(self, context: Context) -> TellStory:
         """The operation. A seed that nobody chose is chosen here, so that a job that is resumed
-        draws the same images.
+        generates the same images.
         """
         if not self.story.strip():
             raise InvalidRequest("story: must not be blank", param="story")

@@ -44,12 +44,12 @@ def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
     """A warning for every field of a keyframe that is not generated, or of idle references."""
     idle = []
     if not is_generated:
-        why = "has no effect, because no keyframe is drawn"
+        why = "has no effect, because no keyframe is generated"
         names = ("keyframe_model", "keyframe_steps")
         idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]
         idle += [f"keyframe_identity: {why}"] if body.keyframe_identity == "always" else []
     elif body.keyframe_identity == "never":
-        idle = ["keyframe_identity: one is drawn nonetheless, because the model only animates"]
+        idle = ["keyframe_identity: one is generated nonetheless, because the model only animates"]
     if body.character_strength is not None and not any(getattr(body, name) for name in FIELDS):
         idle.append("character_strength: has no effect without references")
     return idle
