@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
-from pipelines.utterances import Utterance, uttered
+from pipelines.utterances import Utterance, spoken_line
 from serve_app.core.audio.speech import ListVoices, Speak
 from serve_app.core.errors import AppError, ContextLengthExceeded
 from serve_app.core.image.images import TextToImage
@@ -131,7 +131,7 @@ class Story:
         lines = []
         for number, scene in enumerate(scenes):
             operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
-            lines.append(await uttered(self._stage.operations, self._blobs, operation))
+            lines.append(await spoken_line(self._stage.operations, self._blobs, operation))
             await self._stage.hold(lines[-1])
             progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
             self._stage.report(NARRATION, progress)

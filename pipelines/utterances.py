@@ -20,7 +20,7 @@ class Utterance(Message):
     warnings: tuple[str, ...] = ()
 
 
-async def uttered(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
+async def spoken_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
     """Speak a line; the audio goes from the engine to the store as it comes."""
     spoken: list[Spoken] = []
 
@@ -46,11 +46,11 @@ async def fitted(
     """A line spoken as it comes, and where that does not fill its slot again at another speed, so
     that it lasts at most a quarter longer or shorter than of itself.
     """
-    line = await uttered(run, blobs, operation)
+    line = await spoken_line(run, blobs, operation)
     if line.duration_s == 0:
         return line
     stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / line.duration_s))
     if abs(stretch - 1) < INAUDIBLE_STRETCH:
         return line
     faster = operation.model_copy(update={"speed": operation.speed / stretch})
-    return await uttered(run, blobs, faster)
+    return await spoken_line(run, blobs, faster)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipelines.parallel import tried
-from pipelines.utterances import uttered
+from pipelines.utterances import spoken_line
 from pipelines.video_background import background_levels, made_background
 from pipelines.video_speech import SpokenLine, VideoWords, in_translation, said
 from serve_app.core.audio.audio_generation import GeneratedAudio
@@ -148,7 +148,7 @@ class VideoFinishing:
         spoken: list[SpokenLine] = []
         next_s = 0.0
         for line in self._plan.lines:
-            utterance = await uttered(self._stage.operations, self._blobs, line.speech)
+            utterance = await spoken_line(self._stage.operations, self._blobs, line.speech)
             await self._stage.hold(utterance)
             start_s = next_s if line.start_s is None else line.start_s
             next_s = start_s + utterance.duration_s + LINE_GAP_S

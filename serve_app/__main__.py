@@ -9,7 +9,7 @@ from pathlib import Path
 from serve_app.launch.config_file import ConfigurationError, LaunchPlan, read_plan
 from serve_app.launch.environment import load_environment, one_machine, runtime_directory
 from serve_app.launch.ports import port_problem
-from serve_app.launch.ray_token import door_notices
+from serve_app.launch.ray_token import token_notices
 from serve_app.runtime.temporary_files import machine_folder, private_folder
 
 CONFIGURATION = 2
@@ -57,7 +57,7 @@ def prepare(
     private_folder(machine_folder())
     for name, value in one_machine(runtime_directory(http.port)).items():
         environment.setdefault(name, value)
-    return [*notices, *door_notices(environment)]
+    return [*notices, *token_notices(environment)]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
 from serve_app.remote.catalog import Handles, live_catalog
-from serve_app.runtime.garbage import collect_rarely
+from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
 
@@ -44,7 +44,7 @@ class Ingress:
     ) -> None:
         log_to_stderr()
         log_no_calls()
-        collect_rarely()
+        collect_garbage_rarely()
         use_own_temporary_folder()
         correct_request_ids()
         keep_peers(os.environ)

@@ -13,7 +13,7 @@ from deployments.audio.audio_encoding import encode
 from deployments.audio.pcm_wav import written_wav
 from deployments.audio.rubberband import reshaped
 from deployments.audio.voice_character import VoiceCharacter, measured_character
-from deployments.audio.voice_likeness import reshaping_towards
+from deployments.audio.voice_likeness import voice_change
 from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
@@ -113,7 +113,7 @@ def _reshaped(
     if not total:
         return
     own = measured_character(speech_blocks(plain, param="text"), stop)
-    wanted = reshaping_towards(voice, own, speech_blocks(plain, param="text"), stop)
+    wanted = voice_change(voice, own, speech_blocks(plain, param="text"), stop)
     wanted = replace(wanted, duration=performance.duration)
     rate = performance.sample_rate
     blocks = speech_blocks(plain, param="text", rate=rate)

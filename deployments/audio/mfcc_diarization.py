@@ -8,7 +8,7 @@ import numpy as np
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.mfcc import COEFFICIENTS, mfcc
 from deployments.audio.speaker_clustering import cluster
-from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
+from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
 from deployments.audio.speech_windows import speech_windows
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
@@ -55,4 +55,4 @@ def _diarized(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterato
     spoken = np.concatenate([features[start:end] for start, end in regions])
     labels = cluster(spoken, piece_lengths(regions), request.num_speakers, stop)
     if not stop():
-        yield told_apart(turns_of(regions, labels), request.num_speakers, BEST_EFFORT)
+        yield diarization_of(turns_of(regions, labels), request.num_speakers, BEST_EFFORT)

@@ -13,7 +13,7 @@ from deployments.audio.pcm_wav import written_wav
 from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
 from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
 from deployments.audio.voice_character import VoiceCharacter, measured_character
-from deployments.audio.voice_likeness import reshaping_towards
+from deployments.audio.voice_likeness import voice_change
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
@@ -126,7 +126,7 @@ class Conversion:
         if source.pitch_hz is None:
             self.warnings = (UNVOICED,)
         blocks = speech_blocks(self._source, param="source")
-        wanted = reshaping_towards(target, source, blocks, stop, highest_hz=self._highest_hz)
+        wanted = voice_change(target, source, blocks, stop, highest_hz=self._highest_hz)
         shift = 2 ** (self._request.pitch_shift / 12)
         return replace(wanted, pitch=wanted.pitch * shift, duration=self._request.length_adjust)
 

@@ -77,7 +77,9 @@ def _same(labels: Labels) -> Iterator[tuple[int, int, int]]:
         yield int(labels[first]), first, last
 
 
-def told_apart(turns: tuple[Turn, ...], num_speakers: int | None, *warnings: str) -> Diarization:
+def diarization_of(
+    turns: tuple[Turn, ...], num_speakers: int | None, *warnings: str
+) -> Diarization:
     """The result, which says when it found fewer speakers than it was told of."""
     found = len({turn.speaker for turn in turns})
     if turns and num_speakers is not None and found < num_speakers:

@@ -15,9 +15,9 @@ from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.mfcc import FRAMES_PER_S, mfcc
 from deployments.audio.speaker_turns import (
     Labels,
+    diarization_of,
     piece_lengths,
     speech_regions,
-    told_apart,
     turns_of,
 )
 from deployments.audio.speech_windows import Samples, SpeechWindow, speech_windows
@@ -108,7 +108,7 @@ class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
             yield Diarization(turns=())
             return
         labels = _clustered(np.concatenate(vectors), request.num_speakers, self._similarity)
-        yield told_apart(turns_of(regions, np.repeat(labels, lengths)), request.num_speakers)
+        yield diarization_of(turns_of(regions, np.repeat(labels, lengths)), request.num_speakers)
 
     @torch.inference_mode()
     def _vectors(self, pieces: list[Samples]) -> Vectors:

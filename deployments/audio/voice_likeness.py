@@ -17,7 +17,7 @@ MOST_CORRECTED = 1.06
 """A semitone: a trial that is further off has heard something else."""
 
 
-def reshaping_towards(
+def voice_change(
     target: VoiceCharacter,
     own: VoiceCharacter,
     blocks: Iterator[bytes],

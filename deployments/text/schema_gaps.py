@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from serve_app.core.text.json_schema import Schema, resolved, rewritten, told_apart
+from serve_app.core.text.json_schema import Schema, are_discriminated, resolved, rewritten
 
 FORGIVEN = frozenset({"uniqueItems"})
 """What `strict` does not insist on: the official clients send it for every set, with `strict`."""
@@ -188,7 +188,7 @@ def plain(each: Schema, *, root: Schema) -> Schema:
     if "propertyNames" in each and not {"properties", "patternProperties"} & each.keys():
         each = _with_names(each, root)
     branches = each.get("oneOf")
-    if isinstance(branches, list) and told_apart(branches, root):
+    if isinstance(branches, list) and are_discriminated(branches, root):
         return _with_any_of(each)
     return each
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deployments.video.flow_planes import Plane, Planes, PlanesBetween
-from deployments.video.rife_network import RifeNetwork, moved_by
+from deployments.video.rife_network import RifeNetwork, warped
 from deployments.video.video_decoding import BT709, Colours
 
 BLACK, LUMA_LEVELS, CHROMA_LEVELS, GREY = 16.0, 219.0, 224.0, 128.0
@@ -82,7 +82,7 @@ class RifeMotion:
             torch.stack([_plane(getattr(planes, name), flow.device) for name in names])[None]
             for planes in self._planes
         )
-        first, second = moved_by(first, flow[:, :2]), moved_by(second, flow[:, 2:])
+        first, second = warped(first, flow[:, :2]), warped(second, flow[:, 2:])
         mixed = torch.lerp(second, first, mask).round_().clamp_(0, 255)
         return [np.asarray(plane) for plane in mixed[0].to(torch.uint8).cpu().numpy()]
 

@@ -117,7 +117,7 @@ class RifeNetwork(nn.Module):
             if found is None:
                 found = block(torch.cat((*_paired(first, second), moment), 1), scale)
                 continue
-            moved = _paired(moved_by(first, found.flow[:, :2]), moved_by(second, found.flow[:, 2:]))
+            moved = _paired(warped(first, found.flow[:, :2]), warped(second, found.flow[:, 2:]))
             shown = torch.cat((*moved, moment, found.mask, found.hints, found.flow / scale), 1)
             step: Estimate = block(shown, scale)
             looks_far = self.layout.has_slopes and number == 1 and not is_far
@@ -200,7 +200,7 @@ def _convolution(channels: int, width: int, layout: Layout, *, stride: int = 1) 
     return nn.Sequential(nn.Conv2d(channels, width, 3, stride, 1), activation)
 
 
-def moved_by(values: Tensor, flow: Tensor) -> Tensor:
+def warped(values: Tensor, flow: Tensor) -> Tensor:
     """Values (1, channels, height, width) as they are at `flow` (x, y) from each place, in pixels;
     outside they are as at the border.
     """

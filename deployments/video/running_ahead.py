@@ -17,7 +17,7 @@ def ahead(items: Generator[T], *, depth: int = 2) -> Generator[T]:
     is_left = threading.Event()
     errors: list[BaseException] = []
 
-    def hand_on(item: object) -> None:
+    def pass_on(item: object) -> None:
         while not is_left.is_set():
             try:
                 made.put(item, timeout=0.1)
@@ -28,14 +28,14 @@ def ahead(items: Generator[T], *, depth: int = 2) -> Generator[T]:
     def run() -> None:
         try:
             for item in items:
-                hand_on(item)
+                pass_on(item)
                 if is_left.is_set():
                     break
         except BaseException as error:  # raised again in the other thread
             errors.append(error)
         finally:
             items.close()
-            hand_on(_END)
+            pass_on(_END)
 
     thread = threading.Thread(target=run, name="ahead", daemon=True)
     thread.start()

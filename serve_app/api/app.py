@@ -12,7 +12,7 @@ from serve_app import __version__
 from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context, Contexts
 from serve_app.api.cors import Cors
-from serve_app.api.description import describe_apart
+from serve_app.api.description import serve_description_off_loop
 from serve_app.api.dialect import Dialect, Dialects, dialect_in
 from serve_app.api.dialects import DIALECTS
 from serve_app.api.direct_route import DirectRoutes
@@ -41,7 +41,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     app.state.begun_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [route for dialect in dialects for route in dialect.routes]
-    describe_apart(app)
+    serve_description_off_loop(app)
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(HTTPException, _render_http)

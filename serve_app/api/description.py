@@ -10,7 +10,7 @@ from serve_app.api.json_answer import json_response
 PATH = "/openapi.json"
 
 
-def describe_apart(app: FastAPI) -> None:
+def serve_description_off_loop(app: FastAPI) -> None:
     """Put it in the place of the framework's own route, which writes it on the event loop."""
     writing = asyncio.Lock()
 

@@ -45,7 +45,7 @@ class LongTexts:
         async with opened(folder, partial(shutil.rmtree, ignore_errors=True)) as place:
             sieve = JsonStringScanner(Path(place), spooling())
 
-            async def sieved() -> Message:
+            async def spooled_body() -> Message:
                 nonlocal left
                 message = await receive()
                 if message["type"] != "http.request":
@@ -58,7 +58,7 @@ class LongTexts:
                 return {**message, "body": body}
 
             try:
-                await self._app(scope, sieved, send)
+                await self._app(scope, spooled_body, send)
             finally:
                 sieve.close()
 

@@ -72,7 +72,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """See httpcore. Every address of the name must be allowed; they are tried in order."""
         error: Exception | None = None
-        for address in await self.vetted(host, port):
+        for address in await self.allowed_addresses(host, port):
             try:
                 return await self._inner.connect_tcp(
                     str(address),
@@ -89,7 +89,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """See httpcore."""
         await self._inner.sleep(seconds)
 
-    async def vetted(self, host: str, port: int) -> list[Address]:
+    async def allowed_addresses(self, host: str, port: int) -> list[Address]:
         """The addresses of a host, all of them allowed. InvalidRequest when one is not."""
         addresses = await resolve(host, port)
         for address in addresses:

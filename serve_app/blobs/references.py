@@ -71,7 +71,7 @@ def release(
             .values(since=one.since)
             .execution_options(synchronize_session=False)
         )
-    held = held_among(session, hashes)
+    held = referenced_among(session, hashes)
     return [one for one in released if one.sha256 not in held]
 
 
@@ -80,7 +80,7 @@ def held_by(session: Session, holder: str) -> set[str]:
     return set(session.scalars(select(Row.sha256).where(Row.holder == holder)))
 
 
-def held_among(session: Session, sha256s: Collection[str]) -> set[str]:
+def referenced_among(session: Session, sha256s: Collection[str]) -> set[str]:
     """Those of the hashes that somebody holds."""
     return set(session.scalars(select(Row.sha256).where(Row.sha256.in_(sha256s)).distinct()))
 
@@ -90,7 +90,7 @@ async def discard(database: Database, url: str, unheld: Collection[UnheldBlob]) 
     if not unheld:
         return
     hashes = [one.sha256 for one in unheld]
-    held = await database.read(partial(held_among, sha256s=hashes))
+    held = await database.read(partial(referenced_among, sha256s=hashes))
     removal = BlobRemoval(url)
     for one in unheld:
         if one.sha256 not in held:
@@ -107,7 +107,7 @@ async def sweep(database: Database, url: str, *, grace_s: float = GRACE_S) -> in
     removed = 0
     groups = removal.older_than(before)
     while (group := await asyncio.to_thread(next, groups, None)) is not None:
-        held = await database.read(partial(held_among, sha256s=group))
+        held = await database.read(partial(referenced_among, sha256s=group))
         for sha256 in set(group) - held:
             removed += await asyncio.to_thread(removal.remove, sha256, written_before=before)
     return removed

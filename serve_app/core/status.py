@@ -34,7 +34,7 @@ class ModelStatus(Message):
     loads: int = 0
     last_used: float | None = None
 
-    def knowing(self, before: "ModelStatus") -> "ModelStatus":
+    def with_facts_of(self, before: "ModelStatus") -> "ModelStatus":
         """The same, with what an earlier status knew of the model: that does not change when the
         model leaves memory.
         """

@@ -18,7 +18,7 @@ from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.core.status import ModelStatus
 from serve_app.family.model_routing import announcer
 from serve_app.family.pool import EnginePool, Loader
-from serve_app.runtime.garbage import collect_rarely
+from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.memory import (
     free_memory,
@@ -44,7 +44,7 @@ class Replica:
     ) -> None:
         log_to_stderr()
         log_no_calls()
-        collect_rarely()
+        collect_garbage_rarely()
         use_own_temporary_folder()
         self._name = family.name
         self._pool = EnginePool(

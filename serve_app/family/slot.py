@@ -25,7 +25,7 @@ class Slot:
 
     def become(self, status: ModelStatus) -> None:
         """Take on another status; what was known of the model stays known."""
-        self.status = status.knowing(self.status)
+        self.status = status.with_facts_of(self.status)
 
     @property
     def failed(self) -> bool:

@@ -135,7 +135,7 @@ async def check_callback(url: str, limits: Limits, *, param: str = FIELD) -> Non
     backend = GuardedBackend(AllowList(limits.fetch_allow), param=param)
     port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
     try:
-        await backend.vetted(parts.hostname or "", port)
+        await backend.allowed_addresses(parts.hostname or "", port)
     except httpcore.ConnectError:
         raise InvalidRequest(f"{param}: its host cannot be resolved", param=param) from None
 

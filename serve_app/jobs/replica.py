@@ -35,7 +35,7 @@ from serve_app.jobs.periodic_tasks import (
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
 from serve_app.remote.catalog import Handles, live_catalog
-from serve_app.runtime.garbage import collect_rarely
+from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
 from serve_app.runtime.unexpected import unexpected_errors
@@ -56,7 +56,7 @@ class JobsReplica:
         make: Iterable[MakePipeline] = (),
     ) -> None:
         log_to_stderr()
-        collect_rarely()
+        collect_garbage_rarely()
         use_own_temporary_folder()
         self._name = name
         self.blobs = FsspecBlobStore(config.storage.blobs_location)

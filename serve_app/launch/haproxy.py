@@ -85,7 +85,7 @@ def added_after(section: str, line: str, *, folder: str) -> list[str]:
             return ["option forwardfor", *files]
         case "frontend http_frontend", "frontend http_frontend":
             refused = f"http-request return status 431 errorfile {folder}/431.json"
-            replaced = (in_our_shape(status, folder) for status in ERRORS)
+            replaced = (error_replacements(status, folder) for status in ERRORS)
             return [*REQUEST_IDS, *(f"{refused} if {rule}" for rule in TOO_LONG), *replaced]
     return []
 
@@ -105,7 +105,7 @@ REQUEST_IDS = (
 """HAProxy's own answers carry the request's id too, unless it could not read the request."""
 
 
-def in_our_shape(status: int, folder: str) -> str:
+def error_replacements(status: int, folder: str) -> str:
     """Replaces what uvicorn and Serve write by themselves; no text is an error of ours."""
     return (
         f"http-response return status {status} errorfile {folder}/{status}.json "

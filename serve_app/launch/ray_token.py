@@ -17,7 +17,7 @@ TOKEN = "RAY_AUTH_TOKEN"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 
-def door_notices(environment: MutableMapping[str, str]) -> list[str]:
+def token_notices(environment: MutableMapping[str, str]) -> list[str]:
     """Have the doors ask for a token unless the environment says otherwise, keep the token's file
     to its owner, making it when there is none, and tell what the user should know: that the doors
     are open, or that the file stays readable for others.

@@ -91,4 +91,4 @@ class LiveStatuses:
 
 def _gone(status: ModelStatus) -> ModelStatus:
     """Of a model whose last replica was stopped: what is known of it is still true."""
-    return ModelStatus(id=status.id, state="unloaded").knowing(status)
+    return ModelStatus(id=status.id, state="unloaded").with_facts_of(status)

@@ -5,7 +5,7 @@ import gc
 THRESHOLD = 10_000
 
 
-def collect_rarely() -> None:
+def collect_garbage_rarely() -> None:
     """Look for cycles every 10,000 new objects instead of every 700.
 
     A request makes a few hundred objects, nearly all freed by their reference counts, so that the

@@ -11,7 +11,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaForCausalLM
 
-from deployments.text.generation.batching import twin_of
+from deployments.text.generation.batching import copy_of
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded
 from serve_app.core.text.chat import Sampling
 from tests.engine.tiny_chat import (
@@ -97,7 +97,7 @@ async def test_loops_beside_a_running_batch_never_look_ahead(
 
 def test_a_twin_has_the_same_weights_and_its_own_configuration(checkpoint: Path) -> None:
     model = LlamaForCausalLM.from_pretrained(checkpoint)
-    twin = twin_of(model)
+    twin = copy_of(model)
     places = [tensor.data_ptr() for tensor in model.parameters()]
     assert [tensor.data_ptr() for tensor in twin.parameters()] == places
     assert twin.config is twin.model.config

@@ -11,7 +11,7 @@ import pytest
 from serve_app.core.config import AppConfig
 from serve_app.launch.environment import free_ports, one_machine, runtime_directory
 from serve_app.launch.processes import adopt_orphans, descendants, kill_descendants
-from serve_app.launch.ray_token import door_notices
+from serve_app.launch.ray_token import token_notices
 
 TOKEN = "sk-serve-tests"
 ADMIN_TOKEN = "sk-serve-tests-admin"
@@ -86,7 +86,7 @@ def base_url(data_dir: Path) -> Iterator[str]:
     """The running server. Serve's environment must be set before Serve is imported."""
     (port,) = free_ports(1)
     os.environ |= one_machine(runtime_directory(port))
-    assert not door_notices(os.environ)
+    assert not token_notices(os.environ)
     os.environ |= {"API_TOKENS": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
     import ray
     from ray import serve

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deployments.audio.speaker_clustering import MOST_PIECES, cluster
-from deployments.audio.speaker_turns import piece_lengths, speech_regions, told_apart, turns_of
+from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
 from serve_app.core.audio.diarization import Turn, by_speaker, speaker_name
 from serve_app.core.audio.transcription import TranscriptSegment, Word
 
@@ -106,7 +106,7 @@ def test_regions_pieces_and_turns() -> None:
         (5.0, 8.0, "B"),
         (14.0, 19.0, "B"),
     ]
-    assert told_apart(turns, 2, "as is").warnings == ("as is",)
-    assert told_apart(turns, 3).warnings == ("only 2 of 3 speakers could be told apart",)
+    assert diarization_of(turns, 2, "as is").warnings == ("as is",)
+    assert diarization_of(turns, 3).warnings == ("only 2 of 3 speakers could be told apart",)
     assert speech_regions(np.zeros(0, dtype=np.float32)) == []
     assert speech_regions(np.full(500, -70, dtype=np.float32)) == []

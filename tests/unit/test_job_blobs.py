@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pipelines.nested import NestedStage
-from serve_app.blobs.references import held_among, sweep
+from serve_app.blobs.references import referenced_among, sweep
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import Speak, SpokenAudio
 from serve_app.core.jobs import Job, Submission
@@ -168,12 +168,12 @@ async def test_what_a_cancelled_job_had_made_is_let_go(database: Database, tmp_p
     await executor.submit(submission())
     await work.reached["the last stage"].wait()
     hashes = [blob.sha256 for blob in work.made.values()]
-    assert await database.read(lambda s: held_among(s, hashes)) == {*hashes}
+    assert await database.read(lambda s: referenced_among(s, hashes)) == {*hashes}
     await executor.cancel("job-1")
     async with asyncio.timeout(60):
         while not (await work.store.get("job-1")).is_final:
             await asyncio.sleep(0.01)
-    assert await database.read(lambda s: held_among(s, hashes)) == set()
+    assert await database.read(lambda s: referenced_among(s, hashes)) == set()
     # A stage of a process that was taken for dead comes late.
     await work.store.hold_made("job-1", [*work.made.values()])
-    assert await database.read(lambda s: held_among(s, hashes)) == set()
+    assert await database.read(lambda s: referenced_among(s, hashes)) == set()

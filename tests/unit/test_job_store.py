@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from serve_app.blobs.references import held_among
+from serve_app.blobs.references import referenced_among
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import Speak, SpokenAudio
 from serve_app.core.audio.transcription import Transcribe
@@ -209,7 +209,7 @@ async def test_jobs_hold_their_blobs_until_they_are_forgotten(
     )
     assert (await store.get("job-3")).files == {spoken.sha256: "f.wav"}
     hashes = [heard.sha256, spoken.sha256]
-    assert database.read_now(lambda s: held_among(s, hashes)) == set(hashes)
+    assert database.read_now(lambda s: referenced_among(s, hashes)) == set(hashes)
     now[0] = 5000.0
     # The first job's callback is still due, the second one runs.
     assert await store.forget_finished(4000.0) == ("job-3",)

@@ -2,7 +2,13 @@ from typing import Any
 
 import pytest
 
-from serve_app.core.text.json_schema import references, rerooted, resolved, rewritten, told_apart
+from serve_app.core.text.json_schema import (
+    are_discriminated,
+    references,
+    rerooted,
+    resolved,
+    rewritten,
+)
 
 NODE: dict[str, Any] = {
     "$id": "https://a.example/node",
@@ -84,4 +90,4 @@ def test_members_of_a_discriminated_union_exclude_each_other(
     branches: list[Any], is_apart: bool
 ) -> None:
     root = {"$defs": {"A": member({"const": "a"})}}
-    assert told_apart(branches, root) == is_apart
+    assert are_discriminated(branches, root) == is_apart

@@ -25,7 +25,7 @@ from serve_app.launch.haproxy import binary, corrected, write_errors
 from serve_app.launch.phases import first_line
 from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
-from serve_app.launch.ray_token import door_notices
+from serve_app.launch.ray_token import token_notices
 
 ROOT = Path(__file__).parents[2]
 VALID = """
@@ -192,19 +192,19 @@ def test_rays_doors_left_open_by_the_environment_are_said(tmp_path: Path) -> Non
 def test_rays_token_is_made_and_kept_to_its_owner(tmp_path: Path) -> None:
     usual, other = tmp_path / ".ray" / "auth_token", tmp_path / "other"
     environment = {"HOME": str(tmp_path)}
-    assert door_notices(environment) == []
+    assert token_notices(environment) == []
     token = usual.read_text()
     assert len(token) == 64
     assert stat.S_IMODE(usual.stat().st_mode) == 0o600
     usual.chmod(0o644)
-    assert door_notices(environment) == []
+    assert token_notices(environment) == []
     assert stat.S_IMODE(usual.stat().st_mode) == 0o600
     assert usual.read_text() == token
-    assert door_notices({**environment, "RAY_AUTH_TOKEN_PATH": str(other)}) == []
+    assert token_notices({**environment, "RAY_AUTH_TOKEN_PATH": str(other)}) == []
     assert stat.S_IMODE(other.stat().st_mode) == 0o600
     assert [path.name for path in usual.parent.iterdir()] == ["auth_token"]
     usual.unlink()
-    assert door_notices({**environment, "RAY_AUTH_TOKEN": "x"}) == []
+    assert token_notices({**environment, "RAY_AUTH_TOKEN": "x"}) == []
     assert not usual.exists()
 
 

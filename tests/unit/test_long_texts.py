@@ -25,7 +25,7 @@ BODIES: list[Any] = [
 ]
 
 
-def sieved(body: bytes, folder: Path, *, piece: int) -> tuple[Any, dict[str, Path]]:
+def spooled_body(body: bytes, folder: Path, *, piece: int) -> tuple[Any, dict[str, Path]]:
     folder.mkdir(exist_ok=True)
     files = spooling()
     sieve = JsonStringScanner(folder, files)
@@ -49,13 +49,13 @@ def test_what_was_put_aside_and_what_was_left_are_the_body(
 ) -> None:
     for ascii_only in (True, False):
         body = json.dumps(BODIES[number], ensure_ascii=ascii_only).encode()
-        left, files = sieved(body, tmp_path / str(ascii_only), piece=piece)
+        left, files = spooled_body(body, tmp_path / str(ascii_only), piece=piece)
         assert whole(left) == BODIES[number]
         assert bool(files) == (number != 0)
 
 
 def test_only_media_are_put_aside(tmp_path: Path) -> None:
-    left, files = sieved(json.dumps(BODIES[4]).encode(), tmp_path, piece=65536)
+    left, files = spooled_body(json.dumps(BODIES[4]).encode(), tmp_path, piece=65536)
     assert left["text"] == TEXT
     assert left["late"] == BODIES[4]["late"]
     assert left["image"].startswith(STAND_IN)
@@ -68,7 +68,7 @@ def test_escapes_are_read_over_the_edges_of_pieces(tmp_path: Path, escape: str) 
     numbers = random.Random(1)
     words = ["A" * numbers.randrange(1, 9) + escape for _ in range(300_000)]
     body = f'{{"image":"{"".join(words)}"}}'
-    left, _ = sieved(body.encode(), tmp_path, piece=65536)
+    left, _ = spooled_body(body.encode(), tmp_path, piece=65536)
     file = spooled(left["image"])
     assert file is not None
     assert b"".join(spooled_pieces(file)).decode() == json.loads(body)["image"]
@@ -76,7 +76,7 @@ def test_escapes_are_read_over_the_edges_of_pieces(tmp_path: Path, escape: str) 
 
 def test_an_escape_that_json_has_not_is_no_base64(tmp_path: Path) -> None:
     body = f'{{"image":"{MEDIUM}\\q"}}'
-    left, _ = sieved(body.encode(), tmp_path, piece=65536)
+    left, _ = spooled_body(body.encode(), tmp_path, piece=65536)
     file = spooled(left["image"])
     assert file is not None
     with pytest.raises(NotBase64):

@@ -39,7 +39,7 @@ class ContinuousBatcher:
         pages: int | None,
         max_batch_tokens: int,
     ) -> None:
-        self._model = twin_of(model)
+        self._model = copy_of(model)
         self._vocabulary = vocabulary
         self._eos_ids = eos_ids
         self._pages = pages or DEFAULT_PAGES
@@ -161,7 +161,7 @@ class ContinuousBatcher:
                     raise _stopped() from None
 
 
-def twin_of(model: Any) -> Any:
+def copy_of(model: Any) -> Any:
     """The same weights in modules, and under a configuration, of their own.
 
     The library writes `is_causal: false` into the configuration while it computes a batch, its mask

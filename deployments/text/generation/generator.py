@@ -18,7 +18,7 @@ from deployments.text.generation.decode import DecodeLoop, Decoding
 from deployments.text.generation.prompt import Prompts
 from deployments.text.generation.text import Detokenizer, StopStrings
 from deployments.text.generation.tool_format import ToolFormat
-from deployments.text.generation.vision import VisionInputs, refuse_unseen
+from deployments.text.generation.vision import VisionInputs, refuse_unsupported_parts
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
@@ -76,7 +76,7 @@ class TextGenerator:
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         """See ChatModel."""
-        refuse_unseen(request, sees=self._vision is not None)
+        refuse_unsupported_parts(request, sees=self._vision is not None)
         enforceable, warnings = await enforced(request)
         plan = await self._plan(request, enforceable)
         async with aclosing(self.events(plan.decoding, plan.parser)) as events:

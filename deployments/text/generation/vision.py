@@ -13,7 +13,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.text.chat import Chat, ImagePart
 
 
-def refuse_unseen(request: Chat, *, sees: bool) -> None:
+def refuse_unsupported_parts(request: Chat, *, sees: bool) -> None:
     """UnsupportedCapability for the first part that is neither text nor, if the model `sees`, a
     image.
     """

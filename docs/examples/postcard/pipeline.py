@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from pipelines.parallel import Tried, together, tried
-from pipelines.utterances import Utterance, uttered
+from pipelines.utterances import Utterance, spoken_line
 from serve_app.core.audio.speech import Speak
 from serve_app.core.image.images import Images, TextToImage
 from serve_app.core.media import BlobStore
@@ -66,4 +66,4 @@ class PostcardPress:
             return None, None
         operation = Speak(model=request.speech_model, text=caption, format="wav")
         run = self._stage.operations
-        return await tried(self._stage(VOICE, lambda: uttered(run, self._blobs, operation)))
+        return await tried(self._stage(VOICE, lambda: spoken_line(run, self._blobs, operation)))

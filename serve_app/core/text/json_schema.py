@@ -94,7 +94,7 @@ def _found(target: str, root: Schema) -> Any:
     return value
 
 
-def told_apart(branches: list[Any], root: Schema) -> bool:
+def are_discriminated(branches: list[Any], root: Schema) -> bool:
     """Whether no value fits two of these schemas, because all want an object with a property that
     has another constant in each, as the members of a discriminated union.
     """

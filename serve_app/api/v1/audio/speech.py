@@ -15,7 +15,7 @@ from serve_app.api.runs import call_in, finished_result, run
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
-from serve_app.api.v1.audio.speech_cloning import uttered
+from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, requested_job, streamed
 from serve_app.api.v1.jobs.repetition import repeatable_of
@@ -48,7 +48,7 @@ async def speech(
     """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
     if body.stream_format == "sse":
         refuse_envelope(body, request)
-    utterance = await uttered(context, body)
+    utterance = await speech_request(context, body)
     operation = utterance.operation
     if body.response_format in ENVELOPES or body.is_async(request.headers):
         output = SpeechOutput(response_format=body.response_format)
@@ -66,7 +66,7 @@ async def speech(
         response = sse_response(speech_frames(recorded), request, headers=headers)
     else:
         response = audio_response(recorded, operation, headers)
-    response.background = BackgroundTask(recording.keep_quietly)
+    response.background = BackgroundTask(recording.keep_without_errors)
     return response
 
 
@@ -81,14 +81,14 @@ async def speech_stream(
         )
     if body.stream_format == "sse":
         body.leave("stream_format")
-    utterance = await uttered(context, body, default="pcm")
+    utterance = await speech_request(context, body, default="pcm")
     operation = utterance.operation
     said = utterance.events(context.catalog)
     async with utterance.explained():
         events, headers = await streamed(body, operation, request, context, principal, said)
     recording = SpeechRecording(context, operation, principal.owner, body.tag)
     response = audio_response(recording.listen(events), operation, headers)
-    response.background = BackgroundTask(recording.keep_quietly)
+    response.background = BackgroundTask(recording.keep_without_errors)
     return response
 
 

@@ -16,7 +16,7 @@ from serve_app.api.json_answer import json_response
 from serve_app.api.runs import speaking
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
-from serve_app.api.v1.audio.speech_cloning import uttered
+from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.envelope import envelope
 from serve_app.api.v1.media_links import MediaLinks
@@ -90,7 +90,7 @@ class SpeechBatch:
     async def _spoken(self, body: SpeechBody) -> dict[str, Any]:
         _check_form(body.response_format)
         body.refuse_job({})
-        utterance = await uttered(self._context, body)
+        utterance = await speech_request(self._context, body)
         body.leave(*WITHOUT_EFFECT)
         self.ignored |= dict.fromkeys(body.ignored_names())
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)

@@ -53,7 +53,7 @@ class SpeechRequest:
         return reference_named(self.reference, param="ref_audio")
 
 
-async def uttered(
+async def speech_request(
     context: Context, body: SpeechBody, *, default: AudioFormat = "mp3"
 ) -> SpeechRequest:
     """What the body asks for. Presets go before saved voices of the same name. NotFound for an

@@ -65,7 +65,7 @@ class SpeechRecording:
         )
         return blob, await self._context.archive.record(blob, origin)
 
-    async def keep_quietly(self) -> None:
+    async def keep_without_errors(self) -> None:
         """After a streamed answer: nobody is left to be told of a failure."""
         if self._spoken is None:
             return

@@ -125,7 +125,7 @@ class TranscriptionBody(JobBody):
             return "task_type"
         return None if self.target_language is None else "target_language"
 
-    def against_translation(self) -> frozenset[str]:
+    def original_language_fields(self) -> frozenset[str]:
         """The fields that ask for the words as they were said."""
         asked = {
             "translate": self.translate is False,

@@ -54,7 +54,7 @@ async def transcriptions(
 async def translations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Write down in English what is said in any language."""
     body, audio = await read_transcription(request, context)
-    body.leave(body.against_translation())
+    body.leave(body.original_language_fields())
     operation = to_transcribe(context, body, audio, is_translation=True)
     return await _answered(request, context, principal, body, operation)
 

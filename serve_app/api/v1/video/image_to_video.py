@@ -19,7 +19,7 @@ from serve_app.api.v1.video.image_to_video_answer import animation_body
 from serve_app.api.v1.video.video_audio import background, spoken_prompt
 from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
 from serve_app.api.v1.video.video_finishing import larger_frames
-from serve_app.api.v1.video.video_models import able_facts, video_options
+from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
@@ -84,7 +84,7 @@ class ImageToVideoBody(JobBody):
         except AppError as error:
             raise _named(error, "video_model", self.video_model) from None
         needs_still = video_options(found).needs_still
-        facts = await able_facts("t2v" if needs_still else "ti2v", found, context.catalog)
+        facts = await capable_facts("t2v" if needs_still else "ti2v", found, context.catalog)
         generation = self._generation(found, facts, image.size or SIZE)
         if facts is not None:
             planned(generation, facts)

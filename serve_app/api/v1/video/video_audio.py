@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from serve_app.api.context import Context
 from serve_app.api.v1.audio.speech_body import SpeechBody
-from serve_app.api.v1.audio.speech_cloning import uttered
+from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.video.video_body import DialogBody, FinishingFields
 from serve_app.catalog.audio_selection import select_audio
 from serve_app.core.audio.audio_generation import AudioKind
@@ -164,7 +164,9 @@ async def _speech(
     asked = {"input": text, "voice": voice, "speed": speed, "language": language}
     try:
         async with needed_for(field):
-            utterance = await uttered(context, SpeechBody.model_validate(asked), default="wav")
+            utterance = await speech_request(
+                context, SpeechBody.model_validate(asked), default="wav"
+            )
     except AppError as error:
         if error.param in named:
             name = named[error.param]

@@ -13,7 +13,7 @@ def video_options(found: Found) -> VideoOptions:
     return options if isinstance(options, VideoOptions) else VideoOptions(engine=options.engine)
 
 
-async def able_facts(mode: VideoMode, found: Found, catalog: Catalog) -> VideoFacts | None:
+async def capable_facts(mode: VideoMode, found: Found, catalog: Catalog) -> VideoFacts | None:
     """The facts, as far as they are known. UnsupportedCapability, listing the models that are known
     to be able, for one that cannot do it.
     """

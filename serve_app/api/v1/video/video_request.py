@@ -7,7 +7,7 @@ from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_finishing import idle_details, refuse_not_served, to_finish
 from serve_app.api.v1.video.video_identity import references, refuse_own_image
-from serve_app.api.v1.video.video_models import able_facts, video_options
+from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.video.video_still import idle_keyframe, still
 from serve_app.catalog.catalog import Found
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -49,7 +49,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     keyframe = mode == "t2v" and _wants_keyframe(body, found, has_identity=identity is not None)
     # A still for a model that generates none is a part of its answer to a prompt.
     mode = "ti2v" if keyframe and not video_options(found).needs_still else mode
-    facts = await able_facts(mode, found, context.catalog)
+    facts = await capable_facts(mode, found, context.catalog)
     finish, missing = await to_finish(
         body, context, video_prompt=body.prompt, has_source=body.video is not None
     )
