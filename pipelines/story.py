@@ -11,7 +11,8 @@ from pipelines.parallel import Tried, together, tried
 from pipelines.story_script import Script, written
 from pipelines.utterances import Utterance, spoken_line
 from serve_app.core.audio.speech import ListVoices, Speak
-from serve_app.core.errors import AppError, ContextLengthExceeded
+from serve_app.core.error_fields import about
+from serve_app.core.errors import AppError
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message, Progress
@@ -72,11 +73,8 @@ class Story:
         )
 
     async def _script(self, request: TellStory) -> Script:
-        try:
+        with about({"messages": "story"}):
             return await written(self._stage.operations, request)
-        except ContextLengthExceeded as error:
-            error.param = "story"
-            raise
 
     async def _image(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
         operation = TextToImage(
@@ -195,4 +193,4 @@ def _failures(
 
 
 def _sentence(error: AppError | None) -> str | None:
-    return None if error is None else error.message
+    return None if error is None else error.explanation

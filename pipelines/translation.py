@@ -1,10 +1,9 @@
 """Segments of speech in another language, whichever model translates them."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from serve_app.core.audio.transcription import TranscriptSegment
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.error_fields import about
 from serve_app.core.stages import Stages
 from serve_app.core.text.languages import language_code
 from serve_app.core.text.translation import Purpose, Translate, Translation
@@ -23,7 +22,7 @@ async def check_languages(
     model: str,
     source: str | None,
     target: str,
-    source_field: str = "source_lang",
+    source_field: str = "source_language",
 ) -> None:
     """InvalidRequest, before any work, for languages that the model does not know. What is sent in
     `source_field` may be None, to be heard.
@@ -31,7 +30,7 @@ async def check_languages(
     if is_same(source, target):
         return
     request = Translate(model=model, texts=(), target_language=target, source_language=source)
-    with _named(source_field):
+    with about({"source_language": source_field}):
         await stage.outcome(TRANSLATE, request)
 
 
@@ -43,7 +42,7 @@ async def translated(
     source: str | None,
     target: str,
     purpose: Purpose,
-    source_field: str = "source_lang",
+    source_field: str = "source_language",
 ) -> tuple[list[str], list[str]]:
     """A text per segment, and warnings: a segment that the model fails on stays as it was, and so
     do all where the languages are the same. Within the stage `translate`; errors about the source
@@ -58,7 +57,7 @@ async def translated(
         source_language=source,
         purpose=purpose,
     )
-    with _named(source_field):
+    with about({"source_language": source_field}):
         made = await stage.outcome(TRANSLATE, request)
     return list(made.texts), _warnings(model, made, purpose)
 
@@ -80,13 +79,3 @@ def _warnings(model: str, made: Translation, purpose: Purpose) -> list[str]:
 
 def _listed(places: Sequence[int]) -> str:
     return ", ".join(map(str, places))
-
-
-@contextmanager
-def _named(source_field: str) -> Generator[None]:
-    try:
-        yield
-    except InvalidRequest as error:
-        if error.param == "source_lang":
-            error.param = source_field
-        raise

@@ -9,6 +9,7 @@ from pipelines.utterances import fitted
 from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak
 from serve_app.core.audio.stems import SeparateStems, Stems
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
+from serve_app.core.error_fields import about
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.stages import Stages, result_of
@@ -34,6 +35,8 @@ from serve_app.core.video.processing import (
 from serve_app.core.video.subtitles import cues
 
 INAUDIBLE_OVERLAP_S = 0.1
+SPOKEN = {"language": "target_language", "reference": "video", "text": None}
+"""What the fields of a line are in the request for the dub; nobody has sent its text."""
 
 
 class VideoDub:
@@ -92,7 +95,8 @@ class VideoDub:
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)
-        transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
+        with about({"audio": "video"}):
+            transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
 
@@ -108,13 +112,13 @@ class VideoDub:
         )
         made, error = await self._separated(operation)
         if made is None:
-            why = error.message if error else "no stems came"
-            return None, (f"keep_background: the video's other audio files are left out; {why}",)
+            why = error.explanation if error else "no stems came"
+            return None, (f"the video's other audio files are left out; {why}",)
         (stem,) = [stem for stem in made.stems if stem.name == "instrumental"]
         warnings = made.warnings
         if made.quality == "best-effort":
             warnings += (
-                "keep_background: separated by signal processing; traces of the original voice "
+                "the background was separated by signal processing; traces of the original voice "
                 "may remain",
             )
         return PlacedAudio(audio=stem.audio, start_s=0.0), warnings
@@ -149,7 +153,8 @@ class VideoDub:
                 continue
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start
-            line = await fitted(self._stage.operations, self._blobs, operation, slot_s)
+            with about(SPOKEN):
+                line = await fitted(self._stage.operations, self._blobs, operation, slot_s)
             await self._stage.hold(line)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings

@@ -41,15 +41,6 @@ from serve_app.core.video.subtitles import srt
 
 T = TypeVar("T")
 SUBTITLES_MIME = "application/x-subrip"
-FIELDS = {
-    INTERPOLATE: "interpolate_output",
-    UPSCALE: "upscale_output",
-    MAKE_AUDIO: "add_audio",
-    DUB: "dub_video",
-    BURN: "burn_subtitles",
-    STEREO: "convert_to_3d",
-}
-"""What a step is called in requests."""
 
 
 @dataclass(frozen=True)
@@ -176,10 +167,10 @@ class VideoFinishing:
         return made
 
     def _audio_field(self, lines: tuple[SpokenLine, ...]) -> str:
-        """Who asked for what is heard."""
-        if self._plan.audio is not None:
-            return "audio_file"
-        return lines[0].line.field if lines else "add_audio"
+        """What asked for what is heard."""
+        if lines and self._plan.audio is None:
+            return lines[0].line.field
+        return self._plan.field(AUDIO)
 
     async def _mixed(
         self,
@@ -245,7 +236,6 @@ class VideoFinishing:
         made = await self._step(
             SUBTITLE,
             lambda name: self._words.subtitles(name, asked, video.video, transcript),
-            field="generate_subtitles" if writes else "burn_subtitles",
         )
         if made is None:
             return video, None
@@ -281,7 +271,9 @@ class VideoFinishing:
         name = self._named(step)
         made, error = await tried(self._stage(name, lambda: work(name)))
         if error is not None:
-            self._warnings.append(f"{field or FIELDS[step]}: left out; {error.message}")
+            self._warnings.append(
+                f"{field or self._plan.field(step)}: left out; {error.explanation}"
+            )
         return made
 
     async def _stored(self, text: str) -> Blob:

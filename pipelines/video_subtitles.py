@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from pipelines.silence import check_speech
 from pipelines.translation import check_languages, translated
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
+from serve_app.core.error_fields import about
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.text.languages import language_code
@@ -62,7 +63,8 @@ class VideoSubtitles:
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)
-        transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
+        with about({"audio": "video"}):
+            transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
 

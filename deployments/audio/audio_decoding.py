@@ -55,7 +55,7 @@ def audio_track(container: Any, param: str, wanted: AudioTrack | None = None) ->
     """The one that is heard. InvalidRequest where there is none that can be heard."""
     stream = chosen_audio(container, wanted)
     if stream is None:
-        raise InvalidRequest(f"{param}: there is no audio in this file", param=param)
+        raise InvalidRequest("there is no audio in this file", param=param)
     if stream.rate and stream.rate not in RATES:
         raise undecodable(param)
     return stream
@@ -79,7 +79,7 @@ def _bytes(frame: Any) -> bytes:
 def undecodable(param: str) -> InvalidRequest:
     """The error of a file that holds nothing to hear."""
     return InvalidRequest(
-        f"{param}: no audio can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
+        "no audio can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
         "or a video with audio",
         param=param,
     )

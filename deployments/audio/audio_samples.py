@@ -74,7 +74,7 @@ class WavFile:
         """Append; what is over full scale is clipped. PayloadTooLarge at WAV's 4 GiB."""
         self.samples += samples.shape[1]
         if self._data_bytes > WAV_LIMIT:
-            raise PayloadTooLarge("audio: the audio is too long for a wav file", param="audio")
+            raise PayloadTooLarge("the audio is too long for a wav file", param="audio")
         scaled = np.clip(np.rint(samples * 32768), -32768, 32767)
         self._file.write(scaled.T.astype("<i2").tobytes())
 

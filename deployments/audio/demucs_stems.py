@@ -69,7 +69,7 @@ class DemucsStems(ModelEngine[DemucsOptions]):
         missing = [name for name in names if name in OWN_STEMS and name not in self._bag.sources]
         if missing:
             raise UnsupportedCapability(
-                f"stem_mode: model {self.model.id!r} does not separate {missing[0]!r}; "
+                f"model {self.model.id!r} does not separate {missing[0]!r}; "
                 f"its stems: {', '.join(self._bag.sources)}",
                 param="stem_mode",
             )

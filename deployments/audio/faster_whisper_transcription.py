@@ -75,7 +75,7 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
         segments: list[TranscriptSegment] = []
         end_s = 0.0
         for window in speech_windows(
-            speech_blocks(path, param="file", track=request.audio_track),
+            speech_blocks(path, param="audio", track=request.audio_track),
             longest_s=window_s(self.options),
         ):
             for segment in transcribing.transcribe(window, len(segments)):

@@ -90,7 +90,7 @@ def check_kind(request: GenerateAudio, options: AudioGenerationOptions) -> None:
     if request.kind not in options.kinds:
         made = ", ".join(map(repr, options.kinds))
         raise UnsupportedCapability(
-            f"kind: model {request.model!r} makes {made}, not {request.kind!r}", param="kind"
+            f"model {request.model!r} generates {made}, not {request.kind!r}", param="kind"
         )
 
 

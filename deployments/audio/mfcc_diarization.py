@@ -41,7 +41,7 @@ class MfccDiarization(ModelEngine[MfccOptions]):
 def _diarized(path: Path, request: Diarize, stop: Callable[[], bool]) -> Iterator[DiarizationEvent]:
     # An audio file may be too short for a single sample at this rate.
     parts = [(np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.float32))]
-    blocks = speech_blocks(path, param="file", track=request.audio_track)
+    blocks = speech_blocks(path, param="audio", track=request.audio_track)
     for window in speech_windows(blocks, longest_s=WINDOW_S):
         parts.append(mfcc(window.samples))
         yield Progress(phase="diarize", current=round(window.start_s + window.duration_s))

@@ -18,7 +18,7 @@ def written_wav(path: Path, pcm: Iterator[bytes], *, sample_rate: int, param: st
         for block in pcm:
             size += file.write(block)
             if size > WAV_LIMIT:
-                raise PayloadTooLarge(f"{param}: too long for a wav file", param=param)
+                raise PayloadTooLarge("the audio is too long for a wav file", param=param)
             yield size // 2
         file.seek(0)
         file.write(wav_header(sample_rate, size))

@@ -76,7 +76,7 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
         segments: list[TranscriptSegment] = []
         total_s, choice = audio_facts(path, request.audio_track)
         splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
-        blocks = speech_blocks(path, param="file", track=request.audio_track)
+        blocks = speech_blocks(path, param="audio", track=request.audio_track)
         for start_s, audio in splitter.split(blocks, stop):
             with self._turn:
                 segment = _segment(self._decoder, len(segments), start_s, audio)

@@ -124,9 +124,9 @@ def check_count(lengths: Labels) -> None:
     """PayloadTooLarge for more pieces, whose lengths are in frames, than can be compared."""
     if len(lengths) > MOST_PIECES:
         raise PayloadTooLarge(
-            f"file: {lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many to tell "
+            f"{lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many to tell "
             "speakers apart; send the recording in parts",
-            param="file",
+            param="audio",
         )
 
 
@@ -142,7 +142,7 @@ def piece_edges(regions: list[tuple[int, int]], lengths: Labels) -> list[tuple[i
 
 
 def _windows(path: Path, track: AudioTrack | None) -> Iterator[SpeechWindow]:
-    return speech_windows(speech_blocks(path, param="file", track=track), longest_s=WINDOW_S)
+    return speech_windows(speech_blocks(path, param="audio", track=track), longest_s=WINDOW_S)
 
 
 def _pieces_of(

@@ -126,11 +126,11 @@ class FakeEmbeddings(FakeEngine):
         """Equal texts have equal vectors, others nearly orthogonal ones."""
         break_as_asked(self.options, str(request.texts[0]))
         if request.images:
-            raise UnsupportedCapability(f"model {request.model!r} embeds text only", param="image")
+            raise UnsupportedCapability(f"model {request.model!r} embeds text only", param="images")
         size = request.dimensions or DIMENSIONS
         if size > DIMENSIONS:
             raise InvalidRequest(
-                f"dimensions: {size} is more than the model's {DIMENSIONS}", param="dimensions"
+                f"{size} dimensions are more than the model's {DIMENSIONS}", param="dimensions"
             )
         texts = [t if isinstance(t, str) else " ".join(map(str, t)) for t in request.texts]
         return Embeddings(

@@ -128,5 +128,5 @@ def _check(request: ImageGeneration) -> None:
     for name, value in given.items():
         if value:
             raise UnsupportedCapability(
-                f"{name}: model {request.model!r} takes none; leave it out", param=name
+                f"model {request.model!r} takes none; leave it out", param=name
             )

@@ -142,7 +142,7 @@ def followed(schema: dict[str, Any], *, param: str) -> Any:
     try:
         return instance(schema)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"{param}: the schema cannot be followed", param=param) from error
+        raise InvalidRequest("the schema cannot be followed", param=param) from error
 
 
 def instance(schema: Any, root: dict[str, Any] | None = None, *, levels: int = 20) -> Any:

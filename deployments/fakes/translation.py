@@ -37,7 +37,7 @@ class FakeTranslation(FakeEngine):
             raise InvalidRequest(
                 f"model {request.model!r} does not translate to {target!r}; "
                 f"it translates to: {', '.join(self.model.languages)}",
-                param="target_lang",
+                param="target_language",
             )
         total = len(request.texts)
         async with self.working("translate", str(total)):

@@ -81,7 +81,7 @@ class Attachments:
         name = request.vae_model
         if name is not None and name not in self._options.vaes:
             raise InvalidRequest(
-                f"vae_model: unknown {name[:100]!r} for model {self._model.id!r}; "
+                f"unknown VAE {name[:100]!r} for model {self._model.id!r}; "
                 f"those listed in its options: {_names(self._options.vaes)}",
                 param="vae_model",
             )
@@ -96,12 +96,12 @@ class Attachments:
         try:
             found = self._found(source)
         except AppError as error:
-            raise InvalidRequest(f"{param}: {error.message}", param=param) from error
+            raise InvalidRequest(error.message, param=param) from error
         files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
         files = [file for file in files if file.name == LORA_FILE] or files
         if len(files) != 1:
             raise InvalidRequest(
-                f"{param}: {source!r} holds {len(files)} safetensors files, not one", param=param
+                f"LoRA {source!r} holds {len(files)} safetensors files, not one", param=param
             )
         return files[0]
 
@@ -181,7 +181,7 @@ class Attachments:
         vae = self._vaes[name]
         if _latents(vae) != _latents(own):
             raise InvalidRequest(
-                f"vae_model: {name!r} is made for another kind of model than {self._model.id!r}",
+                f"the VAE {name!r} is made for another kind of model than {self._model.id!r}",
                 param="vae_model",
             )
         return vae
@@ -235,26 +235,26 @@ class Attachments:
     def _check_lora(self, lora: Lora, param: str) -> None:
         if lora.registered is not None and lora.registered not in self._options.loras:
             raise InvalidRequest(
-                f"{param}: unknown LoRA {lora.registered[:100]!r} for model {self._model.id!r}; "
+                f"unknown LoRA {lora.registered[:100]!r} for model {self._model.id!r}; "
                 f"those listed in its options: {_names(self._options.loras)}",
                 param=param,
             )
         if lora.source is not None and not self._options.hub_loras:
             raise InvalidRequest(
-                f"{param}: LoRAs of the hub are not allowed for model {self._model.id!r}; send "
+                f"LoRAs of the hub are not allowed for model {self._model.id!r}; send "
                 "the file, or let the operator list it or set hub_loras",
                 param=param,
             )
 
     def _incompatible(self, param: str) -> InvalidRequest:
         return InvalidRequest(
-            f"{param}: the LoRA does not fit model {self._model.id!r}; "
+            f"the LoRA does not fit model {self._model.id!r}; "
             "use one that was trained for its architecture",
             param=param,
         )
 
     def _unsupported(self, param: str, what: str) -> UnsupportedCapability:
-        return UnsupportedCapability(f"{param}: model {self._model.id!r} {what}", param=param)
+        return UnsupportedCapability(f"model {self._model.id!r} {what}", param=param)
 
 
 def lora_tensors(file: Path, param: str) -> dict[str, torch.Tensor]:
@@ -264,9 +264,7 @@ def lora_tensors(file: Path, param: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InvalidRequest(
-            f"{param}: not a LoRA in the safetensors format", param=param
-        ) from error
+        raise InvalidRequest("this is not a LoRA in the safetensors format", param=param) from error
 
 
 def _adapter_tensors(pipeline: Any, name: str) -> int:

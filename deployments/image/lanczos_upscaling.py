@@ -58,8 +58,8 @@ class LanczosUpscaling(ModelEngine[LanczosOptions]):
     def _check_allowed(self, request: UpscaleImage | UpscaleVideo) -> None:
         if not request.allows_resize:
             raise BackendUnavailable(
-                f"model {request.model!r} only resizes; allow that with 'allow_resize': true",
-                param="allow_resize",
+                f"model {request.model!r} only resizes; allow that, or choose another model",
+                param="allows_resize",
                 provider=self.options.engine,
             )
 

@@ -125,7 +125,7 @@ def _spread_frames(path: Path, count: int, param: str) -> Iterator[tuple[int, Im
                     last = frame.pts
                     yield number, _upright(frame)
     except av.FFmpegError:
-        raise InvalidRequest(f"{param}: the video cannot be decoded", param=param) from None
+        raise InvalidRequest("the video cannot be decoded", param=param) from None
 
 
 def _passing_frames(

@@ -109,8 +109,7 @@ def segmented(
     prompts = prompts_of(request, size)
     if len(prompts) > request.max_masks:
         raise InvalidRequest(
-            f"max_masks: {len(prompts)} objects are pointed at, which is more than "
-            f"{request.max_masks}",
+            f"{len(prompts)} objects are pointed at, which is more than {request.max_masks}",
             param="max_masks",
         )
     sheet = SegmentSheet(image.image, request.mode)

@@ -119,7 +119,7 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions]):
         used = inputs["input_ids"].shape[1] if "input_ids" in inputs else START_TOKENS
         if used >= limit:
             raise ContextLengthExceeded(
-                f"question: {used} tokens with the image, the model reads {limit}",
+                f"the question has {used} tokens with the image, and the model reads {limit}",
                 param="question",
             )
         return int(limit - used)
@@ -175,7 +175,7 @@ class CaptionProcessor:
         except ValueError as error:
             # A question may hold the mark that stands for an image.
             raise InvalidRequest(
-                "question: the model's processor cannot read it", param="question"
+                "the model's processor cannot read the question", param="question"
             ) from error
 
     def text(self, ids: torch.Tensor, prompt: torch.Tensor | None) -> str:

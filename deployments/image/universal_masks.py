@@ -47,7 +47,7 @@ class UniversalMasks:
         if prompts:
             field = prompts[0].field.partition("[")[0]
             raise UnsupportedCapability(
-                f"{field}: model {self._model_id!r} finds every object by itself and cannot be "
+                f"model {self._model_id!r} finds every object by itself and cannot be "
                 "pointed at one; leave out 'points' and 'boxes', or name a SAM model",
                 param=field,
             )

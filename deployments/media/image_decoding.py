@@ -43,17 +43,18 @@ def decoded_image(path: Path, *, param: str, max_pixels: int) -> DecodedImage:
             return _plain(upright(image, orientation), warnings)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PayloadTooLarge(
-            f"{param}: the image has more than the allowed {max_pixels} pixels", param=param
+            f"the image has more than the allowed {max_pixels} pixels", param=param
         ) from None
     except UNREADABLE as error:
-        raise InvalidRequest(f"{param}: the image cannot be decoded", param=param) from error
+        raise InvalidRequest("the image cannot be decoded", param=param) from error
 
 
 def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> None:
     """PayloadTooLarge for an image of more than `max_pixels`."""
     if width * height > max_pixels:
         raise PayloadTooLarge(
-            f"{param}: {width}x{height} is more than the allowed {max_pixels} pixels", param=param
+            f"an image of {width}x{height} is more than the allowed {max_pixels} pixels",
+            param=param,
         )
 
 

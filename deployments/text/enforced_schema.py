@@ -101,4 +101,4 @@ class SchemaCheck:
             )
 
     def _refusal(self, reason: str) -> InvalidRequest:
-        return InvalidRequest(f"{self._param}: {self._subject} {reason}", param=self._param)
+        return InvalidRequest(f"{self._subject} {reason}", param=self._param)

@@ -55,7 +55,7 @@ class TransformersEmbeddings(WorkerEngine[TransformersOptions]):
         """
         dimensions = self._dimensions(request)
         if request.images and not self._encoder.sees_images:
-            raise UnsupportedCapability(f"model {self.model.id!r} embeds text only", param="image")
+            raise UnsupportedCapability(f"model {self.model.id!r} embeds text only", param="images")
         tokens = await self.in_worker(lambda: self._encoder.tokens(request.texts))
         vectors = await self._texts.results(tokens) if tokens else []
         for first in range(0, len(request.images), IMAGES_AT_ONCE):
@@ -80,4 +80,4 @@ class TransformersEmbeddings(WorkerEngine[TransformersOptions]):
 
     async def _image(self, blob: Blob, number: int) -> "Image":
         async with self.blobs.local_file(blob) as file:
-            return await asyncio.to_thread(self._opened_image, file, f"image[{number}]")
+            return await asyncio.to_thread(self._opened_image, file, f"images[{number}]")

@@ -57,9 +57,9 @@ class TransformersEncoder:
     def tokens(self, texts: Sequence[str | tuple[int, ...]]) -> list[list[int]]:
         """Token ids per text with the model's special tokens; given ids are taken as they are.
 
-        Raises InvalidRequest and ContextLengthExceeded with `param` `input[i]`.
+        Raises InvalidRequest and ContextLengthExceeded with `param` `texts[i]`.
         """
-        return [self._tokens(text, f"input[{i}]") for i, text in enumerate(texts)]
+        return [self._tokens(text, f"texts[{i}]") for i, text in enumerate(texts)]
 
     def encode(self, batch: list[list[int]]) -> list[Vector]:
         """One vector of the native width per token list, not normalised."""

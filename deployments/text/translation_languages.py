@@ -110,20 +110,20 @@ class CheckpointLanguages:
         )
 
     def route(self, source: str | None, target: str, *, needs_source: bool) -> Route:
-        """InvalidRequest with `param` `source_lang` or `target_lang` for a way that it cannot go.
-        Without texts the source may still be unknown.
+        """InvalidRequest with `param` `source_language` or `target_language` for a way that it
+        cannot go. Without texts the source may still be unknown.
         """
         to = self._targets.nearest(target)
         if to is None:
             raise InvalidRequest(
                 f"model {self._model_id!r} does not translate to {target!r}; "
                 f"it translates to: {', '.join(self._targets.names)}",
-                param="target_lang",
+                param="target_language",
             )
         if source is None and needs_source and self._names_source:
             raise InvalidRequest(
                 f"model {self._model_id!r} must be told the language that it translates from",
-                param="source_lang",
+                param="source_language",
             )
         return Route(
             self._source(source),
@@ -139,6 +139,6 @@ class CheckpointLanguages:
             raise InvalidRequest(
                 f"model {self._model_id!r} does not translate from {source!r}; "
                 f"it translates from: {', '.join(self._sources.names)}",
-                param="source_lang",
+                param="source_language",
             )
         return found if self._names_source else None

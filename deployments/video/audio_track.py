@@ -39,7 +39,7 @@ class EncodedAudio:
         try:
             opened = opened_container(source)
         except av.FFmpegError as error:
-            raise InvalidRequest(f"{param}: no audio can be decoded", param=param) from error
+            raise InvalidRequest("no audio can be decoded", param=param) from error
         self._source: Any = self._stack.enter_context(opened)
         # Recordings that were joined may go on at another rate, which MP4 has no word for.
         self._is_one = not is_joined(source)
@@ -89,9 +89,7 @@ class EncodedAudio:
         try:
             yield from self._copied(stream) if self._is_copied(stream) else self._encoded(stream)
         except av.FFmpegError as error:
-            raise InvalidRequest(
-                f"{self._param}: no audio can be decoded", param=self._param
-            ) from error
+            raise InvalidRequest("no audio can be decoded", param=self._param) from error
 
     def _copied(self, stream: Any) -> Iterator[tuple[Any, float]]:
         for packet in TimeLine(self._source).packets(stream):

@@ -53,13 +53,13 @@ class Remux:
         try:
             with opened_container(self._source) as source:
                 if image_track(source) is None:
-                    raise InvalidRequest(f"{PARAM}: there is no image in this file", param=PARAM)
+                    raise InvalidRequest("there is no image in this file", param=PARAM)
                 with av.open(
                     str(self._target), "w", format="mp4", options={"movflags": "+faststart"}
                 ) as output:
                     self._write(source, output, stop)
         except av.FFmpegError as error:
-            raise InvalidRequest(f"{PARAM}: the video cannot be decoded", param=PARAM) from error
+            raise InvalidRequest("the video cannot be decoded", param=PARAM) from error
 
     def _write(self, source: Any, output: Any, stop: Callable[[], bool]) -> None:
         """Image and audio interleaved by time, so that neither is held in memory."""
@@ -79,7 +79,7 @@ class Remux:
             for block in mixed.until(end_s):
                 output.mux(audio.encode(frames.frame(block)))
         if end_s == 0.0:
-            raise InvalidRequest(f"{PARAM}: the video has no frames", param=PARAM)
+            raise InvalidRequest("the video has no frames", param=PARAM)
         for block in mixed.until(max(end_s, time_line.end_s, self._lasts_s)):
             output.mux(audio.encode(frames.frame(block)))
         output.mux(audio.encode(None))
@@ -188,10 +188,10 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
         with opened_container(path) as container:
             stream = chosen_audio(container)
             if stream is None:
-                raise InvalidRequest(f"{param}: there is no audio in this file", param=param)
+                raise InvalidRequest("there is no audio in this file", param=param)
             yield container, stream
     except av.FFmpegError as error:
-        raise InvalidRequest(f"{param}: no audio can be decoded", param=param) from error
+        raise InvalidRequest("no audio can be decoded", param=param) from error
 
 
 def _flat(frame: Any) -> Samples:

@@ -28,11 +28,12 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 FOCUS_SPREAD = 0.08
 USUAL_STRENGTH = 0.5
 UNUSED = {
-    "negative_prompt": "negative_prompt",
-    "steps": "num_inference_steps",
-    "guidance_scale": "guidance_scale",
-    "offload": "offload_strategy",
+    "negative_prompt": "the negative prompt has",
+    "steps": "steps have",
+    "guidance_scale": "guidance has",
+    "offload": "offloading has",
 }
+"""By field: how a warning begins that says that it has no effect."""
 
 
 class CameraShot:
@@ -81,7 +82,7 @@ class CameraShot:
         limit_s = (self._facts.max_frames or 0) / self._facts.native_fps
         if (source.duration_s or 0) > limit_s:
             raise PayloadTooLarge(
-                f"video: {source.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
+                f"{source.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
                 param="video",
             )
         return source
@@ -129,7 +130,7 @@ class CameraShot:
         still = self._files.first_image()
         if still is None:
             raise InvalidRequest(
-                f"image: model {self._request.model!r} animates images; give one", param="image"
+                f"model {self._request.model!r} animates images; give one", param="image"
             )
         return still
 
@@ -178,9 +179,9 @@ class CameraShot:
         request = self._request
         unmoved = []
         if self._motion is None and request.strength is not None:
-            unmoved = ["strength: has no effect without 'camera_motion'"]
+            unmoved = ["the strength has no effect without camera motion"]
         if request.mode == "t2v":
             return tuple(unmoved)
-        unused = [wire for name, wire in UNUSED.items() if getattr(request, name) is not None]
-        unused += ["prompt"] if request.prompt.strip() else []
-        return (*unmoved, *(f"{name}: has no effect on camera moves" for name in unused))
+        unused = [words for name, words in UNUSED.items() if getattr(request, name) is not None]
+        unused += ["the prompt has"] if request.prompt.strip() else []
+        return (*unmoved, *(f"{words} no effect on camera moves" for words in unused))

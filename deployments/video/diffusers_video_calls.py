@@ -60,7 +60,7 @@ class VideoCall:
         self._options = options
         if request.camera_motion is not None and not self._takes("prompt"):
             raise UnsupportedCapability(
-                f"camera_motion: model {request.model!r} follows no words; leave it out",
+                f"model {request.model!r} follows no words for camera motion; leave it out",
                 param="camera_motion",
             )
 

@@ -90,7 +90,7 @@ class VideoMaking:
         fps = self._request.fps or self._facts.native_fps
         if (source.duration_s or 0) * fps > self._options.max_frames:
             raise PayloadTooLarge(
-                f"video: {source.duration_s:.1f} s at {fps:g} fps are more than the allowed "
+                f"{source.duration_s:.1f} s at {fps:g} fps are more than the allowed "
                 f"{self._options.max_frames} frames",
                 param="video",
             )
@@ -204,7 +204,7 @@ class VideoMaking:
         offload = self._request.offload
         if offload in (None, "none") or self._checkpoint.device.type == "cuda":
             return []
-        return ["offload_strategy: has no effect without a GPU"]
+        return ["offloading has no effect without a GPU"]
 
 
 class Rendering:

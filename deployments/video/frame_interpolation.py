@@ -164,7 +164,7 @@ def rate_of(fps: float, request: InterpolateVideo) -> Fraction:
     rate = exact_rate(fps) * request.fps_multiplier
     if rate > MAX_FPS:
         raise InvalidRequest(
-            f"fps_multiplier: {float(rate):g} frames per second are more than the allowed "
+            f"{float(rate):g} frames per second are more than the allowed "
             f"{MAX_FPS:g}; ask for an output_fps",
             param="fps_multiplier",
         )

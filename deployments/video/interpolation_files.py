@@ -39,12 +39,10 @@ def _given(request: InterpolateVideo) -> list[Blob]:
     if request.video is not None:
         return [request.video]
     if request.init_image is None and request.end_image is None:
-        raise InvalidRequest("video: give a video, or init_image and end_image", param="video")
+        raise InvalidRequest("give a video, or a first and a last image", param="video")
     for name, blob in (("init_image", request.init_image), ("end_image", request.end_image)):
         if blob is None:
-            raise InvalidRequest(
-                f"{name}: two images are needed, init_image and end_image", param=name
-            )
+            raise InvalidRequest("two images are needed, a first and a last one", param=name)
     return [blob for blob in (request.init_image, request.end_image) if blob is not None]
 
 

@@ -35,7 +35,7 @@ def check_duration(video: ProbedVideo, limit_s: float) -> None:
     """PayloadTooLarge for what says that it is longer."""
     if (video.duration_s or 0) > limit_s:
         raise PayloadTooLarge(
-            f"video: {video.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
+            f"{video.duration_s:.0f} s are more than the allowed {limit_s:.0f} s",
             param="video",
         )
 

@@ -51,7 +51,7 @@ RIM = np.ones((3, 3), dtype=np.uint8)
 """Around what is near in a map: the pixels at its edge, which the map has half-way to what is
 behind, move with it, and not half as far.
 """
-FLAT = "convert_to_3d: the model sees everything at the same distance; both eyes see the same"
+FLAT = "the depth model sees everything at the same distance; both eyes see the same"
 
 
 class _Deep(NamedTuple):
@@ -94,7 +94,9 @@ class StereoConversion:
             return ()
         kind = repr(self._method) if self._method else "of another kind"
         asked = repr(request.method)
-        return (f"depth_method: {asked} is not there; {request.model!r} was used, which is {kind}",)
+        return (
+            f"depth of the kind {asked} is not there; {request.model!r} was used, which is {kind}",
+        )
 
 
 def stereoscopic(
@@ -135,7 +137,7 @@ def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:
         return whole, ()
     half = even_size(Size(width=(whole.width + 1) // 2, height=whole.height))
     return half, (
-        f"convert_to_3d: each eye has half of the video's width, because H.264 has no images of "
+        f"each eye has half of the video's width, because H.264 has no images of "
         f"{2 * whole.width}x{whole.height}",
     )
 

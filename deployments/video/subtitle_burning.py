@@ -96,7 +96,7 @@ def _run(command: Sequence[str], folder: Path, stop: Stop) -> Generator[int]:
             child.wait()
             cast("IO[str]", child.stdout).close()
     if child.returncode != 0:
-        raise InvalidRequest("video: the video cannot be decoded to its end", param="video")
+        raise InvalidRequest("the video cannot be decoded to its end", param="video")
 
 
 def _lay_out(folder: Path, subtitles: str) -> None:

@@ -200,15 +200,15 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
     try:
         with opened_container(path) as container:
             if container.format.name.split(",")[0] in STILL_FORMATS:
-                raise InvalidRequest(f"{param}: this is an image, not a video", param=param)
+                raise InvalidRequest("this is an image, not a video", param=param)
             stream = image_track(container)
             if stream is None:
-                raise InvalidRequest(f"{param}: there is no image in this file", param=param)
+                raise InvalidRequest("there is no image in this file", param=param)
             stream.thread_type = "AUTO"
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > MAX_PIXELS:
                 raise PayloadTooLarge(
-                    f"{param}: {width}x{height} is more than the allowed {MAX_PIXELS} pixels",
+                    f"a video of {width}x{height} is more than the allowed {MAX_PIXELS} pixels",
                     param=param,
                 )
             _check_duration(_duration_s(container, stream), param)
@@ -228,7 +228,7 @@ def check_length(path: Path, *, param: str) -> None:
 def _check_duration(lasts_s: float | None, param: str) -> None:
     if lasts_s is not None and lasts_s > MAX_DURATION_S:
         raise PayloadTooLarge(
-            f"{param}: {lasts_s / 3600:.1f} hours are more than the allowed "
+            f"{lasts_s / 3600:.1f} hours are more than the allowed "
             f"{MAX_DURATION_S / 3600:g}; cut the video",
             param=param,
         )
@@ -242,6 +242,6 @@ def _duration_s(container: Any, stream: Any) -> float | None:
 
 def _undecodable(param: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: no image can be decoded from this file; send mp4, webm, mkv or mov",
+        "no image can be decoded from this file; send mp4, webm, mkv or mov",
         param=param,
     )

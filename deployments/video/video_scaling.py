@@ -147,7 +147,7 @@ def scaled(
 ) -> Iterator[Progress | RemadeFile]:
     """Progress in frames, last what was written to `target`. Blocks; ends early when told to stop.
 
-    InvalidRequest and PayloadTooLarge with `param` `video` or `upscale_factor`.
+    InvalidRequest and PayloadTooLarge with `param` `video` or `factor`.
     """
     video = probed(source, param="video")
     check_duration(video, request.max_duration_s)
@@ -194,8 +194,8 @@ def _size(video: ProbedVideo, factor: int) -> Size:
     even = even_size(size)
     if even.width * even.height > MAX_PIXELS or max(even.width, even.height) > LONGEST_SIDE_PX:
         raise PayloadTooLarge(
-            f"upscale_factor: {even.width}x{even.height} is more than the allowed {MAX_PIXELS} "
+            f"a video of {even.width}x{even.height} is more than the allowed {MAX_PIXELS} "
             f"pixels, or than {LONGEST_SIDE_PX} on a side",
-            param="upscale_factor",
+            param="factor",
         )
     return size

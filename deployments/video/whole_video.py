@@ -23,8 +23,7 @@ def check_whole(path: Path, *, param: str) -> None:
         held_s = _held_s(container)
         if held_s < told_s * WHOLE_SHARE:
             raise InvalidRequest(
-                f"{param}: the file is cut off; it announces {told_s:.1f} s and holds "
-                f"{held_s:.1f} s",
+                f"the file is cut off; it announces {told_s:.1f} s and holds {held_s:.1f} s",
                 param=param,
             )
 

@@ -2,7 +2,6 @@
 a path belongs to, and what holds on the path.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +13,7 @@ from starlette.types import Scope
 from serve_app.access.rate_limits import RouteClass
 from serve_app.api.answers import AnswerBody, Answers, Finished
 from serve_app.api.served_files import ServedFiles
+from serve_app.core.error_fields import renamed, root_of
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.operation import OPERATIONS
@@ -35,8 +35,6 @@ DIALECT = "polyphony.dialect"
 JOB = "job"
 """In `Dialect.fields`, beside the names of operations: what is asked for of jobs."""
 JOB_FIELDS = frozenset({"id", "ref_id", "tag", "priority", "callback_url"})
-ROOT = re.compile(r"[^.\[]+")
-"""The field of a path such as `messages[2].content`."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +104,16 @@ class Dialect:
         """What the caller calls a field that an error of the operation, or of its job, is about.
         What is a field of neither is the dialect's own already.
         """
-        root = ROOT.match(param or "")
-        if not param or not root:
+        root = root_of(param)
+        if root is None:
             return param
-        name, core = root[0], OPERATIONS.get(operation)
-        if core is None or name not in core.model_fields:
+        core = OPERATIONS.get(operation)
+        if core is None or root not in core.known_fields():
             operation = JOB
-            if name not in JOB_FIELDS:
+            if root not in JOB_FIELDS:
                 return param
-        own = self.fields.get(operation, {}).get(name, name if self.is_native else None)
-        return own and own + param[root.end() :]
+        own = self.fields.get(operation, {}).get(root, root if self.is_native else None)
+        return renamed(param, {root: own})
 
     async def body(
         self, job: Job, files: ServedFiles, *, is_listed: bool = False

@@ -35,7 +35,7 @@ UNKNOWN_WAIT_S = 5
 def render_native(error: AppError) -> dict[str, Any]:
     """OpenAI's shape with `kind` and `provider`; every key is always present."""
     body: dict[str, Any] = {
-        "message": _displayable(error.message),
+        "message": _displayable(error.explanation),
         "type": error.type,
         "code": error.code,
         "param": error.param,
@@ -144,9 +144,13 @@ def field_path(loc: Sequence[str | int], body: Any, *, is_absent: bool = True) -
 
 
 def _said(error: Mapping[str, Any]) -> str:
-    """What pydantic says, which calls the characters of some texts items."""
+    """What pydantic says, which calls the characters of some texts items, and objects by the names
+    of classes.
+    """
     limits = error.get("ctx", {})
     match error.get("type"), error.get("input"):
+        case (("model_type" | "model_attributes_type"), _):
+            return "input should be an object"
         case "too_short", str():
             return f"string should have at least {limits['min_length']} character(s)"
         case "too_long", str():

@@ -91,7 +91,7 @@ class Collector:
         part.text += data[start:end]
         if len(part.text) > TEXT_BYTES and not self._is_found_to_be_file(part):
             raise InvalidRequest(
-                f"{part.name[:100]}: a text field of over {TEXT_BYTES} bytes",
+                f"a text field of over {TEXT_BYTES} bytes",
                 param=part.name[:100],
             )
 

@@ -181,15 +181,11 @@ async def _store(
 def _text(part: FormPart) -> str:
     charset = parameters(part.headers.get(b"content-type", b"")).get("charset", "utf-8").lower()
     if charset not in CHARSETS:
-        raise InvalidRequest(
-            f"{part.name[:100]}: the text is in {charset[:40]!r}; send UTF-8", param=part.name[:100]
-        )
+        raise InvalidRequest(f"the text is in {charset[:40]!r}; send UTF-8", param=part.name[:100])
     try:
         return part.text.decode(charset)
     except UnicodeDecodeError:
-        raise InvalidRequest(
-            f"{part.name[:100]}: the text is not {charset.upper()}", param=part.name[:100]
-        ) from None
+        raise InvalidRequest(f"the text is not {charset.upper()}", param=part.name[:100]) from None
 
 
 def _content_type(request: Request) -> str:

@@ -95,7 +95,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         for address in addresses:
             if not is_public(address) and not self._allowed.has(host, port, address):
                 raise InvalidRequest(
-                    f"{self._param}: the host {host!r} is not on the public internet; "
+                    f"the host {host!r} is not on the public internet; "
                     f"{self._instead}let the operator add it to limits.fetch_allow",
                     param=self._param,
                 )

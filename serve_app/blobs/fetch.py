@@ -30,12 +30,12 @@ async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str)
             return await store.write(body)
     except LimitPassed:
         raise InvalidRequest(
-            f"{param}: the URL did not answer completely within {limits.fetch_timeout_s:g} s",
+            f"the URL did not answer completely within {limits.fetch_timeout_s:g} s",
             param=param,
         ) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
         raise InvalidRequest(
-            f"{param}: the URL cannot be fetched ({type(error).__name__})", param=param
+            f"the URL cannot be fetched ({type(error).__name__})", param=param
         ) from error
 
 
@@ -57,7 +57,9 @@ async def _body(url: str, limits: Limits, param: str) -> AsyncGenerator[bytes]:
                         yield chunk
                     return
                 url = _next_url(url, _header(response, b"location"), param)
-        raise InvalidRequest(f"{param}: more than {limits.fetch_redirects} redirects", param=param)
+        raise InvalidRequest(
+            f"the URL redirects more than {limits.fetch_redirects} times", param=param
+        )
 
 
 def checked_url(url: str, param: str) -> SplitResult:
@@ -69,9 +71,9 @@ def checked_url(url: str, param: str) -> SplitResult:
     except ValueError:
         raise _not_a_url(param) from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise InvalidRequest(f"{param}: only http and https URLs are fetched", param=param)
+        raise InvalidRequest("only http and https URLs are fetched", param=param)
     if "@" in parts.netloc:
-        raise InvalidRequest(f"{param}: a URL with credentials is not fetched", param=param)
+        raise InvalidRequest("a URL with credentials is not fetched", param=param)
     return parts
 
 
@@ -98,12 +100,10 @@ def _next_url(url: str, location: str, param: str) -> str:
 
 def _check(response: httpcore.Response, limits: Limits, param: str) -> None:
     if response.status != 200:
-        raise InvalidRequest(
-            f"{param}: the URL answered with status {response.status}", param=param
-        )
+        raise InvalidRequest(f"the URL answered with status {response.status}", param=param)
     if _header(response, b"content-encoding") not in ("", "identity"):
         raise InvalidRequest(
-            f"{param}: the URL answered with a compressed body that was not asked for", param=param
+            "the URL answered with a compressed body that was not asked for", param=param
         )
     length = _header(response, b"content-length")
     if length.isdigit() and int(length) > limits.upload_bytes:
@@ -126,8 +126,8 @@ def _header(response: httpcore.Response, name: bytes) -> str:
 
 
 def _not_a_url(param: str) -> InvalidRequest:
-    return InvalidRequest(f"{param}: not a valid URL", param=param)
+    return InvalidRequest("not a valid URL", param=param)
 
 
 def _too_large(limit: int, param: str) -> PayloadTooLarge:
-    return PayloadTooLarge(f"{param}: the URL's content is over {limit} bytes", param=param)
+    return PayloadTooLarge(f"the URL's content is over {limit} bytes", param=param)

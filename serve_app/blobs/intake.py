@@ -89,13 +89,13 @@ class MediaIntake:
         try:
             blob = await self._given(value, param)
         except NotStorable:
-            raise InvalidRequest(f"{param}: holds NUL or half a character", param=param) from None
+            raise InvalidRequest("the text holds NUL or half a character", param=param) from None
         except NotBase64:
             raise InvalidRequest(
-                f"{param}: neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
+                "this is neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param
             ) from None
         except IncompleteBase64:
-            raise InvalidRequest(f"{param}: the base64 is incomplete", param=param) from None
+            raise InvalidRequest("the base64 is incomplete", param=param) from None
         return checked(blob, param=param, kind=kind)
 
     async def take_upload(
@@ -105,7 +105,7 @@ class MediaIntake:
         try:
             blob = await self._store.write(chunks, limit=self._limits.upload_bytes)
         except PayloadTooLarge as error:
-            raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
+            raise PayloadTooLarge(error.message, param=param) from None
         return checked(blob, param=param, kind=kind)
 
     async def _given(self, value: str, param: str) -> Blob:
@@ -138,14 +138,12 @@ class MediaIntake:
         begun = await asyncio.to_thread(beginning, pieces)
         scheme = begun[:8].lower()
         if scheme.startswith((b"http://", b"https://")):
-            raise InvalidRequest(
-                f"{param}: a URL of more than {LONGEST_NAME} characters", param=param
-            )
+            raise InvalidRequest(f"the URL has more than {LONGEST_NAME} characters", param=param)
         if not scheme.startswith(b"data:"):
             return await self._write(decoded(chain((begun,), pieces)), param)
         header, comma, rest = begun.partition(b",")
         if not comma:
-            raise InvalidRequest(f"{param}: a data URL without a comma", param=param)
+            raise InvalidRequest("the data URL has no comma", param=param)
         payload = unquoted(chain((rest,), pieces))
         is_base64 = header.lower().rstrip().endswith(b";base64")
         return await self._write(decoded(payload) if is_base64 else payload, param)
@@ -161,7 +159,7 @@ class MediaIntake:
     async def _stored(self, sha256: str, param: str) -> Blob:
         blob = await self._store.find(sha256)
         if blob is None:
-            raise NotFound(f"{param}: no stored file has the hash {sha256!r}", param=param)
+            raise NotFound(f"no stored file has the hash {sha256!r}", param=param)
         return self._used(blob)
 
     async def _own(self, name: str, param: str) -> Blob:
@@ -169,7 +167,7 @@ class MediaIntake:
         if blob is None and self._find_archived is not None:
             blob = await self._find_archived(name)
         if blob is None:
-            raise NotFound(f"{param}: no stored file is named {name[:100]!r}", param=param)
+            raise NotFound(f"no stored file is named {name[:100]!r}", param=param)
         return self._used(blob)
 
     def _used(self, blob: Blob) -> Blob:
@@ -181,14 +179,14 @@ class MediaIntake:
         try:
             return await self._store.write(_stream(pieces), limit=self._limits.base64_bytes)
         except PayloadTooLarge as error:
-            raise PayloadTooLarge(f"{param}: {error.message}", param=param) from None
+            raise PayloadTooLarge(error.message, param=param) from None
 
     async def _local(self, value: str, param: str) -> Blob:
         """A file below an allowed root, after links are resolved."""
         path = await asyncio.to_thread(_below, value, self._limits.file_roots)
         if path is None:
             raise InvalidRequest(
-                f"{param}: local files are read only below directories that the operator listed "
+                "local files are read only below directories that the operator listed "
                 "in limits.file_roots",
                 param=param,
             )
@@ -201,14 +199,14 @@ def checked(blob: Blob, *, param: str, kind: MediaKind | None) -> Blob:
     Audio may come in a video container, so a video passes where audio is asked for.
     """
     if blob.size == 0:
-        raise InvalidRequest(f"{param}: the file is empty", param=param)
+        raise InvalidRequest("the file is empty", param=param)
     if kind is not None and (why := unread(blob.mime)):
-        raise InvalidRequest(f"{param}: {why}", param=param)
+        raise InvalidRequest(why, param=param)
     found = kind_of(blob.mime)
     fits = kind is None or found == kind or (kind == "audio" and found == "video")
     if not fits:
         raise InvalidRequest(
-            f"{param}: expected {kind}, found {found or 'data of an unknown type'}", param=param
+            f"expected {kind}, found {found or 'data of an unknown type'}", param=param
         )
     return blob
 

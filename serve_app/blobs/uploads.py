@@ -148,7 +148,7 @@ def _kept(
         used = session.scalar(others) or 0
         if used + blob.size > quota:
             raise PayloadTooLarge(
-                f"{param}: this file of {blob.size} bytes is more than is left of the "
+                f"this file of {blob.size} bytes is more than is left of the "
                 f"{quota} bytes of uploads that each user may keep, of which {used} are used up; "
                 f"delete some with DELETE {FILES}/{{filename}}",
                 param=param,

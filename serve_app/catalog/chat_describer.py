@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
+from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.message import Progress
@@ -47,10 +48,10 @@ class ChatDescriber:
                         is_cut = is_cut or event.finish_reason == "length"
                         yield _progress(count, request)
             except InvalidRequest as error:
-                if not (error.param or "").startswith("messages"):
-                    raise
-                reason = error.message.rpartition(": ")[2]
-                raise type(error)(f"image: {reason}", param="image") from None
+                # Of the conversation the caller has sent the image.
+                if root_of(error.param) == "messages":
+                    error.param = "image"
+                raise
         warnings = (CUT.format(request.max_tokens),) if is_cut else ()
         yield ImageDescription(text=text.strip(), warnings=warnings)
 

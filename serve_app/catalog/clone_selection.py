@@ -34,7 +34,7 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> Found:
             return found
     engines = dict.fromkeys(name for f in able for name in (f.family.options.engine, f.id))
     raise InvalidRequest(
-        f"engine: no engine or model that clones is named {wanted[:100]!r}; "
+        f"no engine or model that clones is named {wanted[:100]!r}; "
         f"engines and models: auto, {', '.join(engines)}",
         param="engine",
     )
@@ -50,6 +50,6 @@ def _checked(catalog: Catalog, found: Found, param: str) -> Found:
         return found
     able = ", ".join(repr(f.id) for f in cloning_models(catalog)) or "none is configured"
     raise UnsupportedCapability(
-        f"{param}: model {found.id!r} speaks with its own voices only; models that clone: {able}",
+        f"model {found.id!r} speaks with its own voices only; models that clone: {able}",
         param=param,
     )

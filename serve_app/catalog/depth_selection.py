@@ -18,7 +18,7 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     not on this machine, is taken where none is known to be right.
 
     BackendUnavailable where no depth model is configured, UnsupportedCapability with `param`
-    `depth_method` where all are of another kind.
+    `method` where all are of another kind.
     """
     default = catalog.find("depth", None)
     if method is None:
@@ -64,7 +64,7 @@ def _kind(catalog: Catalog, found: Found) -> str | None:
 def _not_there(method: DepthMethod, kinds: dict[str, str]) -> UnsupportedCapability:
     there = ", ".join(f"{id!r} ({kind})" for id, kind in kinds.items())
     return UnsupportedCapability(
-        f"depth_method: no configured depth model is of the kind {method!r}; there are {there}: "
+        f"no configured depth model is of the kind {method!r}; there are {there}: "
         f"leave it out, or add one to the configuration{TASKS['depth'].suggestion}",
-        param="depth_method",
+        param="method",
     )

@@ -35,9 +35,9 @@ async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSepa
     fallback = [model for model in found if model.family.options.is_fallback]
     if allows_fallback and fallback:
         return ChosenSeparator(fallback[0], None)
-    remedy = "; send 'fallback_mode': true to separate by signal processing" if fallback else ""
+    remedy = "; allow the fallback to separate by signal processing" if fallback else ""
     raise BackendUnavailable(
         f"no trained stem separation model is in service{remedy}",
-        param="fallback_mode" if fallback else None,
+        param="allows_fallback" if fallback else None,
         provider="stems",
     )

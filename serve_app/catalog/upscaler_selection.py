@@ -36,11 +36,9 @@ async def select_upscaler(catalog: Catalog, name: str | None, *, allows_resize: 
 
 
 def _none_trained(fact: str, *, is_resizable: bool) -> BackendUnavailable:
-    resize = (
-        "send 'allow_resize': true to resize by Lanczos resampling, or " if is_resizable else ""
-    )
+    resize = "allow resizing by Lanczos resampling, or " if is_resizable else ""
     return BackendUnavailable(
         f"{fact}; {resize}add a family to the configuration{TASKS['upscaling'].suggestion}",
-        param="allow_resize" if is_resizable else "model",
+        param="allows_resize" if is_resizable else "model",
         provider="upscaling",
     )

@@ -40,8 +40,9 @@ class AppError(Exception):
     """A failure that has a place in the HTTP contract.
 
     `message` is shown to callers: lower case, names the thing, says what would work. `param` is
-    the field path. `provider` is the engine or upstream that failed. `retry_after_s` is set where
-    trying again can succeed.
+    the path of a field of the operation, which the message does not begin with: every dialect has
+    its own name for it. `provider` is the engine or upstream that failed. `retry_after_s` is set
+    where trying again can succeed. `stage` is the innermost stage of a pipeline that failed.
     """
 
     status: ClassVar[int] = 500
@@ -58,6 +59,7 @@ class AppError(Exception):
         code: str | None = None,
         retry_after_s: float | None = None,
         job_id: str | None = None,
+        stage: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -66,6 +68,12 @@ class AppError(Exception):
         self.code = code or self.default_code
         self.retry_after_s = retry_after_s
         self.job_id = job_id
+        self.stage = stage
+
+    @property
+    def explanation(self) -> str:
+        """The message, after the name of the stage that failed."""
+        return f"stage {self.stage!r}: {self.message}" if self.stage else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message,), self.__dict__

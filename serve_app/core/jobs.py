@@ -79,11 +79,16 @@ class Failure(Message):
     code: str
     param: str | None = None
     provider: str | None = None
+    stage: str | None = None
 
     def error(self) -> AppError:
         """The error, to be raised again. It will not pass by itself."""
         return FAILURES.get(self.kind, InternalError)(
-            self.message, param=self.param, provider=self.provider, code=self.code
+            self.message,
+            param=self.param,
+            provider=self.provider,
+            code=self.code,
+            stage=self.stage,
         )
 
 
@@ -96,6 +101,7 @@ def failure_of(error: AppError) -> Failure:
         code=error.code,
         param=error.param,
         provider=error.provider,
+        stage=error.stage,
     )
 
 

@@ -3,7 +3,8 @@ of it.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
 
 from serve_app.core.message import Message, Progress
 from serve_app.core.tasks import Task
@@ -41,11 +42,26 @@ class Operation(Message, Generic[R]):
         return False
 
     @classmethod
+    def known_fields(cls) -> frozenset[str]:
+        """Its fields, and those of the operations that it is made of."""
+        return _known_fields(cls)
+
+    @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Enter it by its name."""
         super().__pydantic_init_subclass__(**kwargs)
         if "name" in vars(cls):
             OPERATIONS[cls.name] = cls
+
+
+@cache
+def _known_fields(kind: type[Operation[Any]]) -> frozenset[str]:
+    found = set(kind.model_fields)
+    for field in kind.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, Operation):
+                found |= _known_fields(part)
+    return frozenset(found)
 
 
 class Runs(Protocol):

@@ -32,7 +32,7 @@ class Stage(Protocol):
     """
 
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result. An AppError comes out with the stage's name in its message."""
+        """The work's result. An AppError comes out with the name of the stage."""
         ...
 
     def report(self, name: str, progress: Progress) -> None:
@@ -54,7 +54,7 @@ class PlainStage:
         try:
             return await work()
         except AppError as error:
-            name_stage(error, name)
+            note_stage(error, name)
             raise
 
     def report(self, name: str, progress: Progress) -> None:
@@ -64,10 +64,9 @@ class PlainStage:
         """Nothing is taken away."""
 
 
-def name_stage(error: AppError, name: str) -> None:
-    """Say in an error which stage failed; the innermost is named."""
-    if not error.message.startswith("stage "):
-        error.message = f"stage {name!r}: {error.message}"
+def note_stage(error: AppError, name: str) -> None:
+    """Note in an error which stage failed; the innermost stays."""
+    error.stage = error.stage or name
 
 
 class Stages:

@@ -50,8 +50,7 @@ def chosen_audio(container: Any, wanted: AudioTrack | None = None) -> Any:
     found = _matching(recordings, wanted)
     if recordings and not found:
         raise InvalidRequest(
-            f"{PARAM}: there is no audio track {wanted!r}; the file has "
-            f"{_listed(recordings, _described)}",
+            f"there is no audio track {wanted!r}; the file has {_listed(recordings, _described)}",
             param=PARAM,
         )
     return next(iter([*filter(is_default, found), *found]), None)

@@ -10,7 +10,7 @@ from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailabl
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
-from serve_app.core.stages import AnotherVersion, name_stage
+from serve_app.core.stages import AnotherVersion, note_stage
 from serve_app.jobs.running_job import RunningJob
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -56,7 +56,7 @@ class JobStage:
             except (AppError, AnotherVersion) as error:
                 tracker.end(name, failed=True, device_s=meter.device_s)
                 if tracker.has_stages and isinstance(error, AppError):
-                    name_stage(error, name)
+                    note_stage(error, name)
                 raise
         tracker.end(name, device_s=meter.device_s)
         return result

@@ -17,14 +17,14 @@ def check_image(path: Path, *, param: str, pixels: int) -> None:
         with opened_image(path) as (image, _):
             if image.width * image.height > pixels:
                 raise PayloadTooLarge(
-                    f"{param}: {image.width}x{image.height} is more than the allowed "
+                    f"an image of {image.width}x{image.height} is more than the allowed "
                     f"{pixels} pixels",
                     param=param,
                 )
             image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PayloadTooLarge(
-            f"{param}: the image has more than the allowed {pixels} pixels", param=param
+            f"the image has more than the allowed {pixels} pixels", param=param
         ) from None
     except UNREADABLE:
-        raise InvalidRequest(f"{param}: the image cannot be decoded", param=param) from None
+        raise InvalidRequest("the image cannot be decoded", param=param) from None

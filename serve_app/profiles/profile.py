@@ -66,7 +66,7 @@ def checked_name(name: str, kind: Kind, *, param: str = "name") -> str:
     if (VOICE_NAME if is_voice else NAME).fullmatch(name) is None:
         also = "'_' and '-'" if is_voice else "' ', '_', '.' and '-'"
         raise InvalidRequest(
-            f"{param}: {name[:80]!r} is not a valid {kind} name; use 1 to 64 ASCII letters and "
+            f"{name[:80]!r} is not a valid {kind} name; use 1 to 64 ASCII letters and "
             f"digits, after the first also {also}",
             param=param,
         )
@@ -81,7 +81,7 @@ def changed_items(profile: Profile, change: ProfileChange) -> list[NewProfileIte
     for position in change.remove:
         if not 0 <= position < len(there):
             raise InvalidRequest(
-                f"{change.remove_param}: there is no position {position}; "
+                f"there is no position {position}; "
                 f"{profile.name!r} has {len(there)} of them, counted from 0",
                 param=change.remove_param,
             )
@@ -91,7 +91,7 @@ def changed_items(profile: Profile, change: ProfileChange) -> list[NewProfileIte
     items = [*(item for item in profile.items if item.number not in removed), *change.add]
     if profile.kind != "voice" and not items:
         raise InvalidRequest(
-            f"{change.remove_param}: the last image of a profile cannot be removed; add another "
+            "the last image of a profile cannot be removed; add another "
             "first, or delete the profile",
             param=change.remove_param,
         )

@@ -206,4 +206,4 @@ def _joined(row: Row, rows: Sequence[ProfileItemRow]) -> Profile:
 
 
 def _unknown(kind: Kind, name: str, param: str) -> NotFound:
-    return NotFound(f"{param}: no {kind} is named {name!r}", param=param)
+    return NotFound(f"no {kind} is named {name!r}", param=param)

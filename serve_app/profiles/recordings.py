@@ -20,12 +20,12 @@ def check_audio(path: Path, *, param: str) -> None:
         with opened_container(path) as container:
             stream = chosen_audio(container)
             if stream is None:
-                raise InvalidRequest(f"{param}: there is no audio in this file", param=param)
+                raise InvalidRequest("there is no audio in this file", param=param)
             if any(map(_decodes, container.demux(stream))):
                 return
     except av.FFmpegError:
         pass
-    raise InvalidRequest(f"{param}: no audio can be decoded from this file", param=param)
+    raise InvalidRequest("no audio can be decoded from this file", param=param)
 
 
 def _decodes(packet: Any) -> bool:

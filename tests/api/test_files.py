@@ -329,7 +329,7 @@ async def test_images_that_nobody_reads_are_refused_by_name(
 ) -> None:
     why = f"{name} are not read; send PNG, JPEG, WebP or AVIF"
     answer = await client.post("/v1/files/upload", content=data)
-    assert (answer.status_code, answer.json()["error"]["message"]) == (415, f"file: {why}")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (415, why)
     body = {"prompt": "x", "image": base64.b64encode(data).decode()}
     answer = await client.post("/v1/images/upscale", json=body)
-    assert (answer.status_code, answer.json()["error"]["message"]) == (400, f"image: {why}")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, why)

@@ -249,4 +249,4 @@ async def test_audio_alone_is_no_video(client: httpx.AsyncClient, tmp_path: Path
     audio = base64.b64encode(made(tmp_path, "sound.webm", is_video=False)).decode()
     answer = await client.post("/v1/video/upscale", json={"video": audio})
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == "video: expected video, found audio"
+    assert answer.json()["error"]["message"] == "expected video, found audio"

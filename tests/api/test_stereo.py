@@ -69,7 +69,7 @@ class Studio:
         answer = await self.post(convert_to_3d=True, depth_method=method)
         assert answer.status_code == 200, answer.text
         [warning] = answer.json()["warnings"]
-        assert warning.startswith(f"depth_method: {method!r} is not there; ")
+        assert warning.startswith(f"depth of the kind {method!r} is not there; ")
         return str(warning.split("'")[3])
 
 
@@ -112,7 +112,7 @@ async def test_a_kind_that_is_not_there_is_refused(make_context: MakeContext) ->
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_capability", "depth_method")
-    assert error["message"].startswith("depth_method: no configured depth model is of the kind")
+    assert error["message"].startswith("no configured depth model is of the kind")
     assert "'wide' (midas), 'far' (depth-anything)" in error["message"]
     assert "leave it out" in error["message"]
 
@@ -168,7 +168,7 @@ async def test_without_a_depth_model_it_says_which_would_do(make_context: MakeCo
         answer = await client.post(URL, json=SMALL | ASKED)
     assert answer.status_code == 400
     message = answer.json()["error"]["message"]
-    assert message.startswith("convert_to_3d: no depth model is configured")
+    assert message.startswith("no depth model is configured")
     assert "{engine: transformers, task: depth}" in message
 
 

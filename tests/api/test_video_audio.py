@@ -116,9 +116,9 @@ async def test_music_is_made_for_the_video(studio: Studio) -> None:
     [
         ({}, "music", "music for a red boat"),
         ({"audio_type": "music"}, "music", "music for a red boat"),
-        ({"audio_type": "sfx"}, "sfx", "the audio of a red boat"),
+        ({"audio_type": "sfx"}, "sfx", "the sound of a red boat"),
         ({"audio_type": "sfx", "audio_prompt": " waves "}, "sfx", "waves"),
-        ({"audio_type": "sfx", "audio_prompt": "  "}, "sfx", "the audio of a red boat"),
+        ({"audio_type": "sfx", "audio_prompt": "  "}, "sfx", "the sound of a red boat"),
     ],
 )
 @pytest.mark.parametrize("url", [URL, ANIMATE])
@@ -197,7 +197,7 @@ async def test_without_its_music_the_video_comes_with_a_warning(studio: Studio, 
         (
             {"audio_type": "ambient"},
             "audio_type",
-            "audio_type: no configured model makes 'ambient'; 'small-band' makes 'music', 'foley' "
+            "no configured model makes 'ambient'; 'small-band' makes 'music', 'foley' "
             "makes 'sfx' or 'music'; or ask for the type 'speech', which is spoken from "
             "'audio_prompt'",
         ),
@@ -227,7 +227,7 @@ async def test_without_a_model_that_makes_audio_it_is_refused(
     error = answer.json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_capability", param)
     assert error["message"] == (
-        f"{param}: no model that generates audio is configured; add a family to the configuration, "
+        "no model that generates audio is configured; add a family to the configuration, "
         "such as {engine: musicgen} with the source facebook/musicgen-small; or ask for the type "
         "'speech', which is spoken from 'audio_prompt'"
     )

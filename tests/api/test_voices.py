@@ -121,7 +121,7 @@ async def test_without_a_transcription_model_the_transcript_stays_empty_with_a_w
 
 class DeafTranscription:
     async def transcribe(self, request: object) -> AsyncIterator[object]:
-        raise InvalidRequest("file: no audio in it", param="file")
+        raise InvalidRequest("no audio in it", param="audio")
         yield
 
 
@@ -131,7 +131,7 @@ async def test_audio_that_cannot_be_decoded(make_context: MakeContext) -> None:
         answer = await client.post(PATH, data={"name": "a"}, files={"audio": ("a", wav())})
     error = answer.json()["error"]
     assert answer.status_code == 400
-    assert (error["param"], error["message"]) == ("audio", "audio: no audio in it")
+    assert (error["param"], error["message"]) == ("audio", "no audio in it")
 
 
 BROKEN = b"RIFF\x24\0\0\0WAVEfmt " + b"\xff" * 400
@@ -374,14 +374,14 @@ class Deaf(FakeMedia):
     """Finds no audio in any video."""
 
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
-        raise InvalidRequest("video: there is no audio in this file", param="video")
+        raise InvalidRequest("there is no audio in this file", param="video")
 
 
 class Silenced(FakeTranscription):
     """Takes no audio as long as that."""
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-        raise PayloadTooLarge("file: too long for this model", param="file")
+        raise PayloadTooLarge("the audio is too long for this model", param="audio")
         yield Progress(phase="transcribe")
 
 
@@ -397,7 +397,7 @@ async def test_failed_looks_into_media_name_the_field_that_was_sent(
             answer = await client.post(f"{PATH}/extract", json=body)
             error = answer.json()["error"]
             assert (answer.status_code, error["param"]) == (400, field)
-            assert error["message"] == f"{field}: there is no audio in this file"
+            assert error["message"] == "there is no audio in this file"
     silenced = Silenced(FakeOptions(task="transcription"), **made)
     async with client_of(make_context(runs={"transcription": silenced})) as client:
         for path, field, data in (

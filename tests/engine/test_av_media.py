@@ -92,7 +92,7 @@ async def test_a_video_without_audio_is_named(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     clip = await video(blobs, tmp_path)
-    with pytest.raises(InvalidRequest, match="video: there is no audio in this file") as caught:
+    with pytest.raises(InvalidRequest, match="there is no audio in this file") as caught:
         await media.extract_audio(ExtractAudio(video=clip))
     assert caught.value.param == "video"
 
@@ -243,7 +243,7 @@ async def test_a_broken_video_is_named(
         media.extract_audio(ExtractAudio(video=video)),
         media.replace_audio(ReplaceAudio(video=video, recordings=recordings)),
     ):
-        with pytest.raises(InvalidRequest, match=r"^video: ") as caught:
+        with pytest.raises(InvalidRequest, match=r"^(?!video: )") as caught:
             await work
         assert caught.value.param == "video"
         assert str(tmp_path) not in caught.value.message
@@ -262,7 +262,7 @@ async def test_a_video_that_was_cut_off_is_named(
         media.extract_audio(ExtractAudio(video=video)),
         media.replace_audio(ReplaceAudio(video=video, recordings=recordings)),
     ):
-        with pytest.raises(InvalidRequest, match=r"^video: the file is cut off"):
+        with pytest.raises(InvalidRequest, match=r"^the file is cut off"):
             await work
 
 
@@ -309,7 +309,7 @@ async def test_a_turned_video_in_four_four_four_becomes_what_every_player_shows(
 
 async def test_audio_alone_is_no_video(media: AvMedia, blobs: FsspecBlobStore) -> None:
     audio = await stored(blobs, wav(tone(1.0)))
-    with pytest.raises(InvalidRequest, match="video: there is no image in this file"):
+    with pytest.raises(InvalidRequest, match="there is no image in this file"):
         await media.replace_audio(ReplaceAudio(video=audio, recordings=()))
 
 
@@ -320,9 +320,7 @@ async def test_a_broken_audio_is_not_blamed_on_the_video(
     clip = await video(blobs, tmp_path)
     good = await placed(blobs, silence(0.1))
     bad = PlacedAudio(audio=await stored(blobs, data), start_s=1.0)
-    with pytest.raises(
-        InvalidRequest, match=r"^recordings\[1\]: no audio can be decoded"
-    ) as caught:
+    with pytest.raises(InvalidRequest, match=r"^no audio can be decoded") as caught:
         await media.replace_audio(ReplaceAudio(video=clip, recordings=(good, bad)))
     assert caught.value.param == "recordings[1]"
 
@@ -332,8 +330,9 @@ async def test_a_video_without_audio_is_no_audio(
 ) -> None:
     clip = await video(blobs, tmp_path)
     recordings = (PlacedAudio(audio=clip, start_s=0.0),)
-    with pytest.raises(InvalidRequest, match=r"^recordings\[0\]: there is no audio in this file"):
+    with pytest.raises(InvalidRequest, match=r"^there is no audio in this file") as caught:
         await media.replace_audio(ReplaceAudio(video=clip, recordings=recordings))
+    assert caught.value.param == "recordings[0]"
 
 
 async def test_an_audio_without_samples_is_silence(

@@ -311,7 +311,7 @@ async def test_what_has_no_effect_is_said(studio: MakeStudio) -> None:
         num_frames=5,
     )
     said = [text.partition(":")[0] for text in made.warnings]
-    assert said == ["strength", "negative_prompt", "offload_strategy"]
+    assert said == ["strength", "negative_prompt", "offloading has no effect without a GPU"]
     svd = studio("svd")
     made, _, _ = await svd.made(
         mode="i2v", image=await svd.image(), negative_prompt="a red", num_frames=3
@@ -337,7 +337,7 @@ async def test_a_still_of_the_prompt_is_animated(studio: MakeStudio) -> None:
         ("wan-image", {"mode": "interp"}, InvalidRequest, "end_image"),
         ("wan", {"mode": "v2v"}, InvalidRequest, "video"),
         ("wan", {"num_frames": 90}, UnsupportedCapability, "num_frames"),
-        ("wan", {"duration_s": 60.0}, UnsupportedCapability, "duration_seconds"),
+        ("wan", {"duration_s": 60.0}, UnsupportedCapability, "duration_s"),
         ("wan", {"num_segments": 2}, UnsupportedCapability, "num_segments"),
         ("wan", {"num_cond_frames": 1}, UnsupportedCapability, "num_cond_frames"),
         ("svd", {"num_cond_frames": 2, "mode": "i2v"}, UnsupportedCapability, "num_cond_frames"),

@@ -147,7 +147,7 @@ async def test_what_cannot_be_decoded_names_the_file(
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await diarized(engine, blobs, data)
-    assert caught.value.param == "file"
+    assert caught.value.param == "audio"
 
 
 async def test_progress_counts_the_seconds_and_a_closed_stream_ends_the_work(

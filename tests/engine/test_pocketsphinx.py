@@ -215,7 +215,7 @@ async def test_what_cannot_be_decoded_names_the_file(
 ) -> None:
     with pytest.raises(InvalidRequest, match=r"^file: no audio can be decoded") as caught:
         await heard(engine, blobs, data)
-    assert caught.value.param == "file"
+    assert caught.value.param == "audio"
 
 
 async def test_leaving_after_the_first_segment_ends_the_work(

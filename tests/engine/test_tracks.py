@@ -204,7 +204,7 @@ async def test_an_audio_with_a_cover_is_no_video(
     song = await blobs.write_file(path, mime="audio/mp4")
     with pytest.raises(InvalidRequest) as refused:
         await media.replace_audio(ReplaceAudio(video=song, recordings=()))
-    assert refused.value.message == "video: there is no image in this file"
+    assert refused.value.message == "there is no image in this file"
 
 
 async def test_of_several_images_the_one_marked_default_is_seen(

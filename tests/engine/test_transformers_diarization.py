@@ -155,7 +155,7 @@ async def test_what_cannot_be_decoded_names_the_file(
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await diarized(engine, blobs, b"no audio at all")
-    assert caught.value.param == "file"
+    assert caught.value.param == "audio"
 
 
 async def test_a_closed_stream_ends_the_work(
@@ -191,4 +191,4 @@ def test_more_speech_than_can_be_compared_is_refused() -> None:
     check_count(np.full(MOST_PIECES, 100))
     with pytest.raises(PayloadTooLarge, match=r"^file: 5\.6 hours of speech") as caught:
         check_count(np.full(MOST_PIECES + 1, 100))
-    assert caught.value.param == "file"
+    assert caught.value.param == "audio"

@@ -131,7 +131,7 @@ async def test_token_ids_outside_the_vocabulary(
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await engine.embed(Embed(model="tiny", texts=("red", ids)))
-    assert caught.value.param == "input[1]"
+    assert caught.value.param == "texts[1]"
 
 
 async def test_dimensions_truncate_and_renormalise(engine: TransformersEmbeddings) -> None:
@@ -151,13 +151,13 @@ async def test_more_dimensions_than_there_are(engine: TransformersEmbeddings) ->
 async def test_too_long(engine: TransformersEmbeddings) -> None:
     with pytest.raises(ContextLengthExceeded, match="has 52 tokens; the model reads 32") as caught:
         await engine.embed(Embed(model="tiny", texts=("red", "red " * 50)))
-    assert caught.value.param == "input[1]"
+    assert caught.value.param == "texts[1]"
 
 
 async def test_images_for_a_text_model(engine: TransformersEmbeddings) -> None:
     with pytest.raises(UnsupportedCapability) as caught:
         await engine.embed(Embed(model="tiny", images=(IMAGE,)))
-    assert caught.value.param == "image"
+    assert caught.value.param == "images"
 
 
 @pytest.mark.parametrize(

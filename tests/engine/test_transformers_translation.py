@@ -150,13 +150,13 @@ async def test_the_same_language_is_no_work(engine: TransformersTranslation) -> 
         (
             "fr",
             "en",
-            "target_lang",
+            "target_language",
             "model 'tiny' does not translate to 'fr'; it translates to: de",
         ),
         (
             "de",
             "fr",
-            "source_lang",
+            "source_language",
             "model 'tiny' does not translate from 'fr'; it translates from: en",
         ),
     ],
@@ -261,7 +261,7 @@ async def test_a_model_of_many_must_be_told(name: str, request: pytest.FixtureRe
     engine = engine_of(request.getfixturevalue(name))
     with pytest.raises(InvalidRequest, match="must be told the language") as caught:
         await told(engine, asked(ENGLISH, "de", None))
-    assert caught.value.param == "source_lang"
+    assert caught.value.param == "source_language"
     assert (await told(engine, asked((), "de", None)))[1].texts == ()
 
 

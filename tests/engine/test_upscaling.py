@@ -233,4 +233,4 @@ async def test_lanczos_keeps_colours_and_says_what_it_is(
 async def test_lanczos_has_to_be_allowed(lanczos: LanczosUpscaling, blobs: FsspecBlobStore) -> None:
     with pytest.raises(BackendUnavailable, match="only resizes") as caught:
         await upscaled(lanczos, blobs, gradient(3, 3))
-    assert caught.value.param == "allow_resize"
+    assert caught.value.param == "allows_resize"

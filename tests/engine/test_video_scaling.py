@@ -229,7 +229,7 @@ async def test_bad_videos_are_refused_and_the_engine_lives_on(
         (audio.read_bytes(), InvalidRequest, "video"),
         (png(), InvalidRequest, "video"),
         (b"no video", InvalidRequest, "video"),
-        (wide.read_bytes(), PayloadTooLarge, "upscale_factor"),
+        (wide.read_bytes(), PayloadTooLarge, "factor"),
     ]
     for content, error, param in cases:
         (tmp_path / "bad").write_bytes(content)
@@ -256,7 +256,7 @@ async def test_lanczos_has_to_be_allowed(
     blob = await blobs.write_file(clip(tmp_path / "film.mp4", 0.5))
     with pytest.raises(BackendUnavailable, match="only resizes") as caught:
         await last(lanczos.upscale_video(UpscaleVideo(model="tiny", video=blob)))
-    assert caught.value.param == "allow_resize"
+    assert caught.value.param == "allows_resize"
 
 
 def counted(engine: Any) -> Callable[[], int]:

@@ -34,7 +34,7 @@ def test_status_code_type_and_kind(name: str) -> None:
 
 @pytest.mark.parametrize("kind", list(subclasses(AppError)), ids=lambda kind: kind.__name__)
 def test_pickling_keeps_everything(kind: type[AppError]) -> None:
-    error = kind("m", param="p", provider="q", code="c", retry_after_s=1.5, job_id="j")
+    error = kind("m", param="p", provider="q", code="c", retry_after_s=1.5, job_id="j", stage="s")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert copy.__dict__ == error.__dict__

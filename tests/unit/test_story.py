@@ -103,7 +103,7 @@ class Narrator(FakeSpeech):
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.asked = (*self.asked, request)
         if request.voice == "nobody":
-            raise InvalidRequest("voice: unknown voice 'nobody'", param="voice")
+            raise InvalidRequest("unknown voice 'nobody'", param="voice")
         async for event in super().speak(request):
             yield event
 
@@ -246,14 +246,14 @@ async def test_without_any_image_it_fails(stage: Stage) -> None:
     stage.images.failing = ("a",)
     with pytest.raises(Unavailable) as caught:
         await stage.tell()
-    assert caught.value.message == "stage 'picture-1': the brush broke"
+    assert caught.value.explanation == "stage 'picture-1': the brush broke"
 
 
 async def test_what_fails_besides_is_told(stage: Stage) -> None:
     stage.video.is_broken = True
     told = await stage.tell(voice="nobody")
     assert told.scenes[0].clip_error == "stage 'animate-1': the camera is lost"
-    assert told.audio_error == "stage 'narration': voice: unknown voice 'nobody'"
+    assert told.audio_error == "stage 'narration': unknown voice 'nobody'"
     assert told.audio is None
     assert told.video is not None
     assert told.warnings == (told.scenes[0].clip_error, told.audio_error)
@@ -263,7 +263,7 @@ async def test_a_story_that_is_too_long_for_its_author_is_named(stage: Stage) ->
     stage.chat.error = ContextLengthExceeded("the prompt has 9 tokens", param="messages")
     with pytest.raises(ContextLengthExceeded) as caught:
         await stage.tell()
-    assert caught.value.message == "stage 'script': the prompt has 9 tokens"
+    assert caught.value.explanation == "stage 'script': the prompt has 9 tokens"
     assert caught.value.param == "story"
 
 

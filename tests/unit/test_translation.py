@@ -242,7 +242,7 @@ async def test_what_a_model_failed_on_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("param", "named"), [("source_lang", "language"), ("target_lang", "target_lang")]
+    ("param", "named"), [("source_language", "language"), ("target_language", "target_language")]
 )
 async def test_an_unknown_language_names_the_field_of_the_request(param: str, named: str) -> None:
     worker = Worker(InvalidRequest("it cannot", param=param))

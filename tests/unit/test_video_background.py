@@ -108,14 +108,15 @@ async def test_without_its_music_the_video_is_as_it_was(graph: Graph, band: Band
     graph.stage.failing = {"make-sound": Unavailable("the band is gone")}
     made = await graph.produced(finish={"background": MUSIC})
     assert band.asked == ()
-    assert made.warnings == ("add_audio: left out; stage 'make-sound': the band is gone",)
+    assert made.warnings == ("make-sound: left out; stage 'make-sound': the band is gone",)
     assert graph.media.asked == ()
     assert len(made.videos) == 1
 
 
 async def test_lines_are_heard_without_the_music(graph: Graph, band: Band) -> None:
     graph.stage.failing = {"make-sound": Unavailable("the band is gone")}
-    made = await graph.produced(finish={"background": MUSIC, "lines": [LINE], "dubbing": DUBBING})
+    asked = {"background": MUSIC, "lines": [LINE], "dubbing": DUBBING}
+    made = await graph.produced(finish=asked | {"fields": {"make-sound": "add_audio"}})
     assert band.asked == ()
     assert made.warnings[0].startswith("add_audio: left out")
     assert [len(mix.recordings) for mix in graph.media.asked[:1]] == [1]

@@ -369,17 +369,17 @@ async def test_a_video_in_which_nobody_speaks(graph: Graph) -> None:
     graph.transcription.segments = []
     with pytest.raises(InvalidRequest) as caught:
         await graph.dub()
-    assert caught.value.message == "stage 'transcribe': nobody speaks in the video"
+    assert caught.value.explanation == "stage 'transcribe': nobody speaks in the video"
     assert caught.value.param == "video"
     assert graph.stages == STAGES[:2]
 
 
 @pytest.mark.parametrize("stage", ["extract-audio", "replace-audio"])
 async def test_an_error_of_media_names_its_stage(graph: Graph, stage: str) -> None:
-    graph.media.fails_with = {stage: InvalidRequest("video: is broken", param="video")}
+    graph.media.fails_with = {stage: InvalidRequest("it is broken", param="video")}
     with pytest.raises(InvalidRequest) as caught:
         await graph.dub()
-    assert caught.value.message == f"stage '{stage}': video: is broken"
+    assert caught.value.explanation == f"stage '{stage}': it is broken"
     assert caught.value.param == "video"
     assert graph.stages[-1] == stage
 
@@ -388,7 +388,7 @@ async def test_an_error_of_the_translator_names_its_stage(graph: Graph) -> None:
     graph.chat.answers = [*translations("eins"), Unavailable("gone", retry_after_s=3)]
     with pytest.raises(Unavailable) as caught:
         await graph.dub("de")
-    assert caught.value.message == "stage 'translate': gone"
+    assert caught.value.explanation == "stage 'translate': gone"
     assert caught.value.retry_after_s == 3
     assert graph.stages == STAGES[:3]
 
@@ -396,7 +396,7 @@ async def test_an_error_of_the_translator_names_its_stage(graph: Graph) -> None:
 async def test_an_error_of_the_voice_names_its_stage(graph: Graph) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await graph.dub(voice="nobody")
-    assert caught.value.message.startswith("stage 'speak': unknown voice 'nobody'")
+    assert caught.value.explanation.startswith("stage 'speak': unknown voice 'nobody'")
     assert caught.value.param == "voice"
     assert graph.stages == STAGES[:4]
 
@@ -416,8 +416,7 @@ async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
     assert len(graph.media.asked.recordings) == 3
     (warning,) = result.warnings
     assert warning == (
-        "keep_background: the video's other audio files are left out; "
-        "stage 'separate': the separator is gone"
+        "the video's other audio files are left out; stage 'separate': the separator is gone"
     )
 
 

@@ -143,7 +143,7 @@ async def test_a_job_that_is_resumed_keeps_what_was_finished() -> None:
     graph.video.fails_at = 6
     with pytest.raises(AppError) as caught:
         await graph.produced(count=2, image=image.model_dump())
-    assert caught.value.message == "stage 'generate-2': it broke"
+    assert caught.value.explanation == "stage 'generate-2': it broke"
     assert caught.value.param == "num_frames"
     graph.video.fails_at = None
     made = await graph.produced(count=2, image=image.model_dump())

@@ -1,19 +1,34 @@
-"""Engines and the core know no name of a field that only a dialect has."""
+"""Engines, pipelines and the core know no name of a field that only a dialect has."""
 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
 import serve_app.api.dialects  # noqa: F401 - what it imports declares the wire models
 from serve_app.api.wire_object import WireObject
+from serve_app.core.config import Capability
 from serve_app.core.message import Message
+from serve_app.core.operation import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("serve_app/core/audio", "deployments/audio")
+PARTS = ("serve_app/core", "serve_app/catalog", "serve_app/family", "deployments", "pipelines")
+OTHER_APIS = {
+    "deployments/text/vllm_wire.py": "OpenAI's, which vLLM speaks",
+    "deployments/text/vllm_stream.py": "OpenAI's, which vLLM speaks",
+}
+"""Files that speak an API of somebody else's, and whose."""
+FOREIGN = {
+    "num_inference_steps": "an argument of the pipelines of diffusers",
+    "enable_thinking": "a variable of chat templates",
+}
+"""What a field of the wire has been named after."""
+Found = tuple[str, str]
 
 
 def fields_of(kind: type[BaseModel]) -> set[str]:
@@ -21,35 +36,76 @@ def fields_of(kind: type[BaseModel]) -> set[str]:
     return {*kind.model_fields}.union(*(fields_of(each) for each in kind.__subclasses__()))
 
 
-def texts(source: str) -> Iterator[str]:
-    """What an error says: its `param`, and texts that name a field at their beginning or in
-    quotation marks.
-    """
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.keyword) and node.arg == "param":
-            if isinstance(node.value, ast.Constant):
-                yield f"'{node.value.value}'"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-
-
 def wire_words() -> set[str]:
     """Fields of wire models that are no fields of the core's messages."""
     return fields_of(WireObject) - fields_of(Message)
 
 
+def names() -> set[str]:
+    """Those that are no everyday words, and nothing that the core calls so itself."""
+    verbs = {operation.verb for operation in OPERATIONS.values() if hasattr(operation, "verb")}
+    own = {*get_args(Capability), *verbs, *FOREIGN}
+    return {word for word in wire_words() if "_" in word} - own
+
+
+@cache
+def files() -> list[tuple[str, ast.Module]]:
+    """Every module of the parts."""
+    found = [file for part in PARTS for file in sorted((ROOT / part).rglob("*.py"))]
+    named = [(str(file.relative_to(ROOT)), file) for file in found]
+    return [(path, ast.parse(file.read_text())) for path, file in named if path not in OTHER_APIS]
+
+
+def texts() -> Iterator[Found]:
+    """Every text, also a part of one that is put together, in the file where it is."""
+    for path, tree in files():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield path, node.value
+
+
+def told(argument: ast.expr) -> str:
+    """What is in the quotation marks of a text."""
+    return ast.unparse(argument).removeprefix("f")[1:-1]
+
+
+def errors() -> Iterator[tuple[str, str, str]]:
+    """Of every call with a `param`: the file, the param as it is in a text, and the message."""
+    for path, tree in files():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            param = next((word.value for word in node.keywords if word.arg == "param"), None)
+            message = node.args[0]
+            if param is not None and isinstance(message, ast.Constant | ast.JoinedStr):
+                is_text = isinstance(param, ast.Constant | ast.JoinedStr)
+                yield path, told(param) if is_text else f"{{{ast.unparse(param)}}}", told(message)
+
+
 def test_the_wire_has_words_of_its_own() -> None:
     assert {"ref_audio", "source_audio", "target_voice", "fallback_mode"} <= wire_words()
+    assert {"allow_resize", "interpolate_output", "upscale_factor", "point_labels"} <= names()
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_no_error_names_a_field_of_the_wire(part: str) -> None:
-    words = "|".join(wire_words())
-    said = re.compile(rf"^({words}): |['\"]({words})['\"]|`param` `({words})`")
-    found = [
-        f"{file.relative_to(ROOT)}: {text}"
-        for file in sorted((ROOT / part).rglob("*.py"))
-        for text in texts(file.read_text())
-        if said.search(text)
-    ]
-    assert found == []
+def test_no_text_names_a_field_of_the_wire() -> None:
+    words, telling = "|".join(wire_words()), "|".join(names())
+    said = re.compile(rf"^({words})(: |\[)|['\"]({words})['\"]|\b({telling})\b")
+    assert [found for found in texts() if said.search(found[1])] == []
+
+
+def test_no_error_is_about_a_field_of_the_wire() -> None:
+    root = re.compile(r"[a-z_]*")
+    assert [
+        (path, param)
+        for path, param, _ in errors()
+        if (found := root.match(param)) and found[0] in wire_words()
+    ] == []
+
+
+def test_no_message_begins_with_its_field() -> None:
+    assert [found for found in errors() if found[2].startswith(f"{found[1]}: ")] == []
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_words_are_words_of_the_wire(name: str) -> None:
+    assert name in wire_words()

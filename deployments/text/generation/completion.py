@@ -55,12 +55,12 @@ async def _ids(generator: TextGenerator, request: Complete, number: int) -> list
         ids = await generator.encoded(text, has_specials=request.suffix is not None)
         return ids or sorted(generator.checkpoint.eos_ids)[:1] or [0]
     if request.suffix is not None:
-        raise InvalidRequest("suffix: needs the prompt as text", param="suffix")
+        raise InvalidRequest("a suffix needs the prompt as text", param="suffix")
     vocabulary = generator.checkpoint.vocabulary
     for token in prompt:
         if token >= vocabulary:
             raise InvalidRequest(
-                f"prompt: there is no token {token}; the last is {vocabulary - 1}", param="prompt"
+                f"there is no token {token}; the last is {vocabulary - 1}", param="prompt"
             )
     return list(prompt)
 

@@ -47,11 +47,11 @@ class Constraints:
             problem = str(error)
         if problem:
             raise InvalidRequest(
-                f"{param}: the schema cannot be followed: {problem.strip()[:300]}", param=param
+                f"the schema cannot be followed: {problem.strip()[:300]}", param=param
             )
         matcher = llguidance.LLMatcher(self._wrapped, grammar, log_level=0)
         if matcher.is_error():
-            raise InvalidRequest(f"{param}: the schema is too large to be followed", param=param)
+            raise InvalidRequest("the schema is too large to be followed", param=param)
         return Constraint(matcher, self._vocabulary, eos_ids=self._eos_ids, after=after)
 
 

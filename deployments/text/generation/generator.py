@@ -128,8 +128,7 @@ class TextGenerator:
         for token in sampling.logit_bias:
             if token >= self.checkpoint.vocabulary:
                 raise InvalidRequest(
-                    f"logit_bias: there is no token {token}; the last is "
-                    f"{self.checkpoint.vocabulary - 1}",
+                    f"there is no token {token}; the last is {self.checkpoint.vocabulary - 1}",
                     param="logit_bias",
                 )
 

@@ -72,7 +72,7 @@ class Prompts:
         except (jinja2.TemplateError, TypeError, ValueError, RecursionError) as error:
             reason = str(error).split("\n")[0][:300]
             raise InvalidRequest(
-                f"messages: the chat template of {self._model_id!r} refuses them: {reason}",
+                f"the chat template of {self._model_id!r} refuses the messages: {reason}",
                 param="messages",
             ) from error
 

@@ -56,7 +56,7 @@ class VisionInputs:
         except (ValueError, LookupError) as error:
             # A text may hold the mark that stands for an image.
             raise InvalidRequest(
-                "messages: the model's processor cannot read them; leave out marks that stand for "
+                "the model's processor cannot read the messages; leave out marks that stand for "
                 "pictures",
                 param="messages",
             ) from error

@@ -19,7 +19,7 @@ STATES: dict[JobStatus, str] = {
 
 def error_object(error: AppError, path: str) -> dict[str, Any]:
     """The body of every failed request."""
-    problem = {"reason": error.code, "text": error.message, "about": error.param, "on": path}
+    problem = {"reason": error.code, "text": error.explanation, "about": error.param, "on": path}
     return {"problem": problem | ({"task": error.job_id} if error.job_id else {})}
 
 

@@ -39,7 +39,7 @@ class PostcardPress:
             audio=read.audio if read else None,
             size=request.size,
             seed=request.seed,
-            warnings=(*warnings, error.message) if error else tuple(warnings),
+            warnings=(*warnings, error.explanation) if error else tuple(warnings),
         )
 
     async def _written(self, request: SendPostcard) -> str:

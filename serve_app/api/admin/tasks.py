@@ -66,7 +66,7 @@ def task_object(job: Job) -> dict[str, Any]:
         "status": job.status,
         "step": job.progress.current,
         "total": job.progress.total,
-        "message": job.failure.message if job.failure else job.progress.phase,
+        "message": job.failure.error().explanation if job.failure else job.progress.phase,
         "started_at": optional_rfc3339(job.started_at),
         "active": is_active,
         "cancellable": is_active,

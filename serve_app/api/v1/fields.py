@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 
+DUBBING = {"source_language": "source_lang", "target_language": "target_lang"}
+RENDERING = {
+    "duration_s": "duration_seconds",
+    "offload": "offload_strategy",
+    "steps": "num_inference_steps",
+}
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "audio.speech": {"text": "input"},
     "audio.clone": {"text": "input", "reference": "ref_audio"},
     "audio.convert": {"source": "source_audio", "target": "target_voice"},
-    "audio.transcription": {"mode": "task_type"},
+    "audio.transcription": {"audio": "file", "mode": "task_type"},
     "audio.stems": {"allows_fallback": "fallback_mode"},
+    "embed": {"texts": "input", "images": "image"},
+    "image.upscale": {"allows_resize": "allow_resize"},
+    "pipeline.video-dub": DUBBING,
+    "video.generation": RENDERING,
+    "video.rendering": RENDERING,
+    "video.subtitle": {"target_language": "target_lang"},
+    "video.upscale": {"factor": "upscale_factor", "allows_resize": "allow_resize"},
 }
-"""By operation; those that are not listed are called as in the core."""
+"""By operation, also of those that it is done by; what is not listed is called as in the core."""

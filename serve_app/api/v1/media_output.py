@@ -29,9 +29,7 @@ def media_form(response_format: str | None, medium: MediaKind) -> MediaForm:
     if wanted in ("base64", "b64", own):
         return own
     if wanted != "url":
-        raise InvalidRequest(
-            f"response_format: {wanted[:50]!r} is not one of url, {own}", param="response_format"
-        )
+        raise InvalidRequest(f"{wanted[:50]!r} is not one of url, {own}", param="response_format")
     return "url"
 
 

@@ -64,7 +64,7 @@ class References(Message):
 
     images: tuple[Blob, ...] = Field(min_length=1)
     strength: float = Field(default=0.6, ge=0, le=1)
-    field: str = "character_references"
+    field: str = "references"
     paths: tuple[str, ...] = ()
 
     def path(self, number: int) -> str:

@@ -116,12 +116,9 @@ def prompts_of(request: SegmentImage, size: Size) -> list[Prompt]:
             raise _outside(f"points[{number}]", (point.x, point.y), size)
     for number, box in enumerate(request.boxes):
         _check_box(f"boxes[{number}]", box, size)
+    check_subject(request)
     inside = [point for point in request.points if point.is_object]
     beside = [point for point in request.points if not point.is_object]
-    if beside and not inside and not request.boxes:
-        raise InvalidRequest(
-            "point_labels: at least one point must be on the object (1)", param="point_labels"
-        )
     prompts = [
         Prompt(box=box, points=(*filter(box.holds, inside), *beside), field=f"boxes[{number}]")
         for number, box in enumerate(request.boxes)
@@ -132,21 +129,26 @@ def prompts_of(request: SegmentImage, size: Size) -> list[Prompt]:
     return prompts
 
 
+def check_subject(request: SegmentImage) -> None:
+    """InvalidRequest when points only say what the object is not."""
+    if request.points and not request.boxes and not any(p.is_object for p in request.points):
+        raise InvalidRequest("at least one point must be on the object (1)", param="points")
+
+
 def _check_box(param: str, box: Box, size: Size) -> None:
     corners = (box.x1, box.y1, box.x2, box.y2)
     if not (box.x1 >= 0 and box.y1 >= 0 and box.x2 <= size.width and box.y2 <= size.height):
         raise _outside(param, corners, size)
     if not (box.x1 < box.x2 and box.y1 < box.y2):
         raise InvalidRequest(
-            f"{param}: {_listed(corners)} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2",
+            f"{_listed(corners)} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2",
             param=param,
         )
 
 
 def _outside(param: str, place: tuple[float, ...], size: Size) -> InvalidRequest:
     return InvalidRequest(
-        f"{param}: {_listed(place)} lies outside of the image, which is "
-        f"{size.width}x{size.height} pixels",
+        f"{_listed(place)} lies outside of the image, which is {size.width}x{size.height} pixels",
         param=param,
     )
 

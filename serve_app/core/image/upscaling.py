@@ -94,6 +94,6 @@ class Upscaler(Engine, Protocol):
 
     def upscale_video(self, request: UpscaleVideo) -> AsyncIterator[VideoUpscaleEvent]:
         """Progress in frames, last the video. Raises as `upscale`, with `param` `video` or
-        `upscale_factor`; InvalidRequest for what is no video.
+        `factor`; InvalidRequest for what is no video.
         """
         ...

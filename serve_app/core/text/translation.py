@@ -52,7 +52,7 @@ class Translator(Engine, Protocol):
     """Translates."""
 
     def translate(self, request: Translate) -> AsyncIterator[TranslationEvent]:
-        """Last the result. InvalidRequest with `param` `target_lang` or `source_lang` for a
-        language that the model does not know, also where there are no texts.
+        """Last the result. InvalidRequest with `param` `target_language` or `source_language`
+        for a language that the model does not know, also where there are no texts.
         """
         ...

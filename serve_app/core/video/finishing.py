@@ -73,6 +73,7 @@ class VideoFinish(Message):
     """The steps, done in this order, each a stage; one that fails leaves the video as it was.
     `audio` is heard from the beginning on, `lines` are spoken over it, `background` is lowered
     under what is spoken. With `keeps_audio` what the video sounds like stays under all of them.
+    `fields` is where the request has each step, for warnings about it.
     """
 
     frames: InterpolationStep | None = None
@@ -86,6 +87,11 @@ class VideoFinish(Message):
     writes_subtitles: bool = False
     burns_subtitles: bool = False
     stereo: StereoStep | None = None
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    def field(self, step: str) -> str:
+        """What whoever asked for a step calls it."""
+        return self.fields.get(step, step)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -69,18 +69,19 @@ def check_mode(request: GenerateVideo, facts: VideoFacts) -> None:
     if request.mode not in facts.modes:
         able = ", ".join(f"{mode!r} ({MODE_NAMES[mode]})" for mode in facts.modes)
         raise UnsupportedCapability(
-            f"mode: model {request.model!r} cannot do {request.mode!r}; it can do {able}",
+            f"model {request.model!r} cannot do {request.mode!r}; it can do {able}",
             param="mode",
         )
 
 
 def check_media(request: GenerateVideo) -> None:
     """InvalidRequest when a medium that the mode needs is missing."""
-    needs = {"v2v": "video", "extend": "video", "interp": "end_image"}.get(request.mode)
-    if needs and getattr(request, needs) is None:
-        raise InvalidRequest(f"{needs}: the mode {request.mode!r} needs one", param=needs)
+    if request.mode in ("v2v", "extend") and request.video is None:
+        raise InvalidRequest(f"the mode {request.mode!r} needs a video", param="video")
+    if request.mode == "interp" and request.end_image is None:
+        raise InvalidRequest(f"the mode {request.mode!r} needs a last image", param="end_image")
     if request.mode in ("i2v", "ti2v", "interp") and first_image(request) is None:
-        raise InvalidRequest(f"image: the mode {request.mode!r} needs one", param="image")
+        raise InvalidRequest(f"the mode {request.mode!r} needs an image", param="image")
 
 
 def first_image(request: GenerateVideo) -> Blob | None:
@@ -120,7 +121,7 @@ def _segment_frames(request: GenerateVideo, facts: VideoFacts) -> int:
     wanted = legal_frames(request.num_frames or facts.segment_frames, facts)
     if wanted > facts.max_frames_per_render:
         raise InvalidRequest(
-            f"num_frames: a segment of model {request.model!r} has at most "
+            f"a segment of model {request.model!r} has at most "
             f"{facts.max_frames_per_render} frames",
             param="num_frames",
         )
@@ -134,8 +135,7 @@ def _overlap(request: GenerateVideo, facts: VideoFacts) -> int:
         count = len(given) if isinstance(given, tuple) else given or 0
         if count > facts.cond_frames:
             raise UnsupportedCapability(
-                f"{name}: model {request.model!r} continues from at most "
-                f"{facts.cond_frames} frames",
+                f"model {request.model!r} continues from at most {facts.cond_frames} frames",
                 param=name,
             )
     count = request.num_cond_frames or facts.cond_frames
@@ -167,24 +167,24 @@ def enough_frames(count: int, facts: VideoFacts) -> int:
 
 
 def _check_length(request: GenerateVideo, facts: VideoFacts, wanted: int, renders: int) -> None:
-    named = "duration_seconds" if request.duration_s is not None else "num_frames"
+    named = "duration_s" if request.duration_s is not None else "num_frames"
     if request.num_segments is not None and request.num_frames is None:
         named = "num_segments" if request.duration_s is None else named
     if renders > 1 and request.mode == "interp":
         raise InvalidRequest(
-            f"{named}: between two images, model {request.model!r} generates at most "
+            f"between two images, model {request.model!r} generates at most "
             f"{facts.max_frames_per_render} frames",
             param=named,
         )
     if renders > 1 and facts.continuation == "none" and request.mode != "v2v":
         raise UnsupportedCapability(
-            f"{named}: model {request.model!r} generates at most "
+            f"model {request.model!r} generates at most "
             f"{facts.max_frames_per_render} frames and cannot continue from them",
             param=named,
         )
     if facts.max_frames is not None and wanted > facts.max_frames:
         raise InvalidRequest(
-            f"{named}: {wanted} frames are more than the {facts.max_frames} that model "
+            f"{wanted} frames are more than the {facts.max_frames} that model "
             f"{request.model!r} generates",
             param=named,
         )

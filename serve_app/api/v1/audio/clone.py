@@ -66,7 +66,7 @@ class CloneBody(JobBody):
         if self.voice_name is not None:
             return await saved_voice(context, self.voice_name, param="voice_name")
         raise InvalidRequest(
-            "ref_audio: send a recording of the voice, or 'voice_name' of a saved one",
+            "send a recording of the voice, or 'voice_name' of a saved one",
             param="ref_audio",
         )
 
@@ -78,7 +78,7 @@ async def clone(
     """Say a text in somebody's voice."""
     form = media_form(body.response_format, "audio")
     if not body.text.strip():
-        raise InvalidRequest("text: must not be blank", param="text")
+        raise InvalidRequest("the text must not be blank", param="text")
     language = spoken_language(body.language)
     spoken_language(body.ref_language, param="ref_language")
     async with input_first(context, ("ref_audio", body.ref_audio, "audio")):

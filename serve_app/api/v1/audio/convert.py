@@ -58,7 +58,7 @@ class ConvertBody(JobBody):
         if self.voice_name is not None:
             return await saved_voice(context, self.voice_name, param="voice_name")
         raise InvalidRequest(
-            "target_voice: send a recording of the voice, or 'voice_name' of a saved one",
+            "send a recording of the voice, or 'voice_name' of a saved one",
             param="target_voice",
         )
 

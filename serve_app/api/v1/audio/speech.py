@@ -76,9 +76,7 @@ async def speech_stream(
 ) -> Response:
     """Speak a text, always as raw bytes while they are produced."""
     if body.response_format not in (None, "pcm", "wav"):
-        raise InvalidRequest(
-            "response_format: this route streams 'pcm' or 'wav'", param="response_format"
-        )
+        raise InvalidRequest("this route streams 'pcm' or 'wav'", param="response_format")
     if body.stream_format == "sse":
         body.leave("stream_format")
     utterance = await speech_request(context, body, default="pcm")
@@ -119,7 +117,7 @@ def refuse_envelope(body: SpeechBody, request: Request) -> None:
     body.refuse_job(request.headers)
     if body.response_format in ENVELOPES:
         raise InvalidRequest(
-            f"response_format: {body.response_format!r} is one answer, and stream_format 'sse' "
+            f"{body.response_format!r} is one answer, and stream_format 'sse' "
             f"many events; use one of {', '.join(AUDIO_MIME)}",
             param="response_format",
         )

@@ -76,7 +76,7 @@ class SpeechBatch:
         try:
             if not isinstance(own, dict):
                 name = f"items[{index}]"
-                raise InvalidRequest(f"{name}: must be an object", param=name)
+                raise InvalidRequest(f"{name!r} must be an object", param=name)
             return await self._spoken(SpeechBody.model_validate(fields))
         except ValidationError as error:
             return self._render_error(from_validation_errors(error.errors(), fields), self._path)
@@ -107,4 +107,6 @@ class SpeechBatch:
 
 def _check_form(response_format: str | None) -> None:
     if response_format not in (None, *FORMS):
-        raise InvalidRequest(f"response_format: one of {', '.join(FORMS)}", param="response_format")
+        raise InvalidRequest(
+            f"the response format is one of {', '.join(FORMS)}", param="response_format"
+        )

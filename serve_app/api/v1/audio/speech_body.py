@@ -145,20 +145,19 @@ class SpeechBody(SpeechShared):
             return "clone"
         if task == "voicedesign":
             raise UnsupportedCapability(
-                "task_type: no configured model designs voices from a description; "
-                "name a 'voice' instead",
+                "no configured model designs voices from a description; name a 'voice' instead",
                 param="task_type",
             )
         if task not in ("", "customvoice"):
             raise InvalidRequest(
-                f"task_type: {task[:50]!r} is not one of CustomVoice, VoiceDesign, VoiceClone",
+                f"{task[:50]!r} is not one of CustomVoice, VoiceDesign, VoiceClone",
                 param="task_type",
             )
         return "customvoice" if task else ""
 
     def _text(self) -> str:
         if not self.input.strip():
-            raise InvalidRequest("input: must not be blank", param="input")
+            raise InvalidRequest("the text must not be blank", param="input")
         return self.input
 
 

@@ -72,7 +72,7 @@ async def _reference(context: Context, body: SpeechBody) -> VoiceReference | Non
     task = body.task()
     if task == "customvoice" and body.ref_audio is not None:
         raise InvalidRequest(
-            "task_type: CustomVoice speaks with a voice that is there; leave out 'ref_audio', or "
+            "CustomVoice speaks with a voice that is there; leave out 'ref_audio', or "
             "send VoiceClone",
             param="task_type",
         )
@@ -83,7 +83,7 @@ async def _reference(context: Context, body: SpeechBody) -> VoiceReference | Non
     reference = await _saved(context, body)
     if task == "clone" and reference is None:
         raise InvalidRequest(
-            "ref_audio: cloning needs a recording of the voice, or 'voice_profile' of a saved one",
+            "cloning needs a recording of the voice, or 'voice_profile' of a saved one",
             param="ref_audio",
         )
     return reference

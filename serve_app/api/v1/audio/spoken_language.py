@@ -11,7 +11,7 @@ def spoken_language(text: str | None, *, param: str = "language") -> str | None:
     code = language_code(text)
     if code is None:
         raise InvalidRequest(
-            f"{param}: unknown language {text[:50]!r}; use an ISO code such as 'en'", param=param
+            f"unknown language {text[:50]!r}; use an ISO code such as 'en'", param=param
         )
     folded = text.strip().lower().replace("_", "-")
     return folded if folded.partition("-")[0] == code else code

@@ -8,6 +8,7 @@ from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
+from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -17,6 +18,7 @@ from serve_app.api.wire_types import Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
 from serve_app.core.bounds import MEDIA_CHARACTERS
+from serve_app.core.error_fields import about
 from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -50,7 +52,8 @@ async def stems(
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with input_first(context, ("audio", body.audio, "audio")):
-        chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
+        with about(FIELDS[SeparateStems.name]):
+            chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
     operation = SeparateStems(
         model=chosen.model.id,
         audio=await context.intake.take(body.audio, param="audio", kind="audio"),

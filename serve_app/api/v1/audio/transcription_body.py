@@ -137,7 +137,7 @@ class TranscriptionBody(JobBody):
         """UnsupportedCapability for translation to anything but English."""
         if self.target_language is not None and language_code(self.target_language) != "en":
             raise UnsupportedCapability(
-                f"target_language: no configured model translates speech to "
+                f"no configured model translates speech to "
                 f"{self.target_language[:50]!r}; only to English ('en')",
                 param="target_language",
             )
@@ -156,7 +156,7 @@ async def read_transcription(request: Request, context: Context) -> tuple[Transc
         media = values.pop("file", None)
         body = validated(values)
     if not isinstance(media, str) or not media:
-        raise InvalidRequest("file: is required", param="file")
+        raise InvalidRequest("a file is required", param="file")
     return body, await context.intake.take(media, param="file", kind="audio")
 
 

@@ -86,9 +86,7 @@ def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
         model = context.catalog.find("diarization", None)
     except BackendUnavailable:
         name = "diarize" if body.diarize else "response_format"
-        raise UnsupportedCapability(
-            f"{name}: no diarization model is configured", param=name
-        ) from None
+        raise UnsupportedCapability("no diarization model is configured", param=name) from None
     return SpeakerLabels(model=model.id, num_speakers=body.num_speakers)
 
 

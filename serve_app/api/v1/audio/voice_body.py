@@ -11,9 +11,9 @@ from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import body_kind, read_form
 from serve_app.api.v1.library.profile_body import LongText
-from serve_app.api.v1.named_fields import named
 from serve_app.api.v1.wire import Body
 from serve_app.api.wire_types import Integer, Media, Text
+from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.video.processing import ExtractAudio
@@ -93,7 +93,7 @@ async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blo
         return body, await decodable(context, uploads[0], param="audio")
     given = next((value for value in media if isinstance(value, str) and value), None)
     if given is None:
-        raise InvalidRequest("audio: is required", param="audio")
+        raise InvalidRequest("a recording is required", param="audio")
     return body, await taken_audio(context, given, param="audio")
 
 
@@ -130,7 +130,7 @@ async def extracted_audio(context: Context, body: VoiceExtractBody) -> Blob:
         blob = await context.intake.take(body.video, param="video", kind="video")
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
-    with named(body.source, instead_of="video"):
+    with about({"video": body.source}):
         extracted = await context.catalog.answer(ExtractAudio(video=blob))
         return extracted.audio
 

@@ -70,7 +70,7 @@ async def _target(body: FaceSwapBody, context: Context) -> tuple[Blob, TargetTyp
     target = await context.intake.take(body.target, param="target", kind=body.target_type)
     kind = kind_of(target.mime)
     if kind not in ("image", "video"):
-        raise InvalidRequest("target: send an image or a video", param="target")
+        raise InvalidRequest("send an image or a video", param="target")
     return target, kind
 
 

@@ -162,5 +162,5 @@ class GenerationBody(ImageRequestBody):
 def worded(prompt: str) -> str:
     """The prompt, unless it is blank."""
     if not prompt.strip():
-        raise InvalidRequest("prompt: must not be blank", param="prompt")
+        raise InvalidRequest("the prompt must not be blank", param="prompt")
     return prompt

@@ -53,7 +53,7 @@ class LoraBody(WireObject):
         if path := self.model or self.path:
             return Lora(file=await _taken(context, f"file://{path}", param), weight=weight)
         raise InvalidRequest(
-            f"{param}: names no LoRA; set 'id', 'file', 'data', 'url', 'model' or 'path'",
+            "this names no LoRA; set 'id', 'file', 'data', 'url', 'model' or 'path'",
             param=param,
         )
 
@@ -64,7 +64,7 @@ class LoraBody(WireObject):
         if self.id.startswith(STORED):
             return Lora(file=await _taken(context, self.id, param), weight=weight)
         raise InvalidRequest(
-            f"{param}: {self.id[:100]!r} is neither 'name:<registered>' nor 'sha256:<hex>'",
+            f"{self.id[:100]!r} is neither 'name:<registered>' nor 'sha256:<hex>'",
             param=param,
         )
 

@@ -17,6 +17,7 @@ from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, MediaText, ModelName, Number, Text
 from serve_app.core.bounds import MEDIA_CHARACTERS
+from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.segmentation import (
     Box,
@@ -25,6 +26,7 @@ from serve_app.core.image.segmentation import (
     SegmentImage,
     SegmentMode,
     Segments,
+    check_subject,
 )
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
@@ -64,7 +66,7 @@ class SegmentBody(JobBody):
         labels = [1] * len(points) if self.point_labels is None else self.point_labels
         if len(labels) != len(points):
             raise InvalidRequest(
-                f"point_labels: {len(labels)} labels were sent for {len(points)} points; "
+                f"{len(labels)} labels were sent for {len(points)} points; "
                 "send one for each, 1 on the object and 0 beside it",
                 param="point_labels",
             )
@@ -76,7 +78,7 @@ class SegmentBody(JobBody):
     def to_segment_image(self, model: str, image: Blob, *, max_pixels: int) -> SegmentImage:
         """The operation."""
         boxes = [Box(x1=x1, y1=y1, x2=x2, y2=y2) for x1, y1, x2, y2 in self.boxes or ()]
-        return SegmentImage(
+        asked = SegmentImage(
             model=model,
             image=image,
             points=self.places(),
@@ -85,6 +87,9 @@ class SegmentBody(JobBody):
             max_masks=self.max_masks or 16,
             max_pixels=max_pixels,
         )
+        with about({"points": "point_labels"}):
+            check_subject(asked)
+        return asked
 
 
 @router.post("/v1/images/segment")

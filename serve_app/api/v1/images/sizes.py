@@ -16,7 +16,7 @@ def asked_size(text: str | None, *, param: str) -> Size | None:
     match = SIZE.fullmatch(text.strip())
     if match is None or any(int(side) not in SIDE_PX for side in match.groups()):
         raise InvalidRequest(
-            f"{param}: {text[:50]!r} is not 'auto' or WIDTHxHEIGHT with sides from "
+            f"{text[:50]!r} is not 'auto' or WIDTHxHEIGHT with sides from "
             f"{SIDE_PX.start} to {SIDE_PX.stop - 1}, such as '1024x1024'",
             param=param,
         )

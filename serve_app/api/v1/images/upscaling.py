@@ -8,6 +8,7 @@ from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.v1.configured import input_first
 from serve_app.api.v1.envelope import result_envelope
+from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -16,6 +17,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
+from serve_app.core.error_fields import about
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
 
@@ -45,7 +47,8 @@ async def upscale(
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with input_first(context, ("image", body.image, "image")):
-        found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
+        with about(FIELDS[UpscaleImage.name]):
+            found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleImage(
         model=found.id,
         image=await context.intake.take(body.image, param="image", kind="image"),

@@ -60,7 +60,7 @@ class JobBody(Body):
         }
         for name in (name for name, value in asked.items() if value):
             raise InvalidRequest(
-                f"{name}: an answer that streams or has parts of its own is bound to its "
+                "an answer that streams or has parts of its own is bound to its "
                 "connection and cannot be a job; leave out 'async', 'Prefer: respond-async', "
                 "'ref_id' and 'callback_url'",
                 param=name,

@@ -43,7 +43,7 @@ def idempotency_key(request: Request) -> str | None:
         0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()
     ):
         raise InvalidRequest(
-            f"{KEY_HEADER}: 1 to {LONGEST_KEY} printable ASCII characters", param=KEY_HEADER
+            f"a key has 1 to {LONGEST_KEY} printable ASCII characters", param=KEY_HEADER
         )
     return key
 

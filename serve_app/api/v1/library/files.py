@@ -63,7 +63,7 @@ async def upload(request: Request, context: ContextDep, principal: PrincipalDep)
     why = unread(blob.mime) if kind_of(blob.mime) else "not an image, an audio file or a video"
     if why is not None:
         await context.uploads.drop(blob, store)
-        raise UnsupportedMedia(f"file: {why}", param="file")
+        raise UnsupportedMedia(why, param="file")
     await context.uploads.keep(blob, store, owner=principal.owner, param="file")
     return JSONResponse(upload_object(context, blob) | {"existed": store.existed})
 
@@ -147,7 +147,7 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
             if not blobs:
                 raise InvalidRequest("the form has no file; send it as 'file'", param="file")
             if len(blobs) > 1:
-                raise InvalidRequest(f"file: {len(blobs)} files were sent; send one", param="file")
+                raise InvalidRequest(f"{len(blobs)} files were sent; send one", param="file")
             return blobs[0]
         case "application/json":
             body = await read_json_object(request)

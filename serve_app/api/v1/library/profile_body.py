@@ -87,9 +87,7 @@ async def taken_images(
 async def _taken(context: Context, image: ImageBody, param: str) -> NewProfileItem:
     blob = await context.intake.take(image.data, param=param, kind="image")
     if blob.size > IMAGE_BYTES:
-        raise PayloadTooLarge(
-            f"{param}: a reference image has at most {IMAGE_BYTES} bytes", param=param
-        )
+        raise PayloadTooLarge(f"a reference image has at most {IMAGE_BYTES} bytes", param=param)
     pixels = context.config.limits.image_pixels
     async with context.blobs.local_file(blob) as path:
         await asyncio.to_thread(check_image, path, param=param, pixels=pixels)

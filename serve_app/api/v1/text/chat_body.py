@@ -106,7 +106,7 @@ class ChatBody(SamplingBody):
         choice_field = "function_call" if is_old else "tool_choice"
         choice = tool_choice_to_core(self._choice(), tools, param=choice_field)
         if self.top_logprobs and not self.logprobs:
-            raise InvalidRequest("top_logprobs: needs logprobs to be true", param="top_logprobs")
+            raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true", param="top_logprobs")
         reader = MessageReader(found, catalog, intake)
         messages = [await reader.read(body, i) for i, body in enumerate(self.messages)]
         is_thinking = self.reasoning_effort not in (None, "none")

@@ -97,11 +97,11 @@ def tool_choice_to_core(
         names = [tool.name for tool in tools]
         if choice.function.name not in names:
             raise InvalidRequest(
-                f"{param}: no tool is named {choice.function.name!r}; "
+                f"no tool is named {choice.function.name!r}; "
                 f"tools: {', '.join(map(repr, names)) or 'none given'}",
                 param=param,
             )
         return ToolChoice(mode="function", name=choice.function.name)
     if choice == "required" and not tools:
-        raise InvalidRequest(f"{param}: 'required' needs tools", param=param)
+        raise InvalidRequest("'required' needs tools", param=param)
     return ToolChoice(mode=choice)

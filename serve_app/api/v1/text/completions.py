@@ -48,10 +48,10 @@ class CompletionBody(SamplingBody):
         sampling = self.sampling(logprobs=self.logprobs, max_tokens=self.max_tokens)
         if self.best_of is not None and self.best_of < sampling.n:
             raise InvalidRequest(
-                f"best_of: {self.best_of} is less than n ({sampling.n})", param="best_of"
+                f"best_of {self.best_of} is less than n ({sampling.n})", param="best_of"
             )
         if self.best_of is not None and self.best_of > sampling.n and self.stream:
-            raise InvalidRequest("best_of: cannot be streamed", param="best_of")
+            raise InvalidRequest("the best of several cannot be streamed", param="best_of")
         return Complete(
             model=model,
             prompts=self._prompts(),

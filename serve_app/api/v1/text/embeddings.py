@@ -53,12 +53,12 @@ class EmbeddingBody(JobBody):
         if value is None:
             return ()
         if value == "":
-            raise InvalidRequest("input: must not be empty", param="input")
+            raise InvalidRequest("the input must not be empty", param="input")
         if isinstance(value, str) or (value and isinstance(value[0], int)):
             value = [value]
         for i, item in enumerate(value):
             if len(item) == 0:
-                raise InvalidRequest(f"input[{i}]: must not be empty", param=f"input[{i}]")
+                raise InvalidRequest("the input must not be empty", param=f"input[{i}]")
         return tuple(item if isinstance(item, str) else tuple(item) for item in value)
 
     def images(self) -> list[str]:
@@ -74,9 +74,9 @@ async def embeddings(
     found = context.catalog.find("embeddings", body.model)
     texts, images = body.texts(), body.images()
     if not texts and not images:
-        raise InvalidRequest("input: nothing to embed", param="input")
+        raise InvalidRequest("there is nothing to embed", param="input")
     if len(texts) + len(images) > MAX_EMBEDDED:
-        raise InvalidRequest(f"input: more than {MAX_EMBEDDED} inputs", param="input")
+        raise InvalidRequest(f"more than {MAX_EMBEDDED} inputs were sent", param="input")
     if images and "image_to_text" not in found.model.capabilities:
         raise UnsupportedCapability(f"model {found.id!r} embeds text only", param="image")
     operation = Embed(

@@ -18,13 +18,14 @@ from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.image_to_video_answer import animation_body
 from serve_app.api.v1.video.video_audio import background, spoken_prompt
 from serve_app.api.v1.video.video_body import Guidance, Prompt, Steps
-from serve_app.api.v1.video.video_finishing import larger_frames
+from serve_app.api.v1.video.video_finishing import STEP_FIELDS, larger_frames
 from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
-from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.error_fields import about
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor
 from serve_app.core.video.finishing import VideoFinish
@@ -77,12 +78,10 @@ class ImageToVideoBody(JobBody):
         makes the same video.
         """
         if not self.prompt.strip():
-            raise InvalidRequest("prompt: must not be blank", param="prompt")
+            raise InvalidRequest("the prompt must not be blank", param="prompt")
         image = self._image(context)
-        try:
+        with about({"model": "video_model"} if self.video_model is not None else {}):
             found = context.catalog.find("video", self.video_model)
-        except AppError as error:
-            raise _named(error, "video_model", self.video_model) from None
         needs_still = video_options(found).needs_still
         facts = await capable_facts("t2v" if needs_still else "ti2v", found, context.catalog)
         generation = self._generation(found, facts, image.size or SIZE)
@@ -105,10 +104,8 @@ class ImageToVideoBody(JobBody):
         )
 
     def _image(self, context: Context) -> TextToImage:
-        try:
+        with about({"model": "image_model"} if self.image_model is not None else {}):
             model = context.catalog.find("images", self.image_model).id
-        except AppError as error:
-            raise _named(error, "image_model", self.image_model) from None
         return TextToImage(
             model=model,
             prompt=self.prompt,
@@ -149,14 +146,14 @@ class ImageToVideoBody(JobBody):
     async def _finish(self, context: Context) -> VideoFinish:
         larger = await larger_frames(self.upscale_output, self.upscale_factor, context.catalog)
         if not self.add_audio:
-            return VideoFinish(size=larger)
+            return VideoFinish(size=larger, fields=STEP_FIELDS)
         if self.audio_type == "speech":
             line = await spoken_prompt(context, self.audio_prompt)
-            return VideoFinish(size=larger, lines=(line,))
+            return VideoFinish(size=larger, lines=(line,), fields=STEP_FIELDS)
         made = await background(
             context, self.audio_type, self.audio_prompt, video_prompt=self.prompt
         )
-        return VideoFinish(size=larger, background=made)
+        return VideoFinish(size=larger, background=made, fields=STEP_FIELDS)
 
 
 @router.post("/v1/pipelines/image-to-video")
@@ -172,13 +169,6 @@ async def image_to_video(
 
 def _seed(asked: int | None) -> int:
     return secrets.randbelow(SEEDS) if asked is None else asked
-
-
-def _named(error: AppError, field: str, name: str | None) -> AppError:
-    """The error, about the field where its value is to blame."""
-    if name is not None:
-        error.param = field
-    return error
 
 
 ANSWERS = (Answer(AnimatePrompt, MediaOutput, animation_body),)

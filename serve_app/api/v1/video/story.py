@@ -21,7 +21,8 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
-from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.error_fields import about
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import References, Size
 from serve_app.core.tasks import Task
 from serve_app.core.video.story import TellStory
@@ -81,7 +82,7 @@ class StoryBody(JobBody):
         generates the same images.
         """
         if not self.story.strip():
-            raise InvalidRequest("story: must not be blank", param="story")
+            raise InvalidRequest("the story must not be blank", param="story")
         catalog = context.catalog
         optional: dict[str, Any] = {
             "scenes": self.num_scenes,
@@ -143,12 +144,8 @@ async def story(
 
 def _id(catalog: Catalog, task: Task, name: str | None, param: str) -> str:
     """The canonical id of a model; errors name the field."""
-    try:
+    with about({} if name is None else {"model": param}):
         return catalog.find(task, name).id
-    except AppError as error:
-        if name is not None:
-            error.param = param
-        raise
 
 
 ANSWERS = (Answer(TellStory, MediaOutput, story_body),)

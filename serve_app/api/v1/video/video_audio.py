@@ -10,21 +10,19 @@ from serve_app.api.v1.video.video_body import DialogBody, FinishingFields
 from serve_app.catalog.audio_selection import select_audio
 from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.audio.speech import CloneSpeech, Speak
-from serve_app.core.errors import (
-    AppError,
-    BackendUnavailable,
-    InvalidRequest,
-    UnsupportedCapability,
-)
+from serve_app.core.error_fields import about
+from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.video.finishing import BackgroundAudio, PlacedLine
 
 KINDS: dict[str, AudioKind] = {"music": "music", "sfx": "sfx", "ambient": "ambient"}
 BEGINNINGS: dict[AudioKind, str] = {
     "music": "music for",
-    "sfx": "the audio of",
-    "ambient": "the ambient audio of",
+    "sfx": "the sound of",
+    "ambient": "the ambient sound of",
 }
-"""What a video's prompt, which says what is seen, becomes a prompt for audio by."""
+"""What a video's prompt, which says what is seen, becomes a prompt for audio by: in the words of
+the captions that such models know.
+"""
 LIPS_STILL = "dialogs: no configured model can synchronise lips; the lines are only spoken"
 
 
@@ -34,7 +32,7 @@ async def needed_for(field: str) -> AsyncIterator[None]:
     try:
         yield
     except BackendUnavailable as error:
-        raise UnsupportedCapability(f"{field}: {error.message}", param=field) from error
+        raise UnsupportedCapability(error.message, param=field) from error
 
 
 async def background(
@@ -49,16 +47,14 @@ async def background(
         async with needed_for(field):
             found = await select_audio(context.catalog, kind)
     except UnsupportedCapability as error:
-        reason = error.message.removeprefix(f"{field}: ")
         raise UnsupportedCapability(
-            f"{field}: {reason}; or ask for the type 'speech', which is spoken from 'audio_prompt'",
+            f"{error.message}; or ask for the type 'speech', which is spoken from 'audio_prompt'",
             param=field,
         ) from error
     own, of_video = (prompt or "").strip(), (video_prompt or "").strip()
     if not own and not of_video:
         raise InvalidRequest(
-            f"audio_prompt: the video has no prompt that {kind!r} could be made for; describe "
-            "the audio",
+            f"the video has no prompt that {kind!r} could be made for; describe the audio",
             param="audio_prompt",
         )
     return BackgroundAudio(
@@ -69,9 +65,7 @@ async def background(
 async def spoken_prompt(context: Context, prompt: str | None) -> PlacedLine:
     """The line that `audio_prompt` is for the audio type `speech`."""
     if not (prompt or "").strip():
-        raise InvalidRequest(
-            "audio_prompt: speech needs the words that are to be spoken", param="audio_prompt"
-        )
+        raise InvalidRequest("speech needs the words that are to be spoken", param="audio_prompt")
     speech = await _speech(context, prompt or "", field="audio_prompt")
     return PlacedLine(speech=speech, start_s=0.0, field="audio_prompt")
 
@@ -131,7 +125,7 @@ async def _dialog(
 ) -> PlacedLine:
     if dialog.lip_sync:
         raise UnsupportedCapability(
-            f"{field}.lip_sync: no configured model can synchronise lips", param=f"{field}.lip_sync"
+            "no configured model can synchronise lips", param=f"{field}.lip_sync"
         )
     speech = await _speech(
         context,
@@ -160,17 +154,11 @@ async def _speech(
     language_field: str = "language",
 ) -> Speak | CloneSpeech:
     """As the speech route speaks it; errors name the fields of this request."""
-    named = {"input": field, "voice": voice_field, "language": language_field}
+    own = {"input": field, "voice": voice_field, "language": language_field}
     asked = {"input": text, "voice": voice, "speed": speed, "language": language}
-    try:
+    with about(own):
         async with needed_for(field):
             utterance = await speech_request(
                 context, SpeechBody.model_validate(asked), default="wav"
             )
-    except AppError as error:
-        if error.param in named:
-            name = named[error.param]
-            error.message = error.message.replace(f"{error.param}:", f"{name}:", 1)
-            error.param = name
-        raise
     return utterance.operation

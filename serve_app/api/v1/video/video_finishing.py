@@ -9,10 +9,34 @@ from serve_app.api.v1.video.video_language import dubbing, language_warnings, su
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.depth_selection import select_depth
 from serve_app.catalog.upscaler_selection import select_upscaler
+from serve_app.core.error_fields import about
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.upscaling import VideoFactor
-from serve_app.core.video.finishing import InterpolationStep, StereoStep, UpscalingStep, VideoFinish
+from serve_app.core.video.finishing import (
+    AUDIO,
+    BURN,
+    DUB,
+    INTERPOLATE,
+    MAKE_AUDIO,
+    STEREO,
+    SUBTITLE,
+    UPSCALE,
+    InterpolationStep,
+    StereoStep,
+    UpscalingStep,
+    VideoFinish,
+)
 
+STEP_FIELDS = {
+    INTERPOLATE: "interpolate_output",
+    UPSCALE: "upscale_output",
+    MAKE_AUDIO: "add_audio",
+    DUB: "dub_video",
+    BURN: "burn_subtitles",
+    STEREO: "convert_to_3d",
+    AUDIO: "add_audio",
+}
+"""What a step is called here."""
 NO_LIPS = "no configured model can synchronise lips"
 NOT_SERVED: dict[str, str] = {
     "text_guidance_scale": "no configured model is driven by audio",
@@ -47,10 +71,10 @@ def refuse_not_served(body: VideoBody) -> None:
     """UnsupportedCapability, naming the field."""
     for name, why in NOT_SERVED.items():
         if getattr(body, name):
-            raise UnsupportedCapability(f"{name}: {why}", param=name)
+            raise UnsupportedCapability(why, param=name)
     if body.stage in ("distill", "refinement"):
         raise UnsupportedCapability(
-            f"stage: no configured model has the stage {body.stage!r}; leave it out", param="stage"
+            f"no configured model has the stage {body.stage!r}; leave it out", param="stage"
         )
 
 
@@ -81,9 +105,17 @@ async def to_finish(
         writes_subtitles=bool(body.generate_subtitles),
         burns_subtitles=bool(body.burn_subtitles),
         stereo=await _stereo(body, context.catalog),
+        fields=step_fields(body),
     )
     warnings = audio_warnings(body) + language_warnings(body, dubbed, is_known=is_known)
     return finish, warnings
+
+
+def step_fields(body: FinishingFields) -> dict[str, str]:
+    """The field that asks for each step."""
+    subtitles = "generate_subtitles" if body.generate_subtitles else "burn_subtitles"
+    audio = "audio_file" if body.audio_file is not None else "add_audio"
+    return STEP_FIELDS | {SUBTITLE: subtitles, AUDIO: audio}
 
 
 def idle_details(body: FinishingFields) -> list[str]:
@@ -118,5 +150,6 @@ async def _stereo(body: FinishingFields, catalog: Catalog) -> StereoStep | None:
     if not body.convert_to_3d:
         return None
     async with needed_for("convert_to_3d"):
-        found = await select_depth(catalog, body.depth_method)
+        with about({"method": "depth_method"}):
+            found = await select_depth(catalog, body.depth_method)
     return StereoStep(model=found.id, method=body.depth_method)

@@ -43,7 +43,7 @@ def refuse_own_image(body: VideoBody, field: str) -> None:
         why = "video models follow none without a keyframe; leave out 'keyframe_identity'"
     else:
         return
-    raise UnsupportedCapability(f"{field}: {why}", param=field)
+    raise UnsupportedCapability(why, param=field)
 
 
 async def _sent(body: VideoBody, context: Context) -> list[Blob]:

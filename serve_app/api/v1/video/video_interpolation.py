@@ -59,15 +59,13 @@ class InterpolationBody(JobBody):
         given = [name for name, value in images.items() if value is not None]
         if self.video is not None:
             if given:
-                raise InvalidRequest(
-                    f"{given[0]}: give a video or two images, not both", param=given[0]
-                )
+                raise InvalidRequest("give a video or two images, not both", param=given[0])
             return
         if not given:
-            raise InvalidRequest("video: give a video, or init_image and end_image", param="video")
+            raise InvalidRequest("give a video, or init_image and end_image", param="video")
         for name, value in images.items():
             if value is None:
-                raise InvalidRequest(f"{name}: needed with {given[0]}", param=name)
+                raise InvalidRequest(f"{name!r} is needed with {given[0]!r}", param=name)
 
 
 @router.post("/v1/video/interpolate")

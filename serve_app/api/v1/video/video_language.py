@@ -1,15 +1,13 @@
 """In which languages a video that is made is spoken and read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.video.video_audio import needed_for
 from serve_app.api.v1.video.video_body import FinishingFields
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.transcription_routing import request_language, select
-from serve_app.core.errors import AppError, InvalidRequest
+from serve_app.core.error_fields import Fields, about
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.languages import language_code
 from serve_app.core.video.dubbing import Dubbing
 from serve_app.core.video.subtitling import Subtitling
@@ -24,11 +22,9 @@ async def dubbing(body: FinishingFields, catalog: Catalog, *, has_speech: bool) 
     if not has_speech:
         raise _silent("dub_video")
     if body.dub_target_lang is None:
-        raise InvalidRequest(
-            "dub_target_lang: dubbing needs a language, such as 'de'", param="dub_target_lang"
-        )
+        raise InvalidRequest("dubbing needs a language, such as 'de'", param="dub_target_lang")
     source = body.dub_source_lang and known_language(body.dub_source_lang, "dub_source_lang")
-    with _named("whisper_model", body.whisper_model):
+    with about(_named(body.whisper_model)):
         async with needed_for("dub_video"):
             return await to_dubbing(
                 catalog,
@@ -92,7 +88,7 @@ def _target(body: FinishingFields) -> str | None:
 
 
 def _transcription_model(catalog: Catalog, name: str | None, language: str | None) -> str:
-    with _named("whisper_model", name):
+    with about(_named(name)):
         return select(catalog, name, language).id
 
 
@@ -103,25 +99,17 @@ def _language(body: FinishingFields, catalog: Catalog, transcription: str | None
         return None
     if transcription is None:
         return known_language(text, "subtitle_language")
-    with _named("subtitle_language", text, instead_of="language"):
+    with about({"language": "subtitle_language"}):
         return request_language(text, catalog.find("transcription", transcription).model)
 
 
-@contextmanager
-def _named(field: str, value: str | None, *, instead_of: str = "model") -> Iterator[None]:
-    """Within it, errors about `instead_of` name the field of this request."""
-    try:
-        yield
-    except AppError as error:
-        if value is not None and error.param == instead_of:
-            error.message = error.message.replace(f"{instead_of}:", f"{field}:", 1)
-            error.param = field
-        raise
+def _named(model: str | None) -> Fields:
+    """What a transcription model is called here, where the caller has named one."""
+    return {} if model is None else {"model": "whisper_model"}
 
 
 def _silent(field: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field}: nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a "
-        "source video",
+        "nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a source video",
         param=field,
     )

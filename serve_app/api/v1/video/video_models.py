@@ -24,7 +24,7 @@ async def capable_facts(mode: VideoMode, found: Found, catalog: Catalog) -> Vide
     others = await every_video_facts(catalog, statuses)
     able = [repr(id) for id, known in others.items() if mode in known.modes]
     raise UnsupportedCapability(
-        f"mode: model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
+        f"model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
         f"models that can: {', '.join(able) or 'none that is known'}",
         param="mode",
     )

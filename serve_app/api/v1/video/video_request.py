@@ -3,6 +3,7 @@
 import secrets
 
 from serve_app.api.context import Context
+from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_finishing import idle_details, refuse_not_served, to_finish
@@ -10,6 +11,7 @@ from serve_app.api.v1.video.video_identity import references, refuse_own_image
 from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.video.video_still import idle_keyframe, still
 from serve_app.catalog.catalog import Found
+from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.video.generation import GenerateVideo, VideoMode
@@ -55,7 +57,8 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     )
     generation = await _generation(body, context, found, mode)
     if facts is not None:
-        planned(generation, facts)
+        with about(FIELDS[GenerateVideo.name]):
+            planned(generation, facts)
     return ProduceVideo(
         generation=generation,
         count=body.n or 1,
@@ -72,7 +75,7 @@ def asked_mode(body: VideoBody) -> VideoMode:
     mode = body.mode
     if mode == "at2v" or mode == "ai2v":
         raise UnsupportedCapability(
-            f"mode: no configured model is driven by audio, as {mode!r} is", param="mode"
+            f"no configured model is driven by audio, as {mode!r} is", param="mode"
         )
     if mode is not None and mode != "t2v":
         return mode
@@ -89,19 +92,18 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
     """InvalidRequest for media that the mode lacks, or has no use for."""
     for name in MEDIA:
         if getattr(body, name) and name not in TAKEN[mode]:
-            raise InvalidRequest(f"{name}: the mode {mode!r} takes none", param=name)
+            raise InvalidRequest(f"the mode {mode!r} takes no {name!r}", param=name)
     if mode in ("t2v", "ti2v") and not (body.prompt or "").strip():
-        raise InvalidRequest(f"prompt: the mode {mode!r} needs one", param="prompt")
+        raise InvalidRequest(f"the mode {mode!r} needs a prompt", param="prompt")
     if body.image is not None and body.cond_frames:
         raise InvalidRequest(
-            "cond_frames: the video cannot continue from them and start with 'image'; send one of "
-            "them",
+            "the video cannot continue from 'cond_frames' and start with 'image'; send one of them",
             param="cond_frames",
         )
     for name in TAKEN[mode]:
         is_replaced = name == "cond_frames" or (name == "image" and body.cond_frames)
         if not is_replaced and not getattr(body, name):
-            raise InvalidRequest(f"{name}: the mode {mode!r} needs one", param=name)
+            raise InvalidRequest(f"the mode {mode!r} needs {name!r}", param=name)
 
 
 def _wants_keyframe(body: VideoBody, found: Found, *, has_identity: bool) -> bool:

@@ -4,7 +4,7 @@ from serve_app.api.context import Context
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_identity import FIELDS
 from serve_app.catalog.catalog import Catalog
-from serve_app.core.errors import AppError
+from serve_app.core.error_fields import about
 from serve_app.core.image.images import Quality, References, TextToImage
 from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoQuality
@@ -56,9 +56,5 @@ def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
 
 
 def _model(body: VideoBody, catalog: Catalog) -> str:
-    try:
+    with about({} if body.keyframe_model is None else {"model": "keyframe_model"}):
         return catalog.find("images", body.keyframe_model).id
-    except AppError as error:
-        if body.keyframe_model is not None:
-            error.param = "keyframe_model"
-        raise

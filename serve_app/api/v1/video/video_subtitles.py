@@ -56,7 +56,7 @@ class SubtitleBody(JobBody):
         """The operation, with the video stored."""
         if self.burn and self.response_format not in (None, "burned_video"):
             raise InvalidRequest(
-                f"response_format: {self.response_format!r} is text, and 'burn' asks for a video; "
+                f"{self.response_format!r} is text, and 'burn' asks for a video; "
                 "leave one of them out",
                 param="response_format",
             )
