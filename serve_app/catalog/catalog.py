@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.diarized_transcription import transcribed
 from serve_app.core.audio.transcription import Transcribe
+from serve_app.core.choices import explicit
 from serve_app.core.config import AppConfig, Family, Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -144,7 +145,8 @@ class Catalog:
         return self._runs[family]
 
     def _find(self, task: Task, name: str | None) -> Found:
-        if not _is_name(name):
+        name = explicit(name)
+        if name is None:
             return self._default(task, self.config.defaults.of(task))
         found = self.named(name)
         if found.family.options.task != task:
@@ -156,14 +158,14 @@ class Catalog:
 
     def _means_chat(self, name: str | None) -> bool:
         """Whether a chat model does the translating that `name` means."""
-        if _is_name(name):
+        if (name := explicit(name)) is not None:
             return self.named(name).family.options.task == "chat"
         return not self.every("translation")
 
     def _seeing(self, name: str | None) -> Found | None:
         """The chat model that takes images, if `name` means one."""
         seeing = {found.id: found for found in self.every("chat") if _sees(found)}
-        if _is_name(name):
+        if (name := explicit(name)) is not None:
             return seeing.get(self.named(name).id)
         return None if self.every("captioning") else next(iter(seeing.values()), None)
 
@@ -188,10 +190,6 @@ class Catalog:
         ]
         names = ", ".join(repr(f.id) for f in found) or "none is configured"
         return f"{TASKS[task].label} models: {names}" if task else f"models: {names}"
-
-
-def _is_name(name: str | None) -> TypeGuard[str]:
-    return name is not None and name.strip().lower() not in ("", "auto")
 
 
 def _sees(found: Found) -> bool:

@@ -1,6 +1,7 @@
 """Which model speaks in the voice of a recording."""
 
 from serve_app.catalog.catalog import Catalog, Found
+from serve_app.core.choices import explicit
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 
 
@@ -9,7 +10,7 @@ def select_clone(catalog: Catalog, name: str | None, *, param: str) -> Found:
 
     UnsupportedCapability with `param`, the field of the reference, for a model that does not.
     """
-    if name is not None and name.strip().lower() not in ("", "auto"):
+    if explicit(name) is not None:
         return _checked(catalog, catalog.find("speech", name), param)
     default = catalog.find("speech", None)
     if default.family.options.clones:
@@ -25,8 +26,8 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> Found:
     able = cloning_models(catalog)
     if not able:
         raise BackendUnavailable("no configured speech model clones voices; add a family that does")
-    wanted = (engine or "").strip()
-    if wanted.lower() in ("", "auto"):
+    wanted = (explicit(engine) or "").strip()
+    if not wanted:
         return select_clone(catalog, None, param="engine")
     for found in able:
         names = (found.id, *found.model.aliases, found.family.options.engine)

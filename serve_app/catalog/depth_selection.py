@@ -1,13 +1,11 @@
 """Which depth model a video is made stereoscopic with: one of the kind that is asked for."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import cast
 
 from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.standing import standing
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.depth import METHODS, DepthMethod
-from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS
 from serve_app.family.model_configuration import known_configuration
 
@@ -26,7 +24,7 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     statuses = await catalog.statuses()
     unknown: list[Found] = []
     kinds: dict[str, str] = {}
-    for found in _in_turn(catalog, default, statuses):
+    for found in (await standing(catalog, "depth")).in_turn:
         status = statuses.get(found.id)
         kind: str | None = status.depth_method if status is not None else None
         kind = kind or await asyncio.to_thread(_kind, catalog, found)
@@ -39,14 +37,6 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     if unknown:
         return unknown[0]
     raise _not_there(method, kinds)
-
-
-def _in_turn(catalog: Catalog, default: Found, statuses: Mapping[str, ModelStatus]) -> list[Found]:
-    def rank(found: Found) -> tuple[bool, bool]:
-        status = statuses.get(found.id)
-        return status is not None and status.state == "failed", found.id != default.id
-
-    return cast("list[Found]", sorted(catalog.every("depth"), key=rank))
 
 
 def _kind(catalog: Catalog, found: Found) -> str | None:

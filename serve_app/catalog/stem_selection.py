@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.standing import standing
 from serve_app.core.errors import BackendUnavailable
 
 
@@ -20,24 +21,15 @@ async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSepa
 
     BackendUnavailable when there is neither, or only what is not allowed.
     """
-    statuses = await catalog.statuses()
-    preferred = catalog.config.defaults.of("stems")
-    default = None if preferred is None else catalog.find("stems", preferred).id
-    found = sorted(catalog.every("stems"), key=lambda model: model.id != default)
-    trained = [
-        model
-        for model in found
-        if not model.family.options.is_fallback
-        and (model.id not in statuses or statuses[model.id].state != "failed")
-    ]
-    if trained:
-        return ChosenSeparator(trained[0], trained[0].family.options.engine)
-    fallback = [model for model in found if model.family.options.is_fallback]
-    if allows_fallback and fallback:
-        return ChosenSeparator(fallback[0], None)
-    remedy = "; allow the fallback to separate by signal processing" if fallback else ""
+    now = await standing(catalog, "stems")
+    if now.trained:
+        return ChosenSeparator(now.trained[0], now.trained[0].family.options.engine)
+    fallbacks = now.fallbacks
+    if allows_fallback and fallbacks:
+        return ChosenSeparator(fallbacks[0], None)
+    remedy = "; allow the fallback to separate by signal processing" if fallbacks else ""
     raise BackendUnavailable(
         f"no trained stem separation model is in service{remedy}",
-        param="allows_fallback" if fallback else None,
+        param="allows_fallback" if fallbacks else None,
         provider="stems",
     )

@@ -3,6 +3,7 @@ routing by language. The rules are data over the catalog's ids; nothing here loa
 """
 
 from serve_app.catalog.catalog import Catalog, Found
+from serve_app.core.choices import explicit
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -43,8 +44,8 @@ def select(
     configured at all.
     """
     installed = installed_models(catalog)
-    wanted = (name or "").strip().lower()
-    if wanted in ("", "auto"):
+    wanted = (explicit(name) or "").strip().lower()
+    if not wanted:
         routed = _routed(catalog, installed, language)
         return _translating(routed, installed, language) if translates else routed
     if (listed := _listed(catalog, name or "")) is not None:
@@ -68,7 +69,8 @@ def request_language(text: str | None, model: Model) -> str | None:
     """The code of the language asked for, None to detect it. InvalidRequest for one that is
     unknown or that the model does not declare.
     """
-    if text is None or text.strip().lower() in ("", "auto"):
+    text = explicit(text)
+    if text is None:
         return None
     code = language_code(text)
     if code is None:

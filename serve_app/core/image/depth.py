@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS, Size
+from serve_app.core.image.remade_videos import RemadeVideo
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
@@ -36,25 +37,11 @@ class DepthMap(MediaResult):
 DepthEvent = Progress | DepthMap
 
 
-class StereoVideo(MediaResult):
+class StereoVideo(RemadeVideo):
     """An MP4 with H.264 in yuv420p: what the left eye sees to the left of what the right eye sees,
     each in the video's own size where H.264 allows it, else at half the width. Frames are shown
     when those of the source are, with its audio; `fps` is the average.
     """
-
-    video: Blob
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
-
-    @override
-    def facts(self) -> dict[str, MediaFacts]:
-        return {
-            self.video.sha256: MediaFacts(
-                width=self.size.width, height=self.size.height, duration_s=self.duration_s
-            )
-        }
 
 
 class ConvertToStereo(Operation[StereoVideo]):

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS, Size
+from serve_app.core.image.remade_videos import RemadeVideo
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
@@ -31,25 +32,12 @@ class UpscaledImage(MediaResult):
 UpscaleEvent = Progress | UpscaledImage
 
 
-class UpscaledVideo(MediaResult):
+class UpscaledVideo(RemadeVideo):
     """An MP4 with H.264 in yuv420p, its frames shown when those of the source are, with the
     source's audio. `size` has even sides; `fps` is the average; `engine` is what made it.
     """
 
-    video: Blob
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
     engine: str
-
-    @override
-    def facts(self) -> dict[str, MediaFacts]:
-        return {
-            self.video.sha256: MediaFacts(
-                width=self.size.width, height=self.size.height, duration_s=self.duration_s
-            )
-        }
 
 
 class UpscaleVideo(Operation[UpscaledVideo]):

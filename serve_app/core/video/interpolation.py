@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from pydantic import Field
-from typing_extensions import override
 
 from serve_app.core.engine import Engine
-from serve_app.core.image.images import Size
-from serve_app.core.media import Blob, MediaFacts, MediaResult
+from serve_app.core.image.remade_videos import RemadeVideo
+from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation
 
@@ -17,23 +16,10 @@ PAIR_FPS = 2.0
 """Two images are taken for a video of two frames at this rate."""
 
 
-class InterpolatedVideo(MediaResult):
+class InterpolatedVideo(RemadeVideo):
     """An MP4 with H.264 in yuv420p at a steady rate, with the video's audio; `engine` made it."""
 
-    video: Blob
-    size: Size
-    fps: float
-    num_frames: int
-    duration_s: float
     engine: str
-
-    @override
-    def facts(self) -> dict[str, MediaFacts]:
-        return {
-            self.video.sha256: MediaFacts(
-                width=self.size.width, height=self.size.height, duration_s=self.duration_s
-            )
-        }
 
 
 class InterpolateVideo(Operation[InterpolatedVideo]):

@@ -1,7 +1,7 @@
 """The bodies of the routes that edit images, read from JSON or from a form."""
 
 import json
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from starlette.requests import Request
@@ -21,7 +21,8 @@ from serve_app.api.v1.images.image_extras import with_uploaded
 from serve_app.api.wire_types import FALSE, TRUE, Media, Number, Text
 from serve_app.catalog.catalog import Found
 from serve_app.core.bounds import PROMPT_CHARACTERS
-from serve_app.core.image.images import ImageToImage, Inpaint, VaryImage
+from serve_app.core.image.images import Images, ImageToImage, Inpaint, VaryImage
+from serve_app.core.operation import Operation
 
 FILES = ("image", "mask", "character_references")
 LISTS = frozenset({"image", "character_references", "character_profiles", "environment_profiles"})
@@ -44,6 +45,8 @@ BodyT = TypeVar("BodyT", bound="SourceBody")
 class SourceBody(ImageRequestBody):
     """Of several images the first is edited, and the others are references."""
 
+    default_strength: ClassVar[float]
+
     image: ImageTexts
     strength: Strength | None = None
 
@@ -56,26 +59,32 @@ class SourceBody(ImageRequestBody):
         mask: Given = ("mask", getattr(self, "mask", None), "image")
         return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
 
-    async def source(self, found: Found, context: Context, default: float) -> dict[str, Any]:
+    async def source(self, found: Found, context: Context) -> dict[str, Any]:
         """The fields of an ImageToImage, with the image stored."""
         first, *others = self.image
         fields = await self.generation_fields(found, context, also=others)
         return fields | {
             "image": await context.intake.take(first, param="image", kind="image"),
-            "strength": default if self.strength is None else self.strength,
+            "strength": self.default_strength if self.strength is None else self.strength,
             "is_sized_by_model": self.is_auto_size,
         }
+
+    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
+        """The operation."""
+        raise NotImplementedError
 
 
 class EditBody(SourceBody):
     """POST /v1/images/edits."""
 
+    default_strength = 0.75
+
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     mask: Media | None = None
 
-    async def to_operation(self, found: Found, context: Context, *, default: float) -> ImageToImage:
+    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
         """An Inpaint when there is a mask."""
-        fields = await self.source(found, context, default)
+        fields = await self.source(found, context)
         fields["prompt"] = worded(self.prompt)
         if self.mask is None:
             return ImageToImage(**fields)
@@ -86,15 +95,19 @@ class EditBody(SourceBody):
 class InpaintBody(EditBody):
     """POST /v1/images/inpaint."""
 
+    default_strength = 0.99
+
     mask: Media
 
 
 class VariationBody(SourceBody):
     """POST /v1/images/variations."""
 
-    async def to_vary_image(self, found: Found, context: Context, *, default: float) -> VaryImage:
-        """The operation."""
-        return VaryImage(**await self.source(found, context, default))
+    default_strength = 0.6
+
+    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
+        """A VaryImage."""
+        return VaryImage(**await self.source(found, context))
 
 
 async def read_image_body(request: Request, context: Context, kind: type[BodyT]) -> BodyT:

@@ -14,6 +14,7 @@ from serve_app.api.v1.images.image_body import GenerationBody, ImageRequestBody
 from serve_app.api.v1.images.image_edit_body import (
     EditBody,
     InpaintBody,
+    SourceBody,
     VariationBody,
     described,
     read_image_body,
@@ -27,8 +28,6 @@ from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 
 router = APIRouter(tags=["images"], responses=ERRORS)
-
-EDIT_STRENGTH, INPAINT_STRENGTH, VARIATION_STRENGTH = 0.75, 0.99, 0.6
 
 
 @router.post("/v1/images/generations")
@@ -44,30 +43,28 @@ async def generations(
 @router.post("/v1/images/edits", openapi_extra=described(EditBody))
 async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Edit an image, or the part that a mask selects; more images are references."""
-    body = await read_image_body(request, context, EditBody)
-    async with input_first(context, *body.media()):
-        found = context.catalog.find("images", body.model)
-    operation = await body.to_operation(found, context, default=EDIT_STRENGTH)
-    return await _answered(body, operation, request, context, principal)
+    return await _remade(EditBody, request, context, principal)
 
 
 @router.post("/v1/images/inpaint", openapi_extra=described(InpaintBody))
 async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Edit the part of an image that a mask selects; all other pixels stay as they are."""
-    body = await read_image_body(request, context, InpaintBody)
-    async with input_first(context, *body.media()):
-        found = context.catalog.find("images", body.model)
-    operation = await body.to_operation(found, context, default=INPAINT_STRENGTH)
-    return await _answered(body, operation, request, context, principal)
+    return await _remade(InpaintBody, request, context, principal)
 
 
 @router.post("/v1/images/variations", openapi_extra=described(VariationBody))
 async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Vary an image, without a prompt."""
-    body = await read_image_body(request, context, VariationBody)
+    return await _remade(VariationBody, request, context, principal)
+
+
+async def _remade(
+    kind: type[SourceBody], request: Request, context: Context, principal: Principal
+) -> Response:
+    body = await read_image_body(request, context, kind)
     async with input_first(context, *body.media()):
         found = context.catalog.find("images", body.model)
-    operation = await body.to_vary_image(found, context, default=VARIATION_STRENGTH)
+    operation = await body.to_operation(found, context)
     return await _answered(body, operation, request, context, principal)
 
 

@@ -6,6 +6,7 @@ from serve_app.api.v1.video.video_audio import needed_for
 from serve_app.api.v1.video.video_body import FinishingFields
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.transcription_routing import request_language, select
+from serve_app.core.choices import explicit
 from serve_app.core.error_fields import Fields, about
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.languages import language_code
@@ -94,8 +95,8 @@ def _transcription_model(catalog: Catalog, name: str | None, language: str | Non
 
 def _language(body: FinishingFields, catalog: Catalog, transcription: str | None) -> str | None:
     """The code of the spoken language, None to detect it."""
-    text = body.subtitle_language
-    if text is None or text.strip().lower() in ("", "auto"):
+    text = explicit(body.subtitle_language)
+    if text is None:
         return None
     if transcription is None:
         return known_language(text, "subtitle_language")
