@@ -18,7 +18,7 @@ URL = "/v1/images/generations"
 SMALL = {"prompt": "a red boat", "size": "64x64", "seed": 7}
 
 
-async def drawn(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+async def generated(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     answer = await client.post(URL, json=SMALL | fields)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
@@ -26,12 +26,12 @@ async def drawn(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
 
 
 async def images(client: httpx.AsyncClient, **fields: Any) -> list[Image.Image]:
-    body = await drawn(client, response_format="b64_json", **fields)
+    body = await generated(client, response_format="b64_json", **fields)
     return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in body["data"]]
 
 
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
-    body = await drawn(client)
+    body = await generated(client)
     assert body.keys() == {"created", "data", "prompt_cache_hit"}
     assert isinstance(body["created"], int)
     assert body["prompt_cache_hit"] is False
@@ -44,21 +44,21 @@ async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
 
 
 async def test_image_i_is_drawn_from_the_seed_plus_i(client: httpx.AsyncClient) -> None:
-    body = await drawn(client, n=3, response_format="b64_json")
+    body = await generated(client, n=3, response_format="b64_json")
     assert [item["seed"] for item in body["data"]] == [7, 8, 9]
-    [second] = (await drawn(client, seed=8, response_format="b64_json"))["data"]
+    [second] = (await generated(client, seed=8, response_format="b64_json"))["data"]
     assert body["data"][1] == second
     assert len({item["b64_json"] for item in body["data"]}) == 3
 
 
 async def test_without_a_seed_the_answer_says_which_was_drawn(client: httpx.AsyncClient) -> None:
-    [first], [second] = [(await drawn(client, seed=None))["data"] for _ in range(2)]
+    [first], [second] = [(await generated(client, seed=None))["data"] for _ in range(2)]
     assert first["seed"] != second["seed"]
 
 
 @pytest.mark.parametrize("form", ["b64_json", "base64", "b64"])
 async def test_the_image_inside_the_answer(client: httpx.AsyncClient, form: str) -> None:
-    [item] = (await drawn(client, response_format=form))["data"]
+    [item] = (await generated(client, response_format=form))["data"]
     assert item.keys() == {"b64_json", "seed"}
     assert base64.b64decode(item["b64_json"]).startswith(b"\x89PNG")
 
@@ -98,7 +98,7 @@ async def test_more_compression_is_a_smaller_file(client: httpx.AsyncClient) -> 
     sizes = []
     for quality in (5, 95):
         fields = {"output_format": "jpeg", "output_compression": quality, "size": "128x128"}
-        [item] = (await drawn(client, response_format="b64_json", **fields))["data"]
+        [item] = (await generated(client, response_format="b64_json", **fields))["data"]
         sizes.append(len(item["b64_json"]))
     assert sizes[0] < sizes[1]
 
@@ -118,7 +118,7 @@ async def test_compression_of_what_loses_nothing_is_reported(client: httpx.Async
     [("auto", (512, 512)), (None, (1024, 1024)), ("128x64", (128, 64)), ("64X72", (64, 72))],
 )
 async def test_sizes(client: httpx.AsyncClient, asked: str | None, size: tuple[int, int]) -> None:
-    body = await drawn(client, size=asked)
+    body = await generated(client, size=asked)
     assert "warnings" not in body
     [image] = await images(client, size=asked)
     assert image.size == size
@@ -127,14 +127,16 @@ async def test_sizes(client: httpx.AsyncClient, asked: str | None, size: tuple[i
 async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
     client: httpx.AsyncClient,
 ) -> None:
-    body = await drawn(client, size="101x99")
+    body = await generated(client, size="101x99")
     assert body["warnings"] == ["size: rounded to 104x96, a multiple of 8"]
     [image] = await images(client, size="101x99")
     assert image.size == (104, 96)
 
 
 async def test_every_image_is_in_the_archive(client: httpx.AsyncClient) -> None:
-    body = await drawn(client, n=2, negative_prompt="rain", tag="boats", response_format="b64_json")
+    body = await generated(
+        client, n=2, negative_prompt="rain", tag="boats", response_format="b64_json"
+    )
     files = (await client.get("/v1/archive?tag=boats")).json()["files"]
     assert len(files) == len(body["data"]) == 2
     for file in files:

@@ -24,15 +24,15 @@ from serve_app.core.errors import (
 from serve_app.core.image.images import Lora, References
 from serve_app.core.media import Blob
 from serve_app.core.options.image import DiffusersOptions
-from tests.engine.drawing import (
+from tests.engine.image_requests import (
     distance,
-    drawing,
-    drawn,
+    edit,
     engine_of,
+    generated,
+    generation,
     gradient,
     image,
     opened,
-    redrawing,
     stored,
 )
 from tests.engine.tiny_diffusion import (
@@ -98,7 +98,7 @@ async def file_of(blobs: FsspecBlobStore, path: Path) -> Blob:
 async def test_a_lora_changes_the_image_and_is_gone_afterwards(
     engine: DiffusersImages, blobs: FsspecBlobStore, lora: Path
 ) -> None:
-    before = await image(engine, blobs, drawing())
+    before = await image(engine, blobs, generation())
     blob = await file_of(blobs, lora)
     results = []
     for given in (
@@ -107,15 +107,15 @@ async def test_a_lora_changes_the_image_and_is_gone_afterwards(
         Lora(registered="file"),
         Lora(file=blob, weight=0.3),
     ):
-        images = await drawn(engine, drawing(loras=(given,)))
+        images = await generated(engine, generation(loras=(given,)))
         assert images.warnings == ()
         results.append(await opened(blobs, images))
-        assert distance(before, await image(engine, blobs, drawing())) == 0
+        assert distance(before, await image(engine, blobs, generation())) == 0
     assert distance(results[0], before) > TOLERANCE
     assert distance(results[0], results[1]) == distance(results[1], results[2]) == 0
     assert distance(results[3], results[0]) > 0
     assert results[0].info["parameters"].endswith(f"LoRAs: {blob.sha256[:12]}:1")
-    none = await image(engine, blobs, drawing(loras=(Lora(file=blob, weight=0),)))
+    none = await image(engine, blobs, generation(loras=(Lora(file=blob, weight=0),)))
     assert distance(none, before) <= TOLERANCE
 
 
@@ -129,7 +129,7 @@ async def test_two_loras_and_an_image_to_draw_over(
     second = Lora(file=await file_of(blobs, save_lora(tmp_path, checkpoint, seed=8)))
     made = await stored(blobs, gradient((32, 24)))
     images = [
-        await image(engine, blobs, redrawing(made, strength=1, loras=loras))
+        await image(engine, blobs, edit(made, strength=1, loras=loras))
         for loras in ((), (first,), (first, second))
     ]
     assert distance(images[0], images[1]) > 0
@@ -141,7 +141,7 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
 ) -> None:
     import torch
 
-    before = await image(engine, blobs, drawing())
+    before = await image(engine, blobs, generation())
     foreign = tmp_path / "foreign.safetensors"
     save_file({"transformer.x.lora_A.weight": torch.ones(2, 2)}, foreign)
     plain = tmp_path / "plain.safetensors"
@@ -150,11 +150,11 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
     text.write_text("no tensors")
     for bad in (save_lora(tmp_path / "xl", xl), foreign, plain, text):
         good = Lora(registered="style")
-        request = drawing(loras=(good, Lora(file=await file_of(blobs, bad))))
+        request = generation(loras=(good, Lora(file=await file_of(blobs, bad))))
         with pytest.raises(InvalidRequest) as caught:
-            await drawn(engine, request)
+            await generated(engine, request)
         assert caught.value.param == "loras[1]", bad
-    assert distance(before, await image(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, generation())) == 0
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
 )
 async def test_loras_that_are_not_there(engine: DiffusersImages, given: Lora, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message) as caught:
-        await drawn(engine, drawing(loras=(given,)))
+        await generated(engine, generation(loras=(given,)))
     assert caught.value.param == "loras[0]"
 
 
@@ -184,36 +184,36 @@ async def test_a_lora_of_the_hub_that_cannot_be_had(
     options = DiffusersOptions(threads=1, hub_loras=True)
     engine = Engine(options, Model(id="t"), path=checkpoint, blobs=blobs, locate=locate)
     with pytest.raises(InvalidRequest, match=r"no hub for 'some/lora'"):
-        await drawn(engine, drawing(loras=(Lora(source="some/lora"),)))
+        await generated(engine, generation(loras=(Lora(source="some/lora"),)))
     await engine.close()
 
 
 async def test_another_autoencoder(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
-    before = await image(engine, blobs, drawing())
-    other = await image(engine, blobs, drawing(vae_model="other"))
+    before = await image(engine, blobs, generation())
+    other = await image(engine, blobs, generation(vae_model="other"))
     assert distance(other, before) > TOLERANCE
     assert "VAE: other" in other.info["parameters"]
-    assert distance(before, await image(engine, blobs, drawing())) == 0
+    assert distance(before, await image(engine, blobs, generation())) == 0
     for name, message in (("misfit", "another kind"), ("nothing", "'nothing'.*'other'")):
         with pytest.raises(InvalidRequest, match=message) as caught:
-            await drawn(engine, drawing(vae_model=name))
+            await generated(engine, generation(vae_model=name))
         assert caught.value.param == "vae_model"
     with pytest.raises(BackendUnavailable, match="cannot be loaded"):
-        await drawn(engine, drawing(vae_model="gone"))
-    assert distance(before, await image(engine, blobs, drawing())) == 0
+        await generated(engine, generation(vae_model="gone"))
+    assert distance(before, await image(engine, blobs, generation())) == 0
 
 
 async def test_reference_images_change_the_image_and_are_gone_afterwards(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    before = await image(engine, blobs, drawing())
+    before = await image(engine, blobs, generation())
     first = await stored(blobs, gradient((40, 30)))
     second = await stored(blobs, Image.new("RGB", (20, 20), "red"))
 
     async def with_references(*images: Blob, strength: float = 1.0, **fields: Any) -> Image.Image:
         references = References(images=images, strength=strength)
-        result = await image(engine, blobs, drawing(references=references, **fields))
-        assert distance(before, await image(engine, blobs, drawing())) == 0
+        result = await image(engine, blobs, generation(references=references, **fields))
+        assert distance(before, await image(engine, blobs, generation())) == 0
         return result
 
     one = await with_references(first)
@@ -222,8 +222,8 @@ async def test_reference_images_change_the_image_and_are_gone_afterwards(
     assert distance(await with_references(second), one) > 0
     assert distance(await with_references(first, second), one) > 0
     assert distance(await with_references(first, strength=0), before) <= TOLERANCE
-    plain = await image(engine, blobs, redrawing(first, strength=1))
-    over = redrawing(first, references=References(images=(second,)), strength=1)
+    plain = await image(engine, blobs, edit(first, strength=1))
+    over = edit(first, references=References(images=(second,)), strength=1)
     assert distance(await image(engine, blobs, over), plain) > 0
 
 
@@ -233,10 +233,10 @@ async def test_each_reference_image_is_told_from_the_others(
     deep = await stored(blobs, Image.fromarray(np.full((24, 32), 40_000, np.uint16)))
     large = await stored(blobs, gradient((40, 30)))
     references = References(images=(deep, large), paths=("image[1]", "image[2]"))
-    result = await drawn(engine, drawing(references=references))
+    result = await generated(engine, generation(references=references))
     assert result.warnings == ("image[1]: reduced to 8 bits per channel",)
     with pytest.raises(PayloadTooLarge, match="40x30") as caught:
-        await drawn(engine, drawing(references=references, max_pixels=40 * 30 - 1))
+        await generated(engine, generation(references=references, max_pixels=40 * 30 - 1))
     assert caught.value.param == "image[2]"
 
 
@@ -246,7 +246,7 @@ async def test_references_need_an_adapter(tmp_path: Path, xl: Path, blobs: Fsspe
         engine = engine_of(path, blobs)
         references = References(images=(image,), field="environment_profiles")
         with pytest.raises(UnsupportedCapability, match="takes no reference") as caught:
-            await drawn(engine, drawing(references=references))
+            await generated(engine, generation(references=references))
         assert caught.value.param == "environment_profiles"
         await engine.close()
 
@@ -261,14 +261,14 @@ async def test_an_adapter_by_the_options(
     options = {"ip_adapter": str(tmp_path), "ip_adapter_weights": "models/ip_adapter.safetensors"}
     engine = engine_of(xl, blobs, **options)
     made = await stored(blobs, gradient((32, 24)))
-    before = await image(engine, blobs, drawing())
-    request = drawing(references=References(images=(made,), strength=1))
+    before = await image(engine, blobs, generation())
+    request = generation(references=References(images=(made,), strength=1))
     assert distance(await image(engine, blobs, request), before) > 0
     await engine.close()
     misfit = engine_of(checkpoint, blobs, **options)
     with pytest.raises(BackendUnavailable, match="cannot be loaded"):
-        await drawn(misfit, request)
-    assert (await drawn(misfit, drawing())).images
+        await generated(misfit, request)
+    assert (await generated(misfit, generation())).images
     await misfit.close()
 
 
@@ -283,16 +283,16 @@ async def test_a_request_that_is_prepared_while_the_model_is_unloaded_ends(
 
     options = DiffusersOptions(loras={"style": str(lora)})
     engine = DiffusersImages(options, Model(id="m"), path=checkpoint, blobs=blobs, locate=located)
-    request = drawing(loras=(Lora(registered="style"),))
+    request = generation(loras=(Lora(registered="style"),))
     with pytest.raises(BackendUnavailable, match="unloaded"):
-        await asyncio.wait_for(drawn(engine, request), 60)
+        await asyncio.wait_for(generated(engine, request), 60)
 
 
 async def test_the_scheduler_that_is_written_down_is_the_requests_own(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    requests = [drawing(seed=i, scheduler=(None, "ddim")[i % 2]) for i in range(12)]
-    made = await asyncio.gather(*(drawn(engine, request) for request in requests))
+    requests = [generation(seed=i, scheduler=(None, "ddim")[i % 2]) for i in range(12)]
+    made = await asyncio.gather(*(generated(engine, request) for request in requests))
     for request, images in zip(requests, made, strict=True):
         text = (await opened(blobs, images)).info["parameters"]
         assert f"Sampler: {request.scheduler or 'PNDMScheduler'}," in text

@@ -15,15 +15,15 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.image.images import Images, Size
 from serve_app.core.message import Progress
-from tests.engine.drawing import (
+from tests.engine.image_requests import (
     distance,
-    drawing,
-    drawn,
+    edit,
     engine_of,
     events_of,
+    generated,
+    generation,
     gradient,
     opened,
-    redrawing,
     stored,
 )
 from tests.engine.tiny_diffusion import save_flux, save_stable_diffusion
@@ -68,12 +68,12 @@ async def test_requests_with_the_same_settings_are_drawn_at_once_as_if_alone(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     requests = [
-        drawing(prompt=prompt, seed=seed)
+        generation(prompt=prompt, seed=seed)
         for prompt, seed in (("a red boat", 1), ("a green house", 2), ("a boat", 2), ("a", 9))
     ]
-    alone = [await opened(blobs, await drawn(engine, request)) for request in requests]
+    alone = [await opened(blobs, await generated(engine, request)) for request in requests]
     batches = Batches(engine)
-    together = await asyncio.gather(*(drawn(engine, request) for request in requests))
+    together = await asyncio.gather(*(generated(engine, request) for request in requests))
     # Of three steps PNDM makes four.
     assert batches.sizes == [8] * 4
     for before, images, request in zip(alone, together, requests, strict=True):
@@ -86,10 +86,10 @@ async def test_images_of_one_request_are_drawn_at_once_within_the_bound(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     batches = Batches(engine)
-    six = await drawn(engine, drawing(count=6))
+    six = await generated(engine, generation(count=6))
     assert sorted({*batches.sizes}) == [4, 8]
     for index in range(6):
-        alone = await opened(blobs, await drawn(engine, drawing(seed=5 + index)))
+        alone = await opened(blobs, await generated(engine, generation(seed=5 + index)))
         assert distance(alone, await opened(blobs, six, index)) <= TOLERANCE
 
 
@@ -106,9 +106,11 @@ async def test_images_of_one_request_are_drawn_at_once_within_the_bound(
 async def test_requests_with_other_settings_are_not_mixed(
     engine: DiffusersImages, blobs: FsspecBlobStore, fields: dict[str, Any]
 ) -> None:
-    alone = await opened(blobs, await drawn(engine, drawing(**fields)))
+    alone = await opened(blobs, await generated(engine, generation(**fields)))
     batches = Batches(engine)
-    _, other = await asyncio.gather(drawn(engine, drawing()), drawn(engine, drawing(**fields)))
+    _, other = await asyncio.gather(
+        generated(engine, generation()), generated(engine, generation(**fields))
+    )
     assert {*batches.sizes} == {2}
     assert distance(alone, await opened(blobs, other)) == 0
 
@@ -119,10 +121,10 @@ async def test_images_drawn_over_others_are_batched_too(
     images = [await stored(blobs, gradient((32, 24)).rotate(angle)) for angle in (0, 180)]
     mask = await stored(blobs, gradient((32, 24)).convert("L"))
     for fields in ({}, {"mask": mask}):
-        requests = [redrawing(image, seed=seed, **fields) for seed, image in enumerate(images)]
-        alone = [await opened(blobs, await drawn(engine, request)) for request in requests]
+        requests = [edit(image, seed=seed, **fields) for seed, image in enumerate(images)]
+        alone = [await opened(blobs, await generated(engine, request)) for request in requests]
         batches = Batches(engine)
-        together = await asyncio.gather(*(drawn(engine, request) for request in requests))
+        together = await asyncio.gather(*(generated(engine, request) for request in requests))
         assert {*batches.sizes} == {4}
         for before, made in zip(alone, together, strict=True):
             assert distance(before, await opened(blobs, made)) <= TOLERANCE
@@ -130,10 +132,10 @@ async def test_images_drawn_over_others_are_batched_too(
 
 async def test_flux_is_batched(tmp_path: Path, blobs: FsspecBlobStore) -> None:
     engine = engine_of(save_flux(tmp_path), blobs)
-    requests = [drawing(prompt=prompt) for prompt in ("a red boat", "a house")]
-    alone = [await opened(blobs, await drawn(engine, request)) for request in requests]
+    requests = [generation(prompt=prompt) for prompt in ("a red boat", "a house")]
+    alone = [await opened(blobs, await generated(engine, request)) for request in requests]
     batches = Batches(engine)
-    together = await asyncio.gather(*(drawn(engine, request) for request in requests))
+    together = await asyncio.gather(*(generated(engine, request) for request in requests))
     assert {*batches.sizes} == {2}
     for before, made in zip(alone, together, strict=True):
         assert distance(before, await opened(blobs, made)) <= TOLERANCE
@@ -142,7 +144,7 @@ async def test_flux_is_batched(tmp_path: Path, blobs: FsspecBlobStore) -> None:
 
 async def test_each_request_has_progress_of_its_own(engine: DiffusersImages) -> None:
     async def counts(**fields: Any) -> list[tuple[int, int | None]]:
-        events = [event async for event in events_of(engine, drawing(**fields))]
+        events = [event async for event in events_of(engine, generation(**fields))]
         return [(e.current, e.total) for e in events if isinstance(e, Progress)]
 
     one, two = await asyncio.gather(counts(), counts(count=2))
@@ -156,22 +158,22 @@ async def test_each_request_has_progress_of_its_own(engine: DiffusersImages) -> 
 async def test_who_leaves_does_not_stop_the_others(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    alone = await opened(blobs, await drawn(engine, drawing(steps=40, seed=2)))
+    alone = await opened(blobs, await generated(engine, generation(steps=40, seed=2)))
     batches = Batches(engine)
 
     async def leave() -> None:
-        events: Any = events_of(engine, drawing(steps=40, seed=1))
+        events: Any = events_of(engine, generation(steps=40, seed=1))
         async with aclosing(events):
             await anext(events)
 
-    _, stayed = await asyncio.gather(leave(), drawn(engine, drawing(steps=40, seed=2)))
+    _, stayed = await asyncio.gather(leave(), generated(engine, generation(steps=40, seed=2)))
     assert {*batches.sizes} == {4}
     assert distance(alone, await opened(blobs, stayed)) <= TOLERANCE
 
 
 async def test_who_leaves_the_line_is_never_drawn(engine: DiffusersImages) -> None:
-    first = asyncio.create_task(drawn(engine, drawing(steps=60)))
-    waiting = asyncio.create_task(drawn(engine, drawing(steps=61)))
+    first = asyncio.create_task(generated(engine, generation(steps=60)))
+    waiting = asyncio.create_task(generated(engine, generation(steps=61)))
     await asyncio.sleep(0.1)
     waiting.cancel()
     batches = Batches(engine)
@@ -191,17 +193,19 @@ async def test_a_batch_that_is_too_large_for_memory_is_drawn_one_by_one(
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     handle = engine._checkpoint.first.unet.register_forward_pre_hook(fail)
-    both = await asyncio.gather(drawn(engine, drawing(seed=1)), drawn(engine, drawing(seed=2)))
+    both = await asyncio.gather(
+        generated(engine, generation(seed=1)), generated(engine, generation(seed=2))
+    )
     assert all(isinstance(images, Images) for images in both)
     handle.remove()
-    alone = await opened(blobs, await drawn(engine, drawing(seed=2)))
+    alone = await opened(blobs, await generated(engine, generation(seed=2)))
     assert distance(alone, await opened(blobs, both[1])) == 0
 
 
 async def test_what_is_wrong_is_told_to_all_and_to_nobody_else(engine: DiffusersImages) -> None:
-    requests = [drawing(scheduler="magic"), drawing(scheduler="magic", seed=1), drawing()]
+    requests = [generation(scheduler="magic"), generation(scheduler="magic", seed=1), generation()]
     outcomes = await asyncio.gather(
-        *(drawn(engine, request) for request in requests), return_exceptions=True
+        *(generated(engine, request) for request in requests), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [InvalidRequest, InvalidRequest, Images]
 
@@ -210,18 +214,20 @@ async def test_closing_the_engine_frees_the_weights(
     checkpoint: Path, blobs: FsspecBlobStore
 ) -> None:
     engine = engine_of(checkpoint, blobs)
-    await drawn(engine, drawing())
+    await generated(engine, generation())
     assert engine._checkpoint is not None
     unet = weakref.ref(engine._checkpoint.first.unet)
     await engine.close()
     assert unet() is None
     with pytest.raises(BackendUnavailable, match="was unloaded"):
-        await drawn(engine, drawing())
+        await generated(engine, generation())
 
 
 async def test_closing_the_engine_ends_what_waits(checkpoint: Path, blobs: FsspecBlobStore) -> None:
     engine = engine_of(checkpoint, blobs, max_batch=1)
-    tasks = [asyncio.create_task(drawn(engine, drawing(steps=150, seed=s))) for s in range(3)]
+    tasks = [
+        asyncio.create_task(generated(engine, generation(steps=150, seed=s))) for s in range(3)
+    ]
     await asyncio.sleep(0.3)
     await engine.close()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)

@@ -48,7 +48,7 @@ def request(**fields: Any) -> TextToImage:
     return TextToImage.model_validate(values | fields)
 
 
-async def drawn(engine: DiffusersImages, **fields: Any) -> Images:
+async def generated(engine: DiffusersImages, **fields: Any) -> Images:
     events = [event async for event in engine.text_to_image(request(**fields))]
     result = events[-1]
     assert isinstance(result, Images)
@@ -61,7 +61,7 @@ async def image(blobs: FsspecBlobStore, images: Images, index: int = 0) -> Image
 
 
 async def pixels(engine: DiffusersImages, blobs: FsspecBlobStore, **fields: Any) -> bytes:
-    return (await image(blobs, await drawn(engine, **fields))).tobytes()
+    return (await image(blobs, await generated(engine, **fields))).tobytes()
 
 
 async def test_progress_comes_first_and_the_result_last(engine: DiffusersImages) -> None:
@@ -78,7 +78,7 @@ async def test_progress_comes_first_and_the_result_last(engine: DiffusersImages)
 async def test_a_seed_is_an_image_alone_and_among_others(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    three = await drawn(engine, count=3)
+    three = await generated(engine, count=3)
     assert [made.seed for made in three.images] == [5, 6, 7]
     second = (await image(blobs, three, 1)).tobytes()
     assert second == await pixels(engine, blobs, seed=6)
@@ -113,14 +113,14 @@ async def test_quality_scales_the_models_own_steps_only(
         ("high", None, 6),
         ("high", 3, 3),
     ):
-        images = await drawn(engine, steps=steps, quality=quality)
+        images = await generated(engine, steps=steps, quality=quality)
         text = (await image(blobs, images)).info["parameters"]
         assert f"Steps: {shown}, Sampler: PNDMScheduler, CFG scale: 2.0, Seed: 5" in text
     await engine.close()
 
 
 async def test_the_models_own_size(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
-    images = await drawn(engine, size=None)
+    images = await generated(engine, size=None)
     assert (await image(blobs, images)).size == (16, 16)
     assert images.images[0].size == Size(width=16, height=16)
     assert images.warnings == ()
@@ -129,26 +129,26 @@ async def test_the_models_own_size(engine: DiffusersImages, blobs: FsspecBlobSto
 async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    images = await drawn(engine, size=Size(width=33, height=23))
+    images = await generated(engine, size=Size(width=33, height=23))
     assert (await image(blobs, images)).size == (32, 24)
     assert images.warnings == ("size: rounded to 32x24, a multiple of 8",)
 
 
 async def test_a_negative_prompt_without_guidance_is_told(engine: DiffusersImages) -> None:
-    images = await drawn(engine, negative_prompt="a house", guidance_scale=0.5)
+    images = await generated(engine, negative_prompt="a house", guidance_scale=0.5)
     assert images.warnings == ("negative_prompt: has no effect with a guidance_scale up to 1",)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "Euler a", "DPM++ 2M Karras", "UniPCMultistepScheduler"])
 async def test_every_scheduler_draws(engine: DiffusersImages, name: str) -> None:
-    assert len((await drawn(engine, scheduler=name)).images) == 1
+    assert len((await generated(engine, scheduler=name)).images) == 1
 
 
 async def test_a_scheduler_lasts_for_one_request(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     before = await pixels(engine, blobs)
-    await drawn(engine, scheduler="ddim")
+    await generated(engine, scheduler="ddim")
     assert await pixels(engine, blobs) == before
 
 
@@ -156,15 +156,15 @@ async def test_an_unknown_scheduler_is_refused_with_those_that_fit(
     engine: DiffusersImages,
 ) -> None:
     with pytest.raises(InvalidRequest, match=r"'magic'.*euler_a.*DDIMScheduler") as caught:
-        await drawn(engine, scheduler="magic")
+        await generated(engine, scheduler="magic")
     assert caught.value.param == "scheduler"
 
 
 async def test_a_prompt_is_read_once_and_gives_the_same_image(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    first, again = await drawn(engine), await drawn(engine)
-    other = await drawn(engine, prompt="a green house")
+    first, again = await generated(engine), await generated(engine)
+    other = await generated(engine, prompt="a green house")
     hits = [images.prompt_cache_hit for images in (first, again, other)]
     assert hits == [False, True, False]
     assert first.images == again.images
@@ -200,7 +200,7 @@ async def test_out_of_memory_is_that_requests_error_only(
 
     handle = engine._checkpoint.first.unet.register_forward_pre_hook(fail)
     with pytest.raises(BackendUnavailable, match="ran out of memory at 32x24") as caught:
-        await drawn(engine)
+        await generated(engine)
     assert caught.value.code == "out_of_memory"
     handle.remove()
     assert await pixels(engine, blobs) == before
@@ -208,7 +208,7 @@ async def test_out_of_memory_is_that_requests_error_only(
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 async def test_formats(engine: DiffusersImages, blobs: FsspecBlobStore, format: str) -> None:
-    images = await drawn(engine, format=format)
+    images = await generated(engine, format=format)
     assert (await image(blobs, images)).format == format.upper()
     assert images.images[0].image.mime == f"image/{format}"
 
@@ -219,12 +219,12 @@ async def test_the_safety_checker_blacks_out_unless_it_is_disabled(
     path = save_prudish_stable_diffusion(tmp_path)
     engine = DiffusersImages(DiffusersOptions(threads=1), MODEL, path=path, blobs=blobs)
     for _ in range(2):
-        checked = await drawn(engine, count=2)
+        checked = await generated(engine, count=2)
         assert checked.warnings == tuple(
             f"image {index}: blacked out by the safety checker" for index in range(2)
         )
         assert (await image(blobs, checked)).getextrema() == ((0, 0),) * 3
-        free = await drawn(engine, checks_safety=False)
+        free = await generated(engine, checks_safety=False)
         assert free.warnings == ()
         assert (await image(blobs, free)).getextrema() != ((0, 0),) * 3
     await engine.close()

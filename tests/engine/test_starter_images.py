@@ -12,13 +12,13 @@ from deployments.image.diffusers_images import DiffusersImages
 from deployments.image.starter_images import ensure_starter_images
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.image.images import ImageGeneration, References, Size
-from tests.engine.drawing import (
+from tests.engine.image_requests import (
     distance,
-    drawing,
+    edit,
     engine_of,
+    generation,
     gradient,
     image,
-    redrawing,
     stored,
 )
 
@@ -61,7 +61,7 @@ def test_it_is_small_and_the_same_whatever_was_drawn_before(starter: Path, tmp_p
 async def test_the_models_own_size_is_full_of_colours(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    result = await image(engine, blobs, drawing(size=None, steps=None))
+    result = await image(engine, blobs, generation(size=None, steps=None))
     assert result.size == (512, 512)
     assert min(ImageStat.Stat(result).stddev) > 20
     assert "Steps: 4, Sampler: EulerDiscreteScheduler" in result.info["parameters"]
@@ -72,14 +72,16 @@ async def test_every_size(
     engine: DiffusersImages, blobs: FsspecBlobStore, size: tuple[int, int]
 ) -> None:
     asked = Size(width=size[0], height=size[1])
-    assert (await image(engine, blobs, drawing(size=asked, steps=1))).size == size
+    assert (await image(engine, blobs, generation(size=asked, steps=1))).size == size
 
 
 async def test_every_prompt(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
     """Any text, and more than the model can read."""
     small = Size(width=64, height=64)
     prompts = ("a boat", "ein Boot bei Nacht", "小船 🚤", "\n\t", "word " * 500)
-    results = [await image(engine, blobs, drawing(prompt=prompt, size=small)) for prompt in prompts]
+    results = [
+        await image(engine, blobs, generation(prompt=prompt, size=small)) for prompt in prompts
+    ]
     assert len({result.tobytes() for result in results}) == len(prompts)
 
 
@@ -89,11 +91,11 @@ async def test_every_verb(engine: DiffusersImages, blobs: FsspecBlobStore) -> No
     mask.paste(255, (0, 0, 32, 72))
     references = References(images=(made,), strength=1)
     requests: list[ImageGeneration] = [
-        drawing(size=Size(width=64, height=72)),
-        drawing(size=Size(width=64, height=72), references=references),
-        redrawing(made),
-        redrawing(made, references=references),
-        redrawing(made, mask=await stored(blobs, mask)),
+        generation(size=Size(width=64, height=72)),
+        generation(size=Size(width=64, height=72), references=references),
+        edit(made),
+        edit(made, references=references),
+        edit(made, mask=await stored(blobs, mask)),
     ]
     results = [await image(engine, blobs, request) for request in requests]
     assert {result.size for result in results} == {(64, 72)}

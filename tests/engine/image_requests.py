@@ -26,12 +26,12 @@ def engine_of(checkpoint: Path, blobs: FsspecBlobStore, **options: Any) -> Diffu
     )
 
 
-def drawing(**fields: Any) -> TextToImage:
+def generation(**fields: Any) -> TextToImage:
     values = {"model": "tiny", "prompt": "a red boat", "seed": 5, "steps": 3, "size": SMALL}
     return TextToImage.model_validate(values | fields)
 
 
-def redrawing(image: Blob, **fields: Any) -> ImageToImage:
+def edit(image: Blob, **fields: Any) -> ImageToImage:
     values = {"model": "tiny", "prompt": "a red boat", "seed": 5, "steps": 4, "image": image}
     kind = Inpaint if "mask" in fields else ImageToImage
     return kind.model_validate(values | fields)
@@ -46,7 +46,7 @@ def events_of(engine: DiffusersImages, request: Any) -> AsyncGenerator[Any]:
     return engine.text_to_image(request)
 
 
-async def drawn(engine: DiffusersImages, request: Any) -> Images:
+async def generated(engine: DiffusersImages, request: Any) -> Images:
     events = [event async for event in events_of(engine, request)]
     result = events[-1]
     assert isinstance(result, Images)
@@ -67,7 +67,7 @@ async def opened(blobs: FsspecBlobStore, images: Images, index: int = 0) -> Imag
 async def image(
     engine: DiffusersImages, blobs: FsspecBlobStore, request: Any, index: int = 0
 ) -> Image.Image:
-    return await opened(blobs, await drawn(engine, request), index)
+    return await opened(blobs, await generated(engine, request), index)
 
 
 def distance(first: Image.Image, second: Image.Image) -> int:
