@@ -144,7 +144,7 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(
     data: bytes, tmp_path: Path
 ) -> None:
     assert len(data) < 20_000
-    with pytest.raises(PayloadTooLarge, match=r"^image: .*64000000 pixels") as caught:
+    with pytest.raises(PayloadTooLarge, match=r"^(an|the) image .*64000000 pixels") as caught:
         decoded(data, tmp_path)
     assert caught.value.param == "image"
 
@@ -162,6 +162,6 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded(
     ],
 )
 def test_what_cannot_be_decoded_is_refused(data: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"^image: the image cannot be decoded") as caught:
+    with pytest.raises(InvalidRequest, match=r"^the image cannot be decoded") as caught:
         decoded(data, tmp_path)
     assert caught.value.param == "image"
