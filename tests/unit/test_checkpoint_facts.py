@@ -157,7 +157,7 @@ async def test_what_is_nowhere_is_no_error(
     caplog.set_level("INFO", "serve_app")
     endpoint = NOWHERE if source == "org/tiny" else hub.url
     assert await Here(tmp_path, source, endpoint=endpoint).facts() is None
-    await _until(lambda: "does not tell" in caplog.text)
+    await _until(lambda: "does not describe" in caplog.text)
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
