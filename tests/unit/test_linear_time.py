@@ -92,7 +92,7 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     ),
     "pipelines/story_script.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
     "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
-    "serve_app/api/dialect.py:ROOT": ("match", [("", "a", ""), ("", "a", "[")]),
+    "serve_app/core/error_fields.py:ROOT": ("match", [("", "a", ""), ("", "a", "[")]),
     "serve_app/api/conditions.py:TAG": (
         "finditer",
         [("", '"', ""), ("", "W/", ""), ("", 'W/"', "a"), ('"', "a", "")],
