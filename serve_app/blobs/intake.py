@@ -27,7 +27,8 @@ from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
 from serve_app.database.text import is_storable
 
-OWN_FILE = re.compile(FILES + r"/([^/?#]+)(?:\?[^#]*)?")
+OWN_FILE = re.compile(r"/([^/?#]+)(?:\?[^#]*)?")
+"""What stands behind `FILES`."""
 WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 LONGEST_NAME = 64 * 1024
@@ -153,7 +154,7 @@ class MediaIntake:
             value = value[len(self._public_url) :]
         elif self._host and (whole := WHOLE_URL.fullmatch(value)):
             value = whole[2] if whole[1].lower() == self._host.lower() else value
-        match = OWN_FILE.fullmatch(value)
+        match = OWN_FILE.fullmatch(value, len(FILES)) if value.startswith(FILES) else None
         return unquote(match[1]) if match else None
 
     async def _stored(self, sha256: str, param: str) -> Blob:

@@ -45,6 +45,7 @@ class Pattern(NamedTuple):
 
 OURS = {
     "serve_app/launch/settings_table.py:replaced": "the page of settings",
+    "serve_app/launch/task_table.py:replaced": "the page of engines",
     "serve_app/launch/haproxy.py:corrected": "a configuration that Ray writes",
     "deployments/transformers_checkpoint.py:check_complete": "the names of a checkpoint's weights",
     "deployments/text/transformers_encoder.py:_check_complete": "the same",
@@ -111,7 +112,7 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "serve_app/archive/entries.py:FILE_NAME": ("fullmatch", [("", "a", ".png")]),
     "serve_app/blobs/intake.py:OWN_FILE": (
         "fullmatch",
-        [("/v1/files/", "a", "/"), ("/v1/files/a?", "?", "#")],
+        [("/", "a", "/"), ("/a?", "?", "#")],
     ),
     "serve_app/blobs/intake.py:WHOLE_URL": (
         "fullmatch",
@@ -279,7 +280,7 @@ def test_every_pattern_is_accounted_for() -> None:
     assert PATTERNS.keys() == WORST.keys() | OURS.keys(), (
         "a pattern that meets the text of a caller or of a model needs its worst input in WORST"
     )
-    assert all(PATTERNS[where].text is not None for where in WORST)
+    assert not [where for where in WORST if PATTERNS[where].text is None]
 
 
 def test_no_pattern_of_pydantic_backtracks() -> None:

@@ -59,7 +59,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import PIL.Image
-from serve_app.archive.previews import look
+from serve_app.archive.previews import media_preview
 
 def resident_mb():
     with open("/proc/self/statm") as file:
@@ -68,7 +68,7 @@ def resident_mb():
 before = resident_mb()
 with ThreadPoolExecutor(1) as thread:
     for _ in range(3):
-        assert thread.submit(look, Path(sys.argv[1]), "image").result().preview
+        assert thread.submit(media_preview, Path(sys.argv[1]), "image").result().preview
 assert resident_mb() < before + 60, (before, resident_mb())
 decoded_mb = 4 * 6000 * 6000 / 1e6
 status = Path("/proc/self/status").read_text()

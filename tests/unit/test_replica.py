@@ -8,6 +8,8 @@ import asyncio
 from serve_app.core.config import Family
 from serve_app.family.replica import Replica
 
+left = set()
+
 class Engine:
     context_length = None
     async def start(self): ...
@@ -23,7 +25,9 @@ class Engine:
 
 class Loader:
     def load(self, model, report): return Engine()
-    def unloaded(self, model): print("unloaded", model.id, flush=True)
+    def unloaded(self, model):
+        print("unloaded", model.id, flush=True)
+        left.add(model.id)
     def is_wanted(self): return True
 
 def replica_of(*models):
@@ -72,7 +76,7 @@ async def main():
     async with asyncio.timeout(60):
         while (await replica.status())[0].state != "ready":
             await asyncio.sleep(0.01)
-        while (await replica.status())[0].state == "ready":
+        while "a" not in left:
             await asyncio.sleep(0.01)
 
 asyncio.run(main())
@@ -87,15 +91,8 @@ module.announcer = lambda: lambda ids: None
 class Stuck(Engine):
     async def close(self): raise RuntimeError("a library that does not let go")
 
-def unloaded(self, model):
-    print("unloaded", model.id, flush=True)
-    left.add(model.id)
-
-left = set()
-
 async def main():
     Loader.load = lambda self, model, report: Stuck()
-    Loader.unloaded = unloaded
     replica = replica_of("a", "b")
     for model in ("a", "b"):
         await replica.load_model(model)
