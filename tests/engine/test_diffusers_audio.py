@@ -141,7 +141,7 @@ async def test_long_prompts_are_cut_with_a_warning(engine: DiffusersAudio) -> No
 async def test_other_kinds_are_refused(checkpoints: dict[str, Path], blobs: Any) -> None:
     options = OPTIONS.model_copy(update={"kinds": ("sfx", "ambient")})
     engine = DiffusersAudio(options, MODEL, path=checkpoints["stable-audio"], blobs=blobs)
-    with pytest.raises(UnsupportedCapability, match="makes 'sfx', 'ambient', not 'music'"):
+    with pytest.raises(UnsupportedCapability, match="generates 'sfx', 'ambient', not 'music'"):
         await made(engine, kind="music")
 
 

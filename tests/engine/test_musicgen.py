@@ -196,7 +196,7 @@ async def test_two_at_the_same_time(engine: MusicgenAudio) -> None:
 
 
 async def test_other_kinds_are_refused(engine: MusicgenAudio) -> None:
-    with pytest.raises(UnsupportedCapability, match="makes 'music', not 'sfx'") as caught:
+    with pytest.raises(UnsupportedCapability, match="generates 'music', not 'sfx'") as caught:
         await made(engine, kind="sfx")
     assert caught.value.param == "kind"
 

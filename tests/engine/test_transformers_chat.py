@@ -233,7 +233,9 @@ async def test_a_conversation_that_the_template_refuses_is_the_callers_fault(
     save_chat(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
     engine = engine_of(tmp_path)
-    with pytest.raises(InvalidRequest, match=r"refuses them: roles must alternate") as caught:
+    with pytest.raises(
+        InvalidRequest, match=r"refuses the messages: roles must alternate"
+    ) as caught:
         await read(engine.chat(ask()))
     await engine.close()
     assert caught.value.param == "messages"

@@ -231,7 +231,7 @@ async def test_an_image_that_is_none(tmp_path: Path) -> None:
     engine = engine_of(save_clip(tmp_path / "clip"), {BROKEN.sha256: tmp_path / "broken.png"})
     with pytest.raises(InvalidRequest, match="cannot be decoded") as caught:
         await engine.embed(Embed(model="tiny", images=(BROKEN,)))
-    assert caught.value.param == "image[0]"
+    assert caught.value.param == "images[0]"
     await engine.close()
 
 
@@ -240,7 +240,7 @@ async def test_an_image_of_too_many_pixels(tmp_path: Path) -> None:
     engine = engine_of(save_clip(tmp_path / "clip"), {BROKEN.sha256: tmp_path / "huge.png"})
     with pytest.raises(PayloadTooLarge, match="64000000 pixels") as caught:
         await engine.embed(Embed(model="tiny", images=(BROKEN,)))
-    assert caught.value.param == "image[0]"
+    assert caught.value.param == "images[0]"
     await engine.close()
 
 

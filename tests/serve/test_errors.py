@@ -133,7 +133,7 @@ async def test_an_error_of_a_call_that_answers_once(http: httpx.AsyncClient) -> 
     assert response.status_code == 400
     error = error_of(response)
     assert error["param"] == "dimensions"
-    assert error["message"] == "dimensions: 65 is more than the model's 64"
+    assert error["message"] == "65 dimensions are more than the model's 64"
 
 
 async def test_a_full_queue_is_said_before_anything_is_sent(http: httpx.AsyncClient) -> None:
