@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 STATUS_AGE_S = 1.0
 STATUS_TIMEOUT_S = 3.0
 PATIENCE_S = 0.25
-LAST_S = 5.0
+RECENT_S = 5.0
+LONG_PATIENCE_S = 0.75
+"""Where what is known is no longer recent: it may be from before the last call."""
 
 
 class Asked(Protocol):
@@ -32,8 +34,9 @@ class Asked(Protocol):
 
 class LiveStatuses:
     """The states of all models that a running replica holds. When they are older than `age_s` the
-    replicas are asked; while those are busy, nobody waits longer than `patience_s`, and what was
-    known is still told. Only when that is older than `LAST_S`, everybody waits for the answers.
+    replicas are asked; while those are busy, nobody waits longer than `patience_s`, or
+    `long_patience_s` when what was known is not recent, and it is still told. Only before anything
+    is known, everybody waits for the answers.
 
     Families without a running replica are not asked, because asking would start one. `running`
     names the others, and may block.
@@ -47,12 +50,14 @@ class LiveStatuses:
         *,
         age_s: float = STATUS_AGE_S,
         patience_s: float = PATIENCE_S,
+        long_patience_s: float = LONG_PATIENCE_S,
     ) -> None:
         self._models = models
         self._families = families
         self._running = running
         self._age_s = age_s
         self._patience_s = patience_s
+        self._long_patience_s = long_patience_s
         self._known: dict[str, ModelStatus] = {}
         self._known_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
@@ -65,10 +70,15 @@ class LiveStatuses:
                 # Not a part of the request that happens to come first, which may be cancelled.
                 self._asking = asyncio.create_task(self._refresh(), context=Context())
             asking = self._asking
-            await asyncio.wait((asking,), timeout=self._patience_s if age_s < LAST_S else None)
+            await asyncio.wait((asking,), timeout=self._patience(age_s))
             if asking.done():
                 asking.result()
         return self._known
+
+    def _patience(self, age_s: float) -> float | None:
+        if math.isinf(age_s):
+            return None
+        return self._patience_s if age_s < RECENT_S else self._long_patience_s
 
     async def _refresh(self) -> None:
         running = await asyncio.to_thread(self._running)

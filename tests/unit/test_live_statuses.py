@@ -78,6 +78,28 @@ async def test_nobody_waits_for_a_busy_replica_when_something_is_known() -> None
     await until(ask, {"one": "unloaded"})
 
 
+async def test_nobody_waits_long_when_what_is_known_is_not_recent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    family = Family("one")
+    ask = LiveStatuses(
+        {"one": {"one"}},
+        {"one": family},
+        lambda: {"one"},
+        age_s=-1.0,
+        patience_s=60.0,
+        long_patience_s=0.0,
+    )
+    assert await states(ask) == {"one": "ready"}
+    monkeypatch.setattr("serve_app.remote.statuses.RECENT_S", -1.0)
+    family.may_answer.clear()
+    family.state = "unloaded"
+    async with asyncio.timeout(20):
+        assert await states(ask) == {"one": "ready"}
+    family.may_answer.set()
+    await until(ask, {"one": "unloaded"})
+
+
 async def test_a_replica_that_fails_keeps_what_was_known_and_one_that_stopped_is_unloaded() -> None:
     first, second = Family("one"), Family("two")
     running = {"one", "two"}
