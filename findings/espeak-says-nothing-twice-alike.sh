@@ -3,9 +3,10 @@
 #
 # One would guess: a rule-based synthesizer says the same text, with the same voice, in the same samples; what is random in it
 # (the noise of breath and consonants) is fixed by espeak_ng_SetRandSeed, whose name promises that.
-# Instead: two calls in one process never give the same samples, with the seed set before each of them or not, because its
-# state goes on from call to call (the first take of a new process is the same as that of the last one). A test that compares speech byte by byte, a cache that is checked by a hash of the
-# audio, or an expectation of what a recogniser understands of "the" recording needs a recording that is kept.
+# Instead: two calls in one process never give the same samples, with the seed set before each of them or not, because its state
+# goes on from call to call (the first take of a new process is the same as that of the last one). A test that compares speech
+# byte by byte, a cache that is checked by a hash of the audio, or an expectation of what a recogniser understands of "the"
+# recording needs a recording that is kept.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
