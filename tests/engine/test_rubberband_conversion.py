@@ -110,14 +110,13 @@ async def test_the_pitch_and_the_spectrum_become_the_targets(
     assert len(result.warnings) == 1
 
 
-@pytest.mark.parametrize("factor", [0.8, 0.9])
+@pytest.mark.parametrize("factor", [0.75, 0.8, 0.85])
 async def test_the_words_survive(
     engine: RubberbandConversion, blobs: FsspecBlobStore, tmp_path: Path, factor: float
 ) -> None:
-    """Of what pocketsphinx understands; the target is a voice a few semitones away."""
+    """The target is the same recording played slower: a voice a few semitones lower."""
     said = counting()
-    sample = await spoken(tmp_path, SENTENCE, voice=WOMAN)
-    target = mono_wav(sample[44:], sample_rate=round(22_050 * factor))
+    target = mono_wav(said[44:], sample_rate=round(22_050 * factor))
     _, data = await converted(engine, blobs, said, target)
     assert semitones(pitch_hz(data, tmp_path), pitch_hz(target, tmp_path)) < SEMITONE
     listener = PocketsphinxTranscription(
@@ -127,7 +126,7 @@ async def test_the_words_survive(
     heard = [event async for event in listener.transcribe(request)][-1]
     assert isinstance(heard, Transcript)
     understood = set(COUNTING.split()) & set(heard.text.split())
-    assert len(understood) >= 4, heard.text
+    assert len(understood) >= 6, heard.text
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.25, 2.0])
