@@ -172,7 +172,9 @@ def sniff(head: bytes) -> str | None:
 
 def _branded(head: bytes) -> str:
     """By the first brand, or by those it says to go with where that is one of many images."""
-    brands = [head[place : place + 4] for place in range(8, int.from_bytes(head[:4]), 4)]
+    # The size is the file's own claim.
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = [head[place : place + 4] for place in range(8, end, 4)]
     if brands[:1] not in ([b"mif1"], [b"msf1"]):
         return _BRANDS.get(head[8:12], "video/mp4")
     kinds = (_BRANDS.get(brand) for brand in brands[2:])

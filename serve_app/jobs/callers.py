@@ -10,8 +10,10 @@ from serve_app.database.schema import JobRow
 from serve_app.jobs.changes import locked, stop
 from serve_app.jobs.records import is_final
 
-RETURN_S = 15.0
-"""How long a job goes on whose caller may come back; SDKs wait at most 8 s before they do."""
+RETURN_S = 30.0
+"""How long a job goes on whose caller may come back. SDKs wait at most 8 s before they do; an
+ingress that was killed may take twenty to be there for them.
+"""
 
 
 class Callers:
@@ -20,6 +22,7 @@ class Callers:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self._started_at = clock()
 
     async def leave(self, job_id: str, *, may_return: bool) -> None:
         """The caller waits no more. The job is stopped now, or when nobody has come back for
@@ -46,8 +49,12 @@ class Callers:
         await self._database.write(work)
 
     async def stop_abandoned(self) -> None:
-        """Stop the jobs that nobody has come back for."""
+        """Stop the jobs that nobody has come back for. Nobody could while no process ran jobs, so
+        that a process which has just started gives every caller the whole time.
+        """
         before = self._clock() - RETURN_S
+        if before <= self._started_at:
+            return
         abandoned = select(JobRow).where(
             JobRow.status.in_(("queued", "running")),
             JobRow.left_at < before,

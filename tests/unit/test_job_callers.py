@@ -36,9 +36,13 @@ class Clock:
     def __init__(self, database: Database) -> None:
         self.now = 1000.0
         self.number = 1
-        self.store = JobStore(database, "", clock=lambda: self.now)
         self.may_end = asyncio.Event()
-        self.executors = [self.executor(name) for name in ("one", "two")]
+        self.start(database)
+
+    def start(self, database: Database, names: tuple[str, str] = ("one", "two")) -> None:
+        """The processes, now."""
+        self.store = JobStore(database, "", clock=lambda: self.now)
+        self.executors = [self.executor(name) for name in names]
 
     def executor(self, name: str) -> JobExecutor:
         async def perform(_operation: object, stage: Stage) -> Relevance:
@@ -112,6 +116,15 @@ async def test_a_job_whose_caller_may_return_goes_on_for_a_while(clock: Clock) -
     assert await clock.goes_on(RETURN_S)
     assert not await clock.goes_on(1)
     assert await clock.status() == "cancelled"
+
+
+async def test_nobody_is_late_while_no_process_runs(clock: Clock) -> None:
+    await clock.left(await clock.called(0, 1, may_return=True))
+    clock.now += 10 * RETURN_S
+    clock.start(clock.store.database, ("three", "four"))
+    assert await clock.goes_on(0)
+    assert await clock.goes_on(RETURN_S)
+    assert not await clock.goes_on(1)
 
 
 async def test_a_job_whose_caller_will_not_return_is_stopped_at_once(clock: Clock) -> None:

@@ -48,7 +48,7 @@ async def test_repetitions_join_whichever_process_has_died(
     first = asyncio.create_task(http.post("/v1/images/generations", json=IMAGE, headers=key))
     await asyncio.to_thread(server.wait_for, "text_to_image begins")
     server.kill_replicas("ingress")
-    await asyncio.wait((first,))
+    await asyncio.gather(first, return_exceptions=True)
     server.kill_replicas("jobs")
     async with asyncio.timeout(90):
         while True:
