@@ -41,15 +41,6 @@ from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank
-from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
-from serve_app.core.video.processing import (
-    BurnSubtitles,
-    ExtractAudio,
-    ExtractedAudio,
-    ReplaceAudio,
-    SubtitledVideo,
-    VideoWithAudio,
-)
 
 DIMENSIONS = 64
 SAMPLE_RATE = 24_000
@@ -204,43 +195,6 @@ class FakeTranscription(FakeEngine):
             duration_s=3.0,
             segments=segments,
         )
-
-
-class FakeMedia(FakeEngine):
-    """A MediaProcessor that hands back what it is given."""
-
-    async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
-        """The video itself."""
-        async with self.working("extract_audio", request.video.sha256):
-            return ExtractedAudio(audio=request.video)
-
-    async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
-        """The video itself."""
-        async with self.working("replace_audio", request.video.sha256):
-            return VideoWithAudio(video=request.video)
-
-    async def burn_subtitles(
-        self, request: BurnSubtitles
-    ) -> AsyncGenerator[Progress | SubtitledVideo]:
-        """The video itself."""
-        async with self.working("burn_subtitles", request.video.sha256):
-            yield Progress(phase="burn-subtitles", current=1, total=1)
-        yield SubtitledVideo(video=request.video)
-
-    async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
-        """The first scene's clip, or image; every scene lasts a second."""
-        count = len(request.scenes)
-        first = request.scenes[0]
-        async with self.working("assemble_video", first.image.sha256):
-            return AssembledVideo(
-                video=first.clip or first.image,
-                audio=first.narration,
-                size=request.size,
-                fps=request.fps,
-                num_frames=round(count * request.fps),
-                duration_s=count,
-                starts_s=tuple(float(i) for i in range(count)),
-            )
 
 
 def _segment(number: int) -> TranscriptSegment:

@@ -1,1 +1,1 @@
-"""Images as engines of every modality read and write them."""
+"""Images as engines of every modality read, process and write them."""

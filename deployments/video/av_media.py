@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
 from deployments.audio.audio_progress import audio_facts
+from deployments.file_making import made_file
 from deployments.model_engine import ModelEngine
+from serve_app.core.audio.audio_processing import AUDIO_FILE_MIME, ProcessAudio, ProcessedAudio
 from serve_app.core.errors import Cancelled
+from serve_app.core.image.image_processing import IMAGE_FILE_MIME, ProcessedImage, ProcessImage
+from serve_app.core.image.processing_steps import WatermarkStep
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
@@ -24,6 +28,11 @@ from serve_app.core.video.processing import (
     ReplaceAudio,
     SubtitledVideo,
     VideoWithAudio,
+)
+from serve_app.core.video.video_processing import (
+    VIDEO_FILE_MIME,
+    ProcessedVideo,
+    ProcessVideo,
 )
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
@@ -142,6 +151,53 @@ class AvMedia(ModelEngine[AvOptions]):
                             warnings.append(item)
             video = await self.blobs.write_file(target, mime="video/mp4")
         yield SubtitledVideo(video=video, warnings=tuple(warnings))
+
+    def process_image(self, request: ProcessImage) -> AsyncGenerator[Progress | ProcessedImage]:
+        """See MediaProcessor."""
+        from deployments.media.image_processing import processed_image
+
+        marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]
+        return made_file(
+            self.blobs,
+            [request.image, *marks],
+            lambda paths, target, stop: processed_image(paths, target, request, stop),
+            mime=IMAGE_FILE_MIME[request.format],
+            result=lambda blob, made: ProcessedImage(
+                image=blob, size=made.size, format=request.format, warnings=made.warnings
+            ),
+        )
+
+    def process_audio(self, request: ProcessAudio) -> AsyncGenerator[Progress | ProcessedAudio]:
+        """See MediaProcessor."""
+        from deployments.video.audio_processing import processed_audio
+
+        return made_file(
+            self.blobs,
+            [request.audio],
+            lambda paths, target, stop: processed_audio(paths, target, request, stop),
+            mime=AUDIO_FILE_MIME[request.format],
+            result=lambda blob, made: ProcessedAudio(
+                audio=blob, format=request.format, **dict(made)
+            ),
+        )
+
+    def process_video(self, request: ProcessVideo) -> AsyncGenerator[Progress | ProcessedVideo]:
+        """See MediaProcessor."""
+        from deployments.video.video_processing import VideoPass
+
+        marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]
+        encoder = self.options.encoder
+        return made_file(
+            self.blobs,
+            [request.video, *marks],
+            lambda paths, target, stop: VideoPass(
+                paths, target, request, stop, encoder=encoder
+            ).run(),
+            mime=VIDEO_FILE_MIME[request.format],
+            result=lambda blob, made: ProcessedVideo(
+                video=blob, format=request.format, **dict(made)
+            ),
+        )
 
     async def _files(self, scene: VideoScene, stack: AsyncExitStack) -> "SceneFiles":
         from deployments.video.video_assembly import SceneFiles

@@ -125,24 +125,25 @@ class Catalog:
             raise UpstreamError(f"{operation.name!r} ended without a result")
         return outcome
 
-    def _runs_of(self, operation: Operation[Any]) -> Runs:
-        """Who does it."""
-        match operation.task:
-            case "media":
-                return self._media_runs()
-            case None:
-                raise UnsupportedCapability(f"{operation.name!r} is run as a job")
-            case task:
-                return self.find(task, operation.model_name).runs
-
-    def _media_runs(self) -> Runs:
+    def media_runs(self) -> Runs:
+        """What works on media without a model. BackendUnavailable where no family does."""
         families = (f.name for f in self.config.families if f.options.task == "media")
         family = self._media or next(families, None)
         if family is None:
             raise BackendUnavailable(
-                "no media family is configured, which cuts and joins audio and video; add one"
+                "no media family is configured, which cuts, joins and converts media; add one"
             )
         return self._runs[family]
+
+    def _runs_of(self, operation: Operation[Any]) -> Runs:
+        """Who does it."""
+        match operation.task:
+            case "media":
+                return self.media_runs()
+            case None:
+                raise UnsupportedCapability(f"{operation.name!r} is run as a job")
+            case task:
+                return self.find(task, operation.model_name).runs
 
     def _find(self, task: Task, name: str | None) -> Found:
         name = explicit(name)

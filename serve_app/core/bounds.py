@@ -16,3 +16,5 @@ MAX_EMBEDDED = 2048
 """Inputs that are embedded at once."""
 MAX_RERANKED = 1024
 """Documents that are ordered at once."""
+MAX_STEPS = 20
+"""Of the processing of a medium, in one pass."""

@@ -16,6 +16,7 @@ class Queues:
         self._families = {f.name: _width(f.placement) for f in config.families}
         self._pipelines: dict[str, int] = {p.name: _width(p.placement) for p in config.pipelines}
         self._family_of = {m.id: f.name for f in config.families for m in f.models}
+        self._family_of_task = {f.options.task: f.name for f in reversed(config.families)}
 
     def of(self, deployment: str) -> Mapping[str, int]:
         """The queues that a deployment works on, and how many jobs of each run at once."""
@@ -24,9 +25,13 @@ class Queues:
         return {deployment: self._pipelines[deployment]}
 
     def queue_of(self, operation: Operation[Any]) -> str:
-        """The family of the operation's model, or the pipeline."""
+        """The family of the operation's model, the first one of its task where it needs no model,
+        or the pipeline.
+        """
         if isinstance(operation, PipelineOperation):
             return operation.pipeline
+        if operation.model_name is None and operation.task is not None:
+            return self._family_of_task[operation.task]
         return self._family_of[operation.model_name or ""]
 
     def deployment_of(self, operation: Operation[Any]) -> str:

@@ -11,10 +11,17 @@ IMAGE = data_url(png())
 BROKEN = data_url(png()[:300])
 NOISE = data_url(b"RIFF\x24\x10\x00\x00WAVEfmt " + b"\x07" * 400)
 NO_VIDEO = data_url(png())
+BOX = {"width": 1, "height": 1}
 WITHOUT_ENGINE: list[tuple[str, str, dict[str, Any]]] = [
     ("/v1/images/upscale", "image", {"image": BROKEN}),
     ("/v1/images/depth", "image", {"image": BROKEN}),
     ("/v1/images/segment", "image", {"image": BROKEN}),
+    ("/v1/images/process", "image", {"image": BROKEN, "steps": [{"type": "crop", **BOX}]}),
+    (
+        "/v1/audio/process",
+        "audio",
+        {"audio": NOISE, "steps": [{"type": "convert", "format": "mp3"}]},
+    ),
     ("/v1/images/faceswap", "source_face", {"source_face": BROKEN, "target": IMAGE}),
     ("/v1/images/faceswap", "target", {"source_face": IMAGE, "target": BROKEN}),
     ("/v1/images/edits", "image", {"image": BROKEN, "prompt": "a"}),
@@ -25,6 +32,7 @@ WITHOUT_ENGINE: list[tuple[str, str, dict[str, Any]]] = [
     ("/v1/audio/convert", "source_audio", {"source_audio": NOISE, "voice_name": "a"}),
     ("/v1/audio/clone", "ref_audio", {"text": "a", "ref_audio": NOISE}),
     ("/v1/video/upscale", "video", {"video": NO_VIDEO}),
+    ("/v1/video/process", "video", {"video": NO_VIDEO, "steps": [{"type": "crop", **BOX}]}),
     ("/v1/video/interpolate", "video", {"video": NO_VIDEO}),
     ("/v1/video/interpolate", "end_image", {"init_image": IMAGE, "end_image": BROKEN}),
     ("/v1/video/subtitle", "video", {"video": NO_VIDEO}),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from deployments.fakes.audio_generation import FakeAudio
-from deployments.fakes.engine import FakeMedia
+from deployments.fakes.media import FakeMedia
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
 from serve_app.core.config import Model

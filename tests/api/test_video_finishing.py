@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fakes.engine import FakeMedia, FakeSpeech
+from deployments.fakes.engine import FakeSpeech
+from deployments.fakes.media import FakeMedia
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model

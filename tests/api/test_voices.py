@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fakes.engine import WORDS, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fakes.engine import WORDS, FakeSpeech, FakeTranscription
+from deployments.fakes.media import FakeMedia
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import ListVoices, Voice, Voices

@@ -51,6 +51,9 @@ OURS = {
     "deployments/text/transformers_encoder.py:_check_complete": "the same",
     "deployments/text/translation_checkpoint.py:NLLB_CODE": "a tokenizer's vocabulary",
     "deployments/text/generation/text.py:BYTE_PIECE": "a tokenizer's vocabulary",
+    "deployments/audio/ffmpeg_child.py:TOLD": "the numbers that ffmpeg reports",
+    "deployments/audio/ffmpeg_child.py:REPORT": "the same",
+    "deployments/video/h264_pieces.py:START_CODE": "bytes of an encoder of ours",
     "serve_app/blobs/inline_text.py:CODE": "bytes, by the readers below",
     "serve_app/api/long_texts.py:INSIDE": "bytes, by the readers below",
 }

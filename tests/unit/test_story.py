@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech
+from deployments.fakes.engine import FakeChat, FakeSpeech
 from deployments.fakes.images import FakeImages
+from deployments.fakes.media import FakeMedia
 from deployments.fakes.video import FakeVideo
 from pipelines.story import Story
 from pipelines.story_script import read_script, spread

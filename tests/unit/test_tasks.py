@@ -22,7 +22,7 @@ from serve_app.launch.task_table import BEGIN, END, replaced
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/engines.md"
 NAMES: set[Task] = set(get_args(Task))
-IN_OTHERS: set[Task] = {"translation", "diarization", "captioning", "video", "sound", "media"}
+IN_OTHERS: set[Task] = {"translation", "diarization", "captioning", "video", "sound"}
 """Done in the course of jobs and pipelines, by no route alone."""
 SEVERAL = 3
 

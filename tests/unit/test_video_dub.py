@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fakes.engine import FakeChat, FakeSpeech, FakeTranscription
+from deployments.fakes.media import FakeMedia
 from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import pytest
 
 from deployments.fakes.audio_generation import FakeAudio
-from deployments.fakes.engine import FakeChat, FakeMedia, FakeSpeech, FakeTranscription
+from deployments.fakes.engine import FakeChat, FakeSpeech, FakeTranscription
 from deployments.fakes.images import FakeImages
 from deployments.fakes.interpolation import FakeInterpolation
+from deployments.fakes.media import FakeMedia
 from deployments.fakes.stems import FakeStems
 from deployments.fakes.video import FakeVideo
 from deployments.fakes.vision import FakeDepth, FakeUpscaling

@@ -7,6 +7,9 @@ from pydantic import Field
 from serve_app.core.options.engine import EngineOptions, TorchOptions
 from serve_app.core.video.generation import Offload, VideoFacts
 
+HardwareEncoder = Literal["h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox"]
+H264Encoder = Literal["auto", "libx264"] | HardwareEncoder
+
 
 class VideoOptions(EngineOptions):
     """What engines for video share. With `needs_still` the model animates only: for a prompt alone,
@@ -78,10 +81,13 @@ class RifeOptions(TorchOptions):
 
 
 class AvOptions(EngineOptions):
-    """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs."""
+    """PyAV in process, the ffmpeg of imageio-ffmpeg for filter graphs. `encoder` writes the H.264
+    of processed videos: `auto` is one in hardware that is found to work, else libx264.
+    """
 
     engine: Literal["av"] = "av"
     task: Literal["media"] = "media"
+    encoder: H264Encoder = "auto"
 
 
 AnyVideoOptions = DiffusersVideoOptions | CameraMovesOptions

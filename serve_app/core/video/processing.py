@@ -1,17 +1,20 @@
-"""Cutting and joining media without a model."""
+"""Cutting, joining and converting media without a model."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
 from pydantic import Field
 
+from serve_app.core.audio.audio_processing import ProcessAudio, ProcessedAudio
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.engine import Engine
+from serve_app.core.image.image_processing import ProcessedImage, ProcessImage
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
+from serve_app.core.video.video_processing import ProcessedVideo, ProcessVideo
 
 SubtitleStyle = Literal["default", "karaoke", "minimal"]
 
@@ -110,4 +113,18 @@ class MediaProcessor(Engine, Protocol):
 
     def burn_subtitles(self, request: BurnSubtitles) -> AsyncIterator[Progress | SubtitledVideo]:
         """Progress in frames, then the video."""
+        ...
+
+    def process_image(self, request: ProcessImage) -> AsyncIterator[Progress | ProcessedImage]:
+        """Progress in steps, then the image. InvalidRequest and PayloadTooLarge with `param`
+        `image`, or `steps[i]` and what is in it.
+        """
+        ...
+
+    def process_audio(self, request: ProcessAudio) -> AsyncIterator[Progress | ProcessedAudio]:
+        """Progress in seconds, then the audio."""
+        ...
+
+    def process_video(self, request: ProcessVideo) -> AsyncIterator[Progress | ProcessedVideo]:
+        """Progress in frames, then the video. Raises as `process_image`, with `param` `video`."""
         ...

@@ -13,6 +13,6 @@ def engine(options: AnyMediaOptions | FakeOptions, given: Given) -> MediaProcess
 
             return AvMedia(options, **given.common)
         case "fake":
-            from deployments.fakes.engine import FakeMedia
+            from deployments.fakes.media import FakeMedia
 
             return FakeMedia(options, **given.common)

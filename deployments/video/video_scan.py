@@ -1,0 +1,53 @@
+"""What of a video decides whether its packets can be copied. Everything here blocks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from deployments.audio.audio_scan import AudioScan, scanned
+from deployments.video.upright_frames import quarter_turns
+from serve_app.core.containers import opened_container
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.time_line import UNTIMED_FORMATS, is_joined, may_jump
+from serve_app.core.tracks import AudioTrack, image_track
+
+PARAM = "video"
+
+
+@dataclass(frozen=True)
+class VideoScan:
+    """`index` is the place of the image in the file, `audio` the track that is heard."""
+
+    index: int
+    codec: str
+    is_turned: bool
+    is_stretched: bool
+    is_timed: bool
+    is_joined: bool
+    is_interlaced: bool
+    may_jump: bool
+    audio: AudioScan | None
+
+
+def scanned_video(path: Path, track: AudioTrack | None) -> VideoScan:
+    """Of a file that has an image."""
+    try:
+        with opened_container(path) as container:
+            stream = image_track(container)
+            first = next(iter(container.decode(stream)))
+            has_audio = bool(container.streams.audio)
+            audio = scanned(path, track, param=PARAM) if has_audio else None
+            return VideoScan(
+                index=stream.index,
+                codec=stream.codec_context.codec.canonical_name,
+                is_turned=quarter_turns(first) != 0,
+                is_stretched=stream.sample_aspect_ratio not in (None, 0, 1),
+                is_timed=container.format.name not in UNTIMED_FORMATS,
+                is_joined=is_joined(path) if audio is None else audio.is_joined,
+                is_interlaced=bool(first.interlaced_frame),
+                may_jump=may_jump(container),
+                audio=audio,
+            )
+    except av.FFmpegError as error:
+        raise InvalidRequest("the video cannot be decoded", param=PARAM) from error
