@@ -79,8 +79,12 @@ def vits(
     return folder
 
 
-def speecht5(folder: Path, *, voices: tuple[str, ...] = ("ann", "bob")) -> Path:
-    """Never finds an end by itself: every token lasts twenty frames, the most there is."""
+def speecht5(
+    folder: Path, *, voices: tuple[str, ...] = ("ann", "bob"), is_endless: bool = True
+) -> Path:
+    """An endless one never finds an end by itself: every token lasts twenty frames, the most there
+    is. Any other ends as soon as it may.
+    """
     torch.manual_seed(0)
     folder.mkdir(parents=True)
     _tokenizer(folder)
@@ -108,7 +112,7 @@ def speecht5(folder: Path, *, voices: tuple[str, ...] = ("ann", "bob")) -> Path:
     )
     with torch.no_grad():
         model.speech_decoder_postnet.prob_out.weight.zero_()
-        model.speech_decoder_postnet.prob_out.bias.fill_(-20.0)
+        model.speech_decoder_postnet.prob_out.bias.fill_(-20.0 if is_endless else 20.0)
     model.save_pretrained(folder)
     vocoder = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(

@@ -21,6 +21,8 @@ DELAY_S = 1.0
 NO_TOKENS: Mapping[str, str] = {}
 SECRET = "the callback secret"
 PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation", "image-to-video")
+ASLEEP = PIPELINES[1:]
+"""Only the slow tests ask for these; nothing of them starts before."""
 
 
 def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, Any]:
@@ -38,10 +40,10 @@ def slow_families(diary: Path) -> list[dict[str, Any]]:
         family("narrow", "speech", diary, max_ongoing_requests=2),
         family("ears", "transcription", diary),
         family("painter", "images", diary),
-        family("camera", "video", diary),
-        family("between", "interpolation", diary),
-        family("large", "upscaling", diary),
-        family("deep", "depth", diary),
+        family("camera", "video", diary, min_replicas=0),
+        family("between", "interpolation", diary, min_replicas=0),
+        family("large", "upscaling", diary, min_replicas=0),
+        family("deep", "depth", diary, min_replicas=0),
         family("media", "media", diary),
     ]
 
@@ -135,6 +137,7 @@ class Server:
             time.sleep(0.05)
 
     def _write_config(self) -> None:
+        asleep = ASLEEP if self._pipelines is PIPELINES else ()
         args: dict[str, Any] = {
             "auth": {"required": False},
             "storage": {"data_dir": str(self.data)},
@@ -145,7 +148,10 @@ class Server:
             "limits": {"fetch_allow": ["127.0.0.1"]},
             "defaults": {"speech": "voice"},
             "families": self._families or slow_families(self.diary),
-            "pipelines": [{"name": name} for name in self._pipelines],
+            "pipelines": [
+                {"name": name, "placement": {"min_replicas": 0} if name in asleep else {}}
+                for name in self._pipelines
+            ],
         }
         for name, section in self._sections.items():
             args[name] = {**args.get(name, {}), **section}

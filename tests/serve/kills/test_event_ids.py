@@ -3,9 +3,12 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.serve.kills.conftest import Server
 from tests.serve.kills.test_kills import begin_dub
+
+pytestmark = pytest.mark.slow
 
 
 class Watcher:
