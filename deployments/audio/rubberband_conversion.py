@@ -68,10 +68,10 @@ class RubberbandConversion(ModelEngine[RubberbandOptions]):
 
 def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
     """Warnings for what was asked of an engine that does not diffuse."""
-    wishes = {"diffusion_steps": request.diffusion_steps, "guidance": request.guidance}
-    for field, value in wishes.items():
+    asked = {"number of diffusion steps": request.diffusion_steps, "guidance": request.guidance}
+    for words, value in asked.items():
         if value is not None:
-            yield f"{field} has no effect: model {model!r} is no diffusion model"
+            yield f"the {words} has no effect: model {model!r} is no diffusion model"
 
 
 class Conversion:

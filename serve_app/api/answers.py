@@ -83,11 +83,14 @@ class Finished(Generic[OperationOf, ResultOf, OutputOf]):
 
 @dataclass(frozen=True)
 class Answer(Generic[Asked, Made, Form]):
-    """How a route answers one operation. `write` is given the operation's own result."""
+    """How a route answers one operation. `write` is given the operation's own result, and where it
+    `reads_operation`, the operation too, which may be another version's and unreadable.
+    """
 
     operation: type[Asked]
     output: type[Form]
     write: Callable[[Finished[Asked, Made, Form]], Awaitable[AnswerBody]]
+    reads_operation: bool = False
 
 
 class Answers:

@@ -17,6 +17,7 @@ from serve_app.core.error_fields import renamed, root_of
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
 from serve_app.core.operation import OPERATIONS
+from serve_app.core.operations import Unreadable
 from serve_app.observability.classes import Category
 
 Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
@@ -119,11 +120,14 @@ class Dialect:
         self, job: Job, files: ServedFiles, *, is_listed: bool = False
     ) -> AnswerBody | None:
         """What the call of a job that ended well is answered, in a list with files by URL,
-        whatever form was asked for. None without a result, and for an operation that this dialect
-        has no answer for. What another dialect has kept with the job is not read.
+        whatever form was asked for. None without a result, for an operation that this dialect has
+        no answer for, and where the answer needs an operation that cannot be read. What another
+        dialect has kept with the job is not read.
         """
         answer = self.answers.of(job.operation_name)
         if answer is None or job.result is None:
+            return None
+        if answer.reads_operation and isinstance(job.operation, Unreadable):
             return None
         output = answer.output.read(job.output if job.dialect == self.name else {})
         finished = Finished(

@@ -30,7 +30,7 @@ DATA = wav(tone(0.5))
 
 
 class Remembering:
-    """A SpeechModel with one preset that hears no voice in `OTHER`."""
+    """A SpeechModel with one preset that hears no voice in `OTHER` and cannot say dots."""
 
     def __init__(self) -> None:
         self.cloned: list[CloneSpeech] = []
@@ -46,6 +46,8 @@ class Remembering:
 
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         self.cloned.append(request)
+        if request.text == "…":
+            raise InvalidRequest("the text holds nothing that can be said", param="text")
         if request.reference.size != len(RECORDING):
             raise InvalidRequest("no voice is heard in the reference", param="reference")
         yield Progress(phase="clone", current=1, total=2)
@@ -126,6 +128,14 @@ async def test_errors_name_the_field_that_was_sent(client: httpx.AsyncClient) ->
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param)
         assert error["message"].endswith("no voice is heard in the reference")
+
+
+@pytest.mark.parametrize(("path", "field"), [(CLONE, "text"), (SPEECH, "input")])
+async def test_errors_name_the_text_as_it_was_sent(
+    client: httpx.AsyncClient, path: str, field: str
+) -> None:
+    answer = await client.post(path, json={field: "…", "ref_audio": AUDIO})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
 
 
 @pytest.mark.parametrize("engine", ["auto", "", "fake", "FAKE", "hum"])

@@ -1,7 +1,7 @@
 """Jobs that earlier builds began, and whose process was killed, are finished by this one.
 
 Each recording is the SQLite database (as SQL) and the blobs that a build left behind when it was
-killed; the build's commit is in its name.
+killed; the build's commit is in its name. On Postgres the same rows are the same job.
 """
 
 import asyncio
@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, MetaData, Table, insert, select, text
 
 from serve_app.api.context import Context
 from serve_app.core.jobs import Job
+from serve_app.database.connection import Database
+from serve_app.database.copy import copy
 from serve_app.database.migrate import migrate
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.workflows import Workflows
 from tests.api.conftest import FAMILIES, MakeContext
+from tests.servers import DatabaseServer
 
 RECORDINGS = Path(__file__).parent / "recordings"
 AUDIO = {
@@ -30,14 +33,24 @@ AUDIO = {
 
 
 class Recording:
-    """A recording opened by this build. `diary` is what its engines do."""
+    """A recording opened by this build, with its rows in the database at `url` if there is one.
+    `diary` is what its engines do.
+    """
 
-    def __init__(self, name: str, pipeline: str, folder: Path, make: MakeContext) -> None:
+    def __init__(
+        self, name: str, pipeline: str, folder: Path, make: MakeContext, *, url: str | None
+    ) -> None:
         with zipfile.ZipFile(RECORDINGS / f"{name}.zip") as recording:
             recording.extractall(folder)
         with sqlite3.connect(folder / "polyphony.sqlite") as connection:
             connection.executescript((folder / "polyphony.sql").read_text())
         connection.close()
+        self._recorded = Database(f"sqlite:///{folder / 'polyphony.sqlite'}")
+        self._schema = None if url is None else "dbos"
+        if url is not None:
+            target = Database(url)
+            copy(self._recorded, target)
+            target.close()
         self._diary = folder / "diary"
         diary = {"diary": str(self._diary)}
         families = [
@@ -48,6 +61,7 @@ class Recording:
             pipelines=[{"name": pipeline}],
             # Its previews are made after the job, when the test may have ended.
             archive={"enabled": False},
+            database_url=url,
         )
         migrate(self.context.database)
         assert isinstance(self.context.jobs, JobExecutor)
@@ -63,6 +77,8 @@ class Recording:
     async def ended(self) -> Job:
         """The job, finished."""
         self.workflows.launch()
+        if self._schema is not None:
+            await self._bring_steps(self._schema)
         # As soon as its lease has run out.
         await self.context.job_store.release("recorder")
         [job_id] = await self._column("SELECT id FROM jobs")
@@ -78,31 +94,50 @@ class Recording:
 
     async def kinds_of_records(self) -> set[str]:
         """What DBOS calls the forms of the stages' records."""
-        return set(await self._column("SELECT serialization FROM operation_outputs"))
+        steps = "operation_outputs" if self._schema is None else f"{self._schema}.operation_outputs"
+        return set(await self._column(f"SELECT serialization FROM {steps}"))
 
     def done(self) -> list[str]:
         """The verbs that engines of this build have done."""
         lines = [line.split() for line in self._diary.read_text().splitlines()]
         return [verb for verb, what, *_ in lines if what == "begins"]
 
+    def close(self) -> None:
+        """Stop DBOS's threads."""
+        self.workflows.close()
+        self._recorded.close()
+
+    async def _bring_steps(self, schema: str) -> None:
+        """What DBOS has recorded, into its tables in another database."""
+
+        def bring(connection: Connection) -> None:
+            with self._recorded.engine.connect() as recorded:
+                for name in ("workflow_status", "operation_outputs"):
+                    old = Table(name, MetaData(), autoload_with=recorded)
+                    new = Table(name, MetaData(), schema=schema, autoload_with=connection)
+                    rows = [dict(row) for row in recorded.execute(select(old)).mappings()]
+                    connection.execute(insert(new), rows)
+
+        await self.context.database.write(lambda session: bring(session.connection()))
+
     async def _column(self, query: str) -> list[Any]:
         return await self.context.database.read(lambda s: list(s.scalars(text(query))))
 
 
-Open = Callable[[str, str], Recording]
+Open = Callable[..., Recording]
 
 
 @pytest.fixture
 async def open_recording(tmp_path: Path, make_context: MakeContext) -> AsyncIterator[Open]:
     opened: list[Recording] = []
 
-    def opening(name: str, pipeline: str) -> Recording:
-        opened.append(Recording(name, pipeline, tmp_path, make_context))
+    def opening(name: str, pipeline: str, *, url: str | None = None) -> Recording:
+        opened.append(Recording(name, pipeline, tmp_path, make_context, url=url))
         return opened[-1]
 
     yield opening
     for recording in opened:
-        recording.workflows.close()
+        recording.close()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +159,23 @@ async def test_what_an_earlier_build_has_done_is_not_done_again(
     assert recording.done() == left
     assert not [warning.text for warning in job.warnings if "left out" in warning.text]
     assert {stage.status for stage in job.stages} == {"succeeded"}
+    assert await recording.kinds_of_records() == {"portable_json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "pipeline", "left"),
+    [
+        ("dub-1bd9f2d", "video-dub", [*["speak"] * 6, "replace_audio", "burn_subtitles"]),
+        ("video-6db840e", "video-generation", ["convert_to_stereo"]),
+    ],
+)
+async def test_pickles_of_an_earlier_build_are_read_on_postgres(
+    open_recording: Open, postgres: DatabaseServer, name: str, pipeline: str, left: list[str]
+) -> None:
+    recording = open_recording(name, pipeline, url=postgres.new_database("recording"))
+    job = await recording.ended()
+    assert job.status == "succeeded", job.failure
+    assert recording.done() == left
     assert await recording.kinds_of_records() == {"portable_json"}
 
 

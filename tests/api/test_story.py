@@ -37,10 +37,14 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
             "film",
         ]
         script, images, video, tts, clip = body["steps"]
-        assert [scene["line"] for scene in script["scenes"]] == [
-            "A red fox finds a lantern.",
-            "It carries the lantern home.",
-            "The forest glows all night.",
+        # The story's own sentences stand for both.
+        assert script["scenes"] == [
+            {"line": sentence, "picture": sentence}
+            for sentence in (
+                "A red fox finds a lantern.",
+                "It carries the lantern home.",
+                "The forest glows all night.",
+            )
         ]
         assert script["text"].splitlines() == [scene["line"] for scene in script["scenes"]]
         [item] = body["data"]

@@ -165,7 +165,7 @@ async def test_what_has_no_effect_is_said_when_it_was_asked_for(
     said = await spoken(tmp_path, "good morning")
     result, _ = await converted(engine, blobs, said, said, diffusion_steps=10, guidance=0.7)
     warnings = [warning.partition(" has no effect")[0] for warning in result.warnings[1:]]
-    assert warnings == ["diffusion_steps", "guidance"]
+    assert warnings == ["the number of diffusion steps", "the guidance"]
 
 
 def many_channels(pcm: bytes, *, sample_rate: int, channels: int) -> bytes:

@@ -23,6 +23,7 @@ CASES: list[dict[str, Any]] = json.loads(
 )
 FILES = {b"image": "image/png", b"audio": "audio/wav", b"video": "video/mp4", b"WEBVTT": "text/vtt"}
 PNG = "6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d"
+TRANSCRIPTION = "audio.transcription"
 FOREIGN = {
     "response_format": "png",
     "encoding_format": ["float"],
@@ -115,6 +116,16 @@ async def test_the_output_of_another_dialect_is_not_read(
 ) -> None:
     plain = await shown(case | {"output": {}}, tmp_path)
     assert await shown(case | {"output": FOREIGN}, tmp_path) == plain
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+async def test_a_job_is_shown_though_its_request_cannot_be_read(
+    case: dict[str, Any], tmp_path: Path
+) -> None:
+    """Files are shown all the same. An answer that says what was asked for is left out."""
+    needs_request = case["operation"] in {"chat", "complete", "embed", "rerank", TRANSCRIPTION}
+    body = await shown(case | {"request": {"another": "version"}}, tmp_path)
+    assert body == json.dumps(None if needs_request else case["body"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

@@ -23,6 +23,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, Media, ModelName, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
 from serve_app.core.audio.speech import CloneSpeech
+from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -94,5 +95,7 @@ async def clone(
         seed=body.seed,
     )
     output = SpeechOutput.model_validate({"response_format": form})
-    async with reference_named(reference, param="ref_audio"):
-        return await job_answer(body, operation, request, context, principal, output)
+    # To the operation's errors the text is `input`, as the speech routes call it.
+    with about({"input": "text"}):
+        async with reference_named(reference, param="ref_audio"):
+            return await job_answer(body, operation, request, context, principal, output)

@@ -117,4 +117,4 @@ async def _answered(
     return await job_answer(body, operation, request, context, principal, output)
 
 
-ANSWERS = (Answer(Transcribe, TranscriptionOutput, transcription_body),)
+ANSWERS = (Answer(Transcribe, TranscriptionOutput, transcription_body, reads_operation=True),)

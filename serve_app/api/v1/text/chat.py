@@ -59,4 +59,4 @@ async def chat_body(finished: Finished[Chat, CollectedText, AnswerOutput]) -> An
     return answer | job_identity("chatcmpl", finished)
 
 
-ANSWERS = (Answer(Chat, AnswerOutput, chat_body),)
+ANSWERS = (Answer(Chat, AnswerOutput, chat_body, reads_operation=True),)

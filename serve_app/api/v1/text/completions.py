@@ -98,4 +98,4 @@ async def completion_body(finished: Finished[Complete, CollectedText, AnswerOutp
     return answer | job_identity("cmpl", finished)
 
 
-ANSWERS = (Answer(Complete, AnswerOutput, completion_body),)
+ANSWERS = (Answer(Complete, AnswerOutput, completion_body, reads_operation=True),)

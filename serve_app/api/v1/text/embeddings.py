@@ -97,4 +97,4 @@ async def _taken(context: Context, image: str, position: int) -> Any:
     return await context.intake.take(image, param=f"image[{position}]", kind="image")
 
 
-ANSWERS = (Answer(Embed, EmbeddingOutput, embeddings_body),)
+ANSWERS = (Answer(Embed, EmbeddingOutput, embeddings_body, reads_operation=True),)

@@ -59,4 +59,4 @@ async def rerank(
     return await text_answer(body, operation, request, context, principal, answer, output=output)
 
 
-ANSWERS = (Answer(Rerank, RerankOutput, rerank_body),)
+ANSWERS = (Answer(Rerank, RerankOutput, rerank_body, reads_operation=True),)

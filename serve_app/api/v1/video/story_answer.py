@@ -43,7 +43,7 @@ async def story_body(finished: Finished[Message, ToldStory, MediaOutput]) -> Ans
 
 def _script(told: ToldStory) -> dict[str, Any]:
     lines = "\n".join(scene.scene.line for scene in told.scenes)
-    scenes = [scene.scene.model_dump() for scene in told.scenes]
+    scenes = [{"line": scene.scene.line, "picture": scene.scene.image} for scene in told.scenes]
     return {"step": "script", "text": lines, "scenes": scenes}
 
 
