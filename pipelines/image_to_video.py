@@ -24,7 +24,7 @@ class ImageToVideo:
         self._blobs = blobs
 
     async def run(self, request: AnimatePrompt) -> AsyncGenerator[AnimatePromptEvent]:
-        """See PromptAnimator. A stage that fails is named in its error."""
+        """The image and the video. A finishing step that fails is told in the warnings."""
         images = await self._stage.run(IMAGE_STAGE, request.image)
         image = images.images[0]
         generation = request.generation.model_copy(update={"image": image.image})

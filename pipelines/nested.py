@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.stages import PlainStage, Stage, Stages
@@ -19,20 +21,20 @@ class NestedStage(PlainStage):
         self._weights = {stage: operation.weight_of(stage) for stage in operation.stages}
         self._shares: dict[str, float] = {}
 
+    @override
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """See Stage."""
         result = await super().__call__(name, work)
         # The outer stage returns only at the end of them all.
         await self.hold(result)
         self._tell(name, 1.0)
         return result
 
+    @override
     def report(self, name: str, progress: Progress) -> None:
-        """See Stage."""
         self._tell(name, progress.current / progress.total if progress.total else 0.0)
 
+    @override
     async def hold(self, made: object) -> None:
-        """See Stage."""
         await self._outer.hold(made)
 
     def _tell(self, name: str, share: float) -> None:

@@ -48,7 +48,9 @@ class Story:
         self._blobs = blobs
 
     async def run(self, request: TellStory) -> AsyncGenerator[StoryEvent]:
-        """See Storyteller. A stage that fails is named in its error."""
+        """The story. It fails when the script, or every image, does; everything else that fails is
+        told in the result.
+        """
         script = await self._stage(SCRIPT, lambda: self._script(request))
         scenes = script.scenes
         (lines, audio_error), *generated = await together(

@@ -49,7 +49,7 @@ class VideoDub:
         self._stage = stage
 
     async def run(self, request: DubVideo) -> AsyncGenerator[DubVideoEvent]:
-        """See VideoDubber. A stage that fails is named in its error."""
+        """The dubbed video. Without separated stems the background is left out, with a warning."""
         await check_languages(
             self._stage,
             model=request.translation_model,

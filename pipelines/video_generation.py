@@ -27,7 +27,7 @@ class VideoGeneration:
         self._blobs = blobs
 
     async def run(self, request: ProduceVideo) -> AsyncGenerator[ProduceVideoEvent]:
-        """See VideoProducer. A stage that fails is named in its error."""
+        """The videos. A finishing step that fails is told in the warnings."""
         warnings = list(request.warnings)
         stills: list[Blob | None] = [request.generation.image] * request.count
         if request.image is not None:

@@ -26,7 +26,7 @@ from serve_app.core.video.subtitling import (
 
 
 class VideoSubtitles:
-    """A VideoSubtitler."""
+    """What is said is transcribed where the request does not know it."""
 
     operation = SubtitleVideo
 
@@ -34,7 +34,7 @@ class VideoSubtitles:
         self._stage = stage
 
     async def run(self, request: SubtitleVideo) -> AsyncGenerator[SubtitlesEvent]:
-        """See VideoSubtitler. A stage that fails is named in its error."""
+        """The subtitles. InvalidRequest with `param` `video` where nobody speaks."""
         await self._check_languages(request)
         transcript = request.transcript or await self._transcribed(request)
         segments, untranslated = await self._translated(request, transcript)

@@ -4,6 +4,8 @@ import struct
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
+from typing_extensions import override
+
 from serve_app.core.audio.speech import AudioFormat
 
 PCM_RATE = 24_000
@@ -40,41 +42,41 @@ def encode(audio_format: AudioFormat, sample_rate: int) -> AudioEncoder:
             return ContainerEncoder(audio_format, sample_rate)
 
 
-class WavEncoder:
+class WavEncoder(AudioEncoder):
     """A header of unknown length, which players take as "until the end", then the samples."""
 
     def __init__(self, sample_rate: int) -> None:
         self._header = wav_header(sample_rate, UNKNOWN_SIZE)
 
+    @override
     def push(self, pcm: bytes) -> bytes:
-        """See AudioEncoder."""
         header, self._header = self._header, b""
         return header + pcm
 
+    @override
     def finish(self) -> bytes:
-        """See AudioEncoder."""
         return self.push(b"")
 
 
-class PcmEncoder:
+class PcmEncoder(AudioEncoder):
     """Raw samples at 24 kHz."""
 
     def __init__(self, sample_rate: int) -> None:
         self._resampler = resampler("s16", PCM_RATE)
         self._frames = AudioFrames(sample_rate)
 
+    @override
     def push(self, pcm: bytes) -> bytes:
-        """See AudioEncoder."""
         if not pcm:
             return b""
         return _samples(self._resampler.resample(self._frames.frame(pcm)))
 
+    @override
     def finish(self) -> bytes:
-        """See AudioEncoder."""
         return _samples(self._resampler.resample(None))
 
 
-class ContainerEncoder:
+class ContainerEncoder(AudioEncoder):
     """A codec and its container, muxed into memory that is emptied after every push."""
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int) -> None:
@@ -92,14 +94,14 @@ class ContainerEncoder:
         self._stream = stream
         self._frames = AudioFrames(sample_rate)
 
+    @override
     def push(self, pcm: bytes) -> bytes:
-        """See AudioEncoder."""
         if pcm:
             self._output.mux(self._stream.encode(self._frames.frame(pcm)))
         return self._sink.take()
 
+    @override
     def finish(self) -> bytes:
-        """See AudioEncoder."""
         self._output.mux(self._stream.encode(None))
         self._output.close()
         return self._sink.take()

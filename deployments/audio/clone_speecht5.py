@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import SPEECH_RATE
 from deployments.audio.speaker_embedding import SpeakerEmbedder
-from deployments.audio.transformers_speech_parts import Samples, Stop
+from deployments.audio.transformers_speech_parts import CloningSpeaker, Samples, Stop
 from deployments.audio.transformers_speech_speecht5 import SpeechT5Speaker
 from deployments.audio.voice_character import measured_character
 from serve_app.core.errors import InvalidRequest
 
 
-class SpeechT5CloningSpeaker(SpeechT5Speaker):
+class SpeechT5CloningSpeaker(SpeechT5Speaker, CloningSpeaker):
     """A CloningSpeaker, with a speaker model beside the checkpoint."""
 
     def __init__(
@@ -31,8 +32,9 @@ class SpeechT5CloningSpeaker(SpeechT5Speaker):
         super().__init__(path, device, extra, vocoder=vocoder, voices=voices)
         self._embedder = SpeakerEmbedder(speaker_model, device, size=self.vector_size)
 
+    @override
     def voice_of(self, samples: Samples) -> torch.Tensor:
-        """See CloningSpeaker. InvalidRequest where nobody speaks."""
+        """InvalidRequest where nobody speaks."""
         resampled = _at_speech_rate(samples, self.sample_rate)
         pcm = (resampled * 32767).astype("<i2").tobytes()
         if measured_character(iter([pcm]), lambda: False).pitch_hz is None:
@@ -42,8 +44,8 @@ class SpeechT5CloningSpeaker(SpeechT5Speaker):
             )
         return self._embedder.vector(resampled)
 
+    @override
     def say_as(self, sentence: torch.Tensor, *, voice: Any, stop: Stop) -> Iterator[Samples]:
-        """See CloningSpeaker."""
         return self.said(sentence, voice, stop)
 
 

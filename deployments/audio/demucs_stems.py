@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from typing_extensions import override
 
 from deployments.audio.audio_resampling import Resampler, resampled
 from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
 from deployments.audio.down_mixing import mono_blocks
 from deployments.audio.stem_files import Separator, Stop, Targets, separated
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemEvent, StemName
+from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemEvent, StemName, StemSeparator
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.media import BlobStore
@@ -38,7 +39,7 @@ class MixStatistics:
     deviation: float
 
 
-class DemucsStems(ModelEngine[DemucsOptions]):
+class DemucsStems(ModelEngine[DemucsOptions], StemSeparator):
     """A StemSeparator. Holds a few chunks of audio at a time."""
 
     def __init__(
@@ -56,8 +57,9 @@ class DemucsStems(ModelEngine[DemucsOptions]):
         """Let go of the weights."""
         self._bag = None
 
+    @override
     async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
-        """See StemSeparator. UnsupportedCapability for stems that the model was not trained for."""
+        """UnsupportedCapability for stems that the model was not trained for."""
         self._check(STEM_NAMES[request.stem_mode])
         by = Separator(self.options.engine, self.model.id, "ml", "demucs")
         events = separated(request, self.blobs, partial(self._separated, request), by)

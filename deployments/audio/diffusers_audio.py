@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from deployments.audio.audio_samples import Samples
 from deployments.audio.diffusers_audio_checkpoint import AudioCheckpoint
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
 from deployments.model_engine import WorkerEngine
-from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
+from serve_app.core.audio.audio_generation import AudioEvent, AudioGenerator, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
@@ -30,7 +31,7 @@ class AudioStopped(Exception):
     """Nobody waits for the audio any more."""
 
 
-class DiffusersAudio(WorkerEngine[DiffusersAudioOptions]):
+class DiffusersAudio(WorkerEngine[DiffusersAudioOptions], AudioGenerator):
     """An AudioGenerator. Audio files are made one after the other in one thread. What is longer
     than a window is made of several, generated with the seed, the seed + 1 and so on, and faded
     into each other.
@@ -50,8 +51,9 @@ class DiffusersAudio(WorkerEngine[DiffusersAudioOptions]):
         self._checkpoint = None
         free_memory()
 
+    @override
     async def generate_audio(self, request: GenerateAudio) -> AsyncGenerator[AudioEvent]:
-        """See AudioGenerator. Progress in denoising steps."""
+        """Progress in denoising steps."""
         check_kind(request, self.options)
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"

@@ -4,6 +4,8 @@ import importlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.audio.espeak_library import FASTEST_WPM, NORMAL_WPM, SLOWEST_WPM, espeak_library
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.speech import (
@@ -12,6 +14,7 @@ from serve_app.core.audio.speech import (
     ListVoices,
     Speak,
     SpeechEvent,
+    SpeechModel,
     Voice,
     Voices,
 )
@@ -43,7 +46,7 @@ OPENAI_VOICES: dict[str, str] = {
 LISTED = 40
 
 
-class EspeakSpeech(ModelEngine[EspeakOptions]):
+class EspeakSpeech(ModelEngine[EspeakOptions], SpeechModel):
     """A SpeechModel. A voice is a language tag, with a variant (`en-us+f3`) or without, or one of
     OpenAI's names, which speaks the language that is asked for.
     """
@@ -75,8 +78,9 @@ class EspeakSpeech(ModelEngine[EspeakOptions]):
         voices = (Voice(name=n, language=spoken.get(n)) for n in dict.fromkeys(names))
         return Voices(voices=tuple(voices))
 
+    @override
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
-        """See SpeechModel. Speeds beyond espeak's own range are reached by stretching in time."""
+        """Speeds beyond espeak's own range are reached by stretching in time."""
         voice = self._voice(request)
         work = in_thread(lambda stop: self._spoken(request, voice, stop))
         try:
@@ -85,8 +89,9 @@ class EspeakSpeech(ModelEngine[EspeakOptions]):
         finally:
             await work.aclose()
 
+    @override
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
-        """See SpeechModel. By signal processing: the voice that is spoken with is espeak-ng's."""
+        """By signal processing: the voice that is spoken with is espeak-ng's."""
         from deployments.audio.clone_espeak import EspeakAudio, cloned
 
         tag = self._language(request.language) or self._default.partition("+")[0]

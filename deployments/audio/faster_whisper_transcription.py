@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_progress import audio_facts, audio_progress
 from deployments.audio.faster_whisper_windows import TranscriptionRun, window_s
@@ -13,6 +15,7 @@ from serve_app.core.audio.transcription import (
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptionModel,
     TranscriptSegment,
 )
 from serve_app.core.config import Model
@@ -23,7 +26,7 @@ from serve_app.core.text.languages import language_code
 from serve_app.runtime.threads import in_thread
 
 
-class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
+class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions], TranscriptionModel):
     """A TranscriptionModel over a checkpoint in CTranslate2's form."""
 
     def __init__(
@@ -41,8 +44,8 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions]):
         """Let go of the weights."""
         self._whisper = None
 
+    @override
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-        """See TranscriptionModel."""
         language = self._language(request)
         async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: self._transcribed(path, request, language, stop))

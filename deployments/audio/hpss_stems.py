@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from deployments.audio.audio_progress import audio_progress
 from deployments.audio.audio_samples import Audio, WavFile, opened_audio
@@ -13,7 +14,7 @@ from deployments.audio.hpss_masks import REACH_FRAMES, masks
 from deployments.audio.overlapping_windows import WindowGrid, inner_samples, pieces, spectrum_of
 from deployments.audio.stem_files import Separator, Stop, Targets, separated
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.stems import SeparateStems, StemEvent, StemName
+from serve_app.core.audio.stems import SeparateStems, StemEvent, StemName, StemSeparator
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import HpssOptions
@@ -26,13 +27,13 @@ LIMITATIONS = (
 )
 
 
-class HpssStems(ModelEngine[HpssOptions]):
+class HpssStems(ModelEngine[HpssOptions], StemSeparator):
     """A StemSeparator. An hour of audio takes no more memory than seconds of it."""
 
     requires = ("av",)
 
+    @override
     async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
-        """See StemSeparator."""
         if not request.allows_fallback:
             raise BackendUnavailable(
                 f"model {request.model!r} separates by signal processing only; "

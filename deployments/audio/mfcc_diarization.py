@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.mfcc import COEFFICIENTS, mfcc
@@ -11,7 +12,7 @@ from deployments.audio.speaker_clustering import cluster
 from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
 from deployments.audio.speech_windows import speech_windows
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize, Diarizer
 from serve_app.core.message import Progress
 from serve_app.core.options.audio import MfccOptions
 from serve_app.runtime.streams import closing
@@ -24,13 +25,13 @@ BEST_EFFORT = (
 )
 
 
-class MfccDiarization(ModelEngine[MfccOptions]):
+class MfccDiarization(ModelEngine[MfccOptions], Diarizer):
     """A Diarizer. Keeps 4 kB per second of audio."""
 
     requires = ("av",)
 
+    @override
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
-        """See Diarizer."""
         async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: _diarized(path, request, stop))
             async with closing(events):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers
+from typing_extensions import override
 
 from deployments.audio.audio_samples import Samples
 from deployments.audio.joined_audio import JoinedAudio, Push, Stop, audio_stream, check_kind
@@ -14,7 +15,7 @@ from deployments.model_engine import WorkerEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import check_complete, loading
-from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio
+from serve_app.core.audio.audio_generation import AudioEvent, AudioGenerator, GenerateAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
@@ -24,7 +25,7 @@ from serve_app.runtime.memory import free_memory
 from serve_app.runtime.streams import closing
 
 
-class MusicgenAudio(WorkerEngine[MusicgenOptions]):
+class MusicgenAudio(WorkerEngine[MusicgenOptions], AudioGenerator):
     """An AudioGenerator. Audio files are made one after the other in one thread, window by window;
     each goes on from the last third of the one before, and is written before the next one is begun.
     """
@@ -44,8 +45,9 @@ class MusicgenAudio(WorkerEngine[MusicgenOptions]):
         self._model = None
         free_memory()
 
+    @override
     async def generate_audio(self, request: GenerateAudio) -> AsyncGenerator[AudioEvent]:
-        """See AudioGenerator. Progress in frames of the codec, fifty a second in MusicGen's own."""
+        """Progress in frames of the codec, fifty a second in MusicGen's own."""
         check_kind(request, self.options)
         making = MusicgenMaking(self._model, self.windows, self.options)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from deployments.audio.preset_voices import OwnLanguages, PresetVoices
 from deployments.audio.sentences import sentences
 from deployments.audio.speech_encoding import spoken
@@ -18,6 +20,7 @@ from serve_app.core.audio.speech import (
     ListVoices,
     Speak,
     SpeechEvent,
+    SpeechModel,
     Voices,
 )
 from serve_app.core.config import Model
@@ -60,7 +63,7 @@ class Piper(Protocol):
         ...
 
 
-class PiperSpeech(ModelEngine[PiperOptions]):
+class PiperSpeech(ModelEngine[PiperOptions], SpeechModel):
     """A SpeechModel. Voices are the speakers that the voice file names."""
 
     def __init__(
@@ -97,14 +100,15 @@ class PiperSpeech(ModelEngine[PiperOptions]):
         """The default, the other speakers, then OpenAI's names."""
         return Voices(voices=self._presets.listing(self._languages.only))
 
+    @override
     def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
-        """See SpeechModel."""
         raise UnsupportedCapability(
             f"model {request.model!r} speaks with its own voices only", param="reference"
         )
 
+    @override
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
-        """See SpeechModel. Audio comes sentence by sentence, and between two it can be stopped."""
+        """Audio comes sentence by sentence, and between two it can be stopped."""
         speaker = self._speakers[self._presets.speaker(request.voice)]
         warnings = self._languages.warnings(request.language)
         rate = self._voice.config.sample_rate
@@ -139,19 +143,19 @@ class PiperSpeech(ModelEngine[PiperOptions]):
             raise InvalidRequest("the text holds nothing that this model can say", param="text")
 
 
-class InstalledPiper:
+class InstalledPiper(Piper):
     """The library, imported here. ImportError when it is not installed."""
 
     def __init__(self) -> None:
         self._module = importlib.import_module("piper")
 
+    @override
     def load(self, path: Path) -> PiperVoice:
-        """See Piper."""
         voice: PiperVoice = self._module.PiperVoice.load(path)
         return voice
 
+    @override
     def synthesis(self, *, speaker_id: int | None, length_scale: float) -> Any:
-        """See Piper."""
         return self._module.SynthesisConfig(speaker_id=speaker_id, length_scale=length_scale)
 
 

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, SPEECH_RATE, speech_blocks
 from deployments.audio.audio_progress import audio_facts, audio_progress
@@ -16,6 +17,7 @@ from serve_app.core.audio.transcription import (
     Transcribe,
     Transcript,
     TranscriptionEvent,
+    TranscriptionModel,
     TranscriptSegment,
     Word,
 )
@@ -34,7 +36,7 @@ QUIET_WITHIN_S, QUIET_S = 3.0, 0.05
 FRAMES_PER_S = 100
 
 
-class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
+class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions], TranscriptionModel):
     """A TranscriptionModel."""
 
     def __init__(
@@ -54,8 +56,8 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions]):
         self._decoder = pocketsphinx.Decoder(samprate=SPEECH_RATE, **settings)
         self._turn = Lock()
 
+    @override
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
-        """See TranscriptionModel."""
         if request.mode == "translate":
             raise UnsupportedCapability(f"model {self.model.id!r} does not translate", param="mode")
         if request.language is not None and language_code(request.language) != "en":

@@ -8,6 +8,8 @@ from contextlib import closing as closed
 from dataclasses import replace
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.audio.audio_decoding import BYTES_PER_SECOND, first_seconds, speech_blocks
 from deployments.audio.pcm_wav import written_wav
 from deployments.audio.pitch import HIGHEST_SPOKEN_HZ, HIGHEST_SUNG_HZ
@@ -15,7 +17,12 @@ from deployments.audio.rubberband import Reshaping, ffmpeg_path, reshaped
 from deployments.audio.voice_character import VoiceCharacter, measured_character
 from deployments.audio.voice_likeness import voice_change
 from deployments.model_engine import ModelEngine
-from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+from serve_app.core.audio.voice_conversion import (
+    ConversionEvent,
+    ConvertedVoice,
+    ConvertVoice,
+    VoiceConverter,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
@@ -34,7 +41,7 @@ TARGET_S = 300.0
 Push = Callable[[Progress], None]
 
 
-class RubberbandConversion(ModelEngine[RubberbandOptions]):
+class RubberbandConversion(ModelEngine[RubberbandOptions], VoiceConverter):
     """A VoiceConverter. An hour of audio takes no more memory than seconds of it."""
 
     def __init__(
@@ -48,8 +55,9 @@ class RubberbandConversion(ModelEngine[RubberbandOptions]):
         super().__init__(options, model, path=path, blobs=blobs)
         ffmpeg_path()
 
+    @override
     async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
-        """See VoiceConverter. Progress in seconds of audio."""
+        """Progress in seconds of audio."""
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             wav = Path(folder) / "converted.wav"
             async with (

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import first_seconds, speech_blocks
 from deployments.audio.pcm_wav import written_wav
@@ -27,7 +28,12 @@ from deployments.model_engine import ModelEngine
 from deployments.torch_device import device_of
 from deployments.torch_seeding import seeded
 from deployments.transformers_checkpoint import loading
-from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
+from serve_app.core.audio.voice_conversion import (
+    ConversionEvent,
+    ConvertedVoice,
+    ConvertVoice,
+    VoiceConverter,
+)
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
@@ -45,7 +51,7 @@ NOT_SUNG = "singing changes the sample rate only: this model follows speech, not
 Stop = Callable[[], bool]
 
 
-class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
+class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter):
     """A VoiceConverter. Long audio is converted in pieces that end in pauses."""
 
     def __init__(
@@ -77,8 +83,9 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions]):
         for name in ("_model", "_vocoder", "_embedder", "_interruption"):
             self.__dict__.pop(name, None)
 
+    @override
     async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
-        """See VoiceConverter. Progress in seconds of the result."""
+        """Progress in seconds of the result."""
         samples = 0
         with tempfile.TemporaryDirectory(prefix="voice-") as folder:
             wav = Path(folder) / "converted.wav"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.mfcc import FRAMES_PER_S, mfcc
@@ -24,7 +25,7 @@ from deployments.audio.speech_windows import Samples, SpeechWindow, speech_windo
 from deployments.model_engine import ModelEngine
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import check_complete, loading
-from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize
+from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize, Diarizer
 from serve_app.core.config import Model
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.media import BlobStore
@@ -44,7 +45,7 @@ FRAME = SPEECH_RATE // FRAMES_PER_S
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
+class TransformersDiarization(ModelEngine[TransformersDiarizationOptions], Diarizer):
     """A Diarizer. A speaker who changes without a pause is noticed two seconds late at most."""
 
     def __init__(
@@ -74,8 +75,8 @@ class TransformersDiarization(ModelEngine[TransformersDiarizationOptions]):
         """Let go of the weights."""
         self._voices = None
 
+    @override
     async def diarize(self, request: Diarize) -> AsyncGenerator[DiarizationEvent]:
-        """See Diarizer."""
         async with self.blobs.local_file(request.audio) as path:
             events = in_thread(lambda stop: self._diarized(path, request, stop))
             async with closing(events):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from typing_extensions import override
 
 from deployments.audio.clone_speecht5 import SpeechT5CloningSpeaker
 from deployments.audio.preset_voices import OwnLanguages, PresetVoices
@@ -29,6 +30,7 @@ from serve_app.core.audio.speech import (
     ListVoices,
     Speak,
     SpeechEvent,
+    SpeechModel,
     Voices,
 )
 from serve_app.core.config import Model
@@ -42,7 +44,7 @@ Say = Callable[[Any, Stop], Iterator[Samples]]
 """The audio of a sentence, in the voice that is meant."""
 
 
-class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOptions]):
+class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOptions], SpeechModel):
     """A SpeechModel. Voices are the checkpoint's speakers; OpenAI's names stand for them in turn.
     Without a seed every answer is another one.
     """
@@ -76,8 +78,9 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
         """The default, the other speakers, then OpenAI's names."""
         return Voices(voices=self._presets.listing(self._languages.only))
 
+    @override
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
-        """See SpeechModel. Audio comes sentence by sentence, and between two it can be stopped."""
+        """Audio comes sentence by sentence, and between two it can be stopped."""
         speaker, voice = self._speaker, self._presets.speaker(request.voice)
 
         def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
@@ -89,8 +92,8 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
             async for item in work:
                 yield item
 
+    @override
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
-        """See SpeechModel."""
         speaker = self._speaker
         if not isinstance(speaker, CloningSpeaker):
             raise UnsupportedCapability(

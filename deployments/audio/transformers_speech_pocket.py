@@ -14,11 +14,14 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file
+from typing_extensions import override
 
 from deployments.audio.audio_decoding import first_seconds, speech_blocks
 from deployments.audio.transformers_speech_parts import (
+    CloningSpeaker,
     Interruption,
     Samples,
+    Speaker,
     SpeechStopped,
     Stop,
     as_samples,
@@ -41,7 +44,7 @@ PROCESSING = (
 SILENCE = 1e-3
 
 
-class PocketSpeaker:
+class PocketSpeaker(Speaker, CloningSpeaker):
     """A CloningSpeaker whose presets are the recordings, or latents, of a directory."""
 
     has_speed = False
@@ -67,27 +70,29 @@ class PocketSpeaker:
         self._voices = self._read_voices(voices or path / "voices")
         self.presets = tuple(self._voices)
 
+    @override
     def read(self, text: str) -> list[str]:
-        """See Speaker. What the tokenizer takes for a place of audio is no text."""
+        """What the tokenizer takes for a place of audio is no text."""
         for token in self._processor.placeholder_tokens:
             text = text.replace(token, " ")
         if not has_letters(text):
             return []
         return [part for part in self._processor.split_text(text) if has_letters(part)]
 
+    @override
     def say(
         self,
         sentence: str,
         *,
         voice: str,
-        speed: float,  # noqa: ARG002 - has_speed is false
+        speed: float,
         stop: Stop,
     ) -> Iterator[Samples]:
-        """See Speaker."""
         return self.say_as(sentence, voice=self._voices[voice], stop=stop)
 
+    @override
     def voice_of(self, samples: Samples) -> torch.Tensor:
-        """See CloningSpeaker. InvalidRequest for silence."""
+        """InvalidRequest for silence."""
         if not samples.size or float(np.abs(samples).max()) < SILENCE:
             raise InvalidRequest(
                 "no voice is heard in the reference; send a recording in which somebody speaks",
@@ -102,8 +107,9 @@ class PocketSpeaker:
         latents: torch.Tensor = encoded.latents[0][encoded.latents_mask[0].bool()].float().cpu()
         return latents
 
+    @override
     def say_as(self, sentence: str, *, voice: torch.Tensor, stop: Stop) -> Iterator[Samples]:
-        """See CloningSpeaker. A sentence is cut off between two frames of 80 ms."""
+        """A sentence is cut off between two frames of 80 ms."""
         self._interruption.stop = stop
         content = [{"type": "audio"}, {"type": "text", "text": sentence}]
         prompt = self._processor.apply_chat_template([{"role": "user", "content": content}])

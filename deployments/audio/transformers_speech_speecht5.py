@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from typing_extensions import override
 
 from deployments.audio.sentences import LONGEST, sentences
 from deployments.audio.transformers_speech_parts import (
     Interruption,
     Samples,
+    Speaker,
     SpeechStopped,
     Stop,
     as_samples,
@@ -28,7 +30,7 @@ from serve_app.core.errors import BackendUnavailable
 SUFFIXES = (".npy", ".pt", ".bin")
 
 
-class SpeechT5Speaker:
+class SpeechT5Speaker(Speaker):
     """A Speaker whose presets are the files of a directory."""
 
     has_speed = False
@@ -58,8 +60,9 @@ class SpeechT5Speaker:
         self._longest = min(LONGEST, int(self._model.config.max_text_positions))
         self._interruption = Interruption(self._model.speecht5.decoder.prenet)
 
+    @override
     def read(self, text: str) -> list[torch.Tensor]:
-        """See Speaker. Numbers are written out in English, as no letter stands for a digit."""
+        """Numbers are written out in English, as no letter stands for a digit."""
         # Compatible characters are taken apart here, as one of them can become many letters.
         plain = unicodedata.normalize("NFKC", self._tokenizer.normalizer(text))
         parts = [p for p in sentences(plain, longest=self._longest - 2) if has_letters(p)]
@@ -68,15 +71,16 @@ class SpeechT5Speaker:
         inputs = [self._tokenizer(part)["input_ids"][: self._longest] for part in parts]
         return [torch.tensor([ids]) for ids in inputs if not nothing.issuperset(ids)]
 
+    @override
     def say(
         self,
         sentence: torch.Tensor,
         *,
         voice: str,
-        speed: float,  # noqa: ARG002 - has_speed is false
+        speed: float,
         stop: Stop,
     ) -> Iterator[Samples]:
-        """See Speaker. A sentence is cut off between two steps of the decoder."""
+        """A sentence is cut off between two steps of the decoder."""
         return self.said(sentence, self._embeddings[voice], stop)
 
     @property

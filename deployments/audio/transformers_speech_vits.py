@@ -9,14 +9,15 @@ from typing import Any
 import torch
 import transformers
 from transformers.utils.import_utils import is_phonemizer_available, is_uroman_available
+from typing_extensions import override
 
 from deployments.audio.sentences import sentences
-from deployments.audio.transformers_speech_parts import Samples, Stop, as_samples, placed
+from deployments.audio.transformers_speech_parts import Samples, Speaker, Stop, as_samples, placed
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.text.languages import language_code
 
 
-class VitsSpeaker:
+class VitsSpeaker(Speaker):
     """A Speaker. Speakers have numbers, not names: `speaker-0` is the first."""
 
     has_speed = True
@@ -38,8 +39,9 @@ class VitsSpeaker:
         count = int(config.num_speakers)
         self.presets = tuple(f"speaker-{k}" for k in range(count)) if count > 1 else ("default",)
 
+    @override
     def read(self, text: str) -> list[torch.Tensor]:
-        """See Speaker. InvalidRequest for a script that the checkpoint knows in Latin letters
+        """InvalidRequest for a script that the checkpoint knows in Latin letters
         only, while nothing can write it so.
         """
         if self._tokenizer.is_uroman and not text.isascii() and not is_uroman_available():
@@ -52,15 +54,15 @@ class VitsSpeaker:
         # A blank stands between all letters, so that a text without letters is one blank.
         return [torch.tensor([ids]) for ids in inputs if len(ids) > 1]
 
+    @override
     def say(
         self,
         sentence: torch.Tensor,
         *,
         voice: str,
         speed: float,
-        stop: Stop,  # noqa: ARG002 - a sentence is one step
+        stop: Stop,
     ) -> Iterator[Samples]:
-        """See Speaker."""
         number = self.presets.index(voice) if len(self.presets) > 1 else None
         with torch.inference_mode():
             output = self._model(

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.fakes.breakage import break_as_asked
 from deployments.fakes.replies import FakeReplies, tokens_of
 from serve_app.core.audio.speech import (
@@ -38,7 +40,7 @@ from serve_app.core.errors import BackendUnavailable, InvalidRequest, Unsupporte
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.chat import Chat, ChatEvent, ChatModel, Complete
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank
 
@@ -91,7 +93,7 @@ class FakeEngine:
                 diary.write(f"{line}\n".encode())
 
 
-class FakeChat(FakeEngine):
+class FakeChat(FakeEngine, ChatModel):
     """A ChatModel that says the last message back."""
 
     def __init__(
@@ -101,12 +103,12 @@ class FakeChat(FakeEngine):
         self.context_length = options.context_length
         self._replies = FakeReplies(options)
 
+    @override
     def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
-        """See FakeReplies."""
         return self._replies.chat(request)
 
+    @override
     def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
-        """See FakeReplies."""
         return self._replies.complete(request)
 
 

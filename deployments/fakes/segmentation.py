@@ -3,8 +3,16 @@
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from deployments.fakes.engine import FakeEngine
-from serve_app.core.image.segmentation import Box, Prompt, SegmentEvent, SegmentImage
+from serve_app.core.image.segmentation import (
+    Box,
+    Prompt,
+    SegmentationModel,
+    SegmentEvent,
+    SegmentImage,
+)
 from serve_app.core.message import Progress
 from serve_app.runtime.streams import closing
 
@@ -17,13 +25,13 @@ RADIUS = 0.1
 """Of the discs around points, as a part of the image's longer side."""
 
 
-class FakeSegmentation(FakeEngine):
+class FakeSegmentation(FakeEngine, SegmentationModel):
     """A SegmentationModel to which boxes are objects themselves, points the middle of discs, and
     everything the two halves of the image.
     """
 
+    @override
     async def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
-        """See SegmentationModel."""
         from deployments.image.segment_images import stored_segments
 
         async with self.working("segment", request.image.sha256):

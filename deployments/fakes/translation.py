@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.fakes.engine import FakeEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
@@ -15,10 +17,11 @@ from serve_app.core.text.translation import (
     Translation,
     TranslationEvent,
     TranslationFacts,
+    Translator,
 )
 
 
-class FakeTranslation(FakeEngine):
+class FakeTranslation(FakeEngine, Translator):
     """A Translator that says in which language a text should be: `[de] hello`. It knows the
     languages of its configuration, any without them.
     """
@@ -30,8 +33,8 @@ class FakeTranslation(FakeEngine):
         known = model.languages
         self.translation_facts = TranslationFacts(sources=None, targets=known) if known else None
 
+    @override
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
-        """See Translator."""
         target = language_code(request.target_language) or request.target_language
         if self.model.languages and target not in self.model.languages:
             raise InvalidRequest(

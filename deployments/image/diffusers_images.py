@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from deployments.image.diffusers_attachments import (
     AttachmentInputs,
     Attachments,
@@ -35,6 +37,7 @@ from serve_app.core.image.images import (
     Image,
     ImageEvent,
     ImageGeneration,
+    ImageModel,
     Images,
     ImageToImage,
     Inpaint,
@@ -70,7 +73,7 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-class DiffusersImages(ModelEngine[DiffusersOptions]):
+class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
     """An ImageModel. One thread generates; images with the same settings, of whatever requests, are
     generated at once, each with a generator of its own, so that a seed means the same image alone
     and among others.
@@ -109,16 +112,19 @@ class DiffusersImages(ModelEngine[DiffusersOptions]):
         self._checkpoint = self._attachments = None
         free_memory()
 
+    @override
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
-        """See ImageModel. BackendUnavailable with the code `out_of_memory` when it is."""
+        """BackendUnavailable with the code `out_of_memory` when it is."""
         return self._generated(request, "text_to_image")
 
+    @override
     def image_to_image(self, request: ImageToImage) -> AsyncGenerator[ImageEvent]:
-        """See ImageModel. As `text_to_image`."""
+        """As `text_to_image`."""
         return self._generated(request, "image_to_image")
 
+    @override
     def inpaint(self, request: Inpaint) -> AsyncGenerator[ImageEvent]:
-        """See ImageModel. As `text_to_image`."""
+        """As `text_to_image`."""
         return self._generated(request, "inpaint")
 
     async def _generated(self, request: ImageGeneration, mode: Mode) -> AsyncGenerator[ImageEvent]:

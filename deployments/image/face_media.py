@@ -38,7 +38,7 @@ class FaceTools(Protocol):
     """What an engine brings."""
 
     def find(self, pixels: Pixels) -> list[Face]:
-        """See Find."""
+        """The faces of an RGB image, the largest first. Blocks."""
         ...
 
     def swapper(self, pixels: Pixels, face: Face) -> Swap:

@@ -5,20 +5,22 @@ Carsten Rother, Vladimir Kolmogorov, Andrew Blake: "GrabCut", SIGGRAPH 2004.
 
 from collections.abc import AsyncGenerator
 
+from typing_extensions import override
+
 from deployments.model_engine import ModelEngine
-from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.image.segmentation import SegmentationModel, SegmentEvent, SegmentImage
 from serve_app.core.options.image import GrabcutOptions
 
 WARNING = "objects were told by their colours (GrabCut), not by a trained model"
 
 
-class GrabcutSegmentation(ModelEngine[GrabcutOptions]):
+class GrabcutSegmentation(ModelEngine[GrabcutOptions], SegmentationModel):
     """A SegmentationModel."""
 
     requires = ("cv2",)
 
+    @override
     def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
-        """See SegmentationModel."""
         from deployments.image.grabcut_masks import find_masks
         from deployments.image.segment_images import stored_segments
 

@@ -31,7 +31,7 @@ SMALLEST = 0.002
 
 
 def find_masks(image: Image.Image, prompts: list[Prompt], stop: Stop) -> Iterator[Progress | Mask]:
-    """See `segment_images.Find`."""
+    """One mask per prompt, in their order; without prompts that of what stands out."""
     scale = min(1.0, WORK_PX / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image

@@ -40,7 +40,9 @@ class ImageUpscaling:
         self._executor = executor
 
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
-        """See Upscaler."""
+        """Progress in tiles, last the image as PNG. PayloadTooLarge with `param` `scale` when
+        it would have more pixels than the request allows.
+        """
         return made_file(
             self._blobs,
             [request.image],

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from deployments.image.face_finding import Face, Pixels
-from deployments.image.face_media import Swap, swap_events
+from deployments.image.face_media import FaceTools, Swap, swap_events
 from deployments.image.reference_images import extracted
 from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
@@ -18,6 +19,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.face_swap import (
     ExtractedImages,
     ExtractImages,
+    FaceModel,
     FaceSwapEvent,
     SwapFaces,
 )
@@ -29,7 +31,7 @@ SWAPPER = "inswapper_128.onnx"
 DETECTION_PX = (640, 640)
 
 
-class InsightfaceFaces(WorkerEngine[InsightfaceOptions]):
+class InsightfaceFaces(WorkerEngine[InsightfaceOptions], FaceModel, FaceTools):
     """A FaceModel. Its models are those of one directory: the swapper, one that finds faces and one
     that recognises them.
     """
@@ -57,16 +59,16 @@ class InsightfaceFaces(WorkerEngine[InsightfaceOptions]):
         """Stop; the weights go with the object."""
         await super().close()
 
+    @override
     def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
-        """See FaceModel."""
         return swap_events(request, self, self.blobs, executor=self.worker)
 
+    @override
     async def extract_images(self, request: ExtractImages) -> ExtractedImages:
-        """See FaceModel."""
         return await extracted(request, self.find, self.blobs)
 
+    @override
     def find(self, pixels: Pixels) -> list[Face]:
-        """See FaceTools."""
         boxes, places = self._detection.detect(_swapped_channels(pixels))
         faces = [
             Face(
@@ -78,8 +80,8 @@ class InsightfaceFaces(WorkerEngine[InsightfaceOptions]):
         ]
         return sorted(faces, key=lambda face: -face.side)
 
+    @override
     def swapper(self, pixels: Pixels, face: Face) -> Swap:
-        """See FaceTools."""
         self._recognition.get(_swapped_channels(pixels), face.detail)
 
         def swap(shown: Pixels, target: Face) -> Pixels:

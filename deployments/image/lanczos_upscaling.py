@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from PIL import Image
+from typing_extensions import override
 
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.media.image_tiles import LANCZOS, Enlarged
@@ -13,6 +14,7 @@ from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
+    Upscaler,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
@@ -25,7 +27,7 @@ WARNING = (
 )
 
 
-class LanczosUpscaling(ModelEngine[LanczosOptions]):
+class LanczosUpscaling(ModelEngine[LanczosOptions], Upscaler):
     """An Upscaler that says that it is none."""
 
     def __init__(
@@ -39,13 +41,13 @@ class LanczosUpscaling(ModelEngine[LanczosOptions]):
         super().__init__(options, model, path=path, blobs=blobs)
         self._upscaling = ImageUpscaling(_resized, engine=options.engine, blobs=blobs)
 
+    @override
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
-        """See Upscaler."""
         self._check_allowed(request)
         return self._upscaling.upscale(request)
 
+    @override
     def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
-        """See Upscaler."""
         from av.video.reformatter import Interpolation
 
         from deployments.video.video_scaling import ResampledFrames, VideoScaling

@@ -4,11 +4,15 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
+from deployments.image.face_media import FaceTools
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.face_swap import (
     ExtractedImages,
     ExtractImages,
+    FaceModel,
     FaceSwapEvent,
     SwapFaces,
 )
@@ -25,7 +29,7 @@ WARNING = (
 )
 
 
-class OpencvFaces(ModelEngine[OpencvFacesOptions]):
+class OpencvFaces(ModelEngine[OpencvFacesOptions], FaceModel, FaceTools):
     """A FaceModel. Faces are found when they are seen from the front."""
 
     requires = ("av", "cv2")
@@ -43,24 +47,24 @@ class OpencvFaces(ModelEngine[OpencvFacesOptions]):
 
         self._finder = CascadeFinder()
 
+    @override
     def swap_faces(self, request: SwapFaces) -> AsyncGenerator[FaceSwapEvent]:
-        """See FaceModel."""
         from deployments.image.face_media import swap_events
 
         return swap_events(request, self, self.blobs, warnings=(WARNING,))
 
+    @override
     async def extract_images(self, request: ExtractImages) -> ExtractedImages:
-        """See FaceModel."""
         from deployments.image.reference_images import extracted
 
         return await extracted(request, self.find, self.blobs)
 
+    @override
     def find(self, pixels: "Pixels") -> "list[Face]":
-        """See FaceTools."""
         return self._finder(pixels)
 
+    @override
     def swapper(self, pixels: "Pixels", face: "Face") -> "Swap":
-        """See FaceTools."""
         from deployments.image.face_blending import FaceSource
 
         return FaceSource(pixels, face)

@@ -54,7 +54,7 @@ class PromptedMasks:
     def find(
         self, image: Image.Image, prompts: list[Prompt], stop: Stop
     ) -> Iterator[Progress | Mask]:
-        """See `segment_images.Find`."""
+        """One mask per prompt, in their order; without prompts one per object, the best first."""
         total = len(prompts) or 1
         yield Progress(phase="encode", current=0, total=total)
         encoded = self._encoded(image)

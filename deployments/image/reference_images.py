@@ -41,7 +41,7 @@ class Shot(NamedTuple):
 
 
 async def extracted(request: ExtractImages, find: Find, blobs: BlobStore) -> ExtractedImages:
-    """See FaceModel."""
+    """PNG files of what is asked for: from the images first, then from the videos."""
     looking = find if request.what == "faces" else None
     async with AsyncExitStack() as stack:
         local = stack.enter_async_context

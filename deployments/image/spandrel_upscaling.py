@@ -8,6 +8,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from deployments.image.tiled_upscaling import TiledUpscaling
 from deployments.media.image_tiles import Pixels, Tiling
 from serve_app.core.config import Model
@@ -36,8 +38,8 @@ class SpandrelUpscaling(TiledUpscaling[SpandrelOptions]):
         is_whole = self.network.tiling.name == "INTERNAL"
         self.tiling = Tiling(WHOLE_PX if is_whole else options.tile_px, options.overlap_px)
 
+    @override
     def run(self, tile: Pixels) -> Pixels:
-        """See TiledUpscaling."""
         from deployments.image.tensor_tiles import as_tensor, as_tile
 
         network = self.network

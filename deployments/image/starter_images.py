@@ -28,7 +28,7 @@ IMAGE_TOKENS = 4
 
 
 def ensure_starter_images(directory: Path) -> Path:
-    """See `ensure_built`. Takes a few seconds and 2 MB."""
+    """The checkpoint for images; see `ensure_built`. It takes a few seconds and 2 MB."""
     return ensure_built(directory, Recipe(RECIPE, "starter image model", _build))
 
 

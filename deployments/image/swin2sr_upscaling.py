@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import Swin2SRForImageSuperResolution
+from typing_extensions import override
 
 from deployments.image.tensor_tiles import as_tensor, as_tile
 from deployments.image.tiled_upscaling import TiledUpscaling
@@ -38,9 +39,10 @@ class Swin2srUpscaling(TiledUpscaling[Swin2srOptions]):
         self._channels = int(config.num_channels)
         self.tiling = Tiling(options.tile_px, options.overlap_px, self._step_px)
 
+    @override
     @torch.inference_mode()
     def run(self, tile: Pixels) -> Pixels:
-        """See TiledUpscaling. Sides are made multiples of the windows here: the model's own padding
+        """Sides are made multiples of the windows here: the model's own padding
         fails on sides that are shorter than half a window.
         """
         height, width = (side * self.scale for side in tile.shape[:2])

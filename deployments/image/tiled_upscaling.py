@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from typing_extensions import override
 
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
@@ -14,6 +15,7 @@ from serve_app.core.config import Model
 from serve_app.core.image.upscaling import (
     UpscaleEvent,
     UpscaleImage,
+    Upscaler,
     UpscaleVideo,
     VideoUpscaleEvent,
 )
@@ -21,7 +23,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 
 
-class TiledUpscaling(WorkerEngine[Options]):
+class TiledUpscaling(WorkerEngine[Options], Upscaler):
     """An Upscaler. Images and frames are enlarged one after the other in one thread.
 
     Subclasses set `network`, `scale` and `tiling` in their constructor.
@@ -44,12 +46,12 @@ class TiledUpscaling(WorkerEngine[Options]):
         await super().close()
         self.network = None
 
+    @override
     def upscale(self, request: UpscaleImage) -> AsyncGenerator[UpscaleEvent]:
-        """See Upscaler."""
         return self._upscaling.upscale(request)
 
+    @override
     def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
-        """See Upscaler."""
         from deployments.video.video_scaling import EnlargedFrames, VideoScaling
 
         frames = EnlargedFrames(self._enlarged, self.worker)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 from PIL import Image
+from typing_extensions import override
 
 from deployments.media.image_decoding import decoded_image
 from deployments.model_engine import WorkerEngine
@@ -20,7 +21,12 @@ from deployments.transformers_checkpoint import (
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
-from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
+from serve_app.core.image.captioning import (
+    DescribeImage,
+    DescriptionEvent,
+    ImageDescriber,
+    ImageDescription,
+)
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.text import TransformersOptions
@@ -43,7 +49,7 @@ a chat template are asked through it, and all others only caption.
 """
 
 
-class TransformersCaptioning(WorkerEngine[TransformersOptions]):
+class TransformersCaptioning(WorkerEngine[TransformersOptions], ImageDescriber):
     """An ImageDescriber. Images are described one after the other in one thread, with the most
     likely words.
     """
@@ -72,8 +78,8 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions]):
         await super().close()
         self._network = None
 
+    @override
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
-        """See ImageDescriber."""
         if request.question is not None and not (self._answers_only or self._reader.answers):
             raise UnsupportedCapability(
                 f"model {request.model!r} captions images and answers no questions; name a "

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+from typing_extensions import override
 
 from deployments.file_making import made_file
 from deployments.image.padded_depth import without_padding
@@ -25,6 +26,7 @@ from serve_app.core.errors import Cancelled
 from serve_app.core.image.depth import (
     METHODS,
     ConvertToStereo,
+    DepthEstimator,
     DepthEvent,
     DepthMap,
     EstimateDepth,
@@ -53,7 +55,7 @@ Numbers = NDArray[np.float32]
 Stop = Callable[[], bool]
 
 
-class TransformersDepth(WorkerEngine[TransformersOptions]):
+class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
     """A DepthEstimator. Images are looked at one after the other in one thread."""
 
     def __init__(
@@ -83,8 +85,8 @@ class TransformersDepth(WorkerEngine[TransformersOptions]):
         await super().close()
         self._network = None
 
+    @override
     def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
-        """See DepthEstimator."""
         return made_file(
             self.blobs,
             [request.image],
@@ -94,8 +96,8 @@ class TransformersDepth(WorkerEngine[TransformersOptions]):
             executor=self.worker,
         )
 
+    @override
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
-        """See DepthEstimator."""
         from deployments.video.stereo_video import StereoConversion
 
         conversion = StereoConversion(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
+from typing_extensions import override
 
 from deployments.image.prompted_masks import PROMPTED, PromptedMasks
 from deployments.image.segment_images import Find, stored_segments
@@ -16,12 +17,12 @@ from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import loading, loading_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.image.segmentation import SegmentEvent, SegmentImage
+from serve_app.core.image.segmentation import SegmentationModel, SegmentEvent, SegmentImage
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
 
 
-class TransformersSegmentation(WorkerEngine[TransformersOptions]):
+class TransformersSegmentation(WorkerEngine[TransformersOptions], SegmentationModel):
     """A SegmentationModel. One image is worked on at a time."""
 
     def __init__(
@@ -35,8 +36,8 @@ class TransformersSegmentation(WorkerEngine[TransformersOptions]):
         await super().close()
         self._find = _unloaded
 
+    @override
     def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
-        """See SegmentationModel."""
         return stored_segments(
             request,
             self._find,

@@ -43,7 +43,7 @@ class UniversalMasks:
     def find(
         self, image: Image.Image, prompts: list[Prompt], stop: Stop
     ) -> Iterator[Progress | Mask]:
-        """See `segment_images.Find`; UnsupportedCapability for prompts."""
+        """A mask per object, the best first; UnsupportedCapability for prompts. Blocks."""
         if prompts:
             field = prompts[0].field.partition("[")[0]
             raise UnsupportedCapability(

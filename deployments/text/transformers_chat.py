@@ -6,18 +6,20 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.chat import Chat, ChatEvent, ChatModel, Complete
 
 if TYPE_CHECKING:
     from deployments.text.generation.generator import TextGenerator
 
 
-class TransformersChat(ModelEngine[TransformersOptions]):
+class TransformersChat(ModelEngine[TransformersOptions], ChatModel):
     """A ChatModel over a causal or image-text-to-text checkpoint."""
 
     def __init__(
@@ -42,12 +44,12 @@ class TransformersChat(ModelEngine[TransformersOptions]):
         if generator is not None:
             await generator.close()
 
+    @override
     def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
         return self._open().chat(request)
 
+    @override
     def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
         from deployments.text.generation.completion import completion_events
 
         return completion_events(self._open(), request)

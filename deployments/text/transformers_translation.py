@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from typing_extensions import override
+
 from deployments.model_engine import WorkerEngine
 from deployments.text.translation_languages import tag_of
 from serve_app.core.config import Model
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.text import TransformersOptions
-from serve_app.core.text.translation import Translate, Translation, TranslationEvent
+from serve_app.core.text.translation import Translate, Translation, TranslationEvent, Translator
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 MOST_PIECES = 64
 
 
-class TransformersTranslation(WorkerEngine[TransformersOptions]):
+class TransformersTranslation(WorkerEngine[TransformersOptions], Translator):
     """A Translator. Requests take turns, batch by batch."""
 
     def __init__(
@@ -45,8 +47,9 @@ class TransformersTranslation(WorkerEngine[TransformersOptions]):
         """Refuse what waits for the thread."""
         await super().close()
 
+    @override
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
-        """See Translator. Long texts are translated by the sentence."""
+        """Long texts are translated by the sentence."""
         source, target = request.source_language, request.target_language
         if source is not None and tag_of(source) == tag_of(target):
             yield Translation(texts=request.texts)

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from typing_extensions import override
+
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
 from deployments.audio.audio_progress import audio_facts
@@ -25,6 +27,7 @@ from serve_app.core.video.processing import (
     BurnSubtitles,
     ExtractAudio,
     ExtractedAudio,
+    MediaProcessor,
     ReplaceAudio,
     SubtitledVideo,
     VideoWithAudio,
@@ -44,13 +47,13 @@ T = TypeVar("T")
 SAMPLE_BYTES = 2
 
 
-class AvMedia(ModelEngine[AvOptions]):
+class AvMedia(ModelEngine[AvOptions], MediaProcessor):
     """A MediaProcessor."""
 
     requires = ("av",)
 
+    @override
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
-        """See MediaProcessor."""
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "sound.wav"
             async with self.blobs.local_file(request.video) as source:
@@ -60,8 +63,8 @@ class AvMedia(ModelEngine[AvOptions]):
             audio = await self.blobs.write_file(target, mime="audio/wav")
         return ExtractedAudio(audio=audio, warnings=warnings)
 
+    @override
     async def replace_audio(self, request: ReplaceAudio) -> VideoWithAudio:
-        """See MediaProcessor."""
         from deployments.video.av_remux import Remux
         from deployments.video.plain_image import is_plain, losses, write_plain
         from deployments.video.whole_video import check_whole
@@ -93,8 +96,8 @@ class AvMedia(ModelEngine[AvOptions]):
             video = await self.blobs.write_file(target, mime="video/mp4")
         return VideoWithAudio(video=video, warnings=warnings)
 
+    @override
     async def assemble_video(self, request: AssembleVideo) -> AssembledVideo:
-        """See MediaProcessor."""
         from deployments.video import video_assembly
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
@@ -123,10 +126,10 @@ class AvMedia(ModelEngine[AvOptions]):
                 starts_s=cut.starts_s,
             )
 
+    @override
     async def burn_subtitles(
         self, request: BurnSubtitles
     ) -> AsyncGenerator[Progress | SubtitledVideo]:
-        """See MediaProcessor."""
         from deployments.video.subtitle_burning import burned
 
         warnings: list[str] = []

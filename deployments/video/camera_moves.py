@@ -5,17 +5,19 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.video import CameraMovesOptions
-from serve_app.core.video.generation import GenerateVideo, VideoEvent, VideoFacts
+from serve_app.core.video.generation import GenerateVideo, VideoEvent, VideoFacts, VideoModel
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 
-class CameraMoves(ModelEngine[CameraMovesOptions]):
+class CameraMoves(ModelEngine[CameraMovesOptions], VideoModel):
     """A VideoModel. A video takes no more memory than a few of its frames."""
 
     requires = ("av", "cv2")
@@ -32,8 +34,8 @@ class CameraMoves(ModelEngine[CameraMovesOptions]):
         assert options.facts is not None
         self.video_facts: VideoFacts = options.facts
 
+    @override
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
-        """See VideoModel."""
         from deployments.video.camera_shot import CameraShot
         from deployments.video.video_files import VideoFiles, stored_video
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+from typing_extensions import override
+
 from deployments.model_engine import WorkerEngine
 from deployments.video.diffusers_video_checkpoint import VideoCheckpoint
 from deployments.video.diffusers_video_segments import Made, VideoMaking
@@ -13,12 +15,12 @@ from serve_app.core.config import Model
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.video import DiffusersVideoOptions
-from serve_app.core.video.generation import GenerateVideo, VideoEvent
+from serve_app.core.video.generation import GenerateVideo, VideoEvent, VideoModel
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.threads import pushed
 
 
-class DiffusersVideo(WorkerEngine[DiffusersVideoOptions]):
+class DiffusersVideo(WorkerEngine[DiffusersVideoOptions], VideoModel):
     """A VideoModel. Videos are made one after the other in one thread."""
 
     requires = ("av", "cv2")
@@ -36,8 +38,8 @@ class DiffusersVideo(WorkerEngine[DiffusersVideoOptions]):
         self._checkpoint = None
         free_memory()
 
+    @override
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
-        """See VideoModel."""
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"
         with tempfile.TemporaryDirectory(prefix="film-") as folder:

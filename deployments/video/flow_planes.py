@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from typing_extensions import override
 
+from deployments.video.frame_interpolation import Motion, MotionFinder
 from deployments.video.video_decoding import Colours
 
 Plane = np.ndarray[Any, np.dtype[np.uint8]]
@@ -43,20 +45,20 @@ class Planes(NamedTuple):
     v: Plane
 
 
-class FlowFinder:
+class FlowFinder(MotionFinder):
     """A MotionFinder."""
 
+    @override
     def motion(
         self,
         first: Planes,
         second: Planes,
-        colours: Colours,  # noqa: ARG002 - luma is followed, whatever its colours
+        colours: Colours,
     ) -> "PlanesBetween":
-        """See MotionFinder."""
         return PlanesBetween(first, second)
 
 
-class PlanesBetween:
+class PlanesBetween(Motion):
     """A Motion."""
 
     def __init__(self, first: Planes, second: Planes) -> None:
@@ -69,17 +71,17 @@ class PlanesBetween:
         self._new = _straying(self._back, self._forth, self._grid)
         self._grey = grey
 
+    @override
     @cached_property
     def is_cut(self) -> bool:
-        """See Motion."""
         first, second = self._grey
         left = _difference(first, _moved(second, self._grid + self._forth))
         if max(float(self._left.mean()), float(self._new.mean())) > CUT_STRAYING:
             return left > CUT_DIFFERENCE
         return left > max(CUT_LEFT, CUT_LEFT_SHARE * _difference(first, second))
 
+    @override
     def at(self, share: float) -> Planes:
-        """See Motion."""
         forth = _from_between(self._forth, share, self._grid)
         back = _from_between(self._back, 1 - share, self._grid)
         # What is seen of one image and hidden in the other is taken from the one alone.

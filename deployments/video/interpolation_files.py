@@ -24,7 +24,7 @@ from serve_app.core.video.interpolation import (
 def interpolation_events(
     request: InterpolateVideo, finder: MotionFinder, blobs: BlobStore, *, engine: str
 ) -> AsyncGenerator[InterpolationEvent]:
-    """See Interpolator; `engine` is what the result is said to be made by."""
+    """Progress in frames, last the video, said to be made by `engine`."""
     return made_file(
         blobs,
         _given(request),

@@ -4,12 +4,14 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.options.video import RifeOptions
-from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent
+from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent, Interpolator
 from serve_app.runtime.memory import free_memory
 from serve_app.runtime.threads import UNLOADED
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from deployments.video.rife_motion import RifeFinder
 
 
-class RifeInterpolation(ModelEngine[RifeOptions]):
+class RifeInterpolation(ModelEngine[RifeOptions], Interpolator):
     """An Interpolator. A video takes no more memory than a few of its frames, and what the network
     needs for one.
     """
@@ -35,8 +37,8 @@ class RifeInterpolation(ModelEngine[RifeOptions]):
         self._finder = None
         free_memory()
 
+    @override
     def interpolate(self, request: InterpolateVideo) -> AsyncGenerator[InterpolationEvent]:
-        """See Interpolator."""
         from deployments.video.interpolation_files import interpolation_events
 
         if self._finder is None:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from deployments.video.flow_planes import Plane, Planes, PlanesBetween
+from deployments.video.frame_interpolation import Motion, MotionFinder
 from deployments.video.rife_network import RifeNetwork, warped
 from deployments.video.video_decoding import BT709, Colours
 
@@ -29,7 +31,7 @@ LUMA_SHARES = {
 """What red and blue have in luma, by the matrices of ITU-T H.273."""
 
 
-class RifeFinder:
+class RifeFinder(MotionFinder):
     """A MotionFinder. However many videos are made, one image at a time is looked for."""
 
     def __init__(self, network: RifeNetwork) -> None:
@@ -37,12 +39,12 @@ class RifeFinder:
         self.device = next(network.parameters()).device
         self.turn = threading.Lock()
 
+    @override
     def motion(self, first: Planes, second: Planes, colours: Colours) -> "RifeMotion":
-        """See MotionFinder."""
         return RifeMotion(self, first, second, colours)
 
 
-class RifeMotion:
+class RifeMotion(Motion):
     """A Motion. Cuts are those that optical flow finds."""
 
     def __init__(self, finder: RifeFinder, first: Planes, second: Planes, colours: Colours) -> None:
@@ -50,13 +52,13 @@ class RifeMotion:
         self._planes = (first, second)
         self._colours = colours
 
+    @override
     @cached_property
     def is_cut(self) -> bool:
-        """See Motion."""
         return PlanesBetween(*self._planes).is_cut
 
+    @override
     def at(self, share: float) -> Planes:
-        """See Motion."""
         with self._finder.turn, torch.inference_mode():
             height, width = self._planes[0].y.shape
             flow, mask = self._finder.network(*self._seen, share)

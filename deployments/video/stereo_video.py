@@ -73,7 +73,7 @@ class StereoConversion:
         self._blobs = blobs
 
     def convert_to_stereo(self, request: ConvertToStereo) -> AsyncGenerator[StereoEvent]:
-        """See DepthEstimator."""
+        """Progress in frames, last the video with a view for each eye side by side."""
 
         def result(blob: Blob, made: RemadeFile) -> StereoVideo:
             warnings = (*self._method_warnings(request), *made.warnings)

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
+from typing_extensions import override
 
 from deployments.file_making import made_file
 from deployments.media.image_tiles import Enlarged
@@ -60,7 +61,7 @@ class FrameScaler(Protocol):
         ...
 
 
-class ResampledFrames:
+class ResampledFrames(FrameScaler):
     """One video's frames resized by libswscale, in the planes that they were decoded to where that
     is right.
     """
@@ -71,14 +72,14 @@ class ResampledFrames:
         # Prepared once: the tables of a filter take longer to make than a small frame to resize.
         self._reformatter = VideoReformatter()
 
+    @override
     def __call__(
         self,
         shown: Shown,
         video: ProbedVideo,
         factor: int,
-        stop: Stop,  # noqa: ARG002 - a frame takes milliseconds
+        stop: Stop,
     ) -> ScaledFrame:
-        """See FrameScaler."""
         width, height = video.size.width * factor, video.size.height * factor
         if shown.is_plain and width % 2 == height % 2 == 0:
             frame = self._resized(shown.frame, width, height, "yuv420p")
@@ -91,7 +92,7 @@ class ResampledFrames:
         return self._reformatter.reformat(frame, width, height, format, interpolation=self._kind)
 
 
-class EnlargedFrames:
+class EnlargedFrames(FrameScaler):
     """Frames enlarged as images are; `executor` is what the model's calls run in, so that
     images and videos take turns.
     """
@@ -104,8 +105,9 @@ class EnlargedFrames:
         self._enlarge = enlarge
         self._executor = executor
 
+    @override
     def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> ScaledFrame:
-        """See FrameScaler. BackendUnavailable when the executor is shut down."""
+        """BackendUnavailable when the executor is shut down."""
         image = Image.fromarray(shown.pixels())
         size = (video.size.width, video.size.height)
         image = image if image.size == size else image.resize(size)
@@ -130,7 +132,7 @@ class VideoScaling:
         self._blobs = blobs
 
     def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
-        """See Upscaler."""
+        """Progress in frames, last the video, with the times and the audio of the first."""
         return made_file(
             self._blobs,
             [request.video],

@@ -15,7 +15,9 @@ from limits.storage import storage_from_string
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from typing_extensions import override
 
+from serve_app.access.slots import Slots
 from serve_app.access.windows import WindowStorage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ def redis_storage(url: str) -> "tuple[WindowStorage, RedisSlots]":
     return storage, RedisSlots(cast(Any, storage.bridge).get_connection())
 
 
-class RedisSlots:
+class RedisSlots(Slots):
     """Slots of every replica, in one sorted set per key, ordered by the end of their leases. They
     are renewed while they are held; those of a replica that was killed run out by themselves.
     """
@@ -71,8 +73,9 @@ class RedisSlots:
         self._renewing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
+    @override
     async def take(self, key: str, limit: int) -> str | None:
-        """See Slots. Raises RedisError."""
+        """Raises RedisError."""
         slot = secrets.token_hex(8)
         key = PREFIX + key
         taken = False
@@ -89,8 +92,8 @@ class RedisSlots:
             self._renewing = self._start(self._renew_while_held())
         return slot
 
+    @override
     def free(self, key: str, slot: str) -> None:
-        """See Slots."""
         key = PREFIX + key
         held = self._held.get(key, set())
         held.discard(slot)
@@ -98,8 +101,8 @@ class RedisSlots:
             self._held.pop(key, None)
         self._start(self._remove(key, slot))
 
+    @override
     async def close(self) -> None:
-        """See Slots."""
         if self._renewing is not None:
             self._renewing.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Protocol
 
+from typing_extensions import override
+
 
 class Slots(Protocol):
     """Who is under way. A slot that was taken is freed once."""
@@ -17,24 +19,24 @@ class Slots(Protocol):
         """Let what was freed arrive and end connections."""
 
 
-class MemorySlots:
+class MemorySlots(Slots):
     """Slots of this process."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
+    @override
     async def take(self, key: str, limit: int) -> str | None:
-        """See Slots."""
         if self._taken[key] >= limit:
             return None
         self._taken[key] += 1
         return key
 
-    def free(self, key: str, slot: str) -> None:  # noqa: ARG002
-        """See Slots."""
+    @override
+    def free(self, key: str, slot: str) -> None:
         self._taken[key] -= 1
         if self._taken[key] <= 0:
             del self._taken[key]
 
     async def close(self) -> None:
-        """See Slots."""
+        """There are no connections."""

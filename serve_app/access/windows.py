@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from typing_extensions import override
+
 MOST = 10_000
 """Windows that are kept before those that have ended are looked for."""
 
@@ -24,7 +26,7 @@ class WindowStorage(Protocol):
         ...
 
 
-class MemoryWindowStorage:
+class MemoryWindowStorage(WindowStorage):
     """Windows of this process. The storage of `limits` for that starts a task for every request.
     `clock` gives unix seconds.
     """
@@ -34,8 +36,8 @@ class MemoryWindowStorage:
         self._counts: dict[str, int] = {}
         self._ends: dict[str, float] = {}
 
+    @override
     async def incr(self, key: str, expiry: float) -> int:
-        """See WindowStorage."""
         now = self._clock()
         if self._ends.get(key, 0.0) <= now:
             self._forget(now)
@@ -43,8 +45,8 @@ class MemoryWindowStorage:
         self._counts[key] += 1
         return self._counts[key]
 
+    @override
     async def get_expiry(self, key: str) -> float:
-        """See WindowStorage."""
         return self._ends.get(key, self._clock())
 
     def _forget(self, now: float) -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable
 
 import httpcore
+from typing_extensions import override
 
 from serve_app.core.errors import InvalidRequest
 
@@ -62,6 +63,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         self._instead = instead
         self._inner = httpcore.AnyIOBackend()
 
+    @override
     async def connect_tcp(
         self,
         host: str,
@@ -70,7 +72,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """See httpcore. Every address of the name must be allowed; they are tried in order."""
+        """Every address of the name must be allowed; they are tried in order."""
         error: Exception | None = None
         for address in await self.allowed_addresses(host, port):
             try:
@@ -85,8 +87,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 error = failure
         raise error or httpcore.ConnectError("no address")
 
+    @override
     async def sleep(self, seconds: float) -> None:
-        """See httpcore."""
         await self._inner.sleep(seconds)
 
     async def allowed_addresses(self, host: str, port: int) -> list[Address]:

@@ -19,12 +19,13 @@ from typing import IO, Any, cast
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from typing_extensions import override
 
 from serve_app.blobs.recognition import UNKNOWN
 from serve_app.blobs.sniff import MIME_TYPES, extension_of
 from serve_app.blobs.spool import Spool
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, BlobStore
 from serve_app.runtime.disks import FULL
 from serve_app.runtime.threads import opened, to_its_end
 
@@ -48,7 +49,7 @@ def place_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return filesystem, cast("str", root).rstrip("/")
 
 
-class FsspecBlobStore:
+class FsspecBlobStore(BlobStore):
     """Satisfies BlobStore. Only the URL travels when it is pickled."""
 
     def __init__(self, url: str | Path) -> None:
@@ -59,6 +60,7 @@ class FsspecBlobStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return FsspecBlobStore, (self.url,)
 
+    @override
     async def write(
         self,
         chunks: AsyncIterable[bytes],
@@ -66,7 +68,6 @@ class FsspecBlobStore:
         mime: str | None = None,
         limit: int | None = None,
     ) -> Blob:
-        """See BlobStore."""
         try:
             async with opened(self._new_spool, Spool.discard) as spool:
                 async for chunk in chunks:
@@ -77,14 +78,14 @@ class FsspecBlobStore:
         except OSError as error:
             raise _storage_error(error) from error
 
+    @override
     async def write_file(self, path: Path, *, mime: str | None = None) -> Blob:
-        """See BlobStore."""
         return await self.write(_file_chunks(path), mime=mime)
 
+    @override
     async def read(
         self, blob: Blob, *, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes]:
-        """See BlobStore."""
         remaining = (blob.size if end is None else min(end, blob.size)) - start
         async with opened(partial(self._open, blob), _close) as file:
             await asyncio.to_thread(file.seek, start)
@@ -99,8 +100,8 @@ class FsspecBlobStore:
         """Whether the bytes are still here."""
         return bool(await asyncio.to_thread(self._filesystem.exists, self._path(blob)))
 
+    @override
     async def find(self, sha256: str) -> Blob | None:
-        """See BlobStore."""
         if not SHA256.fullmatch(sha256):
             return None
         return await asyncio.to_thread(self._find, sha256, None)
@@ -116,9 +117,9 @@ class FsspecBlobStore:
         """Remove the bytes; it is no error when they are gone."""
         await asyncio.to_thread(self._delete, blob)
 
+    @override
     @asynccontextmanager
     async def local_file(self, blob: Blob) -> AsyncIterator[Path]:
-        """See BlobStore."""
         if self._is_local:
             path = Path(self._path(blob))
             if not await asyncio.to_thread(path.exists):

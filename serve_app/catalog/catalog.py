@@ -5,6 +5,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
+from typing_extensions import override
+
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.diarized_transcription import transcribed
@@ -47,7 +49,7 @@ class Found:
         return cast("AsyncIterator[ChatEvent]", self.runs.run(operation))
 
 
-class Catalog:
+class Catalog(Runs):
     """The configured models, over live objects: `runs` maps family names to what runs their
     operations.
     """
@@ -107,8 +109,8 @@ class Catalog:
         chosen._media = family
         return chosen
 
+    @override
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run."""
         if isinstance(operation, Transcribe) and operation.speakers is not None:
             labelled = transcribed(self.run, operation, operation.speakers)
             return cast("AsyncIterator[Progress | R]", labelled)

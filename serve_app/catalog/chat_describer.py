@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
+from typing_extensions import override
+
 from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
@@ -22,14 +24,14 @@ INSTRUCTION = "Describe this image in one sentence."
 CUT = "text: cut off after {} tokens"
 
 
-class ChatDescriber:
+class ChatDescriber(Runs):
     """Asks for one sentence, or the question, with the most likely words."""
 
     def __init__(self, chat: Runs) -> None:
         self._chat = chat
 
+    @override
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run."""
         if not isinstance(operation, DescribeImage):
             raise TypeError(
                 f"{operation.name!r} is no work for a chat model that was told to do it"
@@ -37,7 +39,7 @@ class ChatDescriber:
         return cast("AsyncIterator[Progress | R]", self.describe_image(operation))
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
-        """See ImageDescriber."""
+        """Progress in tokens, last the text. A text that was cut off is told in a warning."""
         text, is_cut, count = "", False, 0
         events = self._chat.run(_conversation(request))
         async with closing(events):

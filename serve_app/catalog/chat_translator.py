@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
+from typing_extensions import override
+
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, R, Runs
 from serve_app.core.text.chat import (
@@ -29,14 +31,14 @@ TRANSLATED: dict[str, Any] = {
 }
 
 
-class ChatTranslator:
+class ChatTranslator(Runs):
     """Asks for one text after the other, a few at the same time."""
 
     def __init__(self, chat: Runs) -> None:
         self._chat = chat
 
+    @override
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run."""
         if not isinstance(operation, Translate):
             raise TypeError(
                 f"{operation.name!r} is no work for a chat model that was told to do it"
@@ -44,7 +46,9 @@ class ChatTranslator:
         return cast("AsyncIterator[Progress | R]", self.translate(operation))
 
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
-        """See Translator. Every language may be tried."""
+        """Progress in texts, last the translation. Every language may be tried; a text whose answer
+        is unusable stays as it was.
+        """
         said = [place for place, text in enumerate(request.texts) if text.strip()]
         places = asyncio.Semaphore(AT_ONCE)
 

@@ -3,19 +3,21 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+from typing_extensions import override
+
 from serve_app.core.loading import Loadable
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R
+from serve_app.core.operation import Operation, R, Runs
 
 
-class EngineRuns:
+class EngineRuns(Runs):
     """Calls the verb that an operation names."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
+    @override
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run."""
         answer = getattr(self._engine, operation.verb)(operation)
         return single(answer) if operation.answers_once else answer
 

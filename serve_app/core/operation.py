@@ -68,7 +68,7 @@ class Runs(Protocol):
     """What runs the operations of a family."""
 
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run."""
+        """The one way to run anything; see `Run`."""
         ...
 
 

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar, cast
 
+from typing_extensions import override
+
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation, R, Run
@@ -46,11 +48,11 @@ class Stage(Protocol):
         ...
 
 
-class PlainStage:
+class PlainStage(Stage):
     """A Stage that records nothing."""
 
+    @override
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """See Stage."""
         try:
             return await work()
         except AppError as error:
@@ -69,23 +71,23 @@ def note_stage(error: AppError, name: str) -> None:
     error.stage = error.stage or name
 
 
-class Stages:
+class Stages(Stage):
     """What a pipeline works with: its stages, and the one way to run operations in them."""
 
     def __init__(self, run: Run, stage: Stage) -> None:
         self.operations = run
         self._stage = stage
 
+    @override
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """See Stage."""
         return await self._stage(name, work)
 
+    @override
     def report(self, name: str, progress: Progress) -> None:
-        """See Stage."""
         self._stage.report(name, progress)
 
+    @override
     async def hold(self, made: object) -> None:
-        """See Stage."""
         await self._stage.hold(made)
 
     async def run(self, name: str, operation: Operation[R]) -> R:

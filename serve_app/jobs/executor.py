@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from serve_app.core.errors import (
     AppError,
     Cancelled,
@@ -16,7 +18,7 @@ from serve_app.core.errors import (
     StillRunning,
     Unavailable,
 )
-from serve_app.core.jobs import Job, Submission, failure_of
+from serve_app.core.jobs import Job, JobRunner, Submission, failure_of
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
@@ -46,7 +48,7 @@ Record = Callable[[Job, Message], Awaitable[dict[str, str]]]
 """Enters a result's files where they are kept; their public names by hash."""
 
 
-class JobExecutor:
+class JobExecutor(JobRunner):
     """Runs the jobs of some queues; `queues` maps their names to how many may run at once."""
 
     def __init__(
@@ -84,8 +86,8 @@ class JobExecutor:
         """Complete the construction: workflows are registered with `perform` before they start."""
         self._steps = steps
 
+    @override
     async def submit(self, submission: Submission) -> Job:
-        """See JobRunner."""
         queue = self._queue_of(submission.operation)
         job, starts = await self._store.add(
             submission,
@@ -99,8 +101,9 @@ class JobExecutor:
             await self._begin(job.id)
         return job
 
+    @override
     async def run(self, submission: Submission, *, timeout_s: float) -> Job:
-        """See JobRunner. When the caller leaves, the job is cancelled or not as configured."""
+        """When the caller leaves, the job is cancelled or not as configured."""
         waiting = self._waiting.setdefault(
             submission.id, asyncio.get_running_loop().create_future()
         )
@@ -122,8 +125,8 @@ class JobExecutor:
         finally:
             self._waiting.pop(submission.id, None)
 
+    @override
     async def cancel(self, job_id: str) -> Job:
-        """See JobRunner."""
         job = await self._store.request_cancel(job_id)
         if job_id in self._runs:
             self._runs[job_id].cancel()

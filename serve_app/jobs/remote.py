@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ray.serve.handle import DeploymentHandle
+from typing_extensions import override
 
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.jobs import Job, Submission
+from serve_app.core.jobs import Job, JobRunner, Submission
 from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
 from serve_app.remote.family import remote_errors
@@ -16,7 +17,7 @@ from serve_app.remote.family import remote_errors
 PAUSE_S = 0.5
 
 
-class RemoteJobs:
+class RemoteJobs(JobRunner):
     """Hands jobs to the deployment that runs their operation; cancels through the table, which
     every deployment watches.
     """
@@ -30,8 +31,9 @@ class RemoteJobs:
             name: handle.options(request_serialization="pickle") for name, handle in handles.items()
         }
 
+    @override
     async def submit(self, submission: Submission) -> Job:
-        """See JobRunner. A submission whose deployment dies is handed in again."""
+        """A submission whose deployment dies is handed in again."""
         name = self._queues.deployment_of(submission.operation)
         while True:
             try:
@@ -40,8 +42,9 @@ class RemoteJobs:
             except BackendUnavailable as error:
                 await _outlived(error)
 
+    @override
     async def run(self, submission: Submission, *, timeout_s: float) -> Job:
-        """See JobRunner. Who waits for a job keeps waiting when the process that runs it dies."""
+        """Who waits for a job keeps waiting when the process that runs it dies."""
         name = self._queues.deployment_of(submission.operation)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
@@ -53,8 +56,8 @@ class RemoteJobs:
             except BackendUnavailable as error:
                 await _outlived(error)
 
+    @override
     async def cancel(self, job_id: str) -> Job:
-        """See JobRunner."""
         return await self._store.request_cancel(job_id)
 
 

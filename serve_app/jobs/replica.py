@@ -84,13 +84,13 @@ class JobsReplica:
         self._periodic: list[asyncio.Task[None]] = []
 
     async def submit(self, submission: Submission) -> Job:
-        """See JobRunner."""
+        """Accept a job, as JobRunner says, once this replica has started."""
         with self._named_errors():
             await self._started()
             return await self._executor.submit(submission)
 
     async def run(self, submission: Submission, timeout_s: float) -> Job:
-        """See JobRunner."""
+        """Accept a job and wait for its end, as JobRunner says, once this replica has started."""
         with self._named_errors():
             await self._started()
             return await self._executor.run(submission, timeout_s=timeout_s)

@@ -5,12 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from typing_extensions import override
+
 from serve_app.core.costs import metered
 from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
-from serve_app.core.stages import AnotherVersion, note_stage
+from serve_app.core.stages import AnotherVersion, Stage, note_stage
 from serve_app.jobs.running_job import RunningJob
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -37,7 +39,7 @@ Hold = Callable[[list[Blob]], Awaitable[None]]
 """Keeps blobs from being swept away until the job has ended."""
 
 
-class JobStage:
+class JobStage(Stage):
     """A Stage. `attempts` is how often work is begun whose process dies under it."""
 
     def __init__(self, steps: Steps, run: RunningJob, *, hold: Hold, attempts: int) -> None:
@@ -46,8 +48,8 @@ class JobStage:
         self._hold = hold
         self._attempts = attempts
 
+    @override
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """See Stage."""
         tracker = self._run.tracker
         tracker.begin(name)
         with metered() as meter:
@@ -61,12 +63,12 @@ class JobStage:
         tracker.end(name, device_s=meter.device_s)
         return result
 
+    @override
     def report(self, name: str, progress: Progress) -> None:
-        """See Stage."""
         self._run.tracker.advance(name, progress)
 
+    @override
     async def hold(self, made: object) -> None:
-        """See Stage."""
         if blobs := blobs_of(made):
             await self._hold(blobs)
 

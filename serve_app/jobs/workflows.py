@@ -17,6 +17,7 @@ from dbos import (
     WorkflowHandleAsync,
 )
 from dbos import error as dbos_error
+from typing_extensions import override
 
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import failure_of
@@ -24,6 +25,7 @@ from serve_app.core.stages import AnotherVersion
 from serve_app.database.connection import Database
 from serve_app.jobs.former_records import rewrite_pickles
 from serve_app.jobs.recorded import read_record, write_failure, write_result
+from serve_app.jobs.staging import Steps
 
 T = TypeVar("T")
 VERSION = "1"
@@ -31,7 +33,7 @@ VERSION = "1"
 steps of a pipeline change their meaning."""
 
 
-class Workflows:
+class Workflows(Steps):
     """Satisfies Steps. `application` names the deployment: each resumes its own workflows only.
     `perform` is the body of every workflow.
     """
@@ -69,8 +71,9 @@ class Workflows:
         """
         DBOS.launch()
 
+    @override
     async def start(self, job_id: str) -> None:
-        """See Steps. A workflow that another process began is handed to whoever lives, which takes
+        """A workflow that another process began is handed to whoever lives, which takes
         about a second.
 
         In a context of its own: a job outlives the request that brought it, with which Serve would
@@ -85,8 +88,8 @@ class Workflows:
             await rewrite_pickles(self._database, job_id)
             await DBOS.resume_workflow_async(job_id)
 
+    @override
     async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """See Steps."""
         done: list[T] = []
 
         async def recorded() -> str:

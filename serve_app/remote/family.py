@@ -13,8 +13,9 @@ from typing_extensions import override
 from serve_app.catalog.engine_runs import single
 from serve_app.core.costs import METER, BusyTime
 from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
+from serve_app.core.loading import Loadable
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R
+from serve_app.core.operation import Operation, R, Runs
 from serve_app.core.status import ModelStatus, over_replicas
 from serve_app.runtime.streams import Gatherable
 from serve_app.runtime.unexpected import unexpected_errors
@@ -53,7 +54,7 @@ def _serves_errors(name: str) -> Generator[None]:
         ) from None
 
 
-class Remote:
+class Remote(Runs, Loadable):
     """A family or pipeline behind a handle."""
 
     def __init__(
@@ -73,8 +74,9 @@ class Remote:
         self._load_handle = handle.options(method_name="load_model")
         self._every_handle = handle
 
+    @override
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
-        """See Run. What has no model goes by the family's name."""
+        """What has no model goes by the family's name."""
         verb, model_id = operation.verb, operation.model_name or self.name
         if operation.answers_once:
             return single(self._call(verb, model_id, operation))
@@ -89,14 +91,16 @@ class Remote:
             answers = await self._every("status")
             return over_replicas(status for answer in answers for status in answer)
 
+    @override
     async def load_model(self, model_id: str) -> ModelStatus:
-        """See Loadable. One of the replicas does it; it is started when there is none."""
+        """One of the replicas does it; it is started when there is none."""
         with remote_errors(self.name):
             handle = self._routed(self._load_handle, model_id)
             return cast("ModelStatus", await handle.remote(model_id))
 
+    @override
     async def unload_model(self, model_id: str) -> ModelStatus:
-        """See Loadable. Every running replica does it; none is started for it."""
+        """Every running replica does it; none is started for it."""
         with remote_errors(self.name):
             try:
                 (status,) = over_replicas(await self._every("unload_model", model_id))
@@ -176,18 +180,18 @@ class RemoteStream(Gatherable[Any]):
     async def gathered(self) -> list[Any]:
         return await self._gather()
 
+    @override
     def __anext__(self) -> Coroutine[Any, Any, Any]:
-        """See AsyncGenerator."""
         return self._items.__anext__()
 
+    @override
     def asend(self, value: None) -> Coroutine[Any, Any, Any]:
-        """See AsyncGenerator."""
         return self._items.asend(value)
 
+    @override
     def athrow(self, *error: Any) -> Coroutine[Any, Any, Any]:
-        """See AsyncGenerator."""
         return self._items.athrow(*error)
 
+    @override
     def aclose(self) -> Coroutine[Any, Any, None]:
-        """See AsyncGenerator."""
         return self._items.aclose()

@@ -75,7 +75,7 @@ class TextGenerator:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
-        """See ChatModel."""
+        """The answer as it is generated, last the usage, as ChatModel has it."""
         refuse_unsupported_parts(request, sees=self._vision is not None)
         enforceable, warnings = await enforced(request)
         plan = await self._plan(request, enforceable)
@@ -108,7 +108,7 @@ class TextGenerator:
         )
 
     async def encoded(self, text: str, *, has_specials: bool) -> list[int]:
-        """See TextCheckpoint."""
+        """As `TextCheckpoint.encode`; a long text is encoded off the event loop."""
         encode = partial(self.checkpoint.encode, text, has_specials=has_specials)
         return encode() if len(text) < LONG_TEXT else await asyncio.to_thread(encode)
 

@@ -1,7 +1,6 @@
 """The video-dub pipeline's messages."""
 
-from collections.abc import AsyncIterator
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -77,11 +76,3 @@ class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
 
 
 DubVideoEvent = Progress | DubbedVideo
-
-
-class VideoDubber(Protocol):
-    """Dubs."""
-
-    def dub_video(self, request: DubVideo) -> AsyncIterator[DubVideoEvent]:
-        """Last the result; where it is, the runner of its stages knows."""
-        ...

@@ -1,7 +1,6 @@
 """The image-to-video pipeline's messages: an image is generated and animated."""
 
-from collections.abc import AsyncIterator
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -71,11 +70,3 @@ class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
 
 
 AnimatePromptEvent = Progress | AnimatedPrompt
-
-
-class PromptAnimator(Protocol):
-    """Makes videos of prompts by way of an image."""
-
-    def animate_prompt(self, request: AnimatePrompt) -> AsyncIterator[AnimatePromptEvent]:
-        """Last the image and the video. A finishing step that fails is told in the warnings."""
-        ...

@@ -1,7 +1,6 @@
 """The video-generation pipeline's messages: a video as it was asked for, from still to finish."""
 
-from collections.abc import AsyncIterator
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from pydantic import Field
 from typing_extensions import override
@@ -81,11 +80,3 @@ class ProduceVideo(PipelineOperation[Videos]):
 
 
 ProduceVideoEvent = Progress | Videos
-
-
-class VideoProducer(Protocol):
-    """Produces videos."""
-
-    def produce_video(self, request: ProduceVideo) -> AsyncIterator[ProduceVideoEvent]:
-        """Progress of the stage that runs, last the videos."""
-        ...

@@ -1,7 +1,6 @@
 """The story pipeline's messages: a text made into a narrated video."""
 
-from collections.abc import AsyncIterator
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -118,16 +117,6 @@ class TellStory(PipelineOperation[ToldStory]):
 
 
 StoryEvent = Progress | ToldStory
-
-
-class Storyteller(Protocol):
-    """Tells stories."""
-
-    def tell_story(self, request: TellStory) -> AsyncIterator[StoryEvent]:
-        """Last the story. Fails when the script, or every image, does; everything else that
-        fails is told in the result.
-        """
-        ...
 
 
 def image_stage(index: int) -> str:

@@ -1,7 +1,6 @@
 """The video-subtitle pipeline's messages."""
 
-from collections.abc import AsyncIterator
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -79,11 +78,3 @@ class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
 
 
 SubtitlesEvent = Progress | Subtitles
-
-
-class VideoSubtitler(Protocol):
-    """Subtitles."""
-
-    def subtitle_video(self, request: SubtitleVideo) -> AsyncIterator[SubtitlesEvent]:
-        """Last the subtitles. InvalidRequest with `param` `video` where nobody speaks."""
-        ...

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+from typing_extensions import override
+
 from serve_app.core.config import Family, Model
 from serve_app.core.engine import Engine
 from serve_app.core.errors import BackendUnavailable
@@ -16,6 +18,7 @@ from serve_app.family.engines import load_engine
 from serve_app.family.engines.model_paths import model_path
 from serve_app.family.memory.devices import free_mb, placed_on, taken_mb, total_mb, weights_mb
 from serve_app.family.memory.ledger import MemoryLedger, MemoryShortage, machine_ledger
+from serve_app.family.pool import Loader
 
 WORKING_SHARE = 1.2
 """What a loaded model takes, of the size of its weights: buffers, and a first small request."""
@@ -23,7 +26,7 @@ WAIT_S = 30.0
 LOOK_S = 0.5
 
 
-class FamilyLoader:
+class FamilyLoader(Loader):
     """A Loader. A model that finds no room makes others on its device unload what they do not use,
     and is refused when that does not help within `wait_s`.
     """
@@ -45,8 +48,8 @@ class FamilyLoader:
         self._free = free
         self._wait_s = wait_s
 
+    @override
     def load(self, model: Model, report: Report) -> Engine:
-        """See Loader."""
         path = model_path(self._storage, model, report)
         needed_mb = model.memory_mb or self._estimated_mb(weights_mb(path))
         with self._booked(model, needed_mb, report):
@@ -59,12 +62,12 @@ class FamilyLoader:
         report(ModelStatus(id=model.id, state="loading", memory_mb=taken))
         return engine
 
+    @override
     def unloaded(self, model: Model) -> None:
-        """See Loader."""
         self._ledger.release(model.id)
 
+    @override
     def is_wanted(self) -> bool:
-        """See Loader."""
         return self._ledger.is_wanted(self._device)
 
     def _estimated_mb(self, weights: float) -> float:
