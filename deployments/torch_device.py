@@ -10,7 +10,7 @@ import torch
 from serve_app.core.errors import BackendUnavailable
 
 
-class Placed(Protocol):
+class HasDevice(Protocol):
     """Options that say where the model goes (auto, cpu or cuda), and on how many threads."""
 
     @property
@@ -20,14 +20,14 @@ class Placed(Protocol):
     def threads(self) -> int | None: ...  # noqa: D102
 
 
-class Typed(Protocol):
+class HasDtype(Protocol):
     """Options that name a number type of torch's, or `auto`."""
 
     @property
     def dtype(self) -> str: ...  # noqa: D102
 
 
-def device_of(options: Placed) -> torch.device:
+def device_of(options: HasDevice) -> torch.device:
     """Where the model goes, with torch's threads set. BackendUnavailable for cuda where there is
     none.
     """
@@ -42,7 +42,7 @@ def device_of(options: Placed) -> torch.device:
     return torch.device(options.device)
 
 
-def dtype_of(options: Typed, device: torch.device) -> Any:
+def dtype_of(options: HasDtype, device: torch.device) -> Any:
     """`auto` is the checkpoint's own type on a GPU and float32 on a CPU, where halves are slow."""
     if options.dtype == "auto":
         return torch.float32 if device.type == "cpu" else "auto"

@@ -25,9 +25,9 @@ from serve_app.core.video.story import (
     VIDEO,
     Scene,
     StoryEvent,
+    StoryScene,
+    StoryVideo,
     TellStory,
-    ToldScene,
-    ToldStory,
     animate_stage,
     image_stage,
 )
@@ -62,7 +62,7 @@ class Story:
         clips = await together(*(self._clip(request, i, scenes[i], images[i]) for i in moving))
         told = _told(scenes, generated, dict(zip(moving, clips, strict=True)))
         video, video_error = await self._assembled(request, told, lines)
-        yield ToldStory(
+        yield StoryVideo(
             scenes=told,
             audio=video.audio if video else None,
             audio_error=_sentence(audio_error or (video_error if lines else None)),
@@ -138,7 +138,7 @@ class Story:
         return tuple(lines)
 
     async def _assembled(
-        self, request: TellStory, told: tuple[ToldScene, ...], lines: tuple[Utterance, ...]
+        self, request: TellStory, told: tuple[StoryScene, ...], lines: tuple[Utterance, ...]
     ) -> Tried[AssembledVideo]:
         """Scenes without an image of their own are told over the one before, or the next."""
         shown = [scene.image for scene in told]
@@ -172,9 +172,9 @@ def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
 
 def _told(
     scenes: Sequence[Scene], generated: Sequence[Tried[Blob]], clips: Mapping[int, Tried[Blob]]
-) -> tuple[ToldScene, ...]:
+) -> tuple[StoryScene, ...]:
     return tuple(
-        ToldScene(
+        StoryScene(
             scene=scene,
             image=generated[i][0],
             image_error=_sentence(generated[i][1]),
@@ -186,7 +186,7 @@ def _told(
 
 
 def _failures(
-    told: Sequence[ToldScene], audio_error: AppError | None, video_error: AppError | None
+    told: Sequence[StoryScene], audio_error: AppError | None, video_error: AppError | None
 ) -> list[str]:
     """Everything that went wrong, as sentences."""
     errors = [error for scene in told for error in (scene.image_error, scene.clip_error)]

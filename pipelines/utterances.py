@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, Spoken
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEnd
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
 from serve_app.core.operation import Run
@@ -22,7 +22,7 @@ class Utterance(Message):
 
 async def spoken_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
     """Speak a line; the audio goes from the engine to the store as it comes."""
-    spoken: list[Spoken] = []
+    spoken: list[SpeechEnd] = []
 
     async def data() -> AsyncGenerator[bytes]:
         events = run(operation)
@@ -30,13 +30,13 @@ async def spoken_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech
             async for event in events:
                 if isinstance(event, AudioChunk):
                     yield event.data
-                elif isinstance(event, Spoken):
+                elif isinstance(event, SpeechEnd):
                     spoken.append(event)
 
     chunks = data()
     async with closing(chunks):
         audio = await blobs.write(chunks, mime="audio/wav")
-    end = spoken[-1] if spoken else Spoken(duration_s=0.0, characters=0)
+    end = spoken[-1] if spoken else SpeechEnd(duration_s=0.0, characters=0)
     return Utterance(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
 
 

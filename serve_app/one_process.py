@@ -11,12 +11,12 @@ from serve_app.api.assembly import context_over
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog, Statuses
-from serve_app.catalog.engine_runs import runs_over
+from serve_app.catalog.engine_runner import runner_of
 from serve_app.core.config import JOBS, AppConfig
 from serve_app.core.pipelines import MakePipeline
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
-from serve_app.jobs.assembly import Performer, job_executor
+from serve_app.jobs.assembly import OperationExecutor, job_executor
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
@@ -48,13 +48,13 @@ def one_process(
             leases=Leases(database, "one-process"),
             database=database,
             blobs=blobs,
-            perform=Performer(config, catalog, blobs, pipelines),
+            perform=OperationExecutor(config, catalog, blobs, pipelines),
         )
         executor.use(PlainSteps(executor.perform))
         return executor
 
-    runs = {name: runs_over(engine) for name, engine in engines.items()}
-    catalog = Catalog(config, runs, statuses=_always(statuses or {}))
+    runners = {name: runner_of(engine) for name, engine in engines.items()}
+    catalog = Catalog(config, runners, statuses=_always(statuses or {}))
     return context_over(
         config,
         catalog=catalog,

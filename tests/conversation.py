@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serve_app.core.audio.diarization import Turn
+from serve_app.core.audio.diarization import SpeakerTurn
 from serve_app.core.audio.speech import AudioChunk, Speak
 from tests.material import decoded, espeak, wav
 
@@ -58,7 +58,7 @@ async def _said(folder: Path, voice: str, text: str) -> np.ndarray[Any, np.dtype
     return np.asarray(np.interp(moments, np.arange(len(audio.samples)), audio.samples))
 
 
-def rightly_named(known: Conversation, turns: Iterable[Turn]) -> float:
+def rightly_named(known: Conversation, turns: Iterable[SpeakerTurn]) -> float:
     """The share of the spoken time in which the right one is named, under the names' best
     meaning. Speech that no turn covers counts as wrong, but for espeak-ng's own quarter of a second
     of silence at the end of a sentence.

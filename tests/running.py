@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, R
 from serve_app.core.stages import PlainStage, Stage, Stages
@@ -17,7 +17,7 @@ class Engines:
 
     def __call__(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
         assert operation.task is not None
-        return EngineRuns(self._by_task[operation.task]).run(operation)
+        return EngineRunner(self._by_task[operation.task]).run(operation)
 
 
 def stages_over(by_task: Mapping[str, Any], stage: Stage | None = None) -> Stages:

@@ -8,7 +8,7 @@ SLOWEST, FASTEST = 0.5, 2.0
 """What one atempo does without skipping samples; more is reached by a chain."""
 
 
-class Tempo:
+class TempoFilter:
     """Signed 16-bit mono samples in and out; a factor of 2 halves the duration."""
 
     def __init__(self, sample_rate: int, factor: float) -> None:

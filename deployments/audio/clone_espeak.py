@@ -14,7 +14,7 @@ from deployments.audio.pcm_wav import written_wav
 from deployments.audio.rubberband import reshaped
 from deployments.audio.voice_character import VoiceCharacter, measured_character
 from deployments.audio.voice_likeness import voice_change
-from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, Spoken
+from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, SpeechEnd
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
 
@@ -99,7 +99,7 @@ def _moved(
         return
     if data := encoder.finish():
         yield AudioChunk(data=data)
-    yield Spoken(
+    yield SpeechEnd(
         duration_s=samples / rate,
         characters=len(request.text),
         warnings=(BEST_EFFORT, *_without_effect(request)),

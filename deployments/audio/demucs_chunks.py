@@ -17,7 +17,7 @@ Stems = np.ndarray[Any, np.dtype[np.float32]]
 """Shaped (sources, channels, samples)."""
 
 
-class Chunks:
+class ChunkedSeparation:
     """One audio file on its way."""
 
     def __init__(self, bag: BagOfModels, device: torch.device, *, overlap: float) -> None:

@@ -105,9 +105,9 @@ class DemucsStems(ModelEngine[DemucsOptions], StemSeparator):
 
     def _stems(self, audio: Audio, level: MixStatistics, stop: Stop) -> Iterator[StemSamples]:
         """What the model makes of the audio, at the model's rate, as loud as the audio is."""
-        from deployments.audio.demucs_chunks import Chunks
+        from deployments.audio.demucs_chunks import ChunkedSeparation
 
-        chunks = Chunks(self._bag, self._device, overlap=self.options.overlap)
+        chunks = ChunkedSeparation(self._bag, self._device, overlap=self.options.overlap)
         channels, rate = self._bag.audio_channels, audio.sample_rate
         blocks = mono_blocks(audio.blocks, rate) if channels == 1 else audio.blocks
         wanted = (

@@ -77,7 +77,7 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions], TranscriptionM
     ) -> Iterator[TranscriptionEvent]:
         segments: list[TranscriptSegment] = []
         total_s, choice = audio_facts(path, request.audio_track)
-        splitter = Utterances(self._library.Endpointer(sample_rate=SPEECH_RATE))
+        splitter = UtteranceSplitter(self._library.Endpointer(sample_rate=SPEECH_RATE))
         blocks = speech_blocks(path, param="audio", track=request.audio_track)
         for start_s, audio in splitter.split(blocks, stop):
             with self._turn:
@@ -105,7 +105,7 @@ def unused(request: Transcribe) -> tuple[str, ...]:
     )
 
 
-class Utterances:
+class UtteranceSplitter:
     """Cuts an audio file at its pauses by the library's voice activity endpointer."""
 
     def __init__(self, endpointer: Any) -> None:

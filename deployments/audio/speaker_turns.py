@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deployments.audio.mfcc import FRAMES_PER_S, Features
-from serve_app.core.audio.diarization import Diarization, Turn, speaker_name
+from serve_app.core.audio.diarization import Diarization, SpeakerTurn, speaker_name
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -47,10 +47,10 @@ def piece_lengths(regions: list[tuple[int, int]]) -> Labels:
     return np.array(lengths, dtype=np.int64)
 
 
-def turns_of(regions: list[tuple[int, int]], labels: Labels) -> tuple[Turn, ...]:
+def turns_of(regions: list[tuple[int, int]], labels: Labels) -> tuple[SpeakerTurn, ...]:
     """Turns from the speaker of every frame of the regions, speakers named as they appear."""
     names: dict[int, str] = {}
-    turns: list[Turn] = []
+    turns: list[SpeakerTurn] = []
     position = 0
     for start, end in regions:
         own = labels[position : position + end - start]
@@ -61,7 +61,7 @@ def turns_of(regions: list[tuple[int, int]], labels: Labels) -> tuple[Turn, ...]
             if turns and turns[-1].speaker == name and begins - turns[-1].end <= JOINED_PAUSE_S:
                 turns[-1] = turns[-1].model_copy(update={"end": ends})
             else:
-                turns.append(Turn(start=begins, end=ends, speaker=name))
+                turns.append(SpeakerTurn(start=begins, end=ends, speaker=name))
     return tuple(turns)
 
 
@@ -78,7 +78,7 @@ def _same(labels: Labels) -> Iterator[tuple[int, int, int]]:
 
 
 def diarization_of(
-    turns: tuple[Turn, ...], num_speakers: int | None, *warnings: str
+    turns: tuple[SpeakerTurn, ...], num_speakers: int | None, *warnings: str
 ) -> Diarization:
     """The result, which says when it found fewer speakers than it was told of."""
     found = len({turn.speaker for turn in turns})

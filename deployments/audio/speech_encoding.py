@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from deployments.audio.audio_encoding import encode
-from deployments.audio.audio_tempo import Tempo
-from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEvent, Spoken
+from deployments.audio.audio_tempo import TempoFilter
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEnd, SpeechEvent
 
 
 def spoken(
@@ -18,7 +18,7 @@ def spoken(
     """Signed 16-bit mono samples, `tempo` times as fast, in the form that is asked for, then
     Spoken.
     """
-    stretch = Tempo(sample_rate, tempo)
+    stretch = TempoFilter(sample_rate, tempo)
     encoder = encode(request.format, sample_rate)
     samples = 0
     for pcm in pieces:
@@ -30,4 +30,6 @@ def spoken(
     samples += len(rest) // 2
     if data := encoder.push(rest) + encoder.finish():
         yield AudioChunk(data=data)
-    yield Spoken(duration_s=samples / sample_rate, characters=len(request.text), warnings=warnings)
+    yield SpeechEnd(
+        duration_s=samples / sample_rate, characters=len(request.text), warnings=warnings
+    )

@@ -7,7 +7,7 @@ from serve_app.core.audio.diarization import (
     Diarization,
     DiarizationEvent,
     Diarize,
-    Turn,
+    SpeakerTurn,
     speaker_name,
 )
 from serve_app.core.message import Progress
@@ -25,7 +25,8 @@ class FakeDiarization(FakeEngine):
             yield Progress(phase="diarize", current=1, total=TURNS)
         yield Diarization(
             turns=tuple(
-                Turn(start=k, end=k + 1, speaker=speaker_name(k % speakers)) for k in range(TURNS)
+                SpeakerTurn(start=k, end=k + 1, speaker=speaker_name(k % speakers))
+                for k in range(TURNS)
             ),
             warnings=("nobody listened",),
         )

@@ -23,8 +23,8 @@ from serve_app.core.audio.speech import (
     CloneSpeech,
     ListVoices,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
     Voice,
     Voices,
 )
@@ -164,7 +164,7 @@ class FakeSpeech(FakeEngine):
             for data in (encoder.push(_tone(duration_s)), encoder.finish()):
                 if data:
                     yield AudioChunk(data=data)
-        yield Spoken(duration_s=duration_s, characters=len(request.text))
+        yield SpeechEnd(duration_s=duration_s, characters=len(request.text))
 
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         """As `speak`, whoever is heard in the reference."""

@@ -11,7 +11,7 @@ from deployments.fakes.engine import FakeEngine
 from deployments.image.image_upscaling import ImageUpscaling
 from deployments.media.image_decoding import DecodedImage, decoded_image
 from deployments.media.image_encoding import saved_png
-from deployments.media.image_tiles import Enlarged
+from deployments.media.image_tiles import EnlargedImage
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.image.depth import (
     ConvertToStereo,
@@ -109,8 +109,8 @@ async def _read(engine: FakeEngine, blob: Blob, max_pixels: int) -> DecodedImage
         return await asyncio.to_thread(decoded_image, path, param="image", max_pixels=max_pixels)
 
 
-def _repeated(image: Image.Image, scale: int) -> Iterator[Progress | Enlarged]:
+def _repeated(image: Image.Image, scale: int) -> Iterator[Progress | EnlargedImage]:
     yield Progress(phase="upscale", current=1, total=1)
-    yield Enlarged(
+    yield EnlargedImage(
         image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     )

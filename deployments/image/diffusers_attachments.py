@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from deployments.image.diffusers_calls import Settings
+from deployments.image.diffusers_calls import PipelineSettings
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
@@ -107,7 +107,7 @@ class Attachments:
 
     @contextmanager
     def attached(
-        self, pipeline: Any, settings: Settings, attachment_inputs: AttachmentInputs
+        self, pipeline: Any, settings: PipelineSettings, attachment_inputs: AttachmentInputs
     ) -> Generator[Attached]:
         """The pipeline as the settings want it; as before when the block is left."""
         attached = Attached()

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from deployments.image.diffusers_attachments import AttachmentInputs, Attachments
-from deployments.image.diffusers_calls import FAINTEST, PipelineCall, Settings, Subject
+from deployments.image.diffusers_calls import FAINTEST, ImagePrompt, PipelineCall, PipelineSettings
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.diffusers_schedulers import scheduler_of
-from deployments.image.generation_queue import GeneratedImage, Order, PendingImage
+from deployments.image.generation_queue import GeneratedImage, GenerationRequest, PendingImage
 from deployments.image.remembered_prompts import RememberedPrompts
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Work:
+class BatchItem:
     """What there is to do for one image."""
 
-    settings: Settings
-    subject: Subject
+    settings: PipelineSettings
+    subject: ImagePrompt
     attachment_inputs: AttachmentInputs
     pipeline: Any
     call: PipelineCall
@@ -57,7 +57,7 @@ class BatchGenerator:
         self._prompts = prompts
         self._scheduler = checkpoint.first.scheduler
 
-    def generate(self, images: list[PendingImage[Work]]) -> None:
+    def generate(self, images: list[PendingImage[BatchItem]]) -> None:
         """Every image is generated, or its request told why not. What a batch fails with, images
         may not fail with alone: memory runs out, or a pipeline takes no batches.
         """
@@ -76,7 +76,7 @@ class BatchGenerator:
             # Each request may add to the message of its own.
             image.order.tell(copy(error))
 
-    def _attempt(self, images: list[PendingImage[Work]]) -> Exception | None:
+    def _attempt(self, images: list[PendingImage[BatchItem]]) -> Exception | None:
         """What it failed with, without the frames that hold on to tensors."""
         is_short = False
         try:
@@ -97,7 +97,7 @@ class BatchGenerator:
         free_memory()
         return self._out_of_memory(images[0].work.settings)
 
-    def _run(self, images: list[PendingImage[Work]]) -> None:
+    def _run(self, images: list[PendingImage[BatchItem]]) -> None:
         work = images[0].work
         settings, pipeline = work.settings, work.pipeline
         if settings.strength is not None and settings.strength < FAINTEST:
@@ -129,7 +129,7 @@ class BatchGenerator:
             )
 
     @contextmanager
-    def _set_up(self, pipeline: Any, settings: Settings) -> Generator[None]:
+    def _set_up(self, pipeline: Any, settings: PipelineSettings) -> Generator[None]:
         """Scheduler and safety checker as asked."""
         checker = getattr(pipeline, "safety_checker", None)
         pipeline.scheduler = scheduler_of(self._scheduler, settings.scheduler)
@@ -141,7 +141,7 @@ class BatchGenerator:
             if checker is not None:
                 pipeline.safety_checker = checker
 
-    def _out_of_memory(self, settings: Settings) -> BackendUnavailable:
+    def _out_of_memory(self, settings: PipelineSettings) -> BackendUnavailable:
         size = settings.size
         asked = f"{size.width}x{size.height}" if size else "the model's own size"
         return BackendUnavailable(
@@ -152,7 +152,7 @@ class BatchGenerator:
 
 
 def _hand_on(
-    still: PendingImage[Work],
+    still: PendingImage[BatchItem],
     image: Any,
     *,
     was_known: bool,
@@ -169,7 +169,7 @@ def _is_short(error: AppError) -> bool:
     return error.code == "out_of_memory"
 
 
-def _generators(images: list[PendingImage[Work]]) -> Any:
+def _generators(images: list[PendingImage[BatchItem]]) -> Any:
     """On the CPU, so that a seed means the same image on every device; one for each image, so
     that it means the same in every batch.
     """
@@ -178,7 +178,7 @@ def _generators(images: list[PendingImage[Work]]) -> Any:
 
 
 def _told(
-    images: list[PendingImage[Work]],
+    images: list[PendingImage[BatchItem]],
 ) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
     """The pipeline's callback after each step."""
     steps = images[0].work.settings.steps
@@ -193,9 +193,9 @@ def _told(
     return told
 
 
-def _advance(images: list[PendingImage[Work]], done: int) -> None:
+def _advance(images: list[PendingImage[BatchItem]], done: int) -> None:
     """Tell each request once. Raises ImageStopped when nobody is left to tell."""
-    indices: dict[Order, list[int]] = defaultdict(list)
+    indices: dict[GenerationRequest, list[int]] = defaultdict(list)
     for image in images:
         if image.order.is_stopped:
             image.settle()

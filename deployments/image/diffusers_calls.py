@@ -31,7 +31,7 @@ FAINTEST = 0.001
 
 
 @dataclass(frozen=True)
-class Settings:
+class PipelineSettings:
     """What images have in common that are generated in one call. `size` is None for the model's
     own. Pipelines treat an absent negative prompt differently from an empty one.
     """
@@ -50,7 +50,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ImagePrompt:
     """What is generated: the part of a call that differs from image to image."""
 
     prompt: str
@@ -83,7 +83,7 @@ class PipelineCall:
         strength = request.strength if isinstance(request, ImageToImage) else None
         if source is not None:
             size = Size(width=source.image.width, height=source.image.height)
-        return Settings(
+        return PipelineSettings(
             mode=mode,
             size=size,
             steps=self.steps(request),
@@ -104,14 +104,14 @@ class PipelineCall:
         own = self._options.steps or self._defaults.get("num_inference_steps") or STEPS
         return max(1, min(MAX_STEPS, round(own * STEP_SHARES[request.quality])))
 
-    def can_batch(self, settings: Settings) -> bool:
+    def can_batch(self, settings: PipelineSettings) -> bool:
         """References are not laid out for batches, and pipelines that edit by instruction take
         several images for one image.
         """
         is_plain = settings.mode == "text_to_image" or "strength" in self._taken
         return is_plain and settings.references is None
 
-    def arguments(self, settings: Settings, subjects: list[Subject]) -> dict[str, Any]:
+    def arguments(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
         """Everything but generators, callback and what is attached."""
         arguments: dict[str, Any] = {"prompt": _listed([s.prompt for s in subjects])}
         arguments["num_inference_steps"] = settings.steps

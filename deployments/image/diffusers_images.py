@@ -16,13 +16,19 @@ from deployments.image.diffusers_attachments import (
     Locate,
     lora_tensors,
 )
-from deployments.image.diffusers_batches import BatchGenerator, Work
-from deployments.image.diffusers_calls import Mode, PipelineCall, Settings, Subject, size_rule
+from deployments.image.diffusers_batches import BatchGenerator, BatchItem
+from deployments.image.diffusers_calls import (
+    ImagePrompt,
+    Mode,
+    PipelineCall,
+    PipelineSettings,
+    size_rule,
+)
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.generation_queue import (
     GeneratedImage,
     GenerationQueue,
-    Order,
+    GenerationRequest,
     PendingImage,
     unloaded,
 )
@@ -52,7 +58,7 @@ from serve_app.runtime.streams import once
 
 
 @dataclass(frozen=True)
-class Files:
+class RequestFiles:
     """A request's blobs as local files."""
 
     image: Path | None
@@ -62,10 +68,10 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRequest:
     """A request with everything in memory that generating it takes."""
 
-    settings: Settings
+    settings: PipelineSettings
     source: ImageSource | None
     attachment_inputs: AttachmentInputs
     pipeline: Any
@@ -100,7 +106,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         is_whole = options.offload == "none"
         prompts = RememberedPrompts(first.components if is_whole else {})
         generator = BatchGenerator(model, self._checkpoint, attachments, prompts)
-        self._line: GenerationQueue[Work] = GenerationQueue(
+        self._line: GenerationQueue[BatchItem] = GenerationQueue(
             generator.generate, max_batch=options.max_batch
         )
 
@@ -131,7 +137,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         async with AsyncExitStack() as stack:
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
-        order = Order(request.count, steps=prepared.settings.steps)
+        order = GenerationRequest(request.count, steps=prepared.settings.steps)
         collector = ImageCollector(self.blobs, request, prepared, own_scheduler=self._own_scheduler)
         # What the line does not take is not in it, and never left.
         self._line.put(_images(order, request, prepared))
@@ -148,19 +154,21 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
             await order.left()
         yield collector.images()
 
-    async def _files(self, stack: AsyncExitStack, request: ImageGeneration) -> Files:
+    async def _files(self, stack: AsyncExitStack, request: ImageGeneration) -> RequestFiles:
         async def local(blob: Blob) -> Path:
             return await stack.enter_async_context(self.blobs.local_file(blob))
 
         references = request.references.images if request.references else ()
-        return Files(
+        return RequestFiles(
             image=await local(request.image) if isinstance(request, ImageToImage) else None,
             mask=await local(request.mask) if isinstance(request, Inpaint) else None,
             loras=tuple([await local(lora.file) if lora.file else None for lora in request.loras]),
             references=tuple([await local(blob) for blob in references]),
         )
 
-    def _prepared(self, request: ImageGeneration, mode: Mode, files: Files) -> Prepared:
+    def _prepared(
+        self, request: ImageGeneration, mode: Mode, files: RequestFiles
+    ) -> PreparedRequest:
         """Blocks. Raises what is wrong with the request."""
         checkpoint, attachments = self._checkpoint, self._attachments
         if checkpoint is None or attachments is None:
@@ -175,7 +183,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
             source, said = source_of(request, files.image, files.mask, rule=self._rule)
             warnings += said
         attachment_inputs = _attachment_inputs(request, files, attachments)
-        return Prepared(
+        return PreparedRequest(
             settings=call.settings(mode, request, source, self._rule),
             source=source,
             attachment_inputs=attachment_inputs,
@@ -189,7 +197,12 @@ class ImageCollector:
     """One request's finished images, stored in their order."""
 
     def __init__(
-        self, blobs: BlobStore, request: ImageGeneration, prepared: Prepared, *, own_scheduler: str
+        self,
+        blobs: BlobStore,
+        request: ImageGeneration,
+        prepared: PreparedRequest,
+        *,
+        own_scheduler: str,
     ) -> None:
         self._blobs = blobs
         self._own_scheduler = own_scheduler
@@ -230,21 +243,23 @@ class ImageCollector:
         )
 
 
-def _images(order: Order, request: ImageGeneration, prepared: Prepared) -> list[PendingImage[Work]]:
+def _images(
+    order: GenerationRequest, request: ImageGeneration, prepared: PreparedRequest
+) -> list[PendingImage[BatchItem]]:
     settings, call = prepared.settings, prepared.call
     alike = settings if call.can_batch(settings) else None
     images = []
     for index in range(request.count):
-        subject = Subject(
+        subject = ImagePrompt(
             request.prompt, request.negative_prompt, request.seed + index, prepared.source
         )
-        work = Work(settings, subject, prepared.attachment_inputs, prepared.pipeline, call)
+        work = BatchItem(settings, subject, prepared.attachment_inputs, prepared.pipeline, call)
         images.append(PendingImage(order, index, alike, work))
     return images
 
 
 def _attachment_inputs(
-    request: ImageGeneration, files: Files, attachments: Attachments
+    request: ImageGeneration, files: RequestFiles, attachments: Attachments
 ) -> AttachmentInputs:
     """Blocks, and may download."""
     loras = []

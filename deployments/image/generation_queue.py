@@ -41,7 +41,7 @@ class GeneratedImage:
 Event = Progress | GeneratedImage
 
 
-class Order:
+class GenerationRequest:
     """One request's images: what the thread tells of them, read on the event loop."""
 
     def __init__(self, count: int, *, steps: int) -> None:
@@ -106,7 +106,7 @@ class Order:
 class PendingImage(Generic[T]):
     """One image of a request. Those with an equal `alike` can be generated together, None alone."""
 
-    order: Order
+    order: GenerationRequest
     index: int
     alike: Hashable
     work: T
@@ -141,7 +141,7 @@ class GenerationQueue(Generic[T]):
             self._changed.notify()
             self._thread.submit(self._generate_next)
 
-    def drop(self, order: Order) -> None:
+    def drop(self, order: GenerationRequest) -> None:
         """Take out the images of an order that nobody waits for."""
         with self._changed:
             mine = [image for image in self._waiting if image.order is order]

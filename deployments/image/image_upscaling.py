@@ -10,13 +10,13 @@ from PIL import Image
 from deployments.file_making import made_file
 from deployments.media.image_decoding import check_pixels, decoded_image
 from deployments.media.image_encoding import saved_png
-from deployments.media.image_tiles import LANCZOS, Enlarged
+from deployments.media.image_tiles import LANCZOS, EnlargedImage
 from serve_app.core.image.images import Size
 from serve_app.core.image.upscaling import UpscaledImage, UpscaleEvent, UpscaleImage
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 
-Enlarge = Callable[[Image.Image, int], Iterator[Progress | Enlarged]]
+Enlarge = Callable[[Image.Image, int], Iterator[Progress | EnlargedImage]]
 """Takes an RGB image and a factor; yields Progress and last the image."""
 
 

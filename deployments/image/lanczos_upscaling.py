@@ -7,7 +7,7 @@ from PIL import Image
 from typing_extensions import override
 
 from deployments.image.image_upscaling import ImageUpscaling
-from deployments.media.image_tiles import LANCZOS, Enlarged
+from deployments.media.image_tiles import LANCZOS, EnlargedImage
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -66,7 +66,7 @@ class LanczosUpscaling(ModelEngine[LanczosOptions], Upscaler):
             )
 
 
-def _resized(image: Image.Image, scale: int) -> Iterator[Progress | Enlarged]:
+def _resized(image: Image.Image, scale: int) -> Iterator[Progress | EnlargedImage]:
     size = (image.width * scale, image.height * scale)
     yield Progress(phase="upscale", current=0, total=1)
-    yield Enlarged(image.resize(size, LANCZOS), (WARNING,))
+    yield EnlargedImage(image.resize(size, LANCZOS), (WARNING,))

@@ -22,7 +22,7 @@ def grid_points(side: int, size: tuple[int, int]) -> list[tuple[float, float]]:
     return [(x * width, y * height) for y in steps for x in steps]
 
 
-class Candidates:
+class MaskCandidates:
     """The good masks so far, as logits of one size, of which the first rows and columns show the
     image, as a part of 1 each.
     """

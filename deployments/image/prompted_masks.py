@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForMaskGeneration
 
-from deployments.image.mask_grid import Candidates, grid_points
+from deployments.image.mask_grid import MaskCandidates, grid_points
 from deployments.image.segment_images import Mask
 from serve_app.core.image.segmentation import Prompt
 from serve_app.core.message import Progress
@@ -29,7 +29,7 @@ Stop = Callable[[], bool]
 Channels = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class Encoded(NamedTuple):
+class EncodedImage(NamedTuple):
     """One image as the decoder wants it. `shown` are the width and height that the image has
     in the model's square; `size` those of the image.
     """
@@ -68,7 +68,7 @@ class PromptedMasks:
             yield Progress(phase="segment", current=number + 1, total=total)
             yield Mask(self._full(logits, encoded), score)
 
-    def _encoded(self, image: Image.Image) -> Encoded:
+    def _encoded(self, image: Image.Image) -> EncodedImage:
         shown = self._shown(image.size)
         pixels = np.asarray(image.resize(shown, Image.Resampling.BILINEAR), np.float32) / 255
         values = torch.zeros((1, 3, self._side, self._side))
@@ -78,7 +78,7 @@ class PromptedMasks:
             embeddings = self._model.get_image_embeddings(
                 values.to(self._device, self._model.dtype)
             )
-        return Encoded(embeddings, shown, image.size)
+        return EncodedImage(embeddings, shown, image.size)
 
     def _shown(self, size: tuple[int, int]) -> tuple[int, int]:
         """SAM is shown the image in the corner of its square, SAM 2 the image stretched."""
@@ -87,7 +87,7 @@ class PromptedMasks:
         scale = self._side / max(size)
         return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
-    def _asked(self, encoded: Encoded, prompt: Prompt) -> tuple[torch.Tensor, float]:
+    def _asked(self, encoded: EncodedImage, prompt: Prompt) -> tuple[torch.Tensor, float]:
         """The mask of one object. Several candidates are asked for, and the best is taken, where
         one point alone leaves open how much around it is meant.
         """
@@ -103,7 +103,7 @@ class PromptedMasks:
 
     def _decoded(
         self,
-        encoded: Encoded,
+        encoded: EncodedImage,
         points: list[list[tuple[float, float]]],
         labels: list[list[int]],
         box: tuple[float, float, float, float] | None,
@@ -128,11 +128,11 @@ class PromptedMasks:
             )
         return output.pred_masks[0].float().cpu(), output.iou_scores[0].float().cpu()
 
-    def _everything(self, encoded: Encoded, stop: Stop) -> Iterator[Progress | Mask]:
+    def _everything(self, encoded: EncodedImage, stop: Stop) -> Iterator[Progress | Mask]:
         """What is found at a grid of points, the best first."""
         places = grid_points(GRID_SIDE[self._device.type], encoded.size)
         width, height = encoded.shown
-        found = Candidates(rows=height / self._side, columns=width / self._side)
+        found = MaskCandidates(rows=height / self._side, columns=width / self._side)
         for start in range(0, len(places), GRID_BATCH):
             if stop():
                 return
@@ -146,7 +146,7 @@ class PromptedMasks:
         for logits, score in found.best():
             yield Mask(self._full(logits, encoded), score)
 
-    def _full(self, logits: torch.Tensor, encoded: Encoded) -> Image.Image:
+    def _full(self, logits: torch.Tensor, encoded: EncodedImage) -> Image.Image:
         """The mask in the image's size, without what fills the model's square."""
         width, height = encoded.shown
         if self._keeps_proportions:

@@ -32,7 +32,7 @@ FACE_MARGIN = 0.4
 Stop = Callable[[], bool]
 
 
-class Shot(NamedTuple):
+class CandidateFrame(NamedTuple):
     """One candidate; a face goes before none, then the sharper one."""
 
     has_face: bool
@@ -80,7 +80,7 @@ def _video_images(
     """The best frame of each of `count` equal stretches, in order; where faces are looked for and
     found, of those with one only.
     """
-    best: dict[int, Shot] = {}
+    best: dict[int, CandidateFrame] = {}
     for number, image in _spread_frames(path, count * CANDIDATES, param):
         if stop():
             break
@@ -92,7 +92,7 @@ def _video_images(
     return [shot.image for shot in best.values() if shot.has_face or not has_faces]
 
 
-def _shot(image: Image.Image, find: Find | None) -> Shot:
+def _shot(image: Image.Image, find: Find | None) -> CandidateFrame:
     """The largest face with what is around it, or the whole image; no larger than needed."""
     faces = find(np.array(image)) if find else []
     if faces:
@@ -103,7 +103,7 @@ def _shot(image: Image.Image, find: Find | None) -> Shot:
         image = image.crop((*box[:3], min(image.height, high)))
     small = image.copy()
     small.thumbnail((LONG_EDGE_PX, LONG_EDGE_PX))
-    return Shot(bool(faces), _sharpness(small), small)
+    return CandidateFrame(bool(faces), _sharpness(small), small)
 
 
 def _spread_frames(path: Path, count: int, param: str) -> Iterator[tuple[int, Image.Image]]:

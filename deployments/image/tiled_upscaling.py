@@ -9,7 +9,7 @@ from PIL import Image
 from typing_extensions import override
 
 from deployments.image.image_upscaling import ImageUpscaling
-from deployments.media.image_tiles import Enlarged, Pixels, TileNetwork, Tiling, enlarged
+from deployments.media.image_tiles import EnlargedImage, Pixels, TileNetwork, Tiling, enlarged
 from deployments.model_engine import Options, WorkerEngine
 from serve_app.core.config import Model
 from serve_app.core.image.upscaling import (
@@ -62,5 +62,5 @@ class TiledUpscaling(WorkerEngine[Options], Upscaler):
     def run(self, tile: Pixels) -> Pixels:
         """A tile, `scale` times as large. Blocks."""
 
-    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | Enlarged]:
+    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | EnlargedImage]:
         return enlarged(image, wanted, TileNetwork(self.scale, self.run), self.tiling)

@@ -45,7 +45,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Enlarged:
+class EnlargedImage:
     """The end of an enlargement; `warnings` say how it was done if not in one pass."""
 
     image: Image.Image
@@ -54,7 +54,7 @@ class Enlarged:
 
 def enlarged(
     image: Image.Image, wanted: int, network: TileNetwork, tiling: Tiling
-) -> Iterator[Progress | Enlarged]:
+) -> Iterator[Progress | EnlargedImage]:
     """Progress in tiles, last the RGB image exactly `wanted` times as large."""
     factors = passes(network.scale, wanted)
     size = (image.width * wanted, image.height * wanted)
@@ -72,7 +72,7 @@ def enlarged(
         image = target
     if image.size != size:
         image = image.resize(size, LANCZOS)
-    yield Enlarged(image, _warnings(network.scale, wanted, factors))
+    yield EnlargedImage(image, _warnings(network.scale, wanted, factors))
 
 
 def passes(scale: int, wanted: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from deployments.video.camera import Camera, covered
 from deployments.video.camera_paths import eased
-from deployments.video.optical_flow import Between
+from deployments.video.optical_flow import FramesBetween
 from deployments.video.remade_video import video_warnings
 from deployments.video.video_decoding import ProbedVideo, at_rate, probed, video_frames
 from deployments.video.video_encoding import VideoWriter
@@ -144,7 +144,7 @@ class CameraShot:
         """From the image to the end image."""
         assert self._files.end_image is not None, "checked with the mode"
         ends = (self._still(), image(self._files.end_image, param="end_image"))
-        between = Between(*(covered(end, plan.size) for end in ends))
+        between = FramesBetween(*(covered(end, plan.size) for end in ends))
         for number in range(plan.num_frames):
             yield between.at(eased(number / max(1, plan.num_frames - 1)))
 

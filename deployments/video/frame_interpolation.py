@@ -27,7 +27,7 @@ from deployments.video.video_decoding import (
     BT709,
     MAX_PIXELS,
     Colours,
-    Shown,
+    ShownFrame,
     probed,
     shown_frames,
 )
@@ -240,7 +240,7 @@ def _stills(path: Path, size: Size, colours: Colours) -> Generator[GivenFrame]:
             yield GivenFrame(shown.at_s, planes_of(_planar(shown, size, colours)))
 
 
-def _planar(shown: Shown, size: Size, colours: Colours) -> Any:
+def _planar(shown: ShownFrame, size: Size, colours: Colours) -> Any:
     """In yuv420p and of the video's size; a video may change its own half-way."""
     if shown.is_plain and shown.frame.width % 2 == shown.frame.height % 2 == 0:
         frame = shown.frame

@@ -12,7 +12,7 @@ AGREEMENT = 0.6
 """Flow is trusted when it leaves less than this share of the difference between the images."""
 
 
-class Between:
+class FramesBetween:
     """What lies between two RGB images of one size. Where the flow does not carry one over to the
     other, as between unlike images, they are dissolved.
     """

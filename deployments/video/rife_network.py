@@ -62,7 +62,7 @@ class Layout:
         return 4 * max(self.scales) * (2 if self.has_slopes else 1)
 
 
-class Estimate(NamedTuple):
+class FlowEstimate(NamedTuple):
     """`flow` is where to look in the first image (x, y) and in the second, in pixels from here;
     `mask` is the first one's share, before the sigmoid.
     """
@@ -108,10 +108,10 @@ class RifeNetwork(nn.Module):
         scales: tuple[int, ...],
         *,
         is_far: bool = False,
-    ) -> Estimate | None:
+    ) -> FlowEstimate | None:
         """None where it has to be looked for at a coarser scale, which is done once."""
         moment = torch.full_like(first[:, :1], share)
-        found: Estimate | None = None
+        found: FlowEstimate | None = None
         for number, scale in enumerate(scales):
             block = self.get_submodule(f"block{number}")
             if found is None:
@@ -119,13 +119,13 @@ class RifeNetwork(nn.Module):
                 continue
             moved = _paired(warped(first, found.flow[:, :2]), warped(second, found.flow[:, 2:]))
             shown = torch.cat((*moved, moment, found.mask, found.hints, found.flow / scale), 1)
-            step: Estimate = block(shown, scale)
+            step: FlowEstimate = block(shown, scale)
             looks_far = self.layout.has_slopes and number == 1 and not is_far
             if looks_far and bool((_reaches(step.flow) > FAR_PX).all()):
                 return None
             # Kinds with a head find the mask anew, the others better it.
             mask = step.mask if self.encode else found.mask + step.mask
-            found = Estimate(found.flow + step.flow, mask, step.hints)
+            found = FlowEstimate(found.flow + step.flow, mask, step.hints)
         return found
 
 
@@ -172,7 +172,7 @@ class _Block(nn.Module):
         else:
             self.lastconv = nn.ConvTranspose2d(width, layout.outputs, 4, 2, 1)
 
-    def forward(self, shown: Tensor, scale: int) -> Estimate:
+    def forward(self, shown: Tensor, scale: int) -> FlowEstimate:
         height, width = shown.shape[2:]
         values = _sized(shown, height // scale, width // scale)
         values = self.conv0(values.to(next(self.parameters()).dtype))
@@ -181,7 +181,7 @@ class _Block(nn.Module):
         factor = height // found.shape[2]
         found = _sized(found, height, width)
         flow, mask, others = found[:, :FLOW], found[:, FLOW : FLOW + MASK], found[:, FLOW + MASK :]
-        return Estimate(flow * factor, mask, others[:, : self._hints])
+        return FlowEstimate(flow * factor, mask, others[:, : self._hints])
 
 
 class _Residual(nn.Module):

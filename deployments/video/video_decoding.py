@@ -66,7 +66,7 @@ BT709 = Colours()
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownFrame:
     """A frame as the decoder gives it; `at_s` as in Frame. `aspect` is that of its pixels.
     `reformatter` is the video's, which is prepared once, so that one thread has to do it all.
     """
@@ -131,7 +131,7 @@ def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Probed
         first = next(iter(container.decode(stream)), None)
         if first is None:
             raise _undecodable(param)
-        shown = Shown(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
+        shown = ShownFrame(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
         width, height = upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
         duration_s = length_s(path) if may_jump(container) else _duration_s(container, stream)
@@ -162,14 +162,14 @@ def video_frames(path: Path, *, param: str) -> Generator[Frame]:
             yield Frame(shown.at_s, shown.pixels())
 
 
-def shown_frames(path: Path, *, param: str) -> Generator[Shown]:
+def shown_frames(path: Path, *, param: str) -> Generator[ShownFrame]:
     """The frames as `video_frames`, as the decoder gives them."""
     with _opened(path, param) as (container, stream):
         reading, reformatter = VideoReading(container, stream), VideoReformatter()
         for frame in reading.frames():
             shown_s = reading.shown_s(frame)
             _check_duration(shown_s, param)
-            yield Shown(shown_s, frame, stream.sample_aspect_ratio, reformatter)
+            yield ShownFrame(shown_s, frame, stream.sample_aspect_ratio, reformatter)
         if reading.count == 0:
             raise _undecodable(param)
         reading.check_end(param)

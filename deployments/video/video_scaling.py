@@ -16,7 +16,7 @@ from PIL import Image
 from typing_extensions import override
 
 from deployments.file_making import made_file
-from deployments.media.image_tiles import Enlarged
+from deployments.media.image_tiles import EnlargedImage
 from deployments.video.remade_video import (
     LONGEST_SIDE_PX,
     RemadeFile,
@@ -30,7 +30,7 @@ from deployments.video.video_decoding import (
     MAX_PIXELS,
     Pixels,
     ProbedVideo,
-    Shown,
+    ShownFrame,
     probed,
     shown_frames,
 )
@@ -56,7 +56,9 @@ class ScaledFrame(NamedTuple):
 class FrameScaler(Protocol):
     """Blocks. Raises Cancelled soon after being told to stop."""
 
-    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> ScaledFrame:
+    def __call__(
+        self, shown: ShownFrame, video: ProbedVideo, factor: int, stop: Stop
+    ) -> ScaledFrame:
         """A frame, upright and `factor` times the size of the video."""
         ...
 
@@ -75,7 +77,7 @@ class ResampledFrames(FrameScaler):
     @override
     def __call__(
         self,
-        shown: Shown,
+        shown: ShownFrame,
         video: ProbedVideo,
         factor: int,
         stop: Stop,
@@ -99,14 +101,16 @@ class EnlargedFrames(FrameScaler):
 
     def __init__(
         self,
-        enlarge: Callable[[Image.Image, int], Iterator[Progress | Enlarged]],
+        enlarge: Callable[[Image.Image, int], Iterator[Progress | EnlargedImage]],
         executor: Executor,
     ) -> None:
         self._enlarge = enlarge
         self._executor = executor
 
     @override
-    def __call__(self, shown: Shown, video: ProbedVideo, factor: int, stop: Stop) -> ScaledFrame:
+    def __call__(
+        self, shown: ShownFrame, video: ProbedVideo, factor: int, stop: Stop
+    ) -> ScaledFrame:
         """BackendUnavailable when the executor is shut down."""
         image = Image.fromarray(shown.pixels())
         size = (video.size.width, video.size.height)
@@ -114,9 +118,9 @@ class EnlargedFrames(FrameScaler):
         made = in_turn(self._executor, lambda: self._enlarged(image, factor, stop))
         return ScaledFrame(pixels=np.asarray(made.image), warnings=made.warnings)
 
-    def _enlarged(self, image: Image.Image, factor: int, stop: Stop) -> Enlarged:
+    def _enlarged(self, image: Image.Image, factor: int, stop: Stop) -> EnlargedImage:
         for item in self._enlarge(image, factor):
-            if isinstance(item, Enlarged):
+            if isinstance(item, EnlargedImage):
                 return item
             if stop():
                 break

@@ -11,7 +11,7 @@ from serve_app.access.callers import (
     is_loopback,
 )
 from serve_app.access.credential_cache import CredentialCache
-from serve_app.access.forward import Forwarded, ForwardSignIn
+from serve_app.access.forward import ForwardedUser, ForwardSignIn
 from serve_app.access.origins import Origins, says_page
 from serve_app.access.passwords import Passwords
 from serve_app.access.rate_limits import RateLimits, rate_limits
@@ -80,14 +80,14 @@ class Access:
             web.username, ROLE_SCOPES[web.role], session=web, expires_at=web.expires_at
         )
 
-    def forwarded(self, headers: Headers, peer: str | None) -> Forwarded | None:
+    def forwarded(self, headers: Headers, peer: str | None) -> ForwardedUser | None:
         """Whom a listed proxy has signed in."""
         if self.forward is None:
             return None
         return self.forward.read(headers, self._proxies.neighbour(headers, peer))
 
     @staticmethod
-    def _is_outdated(web: WebSession, forwarded: Forwarded | None) -> bool:
+    def _is_outdated(web: WebSession, forwarded: ForwardedUser | None) -> bool:
         """Whether the proxy in front says by now that somebody else sits there, or that its user
         has another role; the browser is sent to sign in anew.
         """

@@ -27,7 +27,7 @@ class UnusableForwardAuth(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Forwarded:
+class ForwardedUser:
     """Whom the proxy has signed in."""
 
     username: str
@@ -65,7 +65,7 @@ class ForwardSignIn:
         self._secret = (secret or "").encode()
         self._clock = clock
 
-    def read(self, headers: Headers, neighbour: str) -> Forwarded | None:
+    def read(self, headers: Headers, neighbour: str) -> ForwardedUser | None:
         """Whom the proxy at the address `neighbour` names; None when nobody may say so. A header
         that is there twice has an author whom the proxy has not stopped, and counts for nothing.
         """
@@ -80,9 +80,9 @@ class ForwardSignIn:
         if not hmac.compare_digest(presented.encode("utf-8", "surrogateescape"), self._secret):
             return None
         named = {group.strip() for group in groups.split(",")}
-        return Forwarded(username, bool(named & set(settings.admin_groups)))
+        return ForwardedUser(username, bool(named & set(settings.admin_groups)))
 
-    async def sign_in(self, forwarded: Forwarded) -> OpenedSession:
+    async def sign_in(self, forwarded: ForwardedUser) -> OpenedSession:
         """A web session of the user, who is made on first sight, without a password, and whose role
         follows the proxy's groups. InvalidRequest for a name that no user can have; Forbidden for
         that of an account with a password: names at the proxy are given by somebody else, and who
@@ -107,7 +107,7 @@ class ForwardSignIn:
             # Another replica has made the user in the same instant.
             return await self._database.write(work)
 
-    def _add(self, session: Session, forwarded: Forwarded) -> UserRow:
+    def _add(self, session: Session, forwarded: ForwardedUser) -> UserRow:
         return add_user(
             session,
             forwarded.username,

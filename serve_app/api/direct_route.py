@@ -55,42 +55,42 @@ class DirectRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI scope, whose route the Gate has found."""
         route = route_of(scope)
-        if not isinstance(route, DirectRoute) or not _says_json(scope):
+        if not isinstance(route, DirectRoute) or not _has_json_type(scope):
             await self._app(scope, receive, send)
             return
-        replay = Replay(receive)
-        if not await route.answer(scope, replay.record, send):
-            await self._app(scope, replay.again, send)
+        buffered = BufferedRequest(receive)
+        if not await route.answer(scope, buffered.receive, send):
+            await self._app(scope, buffered.replay, send)
 
 
-class Replay:
-    """What came of a request, kept until it is known who reads it."""
+class BufferedRequest:
+    """The messages of a request, kept until it is known who reads them."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._came: deque[Message] = deque()
+        self._messages: deque[Message] = deque()
         self._error: HTTPException | None = None
 
-    async def record(self) -> Message:
+    async def receive(self) -> Message:
         """The next message. It is kept as it is."""
         try:
             message = await self._receive()
         except HTTPException as error:
             self._error = error
             raise
-        self._came.append(message)
+        self._messages.append(message)
         return message
 
-    async def again(self) -> Message:
-        """What came, once more, and then what comes."""
-        if self._came:
-            return self._came.popleft()
+    async def replay(self) -> Message:
+        """The messages so far once more, then those that follow."""
+        if self._messages:
+            return self._messages.popleft()
         if self._error is not None:
             raise self._error
         return await self._receive()
 
 
-def _says_json(scope: Scope) -> bool:
-    """Whether the body says of itself, once and plainly, that it is JSON."""
-    told = [value for name, value in scope["headers"] if name == b"content-type"]
-    return len(told) == 1 and told[0].partition(b";")[0].strip().lower() == JSON
+def _has_json_type(scope: Scope) -> bool:
+    """Whether one header, and no other, says that the body is JSON."""
+    types = [value for name, value in scope["headers"] if name == b"content-type"]
+    return len(types) == 1 and types[0].partition(b";")[0].strip().lower() == JSON

@@ -29,7 +29,7 @@ class FormPart:
     text: bytearray = field(default_factory=bytearray)
 
 
-class Collector:
+class FormCollector:
     """The parser's callbacks, turned into events that are fetched after each chunk; `file_fields`
     are those that take files.
     """

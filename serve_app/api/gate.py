@@ -31,7 +31,7 @@ ADMINISTRATION = frozenset({"admin", "scrape"})
 NEVER_ANONYMOUS = ADMINISTRATION | {"own"}
 
 
-class Visit:
+class Exchange:
     """One request on its way: whether its answer has begun, and what its credential has left."""
 
     def __init__(self, send: Send) -> None:
@@ -83,21 +83,21 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        visit = Visit(send)
+        exchange = Exchange(send)
         scope[DIALECT] = self._dialects.of(scope["path"])
         try:
-            scope["state"]["principal"] = await self._admit(scope, headers, visit)
-            await self._app(scope, receive, visit.send)
+            scope["state"]["principal"] = await self._admit(scope, headers, exchange)
+            await self._app(scope, receive, exchange.send)
         except Exception as error:
-            if visit.has_started:
+            if exchange.has_started:
                 raise
             failure = _as_app_error(error, scope["state"]["request_id"])
             answer = refusal(failure, scope, headers, self._dialects)
-            await answer(scope, receive, visit.send)
+            await answer(scope, receive, exchange.send)
         finally:
-            visit.leave()
+            exchange.leave()
 
-    async def _admit(self, scope: Scope, headers: Headers, visit: Visit) -> Principal:
+    async def _admit(self, scope: Scope, headers: Headers, exchange: Exchange) -> Principal:
         method = scope["method"]
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
@@ -122,9 +122,9 @@ class Gate:
                 raise unauthenticated()
             return ANONYMOUS
         if access.rates is not None:
-            visit.admission = await access.rates.admit(principal, rule.rate_class)
-            if visit.admission is not None and visit.admission.refusal is not None:
-                raise visit.admission.refusal
+            exchange.admission = await access.rates.admit(principal, rule.rate_class)
+            if exchange.admission is not None and exchange.admission.refusal is not None:
+                raise exchange.admission.refusal
         check_scope(principal, "admin" if rule.access in ADMINISTRATION else "inference")
         if principal.session is not None:
             caller = access.caller(headers, peer, scheme=scope["scheme"])

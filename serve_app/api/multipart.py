@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app.api.body_limit import streams_body
 from serve_app.api.disposition import parameters
-from serve_app.api.form_parts import Collector, EventName, FormPart, plain_name
+from serve_app.api.form_parts import EventName, FormCollector, FormPart, plain_name
 from serve_app.blobs.intake import MediaIntake
 from serve_app.core.errors import Cancelled, InvalidRequest
 from serve_app.core.media import Blob, MediaKind
@@ -121,7 +121,7 @@ class _Events(AsyncIterator[tuple[str, FormPart]]):
     """The parts in order; the data of a file must be read with `data` before the next part."""
 
     def __init__(self, request: Request, file_fields: Collection[str]) -> None:
-        self._collector = Collector(file_fields)
+        self._collector = FormCollector(file_fields)
         callbacks = self._collector.callbacks()
         self._parser = MultipartParser(_boundary(request), callbacks)  # type: ignore[arg-type]
         self._chunks = request.stream()

@@ -44,8 +44,8 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a caller may ask for besides an operation. `output` is what the dialect needs to write
+class JobOptions:
+    """What a caller may ask for of a job, besides the operation. `output` is what the dialect needs to write
     the result; `repeatable` is what a repetition of the call is known by.
     """
 
@@ -57,7 +57,7 @@ class Wishes:
     repeatable: Repeatable | None = None
 
 
-NONE = Wishes()
+NONE = JobOptions()
 
 
 def call_in(request: Request, context: Context, principal: Principal) -> Call:
@@ -65,22 +65,24 @@ def call_in(request: Request, context: Context, principal: Principal) -> Call:
     return Call(context, principal, request, dialect_in(request.scope))
 
 
-async def submission_of(call: Call, operation: Operation[Any], wishes: Wishes = NONE) -> Submission:
+async def submission_of(
+    call: Call, operation: Operation[Any], options: JobOptions = NONE
+) -> Submission:
     """The job to be. InvalidRequest for a callback that would be refused."""
-    if wishes.callback_url is not None:
+    if options.callback_url is not None:
         own = call.dialect.own_field("callback_url", JOB) or "callback"
-        await check_callback(wishes.callback_url, call.context.config.limits, param=own)
+        await check_callback(options.callback_url, call.context.config.limits, param=own)
     return Submission(
         id=new_job_id(),
         operation=operation,
         owner=call.principal.owner,
         dialect=call.dialect.name,
-        ref_id=wishes.ref_id,
-        tag=wishes.tag,
-        priority=wishes.priority,
-        callback_url=wishes.callback_url,
-        output={name: value for name, value in wishes.output.items() if value is not None},
-        repeatable=wishes.repeatable,
+        ref_id=options.ref_id,
+        tag=options.tag,
+        priority=options.priority,
+        callback_url=options.callback_url,
+        output={name: value for name, value in options.output.items() if value is not None},
+        repeatable=options.repeatable,
     )
 
 

@@ -1,19 +1,19 @@
 """Which model makes an audio file: one whose family is configured for that kind of it."""
 
-from serve_app.catalog.catalog import Catalog, Found
-from serve_app.catalog.standing import standing
+from serve_app.catalog.catalog import Catalog, CatalogEntry
+from serve_app.catalog.ranked_models import ranked_models
 from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.errors import BackendUnavailable, UnsupportedCapability
 from serve_app.core.options.audio import AudioGenerationOptions
 from serve_app.core.tasks import TASKS
 
 
-async def select_audio(catalog: Catalog, kind: AudioKind) -> Found:
+async def select_audio(catalog: Catalog, kind: AudioKind) -> CatalogEntry:
     """The default model if it makes this kind, else the first that does; what has failed to load
     comes last. BackendUnavailable when there is none at all, UnsupportedCapability when those that
     there are make other kinds.
     """
-    every = (await standing(catalog, "sound")).in_turn
+    every = (await ranked_models(catalog, "sound")).in_turn
     if not every:
         raise BackendUnavailable(
             f"no model that generates audio is configured; add a family to the configuration"
@@ -29,7 +29,7 @@ async def select_audio(catalog: Catalog, kind: AudioKind) -> Found:
     raise UnsupportedCapability(f"no configured model makes {kind!r}; {listed}")
 
 
-def kinds_of(found: Found) -> tuple[AudioKind, ...]:
+def kinds_of(found: CatalogEntry) -> tuple[AudioKind, ...]:
     """What the model's family is configured to make."""
     options = found.family.options
     return (

@@ -20,7 +20,7 @@ from serve_app.core.errors import (
     UpstreamError,
 )
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R, Runs
+from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS, Task
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
@@ -32,12 +32,12 @@ Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A model of the catalog: its canonical id, its configuration and the object that runs it."""
+class CatalogEntry:
+    """A model of the catalog: its canonical id, its configuration and what runs it."""
 
     model: Model
     family: Family
-    runs: Runs
+    runner: OperationRunner
 
     @property
     def id(self) -> str:
@@ -46,49 +46,49 @@ class Found:
 
     def say(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
         """What a text model says; it tells no Progress."""
-        return cast("AsyncIterator[ChatEvent]", self.runs.run(operation))
+        return cast("AsyncIterator[ChatEvent]", self.runner.run(operation))
 
 
-class Catalog(Runs):
-    """The configured models, over live objects: `runs` maps family names to what runs their
+class Catalog(OperationRunner):
+    """The configured models, over live objects: `runners` maps family names to what runs their
     operations.
     """
 
     def __init__(
         self,
         config: AppConfig,
-        runs: Mapping[str, Runs],
+        runners: Mapping[str, OperationRunner],
         *,
         statuses: Statuses,
     ) -> None:
         self.config = config
         self.statuses = statuses
         self.checkpoints = CheckpointFacts(config.storage.data_dir)
-        self._runs = dict(runs)
+        self._runners = dict(runners)
         self._media: str | None = None
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, CatalogEntry] = {}
         for family in config.families:
             for model in family.models:
                 for name in (model.id, *model.aliases):
-                    self._found[name] = Found(model, family, runs[family.name])
+                    self._found[name] = CatalogEntry(model, family, runners[family.name])
         self._folded = {name.lower(): found for name, found in reversed(self._found.items())}
 
-    def all(self) -> list[Found]:
+    def all(self) -> list[CatalogEntry]:
         """Every model once, in the order of the configuration."""
         return [found for name, found in self._found.items() if name == found.id]
 
-    def every(self, task: Task) -> list[Found]:
+    def every(self, task: Task) -> list[CatalogEntry]:
         """The models of a task, in the order of the configuration."""
         return [found for found in self.all() if found.family.options.task == task]
 
-    def named(self, name: str) -> Found:
+    def named(self, name: str) -> CatalogEntry:
         """The model with this id or alias, case-sensitive first. Raises ModelNotFound."""
         found = self._found.get(name) or self._folded.get(name.lower())
         if found is None:
             raise ModelNotFound(f"unknown model {name!r}; {self._listing()}", param="model")
         return found
 
-    def find(self, task: Task, name: str | None) -> Found:
+    def find(self, task: Task, name: str | None) -> CatalogEntry:
         """The model of a task that a request means: nothing, `auto` and an empty name mean the
         default. A chat model translates where none is for that or it is named, and one that sees
         puts images into words.
@@ -98,9 +98,9 @@ class Catalog(Runs):
         """
         if task == "translation" and self._means_chat(name):
             chat = self._find("chat", name)
-            return Found(chat.model, chat.family, ChatTranslator(chat.runs))
+            return CatalogEntry(chat.model, chat.family, ChatTranslator(chat.runner))
         if task == "captioning" and (seeing := self._seeing(name)):
-            return Found(seeing.model, seeing.family, ChatDescriber(seeing.runs))
+            return CatalogEntry(seeing.model, seeing.family, ChatDescriber(seeing.runner))
         return self._find(task, name)
 
     def with_media(self, family: str) -> "Catalog":
@@ -114,7 +114,7 @@ class Catalog(Runs):
         if isinstance(operation, Transcribe) and operation.speakers is not None:
             labelled = transcribed(self.run, operation, operation.speakers)
             return cast("AsyncIterator[Progress | R]", labelled)
-        return self._runs_of(operation).run(operation)
+        return self._runner_of(operation).run(operation)
 
     async def answer(self, operation: Operation[R]) -> R:
         """What the operation brings last, for callers whom its progress does not concern."""
@@ -127,7 +127,7 @@ class Catalog(Runs):
             raise UpstreamError(f"{operation.name!r} ended without a result")
         return outcome
 
-    def media_runs(self) -> Runs:
+    def media_runner(self) -> OperationRunner:
         """What works on media without a model. BackendUnavailable where no family does."""
         families = (f.name for f in self.config.families if f.options.task == "media")
         family = self._media or next(families, None)
@@ -135,19 +135,19 @@ class Catalog(Runs):
             raise BackendUnavailable(
                 "no media family is configured, which cuts, joins and converts media; add one"
             )
-        return self._runs[family]
+        return self._runners[family]
 
-    def _runs_of(self, operation: Operation[Any]) -> Runs:
+    def _runner_of(self, operation: Operation[Any]) -> OperationRunner:
         """Who does it."""
         match operation.task:
             case "media":
-                return self.media_runs()
+                return self.media_runner()
             case None:
                 raise UnsupportedCapability(f"{operation.name!r} is run as a job")
             case task:
-                return self.find(task, operation.model_name).runs
+                return self.find(task, operation.model_name).runner
 
-    def _find(self, task: Task, name: str | None) -> Found:
+    def _find(self, task: Task, name: str | None) -> CatalogEntry:
         name = explicit(name)
         if name is None:
             return self._default(task, self.config.defaults.of(task))
@@ -165,14 +165,14 @@ class Catalog(Runs):
             return self.named(name).family.options.task == "chat"
         return not self.every("translation")
 
-    def _seeing(self, name: str | None) -> Found | None:
+    def _seeing(self, name: str | None) -> CatalogEntry | None:
         """The chat model that takes images, if `name` means one."""
         seeing = {found.id: found for found in self.every("chat") if _sees(found)}
         if (name := explicit(name)) is not None:
             return seeing.get(self.named(name).id)
         return None if self.every("captioning") else next(iter(seeing.values()), None)
 
-    def _default(self, task: Task, default: str | None) -> Found:
+    def _default(self, task: Task, default: str | None) -> CatalogEntry:
         if default is not None:
             return self._found[default]
         for found in self._found.values():
@@ -195,5 +195,5 @@ class Catalog(Runs):
         return f"{TASKS[task].label} models: {names}" if task else f"models: {names}"
 
 
-def _sees(found: Found) -> bool:
+def _sees(found: CatalogEntry) -> bool:
     return found.family.options.task == "chat" and "image_to_text" in found.model.capabilities

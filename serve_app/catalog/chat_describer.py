@@ -9,7 +9,7 @@ from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R, Runs
+from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
@@ -24,10 +24,10 @@ INSTRUCTION = "Describe this image in one sentence."
 CUT = "text: cut off after {} tokens"
 
 
-class ChatDescriber(Runs):
+class ChatDescriber(OperationRunner):
     """Asks for one sentence, or the question, with the most likely words."""
 
-    def __init__(self, chat: Runs) -> None:
+    def __init__(self, chat: OperationRunner) -> None:
         self._chat = chat
 
     @override

@@ -8,7 +8,7 @@ from typing import Any, cast
 from typing_extensions import override
 
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R, Runs
+from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
@@ -31,10 +31,10 @@ TRANSLATED: dict[str, Any] = {
 }
 
 
-class ChatTranslator(Runs):
+class ChatTranslator(OperationRunner):
     """Asks for one text after the other, a few at the same time."""
 
-    def __init__(self, chat: Runs) -> None:
+    def __init__(self, chat: OperationRunner) -> None:
         self._chat = chat
 
     @override

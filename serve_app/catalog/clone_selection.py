@@ -1,11 +1,11 @@
 """Which model speaks in the voice of a recording."""
 
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.choices import explicit
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 
 
-def select_clone(catalog: Catalog, name: str | None, *, param: str) -> Found:
+def select_clone(catalog: Catalog, name: str | None, *, param: str) -> CatalogEntry:
     """The named model; without a name the default speech model, or else the first that clones.
 
     UnsupportedCapability with `param`, the field of the reference, for a model that does not.
@@ -18,7 +18,7 @@ def select_clone(catalog: Catalog, name: str | None, *, param: str) -> Found:
     return next(iter(cloning_models(catalog)), None) or _checked(catalog, default, param)
 
 
-def select_clone_engine(catalog: Catalog, engine: str | None) -> Found:
+def select_clone_engine(catalog: Catalog, engine: str | None) -> CatalogEntry:
     """The first model of an engine, or the one of this id or alias; `auto` and None as nothing.
 
     InvalidRequest for a name that is neither, BackendUnavailable when no model clones.
@@ -41,12 +41,12 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> Found:
     )
 
 
-def cloning_models(catalog: Catalog) -> list[Found]:
+def cloning_models(catalog: Catalog) -> list[CatalogEntry]:
     """Every speech model that clones, in the order of the configuration."""
     return [found for found in catalog.every("speech") if found.family.options.clones]
 
 
-def _checked(catalog: Catalog, found: Found, param: str) -> Found:
+def _checked(catalog: Catalog, found: CatalogEntry, param: str) -> CatalogEntry:
     if found.family.options.clones:
         return found
     able = ", ".join(repr(f.id) for f in cloning_models(catalog)) or "none is configured"

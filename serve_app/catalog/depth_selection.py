@@ -2,15 +2,15 @@
 
 import asyncio
 
-from serve_app.catalog.catalog import Catalog, Found
-from serve_app.catalog.standing import standing
+from serve_app.catalog.catalog import Catalog, CatalogEntry
+from serve_app.catalog.ranked_models import ranked_models
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.depth import METHODS, DepthMethod
 from serve_app.core.tasks import TASKS
 from serve_app.family.model_configuration import known_configuration
 
 
-async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
+async def select_depth(catalog: Catalog, method: DepthMethod | None) -> CatalogEntry:
     """The first model of this kind, the default one before the others and those that have failed
     to load last. A model whose kind nobody knows yet, because it was never loaded and its files are
     not on this machine, is taken where none is known to be right.
@@ -22,9 +22,9 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     if method is None:
         return default
     statuses = await catalog.statuses()
-    unknown: list[Found] = []
+    unknown: list[CatalogEntry] = []
     kinds: dict[str, str] = {}
-    for found in (await standing(catalog, "depth")).in_turn:
+    for found in (await ranked_models(catalog, "depth")).in_turn:
         status = statuses.get(found.id)
         kind: str | None = status.depth_method if status is not None else None
         kind = kind or await asyncio.to_thread(_kind, catalog, found)
@@ -39,7 +39,7 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> Found:
     raise _not_there(method, kinds)
 
 
-def _kind(catalog: Catalog, found: Found) -> str | None:
+def _kind(catalog: Catalog, found: CatalogEntry) -> str | None:
     """By the configuration of the checkpoint, where that is on this machine."""
     source = found.model.source
     if source is None:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from serve_app.catalog.catalog import Catalog, Found
-from serve_app.catalog.standing import standing
+from serve_app.catalog.catalog import Catalog, CatalogEntry
+from serve_app.catalog.ranked_models import ranked_models
 from serve_app.core.errors import BackendUnavailable
 
 
@@ -11,7 +11,7 @@ from serve_app.core.errors import BackendUnavailable
 class ChosenSeparator:
     """The model, and the engine of the trained one if there is one in service."""
 
-    model: Found
+    model: CatalogEntry
     trained_engine: str | None
 
 
@@ -21,7 +21,7 @@ async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSepa
 
     BackendUnavailable when there is neither, or only what is not allowed.
     """
-    now = await standing(catalog, "stems")
+    now = await ranked_models(catalog, "stems")
     if now.trained:
         return ChosenSeparator(now.trained[0], now.trained[0].family.options.engine)
     fallbacks = now.fallbacks

@@ -2,7 +2,7 @@
 routing by language. The rules are data over the catalog's ids; nothing here loads anything.
 """
 
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.choices import explicit
 from serve_app.core.config import Model
 from serve_app.core.errors import (
@@ -33,7 +33,7 @@ PARAKEET_LANGUAGES = frozenset(
     ("en", "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "it")
 ) | {"lv", "lt", "mt", "pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk"}
 
-Asr = Found
+Asr = CatalogEntry
 
 
 def select(

@@ -1,13 +1,15 @@
 """Which model makes an image larger: a trained one, or resampling where that is allowed."""
 
-from serve_app.catalog.catalog import Catalog, Found
-from serve_app.catalog.standing import standing
+from serve_app.catalog.catalog import Catalog, CatalogEntry
+from serve_app.catalog.ranked_models import ranked_models
 from serve_app.core.choices import explicit
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.tasks import TASKS
 
 
-async def select_upscaler(catalog: Catalog, name: str | None, *, allows_resize: bool) -> Found:
+async def select_upscaler(
+    catalog: Catalog, name: str | None, *, allows_resize: bool
+) -> CatalogEntry:
     """The model that is named; else the default, or the first trained one that has not failed to
     load; else, where that is allowed, the first that only resizes. Raises BackendUnavailable when
     there is neither.
@@ -17,7 +19,7 @@ async def select_upscaler(catalog: Catalog, name: str | None, *, allows_resize: 
         if found.family.options.is_fallback and not allows_resize:
             raise _none_trained(f"model {name!r} only resizes", is_resizable=True)
         return found
-    now = await standing(catalog, "upscaling")
+    now = await ranked_models(catalog, "upscaling")
     able = now.trained + (now.fallbacks if allows_resize else [])
     if able:
         return able[0]

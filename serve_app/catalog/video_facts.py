@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.options.video import VideoOptions
 from serve_app.core.status import ModelStatus
 from serve_app.core.video.generation import VideoFacts
@@ -10,7 +10,7 @@ from serve_app.family.checkpoint_facts import CheckpointFacts
 
 
 async def video_facts(
-    found: Found, status: ModelStatus | None, checkpoints: CheckpointFacts
+    found: CatalogEntry, status: ModelStatus | None, checkpoints: CheckpointFacts
 ) -> VideoFacts | None:
     """Those that the model told when it was loaded, else those that the configuration states, else
     those of its checkpoint, else those of an engine whose models are all alike. A model for which

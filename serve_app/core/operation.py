@@ -64,7 +64,7 @@ def _known_fields(kind: type[Operation[Any]]) -> frozenset[str]:
     return frozenset(found)
 
 
-class Runs(Protocol):
+class OperationRunner(Protocol):
     """What runs the operations of a family."""
 
     def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:

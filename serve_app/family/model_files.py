@@ -61,14 +61,14 @@ def locate(
             f"model {model_id!r}: its source {source!r} does not exist on this machine; "
             "correct the path, or name a hub id"
         )
-    asked = _Asked(source, revision, model_id, hub or Hub())
+    asked = _HubRequest(source, revision, model_id, hub or Hub())
     with explained(model_id, source, revision):
         cached = whole_snapshot(source, revision, asked.hub.cache_dir)
         return cached or _downloaded(asked, report)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _HubRequest:
     source: str
     revision: str | None
     model_id: str
@@ -118,7 +118,7 @@ def wanted_files(names: Sequence[str]) -> list[str]:
     return sorted(filter(is_wanted, names), key=lambda name: (name.endswith(WEIGHTS), name))
 
 
-def _downloaded(asked: _Asked, report: Report) -> Path:
+def _downloaded(asked: _HubRequest, report: Report) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
     info = HfApi(endpoint=asked.hub.endpoint).model_info(
@@ -151,7 +151,7 @@ def _downloaded(asked: _Asked, report: Report) -> Path:
     return first.parents[len(PurePosixPath(names[0]).parts) - 1]
 
 
-def _cached_file(asked: _Asked, name: str, revision: str | None) -> Path | None:
+def _cached_file(asked: _HubRequest, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     file = try_to_load_from_cache(
@@ -160,7 +160,7 @@ def _cached_file(asked: _Asked, name: str, revision: str | None) -> Path | None:
     return Path(file) if isinstance(file, str) else None
 
 
-def _check_space(asked: _Asked, needed: int) -> None:
+def _check_space(asked: _HubRequest, needed: int) -> None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(asked.hub.cache_dir or HF_HUB_CACHE).absolute()

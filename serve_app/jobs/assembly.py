@@ -20,7 +20,7 @@ from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
 
 
-class Performer:
+class OperationExecutor:
     """Does operations over a catalog: a pipeline has its own stages, any other is one."""
 
     def __init__(
@@ -68,7 +68,7 @@ def job_executor(
     leases: Leases,
     database: Database,
     blobs: FsspecBlobStore,
-    perform: Performer,
+    perform: OperationExecutor,
 ) -> JobExecutor:
     """That of one process, for the queues of some deployments."""
     queues = Queues(config)

@@ -9,7 +9,7 @@ from serve_app.core.audio.speech import (
     CloneEvent,
     CloneSpeech,
     Speak,
-    Spoken,
+    SpeechEnd,
     SpokenAudio,
 )
 from serve_app.core.audio.wav import sized
@@ -55,7 +55,7 @@ async def _spoken(
     report: Callable[[Progress], None],
 ) -> SpokenAudio:
     data = bytearray()
-    end: Spoken | None = None
+    end: SpeechEnd | None = None
     async with closing(events):
         async for event in events:
             if isinstance(event, AudioChunk):

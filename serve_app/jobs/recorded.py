@@ -19,6 +19,7 @@ FORMER_NAMES = {
     "GeneratedSound": "GeneratedAudio",
     "SaidText": "CollectedText",
     "SpokenSound": "SpokenAudio",
+    "ToldStory": "StoryVideo",
     "VideoWithSound": "VideoWithAudio",
 }
 """Messages by the names under which earlier versions have recorded them."""

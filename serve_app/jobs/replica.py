@@ -22,7 +22,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.pipelines import MakePipeline
 from serve_app.database.connection import Database
-from serve_app.jobs.assembly import Performer, job_executor
+from serve_app.jobs.assembly import OperationExecutor, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
 from serve_app.jobs.executor import LOOK_S
 from serve_app.jobs.leases import Leases
@@ -70,7 +70,7 @@ class JobsReplica:
             leases=self._leases,
             database=self.database,
             blobs=self.blobs,
-            perform=Performer(config, live_catalog(config, families), self.blobs, make),
+            perform=OperationExecutor(config, live_catalog(config, families), self.blobs, make),
         )
         self.workflows = Workflows(
             self.database,

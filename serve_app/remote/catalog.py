@@ -16,14 +16,14 @@ Handles = Mapping[str, DeploymentHandle[Any]]
 
 def live_catalog(config: AppConfig, families: Handles) -> Catalog:
     """A catalog whose models run their operations over the handles of their families."""
-    runs = {
+    runners = {
         family.name: Remote(
             family.name, families[family.name], has_several_models=len(family.models) > 1
         )
         for family in config.families
     }
     models = {family.name: {model.id for model in family.models} for family in config.families}
-    return Catalog(config, runs, statuses=LiveStatuses(models, runs, running_deployments))
+    return Catalog(config, runners, statuses=LiveStatuses(models, runners, running_deployments))
 
 
 def running_deployments() -> set[str]:

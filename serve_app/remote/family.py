@@ -10,12 +10,12 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from typing_extensions import override
 
-from serve_app.catalog.engine_runs import single
+from serve_app.catalog.engine_runner import single
 from serve_app.core.costs import METER, BusyTime
 from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
 from serve_app.core.loading import Loadable
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R, Runs
+from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus, over_replicas
 from serve_app.runtime.streams import Gatherable
 from serve_app.runtime.unexpected import unexpected_errors
@@ -54,7 +54,7 @@ def _serves_errors(name: str) -> Generator[None]:
         ) from None
 
 
-class Remote(Runs, Loadable):
+class Remote(OperationRunner, Loadable):
     """A family or pipeline behind a handle."""
 
     def __init__(

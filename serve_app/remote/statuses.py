@@ -22,7 +22,7 @@ LONG_PATIENCE_S = 0.75
 """Where what is known is no longer recent: it may be from before the last call."""
 
 
-class Asked(Protocol):
+class StatusSource(Protocol):
     """A family that says which of its models are loaded."""
 
     name: str
@@ -45,7 +45,7 @@ class LiveStatuses:
     def __init__(
         self,
         models: Mapping[str, Collection[str]],
-        families: Mapping[str, Asked],
+        families: Mapping[str, StatusSource],
         running: Callable[[], Collection[str]],
         *,
         age_s: float = STATUS_AGE_S,
@@ -88,7 +88,7 @@ class LiveStatuses:
         self._known = {id: _gone(status) for id, status in self._known.items()} | told
         self._known_at = time.monotonic()
 
-    async def _status(self, family: Asked) -> tuple[ModelStatus, ...]:
+    async def _status(self, family: StatusSource) -> tuple[ModelStatus, ...]:
         """A replica too busy to answer keeps what was known of its models."""
         try:
             async with within(STATUS_TIMEOUT_S):

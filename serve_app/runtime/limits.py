@@ -8,14 +8,14 @@ class LimitPassed(Exception):
     """The block took longer than its limit. No TimeoutError, which any library may raise."""
 
 
-def within(seconds: float) -> "Limit":
+def within(seconds: float) -> "TimeLimit":
     """Cancel the block when it takes longer, and raise LimitPassed. A TimeoutError that the block
     raises by itself, as fsspec and aiohttp do, stays what it is.
     """
-    return Limit(seconds)
+    return TimeLimit(seconds)
 
 
-class Limit:
+class TimeLimit:
     """What `within` gives; a class, because a generator costs more and every request has one."""
 
     def __init__(self, seconds: float) -> None:

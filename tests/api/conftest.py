@@ -24,7 +24,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.core.video.dubbing import DubVideo
 from serve_app.database.connection import Database
 from serve_app.family.engines import make_engine
-from serve_app.family.engines.given import Common, Given
+from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.one_process import one_process
 
 FAMILIES: list[dict[str, Any]] = [
@@ -133,7 +133,9 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             if family.name in (runs or {}):
                 continue
             model = family.models[0] if family.models else Model(id=family.name)
-            given = Given(config.storage, Common(model=model, path=None, blobs=blobs))
+            given = EngineSetup(
+                config.storage, CommonArguments(model=model, path=None, blobs=blobs)
+            )
             made[family.name] = make_engine(family.options, given)
 
         file = tmp_path / "polyphony.sqlite"

@@ -13,7 +13,7 @@ from serve_app.core.audio.speech import (
     CloneSpeech,
     ListVoices,
     Speak,
-    Spoken,
+    SpeechEnd,
     Voice,
     Voices,
 )
@@ -42,7 +42,7 @@ class Remembering:
     async def speak(self, request: Speak) -> AsyncGenerator[CloneEvent]:
         self.spoken.append(request)
         yield AudioChunk(data=DATA)
-        yield Spoken(duration_s=0.5, characters=2)
+        yield SpeechEnd(duration_s=0.5, characters=2)
 
     async def clone(self, request: CloneSpeech) -> AsyncGenerator[CloneEvent]:
         self.cloned.append(request)
@@ -52,7 +52,7 @@ class Remembering:
             raise InvalidRequest("no voice is heard in the reference", param="reference")
         yield Progress(phase="clone", current=1, total=2)
         yield AudioChunk(data=DATA)
-        yield Spoken(duration_s=0.5, characters=2, warnings=("not quite the same",))
+        yield SpeechEnd(duration_s=0.5, characters=2, warnings=("not quite the same",))
 
 
 @pytest.fixture

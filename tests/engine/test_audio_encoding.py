@@ -10,7 +10,7 @@ import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_encoding import AudioEncoder, encode
-from deployments.audio.audio_tempo import Tempo
+from deployments.audio.audio_tempo import TempoFilter
 from serve_app.core.audio.speech import AudioFormat
 from serve_app.core.errors import InvalidRequest
 from tests.material import clip, decoded, silence, tone, wav
@@ -82,7 +82,7 @@ def test_no_samples_are_no_error(audio_format: AudioFormat) -> None:
 
 @pytest.mark.parametrize("factor", [0.1, 0.25, 0.8, 1.0, 1.25, 2.0, 3.0, 8.0])
 def test_tempo_divides_the_duration_and_keeps_the_pitch(factor: float) -> None:
-    tempo = Tempo(22_050, factor)
+    tempo = TempoFilter(22_050, factor)
     pcm = tone(2.0, sample_rate=22_050)
     stretched = b"".join([*(tempo.push(piece) for piece in pieces(pcm)), tempo.finish()])
     audio = decoded(wav(stretched, sample_rate=22_050))
@@ -91,7 +91,7 @@ def test_tempo_divides_the_duration_and_keeps_the_pitch(factor: float) -> None:
 
 
 def test_a_tempo_of_one_leaves_the_samples_alone() -> None:
-    tempo = Tempo(22_050, 1.0)
+    tempo = TempoFilter(22_050, 1.0)
     assert tempo.push(b"\x01\x02") + tempo.finish() == b"\x01\x02"
 
 

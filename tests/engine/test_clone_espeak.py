@@ -12,7 +12,7 @@ from deployments.audio.pitch import median_pitch
 from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.audio.voice_character import measured_character
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import AudioChunk, AudioFormat, CloneSpeech, Spoken
+from serve_app.core.audio.speech import AudioChunk, AudioFormat, CloneSpeech, SpeechEnd
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.audio.wav import sized
 from serve_app.core.config import Model
@@ -54,13 +54,13 @@ async def cloned(
     reference: bytes,
     text: str = SENTENCE,
     **fields: object,
-) -> tuple[bytes, Spoken]:
+) -> tuple[bytes, SpeechEnd]:
     request = CloneSpeech(
         model="espeak-ng", text=text, reference=await stored(blobs, reference)
     ).model_copy(update=fields)
     events = [event async for event in engine.clone(request)]
     end = events.pop()
-    assert isinstance(end, Spoken)
+    assert isinstance(end, SpeechEnd)
     assert all(isinstance(event, AudioChunk | Progress) for event in events)
     data = b"".join(event.data for event in events if isinstance(event, AudioChunk))
     return sized(data), end

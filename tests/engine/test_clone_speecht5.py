@@ -7,7 +7,7 @@ import pytest
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Spoken
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, SpeechEnd
 from serve_app.core.audio.wav import sized
 from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -43,13 +43,13 @@ def engine(folder: Path, ears: Path, blobs: FsspecBlobStore) -> TransformersSpee
 
 async def cloned(
     engine: TransformersSpeech, blobs: FsspecBlobStore, reference: bytes, **fields: Any
-) -> tuple[bytes, Spoken]:
+) -> tuple[bytes, SpeechEnd]:
     request = CloneSpeech(
         model="speecht5", text="hello there", reference=await stored(blobs, reference), **fields
     )
     events = [event async for event in engine.clone(request)]
     end = events[-1]
-    assert isinstance(end, Spoken)
+    assert isinstance(end, SpeechEnd)
     data = b"".join(event.data for event in events if isinstance(event, AudioChunk))
     return sized(data), end
 

@@ -15,7 +15,7 @@ import torch
 from demucs.apply import BagOfModels, apply_model
 from safetensors.torch import save_file
 
-from deployments.audio.demucs_chunks import Chunks
+from deployments.audio.demucs_chunks import ChunkedSeparation
 from deployments.audio.demucs_stems import DemucsStems
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemMode, Stems
@@ -107,7 +107,7 @@ def test_chunks_give_what_the_library_gives_for_the_whole(samples: int, overlap:
         for start in range(0, samples, 1_000):
             yield mix[:, start : start + 1_000]
 
-    chunks = Chunks(bag, torch.device("cpu"), overlap=overlap)
+    chunks = ChunkedSeparation(bag, torch.device("cpu"), overlap=overlap)
     found = np.concatenate(list(chunks.separated(blocks(), lambda: False)), axis=-1)
     whole = apply_model(bag, torch.from_numpy(mix)[None], shifts=0, overlap=overlap)[0].numpy()
     assert found.shape == whole.shape

@@ -17,8 +17,8 @@ from serve_app.core.audio.speech import (
     AudioFormat,
     ListVoices,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
 )
 from serve_app.core.errors import InvalidRequest
 from tests.material import COUNTING, Audio, decoded, espeak, wav
@@ -47,8 +47,8 @@ def bytes_of(events: list[SpeechEvent]) -> bytes:
     return b"".join([event.data for event in events if isinstance(event, AudioChunk)])
 
 
-def ending(events: list[SpeechEvent]) -> Spoken:
-    assert isinstance(events[-1], Spoken)
+def ending(events: list[SpeechEvent]) -> SpeechEnd:
+    assert isinstance(events[-1], SpeechEnd)
     return events[-1]
 
 

@@ -21,7 +21,7 @@ from pipelines.image_to_video import ImageToVideo
 from pipelines.video_generation import VideoGeneration
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.config import Model
 from serve_app.core.options.audio import HpssOptions
 from serve_app.core.options.fake import FakeOptions
@@ -72,7 +72,7 @@ def parts(blobs: FsspecBlobStore, tmp_path: Path) -> dict[str, Any]:
         "depth": made(FakeDepth, FakeOptions(task="depth")),
         "speech": espeak(tmp_path),
         "transcription": made(FakeTranscription, FakeOptions(task="transcription")),
-        "translation": ChatTranslator(EngineRuns(made(FakeChat, FakeOptions(task="chat")))),
+        "translation": ChatTranslator(EngineRunner(made(FakeChat, FakeOptions(task="chat")))),
         "stems": made(HpssStems, HpssOptions()),
         "sound": made(FakeAudio, FakeOptions(task="sound")),
         "media": made(AvMedia, AvOptions()),

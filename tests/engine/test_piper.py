@@ -17,8 +17,8 @@ from serve_app.core.audio.speech import (
     AudioChunk,
     ListVoices,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -111,7 +111,7 @@ async def test_speed_divides_the_duration(tmp_path: Path, speed: float) -> None:
     assert library.loaded == tmp_path / "en_US-ann-low.onnx"
     assert audio.sample_rate == RATE
     assert audio.duration_s == pytest.approx(expected_s)
-    assert events[-1] == Spoken(duration_s=expected_s, characters=14)
+    assert events[-1] == SpeechEnd(duration_s=expected_s, characters=14)
 
 
 async def test_audio_comes_sentence_by_sentence_and_stops_between_two(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription, Utterances
+from deployments.audio.pocketsphinx_transcription import (
+    PocketsphinxTranscription,
+    UtteranceSplitter,
+)
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, Speak
 from serve_app.core.audio.transcription import (
@@ -257,7 +260,7 @@ def test_cutting_stops_when_it_is_told_to() -> None:
         while True:
             yield silence(0.1)
 
-    cuts = Utterances(pocketsphinx.Endpointer(sample_rate=16_000))
+    cuts = UtteranceSplitter(pocketsphinx.Endpointer(sample_rate=16_000))
     looks = iter([False] * 10)
     assert list(cuts.split(endless(), lambda: next(looks, True))) == []
     assert cuts.duration_s == pytest.approx(1.0)
@@ -280,7 +283,7 @@ class AlwaysSpeaking:
 def test_an_utterance_that_never_ends_is_cut_where_it_is_least_loud() -> None:
     spoken = tone(8.5) + silence(0.1) + tone(61.4)
     blocks = [spoken[begin : begin + 32_000] for begin in range(0, len(spoken), 32_000)]
-    cuts = list(Utterances(AlwaysSpeaking()).split(iter(blocks), lambda: False))
+    cuts = list(UtteranceSplitter(AlwaysSpeaking()).split(iter(blocks), lambda: False))
     lengths_s = [len(audio) / 32_000 for _, audio in cuts]
     assert lengths_s[0] == pytest.approx(8.55, abs=0.06)
     assert max(lengths_s) < 10.1

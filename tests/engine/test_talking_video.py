@@ -20,7 +20,7 @@ from pipelines.video_dub import VideoDub
 from pipelines.video_subtitles import VideoSubtitles
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.config import Model
 from serve_app.core.media import Blob
 from serve_app.core.options.audio import HpssOptions, PocketsphinxOptions
@@ -51,7 +51,7 @@ class Interpreter(FakeChat):
 
 def translator(blobs: FsspecBlobStore) -> ChatTranslator:
     options = FakeOptions(task="chat")
-    return ChatTranslator(EngineRuns(Interpreter(options, Model(id="translator"), blobs=blobs)))
+    return ChatTranslator(EngineRunner(Interpreter(options, Model(id="translator"), blobs=blobs)))
 
 
 class AssembledVideo(NamedTuple):

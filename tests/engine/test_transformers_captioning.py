@@ -14,7 +14,7 @@ from deployments.image.transformers_captioning import TransformersCaptioning
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_describer import ChatDescriber
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.config import Model
 from serve_app.core.errors import (
     BackendUnavailable,
@@ -115,7 +115,7 @@ async def test_a_model_with_a_chat_template_is_asked_through_it(
     options = TransformersOptions(task="chat", device="cpu", threads=1)
     chat = TransformersChat(options, MODEL, path=llava, blobs=blobs)
     try:
-        same = await described(ChatDescriber(EngineRuns(chat)), blobs, image, question=question)
+        same = await described(ChatDescriber(EngineRunner(chat)), blobs, image, question=question)
     finally:
         await chat.close()
     assert same.text == found.text

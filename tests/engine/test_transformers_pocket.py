@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from deployments.audio.transformers_speech import TransformersSpeech
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.speech import AudioChunk, CloneSpeech, ListVoices, Speak, Spoken
+from serve_app.core.audio.speech import AudioChunk, CloneSpeech, ListVoices, Speak, SpeechEnd
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.options.audio import PocketTtsOptions, TransformersSpeechOptions
@@ -58,7 +58,7 @@ async def events_of(model: TransformersSpeech, **wanted: object) -> list[Any]:
 
 async def audio_of(model: TransformersSpeech, **wanted: object) -> Audio:
     events = await events_of(model, **wanted)
-    assert isinstance(events[-1], Spoken)
+    assert isinstance(events[-1], SpeechEnd)
     return decoded(b"".join(event.data for event in events if isinstance(event, AudioChunk)))
 
 

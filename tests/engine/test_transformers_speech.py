@@ -16,8 +16,8 @@ from serve_app.core.audio.speech import (
     AudioChunk,
     ListVoices,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
 )
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -83,8 +83,8 @@ async def events_of(model: TransformersSpeech, **wanted: object) -> list[SpeechE
     return [event async for event in model.speak(request)]
 
 
-def ending(events: list[SpeechEvent]) -> Spoken:
-    assert isinstance(events[-1], Spoken)
+def ending(events: list[SpeechEvent]) -> SpeechEnd:
+    assert isinstance(events[-1], SpeechEnd)
     return events[-1]
 
 

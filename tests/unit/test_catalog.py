@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from serve_app.catalog.catalog import Catalog
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UnsupportedCapability
 from serve_app.core.status import ModelStatus
@@ -33,7 +33,7 @@ def catalog(**defaults: str) -> Catalog:
             ],
         }
     )
-    runs = {family.name: EngineRuns(object()) for family in config.families}
+    runs = {family.name: EngineRunner(object()) for family in config.families}
     return Catalog(config, runs, statuses=no_statuses)
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.catalog.video_facts import video_facts
 from serve_app.core.config import AppConfig, Defaults
 from serve_app.core.tasks import Task
@@ -157,5 +157,5 @@ async def test_every_video_model_of_the_shipped_configurations_lists_its_frame_g
     checkpoints = CheckpointFacts(tmp_path)
     for f in videos:
         for model in f.models:
-            facts = await video_facts(Found(model, f, None), None, checkpoints)
+            facts = await video_facts(CatalogEntry(model, f, None), None, checkpoints)
             assert facts is not None, model.id

@@ -5,12 +5,12 @@ import pytest
 
 from deployments.audio.speaker_clustering import MOST_PIECES, cluster
 from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
-from serve_app.core.audio.diarization import Turn, by_speaker, speaker_name
+from serve_app.core.audio.diarization import SpeakerTurn, by_speaker, speaker_name
 from serve_app.core.audio.transcription import TranscriptSegment, Word
 
 TURNS = (
-    Turn(start=0.0, end=1.0, speaker="A"),
-    Turn(start=1.2, end=3.0, speaker="B"),
+    SpeakerTurn(start=0.0, end=1.0, speaker="A"),
+    SpeakerTurn(start=1.2, end=3.0, speaker="B"),
 )
 
 

@@ -2,14 +2,14 @@
 
 import time
 
-from deployments.image.generation_queue import TELLING_S, GeneratedImage, Order
+from deployments.image.generation_queue import TELLING_S, GeneratedImage, GenerationRequest
 from serve_app.core.message import Progress
 
 STEPS = 2_000
 
 
 async def test_many_short_steps_are_told_of_now_and_then() -> None:
-    order = Order(1, steps=STEPS)
+    order = GenerationRequest(1, steps=STEPS)
     begun = time.monotonic()
     for step in range(STEPS):
         order.advance([0], step + 1)
@@ -21,7 +21,7 @@ async def test_many_short_steps_are_told_of_now_and_then() -> None:
 
 
 async def test_every_long_step_is_told_of() -> None:
-    order = Order(2, steps=2)
+    order = GenerationRequest(2, steps=2)
     for step in (1, 2):
         time.sleep(1.2 * TELLING_S)
         order.advance([0, 1], step)

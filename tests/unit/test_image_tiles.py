@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deployments.media.image_tiles import (
-    Enlarged,
+    EnlargedImage,
     Pixels,
     TileNetwork,
     Tiling,
@@ -32,9 +32,11 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(values)
 
 
-def run(image: Image.Image, wanted: int, network: TileNetwork, tiling: Tiling = SMALL) -> Enlarged:
+def run(
+    image: Image.Image, wanted: int, network: TileNetwork, tiling: Tiling = SMALL
+) -> EnlargedImage:
     *_, end = enlarged(image, wanted, network, tiling)
-    assert isinstance(end, Enlarged)
+    assert isinstance(end, EnlargedImage)
     return end
 
 

@@ -20,7 +20,7 @@ from serve_app.core.status import ModelStatus
 from serve_app.core.text.rerank import Relevance, Rerank
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
-from serve_app.jobs.assembly import Performer
+from serve_app.jobs.assembly import OperationExecutor
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
@@ -115,7 +115,7 @@ async def test_a_job_that_could_not_be_started_is_started_again(database: Databa
 async def as_a_job(operation: Operation[Any], stage: Stage) -> Message:
     catalog = Catalog(AppConfig(), {}, statuses=no_statuses)
     blobs = cast("FsspecBlobStore", None)
-    return await Performer(AppConfig(), catalog, blobs, ())(operation, stage)
+    return await OperationExecutor(AppConfig(), catalog, blobs, ())(operation, stage)
 
 
 async def as_a_stage(operation: Operation[Any], stage: Stage) -> Message:

@@ -47,7 +47,7 @@ NAMES = {
     *("Images", "InterpolatedVideo", "PlacedAudio", "ProcessedAudio", "ProcessedImage"),
     *("ProcessedVideo", "Relevance", "SaidText", "Script"),
     *("Segments", "SpokenAudio", "SpokenLine", "Stems", "StereoVideo", "Subtitles"),
-    *("SubtitledVideo", "SwappedFaces", "ToldStory", "Transcript", "Translation"),
+    *("StoryVideo", "SubtitledVideo", "SwappedFaces", "ToldStory", "Transcript", "Translation"),
     *("UpscaledImage", "UpscaledVideo", "Utterance", "VideoWithAudio", "Videos"),
 }
 """Every name under which a message is recorded. One is renamed by a row in FORMER_NAMES and stays

@@ -8,7 +8,7 @@ from serve_app.core.media import Blob
 from serve_app.core.operations import read_operation, read_result, to_json
 from serve_app.core.video.generation import GenerateVideo
 from serve_app.core.video.image_to_video import AnimatePrompt
-from serve_app.core.video.story import ToldStory
+from serve_app.core.video.story import StoryVideo
 from serve_app.core.video.subtitling import SubtitleVideo
 
 BLOB = {"sha256": "ab" * 32, "mime": "image/png", "size": 3}
@@ -23,7 +23,7 @@ def test_a_story_that_was_stored_with_pictures_and_a_film() -> None:
         "seed": 3,
     }
     told = read_result("pipeline.story", content)
-    assert isinstance(told, ToldStory)
+    assert isinstance(told, StoryVideo)
     assert told.video == told.scenes[0].image == Blob(**BLOB)
     assert told.scenes[0].scene.image == "a fox"
     assert read_result("pipeline.story", to_json(told)) == told

@@ -32,7 +32,7 @@ from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
 from serve_app.core.video.generation import GenerateVideo, VideoEvent
-from serve_app.core.video.story import TellStory, ToldStory
+from serve_app.core.video.story import StoryVideo, TellStory
 from tests.running import stages_over
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class Stage:
         }
         self.story = Story(stages_over(parts, self.stages), blobs)
 
-    async def tell(self, **fields: Any) -> ToldStory:
+    async def tell(self, **fields: Any) -> StoryVideo:
         values = {
             "story": TALE,
             "text_model": "author",
@@ -172,7 +172,7 @@ class Stage:
         }
         events = [e async for e in self.story.run(TellStory(**{**values, **fields}))]
         result = events[-1]
-        assert isinstance(result, ToldStory)
+        assert isinstance(result, StoryVideo)
         return result
 
 

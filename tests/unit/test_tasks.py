@@ -16,7 +16,7 @@ from serve_app.core.options.fake import FakeOptions
 from serve_app.core.settings import Storage
 from serve_app.core.tasks import TASKS, Capability, Task
 from serve_app.family.engines import make_engine
-from serve_app.family.engines.given import Common, Given
+from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.launch.task_table import BEGIN, END, replaced
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,9 @@ def test_capabilities_are_those_that_a_configuration_may_name() -> None:
 @pytest.mark.parametrize("task", sorted(NAMES))
 def test_a_task_has_operations_and_an_engine_that_does_them(task: Task, tmp_path: Path) -> None:
     blobs = FsspecBlobStore(tmp_path)
-    given = Given(Storage(data_dir=tmp_path), Common(model=Model(id="m"), path=None, blobs=blobs))
+    given = EngineSetup(
+        Storage(data_dir=tmp_path), CommonArguments(model=Model(id="m"), path=None, blobs=blobs)
+    )
     engine = make_engine(FakeOptions(task=task), given)
     verbs = {kind.verb for kind in operations_of(task)}
     assert verbs

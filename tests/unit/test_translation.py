@@ -16,7 +16,7 @@ from pipelines.translation import check_languages, translated
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -76,7 +76,7 @@ def models(folder: Path, *families: dict[str, Any], **defaults: str) -> Catalog:
     blobs = FsspecBlobStore(folder)
     kinds: dict[str, Any] = {"chat": FakeChat, "translation": FakeTranslation}
     runs = {
-        family.name: EngineRuns(
+        family.name: EngineRunner(
             kinds[family.options.task](family.options, family.models[0], blobs=blobs)
         )
         for family in config.families
@@ -103,7 +103,7 @@ def asked(*texts: str, target: str = "de") -> Translate:
 def test_a_translation_model_goes_before_a_chat_model(tmp_path: Path, name: str | None) -> None:
     found = models(tmp_path, CHAT, TRANSLATION).find("translation", name)
     assert found.id == "babel"
-    assert isinstance(found.runs, EngineRuns)
+    assert isinstance(found.runner, EngineRunner)
     configured = models(tmp_path, CHAT, TRANSLATION, translation="other").find("translation", name)
     assert configured.id == "other"
 
@@ -111,13 +111,13 @@ def test_a_translation_model_goes_before_a_chat_model(tmp_path: Path, name: str 
 def test_without_one_a_chat_model_is_told_to(tmp_path: Path) -> None:
     found = models(tmp_path, CHAT).find("translation", None)
     assert found.id == "echo"
-    assert isinstance(found.runs, ChatTranslator)
+    assert isinstance(found.runner, ChatTranslator)
 
 
 def test_the_model_that_is_named_translates(tmp_path: Path) -> None:
     catalog = models(tmp_path, CHAT, TRANSLATION)
     assert catalog.find("translation", "FISH").id == "babel"
-    assert isinstance(catalog.find("translation", "echo").runs, ChatTranslator)
+    assert isinstance(catalog.find("translation", "echo").runner, ChatTranslator)
 
 
 def test_nobody_translates(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_nobody_translates(tmp_path: Path) -> None:
     speech = {**CHAT, "name": "voice", "options": {"engine": "fake", "task": "speech"}}
     config = AppConfig.model_validate({"families": [speech, TRANSLATION]})
     catalog = Catalog(
-        config, {f.name: EngineRuns(object()) for f in config.families}, statuses=no_statuses
+        config, {f.name: EngineRunner(object()) for f in config.families}, statuses=no_statuses
     )
     with pytest.raises(UnsupportedCapability, match="'echo' is no translation model"):
         catalog.find("translation", "echo")
@@ -153,7 +153,7 @@ async def test_a_chat_model_translates_a_few_at_a_time_and_in_order() -> None:
     chat = Polyglot()
     texts = [f"{'x' * (at % 9)}{at}" for at in range(2000)]
     texts[7] = " "
-    events = [event async for event in ChatTranslator(EngineRuns(chat)).translate(asked(*texts))]
+    events = [event async for event in ChatTranslator(EngineRunner(chat)).translate(asked(*texts))]
     expected = [text.upper() for text in texts]
     expected[7] = ""
     assert events[-1] == Translation(texts=tuple(expected))
@@ -166,20 +166,20 @@ async def test_a_chat_model_translates_a_few_at_a_time_and_in_order() -> None:
 async def test_a_chat_model_is_not_asked_about_nothing() -> None:
     chat = Polyglot()
     for texts in ((), ("", " \n")):
-        result = await last(ChatTranslator(EngineRuns(chat)).translate(asked(*texts)))
+        result = await last(ChatTranslator(EngineRunner(chat)).translate(asked(*texts)))
         assert result == Translation(texts=tuple("" for _ in texts))
     assert chat.asked == []
 
 
 async def test_a_chat_model_is_told_of_the_region() -> None:
     chat = Polyglot()
-    await last(ChatTranslator(EngineRuns(chat)).translate(asked("a", target="pt-br")))
+    await last(ChatTranslator(EngineRunner(chat)).translate(asked("a", target="pt-br")))
     assert "to Portuguese (BR), for being read" in chat.asked[0].messages[0].text
 
 
 async def test_leaving_stops_every_question() -> None:
     chat = Polyglot()
-    events = ChatTranslator(EngineRuns(chat)).translate(asked("one", *["forever"] * 9))
+    events = ChatTranslator(EngineRunner(chat)).translate(asked("one", *["forever"] * 9))
     assert isinstance(await anext(events), Progress)
     await events.aclose()
     assert chat.running == 0

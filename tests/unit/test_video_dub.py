@@ -16,7 +16,7 @@ from deployments.fakes.stems import FakeStems
 from pipelines.video_dub import VideoDub
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.audio.speech import AudioChunk, CloneEvent, CloneSpeech, Speak, SpeechEvent
 from serve_app.core.audio.stems import SeparateStems, StemEvent
 from serve_app.core.audio.transcription import (
@@ -181,7 +181,7 @@ class Graph:
         """Translations are given to `self.chat` before."""
         parts = {
             "transcription": self.transcription,
-            "translation": ChatTranslator(EngineRuns(self.chat)),
+            "translation": ChatTranslator(EngineRunner(self.chat)),
             "speech": self.speech,
             "stems": self.stems,
             "media": self.media,
@@ -290,7 +290,7 @@ async def test_a_segment_that_is_not_translated_stays_and_is_said(
 async def test_the_shipped_fakes_make_a_whole_graph(graph: Graph) -> None:
     options = FakeOptions(task="chat")
     fake = FakeChat(options, Model(id="fake"), blobs=graph.blobs)
-    graph.replaced["translation"] = ChatTranslator(EngineRuns(fake))
+    graph.replaced["translation"] = ChatTranslator(EngineRunner(fake))
     result = await graph.dub("de")
     assert [segment.text for segment in result.segments] == SAID
     assert len(result.warnings) == 1
@@ -475,7 +475,9 @@ class Endless:
 async def test_cancelling_closes_the_stage_that_runs(graph: Graph, part: str, stage: str) -> None:
     endless = Endless()
     graph.chat.answers = translations("eins", "zwei", "drei")
-    graph.replaced[part] = ChatTranslator(EngineRuns(endless)) if part == "translation" else endless
+    graph.replaced[part] = (
+        ChatTranslator(EngineRunner(endless)) if part == "translation" else endless
+    )
     dubbing = asyncio.create_task(graph.dub("de"))
     await endless.has_begun.wait()
     dubbing.cancel()

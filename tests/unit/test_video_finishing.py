@@ -20,7 +20,7 @@ from pipelines.video_generation import VideoGeneration
 from pipelines.video_speech import SpokenLine, said
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
-from serve_app.catalog.engine_runs import EngineRuns
+from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.audio.speech import Speak
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, Cancelled, InvalidRequest, Unavailable
@@ -124,7 +124,7 @@ class Graph:
             "depth": made(FakeDepth, "depth"),
             "speech": made(FakeSpeech, "speech"),
             "transcription": made(FakeTranscription, "transcription"),
-            "translation": ChatTranslator(EngineRuns(made(FakeChat, "chat"))),
+            "translation": ChatTranslator(EngineRunner(made(FakeChat, "chat"))),
             "stems": made(FakeStems, "stems"),
             "sound": made(FakeAudio, "sound"),
             "media": self.media,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from deployments.text.generation.constraint import Constraint
-from deployments.text.generation.sampling import Row, choose, penalized, rows_for
+from deployments.text.generation.sampling import SamplingRow, choose, penalized, rows_for
 from serve_app.core.text.chat import Sampling
 
 STRETCH = 256
@@ -109,7 +109,11 @@ class DecodeLoop:
 
 
 def _step(
-    index: int, logits: torch.Tensor, what: Decoding, row: Row, constraint: Constraint | None
+    index: int,
+    logits: torch.Tensor,
+    what: Decoding,
+    row: SamplingRow,
+    constraint: Constraint | None,
 ) -> Step:
     """Log probabilities are of the model's own distribution, before any change to it."""
     raw = torch.log_softmax(logits, dim=-1) if what.sampling.logprobs is not None else None

@@ -17,7 +17,7 @@ from serve_app.core.text.chat import Chat, ChatMessage, TextPart, Tool
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedPrompt:
     """A prompt as text, and whether it already opened the model's reasoning."""
 
     text: str
@@ -38,7 +38,7 @@ class Prompts:
         self._takes_parts = takes_parts
         self.format: ToolFormat = format_of(chat_template or "")
 
-    def render(self, request: Chat, tools: tuple[Tool, ...]) -> Rendered:
+    def render(self, request: Chat, tools: tuple[Tool, ...]) -> RenderedPrompt:
         """The prompt up to where the assistant begins. InvalidRequest, `param` messages, for a
         conversation that the template refuses.
         """
@@ -60,7 +60,7 @@ class Prompts:
             messages = _instructed(messages, instructions(tools))
         text = self._apply([_message(m, self._takes_parts) for m in messages], arguments)
         tail = text.rstrip()
-        return Rendered(text, is_thinking=tail.endswith("<think>"))
+        return RenderedPrompt(text, is_thinking=tail.endswith("<think>"))
 
     def _apply(self, messages: list[dict[str, Any]], arguments: dict[str, Any]) -> str:
         try:

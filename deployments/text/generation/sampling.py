@@ -15,7 +15,7 @@ LARGEST = 1e30
 
 
 @dataclass
-class Row:
+class SamplingRow:
     """One choice's own randomness and what it has said so far, prompt included and excluded."""
 
     generator: torch.Generator
@@ -23,7 +23,9 @@ class Row:
     generated: list[int] = field(default_factory=list)
 
 
-def rows_for(sampling: Sampling, prompt: list[int], count: int, device: torch.device) -> list[Row]:
+def rows_for(
+    sampling: Sampling, prompt: list[int], count: int, device: torch.device
+) -> list[SamplingRow]:
     """Choice `i` draws with `seed + i`, so that it does not depend on the other choices."""
     ids = torch.tensor(prompt, dtype=torch.long, device=device)
     rows = []
@@ -33,11 +35,11 @@ def rows_for(sampling: Sampling, prompt: list[int], count: int, device: torch.de
             generator.seed()
         else:
             generator.manual_seed((sampling.seed + index) % 2**63)
-        rows.append(Row(generator, ids))
+        rows.append(SamplingRow(generator, ids))
     return rows
 
 
-def penalized(logits: torch.Tensor, sampling: Sampling, row: Row) -> torch.Tensor:
+def penalized(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> torch.Tensor:
     """One row's logits after penalties and bias.
 
     Presence and frequency count generated tokens only, as OpenAI's reference formula
@@ -61,7 +63,7 @@ def penalized(logits: torch.Tensor, sampling: Sampling, row: Row) -> torch.Tenso
     return logits
 
 
-def choose(logits: torch.Tensor, sampling: Sampling, row: Row) -> int:
+def choose(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> int:
     """Draw one token from one row of penalised (and constrained) logits."""
     if sampling.temperature < GREEDY_BELOW or sampling.top_k == 1:
         return int(logits.argmax())

@@ -8,7 +8,7 @@ from pydantic import Field
 from serve_app.api.answers import AnswerOutput, PlainText
 from serve_app.api.json_answer import json_response
 from serve_app.api.lite.task_object import task_object
-from serve_app.api.runs import Call, Wishes, finished_result, run, submission_of, submit
+from serve_app.api.runs import Call, JobOptions, finished_result, run, submission_of, submit
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, Text
 from serve_app.core.jobs import RefId
@@ -30,16 +30,16 @@ class LiteTaskBody(WireObject):
         """Whether it has to be a durable job, which streams and quick answers are not."""
         return bool(self.later or self.label or self.report_to)
 
-    def wishes(self, output: AnswerOutput = NO_OUTPUT) -> Wishes:
+    def job_options(self, output: AnswerOutput = NO_OUTPUT) -> JobOptions:
         """What is asked for besides the operation."""
-        return Wishes(output=output.stored(), ref_id=self.label, callback_url=self.report_to)
+        return JobOptions(output=output.stored(), ref_id=self.label, callback_url=self.report_to)
 
 
 async def answered(
     call: Call, body: LiteTaskBody, operation: Operation[Any], output: AnswerOutput = NO_OUTPUT
 ) -> Response:
     """The answer of a job that has ended, or at once where the caller does not wait."""
-    submission = await submission_of(call, operation, body.wishes(output))
+    submission = await submission_of(call, operation, body.job_options(output))
     files = call.context.files
     if body.later:
         job = await submit(call, submission)

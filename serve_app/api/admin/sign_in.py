@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from serve_app.access.authentication import check_csrf
 from serve_app.access.callers import Caller
-from serve_app.access.forward import Forwarded
+from serve_app.access.forward import ForwardedUser
 from serve_app.access.tokens import Principal, WebSession
 from serve_app.access.web_sessions import close_session
 from serve_app.api.admin.fields import CHANGE_PASSWORD, AdminBody, Secret, Username
@@ -57,7 +57,7 @@ async def login_page(
 
 
 async def _forward_sign_in(
-    context: Context, forwarded: Forwarded, caller: Caller, wanted: str
+    context: Context, forwarded: ForwardedUser, caller: Caller, wanted: str
 ) -> Response:
     assert context.access.forward is not None
     try:

@@ -61,9 +61,9 @@ async def unload_model(id: str, context: ContextDep) -> JSONResponse:
 
 def _holder(context: Context, name: str) -> tuple[str, Loadable]:
     found = context.catalog.named(name)
-    if not isinstance(found.runs, Loadable):
+    if not isinstance(found.runner, Loadable):
         raise UnsupportedCapability(f"model {found.id!r} cannot be unloaded", param="id")
-    return found.id, found.runs
+    return found.id, found.runner
 
 
 def _model(model_id: str, task: str, status: ModelStatus | None) -> dict[str, Any]:

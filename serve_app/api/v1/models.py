@@ -15,7 +15,7 @@ from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.v1.parts import paths_of
 from serve_app.api.v1.wire import ERRORS
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.catalog.video_facts import every_video_facts, video_facts
 from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest, ModelNotFound
@@ -117,7 +117,7 @@ async def _entries(context: Context, statuses: Mapping[str, ModelStatus]) -> lis
 
 
 def model_object(
-    found: Found, status: ModelStatus | None, video: VideoFacts | None
+    found: CatalogEntry, status: ModelStatus | None, video: VideoFacts | None
 ) -> dict[str, Any]:
     """A catalog entry. `status` is an extension: where the model is on its way to memory."""
     task, model = found.family.options.task, found.model

@@ -15,7 +15,7 @@ from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 
 
-class Turn(Message):
+class SpeakerTurn(Message):
     """A stretch in which one person speaks, in seconds."""
 
     start: float
@@ -26,7 +26,7 @@ class Turn(Message):
 class Diarization(Message):
     """The last item: turns in time order, speakers named `A`, `B` … as they are first heard."""
 
-    turns: tuple[Turn, ...]
+    turns: tuple[SpeakerTurn, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ def speaker_name(number: int) -> str:
     return (speaker_name(before - 1) if before else "") + ascii_uppercase[letter]
 
 
-def by_speaker(segment: TranscriptSegment, turns: Sequence[Turn]) -> list[TranscriptSegment]:
+def by_speaker(segment: TranscriptSegment, turns: Sequence[SpeakerTurn]) -> list[TranscriptSegment]:
     """The segment cut between words where the speaker changes; their texts joined by a space are
     its text. Without turns nobody is named, without words it has the speaker of most of it.
     """
@@ -90,7 +90,7 @@ def _words_text(words: Iterable[Word]) -> str:
     return " ".join(word.word for word in words)
 
 
-def _speaker(start: float, end: float, turns: Sequence[Turn]) -> str | None:
+def _speaker(start: float, end: float, turns: Sequence[SpeakerTurn]) -> str | None:
     """Who speaks most of that time; in a pause, who speaks next to it."""
     if not turns:
         return None

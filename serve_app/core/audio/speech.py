@@ -60,7 +60,7 @@ class AudioChunk(Message):
     data: bytes
 
 
-class Spoken(Message):
+class SpeechEnd(Message):
     """The last item: what was produced."""
 
     duration_s: float
@@ -68,7 +68,7 @@ class Spoken(Message):
     warnings: tuple[str, ...] = ()
 
 
-class CloneSpeech(Operation[AudioChunk | Spoken]):
+class CloneSpeech(Operation[AudioChunk | SpeechEnd]):
     """Speak `text` in the voice that is heard in `reference`, of which at most the first
     `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
     The rest is as in Speak; the same `seed` gives the same audio.
@@ -86,7 +86,7 @@ class CloneSpeech(Operation[AudioChunk | Spoken]):
     format: AudioFormat = "wav"
 
 
-class Speak(Operation[AudioChunk | Spoken]):
+class Speak(Operation[AudioChunk | SpeechEnd]):
     """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
     code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
     gives the same audio where the engine `honours` it.
@@ -103,8 +103,8 @@ class Speak(Operation[AudioChunk | Spoken]):
     format: AudioFormat = "mp3"
 
 
-SpeechEvent = AudioChunk | Spoken
-CloneEvent = Progress | AudioChunk | Spoken
+SpeechEvent = AudioChunk | SpeechEnd
+CloneEvent = Progress | AudioChunk | SpeechEnd
 
 
 class Voice(Message):

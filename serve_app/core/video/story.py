@@ -22,7 +22,7 @@ class Scene(Message):
     image: str
 
 
-class ToldScene(Message):
+class StoryScene(Message):
     """What became of a scene. Whatever failed is None, and its error a sentence."""
 
     scene: Scene
@@ -32,10 +32,10 @@ class ToldScene(Message):
     clip_error: str | None = None
 
 
-class ToldStory(MediaResult):
+class StoryVideo(MediaResult):
     """A video, and its parts. `audio` is the whole narration as it is heard in the video."""
 
-    scenes: tuple[ToldScene, ...]
+    scenes: tuple[StoryScene, ...]
     audio: Blob | None = None
     audio_error: str | None = None
     video: Blob | None = None
@@ -60,14 +60,14 @@ class ToldStory(MediaResult):
         return found
 
 
-class TellStory(PipelineOperation[ToldStory]):
+class TellStory(PipelineOperation[StoryVideo]):
     """Tell `story` in `scenes` scenes: a line and an image for each, some of them animated, the
     lines spoken, and everything cut into one video. Model fields are canonical ids; without a
     speech model nothing is spoken. `voice` None is the model's own. Scene i is generated and
     animated from `seed` + i. `steps` and `guidance_scale` are the images'.
     """
 
-    name, result = "pipeline.story", ToldStory
+    name, result = "pipeline.story", StoryVideo
 
     pipeline: ClassVar[str] = "story"
 
@@ -116,7 +116,7 @@ class TellStory(PipelineOperation[ToldStory]):
         return range(1 if self.animates == "first" else self.scenes)
 
 
-StoryEvent = Progress | ToldStory
+StoryEvent = Progress | StoryVideo
 
 
 def image_stage(index: int) -> str:

@@ -27,7 +27,7 @@ from serve_app.family.engines import (
     upscaling,
     video,
 )
-from serve_app.family.engines.given import Common, Given
+from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.runtime.extras import needed_by
 
 
@@ -36,12 +36,12 @@ def load_engine(family: Family, storage: Storage, model: Model, path: Path | Non
     from serve_app.blobs.store import FsspecBlobStore
 
     blobs = FsspecBlobStore(storage.blobs_location)
-    given = Given(storage, Common(model=model, path=path, blobs=blobs))
+    given = EngineSetup(storage, CommonArguments(model=model, path=path, blobs=blobs))
     with needed_by(family.options):
         return make_engine(family.options, given)
 
 
-def make_engine(options: AnyEngineOptions, given: Given) -> Engine:
+def make_engine(options: AnyEngineOptions, given: EngineSetup) -> Engine:
     """The engine that the options ask for. Blocks while it loads."""
     # A table: one line for each task, of which the type checker sees that none is forgotten.
     # fmt: off

@@ -3,10 +3,10 @@
 from serve_app.core.image.captioning import ImageDescriber
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyCaptioningOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyCaptioningOptions | FakeOptions, given: Given) -> ImageDescriber:
+def engine(options: AnyCaptioningOptions | FakeOptions, given: EngineSetup) -> ImageDescriber:
     match options.engine:
         case "transformers":
             from deployments.image.transformers_captioning import TransformersCaptioning

@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.text import AnyChatOptions
 from serve_app.core.text.chat import ChatModel
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyChatOptions | FakeOptions, given: Given) -> ChatModel:
+def engine(options: AnyChatOptions | FakeOptions, given: EngineSetup) -> ChatModel:
     match options.engine:
         case "transformers":
             from deployments.text.transformers_chat import TransformersChat

@@ -3,10 +3,10 @@
 from serve_app.core.audio.voice_conversion import VoiceConverter
 from serve_app.core.options.audio import AnyConversionOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyConversionOptions | FakeOptions, given: Given) -> VoiceConverter:
+def engine(options: AnyConversionOptions | FakeOptions, given: EngineSetup) -> VoiceConverter:
     match options.engine:
         case "speecht5_conversion":
             from deployments.audio.speecht5_conversion import SpeechT5Conversion

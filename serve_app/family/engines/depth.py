@@ -3,10 +3,10 @@
 from serve_app.core.image.depth import DepthEstimator
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyDepthOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyDepthOptions | FakeOptions, given: Given) -> DepthEstimator:
+def engine(options: AnyDepthOptions | FakeOptions, given: EngineSetup) -> DepthEstimator:
     match options.engine:
         case "transformers":
             from deployments.image.transformers_depth import TransformersDepth

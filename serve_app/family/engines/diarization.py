@@ -3,10 +3,10 @@
 from serve_app.core.audio.diarization import Diarizer
 from serve_app.core.options.audio import AnyDiarizationOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyDiarizationOptions | FakeOptions, given: Given) -> Diarizer:
+def engine(options: AnyDiarizationOptions | FakeOptions, given: EngineSetup) -> Diarizer:
     match options.engine:
         case "transformers_diarization":
             from deployments.audio.transformers_diarization import TransformersDiarization

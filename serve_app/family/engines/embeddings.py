@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.text import AnyEmbeddingsOptions
 from serve_app.core.text.embeddings import EmbeddingModel
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyEmbeddingsOptions | FakeOptions, given: Given) -> EmbeddingModel:
+def engine(options: AnyEmbeddingsOptions | FakeOptions, given: EngineSetup) -> EmbeddingModel:
     match options.engine:
         case "transformers":
             from deployments.text.transformers_embeddings import TransformersEmbeddings

@@ -3,10 +3,10 @@
 from serve_app.core.image.face_swap import FaceModel
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyFacesOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyFacesOptions | FakeOptions, given: Given) -> FaceModel:
+def engine(options: AnyFacesOptions | FakeOptions, given: EngineSetup) -> FaceModel:
     match options.engine:
         case "opencv_faces":
             from deployments.image.opencv_faces import OpencvFaces

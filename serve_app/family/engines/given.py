@@ -10,7 +10,7 @@ from serve_app.core.settings import Storage
 from serve_app.family.engines.model_paths import located, model_path
 
 
-class Common(TypedDict):
+class CommonArguments(TypedDict):
     """What every engine takes besides its options."""
 
     model: Model
@@ -19,11 +19,11 @@ class Common(TypedDict):
 
 
 @dataclass(frozen=True)
-class Given:
+class EngineSetup:
     """`common` for every engine, the methods for those whose checkpoints have parts."""
 
     storage: Storage
-    common: Common
+    common: CommonArguments
 
     def part(self, source: str | None) -> Path | None:
         """Where the files of a part are that has a source of its own, a vocoder say."""

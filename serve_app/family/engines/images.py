@@ -3,10 +3,10 @@
 from serve_app.core.image.images import ImageModel
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyImagesOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyImagesOptions | FakeOptions, given: Given) -> ImageModel:
+def engine(options: AnyImagesOptions | FakeOptions, given: EngineSetup) -> ImageModel:
     match options.engine:
         case "diffusers":
             from deployments.image.diffusers_images import DiffusersImages

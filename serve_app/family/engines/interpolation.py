@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AnyInterpolationOptions
 from serve_app.core.video.interpolation import Interpolator
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyInterpolationOptions | FakeOptions, given: Given) -> Interpolator:
+def engine(options: AnyInterpolationOptions | FakeOptions, given: EngineSetup) -> Interpolator:
     match options.engine:
         case "optical_flow":
             from deployments.video.flow_interpolation import FlowInterpolation

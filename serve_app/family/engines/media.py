@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AnyMediaOptions
 from serve_app.core.video.processing import MediaProcessor
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyMediaOptions | FakeOptions, given: Given) -> MediaProcessor:
+def engine(options: AnyMediaOptions | FakeOptions, given: EngineSetup) -> MediaProcessor:
     match options.engine:
         case "av":
             from deployments.video.av_media import AvMedia

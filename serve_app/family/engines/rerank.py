@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.text import AnyRerankOptions
 from serve_app.core.text.rerank import RerankModel
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyRerankOptions | FakeOptions, given: Given) -> RerankModel:
+def engine(options: AnyRerankOptions | FakeOptions, given: EngineSetup) -> RerankModel:
     match options.engine:
         case "transformers":
             from deployments.text.transformers_rerank import TransformersRerank

@@ -3,10 +3,10 @@
 from serve_app.core.image.segmentation import SegmentationModel
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnySegmentationOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnySegmentationOptions | FakeOptions, given: Given) -> SegmentationModel:
+def engine(options: AnySegmentationOptions | FakeOptions, given: EngineSetup) -> SegmentationModel:
     match options.engine:
         case "transformers":
             from deployments.image.transformers_segmentation import TransformersSegmentation

@@ -3,10 +3,10 @@
 from serve_app.core.audio.audio_generation import AudioGenerator
 from serve_app.core.options.audio import AnySoundOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnySoundOptions | FakeOptions, given: Given) -> AudioGenerator:
+def engine(options: AnySoundOptions | FakeOptions, given: EngineSetup) -> AudioGenerator:
     match options.engine:
         case "musicgen":
             from deployments.audio.musicgen import MusicgenAudio

@@ -3,10 +3,10 @@
 from serve_app.core.audio.speech import SpeechModel
 from serve_app.core.options.audio import AnySpeechOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnySpeechOptions | FakeOptions, given: Given) -> SpeechModel:
+def engine(options: AnySpeechOptions | FakeOptions, given: EngineSetup) -> SpeechModel:
     match options.engine:
         case "espeak":
             from deployments.audio.espeak import EspeakSpeech

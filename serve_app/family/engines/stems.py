@@ -3,10 +3,10 @@
 from serve_app.core.audio.stems import StemSeparator
 from serve_app.core.options.audio import AnyStemsOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyStemsOptions | FakeOptions, given: Given) -> StemSeparator:
+def engine(options: AnyStemsOptions | FakeOptions, given: EngineSetup) -> StemSeparator:
     match options.engine:
         case "demucs":
             from deployments.audio.demucs_stems import DemucsStems

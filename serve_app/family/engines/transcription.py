@@ -3,10 +3,12 @@
 from serve_app.core.audio.transcription import TranscriptionModel
 from serve_app.core.options.audio import AnyTranscriptionOptions
 from serve_app.core.options.fake import FakeOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyTranscriptionOptions | FakeOptions, given: Given) -> TranscriptionModel:
+def engine(
+    options: AnyTranscriptionOptions | FakeOptions, given: EngineSetup
+) -> TranscriptionModel:
     match options.engine:
         case "faster_whisper":
             from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription

@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.text import AnyTranslationOptions
 from serve_app.core.text.translation import Translator
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyTranslationOptions | FakeOptions, given: Given) -> Translator:
+def engine(options: AnyTranslationOptions | FakeOptions, given: EngineSetup) -> Translator:
     match options.engine:
         case "transformers":
             from deployments.text.transformers_translation import TransformersTranslation

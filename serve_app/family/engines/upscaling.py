@@ -3,10 +3,10 @@
 from serve_app.core.image.upscaling import Upscaler
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyUpscalingOptions
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyUpscalingOptions | FakeOptions, given: Given) -> Upscaler:
+def engine(options: AnyUpscalingOptions | FakeOptions, given: EngineSetup) -> Upscaler:
     match options.engine:
         case "swin2sr":
             from deployments.image.swin2sr_upscaling import Swin2srUpscaling

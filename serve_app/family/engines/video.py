@@ -3,10 +3,10 @@
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AnyVideoOptions
 from serve_app.core.video.generation import VideoModel
-from serve_app.family.engines.given import Given
+from serve_app.family.engines.given import EngineSetup
 
 
-def engine(options: AnyVideoOptions | FakeOptions, given: Given) -> VideoModel:
+def engine(options: AnyVideoOptions | FakeOptions, given: EngineSetup) -> VideoModel:
     match options.engine:
         case "diffusers_video":
             from deployments.video.diffusers_video import DiffusersVideo

@@ -25,8 +25,8 @@ from serve_app.core.audio.speech import (
     AudioChunk,
     CloneSpeech,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
     SpokenAudio,
 )
 from serve_app.core.errors import InvalidRequest
@@ -147,13 +147,13 @@ async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[by
                 for start in range(0, len(event.data), DELTA_BYTES):
                     audio = base64.b64encode(event.data[start : start + DELTA_BYTES]).decode()
                     yield frame({"type": "speech.audio.delta", "audio": audio})
-            elif isinstance(event, Spoken):
+            elif isinstance(event, SpeechEnd):
                 warnings = {"warnings": list(event.warnings)} if event.warnings else {}
                 done = {"type": "speech.audio.done", "usage": spoken_usage(event)}
                 yield frame(done | warnings)
 
 
-def spoken_usage(spoken: Spoken) -> dict[str, Any]:
+def spoken_usage(spoken: SpeechEnd) -> dict[str, Any]:
     """Speech engines count characters in and seconds out; there are no tokens."""
     return {
         "type": "duration",

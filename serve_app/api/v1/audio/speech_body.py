@@ -9,7 +9,7 @@ from serve_app.api.v1.audio.voice_references import VoiceReference
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Number, Text
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 
@@ -88,7 +88,7 @@ class SpeechBody(SpeechShared):
 
     input: Text = Field(min_length=1, max_length=INPUT_CHARACTERS)
 
-    def found(self, catalog: Catalog) -> Found:
+    def found(self, catalog: Catalog) -> CatalogEntry:
         """The model; OpenAI's names mean the default."""
         return catalog.find("speech", self.model_name())
 
@@ -100,7 +100,7 @@ class SpeechBody(SpeechShared):
         """The voice, in whichever spelling."""
         return self.voice.id if isinstance(self.voice, VoiceIdBody) else self.voice
 
-    def to_speak(self, found: Found, *, default: AudioFormat = "mp3") -> Speak:
+    def to_speak(self, found: CatalogEntry, *, default: AudioFormat = "mp3") -> Speak:
         """The operation, with a voice of the model's own."""
         self._without_effect -= found.family.options.honours
         return Speak(
@@ -115,7 +115,7 @@ class SpeechBody(SpeechShared):
 
     def to_clone(
         self,
-        found: Found,
+        found: CatalogEntry,
         reference: VoiceReference,
         *,
         default: AudioFormat = "mp3",

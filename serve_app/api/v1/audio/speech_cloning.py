@@ -15,7 +15,7 @@ from serve_app.api.v1.audio.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.catalog.clone_selection import select_clone
 from serve_app.core.audio.speech import (
     OPENAI_VOICES,
@@ -102,7 +102,7 @@ async def _saved(context: Context, body: SpeechBody) -> VoiceReference | None:
     return None if await _is_preset(context.catalog, found, name) else reference
 
 
-async def _is_preset(catalog: Catalog, found: Found, name: str) -> bool:
+async def _is_preset(catalog: Catalog, found: CatalogEntry, name: str) -> bool:
     listed = await catalog.answer(ListVoices(model=found.id))
     return any(voice.name == name for voice in listed.voices)
 

@@ -10,8 +10,8 @@ from serve_app.core.audio.speech import (
     AudioChunk,
     CloneSpeech,
     Speak,
+    SpeechEnd,
     SpeechEvent,
-    Spoken,
 )
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import AppError
@@ -32,7 +32,7 @@ class SpeechRecording:
         self._owner = owner
         self._tag = tag
         self._data = bytearray()
-        self._spoken: Spoken | None = None
+        self._spoken: SpeechEnd | None = None
 
     async def listen(self, events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[SpeechEvent]:
         """Pass the events on and remember them. Closing the result closes `events`."""

@@ -3,7 +3,7 @@
 import logging
 
 from serve_app.api.context import Context
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.audio.speech import ListVoices
 from serve_app.core.errors import AppError
 from serve_app.database.connection import Database
@@ -28,7 +28,7 @@ async def preset_voices(context: Context) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-async def _of(context: Context, model: Found, *, is_up: bool) -> list[str]:
+async def _of(context: Context, model: CatalogEntry, *, is_up: bool) -> list[str]:
     known = await _remembered(context.database, model.id)
     if known is not None and not is_up:
         return known

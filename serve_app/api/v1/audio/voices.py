@@ -165,7 +165,7 @@ async def _transcript(
     try:
         model = select(context.catalog, None, None)
         with about({"audio": field}):
-            events = await gathered(model.runs.run(Transcribe(model=model.id, audio=audio)))
+            events = await gathered(model.runner.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
     texts = [event.text for event in events if isinstance(event, Transcript)]

@@ -11,7 +11,7 @@ from serve_app.api.v1.images.image_extras import LoraBody, profile_images
 from serve_app.api.v1.images.sizes import asked_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Text
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import INT64, MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import (
@@ -95,7 +95,7 @@ class ImageRequestBody(JobBody):
         return self.size is not None and self.size.strip().lower() == "auto"
 
     async def generation_fields(
-        self, found: Found, context: Context, *, also: Sequence[str] = ()
+        self, found: CatalogEntry, context: Context, *, also: Sequence[str] = ()
     ) -> dict[str, Any]:
         """The fields that every Drawing has; `also` are reference images from the field `image`.
 
@@ -151,7 +151,7 @@ class GenerationBody(ImageRequestBody):
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
 
-    async def to_text_to_image(self, found: Found, context: Context) -> TextToImage:
+    async def to_text_to_image(self, found: CatalogEntry, context: Context) -> TextToImage:
         """The operation."""
         fields = await self.generation_fields(found, context)
         if self.size is None:

@@ -11,7 +11,7 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
-from serve_app.api.v1.configured import Given, several
+from serve_app.api.v1.configured import SentMedium, several
 from serve_app.api.v1.images.image_body import (
     MAX_EXTRAS,
     ImageRequestBody,
@@ -19,7 +19,7 @@ from serve_app.api.v1.images.image_body import (
 )
 from serve_app.api.v1.images.image_extras import with_uploaded
 from serve_app.api.wire_types import FALSE, TRUE, Media, Number, Text
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.image.images import Images, ImageToImage, Inpaint, VaryImage
 from serve_app.core.operation import Operation
@@ -54,12 +54,12 @@ class SourceBody(ImageRequestBody):
     def has_references(self) -> bool:
         return len(self.image) > 1 or super().has_references()
 
-    def media(self) -> list[Given]:
+    def media(self) -> list[SentMedium]:
         """What was sent to look at."""
-        mask: Given = ("mask", getattr(self, "mask", None), "image")
+        mask: SentMedium = ("mask", getattr(self, "mask", None), "image")
         return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
 
-    async def source(self, found: Found, context: Context) -> dict[str, Any]:
+    async def source(self, found: CatalogEntry, context: Context) -> dict[str, Any]:
         """The fields of an ImageToImage, with the image stored."""
         first, *others = self.image
         fields = await self.generation_fields(found, context, also=others)
@@ -69,7 +69,7 @@ class SourceBody(ImageRequestBody):
             "is_sized_by_model": self.is_auto_size,
         }
 
-    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
+    async def to_operation(self, found: CatalogEntry, context: Context) -> Operation[Images]:
         """The operation."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class EditBody(SourceBody):
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     mask: Media | None = None
 
-    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
+    async def to_operation(self, found: CatalogEntry, context: Context) -> Operation[Images]:
         """An Inpaint when there is a mask."""
         fields = await self.source(found, context)
         fields["prompt"] = worded(self.prompt)
@@ -105,7 +105,7 @@ class VariationBody(SourceBody):
 
     default_strength = 0.6
 
-    async def to_operation(self, found: Found, context: Context) -> Operation[Images]:
+    async def to_operation(self, found: CatalogEntry, context: Context) -> Operation[Images]:
         """A VaryImage."""
         return VaryImage(**await self.source(found, context))
 

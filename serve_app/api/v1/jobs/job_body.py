@@ -69,5 +69,7 @@ class JobBody(Body):
 
 def prefers_async(headers: Mapping[str, str]) -> bool:
     """`Prefer: respond-async`, among other preferences."""
-    wishes = headers.get("prefer", "").lower().split(",")
-    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
+    preferences = headers.get("prefer", "").lower().split(",")
+    return any(
+        preference.partition(";")[0].strip() == "respond-async" for preference in preferences
+    )

@@ -13,7 +13,7 @@ from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
 from serve_app.api.runs import (
     Call,
-    Wishes,
+    JobOptions,
     call_in,
     finished_result,
     run,
@@ -82,7 +82,7 @@ async def requested_job(
     repeatable: Repeatable | None = None,
 ) -> Submission:
     """The job that a body asks for. InvalidRequest for a callback that would be refused."""
-    wishes = Wishes(
+    options = JobOptions(
         output=output.stored(),
         ref_id=body.ref_id,
         tag=body.tag,
@@ -90,7 +90,7 @@ async def requested_job(
         callback_url=body.callback_url,
         repeatable=repeatable,
     )
-    return await submission_of(call, operation, wishes)
+    return await submission_of(call, operation, options)
 
 
 async def job_answer(

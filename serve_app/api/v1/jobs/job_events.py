@@ -20,7 +20,7 @@ STATUS, PROGRESS, WARNING, LAST = 1, 2, 3, PLACES - 1
 
 
 @dataclass(frozen=True)
-class Event:
+class JobEvent:
     """Something to tell. Ids grow, and each names one event for good, whichever process tells it:
     it is made of the revision that brought the event and its place among that revision's.
     """
@@ -69,7 +69,7 @@ async def job_events(
             yield event.frame()
             since = event.id
         if job.is_final:
-            done = Event(_id(job.revision, LAST), "done", await render(job))
+            done = JobEvent(_id(job.revision, LAST), "done", await render(job))
             async for piece in done.pieces():
                 yield piece
             return
@@ -82,19 +82,19 @@ async def job_events(
         known, job = job, await look()
 
 
-def changes(known: Job | None, job: Job, since: int) -> list[Event]:
+def changes(known: Job | None, job: Job, since: int) -> list[JobEvent]:
     """The events between two states that come after the id `since`, in the order of their ids."""
     events = [
-        Event(_id(warning.revision, WARNING + place), "warning", {"message": warning.text})
+        JobEvent(_id(warning.revision, WARNING + place), "warning", {"message": warning.text})
         for place, warning in enumerate(job.warnings)
     ]
     if known is None or (known.status, known.position) != (job.status, job.position):
         status = {"status": job.status, "queue_position": job.position}
-        events.append(Event(_id(job.revision, STATUS), "status", status))
+        events.append(JobEvent(_id(job.revision, STATUS), "status", status))
     if (known.progress if known else None) != job.progress or _stages(known) != _stages(job):
         stages = [stage.model_dump(exclude_none=True) for stage in job.stages]
         progress = progress_object(job) | {"stages": stages}
-        events.append(Event(_id(job.revision, PROGRESS), "progress", progress))
+        events.append(JobEvent(_id(job.revision, PROGRESS), "progress", progress))
     return sorted((each for each in events if each.id > since), key=lambda each: each.id)
 
 

@@ -26,7 +26,7 @@ from serve_app.api.v1.text.chat_parts import (
 from serve_app.api.v1.text.sampling_body import SamplingBody
 from serve_app.api.wire_types import Flag, Integer, Text
 from serve_app.blobs.intake import MediaIntake
-from serve_app.catalog.catalog import Catalog, Found
+from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.bounds import MAX_MESSAGES
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import (
@@ -99,7 +99,7 @@ class ChatBody(SamplingBody):
         ]
         return [*sent, *self.idle_stream_options(), *history]
 
-    async def to_chat(self, found: Found, catalog: Catalog, intake: MediaIntake) -> Chat:
+    async def to_chat(self, found: CatalogEntry, catalog: Catalog, intake: MediaIntake) -> Chat:
         """The operation, with its media stored."""
         tools = self._tools()
         is_old = self.tool_choice is None and self.function_call is not None
@@ -145,7 +145,7 @@ class ChatBody(SamplingBody):
 class MessageReader:
     """Turns message bodies into core messages for one model."""
 
-    def __init__(self, found: Found, catalog: Catalog, intake: MediaIntake) -> None:
+    def __init__(self, found: CatalogEntry, catalog: Catalog, intake: MediaIntake) -> None:
         self._found = found
         self._catalog = catalog
         self._intake = intake

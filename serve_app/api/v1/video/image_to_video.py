@@ -22,7 +22,7 @@ from serve_app.api.v1.video.video_finishing import STEP_FIELDS, larger_frames
 from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest
@@ -116,7 +116,9 @@ class ImageToVideoBody(JobBody):
             seed=_seed(self.image_seed),
         )
 
-    def _generation(self, found: Found, facts: VideoFacts | None, size: Size) -> GenerateVideo:
+    def _generation(
+        self, found: CatalogEntry, facts: VideoFacts | None, size: Size
+    ) -> GenerateVideo:
         """Numbers that nobody named are fitted to the model; those that are named it rounds with a
         warning. A model that only moves a camera over its still has no steps and no guidance.
         """

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import Given, check_configured, input_first, several
+from serve_app.api.v1.configured import SentMedium, check_configured, input_first, several
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import asked_size
@@ -73,7 +73,7 @@ class StoryBody(JobBody):
             names.append("character_strength")
         return self.sent(*names)
 
-    def media(self) -> list[Given]:
+    def media(self) -> list[SentMedium]:
         """What was sent to look at."""
         return several("character_references", self.character_references)
 

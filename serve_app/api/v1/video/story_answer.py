@@ -7,10 +7,10 @@ from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.media_links import media_link
 from serve_app.api.v1.media_output import MediaOutput
 from serve_app.core.message import Message
-from serve_app.core.video.story import ToldStory
+from serve_app.core.video.story import StoryVideo
 
 
-async def story_body(finished: Finished[Message, ToldStory, MediaOutput]) -> AnswerBody:
+async def story_body(finished: Finished[Message, StoryVideo, MediaOutput]) -> AnswerBody:
     """`steps` and one item. A part that failed is null, and its step says why."""
     told = finished.result
     images = [scene.image and await media_link(finished, scene.image) for scene in told.scenes]
@@ -41,7 +41,7 @@ async def story_body(finished: Finished[Message, ToldStory, MediaOutput]) -> Ans
     return result_envelope(finished) | {"pipeline": "story", "steps": steps, "data": [item]}
 
 
-def _script(told: ToldStory) -> dict[str, Any]:
+def _script(told: StoryVideo) -> dict[str, Any]:
     lines = "\n".join(scene.scene.line for scene in told.scenes)
     scenes = [{"line": scene.scene.line, "picture": scene.scene.image} for scene in told.scenes]
     return {"step": "script", "text": lines, "scenes": scenes}

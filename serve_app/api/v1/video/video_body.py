@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
-from serve_app.api.v1.configured import Given, several
+from serve_app.api.v1.configured import SentMedium, several
 from serve_app.api.v1.images.image_body import Loras
 from serve_app.api.v1.images.image_extras import Name
 from serve_app.api.v1.jobs.job_body import JobBody
@@ -85,11 +85,11 @@ class SourceFields(JobBody):
     text_guidance_scale: Guidance | None = None
     audio_guidance_scale: Guidance | None = None
 
-    def media(self) -> list[Given]:
+    def media(self) -> list[SentMedium]:
         """What was sent to look at."""
-        video: Given = ("video", self.video, "video")
+        video: SentMedium = ("video", self.video, "video")
         images = {"image": self.image, "end_image": self.end_image}
-        named: list[Given] = [(name, value, "image") for name, value in images.items()]
+        named: list[SentMedium] = [(name, value, "image") for name, value in images.items()]
         return [*named, video, *several("cond_frames", self.cond_frames)]
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import Given, input_first
+from serve_app.api.v1.configured import SentMedium, input_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
@@ -75,8 +75,8 @@ async def interpolate(
     """Show more frames in the same time, of a video or from one image to another."""
     body.check_media()
     output = media_output(body.response_format, "video")
-    first: Given = ("init_image", body.init_image, "image")
-    last: Given = ("end_image", body.end_image, "image")
+    first: SentMedium = ("init_image", body.init_image, "image")
+    last: SentMedium = ("end_image", body.end_image, "image")
     async with input_first(context, ("video", body.video, "video"), first, last):
         found = context.catalog.find("interpolation", body.model)
     operation = await body.to_interpolate(found.id, context)

@@ -10,7 +10,7 @@ from serve_app.api.v1.video.video_finishing import idle_details, refuse_not_serv
 from serve_app.api.v1.video.video_identity import references, refuse_own_image
 from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.video.video_still import idle_keyframe, still
-from serve_app.catalog.catalog import Found
+from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.error_fields import about
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, MediaKind
@@ -106,14 +106,14 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
             raise InvalidRequest(f"the mode {mode!r} needs {name!r}", param=name)
 
 
-def _wants_keyframe(body: VideoBody, found: Found, *, has_identity: bool) -> bool:
+def _wants_keyframe(body: VideoBody, found: CatalogEntry, *, has_identity: bool) -> bool:
     """Whether a prompt alone begins with a still that an image model generates."""
     is_asked = has_identity or bool(body.loras) or body.keyframe_identity == "always"
     return is_asked or video_options(found).needs_still
 
 
 async def _generation(
-    body: VideoBody, context: Context, found: Found, mode: VideoMode
+    body: VideoBody, context: Context, found: CatalogEntry, mode: VideoMode
 ) -> GenerateVideo:
     async def taken(name: str) -> Blob | None:
         value = getattr(body, name)

@@ -7,10 +7,10 @@ from typing_extensions import override
 
 from serve_app.core.loading import Loadable
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R, Runs
+from serve_app.core.operation import Operation, OperationRunner, R
 
 
-class EngineRuns(Runs):
+class EngineRunner(OperationRunner):
     """Calls the verb that an operation names."""
 
     def __init__(self, engine: Any) -> None:
@@ -22,7 +22,7 @@ class EngineRuns(Runs):
         return single(answer) if operation.answers_once else answer
 
 
-class LoadableEngineRuns(EngineRuns):
+class LoadableEngineRunner(EngineRunner):
     """Of an engine that is loaded and unloaded by hand."""
 
     def __init__(self, engine: Loadable) -> None:
@@ -36,6 +36,6 @@ async def single(answer: Awaitable[R]) -> AsyncIterator[R]:
     yield await answer
 
 
-def runs_over(engine: Any) -> EngineRuns:
+def runner_of(engine: Any) -> EngineRunner:
     """What runs the operations of an engine."""
-    return LoadableEngineRuns(engine) if isinstance(engine, Loadable) else EngineRuns(engine)
+    return LoadableEngineRunner(engine) if isinstance(engine, Loadable) else EngineRunner(engine)
