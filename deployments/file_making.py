@@ -17,7 +17,7 @@ R = TypeVar("R")
 Stop = Callable[[], bool]
 
 
-async def made_file(
+async def file_events(
     blobs: BlobStore,
     given: Sequence[Blob],
     work: Callable[[Sequence[Path], Path, Stop], Iterator[Progress | T]],

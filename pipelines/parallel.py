@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, TypeVar
 from serve_app.core.errors import AppError, Cancelled
 
 T = TypeVar("T")
-Tried: TypeAlias = tuple[T | None, AppError | None]
+Attempt: TypeAlias = tuple[T | None, AppError | None]
 """A result, or why there is none."""
 
 
-async def together(*work: Coroutine[None, None, Any]) -> list[Any]:
+async def gather_in_order(*work: Coroutine[None, None, Any]) -> list[Any]:
     """What all return, once all have ended, in their order. They begin in this order too, which a
     Stage asks for; the first error is raised.
     """
@@ -22,7 +22,7 @@ async def together(*work: Coroutine[None, None, Any]) -> list[Any]:
     return results
 
 
-async def tried(work: Awaitable[T]) -> Tried[T]:
+async def attempted(work: Awaitable[T]) -> Attempt[T]:
     """The result, or what failed. A cancelled job does not go on without a part of it."""
     try:
         return await work, None

@@ -7,11 +7,11 @@ from collections.abc import (
 )
 from typing import TypeVar
 
-from pipelines.parallel import Tried, together, tried
-from pipelines.story_script import Script, written
-from pipelines.utterances import Utterance, spoken_line
+from pipelines.parallel import Attempt, attempted, gather_in_order
+from pipelines.story_script import Script, write_script
+from pipelines.utterances import Utterance, speak_line
 from serve_app.core.audio.speech import ListVoices, Speak
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import AppError
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, BlobStore
@@ -53,13 +53,15 @@ class Story:
         """
         script = await self._stage(SCRIPT, lambda: self._script(request))
         scenes = script.scenes
-        (lines, audio_error), *generated = await together(
+        (lines, audio_error), *generated = await gather_in_order(
             self._narration(request, scenes),
             *(self._image(request, i, scene) for i, scene in enumerate(scenes)),
         )
         images = _usable(generated)
         moving = [i for i in request.animated if images[i] is not None]
-        clips = await together(*(self._clip(request, i, scenes[i], images[i]) for i in moving))
+        clips = await gather_in_order(
+            *(self._clip(request, i, scenes[i], images[i]) for i in moving)
+        )
         told = _told(scenes, generated, dict(zip(moving, clips, strict=True)))
         video, video_error = await self._assembled(request, told, lines)
         yield StoryVideo(
@@ -75,10 +77,10 @@ class Story:
         )
 
     async def _script(self, request: TellStory) -> Script:
-        with about({"messages": "story"}):
-            return await written(self._stage.operations, request)
+        with renamed_error_fields({"messages": "story"}):
+            return await write_script(self._stage.operations, request)
 
-    async def _image(self, request: TellStory, index: int, scene: Scene) -> Tried[Blob]:
+    async def _image(self, request: TellStory, index: int, scene: Scene) -> Attempt[Blob]:
         operation = TextToImage(
             model=request.image_model,
             prompt=scene.image,
@@ -90,12 +92,12 @@ class Story:
             references=request.references,
         )
         name = image_stage(index)
-        generated, error = await tried(self._stage.run(name, operation))
+        generated, error = await attempted(self._stage.run(name, operation))
         return (generated.images[0].image if generated else None), error
 
     async def _clip(
         self, request: TellStory, index: int, scene: Scene, image: Blob | None
-    ) -> Tried[Blob]:
+    ) -> Attempt[Blob]:
         operation = GenerateVideo(
             model=request.video_model,
             mode="ti2v",
@@ -107,7 +109,7 @@ class Story:
             seed=request.seed + index,
         )
         name = animate_stage(index)
-        made, error = await tried(self._stage.run(name, operation))
+        made, error = await attempted(self._stage.run(name, operation))
         return (made.video if made else None), error
 
     async def _narration(
@@ -116,7 +118,7 @@ class Story:
         model = request.speech_model
         if model is None:
             return (), None
-        lines, error = await tried(
+        lines, error = await attempted(
             self._stage(NARRATION, lambda: self._spoken(model, request.voice, scenes))
         )
         return lines or (), error
@@ -131,7 +133,7 @@ class Story:
         lines = []
         for number, scene in enumerate(scenes):
             operation = Speak(model=model, text=scene.line, voice=voice, format="wav")
-            lines.append(await spoken_line(self._stage.operations, self._blobs, operation))
+            lines.append(await speak_line(self._stage.operations, self._blobs, operation))
             await self._stage.hold(lines[-1])
             progress = Progress(phase=NARRATION, current=number + 1, total=len(scenes))
             self._stage.report(NARRATION, progress)
@@ -139,7 +141,7 @@ class Story:
 
     async def _assembled(
         self, request: TellStory, told: tuple[StoryScene, ...], lines: tuple[Utterance, ...]
-    ) -> Tried[AssembledVideo]:
+    ) -> Attempt[AssembledVideo]:
         """Scenes without an image of their own are told over the one before, or the next."""
         shown = [scene.image for scene in told]
         stills = [_nearest(shown, i) for i in range(len(told))]
@@ -153,10 +155,10 @@ class Story:
             for i, scene in enumerate(told)
         )
         operation = AssembleVideo(scenes=scenes, size=request.size, fps=request.fps)
-        return await tried(self._stage.run(VIDEO, operation))
+        return await attempted(self._stage.run(VIDEO, operation))
 
 
-def _usable(generated: Sequence[Tried[Blob]]) -> list[Blob | None]:
+def _usable(generated: Sequence[Attempt[Blob]]) -> list[Blob | None]:
     """The images; without any, the error of the first."""
     error = generated[0][1]
     if error is not None and all(image is None for image, _ in generated):
@@ -171,7 +173,7 @@ def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
 
 
 def _told(
-    scenes: Sequence[Scene], generated: Sequence[Tried[Blob]], clips: Mapping[int, Tried[Blob]]
+    scenes: Sequence[Scene], generated: Sequence[Attempt[Blob]], clips: Mapping[int, Attempt[Blob]]
 ) -> tuple[StoryScene, ...]:
     return tuple(
         StoryScene(

@@ -34,7 +34,7 @@ class Script(Message):
     warnings: tuple[str, ...] = ()
 
 
-async def written(run: Run, request: TellStory) -> Script:
+async def write_script(run: Run, request: TellStory) -> Script:
     """As many scenes as asked for. A model that does not answer with a script of the story is asked
     again; after that the story's own sentences are the script.
     """
@@ -44,7 +44,7 @@ async def written(run: Run, request: TellStory) -> Script:
         if scenes is not None:
             return Script(scenes=scenes)
     warning = f"{request.text_model!r} wrote no usable script; the story's own sentences are told"
-    return Script(scenes=spread(request.story, request.scenes), warnings=(warning,))
+    return Script(scenes=spread_over_scenes(request.story, request.scenes), warnings=(warning,))
 
 
 def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:
@@ -68,7 +68,7 @@ def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:
     return scenes if is_full and _is_about(scenes, request.story) else None
 
 
-def spread(story: str, count: int) -> tuple[Scene, ...]:
+def spread_over_scenes(story: str, count: int) -> tuple[Scene, ...]:
     """The story's sentences over so many scenes, in their order; a story with fewer sentences is
     cut between words, and its last words are repeated where even these do not suffice.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from serve_app.core.audio.transcription import TranscriptSegment
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.stages import Stages
 from serve_app.core.text.languages import language_code
 from serve_app.core.text.translation import Purpose, Translate, Translation
@@ -30,11 +30,11 @@ async def check_languages(
     if is_same(source, target):
         return
     request = Translate(model=model, texts=(), target_language=target, source_language=source)
-    with about({"source_language": source_field}):
+    with renamed_error_fields({"source_language": source_field}):
         await stage.outcome(TRANSLATE, request)
 
 
-async def translated(
+async def translate_segments(
     stage: Stages,
     segments: Sequence[TranscriptSegment],
     *,
@@ -57,7 +57,7 @@ async def translated(
         source_language=source,
         purpose=purpose,
     )
-    with about({"source_language": source_field}):
+    with renamed_error_fields({"source_language": source_field}):
         made = await stage.outcome(TRANSLATE, request)
     return list(made.texts), _warnings(model, made, purpose)
 

@@ -20,7 +20,7 @@ class Utterance(Message):
     warnings: tuple[str, ...] = ()
 
 
-async def spoken_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
+async def speak_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:
     """Speak a line; the audio goes from the engine to the store as it comes."""
     spoken: list[SpeechEnd] = []
 
@@ -40,17 +40,17 @@ async def spoken_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech
     return Utterance(audio=audio, duration_s=end.duration_s, warnings=end.warnings)
 
 
-async def fitted(
+async def fit_to_slot(
     run: Run, blobs: BlobStore, operation: Speak | CloneSpeech, slot_s: float
 ) -> Utterance:
     """A line spoken as it comes, and where that does not fill its slot again at another speed, so
     that it lasts at most a quarter longer or shorter than of itself.
     """
-    line = await spoken_line(run, blobs, operation)
+    line = await speak_line(run, blobs, operation)
     if line.duration_s == 0:
         return line
     stretch = min(1 + MOST_STRETCH, max(1 - MOST_STRETCH, slot_s / line.duration_s))
     if abs(stretch - 1) < INAUDIBLE_STRETCH:
         return line
     faster = operation.model_copy(update={"speed": operation.speed / stretch})
-    return await spoken_line(run, blobs, faster)
+    return await speak_line(run, blobs, faster)

@@ -17,7 +17,7 @@ FADE_OUT_S = 2.0
 Span = tuple[float, float]
 
 
-async def made_background(
+async def generate_background(
     stage: Stages, name: str, asked: BackgroundAudio, video: GeneratedVideo
 ) -> GeneratedAudio:
     """The audio for a video, of its length and from its seed."""

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from pipelines.parallel import Tried, together, tried
+from pipelines.parallel import Attempt, attempted, gather_in_order
 from pipelines.silence import check_speech, has_words
-from pipelines.translation import check_languages, translated
-from pipelines.utterances import fitted
+from pipelines.translation import check_languages, translate_segments
+from pipelines.utterances import fit_to_slot
 from serve_app.core.audio.speech import REFERENCE_S, CloneSpeech, Speak
 from serve_app.core.audio.stems import SeparateStems, Stems
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.stages import Stages, result_of
@@ -59,7 +59,7 @@ class VideoDub:
         extraction = ExtractAudio(video=request.video, audio_track=request.audio_track)
         extracted = await self._stage.run(EXTRACT, extraction)
         audio = extracted.audio
-        transcript, (background, lost) = await together(
+        transcript, (background, lost) = await gather_in_order(
             self._transcribed(request, audio), self._background(request)
         )
         source = transcript.language or request.source_language
@@ -95,7 +95,7 @@ class VideoDub:
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)
-        with about({"audio": "video"}):
+        with renamed_error_fields({"audio": "video"}):
             transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
@@ -123,13 +123,13 @@ class VideoDub:
             )
         return PlacedAudio(audio=stem.audio, start_s=0.0), warnings
 
-    async def _separated(self, operation: SeparateStems) -> Tried[Stems]:
-        return await tried(self._stage.run(SEPARATE, operation))
+    async def _separated(self, operation: SeparateStems) -> Attempt[Stems]:
+        return await attempted(self._stage.run(SEPARATE, operation))
 
     async def _translated(
         self, request: DubVideo, source: str | None, segments: Sequence[TranscriptSegment]
     ) -> tuple[list[str], list[str]]:
-        return await translated(
+        return await translate_segments(
             self._stage,
             segments,
             model=request.translation_model,
@@ -153,8 +153,8 @@ class VideoDub:
                 continue
             operation = _speech(request, text, reference)
             slot_s = segment.end - segment.start
-            with about(SPOKEN):
-                line = await fitted(self._stage.operations, self._blobs, operation, slot_s)
+            with renamed_error_fields(SPOKEN):
+                line = await fit_to_slot(self._stage.operations, self._blobs, operation, slot_s)
             await self._stage.hold(line)
             placed.append(PlacedAudio(audio=line.audio, start_s=segment.start))
             warnings += line.warnings

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipelines.parallel import tried
-from pipelines.utterances import spoken_line
-from pipelines.video_background import background_levels, made_background
-from pipelines.video_speech import SpokenLine, VideoWords, in_translation, said
+from pipelines.parallel import attempted
+from pipelines.utterances import speak_line
+from pipelines.video_background import background_levels, generate_background
+from pipelines.video_speech import SpokenLine, VideoWords, spoken_transcript, translated_transcript
 from serve_app.core.audio.audio_generation import GeneratedAudio
 from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.errors import InvalidRequest
@@ -130,7 +130,7 @@ class VideoFinishing:
         )
         if mixed is None:
             return video, None
-        transcript, losses = said(lines, video.duration_s)
+        transcript, losses = spoken_transcript(lines, video.duration_s)
         self._warnings += (*mixed.warnings, *losses)
         return video.model_copy(update={"video": mixed.video}), transcript
 
@@ -139,7 +139,7 @@ class VideoFinishing:
         spoken: list[SpokenLine] = []
         next_s = 0.0
         for line in self._plan.lines:
-            utterance = await spoken_line(self._stage.operations, self._blobs, line.speech)
+            utterance = await speak_line(self._stage.operations, self._blobs, line.speech)
             await self._stage.hold(utterance)
             start_s = next_s if line.start_s is None else line.start_s
             next_s = start_s + utterance.duration_s + LINE_GAP_S
@@ -161,7 +161,7 @@ class VideoFinishing:
         if asked is None:
             return None
         made = await self._step(
-            MAKE_AUDIO, lambda name: made_background(self._stage, name, asked, video)
+            MAKE_AUDIO, lambda name: generate_background(self._stage, name, asked, video)
         )
         self._warnings += () if made is None else made.warnings
         return made
@@ -223,7 +223,7 @@ class VideoFinishing:
         if made is None:
             return video, transcript
         self._warnings += made.warnings
-        transcript = in_translation(made, asked.target_language, video.duration_s)
+        transcript = translated_transcript(made, asked.target_language, video.duration_s)
         return video.model_copy(update={"video": made.video}), transcript
 
     async def _subtitled(
@@ -269,7 +269,7 @@ class VideoFinishing:
     ) -> T | None:
         """What a step makes; without it, the warnings say why."""
         name = self._named(step)
-        made, error = await tried(self._stage(name, lambda: work(name)))
+        made, error = await attempted(self._stage(name, lambda: work(name)))
         if error is not None:
             self._warnings.append(
                 f"{field or self._plan.field(step)}: left out; {error.explanation}"

@@ -48,7 +48,7 @@ class VideoWords:
         return await result_of(self._stage, name, subtitler.run(operation), Subtitles)
 
 
-def said(
+def spoken_transcript(
     lines: Sequence[SpokenLine], duration_s: float
 ) -> tuple[Transcript | None, tuple[str, ...]]:
     """What is heard of the lines in a video that lasts so long, in the order of their times, and
@@ -72,7 +72,7 @@ def said(
     return transcript, tuple(warnings)
 
 
-def in_translation(dubbed: DubbedVideo, language: str, duration_s: float) -> Transcript:
+def translated_transcript(dubbed: DubbedVideo, language: str, duration_s: float) -> Transcript:
     """What is said in a video once it is dubbed."""
     segments = tuple(
         TranscriptSegment(id=number, start=segment.start, end=segment.end, text=segment.text)

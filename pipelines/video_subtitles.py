@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 
 from pipelines.silence import check_speech
-from pipelines.translation import check_languages, translated
+from pipelines.translation import check_languages, translate_segments
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.text.languages import language_code
@@ -63,7 +63,7 @@ class VideoSubtitles:
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)
-        with about({"audio": "video"}):
+        with renamed_error_fields({"audio": "video"}):
             transcript = await result_of(self._stage, TRANSCRIBE, events, Transcript)
         check_speech(transcript)
         return transcript
@@ -88,7 +88,7 @@ class VideoSubtitles:
         self, request: SubtitleVideo, transcript: Transcript
     ) -> tuple[list[str], list[str]]:
         assert request.target_language is not None
-        return await translated(
+        return await translate_segments(
             self._stage,
             transcript.segments,
             model=request.translation_model or "",

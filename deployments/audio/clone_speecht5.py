@@ -45,8 +45,8 @@ class SpeechT5CloningSpeaker(SpeechT5Speaker, CloningSpeaker):
         return self._embedder.vector(resampled)
 
     @override
-    def say_as(self, sentence: torch.Tensor, *, voice: Any, stop: Stop) -> Iterator[Samples]:
-        return self.said(sentence, voice, stop)
+    def synthesize_as(self, sentence: torch.Tensor, *, voice: Any, stop: Stop) -> Iterator[Samples]:
+        return self.synthesized(sentence, voice, stop)
 
 
 def _at_speech_rate(samples: Samples, rate: int) -> Samples:

@@ -24,7 +24,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.options.audio import EspeakOptions
 from serve_app.core.text.languages import language_code
 from serve_app.runtime.streams import closing
-from serve_app.runtime.threads import called_back, in_thread
+from serve_app.runtime.threads import in_thread, iterate_callbacks
 
 # OpenAI's names, each a voice of its own by espeak-ng's variants (m: male, f: female; the files of
 # its directory voices/!v).
@@ -132,7 +132,7 @@ class EspeakSpeech(ModelEngine[EspeakOptions], SpeechModel):
         def speak(take: Callable[[bytes], bool]) -> None:
             self._library.synthesize(text, voice=voice, words_per_minute=rate, take=take)
 
-        return called_back(speak, stop)
+        return iterate_callbacks(speak, stop)
 
     def _voice(self, request: Speak) -> str:
         """The library's name for what the request asks for."""

@@ -83,11 +83,11 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
         """Audio comes sentence by sentence, and between two it can be stopped."""
         speaker, voice = self._speaker, self._presets.speaker(request.voice)
 
-        def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
-            return speaker.say(sentence, voice=voice, speed=request.speed, stop=stop)
+        def synthesize(sentence: Any, stop: Stop) -> Iterator[Samples]:
+            return speaker.synthesize(sentence, voice=voice, speed=request.speed, stop=stop)
 
         warnings = self._languages.warnings(request.language)
-        work = in_thread(lambda stop: self._spoken(request, say, warnings, stop))
+        work = in_thread(lambda stop: self._spoken(request, synthesize, warnings, stop))
         async with closing(work):
             async for item in work:
                 yield item
@@ -106,10 +106,10 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
                 with self._lock:
                     voice = speaker.voice_of(recorded(reference, speaker.sample_rate))
 
-                def say(sentence: Any, stop: Stop) -> Iterator[Samples]:
-                    return speaker.say_as(sentence, voice=voice, stop=stop)
+                def synthesize(sentence: Any, stop: Stop) -> Iterator[Samples]:
+                    return speaker.synthesize_as(sentence, voice=voice, stop=stop)
 
-                yield from self._spoken(request, say, warnings, stop)
+                yield from self._spoken(request, synthesize, warnings, stop)
 
             work = in_thread(produce)
             async with closing(work):
@@ -117,18 +117,20 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
                     yield item
 
     def _spoken(
-        self, request: Speak | CloneSpeech, say: Say, warnings: tuple[str, ...], stop: Stop
+        self, request: Speak | CloneSpeech, synthesize: Say, warnings: tuple[str, ...], stop: Stop
     ) -> Iterator[SpeechEvent]:
         speaker = self._speaker
         return spoken(
-            map(_pcm, self._recordings(request, say, stop)),
+            map(_pcm, self._recordings(request, synthesize, stop)),
             request,
             sample_rate=speaker.sample_rate,
             tempo=1.0 if speaker.has_speed else request.speed,
             warnings=warnings,
         )
 
-    def _recordings(self, request: Speak | CloneSpeech, say: Say, stop: Stop) -> Iterator[Samples]:
+    def _recordings(
+        self, request: Speak | CloneSpeech, synthesize: Say, stop: Stop
+    ) -> Iterator[Samples]:
         """The audio of each sentence. Sentence k is generated with the seed plus k."""
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
@@ -139,7 +141,7 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
             if stop():
                 return
             with self._lock, seeded(seed + k, self._device):
-                said = list(say(sentence, stop))
+                said = list(synthesize(sentence, stop))
             yield from said
 
 

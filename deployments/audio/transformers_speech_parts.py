@@ -43,7 +43,9 @@ class Speaker(Protocol):
         """One input per sentence, without those in which there is nothing to say."""
         ...
 
-    def say(self, sentence: Any, *, voice: str, speed: float, stop: Stop) -> Iterator[Samples]:
+    def synthesize(
+        self, sentence: Any, *, voice: str, speed: float, stop: Stop
+    ) -> Iterator[Samples]:
         """The audio of a sentence; less of it once `stop` is true."""
         ...
 
@@ -56,7 +58,7 @@ class CloningSpeaker(Protocol):
         """What is to be known of the voice in a recording of `sample_rate`."""
         ...
 
-    def say_as(self, sentence: Any, *, voice: Any, stop: Stop) -> Iterator[Samples]:
+    def synthesize_as(self, sentence: Any, *, voice: Any, stop: Stop) -> Iterator[Samples]:
         """As Speaker's `say`, with a voice of `voice_of`."""
         ...
 

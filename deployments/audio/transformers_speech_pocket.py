@@ -80,7 +80,7 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         return [part for part in self._processor.split_text(text) if has_letters(part)]
 
     @override
-    def say(
+    def synthesize(
         self,
         sentence: str,
         *,
@@ -88,7 +88,7 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         speed: float,
         stop: Stop,
     ) -> Iterator[Samples]:
-        return self.say_as(sentence, voice=self._voices[voice], stop=stop)
+        return self.synthesize_as(sentence, voice=self._voices[voice], stop=stop)
 
     @override
     def voice_of(self, samples: Samples) -> torch.Tensor:
@@ -108,7 +108,7 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         return latents
 
     @override
-    def say_as(self, sentence: str, *, voice: torch.Tensor, stop: Stop) -> Iterator[Samples]:
+    def synthesize_as(self, sentence: str, *, voice: torch.Tensor, stop: Stop) -> Iterator[Samples]:
         """A sentence is cut off between two frames of 80 ms."""
         self._interruption.stop = stop
         content = [{"type": "audio"}, {"type": "text", "text": sentence}]

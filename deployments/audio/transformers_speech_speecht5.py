@@ -72,7 +72,7 @@ class SpeechT5Speaker(Speaker):
         return [torch.tensor([ids]) for ids in inputs if not nothing.issuperset(ids)]
 
     @override
-    def say(
+    def synthesize(
         self,
         sentence: torch.Tensor,
         *,
@@ -81,14 +81,16 @@ class SpeechT5Speaker(Speaker):
         stop: Stop,
     ) -> Iterator[Samples]:
         """A sentence is cut off between two steps of the decoder."""
-        return self.said(sentence, self._embeddings[voice], stop)
+        return self.synthesized(sentence, self._embeddings[voice], stop)
 
     @property
     def vector_size(self) -> int:
         """How many numbers a voice is."""
         return int(self._model.config.speaker_embedding_dim)
 
-    def said(self, sentence: torch.Tensor, vector: torch.Tensor, stop: Stop) -> Iterator[Samples]:
+    def synthesized(
+        self, sentence: torch.Tensor, vector: torch.Tensor, stop: Stop
+    ) -> Iterator[Samples]:
         """The sentence in the voice of an x-vector, shaped (1, vector_size)."""
         self._interruption.stop = stop
         device = self._model.device

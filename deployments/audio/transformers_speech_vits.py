@@ -55,7 +55,7 @@ class VitsSpeaker(Speaker):
         return [torch.tensor([ids]) for ids in inputs if len(ids) > 1]
 
     @override
-    def say(
+    def synthesize(
         self,
         sentence: torch.Tensor,
         *,

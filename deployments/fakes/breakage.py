@@ -15,7 +15,7 @@ class KeywordOnly(Exception):
         super().__init__(reason)
 
 
-def break_as_asked(options: FakeOptions, text: str = "") -> None:
+def raise_breakage(options: FakeOptions, text: str = "") -> None:
     """Raise what `breaks_with`, or the text, names."""
     match text if options.breaks_with == "as_told" else options.breaks_with:
         case "error":

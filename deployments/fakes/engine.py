@@ -15,7 +15,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from deployments.fakes.breakage import break_as_asked
+from deployments.fakes.breakage import raise_breakage
 from deployments.fakes.replies import FakeReplies, tokens_of
 from serve_app.core.audio.speech import (
     AudioChunk,
@@ -83,7 +83,7 @@ class FakeEngine:
         """
         self._note(f"{verb} begins {subject}")
         await asyncio.sleep(self.options.delay_s)
-        break_as_asked(self.options, subject)
+        raise_breakage(self.options, subject)
         yield
         self._note(f"{verb} ends {subject}")
 
@@ -117,7 +117,7 @@ class FakeEmbeddings(FakeEngine):
 
     async def embed(self, request: Embed) -> Embeddings:
         """Equal texts have equal vectors, others nearly orthogonal ones."""
-        break_as_asked(self.options, str(request.texts[0]))
+        raise_breakage(self.options, str(request.texts[0]))
         if request.images:
             raise UnsupportedCapability(f"model {request.model!r} embeds text only", param="images")
         size = request.dimensions or DIMENSIONS

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from deployments.fakes.breakage import break_as_asked
+from deployments.fakes.breakage import raise_breakage
 from serve_app.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedCapability
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.text.chat import (
@@ -119,7 +119,7 @@ class FakeReplies:
                 due = begun + number / self._options.tokens_per_s
                 await asyncio.sleep(max(0.0, due - loop.time()))
             yield ChatDelta(index=index, text=token, logprobs=_logprobs(token, sampling))
-            break_as_asked(self._options, text)
+            raise_breakage(self._options, text)
         reason: FinishReason = "length" if limit < len(tokens) else "stop"
         yield ChatDelta(index=index, finish_reason=reason)
 

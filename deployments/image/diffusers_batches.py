@@ -74,7 +74,7 @@ class BatchGenerator:
             return
         for image in wanted:
             # Each request may add to the message of its own.
-            image.order.tell(copy(error))
+            image.order.post(copy(error))
 
     def _attempt(self, images: list[PendingImage[BatchItem]]) -> Exception | None:
         """What it failed with, without the frames that hold on to tensors."""
@@ -104,7 +104,7 @@ class BatchGenerator:
             for image in images:
                 source = image.work.subject.source
                 assert source is not None
-                _hand_on(image, source.image, was_known=False)
+                _hand_on(image, source.image, was_cached=False)
             return
         self._checkpoint.take_over(pipeline)
         self._prompts.begin(settings.loras)
@@ -114,8 +114,8 @@ class BatchGenerator:
             attached = stack.enter_context(fitted)
             arguments = work.call.arguments(settings, [p.work.subject for p in images])
             arguments |= attached.arguments | {"generator": _generators(images)}
-            if work.call.tells_steps:
-                arguments["callback_on_step_end"] = _told(images)
+            if work.call.reports_steps:
+                arguments["callback_on_step_end"] = _step_callback(images)
             output = pipeline(**arguments)
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
         said = tuple(attached.warnings)
@@ -123,7 +123,7 @@ class BatchGenerator:
             _hand_on(
                 image,
                 output.images[row],
-                was_known=self._prompts.was_hit(row),
+                was_cached=self._prompts.was_hit(row),
                 was_blacked=bool(flags[row]),
                 warnings=said,
             )
@@ -155,14 +155,14 @@ def _hand_on(
     still: PendingImage[BatchItem],
     image: Any,
     *,
-    was_known: bool,
+    was_cached: bool,
     was_blacked: bool = False,
     warnings: tuple[str, ...] = (),
 ) -> None:
     source = still.work.subject.source
     result = image.convert("RGB") if source is None else source.finished(image)
     still.order.advance([still.index], still.work.settings.steps)
-    still.order.tell(GeneratedImage(still.index, result, was_known, was_blacked, warnings))
+    still.order.post(GeneratedImage(still.index, result, was_cached, was_blacked, warnings))
 
 
 def _is_short(error: AppError) -> bool:
@@ -177,7 +177,7 @@ def _generators(images: list[PendingImage[BatchItem]]) -> Any:
     return generators[0] if len(generators) == 1 else generators
 
 
-def _told(
+def _step_callback(
     images: list[PendingImage[BatchItem]],
 ) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
     """The pipeline's callback after each step."""

@@ -148,7 +148,7 @@ class PipelineCall:
         return warnings
 
     @property
-    def tells_steps(self) -> bool:
+    def reports_steps(self) -> bool:
         """Whether the pipeline calls back after each step."""
         return "callback_on_step_end" in self._taken
 

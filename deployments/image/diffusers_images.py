@@ -151,7 +151,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         finally:
             order.stop()
             self._line.drop(order)
-            await order.left()
+            await order.settled()
         yield collector.images()
 
     async def _files(self, stack: AsyncExitStack, request: ImageGeneration) -> RequestFiles:
@@ -210,7 +210,7 @@ class ImageCollector:
         self._prepared = prepared
         self._images: dict[int, Image] = {}
         self._warnings = list(prepared.warnings)
-        self._are_known = True
+        self._are_cached = True
 
     async def add(self, generated: GeneratedImage) -> None:
         """Encode it beside what is generated next, and store it."""
@@ -229,7 +229,7 @@ class ImageCollector:
         data = await asyncio.to_thread(write, parameters=parameters)
         blob = await self._blobs.write(once(data), mime=IMAGE_MIME[request.format])
         self._images[generated.index] = Image(image=blob, seed=seed, size=size)
-        self._are_known = self._are_known and generated.was_known
+        self._are_cached = self._are_cached and generated.was_cached
         self._warnings += generated.warnings
         if generated.was_blacked:
             self._warnings.append(f"image {generated.index}: blacked out by the safety checker")
@@ -238,7 +238,7 @@ class ImageCollector:
         """All of them."""
         return Images(
             images=tuple(self._images[index] for index in sorted(self._images)),
-            prompt_cache_hit=self._are_known,
+            prompt_cache_hit=self._are_cached,
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
@@ -247,14 +247,14 @@ def _images(
     order: GenerationRequest, request: ImageGeneration, prepared: PreparedRequest
 ) -> list[PendingImage[BatchItem]]:
     settings, call = prepared.settings, prepared.call
-    alike = settings if call.can_batch(settings) else None
+    batch_key = settings if call.can_batch(settings) else None
     images = []
     for index in range(request.count):
         subject = ImagePrompt(
             request.prompt, request.negative_prompt, request.seed + index, prepared.source
         )
         work = BatchItem(settings, subject, prepared.attachment_inputs, prepared.pipeline, call)
-        images.append(PendingImage(order, index, alike, work))
+        images.append(PendingImage(order, index, batch_key, work))
     return images
 
 

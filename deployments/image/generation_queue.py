@@ -33,7 +33,7 @@ class GeneratedImage:
 
     index: int
     image: Any
-    was_known: bool
+    was_cached: bool
     was_blacked: bool
     warnings: tuple[str, ...] = ()
 
@@ -47,12 +47,12 @@ class GenerationRequest:
     def __init__(self, count: int, *, steps: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | Exception] = asyncio.Queue()
-        self._left = asyncio.Event()
+        self._settled = asyncio.Event()
         self._stopped = threading.Event()
         self._unsettled = count
         self._total = steps * count
         self._steps = [0] * count
-        self._told_at = -TELLING_S
+        self._posted_at = -TELLING_S
 
     @property
     def is_stopped(self) -> bool:
@@ -73,9 +73,9 @@ class GenerationRequest:
             missing -= isinstance(event, GeneratedImage)
             yield event
 
-    async def left(self) -> None:
+    async def settled(self) -> None:
         """Wait until the thread works on none of its images."""
-        await self._left.wait()
+        await self._settled.wait()
 
     def advance(self, indices: list[int], step: int) -> None:
         """In the thread: these images have come so far. Told at once or with what follows."""
@@ -83,12 +83,12 @@ class GenerationRequest:
             self._steps[index] = max(self._steps[index], step)
         current = min(sum(self._steps), self._total)
         now = time.monotonic()
-        if current < self._total and now - self._told_at < TELLING_S:
+        if current < self._total and now - self._posted_at < TELLING_S:
             return
-        self._told_at = now
-        self.tell(Progress(phase="denoise", current=current, total=self._total))
+        self._posted_at = now
+        self.post(Progress(phase="denoise", current=current, total=self._total))
 
-    def tell(self, event: Event | Exception) -> None:
+    def post(self, event: Event | Exception) -> None:
         """In the thread: hand something on."""
         self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
@@ -99,7 +99,7 @@ class GenerationRequest:
     def _settle(self) -> None:
         self._unsettled -= 1
         if not self._unsettled:
-            self._left.set()
+            self._settled.set()
 
 
 @dataclass(eq=False)
@@ -108,7 +108,7 @@ class PendingImage(Generic[T]):
 
     order: GenerationRequest
     index: int
-    alike: Hashable
+    batch_key: Hashable
     work: T
     is_settled: bool = field(default=False, init=False)
 
@@ -158,7 +158,7 @@ class GenerationQueue(Generic[T]):
             self._waiting.clear()
             self._changed.notify()
         for image in waiting:
-            image.order.tell(unloaded())
+            image.order.post(unloaded())
             image.settle()
         self._thread.shutdown(wait=False)
 
@@ -175,21 +175,21 @@ class GenerationQueue(Generic[T]):
 
     def _taken(self) -> list[PendingImage[T]]:
         def is_complete() -> bool:
-            return not self._waiting or len(self._alike()) >= self._limit()
+            return not self._waiting or len(self._of_same_batch()) >= self._limit()
 
         self._changed.wait_for(is_complete, GATHERING_S)
-        batch = self._alike()[: self._limit()] if self._waiting else []
+        batch = self._of_same_batch()[: self._limit()] if self._waiting else []
         for image in batch:
             self._waiting.remove(image)
         return batch
 
     def _limit(self) -> int:
-        return 1 if self._waiting[0].alike is None else self._max_batch
+        return 1 if self._waiting[0].batch_key is None else self._max_batch
 
-    def _alike(self) -> list[PendingImage[T]]:
+    def _of_same_batch(self) -> list[PendingImage[T]]:
         """The first, and all others like it."""
         first = self._waiting[0]
-        return [p for p in self._waiting if p is first or p.alike == first.alike]
+        return [p for p in self._waiting if p is first or p.batch_key == first.batch_key]
 
 
 def unloaded() -> BackendUnavailable:

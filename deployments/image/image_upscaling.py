@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.media.image_decoding import check_pixels, decoded_image
 from deployments.media.image_encoding import saved_png
 from deployments.media.image_tiles import LANCZOS, EnlargedImage
@@ -43,7 +43,7 @@ class ImageUpscaling:
         """Progress in tiles, last the image as PNG. PayloadTooLarge with `param` `scale` when
         it would have more pixels than the request allows.
         """
-        return made_file(
+        return file_events(
             self._blobs,
             [request.image],
             lambda paths, target, _: self._made(paths[0], target, request),

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from typing_extensions import override
 
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.image.padded_depth import without_padding
 from deployments.media.image_decoding import decoded_image
 from deployments.media.image_encoding import saved_png
@@ -77,7 +77,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
         self._is_stopped: Stop = _never
         for part in network.modules():
             part.register_forward_pre_hook(self._check_going_on)
-        self._tells_distance = tells_distance(network.config, options)
+        self._predicts_distance = predicts_distance(network.config, options)
         self.depth_method = METHODS.get(network.config.model_type)
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
 
     @override
     def estimate_depth(self, request: EstimateDepth) -> AsyncGenerator[DepthEvent]:
-        return made_file(
+        return file_events(
             self.blobs,
             [request.image],
             lambda paths, target, stop: self._made(paths[0], target, request, stop),
@@ -114,7 +114,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
 
     def _nearness(self, image: Image.Image, stop: Stop) -> Numbers:
         depth = self._depth(image, stop)
-        return inverted(depth) if self._tells_distance else depth
+        return inverted(depth) if self._predicts_distance else depth
 
     def _made(
         self, source: Path, target: Path, request: EstimateDepth, stop: Stop
@@ -124,7 +124,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
         yield progress(current=0)
         depth = self._depth(still.image, stop)
         yield progress(current=1)
-        near, warnings = as_brightness(depth, tells_distance=self._tells_distance)
+        near, warnings = as_brightness(depth, predicts_distance=self._predicts_distance)
         image = Image.fromarray(near)
         saved_png(image, target)
         yield Size(width=image.width, height=image.height), still.warnings + warnings
@@ -132,7 +132,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
     @torch.inference_mode()
     def _depth(self, image: Image.Image, stop: Stop) -> Numbers:
         """The model's numbers at the image's size. Cancelled soon after being told to stop."""
-        seen = image.resize(seen_size(*image.size), Image.Resampling.BICUBIC)
+        seen = image.resize(input_size(*image.size), Image.Resampling.BICUBIC)
         inputs = self._processor(images=seen, return_tensors="pt")
         inputs = inputs.to(self._network.device, self._network.dtype)
         self._is_stopped = stop
@@ -157,7 +157,7 @@ def _never() -> bool:
     return False
 
 
-def tells_distance(config: Any, options: TransformersOptions) -> bool:
+def predicts_distance(config: Any, options: TransformersOptions) -> bool:
     """Whether large numbers are far. DPT heads with a projection are those of DINOv2, which were
     trained on distances; all other DPT and relative models were trained on their inverse.
     """
@@ -178,12 +178,12 @@ def inverted(distances: Numbers) -> Numbers:
 
 
 def as_brightness(
-    depth: Numbers, *, tells_distance: bool
+    depth: Numbers, *, predicts_distance: bool
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """From 0 for the farthest to 255 for the nearest. Distances are inverted first, as those
     numbers are that relative models give; what is no number is far.
     """
-    if tells_distance:
+    if predicts_distance:
         depth = inverted(depth)
     is_known = np.isfinite(depth)
     if not is_known.any() or np.ptp(depth[is_known]) <= 0:
@@ -194,7 +194,7 @@ def as_brightness(
     return np.rint(near * 255).astype(np.uint8), ()
 
 
-def seen_size(width: int, height: int) -> tuple[int, int]:
+def input_size(width: int, height: int) -> tuple[int, int]:
     """The size at which an image is handed to the processor, which resizes it anyway."""
     shrink = min(1, LONG_EDGE_PX / max(width, height))
     width, height = max(1, round(width * shrink)), max(1, round(height * shrink))

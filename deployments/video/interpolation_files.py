@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.video.frame_interpolation import (
     MotionFinder,
     interpolated,
@@ -25,7 +25,7 @@ def interpolation_events(
     request: InterpolateVideo, finder: MotionFinder, blobs: BlobStore, *, engine: str
 ) -> AsyncGenerator[InterpolationEvent]:
     """Progress in frames, last the video, said to be made by `engine`."""
-    return made_file(
+    return file_events(
         blobs,
         _given(request),
         lambda paths, target, stop: _written(request, paths, target, finder, stop),

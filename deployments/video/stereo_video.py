@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.video.remade_video import (
     LONGEST_SIDE_PX,
     RemadeFile,
@@ -79,7 +79,7 @@ class StereoConversion:
             warnings = (*self._method_warnings(request), *made.warnings)
             return StereoVideo(video=blob, **made._asdict() | {"warnings": warnings})
 
-        return made_file(
+        return file_events(
             self._blobs,
             [request.video],
             lambda paths, target, stop: stereoscopic(

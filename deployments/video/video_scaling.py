@@ -15,7 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 from typing_extensions import override
 
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.media.image_tiles import EnlargedImage
 from deployments.video.remade_video import (
     LONGEST_SIDE_PX,
@@ -137,7 +137,7 @@ class VideoScaling:
 
     def upscale_video(self, request: UpscaleVideo) -> AsyncGenerator[VideoUpscaleEvent]:
         """Progress in frames, last the video, with the times and the audio of the first."""
-        return made_file(
+        return file_events(
             self._blobs,
             [request.video],
             lambda paths, target, stop: scaled(paths[0], target, request, self._scale, stop),

@@ -12,7 +12,7 @@ from serve_app.access.callers import (
 )
 from serve_app.access.credential_cache import CredentialCache
 from serve_app.access.forward import ForwardedUser, ForwardSignIn
-from serve_app.access.origins import Origins, says_page
+from serve_app.access.origins import Origins, names_a_page
 from serve_app.access.passwords import Passwords
 from serve_app.access.rate_limits import RateLimits, rate_limits
 from serve_app.access.sign_in import SignIn
@@ -115,7 +115,7 @@ class Access:
             raise _not_allowed(
                 f"host {host[:100]!r} is not allowed; use localhost or 127.0.0.1",
             )
-        if method in SAFE_METHODS or not says_page(headers):
+        if method in SAFE_METHODS or not names_a_page(headers):
             return
         if not self.origins.allow(headers, self.caller(headers, peer, scheme=scheme)):
             page = headers.get("origin", "another site")[:100]

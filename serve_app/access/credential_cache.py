@@ -88,11 +88,11 @@ class CredentialCache:
         self._clock = clock
         self._ticks = ticks
         self._table: CredentialTable | None = None
-        self._looked_at = -math.inf
+        self._refreshed_at = -math.inf
         self._patient_from = 0.0
-        self._looks = 0
+        self._refreshes = 0
         self._applied = 0
-        self._look_task: asyncio.Task[None] | None = None
+        self._refresh_task: asyncio.Task[None] | None = None
         self._sessions: dict[str, CachedSession] = {}
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -103,10 +103,10 @@ class CredentialCache:
         await self._stay_fresh()
         digest = token_digest(token)
         known = self._find(digest)
-        if known is None and self._ticks() - self._looked_at >= LOOK_FOR_UNKNOWN_S:
-            has_looked = await self._wait_for(self._begin_look())
+        if known is None and self._ticks() - self._refreshed_at >= LOOK_FOR_UNKNOWN_S:
+            has_refreshed = await self._wait_for(self._begin_refresh())
             known = self._find(digest)
-            if known is None and not has_looked:
+            if known is None and not has_refreshed:
                 raise Unavailable(UNKNOWN, retry_after_s=RETRY_AFTER_S)
         if known is None:
             return None
@@ -132,14 +132,14 @@ class CredentialCache:
 
     async def refresh(self) -> None:
         """Read what changed, now. Raises Unavailable when the database does not answer."""
-        self._looks += 1
-        number, begun = self._looks, self._ticks()
+        self._refreshes += 1
+        number, begun = self._refreshes, self._ticks()
         known = self._table.revision if self._table else None
         table = await self._database.read(partial(_changed_table, since=known))
         if number < self._applied:
             # A look that began later was faster.
             return
-        self._applied, self._looked_at = number, begun
+        self._applied, self._refreshed_at = number, begun
         if table is not None:
             self._apply(table)
 
@@ -148,30 +148,30 @@ class CredentialCache:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _stay_fresh(self) -> None:
-        age = self._ticks() - self._looked_at
+        age = self._ticks() - self._refreshed_at
         if age < LOOK_EVERY_S:
             return
-        task = self._begin_look()
+        task = self._begin_refresh()
         if self._table is None:
             await asyncio.shield(task)
         elif age >= LOOK_FIRST_S and self._ticks() >= self._patient_from:
             await self._wait_for(task)
 
-    def _begin_look(self) -> "asyncio.Task[None]":
+    def _begin_refresh(self) -> "asyncio.Task[None]":
         """One look at a time, however many ask for it."""
-        if self._look_task is None or self._look_task.done():
-            self._look_task = self._start(self.refresh())
-        return self._look_task
+        if self._refresh_task is None or self._refresh_task.done():
+            self._refresh_task = self._start(self.refresh())
+        return self._refresh_task
 
     async def _wait_for(self, task: "asyncio.Task[None]") -> bool:
         """Whether the look has succeeded within a while: a database that is down must not hold up
         every request.
         """
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
-        has_looked = bool(done) and task.exception() is None
-        if not has_looked:
+        has_refreshed = bool(done) and task.exception() is None
+        if not has_refreshed:
             self._patient_from = self._ticks() + LOOK_EVERY_S
-        return has_looked
+        return has_refreshed
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work)

@@ -41,7 +41,7 @@ class Origins:
         return caller.is_origin(origin) or origin == self._public
 
 
-def says_page(headers: Headers) -> bool:
+def names_a_page(headers: Headers) -> bool:
     """Whether a request says which page sends it."""
     return "origin" in headers or "sec-fetch-site" in headers
 

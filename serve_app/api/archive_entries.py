@@ -15,7 +15,7 @@ Moment = Annotated[float | None, Query(allow_inf_nan=False)]
 Name = Annotated[str | None, Query(max_length=1000)]
 
 
-def seen_by(principal: Principal) -> str | None:
+def visible_owner(principal: Principal) -> str | None:
     """The owner whose things a caller sees; None is everybody's."""
     return None if "admin" in principal.scopes else principal.owner
 

@@ -18,7 +18,7 @@ def streams_body(request: Request) -> None:
     request.scope["state"][STREAMED] = True
 
 
-def takes_small_body(scope: Scope) -> None:
+def limit_to_small_body(scope: Scope) -> None:
     """Say, before the app is called, that the route needs no more than `SMALL_BYTES`."""
     scope["state"][SMALL] = True
 
@@ -39,11 +39,11 @@ class BodyLimit:
             return
         state = scope.setdefault("state", {})
         limit = SMALL_BYTES if state.get(SMALL) else self._limit
-        told, received = told_length(Headers(scope=scope)), 0
+        declared, received = declared_length(Headers(scope=scope)), 0
 
         async def counted() -> Message:
             nonlocal received
-            if told > limit and not state.get(STREAMED):
+            if declared > limit and not state.get(STREAMED):
                 raise _too_large(limit)
             message = await receive()
             received += len(message.get("body", b""))
@@ -54,10 +54,12 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-def told_length(headers: Headers) -> int:
+def declared_length(headers: Headers) -> int:
     """What `Content-Length` says, 0 where it says nothing of use: the bytes are counted anyway."""
-    told = headers.get("content-length", "")
-    return int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else 0
+    declared = headers.get("content-length", "")
+    return (
+        int(declared) if declared.isascii() and declared.isdecimal() and len(declared) < 19 else 0
+    )
 
 
 def _too_large(limit: int) -> HTTPException:

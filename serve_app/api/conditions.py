@@ -14,7 +14,7 @@ def is_precondition_met(headers: Headers, etag: str) -> bool:
     return _named(headers, "if-match", etag, weakly=False) is not False
 
 
-def is_known(headers: Headers, etag: str) -> bool:
+def is_not_modified(headers: Headers, etag: str) -> bool:
     """Whether `If-None-Match` names the tag: the client has these bytes. `W/` makes no difference
     here, and proxies that compress put it there.
     """

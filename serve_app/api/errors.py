@@ -116,10 +116,10 @@ def from_validation_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> In
     """One of pydantic's complaints: of a union's branches that of the one whose type fits, else of
     the one that came furthest.
     """
-    first = max(errors, key=_how_telling) if errors else {}
+    first = max(errors, key=_specificity) if errors else {}
     is_absent = first.get("type") in ABSENT
     param = field_path(first.get("loc", ()), body, is_absent=is_absent)
-    message = _said(first)
+    message = _message_of(first)
     message = message[:1].lower() + message[1:]
     return InvalidRequest(f"{param}: {message}" if param else message, param=param or None)
 
@@ -143,7 +143,7 @@ def field_path(loc: Sequence[str | int], body: Any, *, is_absent: bool = True) -
     return path
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _message_of(error: Mapping[str, Any]) -> str:
     """What pydantic says, which calls the characters of some texts items, and objects by the names
     of classes.
     """
@@ -158,7 +158,7 @@ def _said(error: Mapping[str, Any]) -> str:
     return str(error.get("msg", "the request is invalid")).removeprefix("Value error, ")
 
 
-def _how_telling(error: Mapping[str, Any]) -> tuple[bool, int]:
+def _specificity(error: Mapping[str, Any]) -> tuple[bool, int]:
     return not str(error["type"]).endswith("_type"), len(error["loc"])
 
 

@@ -12,7 +12,7 @@ from serve_app.access.authentication import Access, check_csrf, check_scope, una
 from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
-from serve_app.api.body_limit import takes_small_body
+from serve_app.api.body_limit import limit_to_small_body
 from serve_app.api.dialect import DIALECT, Dialects
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import RouteTable
@@ -109,7 +109,7 @@ class Gate:
         scope[DIALECT], rule = self._dialects.of(path), self._dialects.rule(method, path)
         is_open = rule.access in self._open
         if is_open or rule.is_small:
-            takes_small_body(scope)
+            limit_to_small_body(scope)
         if is_open:
             return ANONYMOUS
         if rule.access == "scrape" and self._scrapers:

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api.body_limit import told_length
+from serve_app.api.body_limit import declared_length
 from serve_app.blobs.inline_text import ALPHABET, HEADER_CHARACTERS
 from serve_app.blobs.spooled_text import STAND_IN, spooling
 from serve_app.runtime.threads import opened
@@ -171,7 +171,7 @@ def _sifted(sieve: JsonStringScanner, body: bytes, is_last: bool) -> bytes:
 
 
 def _may_be_long(headers: Headers) -> bool:
-    if "content-length" in headers and told_length(headers) <= LONG_BYTES:
+    if "content-length" in headers and declared_length(headers) <= LONG_BYTES:
         return False
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")

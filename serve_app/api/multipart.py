@@ -29,16 +29,16 @@ class Form:
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[Blob]] = field(default_factory=dict)
 
-    def said(self, *, free: Collection[str] = ()) -> dict[str, list[str]]:
+    def text_fields(self, *, free: Collection[str] = ()) -> dict[str, list[str]]:
         """The text fields without those that say nothing: blank ones and, because browsers'
         `FormData` makes it of null, `null`; in `free` text that is a word.
         """
-        said: dict[str, list[str]] = {}
+        text_fields: dict[str, list[str]] = {}
         for name, texts in self.fields.items():
             nothing = ("",) if name in free else ("", "null")
             if given := [text for text in texts if text not in nothing]:
-                said[name] = given
-        return said
+                text_fields[name] = given
+        return text_fields
 
 
 def body_kind(request: Request, *, param: str) -> BodyKind:

@@ -29,7 +29,7 @@ class Observation:
             return
         request = observed_in(scope)
         self._classify(request)
-        if not self._observability.wants(request):
+        if not self._observability.watches(request):
             await self._app(scope, receive, send)
             return
         watch = AnswerWatch(request, self._observability)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from serve_app.access.tokens import Principal
-from serve_app.api.archive_entries import seen_by
+from serve_app.api.archive_entries import visible_owner
 from serve_app.api.context import Context
 from serve_app.api.dialect import JOB, Dialect, dialect_in
 from serve_app.api.observation import observed
@@ -45,7 +45,7 @@ class Call:
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a caller may ask for of a job, besides the operation. `output` is what the dialect needs to write
+    """What a caller may ask for besides the operation. `output` is what the dialect needs to write
     the result; `repeatable` is what a repetition of the call is known by.
     """
 
@@ -89,7 +89,7 @@ async def submission_of(
 async def submit(call: Call, submission: Submission) -> Job:
     """The job, which goes on by itself."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
-    with speaking(call.dialect, JOB):
+    with dialect_errors(call.dialect, JOB):
         return await call.context.jobs.submit(submission)
 
 
@@ -97,7 +97,7 @@ async def run(call: Call, submission: Submission) -> Job:
     """The job when it has ended, well or not. StillRunning when the dialect's limit passes."""
     noted = observed(call.request)
     noted.note_operation(submission.operation, is_streamed=False)
-    with speaking(call.dialect, JOB):
+    with dialect_errors(call.dialect, JOB):
         job = await call.context.jobs.run(submission, timeout_s=call.timeout_s)
     noted.note_job(job)
     return job
@@ -106,7 +106,7 @@ async def run(call: Call, submission: Submission) -> Job:
 async def run_text(call: Call, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
     """What `work` makes of a text operation that goes straight to its family."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
-    with speaking(call.dialect, submission.operation.name):
+    with dialect_errors(call.dialect, submission.operation.name):
         return await call.context.direct_jobs.run(submission, work, timeout_s=call.timeout_s)
 
 
@@ -120,17 +120,17 @@ async def stream(call: Call, submission: Submission, items: AsyncIterator[T]) ->
         submission,
         items,
         note=noted.note_item,
-        explained=speaking(call.dialect, submission.operation.name),
+        explained=dialect_errors(call.dialect, submission.operation.name),
     )
     return await started(watched)
 
 
 async def find_job(call: Call, name: str) -> Job:
     """A job that the caller may see, by its id, its number or its `ref_id`."""
-    owner = seen_by(call.principal)
+    owner = visible_owner(call.principal)
     found = call.context.direct_jobs.find(name, owner=owner)
     if found is None:
-        with speaking(call.dialect, JOB):
+        with dialect_errors(call.dialect, JOB):
             found = await call.context.job_store.get(name, owner=owner, own=call.principal.owner)
     return in_dialect(found, call.dialect)
 
@@ -138,7 +138,7 @@ async def find_job(call: Call, name: str) -> Job:
 async def cancel(call: Call, name: str) -> Job:
     """Stop a job that the caller may see. Conflict when it has ended."""
     job, context = await find_job(call, name), call.context
-    with speaking(call.dialect, JOB):
+    with dialect_errors(call.dialect, JOB):
         if context.direct_jobs.find(job.id, owner=None) is not None:
             cancelled = context.direct_jobs.cancel(job.id)
         else:
@@ -175,7 +175,7 @@ def failure(job: Job, dialect: Dialect) -> AppError | None:
 
 
 @contextmanager
-def speaking(dialect: Dialect, operation: str) -> Iterator[None]:
+def dialect_errors(dialect: Dialect, operation: str) -> Iterator[None]:
     """Within it, errors about a field of the operation, or of a job (`JOB`), name the dialect's."""
     try:
         yield

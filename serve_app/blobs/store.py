@@ -123,7 +123,7 @@ class FsspecBlobStore(BlobStore):
         if self._is_local:
             path = Path(self._path(blob))
             if not await asyncio.to_thread(path.exists):
-                raise _gone(blob)
+                raise _file_is_gone(blob)
             yield path
             return
         async with opened(partial(tempfile.mkdtemp, prefix="blob-"), _remove_folder) as folder:
@@ -187,13 +187,13 @@ class FsspecBlobStore(BlobStore):
         try:
             return cast("IO[bytes]", self._filesystem.open(self._path(blob), "rb"))
         except FileNotFoundError:
-            raise _gone(blob) from None
+            raise _file_is_gone(blob) from None
 
     def _download(self, blob: Blob, target: Path) -> None:
         try:
             self._filesystem.get_file(self._path(blob), str(target))
         except FileNotFoundError:
-            raise _gone(blob) from None
+            raise _file_is_gone(blob) from None
 
     def _delete(self, blob: Blob) -> None:
         try:
@@ -250,7 +250,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _gone(blob: Blob) -> NotFound:
+def _file_is_gone(blob: Blob) -> NotFound:
     return NotFound(f"the file {filename(blob)!r} is not stored here any more")
 
 

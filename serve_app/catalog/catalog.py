@@ -44,7 +44,7 @@ class CatalogEntry:
         """The canonical id, which is what core messages carry."""
         return self.model.id
 
-    def say(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
+    def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
         """What a text model says; it tells no Progress."""
         return cast("AsyncIterator[ChatEvent]", self.runner.run(operation))
 

@@ -36,7 +36,7 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> CatalogE
             kinds[found.id] = kind
     if unknown:
         return unknown[0]
-    raise _not_there(method, kinds)
+    raise _no_such_depth_model(method, kinds)
 
 
 def _kind(catalog: Catalog, found: CatalogEntry) -> str | None:
@@ -51,7 +51,7 @@ def _kind(catalog: Catalog, found: CatalogEntry) -> str | None:
     return METHODS.get(architecture, architecture) if isinstance(architecture, str) else None
 
 
-def _not_there(method: DepthMethod, kinds: dict[str, str]) -> UnsupportedCapability:
+def _no_such_depth_model(method: DepthMethod, kinds: dict[str, str]) -> UnsupportedCapability:
     there = ", ".join(f"{id!r} ({kind})" for id, kind in kinds.items())
     return UnsupportedCapability(
         f"no configured depth model is of the kind {method!r}; there are {there}: "

@@ -30,7 +30,7 @@ def renamed(param: str | None, fields: Fields) -> str | None:
 
 
 @contextmanager
-def about(fields: Fields) -> Iterator[None]:
+def renamed_error_fields(fields: Fields) -> Iterator[None]:
     """Within it, errors about the listed fields are about those that they are called there."""
     try:
         yield

@@ -190,7 +190,7 @@ class EnginePool:
     def _begin(self, slot: Slot) -> None:
         slot.become(ModelStatus(id=slot.model.id, state="loading"))
         slot.loading = self._threads.submit(self._load_recorded, slot, slot.become)
-        self._tell_changed()
+        self._announce_changes()
 
     def _load_recorded(self, slot: Slot, report: Report) -> Engine:
         try:
@@ -241,9 +241,9 @@ class EnginePool:
             # Also of an engine that fails at it: what it held is not booked for ever.
             if engine:
                 await asyncio.to_thread(self._loader.unloaded, slot.model)
-            self._tell_changed()
+            self._announce_changes()
 
-    def _tell_changed(self) -> None:
+    def _announce_changes(self) -> None:
         slots = self._slots.values()
         self._changed([slot.model.id for slot in slots if slot.loading and not slot.failed])
 

@@ -120,7 +120,7 @@ class JobExecutor(JobRunner):
             ) from None
         except asyncio.CancelledError:
             if self._cancels_on_disconnect:
-                await asyncio.shield(self._left(submission, adding))
+                await asyncio.shield(self._abandon(submission, adding))
             raise
         finally:
             self._waiting.pop(submission.id, None)
@@ -136,11 +136,11 @@ class JobExecutor(JobRunner):
         """The body of a job's workflow: everything from taking the job to its recorded end."""
         job = self._fresh.pop(job_id, None)
         if job is None:
-            job = await _kept(lambda: self._store.take(job_id, self._leases.executor))
+            job = await _until_stored(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
             return
         if isinstance(job.operation, Unreadable):
-            await _kept(lambda: self._give_up(job))
+            await _until_stored(lambda: self._fail_unreadable(job))
             return
         tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), earlier=job.stages)
         run = self._runs[job_id] = RunningJob(tracker)
@@ -154,7 +154,7 @@ class JobExecutor(JobRunner):
         if await self._store.has_waiting(queue):
             await self.claim(queue)
 
-    async def look_after(self) -> None:
+    async def maintain(self) -> None:
         """Every `LOOK_S`: take over what a dead process left, stop what is cancelled, start what
         waits.
         """
@@ -199,7 +199,7 @@ class JobExecutor(JobRunner):
         assert self._steps is not None, "use() comes first"
         return self._steps
 
-    async def _give_up(self, job: Job) -> None:
+    async def _fail_unreadable(self, job: Job) -> None:
         """A job that another version of the server has accepted."""
         warnings = tuple(warning.text for warning in job.warnings)
         await self._store.finish(
@@ -226,7 +226,7 @@ class JobExecutor(JobRunner):
         except AppError as failure:
             error = failure
         is_cancelled = isinstance(error, Cancelled) or (run.is_cancelled and error is not None)
-        ended = await _kept(
+        ended = await _until_stored(
             lambda: self._store.finish(
                 job.id,
                 self._leases.executor,
@@ -255,7 +255,7 @@ class JobExecutor(JobRunner):
 
     def _holder(self, job_id: str) -> Hold:
         async def hold(blobs: list[Blob]) -> None:
-            await _kept(lambda: self._store.hold_made(job_id, blobs))
+            await _until_stored(lambda: self._store.hold_made(job_id, blobs))
 
         return hold
 
@@ -271,7 +271,7 @@ class JobExecutor(JobRunner):
             if job.left_at is not None:
                 await self._store.callers.stay(job_id)
 
-    async def _left(self, submission: Submission, adding: "asyncio.Future[Job]") -> None:
+    async def _abandon(self, submission: Submission, adding: "asyncio.Future[Job]") -> None:
         """Nobody waits any more for the job that was added, or joined."""
         if adding.cancelled() or adding.exception() is not None:
             return
@@ -284,7 +284,7 @@ class JobExecutor(JobRunner):
             self._runs[job_id].cancel()
 
 
-async def _kept(work: Callable[[], Awaitable[T]]) -> T:
+async def _until_stored(work: Callable[[], Awaitable[T]]) -> T:
     """A change of the table that must not be missed, however long the database is away."""
     while True:
         try:

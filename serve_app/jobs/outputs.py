@@ -72,7 +72,7 @@ def _origin(job: Job, facts: MediaFacts) -> Origin:
         model=job.model,
         prompt=_prompt(job.operation),
         negative_prompt=getattr(job.operation, "negative_prompt", None),
-        parameters=asked_for(job.operation),
+        parameters=chosen_parameters(job.operation),
         seed=facts.seed,
         width=facts.width,
         height=facts.height,
@@ -82,7 +82,7 @@ def _origin(job: Job, facts: MediaFacts) -> Origin:
     )
 
 
-def asked_for(operation: Operation[Any]) -> dict[str, Any]:
+def chosen_parameters(operation: Operation[Any]) -> dict[str, Any]:
     """The operation without what callers do not choose."""
     return {name: value for name, value in to_json(operation).items() if name not in LIMITS}
 

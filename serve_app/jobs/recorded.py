@@ -59,7 +59,7 @@ def _written(value: object) -> Any:
     if not isinstance(value, Message):
         raise TypeError(f"a stage returns a {type(value).__name__}, which cannot be recorded")
     kind = type(value)
-    if _kind_called(kind.__name__) is not kind:
+    if _message_named(kind.__name__) is not kind:
         raise TypeError(f"a stage returns a {kind.__name__}, as another message is called too")
     return {"message": kind.__name__, "version": kind.record_version, "content": to_json(value)}
 
@@ -71,7 +71,7 @@ def _read(value: Any) -> Any:
         return [_read(item) for item in value]
     if "tuple" in value:
         return tuple(_read(item) for item in value["tuple"])
-    kind = _kind_called(FORMER_NAMES.get(value["message"], value["message"]))
+    kind = _message_named(FORMER_NAMES.get(value["message"], value["message"]))
     if kind is None or value["version"] != kind.record_version:
         raise ValueError(value["message"])
     message = read_message(kind, value["content"])
@@ -80,7 +80,7 @@ def _read(value: Any) -> Any:
     return message
 
 
-def _kind_called(name: str) -> type[Message] | None:
+def _message_named(name: str) -> type[Message] | None:
     """The one message that is called so: whoever reads a stage's record has imported the stage."""
     kinds = [kind for kind in _kinds(Message) if kind.__name__ == name]
     return kinds[0] if len(kinds) == 1 else None

@@ -108,7 +108,7 @@ class JobsReplica:
 
     def periodic_tasks(self) -> list[tuple[PeriodicTask, float]]:
         """What this replica does again and again, and every how many seconds."""
-        return [(self._leases.renew, RENEW_S), (self._executor.look_after, LOOK_S)]
+        return [(self._leases.renew, RENEW_S), (self._executor.maintain, LOOK_S)]
 
     def _named_errors(self) -> AbstractContextManager[None]:
         """What leaves this replica is one of our errors, made here."""

@@ -84,7 +84,7 @@ class Workflows(Steps):
     async def _start(self, job_id: str) -> None:
         with SetWorkflowID(job_id):
             handle = await DBOS.start_workflow_async(self._run_job, job_id)
-        if not _runs_here(handle):
+        if not _runs_in_this_process(handle):
             await rewrite_pickles(self._database, job_id)
             await DBOS.resume_workflow_async(job_id)
 
@@ -119,6 +119,6 @@ class Workflows(Steps):
         DBOS.destroy()
 
 
-def _runs_here(handle: WorkflowHandleAsync[None]) -> bool:
+def _runs_in_this_process(handle: WorkflowHandleAsync[None]) -> bool:
     """DBOS answers a start of a known workflow with a handle that only looks at the database."""
     return "Polling" not in type(handle).__name__

@@ -58,8 +58,8 @@ class Observability:
         self._log = AccessLog(settings.log_dir, find_client)
         self._writer: Writer[Item] = Writer(self._write, housekeeping=self._sweep)
         self._shared = shared
-        self._telling: asyncio.Task[None] | None = None
-        self._is_told = True
+        self._publishing: asyncio.Task[None] | None = None
+        self._is_published = True
 
     @property
     def dropped(self) -> int:
@@ -72,13 +72,13 @@ class Observability:
         """
         self._writer.start()
         if self._shared is not None:
-            self._telling = asyncio.get_running_loop().create_task(self._take_over(self._shared))
+            self._publishing = asyncio.get_running_loop().create_task(self._take_over(self._shared))
 
     def close(self) -> None:
         """Write what is left. Blocks; may be called twice."""
         self._writer.close()
 
-    def wants(self, request: Observed) -> bool:
+    def watches(self, request: Observed) -> bool:
         """Whether a request leaves anything behind."""
         switches = self.switches
         if switches["access_log"] and request.is_logged:
@@ -102,7 +102,7 @@ class Observability:
         """A request is over; `end` was called on it."""
         if self.switches["metrics"] and request.is_counted:
             self.tally.add(request)
-        self._tell_soon()
+        self._publish_soon()
         if self.switches["access_log"] and request.is_logged:
             self._writer.offer(request)
         if capture is not None:
@@ -126,18 +126,18 @@ class Observability:
         """Remove every capture of this machine; how many there were."""
         return await asyncio.to_thread(clear, self.settings.payload_dir)
 
-    def _tell_soon(self) -> None:
-        self._is_told = False
-        if self._shared is not None and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.get_running_loop().create_task(self._tell(self._shared))
+    def _publish_soon(self) -> None:
+        self._is_published = False
+        if self._shared is not None and (self._publishing is None or self._publishing.done()):
+            self._publishing = asyncio.get_running_loop().create_task(self._publish(self._shared))
 
-    async def _tell(self, shared: SharedCounts) -> None:
+    async def _publish(self, shared: SharedCounts) -> None:
         """Until there is nothing more to tell."""
-        while not self._is_told:
+        while not self._is_published:
             await asyncio.sleep(TELL_EVERY_S)
-            self._is_told = True
+            self._is_published = True
             try:
-                thrown = await shared.tell(self.tally.to_json())
+                thrown = await shared.publish(self.tally.to_json())
             except (Unavailable, SQLAlchemyError) as error:
                 logger.warning("the counts of this replica could not be shared: %s", error)
                 return
@@ -148,8 +148,8 @@ class Observability:
             self._switch(await shared.switches())
         except (Unavailable, SQLAlchemyError) as error:
             logger.warning("the switches of other replicas could not be read yet: %s", error)
-        if not self._is_told:
-            await self._tell(shared)
+        if not self._is_published:
+            await self._publish(shared)
 
     def _switch(self, thrown: Mapping[str, bool]) -> None:
         for key in self.switches:

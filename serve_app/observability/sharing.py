@@ -32,7 +32,7 @@ class SharedCounts:
         self._database = database
         self._name = PREFIX + secrets.token_hex(8)
 
-    async def tell(self, tally: str) -> dict[str, bool]:
+    async def publish(self, tally: str) -> dict[str, bool]:
         """Write this replica's tally; the switches that were thrown anywhere."""
 
         def work(session: Session) -> dict[str, bool]:

@@ -85,7 +85,7 @@ class LiveStatuses:
         asked = [family for name, family in self._families.items() if name in running]
         answers = await asyncio.gather(*(self._status(family) for family in asked))
         told = {status.id: status for answer in answers for status in answer}
-        self._known = {id: _gone(status) for id, status in self._known.items()} | told
+        self._known = {id: _unloaded(status) for id, status in self._known.items()} | told
         self._known_at = time.monotonic()
 
     async def _status(self, family: StatusSource) -> tuple[ModelStatus, ...]:
@@ -99,6 +99,6 @@ class LiveStatuses:
             return tuple(status for status in self._known.values() if status.id in own)
 
 
-def _gone(status: ModelStatus) -> ModelStatus:
+def _unloaded(status: ModelStatus) -> ModelStatus:
     """Of a model whose last replica was stopped: what is known of it is still true."""
     return ModelStatus(id=status.id, state="unloaded").with_facts_of(status)

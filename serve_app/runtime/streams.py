@@ -103,8 +103,8 @@ async def batched(
             if pause > 0:
                 await relay.gather_more(pause)
             batch = relay.take()
-            relay.tells_progress = isinstance(batch[-1], Progress)
-            next_at = loop.time() + (progress_window_s if relay.tells_progress else window_s)
+            relay.ends_in_progress = isinstance(batch[-1], Progress)
+            next_at = loop.time() + (progress_window_s if relay.ends_in_progress else window_s)
             yield batch
         await pump
     finally:
@@ -124,7 +124,7 @@ class Relay(Generic[T]):
     def __init__(self, items: AsyncIterator[T]) -> None:
         self._items = items
         self._waiting: list[T] = []
-        self.tells_progress = False
+        self.ends_in_progress = False
         self._has_ended = False
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
@@ -136,7 +136,7 @@ class Relay(Generic[T]):
             async for item in self._items:
                 self._waiting.append(item)
                 self._arrived.set()
-                if self.tells_progress and not isinstance(item, Progress):
+                if self.ends_in_progress and not isinstance(item, Progress):
                     self._enough.set()
                 if len(self._waiting) >= MAX_WAITING:
                     self._enough.set()

@@ -137,7 +137,7 @@ def in_turn(executor: Executor, work: Callable[[], T]) -> T:
         raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
 
 
-def called_back(
+def iterate_callbacks(
     work: Callable[[Callable[[bytes], bool]], None], stop: Callable[[], bool]
 ) -> Iterator[bytes]:
     """What `work` gives to its callback, as an iterator. The callback answers whether to go on."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from serve_app.api.dialect import JOB, JOB_FIELDS, Dialect
 from serve_app.api.dialects import DIALECTS
-from serve_app.api.runs import failure, speaking
+from serve_app.api.runs import dialect_errors, failure
 from serve_app.core.errors import AppError, StillRunning
 from serve_app.core.jobs import Job, JobProgress, failure_of
 from serve_app.core.operation import OPERATIONS
@@ -50,7 +50,7 @@ def names_of(dialect: Dialect, operation: str) -> dict[str, str]:
 
 def raised(dialect: Dialect, operation: str, error: AppError) -> AppError:
     """What reaches the caller of an operation that raises this."""
-    with pytest.raises(type(error)) as caught, speaking(dialect, operation):
+    with pytest.raises(type(error)) as caught, dialect_errors(dialect, operation):
         raise error
     return caught.value
 

@@ -84,7 +84,7 @@ class Recording:
         [job_id] = await self._column("SELECT id FROM jobs")
         async with asyncio.timeout(60):
             while not (job := await self.context.job_store.get(job_id)).is_final:
-                await self.jobs.look_after()
+                await self.jobs.maintain()
                 await asyncio.sleep(0.05)
         return job
 

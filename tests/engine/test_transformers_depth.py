@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from transformers.modeling_outputs import DepthEstimatorOutput
 
 from deployments.image.padded_depth import without_padding
-from deployments.image.transformers_depth import TransformersDepth, as_brightness, seen_size
+from deployments.image.transformers_depth import TransformersDepth, as_brightness, input_size
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, PayloadTooLarge
@@ -185,14 +185,14 @@ async def test_the_same_numbers_as_the_library(relative: Path, blobs: FsspecBlob
 
 def test_distances_are_inverted_and_the_rest_is_stretched() -> None:
     distances = np.array([[1.0, 2.0, 4.0]], np.float32)
-    assert as_brightness(distances, tells_distance=True)[0].tolist() == [[255, 85, 0]]
-    assert as_brightness(distances, tells_distance=False)[0].tolist() == [[0, 85, 255]]
+    assert as_brightness(distances, predicts_distance=True)[0].tolist() == [[255, 85, 0]]
+    assert as_brightness(distances, predicts_distance=False)[0].tolist() == [[0, 85, 255]]
 
 
 @pytest.mark.parametrize("tells_distance", [True, False])
-def test_numbers_that_are_none_are_far(tells_distance: bool) -> None:
+def test_numbers_that_are_none_are_far(predicts_distance: bool) -> None:
     odd = np.array([[np.nan, 1.0, 3.0]], np.float32)
-    near, warnings = as_brightness(odd, tells_distance=tells_distance)
+    near, warnings = as_brightness(odd, predicts_distance=predicts_distance)
     assert near[0, 0] == 0
     assert {int(near[0, 1]), int(near[0, 2])} == {0, 255}
     assert warnings == ()
@@ -200,9 +200,9 @@ def test_numbers_that_are_none_are_far(tells_distance: bool) -> None:
 
 @pytest.mark.parametrize("tells_distance", [True, False])
 @pytest.mark.parametrize("value", [0.0, 5.0, np.nan])
-def test_a_flat_answer_is_black_and_says_so(value: float, tells_distance: bool) -> None:
+def test_a_flat_answer_is_black_and_says_so(value: float, predicts_distance: bool) -> None:
     near, warnings = as_brightness(
-        np.full((2, 2), value, np.float32), tells_distance=tells_distance
+        np.full((2, 2), value, np.float32), predicts_distance=predicts_distance
     )
     assert near.tolist() == [[0, 0], [0, 0]]
     assert warnings == ("depth: the model sees everything at the same distance",)
@@ -213,8 +213,8 @@ def test_a_flat_answer_is_black_and_says_so(value: float, tells_distance: bool) 
     [((100, 80), (100, 80)), ((8192, 4096), (4096, 2048)), ((1, 400), (100, 400))],
 )
 def test_the_size_that_is_seen(size: tuple[int, int], seen: tuple[int, int]) -> None:
-    assert seen_size(*size) == seen
-    assert max(seen_size(64_000_000, 1)) <= 4096
+    assert input_size(*size) == seen
+    assert max(input_size(64_000_000, 1)) <= 4096
 
 
 @pytest.mark.parametrize(("mode", "format"), [("CMYK", "JPEG"), ("RGBA", "PNG"), ("I;16", "PNG")])

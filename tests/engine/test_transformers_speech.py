@@ -176,13 +176,13 @@ async def test_audio_comes_sentence_by_sentence(single: TransformersSpeech) -> N
 async def test_leaving_stops_between_sentences(model: str, request: pytest.FixtureRequest) -> None:
     speaker: TransformersSpeech = request.getfixturevalue(model)
     begun: list[object] = []
-    say = speaker._speaker.say
+    synthesize = speaker._speaker.synthesize
 
     def counted(sentence: torch.Tensor, **arguments: object) -> object:
         begun.append(sentence)
-        return say(sentence, **arguments)  # type: ignore[arg-type]
+        return synthesize(sentence, **arguments)  # type: ignore[arg-type]
 
-    speaker._speaker.say = counted  # type: ignore[method-assign, assignment]
+    speaker._speaker.synthesize = counted  # type: ignore[method-assign, assignment]
     try:
         text = ". ".join(["twelve and one more"] * 200)
         stream = speaker.speak(Speak(model="speaker", text=text, format="wav"))
@@ -191,7 +191,7 @@ async def test_leaving_stops_between_sentences(model: str, request: pytest.Fixtu
         after = len(begun)
         await asyncio.sleep(0.05)
     finally:
-        speaker._speaker.say = say  # type: ignore[method-assign]
+        speaker._speaker.synthesize = synthesize  # type: ignore[method-assign]
     assert after == len(begun) < 100
     assert ending(await events_of(speaker, text="hello")).duration_s > 0
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from serve_app.core.error_fields import about, renamed
+from serve_app.core.error_fields import renamed, renamed_error_fields
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
 from serve_app.core.jobs import failure_of
 from serve_app.core.operation import OPERATIONS
@@ -31,7 +31,11 @@ def test_a_path_gets_another_beginning(param: str | None, own: str | None) -> No
 
 def test_the_error_that_was_raised_names_the_other_field() -> None:
     error = InvalidRequest("'text' is the first word", param="text")
-    with pytest.raises(InvalidRequest) as caught, about({"input": "prompt"}), about(FIELDS):
+    with (
+        pytest.raises(InvalidRequest) as caught,
+        renamed_error_fields({"input": "prompt"}),
+        renamed_error_fields(FIELDS),
+    ):
         raise error
     assert caught.value is error
     assert (error.param, error.message) == ("prompt", "'text' is the first word")

@@ -14,7 +14,7 @@ async def test_many_short_steps_are_told_of_now_and_then() -> None:
     for step in range(STEPS):
         order.advance([0], step + 1)
     took_s = time.monotonic() - begun
-    order.tell(GeneratedImage(0, image=None, was_known=False, was_blacked=False))
+    order.post(GeneratedImage(0, image=None, was_cached=False, was_blacked=False))
     told = [event async for event in order.events() if isinstance(event, Progress)]
     assert (told[0].current, told[-1].current) == (1, STEPS)
     assert 2 <= len(told) <= took_s / TELLING_S + 2
@@ -26,6 +26,6 @@ async def test_every_long_step_is_told_of() -> None:
         time.sleep(1.2 * TELLING_S)
         order.advance([0, 1], step)
     for index in (0, 1):
-        order.tell(GeneratedImage(index, image=None, was_known=False, was_blacked=False))
+        order.post(GeneratedImage(index, image=None, was_cached=False, was_blacked=False))
     told = [event.current async for event in order.events() if isinstance(event, Progress)]
     assert told == [2, 4]

@@ -149,7 +149,7 @@ async def test_a_job_that_is_interrupted_over_a_weekend_goes_on(
     second, _ = work.begin("second")
     async with asyncio.timeout(60):
         while not (job := await work.store.get("job-1")).is_final:
-            await second.look_after()
+            await second.maintain()
             await asyncio.sleep(0.01)
     assert (job.status, job.failure) == ("succeeded", None)
     result = b"".join([chunk async for chunk in work.blobs.read(work.made["result"])])

@@ -93,7 +93,7 @@ class Clock:
         """Whether nobody stops the first job, so much later."""
         self.now += seconds
         for executor in self.executors:
-            await executor.look_after()
+            await executor.maintain()
         row = await self.store.database.read(lambda session: session.get(JobRow, self.number))
         assert row is not None
         return row.status in ("queued", "running") and not row.cancel_requested

@@ -108,7 +108,7 @@ async def test_a_job_that_could_not_be_started_is_started_again(database: Databa
     assert (await executor.submit(submission())).status == "running"
     async with asyncio.timeout(60):
         while not (await store.get("job-1")).is_final:
-            await executor.look_after()
+            await executor.maintain()
     assert (await store.get("job-1")).result == DONE
 
 
@@ -154,7 +154,7 @@ async def test_a_job_under_way_is_left_alone_by_looking_after(database: Database
     executor = executor_of(store, slow)
     running = asyncio.create_task(executor.run(submission(), timeout_s=10))
     while not running.done():
-        await executor.look_after()
+        await executor.maintain()
         await asyncio.sleep(0.01)
     assert (await running).status == "succeeded"
     assert begun == 1
@@ -236,7 +236,7 @@ async def test_a_job_whose_caller_leaves_while_it_is_added_is_cancelled(database
         await running
     async with asyncio.timeout(60):
         while not (await store.jobs(JobQuery(status="cancelled")))[1]:
-            await executor.look_after()
+            await executor.maintain()
             assert (await store.jobs(JobQuery(status="succeeded")))[1] == 0
 
 
@@ -254,7 +254,7 @@ async def test_what_another_version_accepted_fails_and_holds_nobody_up(database:
     executor = executor_of(store, done)
     async with asyncio.timeout(60):
         while not (await store.get("2")).is_final:
-            await executor.look_after()
+            await executor.maintain()
             await asyncio.sleep(0.01)
     refused, kept = await store.get("job-1"), await store.get("2")
     assert refused.status == "failed"

@@ -13,7 +13,7 @@ import pytest
 from deployments.audio.sentences import sentences
 from deployments.fakes.replies import tokens_of
 from deployments.text.generation.tool_format import calls_in
-from pipelines.story_script import spread
+from pipelines.story_script import spread_over_scenes
 from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
 from serve_app.api.long_texts import JsonStringScanner
@@ -190,7 +190,7 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "sentences": (sentences, ("", ".", "")),
     "sentences without an end": (sentences, ("", "a", "")),
     "sentences of spaces and dots": (sentences, ("", ". ", "")),
-    "the sentences of a story": (lambda text: spread(text, 8), ("", "!?", "")),
+    "the sentences of a story": (lambda text: spread_over_scenes(text, 8), ("", "!?", "")),
     "tool calls": (lambda text: calls_in(text, TOOLS), ("", '{"name":"f"};', "")),
     "brackets that a model opens": (lambda text: calls_in(text, TOOLS), ("", "[", "")),
     "cues": (spoken, ("", f"{WORD} ", "")),

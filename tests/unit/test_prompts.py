@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
-from pipelines.story_script import read_script, written
+from pipelines.story_script import read_script, write_script
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.core.image.images import Size
 from serve_app.core.message import Message, Progress
@@ -83,7 +83,7 @@ async def test_a_script_is_asked_for_by_the_keys_that_it_is_read_by() -> None:
         scenes=1,
         seed=7,
     )
-    script = await written(model.run, story)
+    script = await write_script(model.run, story)
     assert script.warnings == ()
     (asked,) = model.asked
     assert follows(example(asked), schema(asked))

@@ -14,7 +14,7 @@ from deployments.fakes.images import FakeImages
 from deployments.fakes.media import FakeMedia
 from deployments.fakes.video import FakeVideo
 from pipelines.story import Story
-from pipelines.story_script import read_script, spread
+from pipelines.story_script import read_script, spread_over_scenes
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
@@ -333,4 +333,4 @@ def test_what_is_no_script(answer: str) -> None:
     ],
 )
 def test_a_story_is_spread_over_its_scenes(story: str, count: int, lines: list[str]) -> None:
-    assert [scene.line for scene in spread(story, count)] == lines
+    assert [scene.line for scene in spread_over_scenes(story, count)] == lines

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 from serve_app.core.errors import BackendUnavailable
-from serve_app.runtime.threads import called_back, in_thread, in_turn, pushed
+from serve_app.runtime.threads import in_thread, in_turn, iterate_callbacks, pushed
 
 Stop = Callable[[], bool]
 
@@ -129,7 +129,7 @@ def test_callbacks_become_items() -> None:
         for number in range(500):
             assert take(bytes([number % 256]))
 
-    assert b"".join(called_back(work, never)) == bytes(n % 256 for n in range(500))
+    assert b"".join(iterate_callbacks(work, never)) == bytes(n % 256 for n in range(500))
 
 
 def test_an_error_of_the_work_is_raised_after_its_items() -> None:
@@ -137,7 +137,7 @@ def test_an_error_of_the_work_is_raised_after_its_items() -> None:
         take(b"a")
         raise ValueError("broken")
 
-    items = called_back(work, never)
+    items = iterate_callbacks(work, never)
     assert next(items) == b"a"
     with pytest.raises(ValueError, match="broken"):
         next(items)
@@ -152,7 +152,7 @@ def test_work_is_told_to_end(way: str) -> None:
             pass
         refused.set()
 
-    items = called_back(work, stop.is_set)
+    items = iterate_callbacks(work, stop.is_set)
     assert next(items) == b"x"
     if way == "stop":
         stop.set()
@@ -163,7 +163,7 @@ def test_work_is_told_to_end(way: str) -> None:
 
 
 def test_work_without_a_callback_gives_nothing() -> None:
-    assert list(called_back(lambda _: None, never)) == []
+    assert list(iterate_callbacks(lambda _: None, never)) == []
 
 
 def test_work_is_done_in_turn_by_the_executors_thread() -> None:
@@ -212,7 +212,7 @@ def test_a_cancellation_that_nobody_asked_for_ends_what_is_called_back() -> None
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        list(called_back(cancelled, lambda: False))
+        list(iterate_callbacks(cancelled, lambda: False))
 
 
 def test_a_cancellation_that_nobody_asked_for_is_no_unloading() -> None:

@@ -12,7 +12,7 @@ from deployments.fakes.engine import FakeChat
 from deployments.fakes.translation import FakeTranslation
 from deployments.text.transformers_translation import batches, joined
 from deployments.text.translation_languages import CheckpointLanguages, CodedLanguages, tag_of
-from pipelines.translation import check_languages, translated
+from pipelines.translation import check_languages, translate_segments
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.chat_translator import AT_ONCE, ChatTranslator
@@ -188,7 +188,7 @@ async def test_leaving_stops_every_question() -> None:
 async def done(
     translator: Any, *texts: str, source: str | None = "en", target: str = "de"
 ) -> tuple[list[str], list[str]]:
-    return await translated(
+    return await translate_segments(
         stages_over({"translation": translator}),
         segments(*texts),
         model="babel",

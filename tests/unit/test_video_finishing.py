@@ -17,7 +17,7 @@ from deployments.fakes.vision import FakeDepth, FakeUpscaling
 from pipelines.image_to_video import ImageToVideo
 from pipelines.nested import NestedStage
 from pipelines.video_generation import VideoGeneration
-from pipelines.video_speech import SpokenLine, said
+from pipelines.video_speech import SpokenLine, spoken_transcript
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.engine_runner import EngineRunner
@@ -297,7 +297,9 @@ def line(start_s: float, end_s: float, text: str) -> SpokenLine:
 
 
 def test_lines_are_told_in_the_order_in_which_they_are_heard() -> None:
-    transcript, warnings = said([line(3, 5, "last"), line(0, 1, "first"), line(9, 10, "never")], 4)
+    transcript, warnings = spoken_transcript(
+        [line(3, 5, "last"), line(0, 1, "first"), line(9, 10, "never")], 4
+    )
     assert transcript is not None
     assert [(s.id, s.start, s.end, s.text) for s in transcript.segments] == [
         (0, 0, 1, "first"),
@@ -310,7 +312,7 @@ def test_lines_are_told_in_the_order_in_which_they_are_heard() -> None:
 
 
 def test_without_lines_nothing_is_known() -> None:
-    assert said([], 4) == (None, ())
+    assert spoken_transcript([], 4) == (None, ())
 
 
 def test_steps_have_weights() -> None:

@@ -54,7 +54,7 @@ class ContinuousBatcher:
         return math.ceil(tokens / PAGE_TOKENS) <= self._pages - 1
 
     @staticmethod
-    def knows(sampling: Sampling) -> bool:
+    def supports(sampling: Sampling) -> bool:
         """Whether all that is asked can be had per request: temperature, top_k and top_p only."""
         plain = Sampling(
             temperature=sampling.temperature,

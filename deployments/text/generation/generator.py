@@ -90,7 +90,7 @@ class TextGenerator:
         choices = [self._choice(decoding, parser(first + i)) for i in range(decoding.choices)]
         is_plain = decoding.constraint is None and decoding.inputs is None
         length = len(decoding.prompt) + decoding.limit
-        if is_plain and self._batcher.knows(decoding.sampling) and self._batcher.fits(length):
+        if is_plain and self._batcher.supports(decoding.sampling) and self._batcher.fits(length):
             deltas = self._batched(decoding, choices)
         else:
             deltas = in_thread(lambda stop: self._looped(decoding, choices, stop), self._threads)

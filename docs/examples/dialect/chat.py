@@ -11,7 +11,7 @@ from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, run_text, speaking, stream, submission_of
+from serve_app.api.runs import call_in, dialect_errors, run_text, stream, submission_of
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, Text
@@ -60,7 +60,7 @@ async def chat(
 ) -> Response:
     """Answer a conversation."""
     call = call_in(request, context, principal)
-    with speaking(call.dialect, Chat.name):
+    with dialect_errors(call.dialect, Chat.name):
         found = context.catalog.find("chat", body.engine)
     operation = Chat(model=found.id, messages=body.messages())
     if body.live and body.is_task:
@@ -70,9 +70,9 @@ async def chat(
     submission = await submission_of(call, operation)
     headers = {"X-Job-ID": submission.id}
     if body.live:
-        events = await stream(call, submission, found.say(operation))
+        events = await stream(call, submission, found.stream_text(operation))
         return sse_response(live_frames(events), request, headers=headers)
-    content = await run_text(call, submission, lambda: said(found.say(operation)))
+    content = await run_text(call, submission, lambda: said(found.stream_text(operation)))
     return json_response(content, headers)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, speaking
+from serve_app.api.runs import call_in, dialect_errors
 from serve_app.api.wire_types import Integer, Text
 from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.image.images import Images, Size, TextToImage
@@ -37,7 +37,7 @@ async def images(
     the same ones.
     """
     call = call_in(request, context, principal)
-    with speaking(call.dialect, TextToImage.name):
+    with dialect_errors(call.dialect, TextToImage.name):
         found = context.catalog.find("images", body.engine)
     operation = TextToImage(
         model=found.id,

@@ -9,7 +9,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished, PlainText
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, speaking
+from serve_app.api.runs import call_in, dialect_errors
 from serve_app.api.wire_types import Media, Text
 from serve_app.catalog.transcription_routing import request_language, select
 from serve_app.core.audio.transcription import Transcribe, Transcript
@@ -40,7 +40,7 @@ async def transcripts(
     call = call_in(request, context, principal)
     # A medium is taken under the caller's own name of its field.
     audio = await context.intake.take(body.recording, param="recording", kind="audio")
-    with speaking(call.dialect, Transcribe.name):
+    with dialect_errors(call.dialect, Transcribe.name):
         found = select(context.catalog, body.engine, body.spoken, translates=False)
         language = request_language(body.spoken, found.model)
     operation = Transcribe(model=found.id, audio=audio, language=language)

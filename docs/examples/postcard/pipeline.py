@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator
 
-from pipelines.parallel import Tried, together, tried
-from pipelines.utterances import Utterance, spoken_line
+from pipelines.parallel import Attempt, attempted, gather_in_order
+from pipelines.utterances import Utterance, speak_line
 from serve_app.core.audio.speech import Speak
 from serve_app.core.image.images import Images, TextToImage
 from serve_app.core.media import BlobStore
@@ -29,7 +29,7 @@ class PostcardPress:
         be read aloud is told in the warnings.
         """
         caption = await self._stage(CAPTION, lambda: self._written(request))
-        generated, (read, error) = await together(
+        generated, (read, error) = await gather_in_order(
             self._generated(request), self._read(request, caption)
         )
         warnings = [*generated.warnings, *(read.warnings if read else ())]
@@ -61,9 +61,9 @@ class PostcardPress:
         )
         return await self._stage.run(IMAGE, operation)
 
-    async def _read(self, request: SendPostcard, caption: str) -> Tried[Utterance]:
+    async def _read(self, request: SendPostcard, caption: str) -> Attempt[Utterance]:
         if request.speech_model is None:
             return None, None
         operation = Speak(model=request.speech_model, text=caption, format="wav")
         run = self._stage.operations
-        return await tried(self._stage(VOICE, lambda: spoken_line(run, self._blobs, operation)))
+        return await attempted(self._stage(VOICE, lambda: speak_line(run, self._blobs, operation)))

@@ -22,13 +22,13 @@ def check_configured(context: Context, pipeline: str) -> None:
         )
 
 
-def several(field: str, values: list[str] | None) -> list[SentMedium]:
+def image_list(field: str, values: list[str] | None) -> list[SentMedium]:
     """The images of a list."""
     return [(f"{field}[{i}]", value, "image") for i, value in enumerate(values or ())]
 
 
 @asynccontextmanager
-async def input_first(context: Context, *media: SentMedium) -> AsyncGenerator[None]:
+async def validating_media_first(context: Context, *media: SentMedium) -> AsyncGenerator[None]:
     """Where an engine is found missing within it, the media are looked at before that is told: what
     is wrong with them is the caller's to mend, and would be wrong on every server. InvalidRequest,
     or what the intake raises, naming the field.

@@ -15,7 +15,7 @@ from serve_app.api.v1.audio.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
@@ -23,7 +23,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, Media, ModelName, Number, Text
 from serve_app.catalog.clone_selection import select_clone_engine
 from serve_app.core.audio.speech import CloneSpeech
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -82,7 +82,7 @@ async def clone(
         raise InvalidRequest("the text must not be blank", param="text")
     language = spoken_language(body.language)
     spoken_language(body.ref_language, param="ref_language")
-    async with input_first(context, ("ref_audio", body.ref_audio, "audio")):
+    async with validating_media_first(context, ("ref_audio", body.ref_audio, "audio")):
         found = select_clone_engine(context.catalog, body.engine)
     reference = await body.reference(context)
     operation = CloneSpeech(
@@ -96,6 +96,6 @@ async def clone(
     )
     output = SpeechOutput.model_validate({"response_format": form})
     # To the operation's errors the text is `input`, as the speech routes call it.
-    with about({"input": "text"}):
+    with renamed_error_fields({"input": "text"}):
         async with reference_named(reference, param="ref_audio"):
             return await job_answer(body, operation, request, context, principal, output)

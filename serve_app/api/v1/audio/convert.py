@@ -14,7 +14,7 @@ from serve_app.api.v1.audio.voice_references import (
     reference_named,
     saved_voice,
 )
-from serve_app.api.v1.configured import SentMedium, input_first
+from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -70,7 +70,9 @@ async def convert(
     """Give a recording another voice."""
     output = media_output(body.response_format, "audio")
     source: SentMedium = ("source_audio", body.source_audio, "audio")
-    async with input_first(context, source, ("target_voice", body.target_voice, "audio")):
+    async with validating_media_first(
+        context, source, ("target_voice", body.target_voice, "audio")
+    ):
         found = context.catalog.find("conversion", body.model)
     target = await body.target(context)
     operation = ConvertVoice(

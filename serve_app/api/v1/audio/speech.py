@@ -17,7 +17,7 @@ from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
-from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, requested_job, streamed
+from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, job_submission, streamed
 from serve_app.api.v1.jobs.repetition import repeatable_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
@@ -101,7 +101,7 @@ async def _of_a_job(
     call = call_in(request, context, principal)
     repeatable = await repeatable_of(body, operation, request)
     job = await run(
-        call, await requested_job(call, body, operation, NO_OUTPUT, repeatable=repeatable)
+        call, await job_submission(call, body, operation, NO_OUTPUT, repeatable=repeatable)
     )
     result = finished_result(job, call.dialect)
     if not isinstance(result, SpokenAudio):

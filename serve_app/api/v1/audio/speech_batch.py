@@ -13,7 +13,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import speaking
+from serve_app.api.runs import dialect_errors
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import speech_request
@@ -96,7 +96,7 @@ class SpeechBatch:
         recording = SpeechRecording(self._context, utterance.operation, self._owner, body.tag)
         events = recording.listen(utterance.events(self._context.catalog))
         async with utterance.explained(), closing(events):
-            with speaking(self._dialect, utterance.operation.name):
+            with dialect_errors(self._dialect, utterance.operation.name):
                 parts = [event.data async for event in events if isinstance(event, AudioChunk)]
         blob, entry = await recording.keep(sized(b"".join(parts)))
         names = {blob.sha256: entry.filename} if entry else {}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_body import JobBody
@@ -18,7 +18,7 @@ from serve_app.api.wire_types import Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -51,8 +51,8 @@ async def stems(
     """Take a mix apart into its voices and instruments."""
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
-    async with input_first(context, ("audio", body.audio, "audio")):
-        with about(FIELDS[SeparateStems.name]):
+    async with validating_media_first(context, ("audio", body.audio, "audio")):
+        with renamed_error_fields(FIELDS[SeparateStems.name]):
             chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
     operation = SeparateStems(
         model=chosen.model.id,

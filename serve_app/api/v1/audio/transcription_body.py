@@ -162,9 +162,9 @@ async def read_transcription(request: Request, context: Context) -> tuple[Transc
 
 def form_values(form: Form) -> dict[str, Any]:
     """Fields as a JSON body would have them."""
-    said = form.said(free=("prompt",))
-    said.pop("file", None)
-    return {name: texts if name in LISTS else texts[-1] for name, texts in said.items()}
+    text_fields = form.text_fields(free=("prompt",))
+    text_fields.pop("file", None)
+    return {name: texts if name in LISTS else texts[-1] for name, texts in text_fields.items()}
 
 
 def validated(values: dict[str, Any]) -> TranscriptionBody:

@@ -13,7 +13,7 @@ from serve_app.api.multipart import body_kind, read_form
 from serve_app.api.v1.library.profile_body import LongText
 from serve_app.api.v1.wire import Body
 from serve_app.api.wire_types import Integer, Media, Text
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
 from serve_app.core.video.processing import ExtractAudio
@@ -82,8 +82,10 @@ async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blo
         form = await read_form(
             request, intake=context.intake, file_fields=AUDIO_FIELDS, kind="audio"
         )
-        said = form.said(free=("transcript", "ref_text", "description", "speaker_description"))
-        values: dict[str, Any] = {name: texts[-1] for name, texts in said.items()}
+        text_fields = form.text_fields(
+            free=("transcript", "ref_text", "description", "speaker_description")
+        )
+        values: dict[str, Any] = {name: texts[-1] for name, texts in text_fields.items()}
         uploads = [blob for field in AUDIO_FIELDS for blob in form.files.get(field, ())]
     else:
         values, uploads = await read_json_object(request), []
@@ -130,7 +132,7 @@ async def extracted_audio(context: Context, body: VoiceExtractBody) -> Blob:
         blob = await context.intake.take(body.video, param="video", kind="video")
     else:
         raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
-    with about({"video": body.source}):
+    with renamed_error_fields({"video": body.source}):
         extracted = await context.catalog.answer(ExtractAudio(video=blob))
         return extracted.audio
 

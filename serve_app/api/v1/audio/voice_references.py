@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serve_app.api.context import Context
 from serve_app.api.profile_objects import get_profiles
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.media import Blob
 
 
@@ -36,5 +36,5 @@ async def recorded_voice(
 @asynccontextmanager
 async def reference_named(reference: VoiceReference, *, param: str) -> AsyncGenerator[None]:
     """Engines call the reference's field `param`; errors name the field that the caller sent."""
-    with about({param: reference.param}):
+    with renamed_error_fields({param: reference.param}):
         yield

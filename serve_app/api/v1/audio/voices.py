@@ -21,7 +21,7 @@ from serve_app.api.v1.audio.voice_presets import preset_voices
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.transcription_routing import select
 from serve_app.core.audio.transcription import Transcribe, Transcript
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
 from serve_app.database.text import storable
@@ -164,7 +164,7 @@ async def _transcript(
         return given, {}
     try:
         model = select(context.catalog, None, None)
-        with about({"audio": field}):
+        with renamed_error_fields({"audio": field}):
             events = await gathered(model.runner.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:
         return "", {"warnings": [f"transcript: left empty, because {error.message}"]}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -40,7 +40,7 @@ async def depth(
 ) -> Response:
     """Tell how far away everything in an image is: a grey image, near is bright."""
     output = media_output(body.response_format, "image")
-    async with input_first(context, ("image", body.image, "image")):
+    async with validating_media_first(context, ("image", body.image, "image")):
         found = context.catalog.find("depth", body.model)
     operation = EstimateDepth(
         model=found.id,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import SentMedium, input_first
+from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -49,7 +49,7 @@ async def face_swap(
         # Known to be wrong before anything is fetched.
         media_output(body.response_format, body.target_type)
     face: SentMedium = ("source_face", body.source_face, "image")
-    async with input_first(context, face, ("target", body.target, body.target_type)):
+    async with validating_media_first(context, face, ("target", body.target, body.target_type)):
         model = context.catalog.find("faces", body.model).id
     source = await context.intake.take(body.source_face, param="source_face", kind="image")
     target, kind = await _target(body, context)

@@ -156,10 +156,10 @@ class GenerationBody(ImageRequestBody):
         fields = await self.generation_fields(found, context)
         if self.size is None:
             fields["size"] = DEFAULT_SIZE
-        return TextToImage(prompt=worded(self.prompt), **fields)
+        return TextToImage(prompt=checked_prompt(self.prompt), **fields)
 
 
-def worded(prompt: str) -> str:
+def checked_prompt(prompt: str) -> str:
     """The prompt, unless it is blank."""
     if not prompt.strip():
         raise InvalidRequest("the prompt must not be blank", param="prompt")

@@ -11,11 +11,11 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
-from serve_app.api.v1.configured import SentMedium, several
+from serve_app.api.v1.configured import SentMedium, image_list
 from serve_app.api.v1.images.image_body import (
     MAX_EXTRAS,
     ImageRequestBody,
-    worded,
+    checked_prompt,
 )
 from serve_app.api.v1.images.image_extras import with_uploaded
 from serve_app.api.wire_types import FALSE, TRUE, Media, Number, Text
@@ -57,7 +57,7 @@ class SourceBody(ImageRequestBody):
     def media(self) -> list[SentMedium]:
         """What was sent to look at."""
         mask: SentMedium = ("mask", getattr(self, "mask", None), "image")
-        return [("image", self.image[0], "image"), *several("image", self.image)[1:], mask]
+        return [("image", self.image[0], "image"), *image_list("image", self.image)[1:], mask]
 
     async def source(self, found: CatalogEntry, context: Context) -> dict[str, Any]:
         """The fields of an ImageToImage, with the image stored."""
@@ -85,7 +85,7 @@ class EditBody(SourceBody):
     async def to_operation(self, found: CatalogEntry, context: Context) -> Operation[Images]:
         """An Inpaint when there is a mask."""
         fields = await self.source(found, context)
-        fields["prompt"] = worded(self.prompt)
+        fields["prompt"] = checked_prompt(self.prompt)
         if self.mask is None:
             return ImageToImage(**fields)
         mask = await context.intake.take(self.mask, param="mask", kind="image")
@@ -132,7 +132,7 @@ async def read_image_body(request: Request, context: Context, kind: type[BodyT])
 def form_values(form: Form) -> dict[str, Any]:
     """Fields as a JSON body would have them, which they are in a form if they are no text."""
     values: dict[str, Any] = {}
-    for name, texts in form.said(free=("prompt", "negative_prompt")).items():
+    for name, texts in form.text_fields(free=("prompt", "negative_prompt")).items():
         values[name] = texts if name in LISTS else _parsed(name, texts[-1])
     for name, blobs in form.files.items():
         stored = [f"sha256:{blob.sha256}" for blob in blobs]
@@ -154,7 +154,7 @@ def _parsed(name: str, text: str) -> Any:
         return text
 
 
-def described(kind: type[SourceBody]) -> dict[str, Any]:
+def request_schema(kind: type[SourceBody]) -> dict[str, Any]:
     """The description of a body that comes in two types."""
     schema = kind.model_json_schema()
     forms: tuple[Literal["application/json", "multipart/form-data"], ...] = (

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from serve_app.access.tokens import Principal
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import GenerationBody, ImageRequestBody
 from serve_app.api.v1.images.image_edit_body import (
@@ -16,8 +16,8 @@ from serve_app.api.v1.images.image_edit_body import (
     InpaintBody,
     SourceBody,
     VariationBody,
-    described,
     read_image_body,
+    request_schema,
 )
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -40,19 +40,19 @@ async def generations(
     return await _answered(body, operation, request, context, principal)
 
 
-@router.post("/v1/images/edits", openapi_extra=described(EditBody))
+@router.post("/v1/images/edits", openapi_extra=request_schema(EditBody))
 async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Edit an image, or the part that a mask selects; more images are references."""
     return await _remade(EditBody, request, context, principal)
 
 
-@router.post("/v1/images/inpaint", openapi_extra=described(InpaintBody))
+@router.post("/v1/images/inpaint", openapi_extra=request_schema(InpaintBody))
 async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Edit the part of an image that a mask selects; all other pixels stay as they are."""
     return await _remade(InpaintBody, request, context, principal)
 
 
-@router.post("/v1/images/variations", openapi_extra=described(VariationBody))
+@router.post("/v1/images/variations", openapi_extra=request_schema(VariationBody))
 async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Vary an image, without a prompt."""
     return await _remade(VariationBody, request, context, principal)
@@ -62,7 +62,7 @@ async def _remade(
     kind: type[SourceBody], request: Request, context: Context, principal: Principal
 ) -> Response:
     body = await read_image_body(request, context, kind)
-    async with input_first(context, *body.media()):
+    async with validating_media_first(context, *body.media()):
         found = context.catalog.find("images", body.model)
     operation = await body.to_operation(found, context)
     return await _answered(body, operation, request, context, principal)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -17,7 +17,7 @@ from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, MediaText, ModelName, Number, Text
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.segmentation import (
     Box,
@@ -87,7 +87,7 @@ class SegmentBody(JobBody):
             max_masks=self.max_masks or 16,
             max_pixels=max_pixels,
         )
-        with about({"points": "point_labels"}):
+        with renamed_error_fields({"points": "point_labels"}):
             check_subject(asked)
         return asked
 
@@ -99,7 +99,7 @@ async def segment(
     """Find the objects of an image: those at points and in boxes, or all."""
     output = media_output(body.response_format, "image")
     body.places()
-    async with input_first(context, ("image", body.image, "image")):
+    async with validating_media_first(context, ("image", body.image, "image")):
         model = context.catalog.find("segmentation", body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_body import JobBody
@@ -17,7 +17,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
 
@@ -46,8 +46,8 @@ async def upscale(
     """Make an image exactly 2, 3, 4 or 8 times as large."""
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
-    async with input_first(context, ("image", body.image, "image")):
-        with about(FIELDS[UpscaleImage.name]):
+    async with validating_media_first(context, ("image", body.image, "image")):
+        with renamed_error_fields(FIELDS[UpscaleImage.name]):
             found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleImage(
         model=found.id,

@@ -48,7 +48,7 @@ async def text_answer(
     if body.needs_job(request.headers):
         return await job_answer(body, operation, request, context, principal, output)
     call = call_in(request, context, principal)
-    submission = await requested_job(call, body, operation, output)
+    submission = await job_submission(call, body, operation, output)
     content = await run_text(call, submission, answer)
     observed(request).note_usage(content)
     return json_response(content, {"X-Job-ID": submission.id} | body.ignored(*QUEUED))
@@ -67,13 +67,13 @@ async def streamed(
     """
     body.refuse_job(request.headers)
     call = call_in(request, context, principal)
-    submission = await requested_job(call, body, operation, NO_OUTPUT)
+    submission = await job_submission(call, body, operation, NO_OUTPUT)
     return await stream(call, submission, events), {"X-Job-ID": submission.id} | body.ignored(
         *QUEUED
     )
 
 
-async def requested_job(
+async def job_submission(
     call: Call,
     body: JobBody,
     operation: Operation[Any],
@@ -104,7 +104,7 @@ async def job_answer(
     """The finished job's body, or 202 at once for a caller who does not wait."""
     call = call_in(request, context, principal)
     repeatable = await repeatable_of(body, operation, request)
-    submission = await requested_job(call, body, operation, output, repeatable=repeatable)
+    submission = await job_submission(call, body, operation, output, repeatable=repeatable)
     if body.is_async(request.headers):
         job = await submit(call, submission)
         return accepted(job, context, {"X-Job-ID": job.id} | body.ignored())

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
-from serve_app.api.archive_entries import seen_by
+from serve_app.api.archive_entries import visible_owner
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.json_answer import json_response
@@ -40,7 +40,7 @@ async def list_jobs(
 
     Text operations under way, which are kept in memory, come first.
     """
-    owner = seen_by(principal)
+    owner = visible_owner(principal)
     query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
     direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
     shown = direct[offset : offset + limit]

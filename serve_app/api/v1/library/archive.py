@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from serve_app.api.archive_entries import FiltersDep, entry_object, listing, seen_by
+from serve_app.api.archive_entries import FiltersDep, entry_object, listing, visible_owner
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.v1.wire import ERRORS
@@ -22,18 +22,18 @@ async def list_archive(
 ) -> Response:
     """The caller's generated files, newest first; an admin sees everybody's."""
     query = filters.model_copy(update={"limit": limit})
-    return json_response(await listing(context, query, seen_by(principal)))
+    return json_response(await listing(context, query, visible_owner(principal)))
 
 
 @router.get("/v1/archive/{filename}")
 async def read_entry(filename: str, context: ContextDep, principal: PrincipalDep) -> Response:
     """One entry."""
-    entry = await context.archive.entry(filename, owner=seen_by(principal))
+    entry = await context.archive.entry(filename, owner=visible_owner(principal))
     return json_response(entry_object(context, entry))
 
 
 @router.delete("/v1/archive/{filename}")
 async def delete_entry(filename: str, context: ContextDep, principal: PrincipalDep) -> Response:
     """Remove a file with its previews and its record."""
-    await context.archive.delete(filename, owner=seen_by(principal))
+    await context.archive.delete(filename, owner=visible_owner(principal))
     return json_response({"deleted": filename})

@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from serve_app.api.archive_entries import seen_by
+from serve_app.api.archive_entries import visible_owner
 from serve_app.api.body_limit import streams_body
 from serve_app.api.byte_ranges import Multipart, Span, content_range, requested
-from serve_app.api.conditions import is_known, is_precondition_met, is_same_file
+from serve_app.api.conditions import is_not_modified, is_precondition_met, is_same_file
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
@@ -45,7 +45,7 @@ async def download(
     used = BackgroundTask(context.uploads.use, blob)
     if not is_precondition_met(request.headers, etag):
         return Response(status_code=412, headers=headers)
-    if is_known(request.headers, etag):
+    if is_not_modified(request.headers, etag):
         return Response(status_code=304, headers=headers)
     spans = None
     if is_same_file(request.headers, etag):
@@ -75,7 +75,7 @@ async def delete_upload(
     """Remove an upload of the caller's; for an admin, everybody's upload of these bytes. What a
     job, an archive entry or a profile holds stays for it.
     """
-    await context.uploads.delete(filename, owner=seen_by(principal))
+    await context.uploads.delete(filename, owner=visible_owner(principal))
     return JSONResponse({"deleted": filename})
 
 
@@ -140,8 +140,8 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
         case "multipart/form-data":
             form = await read_form(request, intake=intake, file_fields=UPLOAD_FIELDS)
             blobs = [blob for blobs in form.files.values() for blob in blobs]
-            said = form.said()
-            texts = [text for field in UPLOAD_FIELDS for text in said.get(field, ())]
+            text_fields = form.text_fields()
+            texts = [text for field in UPLOAD_FIELDS for text in text_fields.get(field, ())]
             if texts and not blobs:
                 return await intake.take(texts[-1], param="file")
             if not blobs:

@@ -4,7 +4,7 @@ import secrets
 
 from serve_app.access.tokens import Principal
 from serve_app.api.runs import Call, finished_result, run, submission_of
-from serve_app.api.v1.images.image_body import SEEDS, worded
+from serve_app.api.v1.images.image_body import SEEDS, checked_prompt
 from serve_app.api.v1.library.profile_body import GenerateBody
 from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.jobs import Job
@@ -24,7 +24,7 @@ async def generated_images(body: GenerateBody, call: Call) -> tuple[Job, Images]
     """
     operation = TextToImage(
         model=call.context.catalog.find("images", body.model).id,
-        prompt=worded(body.prompt),
+        prompt=checked_prompt(body.prompt),
         count=body.n,
         size=Size(width=body.width, height=body.height),
         seed=secrets.randbelow(SEEDS),

@@ -30,7 +30,7 @@ async def chat_completions(
     operation = await body.to_chat(found, context.catalog, context.intake)
     n = operation.sampling.n
     if body.stream:
-        events = found.say(operation)
+        events = found.stream_text(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
         return sse_response(frames, request, headers=headers)
@@ -42,7 +42,7 @@ async def chat_completions(
         context,
         principal,
         lambda: chat_completion(
-            found.say(operation), model=found.id, n=n, has_logprobs=has_logprobs
+            found.stream_text(operation), model=found.id, n=n, has_logprobs=has_logprobs
         ),
     )
 

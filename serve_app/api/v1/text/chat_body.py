@@ -95,7 +95,7 @@ class ChatBody(SamplingBody):
         history = [
             path
             for i, message in enumerate(self.messages)
-            for path in message.left_out(f"messages[{i}]")
+            for path in message.ignored_paths(f"messages[{i}]")
         ]
         return [*sent, *self.idle_stream_options(), *history]
 
@@ -153,9 +153,9 @@ class MessageReader:
     async def read(self, body: MessageBody, position: int) -> ChatMessage:
         """One message; media are stored only when the model can take them."""
         where = f"messages[{position}]"
-        said = body.said()
-        parts: list[Part] = [TextPart(text=said)] if isinstance(said, str) else []
-        for i, part in enumerate(() if isinstance(said, str) else said):
+        content_parts = body.content_parts()
+        parts: list[Part] = [TextPart(text=content_parts)] if isinstance(content_parts, str) else []
+        for i, part in enumerate(() if isinstance(content_parts, str) else content_parts):
             if isinstance(part, OtherPartBody) and body.role == "assistant":
                 continue
             parts.append(await self._part(part, f"{where}.content[{i}]"))

@@ -21,16 +21,16 @@ EVENTS_PER_TURN = 100
 class ChoiceText:
     """What one choice said so far."""
 
-    said: list[str] = field(default_factory=list)
-    thought: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    reasoning_texts: list[str] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
 
     def add(self, delta: ChatDelta) -> None:
         """Take in the next piece."""
-        self.said.append(delta.text)
-        self.thought.append(delta.reasoning)
+        self.texts.append(delta.text)
+        self.reasoning_texts.append(delta.reasoning)
         self.logprobs += map(logprob_object, delta.logprobs)
         self.finish_reason = delta.finish_reason or self.finish_reason
         for call in delta.tool_calls:
@@ -38,7 +38,7 @@ class ChoiceText:
 
     def message(self) -> dict[str, Any]:
         """The assistant's message; `content` is null when nothing but calls was said."""
-        text, reasoning = "".join(self.said), "".join(self.thought)
+        text, reasoning = "".join(self.texts), "".join(self.reasoning_texts)
         is_silent = not text and bool(self.calls)
         message: dict[str, Any] = {
             "role": "assistant",

@@ -77,14 +77,14 @@ async def completions(
     found = context.catalog.find("chat", body.model)
     operation = body.to_complete(found.id)
     if body.stream:
-        events = found.say(operation)
+        events = found.stream_text(operation)
         opened, headers = await streamed(body, operation, request, context, principal, events)
         frames = completion_chunks(opened, model=found.id, wants_usage=body.wants_usage)
         return sse_response(frames, request, headers=headers)
     count = len(operation.prompts) * operation.sampling.n
 
     async def answer() -> dict[str, Any]:
-        events = await gathered(found.say(operation))
+        events = await gathered(found.stream_text(operation))
         return text_completion(events, model=found.id, count=count)
 
     return await text_answer(body, operation, request, context, principal, answer)

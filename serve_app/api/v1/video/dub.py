@@ -10,7 +10,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
-from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.configured import check_configured, validating_media_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
@@ -94,7 +94,7 @@ async def _answer(
     is_item: bool,
 ) -> Response:
     form = media_form(body.response_format, "video")
-    async with input_first(context, ("video", body.video, "video")):
+    async with validating_media_first(context, ("video", body.video, "video")):
         operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
         check_configured(context, DubVideo.pipeline)
     output = DubOutput(response_format=form, warnings=tuple(warnings), is_item=is_item)

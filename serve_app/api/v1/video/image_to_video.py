@@ -24,7 +24,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor
@@ -80,7 +80,7 @@ class ImageToVideoBody(JobBody):
         if not self.prompt.strip():
             raise InvalidRequest("the prompt must not be blank", param="prompt")
         image = self._image(context)
-        with about({"model": "video_model"} if self.video_model is not None else {}):
+        with renamed_error_fields({"model": "video_model"} if self.video_model is not None else {}):
             found = context.catalog.find("video", self.video_model)
         needs_still = video_options(found).needs_still
         facts = await capable_facts("t2v" if needs_still else "ti2v", found, context.catalog)
@@ -104,7 +104,7 @@ class ImageToVideoBody(JobBody):
         )
 
     def _image(self, context: Context) -> TextToImage:
-        with about({"model": "image_model"} if self.image_model is not None else {}):
+        with renamed_error_fields({"model": "image_model"} if self.image_model is not None else {}):
             model = context.catalog.find("images", self.image_model).id
         return TextToImage(
             model=model,

@@ -9,7 +9,12 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import SentMedium, check_configured, input_first, several
+from serve_app.api.v1.configured import (
+    SentMedium,
+    check_configured,
+    image_list,
+    validating_media_first,
+)
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import asked_size
@@ -21,7 +26,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import References, Size
 from serve_app.core.tasks import Task
@@ -75,7 +80,7 @@ class StoryBody(JobBody):
 
     def media(self) -> list[SentMedium]:
         """What was sent to look at."""
-        return several("character_references", self.character_references)
+        return image_list("character_references", self.character_references)
 
     async def to_story(self, context: Context) -> TellStory:
         """The operation. A seed that nobody chose is chosen here, so that a job that is resumed
@@ -136,7 +141,7 @@ async def story(
 ) -> Response:
     """Tell a story as a video: a script, an image for each scene, some of them moving, a voice."""
     output = media_output(body.response_format, "video")
-    async with input_first(context, *body.media()):
+    async with validating_media_first(context, *body.media()):
         operation = await body.to_story(context)
         check_configured(context, TellStory.pipeline)
     return await job_answer(body, operation, request, context, principal, output)
@@ -144,7 +149,7 @@ async def story(
 
 def _id(catalog: Catalog, task: Task, name: str | None, param: str) -> str:
     """The canonical id of a model; errors name the field."""
-    with about({} if name is None else {"model": param}):
+    with renamed_error_fields({} if name is None else {"model": param}):
         return catalog.find(task, name).id
 
 

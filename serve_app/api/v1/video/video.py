@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.configured import check_configured, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
@@ -28,7 +28,7 @@ async def video_generations(
 ) -> Response:
     """Make up to four videos of a prompt, images or a video; video i is made from the seed + i."""
     output = media_output(body.response_format, "video")
-    async with input_first(context, *body.media()):
+    async with validating_media_first(context, *body.media()):
         operation = await to_produce(body, context)
         check_configured(context, ProduceVideo.pipeline)
     return await job_answer(body, operation, request, context, principal, output)

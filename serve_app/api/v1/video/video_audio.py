@@ -10,7 +10,7 @@ from serve_app.api.v1.video.video_body import DialogBody, FinishingFields
 from serve_app.catalog.audio_selection import select_audio
 from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.audio.speech import CloneSpeech, Speak
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.video.finishing import BackgroundAudio, PlacedLine
 
@@ -156,7 +156,7 @@ async def _speech(
     """As the speech route speaks it; errors name the fields of this request."""
     own = {"input": field, "voice": voice_field, "language": language_field}
     asked = {"input": text, "voice": voice, "speed": speed, "language": language}
-    with about(own):
+    with renamed_error_fields(own):
         async with needed_for(field):
             utterance = await speech_request(
                 context, SpeechBody.model_validate(asked), default="wav"

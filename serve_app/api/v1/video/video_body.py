@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
-from serve_app.api.v1.configured import SentMedium, several
+from serve_app.api.v1.configured import SentMedium, image_list
 from serve_app.api.v1.images.image_body import Loras
 from serve_app.api.v1.images.image_extras import Name
 from serve_app.api.v1.jobs.job_body import JobBody
@@ -90,7 +90,7 @@ class SourceFields(JobBody):
         video: SentMedium = ("video", self.video, "video")
         images = {"image": self.image, "end_image": self.end_image}
         named: list[SentMedium] = [(name, value, "image") for name, value in images.items()]
-        return [*named, video, *several("cond_frames", self.cond_frames)]
+        return [*named, video, *image_list("cond_frames", self.cond_frames)]
 
 
 class IdentityFields(JobBody):

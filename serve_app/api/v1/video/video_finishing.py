@@ -9,7 +9,7 @@ from serve_app.api.v1.video.video_language import dubbing, language_warnings, su
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.depth_selection import select_depth
 from serve_app.catalog.upscaler_selection import select_upscaler
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.upscaling import VideoFactor
 from serve_app.core.video.finishing import (
@@ -150,6 +150,6 @@ async def _stereo(body: FinishingFields, catalog: Catalog) -> StereoStep | None:
     if not body.convert_to_3d:
         return None
     async with needed_for("convert_to_3d"):
-        with about({"method": "depth_method"}):
+        with renamed_error_fields({"method": "depth_method"}):
             found = await select_depth(catalog, body.depth_method)
     return StereoStep(model=found.id, method=body.depth_method)

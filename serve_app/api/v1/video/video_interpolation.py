@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.v1.configured import SentMedium, input_first
+from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
@@ -77,7 +77,7 @@ async def interpolate(
     output = media_output(body.response_format, "video")
     first: SentMedium = ("init_image", body.init_image, "image")
     last: SentMedium = ("end_image", body.end_image, "image")
-    async with input_first(context, ("video", body.video, "video"), first, last):
+    async with validating_media_first(context, ("video", body.video, "video"), first, last):
         found = context.catalog.find("interpolation", body.model)
     operation = await body.to_interpolate(found.id, context)
     return await job_answer(body, operation, request, context, principal, output)

@@ -7,7 +7,7 @@ from serve_app.api.v1.video.video_body import FinishingFields
 from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.transcription_routing import request_language, select
 from serve_app.core.choices import explicit
-from serve_app.core.error_fields import Fields, about
+from serve_app.core.error_fields import Fields, renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.languages import language_code
 from serve_app.core.video.dubbing import Dubbing
@@ -25,7 +25,7 @@ async def dubbing(body: FinishingFields, catalog: Catalog, *, has_speech: bool) 
     if body.dub_target_lang is None:
         raise InvalidRequest("dubbing needs a language, such as 'de'", param="dub_target_lang")
     source = body.dub_source_lang and known_language(body.dub_source_lang, "dub_source_lang")
-    with about(_named(body.whisper_model)):
+    with renamed_error_fields(_named(body.whisper_model)):
         async with needed_for("dub_video"):
             return await to_dubbing(
                 catalog,
@@ -89,7 +89,7 @@ def _target(body: FinishingFields) -> str | None:
 
 
 def _transcription_model(catalog: Catalog, name: str | None, language: str | None) -> str:
-    with about(_named(name)):
+    with renamed_error_fields(_named(name)):
         return select(catalog, name, language).id
 
 
@@ -100,7 +100,7 @@ def _language(body: FinishingFields, catalog: Catalog, transcription: str | None
         return None
     if transcription is None:
         return known_language(text, "subtitle_language")
-    with about({"language": "subtitle_language"}):
+    with renamed_error_fields({"language": "subtitle_language"}):
         return request_language(text, catalog.find("transcription", transcription).model)
 
 

@@ -11,7 +11,7 @@ from serve_app.api.v1.video.video_identity import references, refuse_own_image
 from serve_app.api.v1.video.video_models import capable_facts, video_options
 from serve_app.api.v1.video.video_still import idle_keyframe, still
 from serve_app.catalog.catalog import CatalogEntry
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.video.generation import GenerateVideo, VideoMode
@@ -57,7 +57,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     )
     generation = await _generation(body, context, found, mode)
     if facts is not None:
-        with about(FIELDS[GenerateVideo.name]):
+        with renamed_error_fields(FIELDS[GenerateVideo.name]):
             planned(generation, facts)
     return ProduceVideo(
         generation=generation,

@@ -4,7 +4,7 @@ from serve_app.api.context import Context
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_identity import FIELDS
 from serve_app.catalog.catalog import Catalog
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.images import Quality, References, TextToImage
 from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoQuality
@@ -56,5 +56,5 @@ def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
 
 
 def _model(body: VideoBody, catalog: Catalog) -> str:
-    with about({} if body.keyframe_model is None else {"model": "keyframe_model"}):
+    with renamed_error_fields({} if body.keyframe_model is None else {"model": "keyframe_model"}):
         return catalog.find("images", body.keyframe_model).id

@@ -9,7 +9,7 @@ from pydantic import Field
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.audio.spoken_models import is_translator, known_locale, spoken_models
-from serve_app.api.v1.configured import check_configured, input_first
+from serve_app.api.v1.configured import check_configured, validating_media_first
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
@@ -94,7 +94,7 @@ async def subtitle(
     body: SubtitleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Write down what is said in a video, as a subtitle file or in its image."""
-    async with input_first(context, ("video", body.video, "video")):
+    async with validating_media_first(context, ("video", body.video, "video")):
         operation = await body.to_subtitle(context)
         check_configured(context, SubtitleVideo.pipeline)
     wanted: SubtitleForm = "burned_video" if body.burns else body.response_format or "srt"

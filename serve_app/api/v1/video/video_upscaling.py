@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
@@ -18,7 +18,7 @@ from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import about
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.upscaling import UpscaleVideo, VideoFactor
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -48,8 +48,8 @@ async def upscale_video(
     """Make a video 2, 3 or 4 times as large, with its times and its audio."""
     allows_resize = bool(body.allow_resize)
     output = media_output(body.response_format, "video")
-    async with input_first(context, ("video", body.video, "video")):
-        with about(FIELDS[UpscaleVideo.name]):
+    async with validating_media_first(context, ("video", body.video, "video")):
+        with renamed_error_fields(FIELDS[UpscaleVideo.name]):
             found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleVideo(
         model=found.id,
