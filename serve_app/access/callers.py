@@ -1,4 +1,4 @@
-"""Where a request comes from: address, scheme and host, seen through the proxies in front."""
+"""Where a request comes from: address, scheme and host, behind whichever proxies."""
 
 import ipaddress
 from collections.abc import Sequence

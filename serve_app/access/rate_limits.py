@@ -1,4 +1,4 @@
-"""How many requests a credential may begin in a minute and have under way at once."""
+"""Rate limits: how many requests a credential may begin per minute and run at once."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Requests under way, counted per key in this process."""
+"""Counts concurrent requests per key in this process."""
 
 from collections import Counter
 from typing import Protocol

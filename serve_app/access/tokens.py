@@ -1,4 +1,4 @@
-"""Credentials as they arrive and the principals behind them. Knows no database."""
+"""Credentials of requests and the principals behind them. Knows no database."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Bodies that are read whole into memory are bounded before any route reads them."""
+"""Limits the size of bodies that are read into memory, before any route reads them."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException

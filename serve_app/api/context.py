@@ -1,4 +1,4 @@
-"""What routes are given: the parts of the server, built once and passed in."""
+"""`Context`: the parts of the server that routes are given."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache

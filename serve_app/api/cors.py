@@ -1,4 +1,4 @@
-"""What pages of other origins may send and read, as browsers ask for it."""
+"""CORS: what pages of other origins may send and read."""
 
 from collections.abc import Collection
 

@@ -1,6 +1,6 @@
-"""Routes on the way of every request for text: the body is read by pydantic alone, and nothing of
-the framework stands between the gate and the route. Whatever is out of the ordinary, above all a
-body that is not valid, takes the framework's way from its beginning, which says what is wrong.
+"""A short cut for requests for text: pydantic reads the body, and the gate is followed directly by
+the route. Everything unusual, above all an invalid body, goes through FastAPI from the beginning,
+which says what is wrong.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""Who may pass: credentials, scopes, rates, and errors that nobody else rendered."""
+"""`Gate`: credentials, scopes and rate limits, and errors that nothing else has rendered."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Media in JSON bodies are put aside into files while they come; what is left is parsed."""
+"""Moves media in JSON bodies to files while they arrive; only the rest is parsed."""
 
 import asyncio
 import hashlib

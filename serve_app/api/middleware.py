@@ -1,4 +1,4 @@
-"""What holds on every request and every response, whatever its route."""
+"""Middleware for every request: request ids, security headers, HEAD."""
 
 import contextlib
 import re

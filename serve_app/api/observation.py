@@ -1,4 +1,4 @@
-"""Watches requests pass: times, statuses and, where asked, bodies. It buffers nothing."""
+"""Middleware that records times, statuses and, where asked, bodies. It buffers nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,5 +1,5 @@
-"""Which route a request will reach, known before it is let in: what is decided of a request is
-decided by its route and never by the text of its path, which a route may read differently.
+"""Finds the route of a request before the request is admitted, so that access is decided by the
+route and never by the text of the path, which a route may read differently.
 """
 
 from collections.abc import Sequence

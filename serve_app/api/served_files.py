@@ -1,4 +1,4 @@
-"""Where generated files are: in the store, and for clients below the server's address."""
+"""The URLs of stored files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every object that a client sends is: a pydantic model in which null means absent."""
+"""`WireObject`: a pydantic model of what clients send, in which null means absent."""
 
 from typing import Any
 

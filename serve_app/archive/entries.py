@@ -1,4 +1,4 @@
-"""What the archive is told of a file, what it knows of one, and how it is asked."""
+"""The archive's messages: where a file comes from, its entry, queries and settings."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""What a file looks like: its size, its length, and a small image of it.
+"""Measures a file and makes its preview: size, duration and a small image.
 
 Nothing here fails: a file that cannot be looked into has no preview.
 """

@@ -1,4 +1,4 @@
-"""Once an hour and at start, in one process of the server: what is too old goes."""
+"""Removes what is too old, at start and every hour, in one process of the server."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Uploads: who keeps them, for how long, and how much anybody may keep."""
+"""Uploads: their owners, how long they are kept, and quotas."""
 
 import asyncio
 import logging

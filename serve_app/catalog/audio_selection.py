@@ -1,4 +1,4 @@
-"""Which model makes an audio file: one whose family is configured for that kind of it."""
+"""Which model generates audio: one whose family is configured for the kind asked for."""
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.catalog.ranked_models import ranked_models

@@ -1,4 +1,4 @@
-"""An ImageDescriber over a chat model that sees."""
+"""Describes images with a chat model that takes images."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast

@@ -1,4 +1,4 @@
-"""A Translator over a text model, which answers each text with a line of JSON."""
+"""Translates with a text model, which answers each text with a line of JSON."""
 
 import asyncio
 import json

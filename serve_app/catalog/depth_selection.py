@@ -1,4 +1,4 @@
-"""Which depth model a video is made stereoscopic with: one of the kind that is asked for."""
+"""Which depth model converts a video to stereo: one of the kind that is asked for."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`transcribed`: what is said and, where that is asked for, who says it."""
+"""Transcription with speaker labels: what is said, and who says it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 

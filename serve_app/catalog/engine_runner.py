@@ -1,4 +1,4 @@
-"""An engine of this process as what runs operations."""
+"""Runs operations on an engine of this process."""
 
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any

@@ -1,4 +1,4 @@
-"""When each model was first seen, so that a catalog entry's `created` survives restarts."""
+"""When each model was first configured, so that a catalog entry's `created` survives restarts."""
 
 import json
 import os

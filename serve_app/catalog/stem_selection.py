@@ -1,4 +1,4 @@
-"""Which model takes a mix apart: a trained one, or signal processing where that is allowed."""
+"""Which model separates stems: a trained one, or signal processing where that is allowed."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What is known of a video model, wherever it is known from."""
+"""What is known about a video model, from whichever source knows it."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a piece of work costs of the families' devices, counted where it is awaited."""
+"""Device time that a piece of work costs, counted where the work is awaited."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which field an error is about, where one operation does its work by another, whose fields have
+"""Renames the field that an error is about, where one operation runs another whose fields have
 other names.
 """
 

@@ -1,4 +1,4 @@
-"""Durable runs of operations: what a caller hands in, what a job is, and who runs them."""
+"""Jobs: what a caller submits, what a job is, and who runs jobs."""
 
 from typing import Annotated, Any, Literal, Protocol
 

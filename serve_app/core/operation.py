@@ -1,5 +1,4 @@
-"""What an operation is: a request that says by itself what it is called, who does it and what comes
-of it.
+"""`Operation`: a request that declares its own name, task, verb and result.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Every operation, its name and its result, and both as JSON for what must outlive a process."""
+"""All operations, and operations and results as JSON for storage."""
 
 import json
 import math

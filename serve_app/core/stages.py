@@ -1,4 +1,4 @@
-"""How a pipeline runs its stages: a plain call here, a durable step where jobs are kept."""
+"""Stages of a pipeline: a plain call here, a durable step where jobs are recorded."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar, cast

@@ -1,4 +1,4 @@
-"""Every task in one table, which says all that is known of it. Whatever lists tasks reads it."""
+"""The table of tasks. Everything that lists tasks reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

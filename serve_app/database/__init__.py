@@ -1,1 +1,1 @@
-"""What must outlive a restart and is not bytes: tables, migrations, transactions."""
+"""The database: tables, migrations and transactions."""

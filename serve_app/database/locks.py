@@ -1,4 +1,4 @@
-"""Transactions that must come one after the other: what each reads decides what it writes."""
+"""Locks for transactions that must run one after the other."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""Which repositories the hub's local cache holds whole. No network."""
+"""Which repositories are complete in the hub's local cache. No network."""
 
 import json
 from collections.abc import Iterable

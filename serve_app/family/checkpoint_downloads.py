@@ -1,4 +1,4 @@
-"""Fetches the small files of video checkpoints that are still at a hub only, while nobody waits."""
+"""Downloads the small files of video checkpoints from the hub in the background."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""What the checkpoints of video models say of themselves before they are loaded."""
+"""What the checkpoints of video models tell before they are loaded."""
 
 import asyncio
 import logging

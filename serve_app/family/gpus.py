@@ -1,4 +1,4 @@
-"""The machine's GPUs, as the driver's own tool tells them."""
+"""The machine's GPUs, as nvidia-smi lists them."""
 
 import shutil
 import subprocess

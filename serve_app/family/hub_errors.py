@@ -1,4 +1,4 @@
-"""The hub library's errors as BackendUnavailable, with the cause and what would help."""
+"""Turns errors of the hub's library into BackendUnavailable with cause and remedy."""
 
 import errno
 from collections.abc import Generator

@@ -1,1 +1,1 @@
-"""Durable runs of operations: the table of jobs, who runs them, and what follows from them."""
+"""Durable jobs: their table, the executors that run them, callbacks and cleaning up."""

@@ -1,4 +1,4 @@
-"""Telling a caller's server that a job has ended: at least once, signed, with patience."""
+"""Callbacks: tell a caller's server, at least once, that a job has ended; signed, with retries."""
 
 import asyncio
 import hashlib

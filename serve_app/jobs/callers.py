@@ -1,4 +1,4 @@
-"""Who waits for a job: callers that leave, those that come back, and jobs that nobody waits for."""
+"""Who waits for a job: clients that leave or come back, and jobs that nobody waits for any more."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a change of a job's state does to its row, within the transaction of whoever changes it."""
+"""Changes of a job's state, each within the transaction of its caller."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session

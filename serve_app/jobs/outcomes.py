@@ -1,4 +1,4 @@
-"""The one result of an operation, whatever its engine streams on the way."""
+"""Turns the stream of an operation into its one result."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast

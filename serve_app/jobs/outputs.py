@@ -1,4 +1,4 @@
-"""A finished job's files in the archive, before anybody hears that it is finished."""
+"""Enters a job's files in the archive before the job counts as finished."""
 
 import asyncio
 import logging

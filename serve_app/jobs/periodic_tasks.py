@@ -1,4 +1,4 @@
-"""Periodic tasks of the jobs, which go on when they fail once."""
+"""Periodic tasks of the jobs deployment, which continue after a failure."""
 
 import asyncio
 import logging

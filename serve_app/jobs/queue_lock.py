@@ -1,4 +1,4 @@
-"""How long a queue is, and the lock under which it is decided who starts."""
+"""The length of a queue, and the lock under which its next jobs are chosen."""
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""In which line an operation waits, how long the line's counter is, and which stages it has."""
+"""The queue of an operation, how many jobs of a queue run at once, and an operation's stages."""
 
 from collections.abc import Mapping
 from typing import Any

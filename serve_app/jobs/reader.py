@@ -1,4 +1,4 @@
-"""Looking at jobs: one by any of its names, or many by filters. Changes nothing."""
+"""Reads jobs from the table: one by any of its names, or many by filters."""
 
 from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""What a stage returns, or fails of, as JSON that names messages and no modules.
+"""The result or the failure of a stage as JSON that names messages and no modules.
 
 A later version reads it, or knows that it cannot.
 """

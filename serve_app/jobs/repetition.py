@@ -1,4 +1,4 @@
-"""Calls that are made again: which job a repetition joins.
+"""Repeated calls: which job a repetition joins.
 
 Clients repeat a call whose answer they have not heard, because it took longer than they wait or
 because the connection broke. The job that the first call made is still there, running or ended.

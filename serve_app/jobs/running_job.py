@@ -1,4 +1,4 @@
-"""A job that this process works on, and how its work is stopped."""
+"""A job that runs in this process, and how it is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

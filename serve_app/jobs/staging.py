@@ -1,4 +1,4 @@
-"""`JobStage`: the stages of a job as recorded steps, tried again where that may help."""
+"""`JobStage`: a job's stages as recorded steps, retried where that may help."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What is known of a running job, written to its row as it changes, some times a second at most."""
+"""The progress of a running job, written to its row a few times a second at most."""
 
 import asyncio
 import logging

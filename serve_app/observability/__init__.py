@@ -1,1 +1,1 @@
-"""What is known of requests afterwards: counts, the access log, captured payloads. Pure: no Ray."""
+"""Metrics, the access log and captured payloads. Pure: no Ray."""

@@ -1,4 +1,4 @@
-"""Which class a request and its outcome count as."""
+"""The categories of requests and of their outcomes."""
 
 from typing import Literal
 

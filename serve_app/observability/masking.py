@@ -1,4 +1,4 @@
-"""Takes secrets out of what is written down."""
+"""Masks secrets in what is logged or captured."""
 
 import re
 from collections.abc import Iterable

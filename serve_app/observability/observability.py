@@ -1,4 +1,4 @@
-"""`Observability`: what becomes of requests that have ended: counted, logged, captured."""
+"""`Observability`: counts, logs and captures requests that have ended."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""`Observed`: what is known of one request. The routes add what only they know."""
+"""`Observed`: the record of one request, to which routes add what only they know."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What several ingress replicas have counted, added up through the database.
+"""Sums the counts of several ingress replicas through the database.
 
 Each replica writes its whole tally every few seconds in which it has counted something, and reads
 the others' when it is asked. Rows of replicas that are gone stay until the server starts again, so

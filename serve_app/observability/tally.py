@@ -1,4 +1,4 @@
-"""`Tally`: what is counted of requests, in bounded memory, and added up over processes."""
+"""`Tally`: counts of requests in bounded memory, which can be summed over processes."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""One thread that writes what requests leave behind, so that no request waits for a disk."""
+"""One thread that writes logs and payloads, so that no request waits for a disk."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Reference images: what can be decoded. Blocks."""
+"""Checks that a reference image can be decoded. Blocks."""
 
 from pathlib import Path
 

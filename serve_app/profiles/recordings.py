@@ -1,4 +1,4 @@
-"""Reference recordings: what can be decoded. Blocks."""
+"""Checks that a reference recording can be decoded. Blocks."""
 
 from pathlib import Path
 from typing import Any

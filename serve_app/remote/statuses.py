@@ -1,4 +1,4 @@
-"""Which models are in memory now, as the replicas say that hold them."""
+"""Which models are in memory now, as their replicas report."""
 
 import asyncio
 import logging

@@ -1,1 +1,1 @@
-"""What a process needs whatever it runs: threads, streams, limits, temporary files, logs."""
+"""What every process needs: threads, streams, time limits, temporary files, logs."""

@@ -1,4 +1,4 @@
-"""A disk that is full: found behind whatever an engine or a library made of it."""
+"""Recognises a full disk behind whatever error an engine or a library made of it."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What an engine says when a package that it imports is not installed."""
+"""The error for a package that an engine needs and that is not installed."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

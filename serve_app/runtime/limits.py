@@ -1,4 +1,4 @@
-"""Limits of time that are not mistaken for the time-outs of what runs within them."""
+"""Time limits that are not mistaken for a time-out of the code that runs within them."""
 
 import asyncio
 from types import TracebackType

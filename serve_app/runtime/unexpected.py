@@ -1,5 +1,5 @@
-"""What nobody foresaw becomes one error of the tree, so that it can cross a process boundary and is
-not taken for somebody else's.
+"""Turns unexpected exceptions into one error of the tree, so that they can cross a process boundary
+and are not mistaken for the caller's own.
 
 Serve's gRPC delivers a replica's exception as its bare class: a TimeoutError or CancelledError of
 an engine would look like the caller's own, and a class with keyword-only arguments like a

@@ -1,4 +1,4 @@
-"""Whether what a route needs runs on this server, told after what is wrong with the request."""
+"""Whether a route's models are configured; what is wrong with the request is reported first."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""What jobs show of operations that no route of the native dialect runs by themselves."""
+"""Answers for operations that no route of the native dialect runs directly."""
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.v1.envelope import result_envelope

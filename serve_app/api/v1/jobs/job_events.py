@@ -1,4 +1,4 @@
-"""The events of a job: what has changed between two looks at it."""
+"""The events of a job: what has changed since it was last read."""
 
 import asyncio
 import time
