@@ -153,7 +153,7 @@ def _not_allowed(what: str) -> Forbidden:
 
 
 def unauthenticated() -> Unauthenticated:
-    """What a request without a valid credential is told."""
+    """The error for a request without a valid credential."""
     return Unauthenticated("a valid API token is needed; send 'Authorization: Bearer <token>'")
 
 

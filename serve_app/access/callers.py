@@ -73,7 +73,7 @@ class Proxies:
         )
 
     def _nearest(self, headers: Headers, peer: str | None) -> tuple[str, list[str]]:
-        """The neighbour, and the hops that it has told of."""
+        """The neighbour, and the hops that it names."""
         # A proxy may append a line of its own instead of extending the one it got.
         listed = ",".join(headers.getlist("x-forwarded-for")).split(",")
         hops = [hop.strip() for hop in listed if hop.strip()]

@@ -18,8 +18,8 @@ from serve_app.core.operation import OPERATIONS
 
 
 class AnswerOutput(Message):
-    """What of a request decides the form of its answer. It is kept with the job as JSON; this one
-    is for answers that have one form only.
+    """The part of a request that decides the form of its answer, stored with the job as JSON; this
+    class is for answers that have one form only.
     """
 
     def stored(self) -> dict[str, JsonValue]:
@@ -63,7 +63,7 @@ Form = TypeVar("Form", bound=AnswerOutput)
 
 @dataclass(frozen=True)
 class Finished(Generic[OperationOf, ResultOf, OutputOf]):
-    """An operation that ended well, and all that its answer is written from."""
+    """An operation that succeeded, and everything that its answer is written from."""
 
     job: Job
     operation: OperationOf

@@ -141,7 +141,7 @@ class Dialect:
 
 
 class Dialects:
-    """Those of an app. Paths that are nobody's belong to the first."""
+    """The dialects of an app. A path that belongs to none of them is the first one's."""
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self.all = tuple(dialects)

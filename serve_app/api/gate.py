@@ -32,7 +32,7 @@ NEVER_ANONYMOUS = ADMINISTRATION | {"own"}
 
 
 class Exchange:
-    """One request on its way: whether its answer has begun, and what its credential has left."""
+    """A request and its answer: whether the answer has begun, and the credential's rate."""
 
     def __init__(self, send: Send) -> None:
         self.has_started = False

@@ -87,7 +87,7 @@ async def submission_of(
 
 
 async def submit(call: Call, submission: Submission) -> Job:
-    """The job, which goes on by itself."""
+    """The job, which nobody waits for."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
     with dialect_errors(call.dialect, JOB):
         return await call.context.jobs.submit(submission)

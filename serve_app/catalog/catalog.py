@@ -45,7 +45,7 @@ class CatalogEntry:
         return self.model.id
 
     def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
-        """What a text model says; it tells no Progress."""
+        """The events of a text model, which has no Progress."""
         return cast("AsyncIterator[ChatEvent]", self.runner.run(operation))
 
 

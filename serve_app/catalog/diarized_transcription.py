@@ -19,8 +19,8 @@ from serve_app.runtime.streams import closing
 async def transcribed(
     run: Run, request: Transcribe, speakers: SpeakerLabels
 ) -> AsyncGenerator[TranscriptionEvent]:
-    """As TranscriptionModel, by the models that the request names. Speakers are told apart before
-    the first word is written down, so that segments have them as they are transcribed.
+    """As TranscriptionModel, by the models that the request names. Speakers are identified before
+    anything is transcribed, so that segments have them as they come.
     """
     diarization = None
     asked = Diarize(
@@ -47,7 +47,7 @@ async def transcribed(
 async def _labelled(
     events: AsyncIterator[TranscriptionEvent], diarization: Diarization
 ) -> AsyncGenerator[TranscriptionEvent]:
-    """The same with speakers; segments are numbered anew."""
+    """The same with speakers; segments are renumbered."""
     given = 0
     async for event in events:
         if isinstance(event, TranscriptSegment):

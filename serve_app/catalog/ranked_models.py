@@ -32,7 +32,7 @@ class RankedModels:
 
 
 async def ranked_models(catalog: Catalog, task: Task) -> RankedModels:
-    """That of the models of a task now."""
+    """The models of a task in their order now."""
     preferred = catalog.config.defaults.of(task)
     default = None if preferred is None else catalog.find(task, preferred).id
     statuses = await catalog.statuses()

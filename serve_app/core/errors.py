@@ -224,7 +224,7 @@ class BackendUnavailable(Unavailable):
 
 
 class TimedOut(AppError):
-    """Something took longer than it may, and nothing goes on."""
+    """Something took longer than it may, and was stopped."""
 
     status = 504
     default_code = "timeout"
@@ -232,4 +232,4 @@ class TimedOut(AppError):
 
 
 class StillRunning(TimedOut):
-    """The caller's limit passed; the job `job_id` goes on."""
+    """The caller's limit passed; the job `job_id` keeps running."""

@@ -214,7 +214,7 @@ class JobRunner(Protocol):
 
     async def run(self, submission: Submission, *, timeout_s: float) -> Job:
         """Submit and wait for the end. StillRunning, with the job's id, when it takes longer; the
-        job goes on.
+        job keeps running.
         """
         ...
 

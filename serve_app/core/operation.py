@@ -15,13 +15,13 @@ OPERATIONS: "dict[str, type[Operation[Any]]]" = {}
 
 
 class Operation(Message, Generic[R]):
-    """A request that the server can do; R is what its stream brings besides Progress, last of all
-    the outcome.
+    """A request that the server can fulfil; R is what its stream yields besides Progress, last
+    the result.
 
-    `name` is public, the part before its dot the operation's medium, where it has one. Families of
-    `task` do it by the method `verb`; a pipeline has no task. `result` is the one message that
-    comes of it, made of the whole stream where that is text or audio. With `answers_once` the verb
-    is a coroutine.
+    `name` is public; the part before its dot is the operation's medium, where it has one. Engines
+    of `task` run it by the method `verb`; a pipeline has no task. `result` is the one message that
+    it results in, made of the whole stream where that is text or audio. With `answers_once` the
+    verb is a coroutine.
     """
 
     name: ClassVar[str]
@@ -42,7 +42,7 @@ class Operation(Message, Generic[R]):
 
     @classmethod
     def known_fields(cls) -> frozenset[str]:
-        """Its fields, and those of the operations that it is made of."""
+        """Its fields, and those of the operations in its fields."""
         return _known_fields(cls)
 
     @classmethod

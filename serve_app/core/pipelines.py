@@ -26,7 +26,7 @@ class PipelineOperation(Operation[R], Generic[R]):
 
 
 class Pipeline(Protocol):
-    """Does one operation by running others. It is made anew for every run."""
+    """Does one operation by running others. A new one is made for every run."""
 
     def run(self, request: Any) -> AsyncIterator[Message]:
         """Progress, and last the result. A stage that fails is named in its error."""

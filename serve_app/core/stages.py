@@ -116,7 +116,7 @@ async def recorded_outcome(
 
 async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:
     """The result of an operation that a stage does; its progress is the stage's. The stream is
-    heard to its end, because what the work cost comes after the result.
+    read to its end, because the cost of the work comes after the result.
     """
     result: M | None = None
     try:

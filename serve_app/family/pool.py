@@ -75,7 +75,7 @@ class EnginePool:
         return tuple(_with_use(slot) for slot in self._slots.values())
 
     def load(self, model_id: str) -> ModelStatus:
-        """Begin to load a model that is not loaded; `status` tells how it goes."""
+        """Begin to load a model that is not loaded; `status` shows its progress."""
         slot = self._slot(model_id)
         if slot.engine is None:
             self._in_background(self._load_unused(slot))

@@ -47,5 +47,5 @@ class Slot:
 
     @property
     def idle_since(self) -> float:
-        """When somebody last had to do with it."""
+        """When it was last used or loaded."""
         return max(self.used_at, self.loaded_at)

@@ -21,7 +21,7 @@ from serve_app.jobs.store import JobStore
 
 
 class OperationExecutor:
-    """Does operations over a catalog: a pipeline has its own stages, any other is one."""
+    """Runs operations over a catalog: a pipeline has stages of its own, any other is one stage."""
 
     def __init__(
         self,

@@ -25,8 +25,8 @@ class Callers:
         self._started_at = clock()
 
     async def leave(self, job_id: str, *, may_return: bool) -> None:
-        """The caller waits no more. The job is stopped now, or when nobody has come back for
-        `RETURN_S`; nothing when it has ended, or was asked for by a call that did not wait.
+        """The caller no longer waits. The job is stopped now, or when nobody has come back for
+        `RETURN_S`. A job that has ended, or that a call without waiting started, is left alone.
         """
 
         def work(session: Session) -> None:

@@ -23,7 +23,7 @@ def start(row: JobRow, executor: str, *, now: float) -> None:
 
 
 def stop(session: Session, row: JobRow, *, now: float) -> None:
-    """End a job that nobody runs; ask the executor of a running one to stop."""
+    """End a job that is not running; ask the executor of a running one to stop."""
     if row.status == "queued" or row.executor is None:
         end(session, row, "cancelled", now=now)
     else:

@@ -132,7 +132,7 @@ class JobReader:
 
 
 def unknown(name: str) -> AppError:
-    """What a caller hears of a job that does not exist, or is not theirs."""
+    """The error for a job that does not exist, or is another owner's."""
     return NotFound(f"no job {name[:128]!r}", param="id")
 
 

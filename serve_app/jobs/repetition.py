@@ -44,8 +44,8 @@ def _owned(session: Session, submission: Submission, is_it: object) -> JobRow | 
 
 
 def _joined(session: Session, row: JobRow, submission: Submission) -> JobRow | None:
-    """The job, which goes on by itself as soon as one call of it does not wait. One that was
-    stopped because nobody waited for it any more gives its names up to a new one.
+    """The job, which is no longer stopped when its callers leave as soon as one call of it does not
+    wait. One that was stopped because nobody waited gives its names up to a new job.
     """
     if row.left_at is not None and (row.status == "cancelled" or row.cancel_requested):
         row.ref_id = row.idempotency_key = None

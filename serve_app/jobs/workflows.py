@@ -73,8 +73,8 @@ class Workflows(Steps):
 
     @override
     async def start(self, job_id: str) -> None:
-        """A workflow that another process began is handed to whoever lives, which takes
-        about a second.
+        """A workflow that another process began is handed to a living one, which takes about
+        a second.
 
         In a context of its own: a job outlives the request that brought it, with which Serve would
         cancel every call of a handle made in the request's context.

@@ -132,7 +132,7 @@ class Observability:
             self._publishing = asyncio.get_running_loop().create_task(self._publish(self._shared))
 
     async def _publish(self, shared: SharedCounts) -> None:
-        """Until there is nothing more to tell."""
+        """Publish counts until there are no new ones."""
         while not self._is_published:
             await asyncio.sleep(TELL_EVERY_S)
             self._is_published = True

@@ -84,7 +84,7 @@ class Observed:
         return outcome_of(self.status or 500, may_pass=self.may_pass, has_left=self.has_left)
 
     def end(self) -> None:
-        """The last byte is sent, or nobody waits for it any more."""
+        """The last byte was sent, or the client has left."""
         self.latency_ms = self.elapsed_ms
         if self.status is None:
             self.status = 499 if self.has_left else 500

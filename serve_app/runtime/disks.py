@@ -8,7 +8,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def full_disk(error: BaseException) -> BackendUnavailable | None:
-    """What to tell of an error that comes of a full disk; None for any other."""
+    """The AppError for an error that a full disk has caused; None for any other."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in FULL:

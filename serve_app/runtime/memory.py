@@ -26,7 +26,7 @@ def is_device_lost(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give back what nobody refers to; call it where the error and its frames are gone."""
+    """Free unreferenced memory; call it where the error and its frames are gone."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

@@ -45,7 +45,7 @@ async def server_status(request: Request, context: ContextDep) -> JSONResponse:
 
 @router.post("/admin/api/models/{id:path}/load")
 async def load_model(id: str, context: ContextDep) -> JSONResponse:
-    """Begin to load a model; `/v1/models/{id}` tells how it goes."""
+    """Begin to load a model; `/v1/models/{id}` shows its progress."""
     model_id, holder = _holder(context, id)
     status = await holder.load_model(model_id)
     return JSONResponse({"id": model_id, "status": status.state}, 202)

@@ -198,7 +198,7 @@ def _is_done_by(pipeline: str, operation: type[Operation[Any]]) -> bool:
 
 
 def hardware_summary() -> dict[str, Any]:
-    """Platform and GPUs as the driver's own tool tells them. Blocks."""
+    """Platform and GPUs, as nvidia-smi lists them. Blocks."""
     gpus = nvidia_gpus()
     return {
         "platform": platform.platform(),

@@ -90,7 +90,7 @@ class VideoFinish(Message):
     fields: dict[str, str] = Field(default_factory=dict)
 
     def field(self, step: str) -> str:
-        """What whoever asked for a step calls it."""
+        """The caller's own field for a step."""
         return self.fields.get(step, step)
 
     @property

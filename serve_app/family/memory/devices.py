@@ -25,7 +25,7 @@ def placed_on(gpus: float, environment: Mapping[str, str]) -> str:
 
 
 def free_mb(device: str) -> float | None:
-    """What can be had now; None where the system does not tell."""
+    """What is free now; None where the system does not say."""
     if device == CPU:
         return _available_mb()
     gpu = _gpu(device)

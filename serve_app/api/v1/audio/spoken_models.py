@@ -13,8 +13,8 @@ TRANSLATING: tuple[Task, ...] = ("chat", "translation")
 
 
 def spoken_models(catalog: Catalog, name: str | None, language: str | None) -> tuple[str, str]:
-    """The ids of the model that hears and of the one that translates; `name` is either of them, the
-    other one is the default.
+    """The ids of the models that transcribe and translate; `name` is either of them, and the other
+    one is the default.
     """
     names_translator = is_translator(catalog, name)
     transcription = select(catalog, None if names_translator else name, language).id

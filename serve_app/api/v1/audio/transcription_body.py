@@ -107,7 +107,7 @@ class TranscriptionBody(JobBody):
 
     @property
     def wants_speakers(self) -> bool:
-        """Whether speakers are told apart; a stream has no form that could ask for it."""
+        """Whether segments have speakers; a stream has no form that could ask for it."""
         return bool(self.diarize) or (self.response_format == "diarized_json" and not self.stream)
 
     @property

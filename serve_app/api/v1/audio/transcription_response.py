@@ -95,7 +95,7 @@ async def transcription_frames(
 
 
 def not_streaming(model: str) -> dict[str, Any]:
-    """What is said first for a model that hears everything before it writes."""
+    """The first event for a model that returns nothing before it has transcribed everything."""
     return {
         "type": "warning",
         "code": "streaming_not_supported",

@@ -81,7 +81,7 @@ def to_transcribe(
 
 
 def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
-    """Who tells speakers apart. UnsupportedCapability when nobody does."""
+    """The model that identifies speakers. UnsupportedCapability when there is none."""
     try:
         model = context.catalog.find("diarization", None)
     except BackendUnavailable:
@@ -97,7 +97,7 @@ async def _answered(
     body: TranscriptionBody,
     operation: Transcribe,
 ) -> Response:
-    """Segments while they are heard, or the whole transcript of a job."""
+    """Segments as they are transcribed, or the whole transcript of a job."""
     observed(request).extra |= {
         "language": operation.language,
         "response_format": body.response_format or "json",

@@ -97,7 +97,7 @@ class ImageRequestBody(JobBody):
     async def generation_fields(
         self, found: CatalogEntry, context: Context, *, also: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """The fields that every Drawing has; `also` are reference images from the field `image`.
+        """The fields of an ImageGeneration; `also` are reference images from the field `image`.
 
         NotFound for profiles that do not exist. A seed that nobody chose is chosen here, so that a
         job that is resumed generates the same images.

@@ -21,8 +21,8 @@ STATUS, PROGRESS, WARNING, LAST = 1, 2, 3, PLACES - 1
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something to tell. Ids grow, and each names one event for good, whichever process tells it:
-    it is made of the revision that brought the event and its place among that revision's.
+    """An event of a job. Ids grow, and each stands for one event for good, whichever process sends
+    it: it is made of the revision that brought the event and its place among that revision's.
     """
 
     id: int
@@ -34,7 +34,7 @@ class JobEvent:
         return self._head() + dumps(self.data) + END
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """The same, in pieces where there is much to tell."""
+        """The same, in pieces where it is large."""
         if is_light(self.data):
             yield self.frame()
             return

@@ -25,8 +25,8 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 class DubBody(JobBody):
-    """A video and the language it is to speak. `model` hears or translates; the other one is the
-    default.
+    """A video and the language it is to speak. `model` transcribes or translates; the other one
+    is the default.
     """
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)

@@ -21,7 +21,7 @@ async def to_dubbing(
     keeps_background: bool,
     burns_subtitles: bool = False,
 ) -> Dubbing:
-    """From and to codes of languages. `model` hears or translates, the other one is the default.
+    """From and to codes of languages. `model` transcribes or translates, the other is the default.
     Without a model that separates stems the background is lost.
     """
     transcription, translation = spoken_models(catalog, model, source)
