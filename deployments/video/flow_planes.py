@@ -5,16 +5,15 @@ H. Jiang et al., "Super SloMo" (CVPR 2018).
 """
 
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from typing_extensions import override
 
-from deployments.video.frame_interpolation import Motion, MotionFinder
+from deployments.video.motion import Motion, MotionFinder, Plane, Planes
 from deployments.video.video_decoding import Colours
 
-Plane = np.ndarray[Any, np.dtype[np.uint8]]
 Field = np.ndarray[Any, np.dtype[np.float32]]
 
 LARGEST_FLOW_PX = 768
@@ -37,16 +36,8 @@ LITTLE = 1e-3
 SMALLEST_FLOW_PX = 16
 
 
-class Planes(NamedTuple):
-    """8-bit luma, and chroma of half its sides, which are even."""
-
-    y: Plane
-    u: Plane
-    v: Plane
-
-
 class FlowFinder(MotionFinder):
-    """A MotionFinder."""
+    """Optical flow alone, without any model's weights."""
 
     @override
     def motion(
@@ -59,7 +50,7 @@ class FlowFinder(MotionFinder):
 
 
 class PlanesBetween(Motion):
-    """A Motion."""
+    """Flow there and back between two images, found once for all the images between."""
 
     def __init__(self, first: Planes, second: Planes) -> None:
         self._first, self._second = first, second

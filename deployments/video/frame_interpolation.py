@@ -7,14 +7,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 
 from deployments.media.image_decoding import check_pixels
 from deployments.video.camera import covered
-from deployments.video.flow_planes import Planes, dissolved
+from deployments.video.flow_planes import dissolved
+from deployments.video.motion import Motion, MotionFinder, Planes
 from deployments.video.remade_video import (
     SLOWEST_FPS,
     RemadeFile,
@@ -40,27 +41,6 @@ from serve_app.core.video.interpolation import MAX_FPS, PAIR_FPS, InterpolateVid
 
 AS_GIVEN = 0.02
 """What is this near to a given frame, as a share of the way to the next one, is that frame."""
-
-
-class Motion(Protocol):
-    """What lies between two images of one size."""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the second image begins another shot."""
-        ...
-
-    def at(self, share: float) -> Planes:
-        """The image at a share of the way from the first (0) to the second (1)."""
-        ...
-
-
-class MotionFinder(Protocol):
-    """How the images between two are made."""
-
-    def motion(self, first: Planes, second: Planes, colours: Colours) -> Motion:
-        """Of images whose planes stand for `colours`."""
-        ...
 
 
 class GivenFrame(NamedTuple):

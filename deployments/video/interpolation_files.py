@@ -4,12 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from deployments.file_making import file_events
-from deployments.video.frame_interpolation import (
-    MotionFinder,
-    interpolated,
-    pair_source,
-    video_source,
-)
+from deployments.video.frame_interpolation import interpolated, pair_source, video_source
+from deployments.video.motion import MotionFinder
 from deployments.video.remade_video import RemadeFile
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob, BlobStore

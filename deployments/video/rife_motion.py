@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from deployments.video.flow_planes import Plane, Planes, PlanesBetween
-from deployments.video.frame_interpolation import Motion, MotionFinder
+from deployments.video.flow_planes import PlanesBetween
+from deployments.video.motion import Motion, MotionFinder, Plane, Planes
 from deployments.video.rife_network import RifeNetwork, warped
 from deployments.video.video_decoding import BT709, Colours
 

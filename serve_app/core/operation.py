@@ -1,5 +1,4 @@
-"""`Operation`: a request that declares its own name, task, verb and result.
-"""
+"""`Operation`: a request that declares its own name, task, verb and result."""
 
 from collections.abc import AsyncIterator
 from functools import cache

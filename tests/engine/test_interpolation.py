@@ -13,8 +13,9 @@ import pytest
 
 from deployments.fakes.interpolation import FakeInterpolation
 from deployments.video.flow_interpolation import FlowInterpolation
-from deployments.video.flow_planes import FlowFinder, Planes, PlanesBetween, dissolved
+from deployments.video.flow_planes import FlowFinder, PlanesBetween, dissolved
 from deployments.video.frame_interpolation import FrameSource, GivenFrame, between, planes_of
+from deployments.video.motion import Planes
 from deployments.video.video_encoding import VideoWriter, studio_frame
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model

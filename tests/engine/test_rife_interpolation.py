@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.video.flow_planes import Planes
 from deployments.video.frame_interpolation import planes_of
+from deployments.video.motion import Planes
 from deployments.video.rife_checkpoint import loaded_network
 from deployments.video.rife_interpolation import RifeInterpolation
 from deployments.video.rife_motion import RifeFinder, RifeMotion, colour
