@@ -112,7 +112,7 @@ class Recording:
 
         def bring(connection: Connection) -> None:
             with self._recorded.engine.connect() as recorded:
-                for name in ("workflow_status", "operation_outputs"):
+                for name in ("workflow_status", "workflow_input", "operation_outputs"):
                     old = Table(name, MetaData(), autoload_with=recorded)
                     new = Table(name, MetaData(), schema=schema, autoload_with=connection)
                     rows = [dict(row) for row in recorded.execute(select(old)).mappings()]
