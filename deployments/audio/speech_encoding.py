@@ -16,7 +16,7 @@ def spoken(
     warnings: tuple[str, ...] = (),
 ) -> Iterator[SpeechEvent]:
     """Signed 16-bit mono samples, `tempo` times as fast, in the form that is asked for, then
-    Spoken.
+    a SpeechEnd.
     """
     stretch = TempoFilter(sample_rate, tempo)
     encoder = encode(request.format, sample_rate)

@@ -89,8 +89,8 @@ class RifeNetwork(nn.Module):
         return torch.cat((image, self.encode(image)), 1)
 
     def forward(self, first: Tensor, second: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        """Of two images as `seen`: the flow to the moment at `share` of the way, as in Estimate,
-        and the share of the first image, of which the rest is the second's.
+        """Of two images as `seen`: the flow to the moment at `share` of the way, as in
+        FlowEstimate, and the share of the first image, of which the rest is the second's.
         """
         scales = self.layout.scales
         found = self._estimated(first, second, share, scales)

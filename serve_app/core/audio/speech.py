@@ -133,8 +133,8 @@ class SpeechModel(Engine, Protocol):
     """Speaks text aloud."""
 
     def speak(self, request: Speak) -> AsyncIterator[SpeechEvent]:
-        """Chunks as they are produced, then Spoken. InvalidRequest with `param` `voice` lists the
-        voices when the named one does not exist.
+        """Chunks as they are produced, then a SpeechEnd. InvalidRequest with `param` `voice` lists
+        the voices when the named one does not exist.
         """
         ...
 
