@@ -26,18 +26,18 @@ class NestedStage(PlainStage):
         result = await super().__call__(name, work)
         # The outer stage returns only at the end of them all.
         await self.hold(result)
-        self._tell(name, 1.0)
+        self._report_share(name, 1.0)
         return result
 
     @override
     def report(self, name: str, progress: Progress) -> None:
-        self._tell(name, progress.current / progress.total if progress.total else 0.0)
+        self._report_share(name, progress.current / progress.total if progress.total else 0.0)
 
     @override
     async def hold(self, made: object) -> None:
         await self._outer.hold(made)
 
-    def _tell(self, name: str, share: float) -> None:
+    def _report_share(self, name: str, share: float) -> None:
         self._shares[name] = share
         done = sum(w * self._shares.get(stage, 0.0) for stage, w in self._weights.items())
         percent = round(100 * done / sum(self._weights.values()))

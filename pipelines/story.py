@@ -62,10 +62,10 @@ class Story:
         clips = await gather_in_order(
             *(self._clip(request, i, scenes[i], images[i]) for i in moving)
         )
-        told = _told(scenes, generated, dict(zip(moving, clips, strict=True)))
-        video, video_error = await self._assembled(request, told, lines)
+        story_scenes = _story_scenes(scenes, generated, dict(zip(moving, clips, strict=True)))
+        video, video_error = await self._assembled(request, story_scenes, lines)
         yield StoryVideo(
-            scenes=told,
+            scenes=story_scenes,
             audio=video.audio if video else None,
             audio_error=_sentence(audio_error or (video_error if lines else None)),
             video=video.video if video else None,
@@ -73,7 +73,7 @@ class Story:
             size=request.size,
             duration_s=video.duration_s if video else None,
             seed=request.seed,
-            warnings=(*script.warnings, *_failures(told, audio_error, video_error)),
+            warnings=(*script.warnings, *_failures(story_scenes, audio_error, video_error)),
         )
 
     async def _script(self, request: TellStory) -> Script:
@@ -140,11 +140,11 @@ class Story:
         return tuple(lines)
 
     async def _assembled(
-        self, request: TellStory, told: tuple[StoryScene, ...], lines: tuple[Utterance, ...]
+        self, request: TellStory, story_scenes: tuple[StoryScene, ...], lines: tuple[Utterance, ...]
     ) -> Attempt[AssembledVideo]:
         """Scenes without an image of their own are told over the one before, or the next."""
-        shown = [scene.image for scene in told]
-        stills = [_nearest(shown, i) for i in range(len(told))]
+        shown = [scene.image for scene in story_scenes]
+        stills = [_nearest(shown, i) for i in range(len(story_scenes))]
         scenes = tuple(
             VideoScene(
                 image=stills[i],
@@ -152,7 +152,7 @@ class Story:
                 narration=lines[i].audio if lines else None,
                 narration_s=lines[i].duration_s if lines else 0.0,
             )
-            for i, scene in enumerate(told)
+            for i, scene in enumerate(story_scenes)
         )
         operation = AssembleVideo(scenes=scenes, size=request.size, fps=request.fps)
         return await attempted(self._stage.run(VIDEO, operation))
@@ -172,7 +172,7 @@ def _nearest(images: Sequence[Blob | None], index: int) -> Blob:
     return before[-1] if before else after[0]
 
 
-def _told(
+def _story_scenes(
     scenes: Sequence[Scene], generated: Sequence[Attempt[Blob]], clips: Mapping[int, Attempt[Blob]]
 ) -> tuple[StoryScene, ...]:
     return tuple(
@@ -188,10 +188,10 @@ def _told(
 
 
 def _failures(
-    told: Sequence[StoryScene], audio_error: AppError | None, video_error: AppError | None
+    scenes: Sequence[StoryScene], audio_error: AppError | None, video_error: AppError | None
 ) -> list[str]:
     """Everything that went wrong, as sentences."""
-    errors = [error for scene in told for error in (scene.image_error, scene.clip_error)]
+    errors = [error for scene in scenes for error in (scene.image_error, scene.clip_error)]
     errors += [_sentence(audio_error), _sentence(video_error)]
     return [error for error in errors if error]
 

@@ -79,10 +79,10 @@ def spread_over_scenes(story: str, count: int) -> tuple[Scene, ...]:
         " ".join(parts[len(parts) * i // count : len(parts) * (i + 1) // count])
         for i in range(count)
     ]
-    told = [line or parts[-1] for line in lines]
+    filled = [line or parts[-1] for line in lines]
     return tuple(
         Scene(line=_trimmed(line, LINE_CHARACTERS), image=_trimmed(line, IMAGE_CHARACTERS))
-        for line in told
+        for line in filled
     )
 
 
@@ -99,8 +99,8 @@ def _is_about(scenes: tuple[Scene, ...], story: str) -> bool:
     known = _words(story)
     if not known:
         return True
-    told = [_words(scene.line) | _words(scene.image) for scene in scenes]
-    return sum(bool(words & known) for words in told) * 2 >= len(told)
+    scene_words = [_words(scene.line) | _words(scene.image) for scene in scenes]
+    return sum(bool(words & known) for words in scene_words) * 2 >= len(scene_words)
 
 
 def _words(text: str) -> set[str]:

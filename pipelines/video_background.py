@@ -18,13 +18,13 @@ Span = tuple[float, float]
 
 
 async def generate_background(
-    stage: Stages, name: str, asked: BackgroundAudio, video: GeneratedVideo
+    stage: Stages, name: str, requested: BackgroundAudio, video: GeneratedVideo
 ) -> GeneratedAudio:
     """The audio for a video, of its length and from its seed."""
     operation = GenerateAudio(
-        model=asked.model,
-        prompt=asked.prompt,
-        kind=asked.kind,
+        model=requested.model,
+        prompt=requested.prompt,
+        kind=requested.kind,
         duration_s=min(video.duration_s, LONGEST_AUDIO_S),
         seed=video.seed,
     )

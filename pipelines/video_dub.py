@@ -160,7 +160,7 @@ class VideoDub:
             warnings += line.warnings
             if segment.start + line.duration_s > ends_s[count - 1] + INAUDIBLE_OVERLAP_S:
                 too_long.append(str(count - 1))
-            self._tell(SPEAK, count, len(segments))
+            self._report(SPEAK, count, len(segments))
         if too_long:
             warnings.append(
                 f"segment {', '.join(too_long)}: too long for its time even when spoken faster; "
@@ -185,15 +185,15 @@ class VideoDub:
     ) -> tuple[Blob, tuple[str, ...]]:
         if not request.burns_subtitles:
             return video, ()
-        said = [
+        translated = [
             TranscriptSegment(id=s.id, start=s.start, end=s.end, text=text)
             for s, text in zip(segments, texts, strict=True)
         ]
-        operation = BurnSubtitles(video=video, cues=cues(said, "subtitle"))
+        operation = BurnSubtitles(video=video, cues=cues(translated, "subtitle"))
         made = await self._stage.run(BURN, operation)
         return made.video, made.warnings
 
-    def _tell(self, stage: str, count: int, total: int) -> None:
+    def _report(self, stage: str, count: int, total: int) -> None:
         self._stage.report(stage, Progress(phase=stage, current=count, total=total))
 
 

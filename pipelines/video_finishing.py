@@ -84,24 +84,24 @@ class VideoFinishing:
         return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._warnings)))
 
     async def _with_more_frames(self, video: GeneratedVideo) -> GeneratedVideo:
-        asked = self._plan.frames
-        if asked is None:
+        requested = self._plan.frames
+        if requested is None:
             return video
         operation = InterpolateVideo(
-            model=asked.model, video=video.video, fps_multiplier=asked.multiplier
+            model=requested.model, video=video.video, fps_multiplier=requested.multiplier
         )
         made = await self._step(INTERPOLATE, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
 
     async def _with_larger_frames(self, video: GeneratedVideo) -> GeneratedVideo:
-        asked = self._plan.size
-        if asked is None:
+        requested = self._plan.size
+        if requested is None:
             return video
         operation = UpscaleVideo(
-            model=asked.model,
+            model=requested.model,
             video=video.video,
-            factor=asked.factor,
-            allows_resize=asked.allows_resize,
+            factor=requested.factor,
+            allows_resize=requested.allows_resize,
         )
         made = await self._step(UPSCALE, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
@@ -157,11 +157,11 @@ class VideoFinishing:
         return tuple(spoken)
 
     async def _background(self, video: GeneratedVideo) -> GeneratedAudio | None:
-        asked = self._plan.background
-        if asked is None:
+        requested = self._plan.background
+        if requested is None:
             return None
         made = await self._step(
-            MAKE_AUDIO, lambda name: generate_background(self._stage, name, asked, video)
+            MAKE_AUDIO, lambda name: generate_background(self._stage, name, requested, video)
         )
         self._warnings += () if made is None else made.warnings
         return made
@@ -214,28 +214,28 @@ class VideoFinishing:
     async def _dubbed(
         self, video: GeneratedVideo, transcript: Transcript | None
     ) -> tuple[GeneratedVideo, Transcript | None]:
-        asked = self._plan.dubbing
-        if asked is None:
+        requested = self._plan.dubbing
+        if requested is None:
             return video, transcript
         made = await self._step(
-            DUB, lambda name: self._words.dubbed(name, asked, video.video, transcript)
+            DUB, lambda name: self._words.dubbed(name, requested, video.video, transcript)
         )
         if made is None:
             return video, transcript
         self._warnings += made.warnings
-        transcript = translated_transcript(made, asked.target_language, video.duration_s)
+        transcript = translated_transcript(made, requested.target_language, video.duration_s)
         return video.model_copy(update={"video": made.video}), transcript
 
     async def _subtitled(
         self, video: GeneratedVideo, transcript: Transcript | None
     ) -> tuple[GeneratedVideo, Blob | None]:
-        asked = self._plan.subtitles
-        if asked is None:
+        requested = self._plan.subtitles
+        if requested is None:
             return video, None
         writes = self._plan.writes_subtitles
         made = await self._step(
             SUBTITLE,
-            lambda name: self._words.subtitles(name, asked, video.video, transcript),
+            lambda name: self._words.subtitles(name, requested, video.video, transcript),
         )
         if made is None:
             return video, None
@@ -246,10 +246,10 @@ class VideoFinishing:
     async def _burned(
         self, video: GeneratedVideo, cues: tuple[TranscriptSegment, ...]
     ) -> GeneratedVideo:
-        asked = self._plan.subtitles
-        if asked is None or not self._plan.burns_subtitles:
+        requested = self._plan.subtitles
+        if requested is None or not self._plan.burns_subtitles:
             return video
-        operation = BurnSubtitles(video=video.video, cues=cues, style=asked.style)
+        operation = BurnSubtitles(video=video.video, cues=cues, style=requested.style)
         made = await self._step(BURN, lambda name: self._stage.outcome(name, operation))
         if made is None:
             return video
@@ -257,10 +257,12 @@ class VideoFinishing:
         return video.model_copy(update={"video": made.video})
 
     async def _in_stereo(self, video: GeneratedVideo) -> GeneratedVideo:
-        asked = self._plan.stereo
-        if asked is None:
+        requested = self._plan.stereo
+        if requested is None:
             return video
-        operation = ConvertToStereo(model=asked.model, video=video.video, method=asked.method)
+        operation = ConvertToStereo(
+            model=requested.model, video=video.video, method=requested.method
+        )
         made = await self._step(STEREO, lambda name: self._stage.outcome(name, operation))
         return video if made is None else self._changed(video, made)
 

@@ -32,18 +32,18 @@ class VideoWords:
         self._blobs = blobs
 
     async def dubbed(
-        self, name: str, asked: Dubbing, video: Blob, transcript: Transcript | None
+        self, name: str, requested: Dubbing, video: Blob, transcript: Transcript | None
     ) -> DubbedVideo:
         """The video in another language; what is known to be said is not listened to."""
-        operation = DubVideo(video=video, transcript=transcript, **dict(asked))
+        operation = DubVideo(video=video, transcript=transcript, **dict(requested))
         dubber = VideoDub(nested(self._stage, name, operation), self._blobs)
         return await result_of(self._stage, name, dubber.run(operation), DubbedVideo)
 
     async def subtitles(
-        self, name: str, asked: Subtitling, video: Blob, transcript: Transcript | None
+        self, name: str, requested: Subtitling, video: Blob, transcript: Transcript | None
     ) -> Subtitles:
         """What is said in the video, as it is read."""
-        operation = SubtitleVideo(video=video, transcript=transcript, **dict(asked))
+        operation = SubtitleVideo(video=video, transcript=transcript, **dict(requested))
         subtitler = VideoSubtitles(nested(self._stage, name, operation), self._blobs)
         return await result_of(self._stage, name, subtitler.run(operation), Subtitles)
 

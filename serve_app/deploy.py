@@ -14,7 +14,7 @@ from ray import serve
 
 from serve_app.build import build
 from serve_app.launch.config_file import LaunchPlan
-from serve_app.launch.phases import Phases, first_line, say
+from serve_app.launch.phases import Phases, first_line, print_line
 
 QUIET = {"log_level": "WARNING"}
 
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         deploy(plan, Phases())
     except RuntimeError as error:
-        say(f"the server cannot start: {first_line(error)}")
+        print_line(f"the server cannot start: {first_line(error)}")
         return 1
     return 0
 

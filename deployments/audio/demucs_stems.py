@@ -167,12 +167,12 @@ def with_channels(samples: Samples, channels: int) -> Samples:
 
 
 def stem_of(
-    name: StemName, asked: tuple[StemName, ...], sources: list[str], stems: StemSamples
+    name: StemName, requested: tuple[StemName, ...], sources: list[str], stems: StemSamples
 ) -> Samples:
     """The stem from what the model gives: its own, or all that nobody asked for."""
     if name in OWN_STEMS:
         return np.asarray(stems[sources.index(name)], dtype=np.float32)
-    left = [i for i, source in enumerate(sources) if source not in asked or source == name]
+    left = [i for i, source in enumerate(sources) if source not in requested or source == name]
     return np.asarray(stems[left].sum(axis=0), dtype=np.float32)
 
 

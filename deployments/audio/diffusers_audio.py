@@ -103,14 +103,14 @@ class DiffusersAudioMaking:
             push(Progress(phase="generate", current=current, total=total))
 
         rate = self._checkpoint.sample_rate
-        asked = max(count, min(self._checkpoint.window, round(SHORTEST_S * rate)))
+        requested = max(count, min(self._checkpoint.window, round(SHORTEST_S * rate)))
         settings: dict[str, Any] = {"num_inference_steps": self._steps, "callback": after_step}
         if self._options.guidance_scale is not None:
             settings["guidance_scale"] = self._options.guidance_scale
         generator = torch.Generator(self._checkpoint.device)
         generator.manual_seed((self._request.seed + number) % SEEDS)
         # Half a sample more, because pipelines round down.
-        settings[self._checkpoint.duration_name] = (asked + 0.5) / rate
+        settings[self._checkpoint.duration_name] = (requested + 0.5) / rate
         if stop():
             raise AudioStopped
         made = self._checkpoint.pipeline(

@@ -129,7 +129,7 @@ class PiperSpeech(ModelEngine[PiperOptions], SpeechModel):
     ) -> Iterator[bytes]:
         slowness = self._voice.config.length_scale / request.speed
         how = self._piper.synthesis(speaker_id=speaker, length_scale=slowness)
-        said = 0
+        num_bytes = 0
         for sentence in sentences(request.text.encode("utf-8", "replace").decode()):
             if stop():
                 return
@@ -137,9 +137,9 @@ class PiperSpeech(ModelEngine[PiperOptions], SpeechModel):
                 chunks = self._voice.synthesize(sentence, syn_config=how)
                 pcm = b"".join(chunk.audio_int16_bytes for chunk in chunks)
             if pcm:
-                said += len(pcm)
+                num_bytes += len(pcm)
                 yield pcm
-        if not said:
+        if not num_bytes:
             raise InvalidRequest("the text holds nothing that this model can say", param="text")
 
 

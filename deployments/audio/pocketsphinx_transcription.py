@@ -97,10 +97,10 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions], TranscriptionM
 
 def unused(request: Transcribe) -> tuple[str, ...]:
     """What the request asks for that the library has no word for."""
-    asked = {"prompt": request.prompt is not None, "temperature": request.temperature > 0}
+    requested = {"prompt": request.prompt is not None, "temperature": request.temperature > 0}
     return tuple(
         f"{name} has no effect on model {request.model!r}"
-        for name, is_set in asked.items()
+        for name, is_set in requested.items()
         if is_set
     )
 

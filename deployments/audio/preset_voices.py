@@ -35,8 +35,8 @@ class PresetVoices:
         """The speaker of a name, in any case; None is the default. InvalidRequest lists them."""
         if name is None:
             return self._default
-        asked = name.strip()
-        found = self._named.get(asked) or self._folded.get(asked.lower())
+        requested = name.strip()
+        found = self._named.get(requested) or self._folded.get(requested.lower())
         if found is None:
             raise InvalidRequest(
                 f"unknown voice {name[:100]!r}; voices: {_listed(list(self._named))}",
@@ -57,17 +57,17 @@ class OwnLanguages:
         """The language of a model that has one."""
         return next(iter(self._codes)) if len(self._codes) == 1 else None
 
-    def warnings(self, asked: str | None) -> tuple[str, ...]:
+    def warnings(self, requested: str | None) -> tuple[str, ...]:
         """InvalidRequest for a language that is not among those that are known; a warning when
         none is.
         """
-        code = language_code(asked) if asked else None
+        code = language_code(requested) if requested else None
         if code is None or code in self._codes:
             return ()
         if not self._codes:
-            return (f"language {asked!r} had no effect: the model does not say what it speaks",)
+            return (f"language {requested!r} had no effect: the model does not say what it speaks",)
         raise InvalidRequest(
-            f"model {self._model_id!r} does not speak {asked!r}; "
+            f"model {self._model_id!r} does not speak {requested!r}; "
             f"languages: {', '.join(sorted(self._codes))}",
             param="language",
         )

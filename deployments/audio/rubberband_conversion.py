@@ -76,8 +76,8 @@ class RubberbandConversion(ModelEngine[RubberbandOptions], VoiceConverter):
 
 def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
     """Warnings for what was asked of an engine that does not diffuse."""
-    asked = {"number of diffusion steps": request.diffusion_steps, "guidance": request.guidance}
-    for words, value in asked.items():
+    requested = {"number of diffusion steps": request.diffusion_steps, "guidance": request.guidance}
+    for words, value in requested.items():
         if value is not None:
             yield f"the {words} has no effect: model {model!r} is no diffusion model"
 

@@ -115,10 +115,10 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter)
     ) -> Iterator[int]:
         """Pitch and duration are changed on the way out, as the model knows neither."""
         voice = self._voice(target, stop)
-        said = self._said(source, voice, stop)
+        speech = self._converted_pieces(source, voice, stop)
         shift = 2 ** (request.pitch_shift / 12)
         audio = reshaped(
-            said,
+            speech,
             Reshaping(shift, request.length_adjust),
             rate=int(self._vocoder.config.sampling_rate),
             out_rate=request.sample_rate,
@@ -136,7 +136,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter)
             )
         return self._embedder.vector(float_samples(iter(blocks)))
 
-    def _said(self, source: Path, voice: torch.Tensor, stop: Stop) -> Iterator[bytes]:
+    def _converted_pieces(self, source: Path, voice: torch.Tensor, stop: Stop) -> Iterator[bytes]:
         rate = int(self._vocoder.config.sampling_rate)
         for piece in pieces_at_pauses(speech_blocks(source, param="source")):
             if stop():

@@ -141,8 +141,8 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
             if stop():
                 return
             with self._lock, seeded(seed + k, self._device):
-                said = list(synthesize(sentence, stop))
-            yield from said
+                recordings = list(synthesize(sentence, stop))
+            yield from recordings
 
 
 def _speaker(

@@ -100,8 +100,8 @@ class FakeCaptions(FakeEngine):
             image = await _read(self, request.image, request.max_pixels)
             yield Progress(phase="describe", current=1, total=1)
         text = f"an image of {image.image.width} by {image.image.height} pixels"
-        asked = f"{request.question} " if request.question else ""
-        yield ImageDescription(text=asked + text, warnings=image.warnings)
+        requested = f"{request.question} " if request.question else ""
+        yield ImageDescription(text=requested + text, warnings=image.warnings)
 
 
 async def _read(engine: FakeEngine, blob: Blob, max_pixels: int) -> DecodedImage:

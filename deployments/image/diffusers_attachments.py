@@ -133,14 +133,14 @@ class Attachments:
             names = []
             for position, state in enumerate(tensors):
                 names.append(f"lora_{position}")
-                said = self._lay(pipeline, state, names[-1], f"loras[{position}]")
-                attached.warnings.extend(said)
+                warnings = self._load_lora(pipeline, state, names[-1], f"loras[{position}]")
+                attached.warnings.extend(warnings)
             pipeline.set_adapters(names, [lora.weight for lora in loras])
             yield
         finally:
             pipeline.unload_lora_weights()
 
-    def _lay(
+    def _load_lora(
         self, pipeline: Any, state: dict[str, torch.Tensor], name: str, param: str
     ) -> list[str]:
         try:

@@ -143,9 +143,9 @@ class BatchGenerator:
 
     def _out_of_memory(self, settings: PipelineSettings) -> BackendUnavailable:
         size = settings.size
-        asked = f"{size.width}x{size.height}" if size else "the model's own size"
+        requested = f"{size.width}x{size.height}" if size else "the model's own size"
         return BackendUnavailable(
-            f"model {self._model.id!r} ran out of memory at {asked}; ask for a smaller size",
+            f"model {self._model.id!r} ran out of memory at {requested}; ask for a smaller size",
             provider="diffusers",
             code="out_of_memory",
         )
@@ -183,14 +183,14 @@ def _step_callback(
     """The pipeline's callback after each step."""
     steps = images[0].work.settings.steps
 
-    def told(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
+    def report_step(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
         # Some schedulers take more steps than they are asked for, and editing takes fewer.
         count = getattr(pipeline, "num_timesteps", None) or steps
         done = min(steps, round((step + 1) * steps / count))
         _advance(images, done)
         return values
 
-    return told
+    return report_step
 
 
 def _advance(images: list[PendingImage[BatchItem]], done: int) -> None:

@@ -65,12 +65,12 @@ class PipelineCall:
     """
 
     def __init__(self, pipeline: Any, options: DiffusersOptions, *, first: Any) -> None:
-        self._taken = _defaults(pipeline)
-        self._defaults = self._taken | _defaults(first)
+        self._accepted = _defaults(pipeline)
+        self._defaults = self._accepted | _defaults(first)
         self._options = options
         # Some models are distilled to follow `guidance_scale` as a number that they are told; what
         # compares with a negative prompt is `true_cfg_scale`, which is off by default in these.
-        true_scale = self._taken.get("true_cfg_scale")
+        true_scale = self._accepted.get("true_cfg_scale")
         self._is_guided_by_negatives = true_scale is None or true_scale > 1
         is_true = true_scale is not None and true_scale > 1
         self._guidance = "true_cfg_scale" if is_true else "guidance_scale"
@@ -88,7 +88,7 @@ class PipelineCall:
             size=size,
             steps=self.steps(request),
             guidance_scale=self._guidance_scale(request),
-            strength=strength if "strength" in self._taken else None,
+            strength=strength if "strength" in self._accepted else None,
             scheduler=request.scheduler,
             checks_safety=request.checks_safety,
             has_negative=request.negative_prompt is not None,
@@ -108,7 +108,7 @@ class PipelineCall:
         """References are not laid out for batches, and pipelines that edit by instruction take
         several images for one image.
         """
-        is_plain = settings.mode == "text_to_image" or "strength" in self._taken
+        is_plain = settings.mode == "text_to_image" or "strength" in self._accepted
         return is_plain and settings.references is None
 
     def arguments(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
@@ -117,9 +117,9 @@ class PipelineCall:
         arguments["num_inference_steps"] = settings.steps
         if settings.guidance_scale is not None:
             arguments[self._guidance] = settings.guidance_scale
-        if settings.has_negative and "negative_prompt" in self._taken:
+        if settings.has_negative and "negative_prompt" in self._accepted:
             arguments["negative_prompt"] = _listed([s.negative_prompt for s in subjects])
-        if settings.size is not None and "width" in self._taken:
+        if settings.size is not None and "width" in self._accepted:
             arguments |= {"width": settings.size.width, "height": settings.size.height}
         if settings.strength is not None:
             # A pipeline takes the last `strength` of its steps, rounded down, and fails on none.
@@ -136,29 +136,29 @@ class PipelineCall:
     def warnings(self, request: ImageGeneration) -> list[str]:
         """What the model cannot follow to the letter."""
         warnings = []
-        takes_negatives = "negative_prompt" in self._taken and self._is_guided_by_negatives
+        takes_negatives = "negative_prompt" in self._accepted and self._is_guided_by_negatives
         if request.negative_prompt and not takes_negatives:
             warnings.append("negative_prompt: this model follows none")
         elif request.negative_prompt and (self._guidance_scale(request) or 0) <= 1:
             warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
-        if request.guidance_scale is not None and self._guidance not in self._taken:
+        if request.guidance_scale is not None and self._guidance not in self._accepted:
             warnings.append("guidance_scale: this model takes none")
-        if isinstance(request, ImageToImage) and "strength" not in self._taken:
+        if isinstance(request, ImageToImage) and "strength" not in self._accepted:
             warnings.append("strength: this model takes none")
         return warnings
 
     @property
     def reports_steps(self) -> bool:
         """Whether the pipeline calls back after each step."""
-        return "callback_on_step_end" in self._taken
+        return "callback_on_step_end" in self._accepted
 
     def _guidance_scale(self, request: ImageGeneration) -> float | None:
         """As asked or the model's own; None for a pipeline without guidance."""
-        if self._guidance not in self._taken:
+        if self._guidance not in self._accepted:
             return None
-        asked = (request.guidance_scale, self._options.guidance_scale)
+        requested = (request.guidance_scale, self._options.guidance_scale)
         own = self._defaults[self._guidance]
-        return next((value for value in asked if value is not None), own)
+        return next((value for value in requested if value is not None), own)
 
 
 def size_rule(pipeline: Any) -> SizeRule:

@@ -94,9 +94,9 @@ class ImageCheckpoint:
         """
         unet = getattr(self.first, "unet", None)
         config, latents = getattr(unet, "config", None), getattr(self.first, "vae", None)
-        taken = getattr(config, "in_channels", None)
-        made = getattr(getattr(latents, "config", None), "latent_channels", None)
-        return bool(taken and made and taken > made)
+        in_channels = getattr(config, "in_channels", None)
+        latent_channels = getattr(getattr(latents, "config", None), "latent_channels", None)
+        return bool(in_channels and latent_channels and in_channels > latent_channels)
 
 
 def _opened(directory: str, arguments: dict[str, Any]) -> tuple[Mode, Any]:

@@ -169,8 +169,8 @@ def _video(
             yield _progress(writer.num_frames, video)
         writer.finish()
     size = writer.size
-    told = (*warnings, *video_warnings(video))
-    yield SwapOutcome(most, size.width, size.height, writer.duration_s, told)
+    all_warnings = (*warnings, *video_warnings(video))
+    yield SwapOutcome(most, size.width, size.height, writer.duration_s, all_warnings)
 
 
 def _progress(done: int, video: ProbedVideo) -> Progress:

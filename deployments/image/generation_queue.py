@@ -165,7 +165,7 @@ class GenerationQueue(Generic[T]):
     def _generate_next(self) -> None:
         """One batch; then what came meanwhile gets its turn."""
         with self._changed:
-            batch = self._taken()
+            batch = self._next_batch()
             if self._waiting and not self._is_closed:
                 self._thread.submit(self._generate_next)
         if batch:
@@ -173,7 +173,7 @@ class GenerationQueue(Generic[T]):
         for image in batch:
             image.settle()
 
-    def _taken(self) -> list[PendingImage[T]]:
+    def _next_batch(self) -> list[PendingImage[T]]:
         def is_complete() -> bool:
             return not self._waiting or len(self._of_same_batch()) >= self._limit()
 

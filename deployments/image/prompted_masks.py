@@ -64,7 +64,7 @@ class PromptedMasks:
         for number, prompt in enumerate(prompts):
             if stop():
                 return
-            logits, score = self._asked(encoded, prompt)
+            logits, score = self._best_mask(encoded, prompt)
             yield Progress(phase="segment", current=number + 1, total=total)
             yield Mask(self._full(logits, encoded), score)
 
@@ -87,7 +87,7 @@ class PromptedMasks:
         scale = self._side / max(size)
         return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
-    def _asked(self, encoded: EncodedImage, prompt: Prompt) -> tuple[torch.Tensor, float]:
+    def _best_mask(self, encoded: EncodedImage, prompt: Prompt) -> tuple[torch.Tensor, float]:
         """The mask of one object. Several candidates are asked for, and the best is taken, where
         one point alone leaves open how much around it is meant.
         """

@@ -24,7 +24,7 @@ class RememberedPrompts:
     def __init__(self, components: dict[str, Any]) -> None:
         self._kept: dict[str, OrderedDict[Any, Any]] = {}
         self._variant: object = None
-        self._was_asked = False
+        self._was_read = False
         self._missed: set[int] = set()
         for name, module in components.items():
             if name.startswith("text_encoder") and isinstance(module, torch.nn.Module):
@@ -34,15 +34,15 @@ class RememberedPrompts:
     def begin(self, variant: object = None) -> None:
         """Count anew. Where the encoders' weights are changed, `variant` tells how."""
         self._variant = variant
-        self._was_asked = False
+        self._was_read = False
         self._missed = set()
 
     def was_hit(self, row: int) -> bool:
         """Whether, since `begin`, nothing of this row had to be read that was not read before."""
-        return self._was_asked and row not in self._missed
+        return self._was_read and row not in self._missed
 
     def _read(self, name: str, forward: Forward, *arguments: Any, **named: Any) -> Any:
-        self._was_asked = True
+        self._was_read = True
         count = _row_count(arguments, named)
         keys = [self._key(_row((arguments, named), row, count)) for row in range(count)]
         kept = self._kept[name]

@@ -57,10 +57,10 @@ class SizeRule:
         width, height = sides
         return self.rounded(Size(width=width, height=height))
 
-    def warnings(self, asked: Size | None) -> list[str]:
+    def warnings(self, requested: Size | None) -> list[str]:
         """What has to be said of the size that was asked for."""
-        size = asked and self.rounded(asked)
-        if size is None or size == asked:
+        size = requested and self.rounded(requested)
+        if size is None or size == requested:
             return []
         return [f"size: rounded to {size.width}x{size.height}, a multiple of {self.step_px}"]
 

@@ -70,10 +70,10 @@ class CodedLanguages:
         """The code for a language: with the script or the region that was named where there is
         one, else the plainest, else the first.
         """
-        asked = tag_of(name)
-        written = {_SCRIPTS.get(asked.language, {}).get(part, part) for part in asked.rest}
-        wanted = {*asked.rest, *written}
-        same = [tag for tag in self._codes if tag.language == asked.language]
+        requested = tag_of(name)
+        written = {_SCRIPTS.get(requested.language, {}).get(part, part) for part in requested.rest}
+        wanted = {*requested.rest, *written}
+        same = [tag for tag in self._codes if tag.language == requested.language]
         best = min(same, key=lambda t: (-len(wanted & {*t.rest}), len(t.rest)), default=None)
         return None if best is None else self._codes[best]
 

@@ -130,9 +130,9 @@ class VideoCall:
 
     @property
     def _guidance_scale(self) -> float | None:
-        asked = (self._request.guidance_scale, self._options.guidance_scale)
+        requested = (self._request.guidance_scale, self._options.guidance_scale)
         own: float | None = self._defaults.get(self._guidance)
-        return next((value for value in asked if value is not None), own)
+        return next((value for value in requested if value is not None), own)
 
     @property
     def _decoding(self) -> dict[str, float]:

@@ -141,7 +141,7 @@ class VideoMaking:
         self, plan: VideoPlan, sizes: list[tuple[int, int]], rendering: "Rendering"
     ) -> Generator[Pixels]:
         if self._request.mode == "v2v":
-            yield from self._made_anew(plan, sizes, rendering)
+            yield from self._regenerated(plan, sizes, rendering)
             return
         recent: deque[Pixels] = deque(self._lead(plan), maxlen=max(1, plan.overlap))
         if self._request.mode == "extend":
@@ -164,7 +164,7 @@ class VideoMaking:
         over = max(0, len(lead) - self._facts.frame_base) % self._facts.frame_step
         return lead[over:]
 
-    def _made_anew(
+    def _regenerated(
         self, plan: VideoPlan, sizes: list[tuple[int, int]], rendering: "Rendering"
     ) -> Generator[Pixels]:
         """Piece by piece; the last frame is repeated where a piece is too short for the model."""
@@ -239,19 +239,21 @@ class Rendering:
         plan = self._plan
         arguments = self._call.arguments(material, plan.size, plan.fps, count)
         output = self._pipeline(
-            **arguments, generator=self.generator, callback_on_step_end=self._told
+            **arguments, generator=self.generator, callback_on_step_end=self._report_step
         )
         self._done += self._call.steps
         self._push(Progress(phase="denoise", current=self._done, total=self._total))
         return map(_eight_bits, output.frames[0])
 
-    def _told(self, pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
+    def _report_step(
+        self, pipeline: Any, step: int, _: Any, values: dict[str, Any]
+    ) -> dict[str, Any]:
         if self._is_stopped():
             raise VideoStopped
         # Strength leaves steps out, and some schedulers take more than they are asked for.
         count = getattr(pipeline, "num_timesteps", None) or self._call.steps
-        here = min(self._call.steps, round((step + 1) * self._call.steps / count))
-        self._push(Progress(phase="denoise", current=self._done + here, total=self._total))
+        current_step = min(self._call.steps, round((step + 1) * self._call.steps / count))
+        self._push(Progress(phase="denoise", current=self._done + current_step, total=self._total))
         return values
 
 

@@ -93,9 +93,10 @@ class StereoConversion:
         if request.method in (None, self._method):
             return ()
         kind = repr(self._method) if self._method else "of another kind"
-        asked = repr(request.method)
+        requested = repr(request.method)
         return (
-            f"depth of the kind {asked} is not there; {request.model!r} was used, which is {kind}",
+            f"depth of the kind {requested} is not there; "
+            f"{request.model!r} was used, which is {kind}",
         )
 
 

@@ -124,7 +124,7 @@ class VideoWriter:
         with ExitStack() as stack:
             opened = av.open(str(target), "w", format="mp4", options=options)
             self._output: Any = stack.enter_context(opened)
-            self._image = self._begun(quality)
+            self._image = self._video_stream(quality)
             track = audio and EncodedAudio(
                 audio, self._output, param=audio_param, track=audio_track
             )
@@ -189,7 +189,7 @@ class VideoWriter:
                 self._output.mux(self._held)
             self._held = packet
 
-    def _begun(self, quality: VideoQuality) -> Any:
+    def _video_stream(self, quality: VideoQuality) -> Any:
         image = add_image(self._output, self.size, self._rate, quality)
         context = image.codec_context
         context.time_base = self._base

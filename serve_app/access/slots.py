@@ -23,20 +23,20 @@ class MemorySlots(Slots):
     """Slots of this process."""
 
     def __init__(self) -> None:
-        self._taken: Counter[str] = Counter()
+        self._in_use: Counter[str] = Counter()
 
     @override
     async def take(self, key: str, limit: int) -> str | None:
-        if self._taken[key] >= limit:
+        if self._in_use[key] >= limit:
             return None
-        self._taken[key] += 1
+        self._in_use[key] += 1
         return key
 
     @override
     def free(self, key: str, slot: str) -> None:
-        self._taken[key] -= 1
-        if self._taken[key] <= 0:
-            del self._taken[key]
+        self._in_use[key] -= 1
+        if self._in_use[key] <= 0:
+            del self._in_use[key]
 
     async def close(self) -> None:
         """There are no connections."""

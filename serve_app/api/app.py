@@ -38,7 +38,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     )
     spoken = Dialects(dialects)
     app.state.contexts = Contexts(context)
-    app.state.begun_at = time.monotonic()
+    app.state.started_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [route for dialect in dialects for route in dialect.routes]
     serve_description_off_loop(app)

@@ -64,12 +64,12 @@ class Cors(CORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """The answer to a page that asks what it may send."""
-        asked = [name.strip() for name in request_headers.get(ASKED, "").lower().split(",")]
-        of_sdk = [name for name in asked if name.startswith(SDK_PREFIXES)]
+        requested = [name.strip() for name in request_headers.get(ASKED, "").lower().split(",")]
+        of_sdk = [name for name in requested if name.startswith(SDK_PREFIXES)]
         if not of_sdk:
             return super().preflight_response(request_headers)
         headers = request_headers.mutablecopy()
-        headers[ASKED] = ", ".join(name for name in asked if name not in of_sdk) or "accept"
+        headers[ASKED] = ", ".join(name for name in requested if name not in of_sdk) or "accept"
         response = super().preflight_response(headers)
         allowed = response.headers["access-control-allow-headers"]
         response.headers["access-control-allow-headers"] = ", ".join([allowed, *of_sdk])

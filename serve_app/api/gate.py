@@ -43,11 +43,11 @@ class Exchange:
         """Send on, with the rate's headers."""
         self.has_started = True
         if self.admission is not None and message["type"] == "http.response.start":
-            told = self.admission.window.headers().items()
+            rate_headers = self.admission.window.headers().items()
             # Lower case, as ASGI has it; no route speaks of rates.
             message["headers"] = [
                 *message.get("headers", ()),
-                *((name.lower().encode(), value.encode()) for name, value in told),
+                *((name.lower().encode(), value.encode()) for name, value in rate_headers),
             ]
         await self._send(message)
 

@@ -25,14 +25,14 @@ class RequestIds:
             return
         request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        told = request_id.encode()
+        header_value = request_id.encode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # Nobody else says these, so that there are none to be replaced.
                 message["headers"] = [
                     *message.get("headers", ()),
-                    (b"x-request-id", told),
+                    (b"x-request-id", header_value),
                     (b"x-content-type-options", b"nosniff"),
                 ]
             await send(message)
@@ -54,7 +54,7 @@ class HeadMiddleware:
             await self._app(scope, receive, send)
             return
         headers = [pair for pair in scope["headers"] if pair[0].lower() != b"range"]
-        asked = {**scope, "method": "GET", "headers": headers}
+        as_get = {**scope, "method": "GET", "headers": headers}
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -64,7 +64,7 @@ class HeadMiddleware:
 
         # A stream would go on for nobody: whatever makes the body is stopped.
         with contextlib.suppress(_Answered):
-            await self._app(asked, receive, send_head)
+            await self._app(as_get, receive, send_head)
 
 
 class _Answered(Exception):

@@ -170,8 +170,8 @@ def finished_result(job: Job, dialect: Dialect) -> Message:
 
 def failure(job: Job, dialect: Dialect) -> AppError | None:
     """Why a job failed, in the words of a dialect."""
-    told = in_dialect(job, dialect).failure
-    return told.error() if told else None
+    reason = in_dialect(job, dialect).failure
+    return reason.error() if reason else None
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Archive:
         seen = (
             MediaPreview()
             if _is_measured(kind, origin)
-            else await self._looked(measure, blob, kind)
+            else await self._preview(measure, blob, kind)
         )
         row = _row(filename, blob, kind, origin, seen, self._clock())
         try:
@@ -95,7 +95,7 @@ class Archive:
             return
         seen = MediaPreview()
         with suppress(NotFound):
-            seen = await self._looked(media_preview, entry.blob, entry.type)
+            seen = await self._preview(media_preview, entry.blob, entry.type)
         preview = None
         if seen.preview is not None:
             preview = await self._blobs.write(once(seen.preview), mime="image/webp")
@@ -172,7 +172,7 @@ class Archive:
         row = await self._database.read(lambda session: session.get(Row, filename))
         return entry_of(row) if row else None
 
-    async def _looked(
+    async def _preview(
         self, see: Callable[[Path, MediaKind], MediaPreview], blob: Blob, kind: MediaKind
     ) -> MediaPreview:
         async with self._blobs.local_file(blob) as path:

@@ -88,7 +88,7 @@ class MediaIntake:
         for an own file that does not exist, PayloadTooLarge over the limits.
         """
         try:
-            blob = await self._given(value, param)
+            blob = await self._blob_of(value, param)
         except NotStorable:
             raise InvalidRequest("the text holds NUL or half a character", param=param) from None
         except NotBase64:
@@ -109,16 +109,16 @@ class MediaIntake:
             raise PayloadTooLarge(error.message, param=param) from None
         return checked(blob, param=param, kind=kind)
 
-    async def _given(self, value: str, param: str) -> Blob:
+    async def _blob_of(self, value: str, param: str) -> Blob:
         if (file := spooled(value)) is not None:
             return await self._long(spooled_pieces(file), param)
         if len(value) > LONGEST_NAME:
             return await self._long(text_pieces(value), param)
         if not is_storable(value):
             raise NotStorable
-        return await self._taken(value.strip(), param)
+        return await self._referenced(value.strip(), param)
 
-    async def _taken(self, value: str, param: str) -> Blob:
+    async def _referenced(self, value: str, param: str) -> Blob:
         if stored := STORED.fullmatch(value):
             return await self._stored(stored[1].lower(), param)
         if name := self._own_file(value):

@@ -23,13 +23,13 @@ async def transcribed(
     anything is transcribed, so that segments have them as they come.
     """
     diarization = None
-    asked = Diarize(
+    operation = Diarize(
         model=speakers.model,
         audio=request.audio,
         num_speakers=speakers.num_speakers,
         audio_track=request.audio_track,
     )
-    turns = run(asked)
+    turns = run(operation)
     async with closing(turns):
         async for event in turns:
             if isinstance(event, Progress):

@@ -49,10 +49,10 @@ def announced_s(container: Any) -> float | None:
 
     if may_jump(container) or not container.duration:
         return None
-    told = Fraction(container.duration, av.time_base)
+    stated = Fraction(container.duration, av.time_base)
     # Matroska says when its last block ends, by its own timestamps.
     is_by_own = container.format.name.startswith("matroska")
-    return float(told - begin_of(container) if is_by_own else told)
+    return float(stated - begin_of(container) if is_by_own else stated)
 
 
 def length_s(path: Path) -> float:

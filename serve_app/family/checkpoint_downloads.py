@@ -23,14 +23,14 @@ class CheckpointDownloads:
     def __init__(self, hub: Hub, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._hub = hub
         self._clock = clock
-        self._begun: dict[tuple[str, str | None], float] = {}
+        self._started_at: dict[tuple[str, str | None], float] = {}
 
     def begin(self, source: str, revision: str | None) -> None:
         """Returns at once. A source that is no hub id, or not at the hub, makes no difference."""
-        begun = self._begun.get((source, revision))
-        if begun is not None and self._clock() - begun < RETRY_S:
+        started_at = self._started_at.get((source, revision))
+        if started_at is not None and self._clock() - started_at < RETRY_S:
             return
-        self._begun[source, revision] = self._clock()
+        self._started_at[source, revision] = self._clock()
         # A daemon, because a server that stops does not wait for a hub.
         threading.Thread(
             target=self._fetch, args=(source, revision), name="checkpoint-download", daemon=True

@@ -38,20 +38,20 @@ class DownloadProgress:
         self._started = self._logged = clock()
         self._reported = float("-inf")
         self._logged_share = 0.0
-        self._tell()
+        self._report_progress()
 
     def add(self, count: int) -> None:
         """Bytes of the file that is under way; fewer than none when it starts over."""
         self._done += count
-        self._tell()
+        self._report_progress()
 
     def finish_file(self, size: int) -> None:
         """A file is complete; it counts `size`, however its bytes came."""
         self._finished += size
         self._done = self._finished
-        self._tell()
+        self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         now = self._clock()
         if now - self._reported >= REPORT_EVERY_S or self._done == self._total:
             self._reported = now

@@ -61,10 +61,10 @@ def locate(
             f"model {model_id!r}: its source {source!r} does not exist on this machine; "
             "correct the path, or name a hub id"
         )
-    asked = _HubRequest(source, revision, model_id, hub or Hub())
+    request = _HubRequest(source, revision, model_id, hub or Hub())
     with explained(model_id, source, revision):
-        cached = whole_snapshot(source, revision, asked.hub.cache_dir)
-        return cached or _downloaded(asked, report)
+        cached = whole_snapshot(source, revision, request.hub.cache_dir)
+        return cached or _downloaded(request, report)
 
 
 @dataclass(frozen=True)
@@ -118,58 +118,62 @@ def wanted_files(names: Sequence[str]) -> list[str]:
     return sorted(filter(is_wanted, names), key=lambda name: (name.endswith(WEIGHTS), name))
 
 
-def _downloaded(asked: _HubRequest, report: Report) -> Path:
+def _downloaded(request: _HubRequest, report: Report) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
-    info = HfApi(endpoint=asked.hub.endpoint).model_info(
-        asked.source, revision=asked.revision, files_metadata=True, timeout=HUB_TIMEOUT_S
+    info = HfApi(endpoint=request.hub.endpoint).model_info(
+        request.source, revision=request.revision, files_metadata=True, timeout=HUB_TIMEOUT_S
     )
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     names = wanted_files(list(sizes))
     if not any(name.endswith(WEIGHTS) for name in names):
         raise BackendUnavailable(
-            f"model {asked.model_id!r}: {asked.source!r} on the hub has no weights in safetensors "
-            "or PyTorch form; name another repository"
+            f"model {request.model_id!r}: {request.source!r} on the hub has no weights in "
+            "safetensors or PyTorch form; name another repository"
         )
-    left = [name for name in names if _cached_file(asked, name, info.sha) is None]
+    left = [name for name in names if _cached_file(request, name, info.sha) is None]
     total, missing = (sum(sizes[name] for name in files) for files in (names, left))
-    _check_space(asked, missing)
-    logger.info("downloading model %r from the hub: %d bytes left", asked.model_id, missing)
-    progress = DownloadProgress(asked.model_id, report, total=total, done=total - missing)
+    _check_space(request, missing)
+    logger.info("downloading model %r from the hub: %d bytes left", request.model_id, missing)
+    progress = DownloadProgress(request.model_id, report, total=total, done=total - missing)
     for name in left:
-        options = {"revision": info.sha, "tqdm_class": _bar_class(progress), **asked.hub_arguments}
-        hf_hub_download(asked.source, name, **options)
+        options = {
+            "revision": info.sha,
+            "tqdm_class": _bar_class(progress),
+            **request.hub_arguments,
+        }
+        hf_hub_download(request.source, name, **options)
         progress.finish_file(sizes[name])
-    report(ModelStatus(id=asked.model_id, state="loading"))
+    report(ModelStatus(id=request.model_id, state="loading"))
     # Once more by its branch, so that the cache learns which commit the branch is at.
-    by_branch = {"revision": asked.revision or "main", **asked.hub_arguments}
-    hf_hub_download(asked.source, names[0], **by_branch)
+    by_branch = {"revision": request.revision or "main", **request.hub_arguments}
+    hf_hub_download(request.source, names[0], **by_branch)
     if info.sha is not None:
-        note_whole(asked.source, info.sha, asked.hub.cache_dir)
-    first = _cached_file(asked, names[0], info.sha)
+        note_whole(request.source, info.sha, request.hub.cache_dir)
+    first = _cached_file(request, names[0], info.sha)
     assert first is not None
     return first.parents[len(PurePosixPath(names[0]).parts) - 1]
 
 
-def _cached_file(asked: _HubRequest, name: str, revision: str | None) -> Path | None:
+def _cached_file(request: _HubRequest, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     file = try_to_load_from_cache(
-        asked.source, name, cache_dir=asked.hub.cache_dir, revision=revision
+        request.source, name, cache_dir=request.hub.cache_dir, revision=revision
     )
     return Path(file) if isinstance(file, str) else None
 
 
-def _check_space(asked: _HubRequest, needed: int) -> None:
+def _check_space(request: _HubRequest, needed: int) -> None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = Path(asked.hub.cache_dir or HF_HUB_CACHE).absolute()
+    folder = Path(request.hub.cache_dir or HF_HUB_CACHE).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BackendUnavailable(
-            f"model {asked.model_id!r} needs {needed} more bytes on disk and {free} are free; "
+            f"model {request.model_id!r} needs {needed} more bytes on disk and {free} are free; "
             "free some, or set HF_HOME to a larger disk"
         )
 

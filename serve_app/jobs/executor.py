@@ -78,7 +78,7 @@ class JobExecutor(JobRunner):
         self._steps: Steps | None = None
         self._runs: dict[str, RunningJob] = {}
         self._fresh: dict[str, Job] = {}
-        self._begun: set[str] = set()
+        self._starting: set[str] = set()
         self._missing: set[str] = set()
         self._waiting: dict[str, asyncio.Future[Job]] = {}
 
@@ -164,16 +164,16 @@ class JobExecutor(JobRunner):
             if released:
                 logger.warning("took over %d jobs of a process that died", released)
         await self._store.callers.stop_abandoned()
-        seen = await self._store.pending_work(self._leases.executor)
-        for job_id in seen.cancelled & self._runs.keys():
+        pending = await self._store.pending_work(self._leases.executor)
+        for job_id in pending.cancelled & self._runs.keys():
             self._runs[job_id].cancel()
-        self._begun &= set(seen.running)
-        missing = set(seen.running) - self._runs.keys() - self._begun
+        self._starting &= set(pending.running)
+        missing = set(pending.running) - self._runs.keys() - self._starting
         # One that was added while this looked is not lost: it is known by the next look.
         for job_id in missing & self._missing:
             await self._store.release(self._leases.executor, job_id)
         self._missing = missing
-        for queue in seen.queues & self._queues.keys():
+        for queue in pending.queues & self._queues.keys():
             await self.claim(queue)
 
     async def claim(self, queue: str) -> None:
@@ -186,12 +186,12 @@ class JobExecutor(JobRunner):
 
     async def _begin(self, job_id: str) -> None:
         """Start a job that this process has claimed; one that cannot be started is claimed anew."""
-        self._begun.add(job_id)
+        self._starting.add(job_id)
         try:
             await self._started.start(job_id)
         except Exception:
             logger.exception("job %s could not be started; it will be tried again", job_id)
-            self._begun.discard(job_id)
+            self._starting.discard(job_id)
             self._fresh.pop(job_id, None)
 
     @property

@@ -48,7 +48,7 @@ class Leases:
         self._ticks = ticks
         self._host = host or socket.gethostname()
         self._known: dict[str, Lease] = {}
-        self._looked_at = ticks()
+        self._checked_at = ticks()
         self.executor = executor
 
     async def renew(self) -> None:
@@ -72,8 +72,8 @@ class Leases:
 
         rows = await self._database.read(work)
         now = self._ticks()
-        known = self._known if now - self._looked_at < LONGEST_PAUSE_S else {}
-        self._looked_at = now
+        known = self._known if now - self._checked_at < LONGEST_PAUSE_S else {}
+        self._checked_at = now
         self._known = {row.id: _lease(row, known.get(row.id), now) for row in rows}
         return tuple(row.id for row in rows if self._is_dead(row, now))
 

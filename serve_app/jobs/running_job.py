@@ -29,7 +29,7 @@ class RunningJob:
         for task in self.working:
             task.cancel()
 
-    async def doing(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def do(self, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result, or Cancelled."""
         if self.is_cancelled:
             raise Cancelled("the job was cancelled")

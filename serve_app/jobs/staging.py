@@ -88,13 +88,13 @@ class JobStage(Stage):
         while True:
             try:
                 with unexpected_errors(repr(name)):
-                    return await self._run.doing(work)
+                    return await self._run.do(work)
             except Unavailable as error:
                 if error.retry_after_s is None or attempt >= self._attempts:
                     raise
                 logger.warning("trying a stage again: %s", error.message)
                 attempt += not isinstance(error, ModelNotReady | QueueFull)
-                await self._run.doing(_pause(error.retry_after_s))
+                await self._run.do(_pause(error.retry_after_s))
 
 
 def _pause(seconds: float) -> Callable[[], Awaitable[None]]:

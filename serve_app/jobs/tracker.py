@@ -32,10 +32,10 @@ class Tracker:
         self._stages = {name: done.get(name, StageState(name=name)) for name in stages}
         self._weights = stages
         self._shares: dict[str, float] = {}
-        self._begun: dict[str, float] = {}
+        self._started_at: dict[str, float] = {}
         self._progress = JobProgress()
         # When the phase began, and how far it was when it was first told of.
-        self._phase_begun = (time.monotonic(), 0)
+        self._phase_started_at = (time.monotonic(), 0)
         self._warnings: list[str] = []
         self._write = write
         self._changed = asyncio.Event()
@@ -49,7 +49,7 @@ class Tracker:
         """A stage starts, or is read from the record."""
         if self._is_done(stage):
             return
-        self._begun[stage] = time.monotonic()
+        self._started_at[stage] = time.monotonic()
         self._stages[stage] = StageState(name=stage, status="running")
         self.advance(stage, Progress(phase=stage))
 
@@ -60,7 +60,7 @@ class Tracker:
         self._stages[stage] = StageState(
             name=stage,
             status="failed" if failed else "succeeded",
-            seconds=round(time.monotonic() - self._begun[stage], 3),
+            seconds=round(time.monotonic() - self._started_at[stage], 3),
             device_seconds=None if device_s is None else round(device_s, 3),
         )
         percent = max(self._percent(), self._progress.percent or 0.0)
@@ -73,8 +73,8 @@ class Tracker:
         """
         phase = stage if self.has_stages else progress.phase
         if phase != self._progress.phase:
-            self._phase_begun = (time.monotonic(), progress.current)
-        since, start = self._phase_begun
+            self._phase_started_at = (time.monotonic(), progress.current)
+        since, start = self._phase_started_at
         elapsed, made = time.monotonic() - since, progress.current - start
         rate = made / elapsed if made > 0 and elapsed > 0 else None
         left = None if progress.total is None else progress.total - progress.current

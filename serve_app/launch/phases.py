@@ -10,22 +10,22 @@ class Phases:
     """Says what is done and how long it took."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Print the name and the duration when the block has ended."""
-        begun = time.monotonic()
+        started_at = time.monotonic()
         yield
-        say(f"  {name}: {time.monotonic() - begun:.1f} s")
+        print_line(f"  {name}: {time.monotonic() - started_at:.1f} s")
 
     @property
     def total_s(self) -> float:
         """Since the start."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._started_at
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Write a line for the user."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -17,13 +17,13 @@ def leave_idle_ones_out(*, dashboard: bool) -> None:
     if not dashboard:
         # Its agent, which Ray cannot do without, then takes no calls, and nobody sends it metrics:
         # 25 MiB less.
-        utils.get_dashboard_dependency_error = _not_wanted
+        utils.get_dashboard_dependency_error = _missing_dashboard
 
 
 def _nothing(node: Node, **_: Any) -> None:
     """Start no process."""
 
 
-def _not_wanted() -> ImportError:
+def _missing_dashboard() -> ImportError:
     """What Ray finds where the packages of its dashboard are not installed."""
     return ImportError("the dashboard is not wanted")

@@ -18,7 +18,7 @@ from types import FrameType
 import ray
 
 from serve_app.launch.config_file import LaunchPlan
-from serve_app.launch.phases import Phases, first_line, say
+from serve_app.launch.phases import Phases, first_line, print_line
 from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
 from serve_app.launch.ray_processes import leave_idle_ones_out
 from serve_app.launch.readiness import base_url, wait_until_ready
@@ -48,12 +48,12 @@ def run(plan: LaunchPlan, *, dashboard: bool) -> int:
         while True:
             signal.pause()
     except StopSignal:
-        say("stopping (once more to force)")
+        print_line("stopping (once more to force)")
         return 0
     except NotDeployed:
         return 1
     except RuntimeError as error:
-        say(f"the server cannot start: {first_line(error)}")
+        print_line(f"the server cannot start: {first_line(error)}")
         return 1
     finally:
         _stop()
@@ -61,7 +61,7 @@ def run(plan: LaunchPlan, *, dashboard: bool) -> int:
 
 def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     phases = Phases()
-    say(f"starting Polyphony on {plan.http.host}:{plan.http.port}")
+    print_line(f"starting Polyphony on {plan.http.host}:{plan.http.port}")
     logging.getLogger("ray").setLevel(logging.ERROR)
     leave_idle_ones_out(dashboard=dashboard)
     with _deploying() as program:
@@ -74,7 +74,7 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
                 logging_level=logging.ERROR,
                 log_to_driver=True,
             )
-        show_replicas_only(say)
+        show_replicas_only(print_line)
         # Ray sets handlers of its own.
         _stop_on_signals()
         program.communicate(pickle.dumps((plan, ray.get_runtime_context().gcs_address)))
@@ -82,7 +82,7 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
         raise NotDeployed
     with phases.phase("first answer"):
         wait_until_ready(plan)
-    say(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
+    print_line(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from ray._private.worker import global_worker
 REPLICA = "ServeReplica:"
 
 
-def show_replicas_only(say: Callable[[str], None]) -> None:
+def show_replicas_only(print_line: Callable[[str], None]) -> None:
     """Replace Ray's printer, which also shows what Serve's own actors say when they start, and
     nothing of what another process than this one has deployed.
     """
 
     def show(batch: Mapping[str, Any]) -> None:
         for line in replica_lines(batch):
-            say(line)
+            print_line(line)
 
     global_worker._filter_logs_by_job = False
     global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")

@@ -96,7 +96,7 @@ class Observability:
         """A piece of a body passed by."""
         kept = capture.take(body, data)
         if kept and not self._writer.offer(CapturedBytes(capture, body, kept), size=len(kept)):
-            capture.lose(body, len(kept))
+            capture.drop(body, len(kept))
 
     def ended(self, request: Observed, capture: Capture | None) -> None:
         """A request is over; `end` was called on it."""

@@ -23,7 +23,7 @@ class Observed:
     """One request from its first byte to its last. Durations are milliseconds."""
 
     __slots__ = (
-        "_begun",
+        "_started_at",
         "category",
         "client",
         "completion_tokens",
@@ -49,7 +49,7 @@ class Observed:
     )
 
     def __init__(self, method: str, path: str, *, request_id: str) -> None:
-        self._begun = time.perf_counter()
+        self._started_at = time.perf_counter()
         self.ts = time.time()
         self.method = method
         self.path = path
@@ -76,7 +76,7 @@ class Observed:
     @property
     def elapsed_ms(self) -> float:
         """Since the request began."""
-        return (time.perf_counter() - self._begun) * 1000
+        return (time.perf_counter() - self._started_at) * 1000
 
     @property
     def outcome(self) -> Outcome:

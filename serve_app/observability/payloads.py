@@ -37,7 +37,7 @@ class Capture:
         self._kept[body] += len(kept)
         return kept
 
-    def lose(self, body: Body, size: int) -> None:
+    def drop(self, body: Body, size: int) -> None:
         """A piece that was to be kept was dropped."""
         self._kept[body] -= size
 

@@ -82,10 +82,10 @@ class LiveStatuses:
 
     async def _refresh(self) -> None:
         running = await asyncio.to_thread(self._running)
-        asked = [family for name, family in self._families.items() if name in running]
-        answers = await asyncio.gather(*(self._status(family) for family in asked))
-        told = {status.id: status for answer in answers for status in answer}
-        self._known = {id: _unloaded(status) for id, status in self._known.items()} | told
+        requested = [family for name, family in self._families.items() if name in running]
+        answers = await asyncio.gather(*(self._status(family) for family in requested))
+        reported = {status.id: status for answer in answers for status in answer}
+        self._known = {id: _unloaded(status) for id, status in self._known.items()} | reported
         self._known_at = time.monotonic()
 
     async def _status(self, family: StatusSource) -> tuple[ModelStatus, ...]:

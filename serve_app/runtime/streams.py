@@ -128,7 +128,7 @@ class Relay(Generic[T]):
         self._has_ended = False
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
-        self._taken = asyncio.Event()
+        self._has_room = asyncio.Event()
 
     async def pump(self) -> None:
         """Take in everything, at most `MAX_WAITING` items ahead of the other side."""
@@ -140,8 +140,8 @@ class Relay(Generic[T]):
                     self._enough.set()
                 if len(self._waiting) >= MAX_WAITING:
                     self._enough.set()
-                    self._taken.clear()
-                    await self._taken.wait()
+                    self._has_room.clear()
+                    await self._has_room.wait()
         finally:
             self._has_ended = True
             self._arrived.set()
@@ -161,7 +161,7 @@ class Relay(Generic[T]):
     def take(self) -> list[T]:
         """Everything that waits."""
         items, self._waiting = self._waiting, []
-        self._taken.set()
+        self._has_room.set()
         if not self._has_ended:
             self._arrived.clear()
             self._enough.clear()

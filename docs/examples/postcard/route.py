@@ -12,7 +12,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
-from serve_app.api.v1.images.sizes import asked_size
+from serve_app.api.v1.images.sizes import requested_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
@@ -46,7 +46,7 @@ class PostcardBody(JobBody):
             text_model=catalog.find("chat", None).id,
             image_model=catalog.find("images", None).id,
             speech_model=None if self.narrate is False else catalog.find("speech", None).id,
-            size=asked_size(self.size, param="size") or DEFAULT_SIZE,
+            size=requested_size(self.size, param="size") or DEFAULT_SIZE,
             seed=secrets.randbelow(SEEDS) if self.seed is None else self.seed,
         )
 

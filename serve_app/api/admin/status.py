@@ -34,7 +34,7 @@ async def server_status(request: Request, context: ContextDep) -> JSONResponse:
     return JSONResponse(
         {
             "version": __version__,
-            "uptime_sec": round(time.monotonic() - request.app.state.begun_at, 1),
+            "uptime_sec": round(time.monotonic() - request.app.state.started_at, 1),
             "queue": await queue_object(context),
             "models": models,
             "gpus": [_gpu(gpu) for gpu in gpus],

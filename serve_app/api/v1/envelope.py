@@ -13,8 +13,8 @@ def envelope(
 ) -> dict[str, Any]:
     """The object; `created` is in unix seconds."""
     answer: dict[str, Any] = {"created": created, "data": items}
-    told = list(warnings)
-    return answer | {"warnings": told} if told else answer
+    warnings = list(warnings)
+    return answer | {"warnings": warnings} if warnings else answer
 
 
 def result_envelope(

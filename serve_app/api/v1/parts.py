@@ -58,6 +58,6 @@ ENDPOINTS = tuple(endpoint for part in PARTS for endpoint in _endpoints_of(part)
 """Of every route that runs operations."""
 
 
-def paths_of(does: Callable[[type[Operation[Any]]], bool]) -> list[str]:
+def paths_of(supports: Callable[[type[Operation[Any]]], bool]) -> list[str]:
     """The paths where an operation is asked for that is done, in the order of the parts."""
-    return [e.path for e in ENDPOINTS if any(map(does, e.operations))]
+    return [e.path for e in ENDPOINTS if any(map(supports, e.operations))]

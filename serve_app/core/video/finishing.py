@@ -96,7 +96,7 @@ class VideoFinish(Message):
     @property
     def stages(self) -> tuple[str, ...]:
         """The names of the steps that are asked for."""
-        asked = {
+        requested = {
             INTERPOLATE: self.frames,
             UPSCALE: self.size,
             SPEAK: self.lines,
@@ -107,7 +107,7 @@ class VideoFinish(Message):
             BURN: self.burns_subtitles,
             STEREO: self.stereo,
         }
-        return tuple(name for name, step in asked.items() if step)
+        return tuple(name for name, step in requested.items() if step)
 
 
 def weight_of(stage: str) -> float:

@@ -197,15 +197,19 @@ def _size_warning(request: GenerateVideo, rounded: Size) -> tuple[str, ...]:
 
 
 def _length_warning(request: GenerateVideo, facts: VideoFacts) -> tuple[str, ...]:
-    asked = request.num_frames
-    if asked is None or request.duration_s is not None or asked == legal_frames(asked, facts):
+    requested = request.num_frames
+    if (
+        requested is None
+        or request.duration_s is not None
+        or requested == legal_frames(requested, facts)
+    ):
         return ()
-    return (f"num_frames: rounded to {legal_frames(asked, facts)}",)
+    return (f"num_frames: rounded to {legal_frames(requested, facts)}",)
 
 
 def _overlap_warning(request: GenerateVideo, used: int) -> tuple[str, ...]:
-    asked = request.num_cond_frames
-    if asked is None or asked == used:
+    requested = request.num_cond_frames
+    if requested is None or requested == used:
         return ()
     if used == 0:
         return ("num_cond_frames: has no effect, because nothing is gone on from",)

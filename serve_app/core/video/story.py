@@ -53,8 +53,8 @@ class StoryVideo(MediaResult):
             duration_s=self.duration_s,
         )
         found = {} if self.video is None else {self.video.sha256: of_video}
-        for number, told in enumerate(self.scenes):
-            for blob in (told.image, told.clip):
+        for number, scene in enumerate(self.scenes):
+            for blob in (scene.image, scene.clip):
                 if blob is not None:
                     found[blob.sha256] = MediaFacts(seed=self.seed + number)
         return found

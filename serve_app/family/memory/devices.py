@@ -38,7 +38,7 @@ def total_mb(device: str) -> float | None:
     return None if gpu is None else float(gpu["total_vram_mb"])
 
 
-def taken_mb(device: str) -> float | None:
+def used_mb(device: str) -> float | None:
     """What this process holds of it."""
     if device == CPU:
         return resident_mb()

@@ -16,7 +16,7 @@ from serve_app.core.settings import Storage
 from serve_app.core.status import ModelStatus
 from serve_app.family.engines import load_engine
 from serve_app.family.engines.model_paths import model_path
-from serve_app.family.memory.devices import free_mb, placed_on, taken_mb, total_mb, weights_mb
+from serve_app.family.memory.devices import free_mb, placed_on, total_mb, used_mb, weights_mb
 from serve_app.family.memory.ledger import MemoryLedger, MemoryShortage, machine_ledger
 from serve_app.family.pool import Loader
 
@@ -53,9 +53,9 @@ class FamilyLoader(Loader):
         path = model_path(self._storage, model, report)
         needed_mb = model.memory_mb or self._estimated_mb(weights_mb(path))
         with self._booked(model, needed_mb, report):
-            before = taken_mb(self._device)
+            before = used_mb(self._device)
             engine = load_engine(self._family, self._storage, model, path)
-            after = taken_mb(self._device)
+            after = used_mb(self._device)
         measured = None if before is None or after is None else round(after - before, 1)
         taken = measured if measured is not None and measured > 0 else needed_mb
         self._ledger.settle(model.id, mb=taken)
@@ -94,7 +94,7 @@ class FamilyLoader(Loader):
             )
             if shortage is None:
                 return
-            text = self._told(model, shortage)
+            text = self._shortage_text(model, shortage)
             if time.monotonic() > deadline:
                 self._ledger.release(model.id)
                 raise BackendUnavailable(
@@ -106,7 +106,7 @@ class FamilyLoader(Loader):
             report(ModelStatus(id=model.id, state="loading", cause=text))
             time.sleep(LOOK_S)
 
-    def _told(self, model: Model, shortage: MemoryShortage) -> str:
+    def _shortage_text(self, model: Model, shortage: MemoryShortage) -> str:
         others = ", ".join(f"{h.model!r} {h.mb / 1024:.1f} GiB" for h in shortage.holdings)
         return (
             f"model {model.id!r} needs about {shortage.needed_mb / 1024:.1f} GiB "

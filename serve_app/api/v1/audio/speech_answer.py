@@ -21,8 +21,8 @@ class SpeechOutput(AnswerOutput):
     @property
     def form(self) -> MediaForm:
         """That of the envelope's item."""
-        asked = self.response_format
-        return asked if asked == "b64_wav" or asked == "b64_mp3" else "url"
+        requested = self.response_format
+        return requested if requested == "b64_wav" or requested == "b64_mp3" else "url"
 
     def by_url(self) -> Self:
         """The same with files by URL."""

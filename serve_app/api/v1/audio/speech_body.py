@@ -135,8 +135,8 @@ class SpeechBody(SpeechShared):
 
     def format(self, default: AudioFormat = "mp3") -> AudioFormat:
         """The form in which the audio is encoded."""
-        asked = self.response_format or default
-        return ENVELOPES.get(asked) or cast("AudioFormat", asked)
+        requested = self.response_format or default
+        return ENVELOPES.get(requested) or cast("AudioFormat", requested)
 
     def task(self) -> Literal["", "clone", "customvoice"]:
         """InvalidRequest for an unknown one, UnsupportedCapability for what no model does."""

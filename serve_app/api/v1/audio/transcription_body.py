@@ -127,11 +127,11 @@ class TranscriptionBody(JobBody):
 
     def original_language_fields(self) -> frozenset[str]:
         """The fields that ask for the words as they were said."""
-        asked = {
+        requested = {
             "translate": self.translate is False,
             "task_type": (self.task_type or "").lower() == "transcribe",
         }
-        return frozenset(name for name, is_asked in asked.items() if is_asked)
+        return frozenset(name for name, is_asked in requested.items() if is_asked)
 
     def check_target(self) -> None:
         """UnsupportedCapability for translation to anything but English."""

@@ -96,10 +96,10 @@ async def read_voice(request: Request, context: Context) -> tuple[VoiceBody, Blo
     given = next((value for value in media if isinstance(value, str) and value), None)
     if given is None:
         raise InvalidRequest("a recording is required", param="audio")
-    return body, await taken_audio(context, given, param="audio")
+    return body, await stored_audio(context, given, param="audio")
 
 
-async def taken_audio(context: Context, media: str, *, param: str) -> Blob:
+async def stored_audio(context: Context, media: str, *, param: str) -> Blob:
     """An audio file in any of the forms of a medium, stored."""
     blob = await context.intake.take(media, param=param, kind="audio")
     return await decodable(context, blob, param=param)
@@ -112,12 +112,12 @@ async def decodable(context: Context, audio: Blob, *, param: str) -> Blob:
     return audio
 
 
-async def taken_clips(context: Context, clips: list[ClipBody]) -> list[NewProfileItem]:
+async def voice_clips(context: Context, clips: list[ClipBody]) -> list[NewProfileItem]:
     """The clips, stored as they were sent."""
     items: list[NewProfileItem] = []
     for position, clip in enumerate(clips):
         param = f"add_clips[{position}].audio"
-        blob = await taken_audio(context, clip.audio, param=param)
+        blob = await stored_audio(context, clip.audio, param=param)
         items.append(NewProfileItem(role="clip", text=clip.transcript, blob=blob))
     return items
 

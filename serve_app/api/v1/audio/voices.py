@@ -14,8 +14,8 @@ from serve_app.api.v1.audio.voice_body import (
     VoicePatch,
     extracted_audio,
     read_voice,
-    taken_audio,
-    taken_clips,
+    stored_audio,
+    voice_clips,
 )
 from serve_app.api.v1.audio.voice_presets import preset_voices
 from serve_app.api.v1.wire import ERRORS
@@ -126,11 +126,11 @@ async def change_voice(
     """Change texts, audio and clips. A new audio without a transcript is listened to."""
     await profiles.owned("voice", name, by=principal)
     check_count(len(body.add_clips))
-    items = await taken_clips(context, body.add_clips)
+    items = await voice_clips(context, body.add_clips)
     transcript = body.transcript
     warnings: dict[str, list[str]] = {}
     if body.audio is not None:
-        audio = await taken_audio(context, body.audio, param="audio")
+        audio = await stored_audio(context, body.audio, param="audio")
         items.append(NewProfileItem(role="audio", text="", blob=audio))
         transcript, warnings = await _transcript(context, transcript or "", audio)
     change = ProfileChange(

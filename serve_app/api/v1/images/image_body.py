@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from serve_app.api.context import Context
 from serve_app.api.v1.images.image_extras import LoraBody, profile_images
-from serve_app.api.v1.images.sizes import asked_size
+from serve_app.api.v1.images.sizes import requested_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.catalog import CatalogEntry
@@ -85,9 +85,9 @@ class ImageRequestBody(JobBody):
         """Whether reference images are named."""
         return any(getattr(self, name) for name in REFERENCES)
 
-    def asked_size(self) -> Size | None:
+    def requested_size(self) -> Size | None:
         """None for `auto` and for none."""
-        return asked_size(self.size, param="size")
+        return requested_size(self.size, param="size")
 
     @property
     def is_auto_size(self) -> bool:
@@ -102,7 +102,7 @@ class ImageRequestBody(JobBody):
         NotFound for profiles that do not exist. A seed that nobody chose is chosen here, so that a
         job that is resumed generates the same images.
         """
-        size = self.asked_size()
+        size = self.requested_size()
         references = await self._references(context, also)
         loras = [
             await lora.to_lora(context, f"loras[{position}]")

@@ -45,13 +45,13 @@ class LoraBody(WireObject):
         if self.id is not None:
             return await self._by_id(context, param, weight)
         if media is not None:
-            return Lora(file=await _taken(context, media, param), weight=weight)
+            return Lora(file=await _stored_file(context, media, param), weight=weight)
         if self.model is not None and not self.model.startswith(("/", "~", ".")):
             if HUB_ID.fullmatch(self.model):
                 return Lora(source=self.model, weight=weight)
             return Lora(registered=self.model, weight=weight)
         if path := self.model or self.path:
-            return Lora(file=await _taken(context, f"file://{path}", param), weight=weight)
+            return Lora(file=await _stored_file(context, f"file://{path}", param), weight=weight)
         raise InvalidRequest(
             "this names no LoRA; set 'id', 'file', 'data', 'url', 'model' or 'path'",
             param=param,
@@ -62,7 +62,7 @@ class LoraBody(WireObject):
         if self.id.startswith(REGISTERED):
             return Lora(registered=self.id.removeprefix(REGISTERED), weight=weight)
         if self.id.startswith(STORED):
-            return Lora(file=await _taken(context, self.id, param), weight=weight)
+            return Lora(file=await _stored_file(context, self.id, param), weight=weight)
         raise InvalidRequest(
             f"{self.id[:100]!r} is neither 'name:<registered>' nor 'sha256:<hex>'",
             param=param,
@@ -90,7 +90,7 @@ async def profile_images(context: Context, kind: Kind, names: list[str] | None) 
     return [item.blob for profile in found for item in profile.of("image")]
 
 
-async def _taken(context: Context, value: str, param: str) -> Blob:
+async def _stored_file(context: Context, value: str, param: str) -> Blob:
     try:
         return await context.intake.take(value, param=param)
     except (InvalidRequest, NotFound) as error:

@@ -78,7 +78,7 @@ class SegmentBody(JobBody):
     def to_segment_image(self, model: str, image: Blob, *, max_pixels: int) -> SegmentImage:
         """The operation."""
         boxes = [Box(x1=x1, y1=y1, x2=x2, y2=y2) for x1, y1, x2, y2 in self.boxes or ()]
-        asked = SegmentImage(
+        operation = SegmentImage(
             model=model,
             image=image,
             points=self.places(),
@@ -88,8 +88,8 @@ class SegmentBody(JobBody):
             max_pixels=max_pixels,
         )
         with renamed_error_fields({"points": "point_labels"}):
-            check_subject(asked)
-        return asked
+            check_subject(operation)
+        return operation
 
 
 @router.post("/v1/images/segment")

@@ -9,7 +9,7 @@ SIDE_PX = range(64, 4097)
 SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 
-def asked_size(text: str | None, *, param: str) -> Size | None:
+def requested_size(text: str | None, *, param: str) -> Size | None:
     """None for `auto` and for nothing. InvalidRequest for what is no size of an image."""
     if text is None or text.strip().lower() == "auto":
         return None

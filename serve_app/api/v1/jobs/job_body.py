@@ -53,12 +53,12 @@ class JobBody(Body):
 
     def refuse_job(self, headers: Mapping[str, str]) -> None:
         """InvalidRequest when an answer that is no job's is asked to be one, naming the field."""
-        asked = {
+        requested = {
             "async": self.is_async(headers),
             "ref_id": self.ref_id,
             "callback_url": self.callback_url,
         }
-        for name in (name for name, value in asked.items() if value):
+        for name in (name for name, value in requested.items() if value):
             raise InvalidRequest(
                 "an answer that streams or has parts of its own is bound to its "
                 "connection and cannot be a job; leave out 'async', 'Prefer: respond-async', "

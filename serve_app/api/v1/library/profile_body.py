@@ -74,17 +74,17 @@ class ExtractBody(Body):
     max_images: Annotated[Integer, Field(ge=1, le=32)] = 5
 
 
-async def taken_images(
+async def profile_images(
     context: Context, images: list[ImageBody], field: str
 ) -> list[NewProfileItem]:
     """The images, stored. InvalidRequest with the path of the one that cannot be decoded."""
     return [
-        await _taken(context, image, f"{field}[{position}].data")
+        await _profile_image(context, image, f"{field}[{position}].data")
         for position, image in enumerate(images)
     ]
 
 
-async def _taken(context: Context, image: ImageBody, param: str) -> NewProfileItem:
+async def _profile_image(context: Context, image: ImageBody, param: str) -> NewProfileItem:
     blob = await context.intake.take(image.data, param=param, kind="image")
     if blob.size > IMAGE_BYTES:
         raise PayloadTooLarge(f"a reference image has at most {IMAGE_BYTES} bytes", param=param)

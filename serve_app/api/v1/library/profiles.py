@@ -14,7 +14,7 @@ from serve_app.api.v1.library.profile_body import (
     GenerateBody,
     ProfileBody,
     ProfilePatch,
-    taken_images,
+    profile_images,
 )
 from serve_app.api.v1.library.profile_generation import (
     check_may_replace,
@@ -57,7 +57,7 @@ async def save_profile(
     """Create a profile, or replace it with all its images."""
     checked_name(body.name, kind)
     check_count(len(body.images))
-    items = await taken_images(context, body.images, "images")
+    items = await profile_images(context, body.images, "images")
     profile = await profiles.save(
         kind, body.name, by=principal, description=body.description, items=items
     )
@@ -142,7 +142,7 @@ async def change_profile(
     change = ProfileChange(
         description=body.description,
         remove=tuple(body.remove_indices),
-        add=tuple(await taken_images(context, body.add_images, "add_images")),
+        add=tuple(await profile_images(context, body.add_images, "add_images")),
     )
     profile = await profiles.change(kind, name, change, by=principal)
     return json_response(_done(profile), body.ignored())
@@ -168,8 +168,8 @@ async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[Ne
     request = ExtractImages(
         model=found.id,
         what="faces" if kind == "character" else "frames",
-        images=await _taken(context, body.images[: body.max_images], "images", "image"),
-        videos=await _taken(context, body.videos, "videos", "video"),
+        images=await _stored_media(context, body.images[: body.max_images], "images", "image"),
+        videos=await _stored_media(context, body.videos, "videos", "video"),
         count=body.max_images,
         max_pixels=context.config.limits.image_pixels,
     )
@@ -179,7 +179,7 @@ async def _extracted(context: Context, body: ExtractBody, kind: Kind) -> list[Ne
     return [NewProfileItem(role="image", text="", blob=blob) for blob in made.images]
 
 
-async def _taken(
+async def _stored_media(
     context: Context, media: list[str], field: str, kind: MediaKind
 ) -> tuple[Blob, ...]:
     blobs = [

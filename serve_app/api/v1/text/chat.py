@@ -49,12 +49,12 @@ async def chat_completions(
 
 async def chat_body(finished: Finished[Chat, CollectedText, AnswerOutput]) -> AnswerBody:
     """The whole answer, of what was said."""
-    asked = finished.operation
+    operation = finished.operation
     answer = await chat_completion(
         answer_text(finished.result.events),
-        model=asked.model,
-        n=asked.sampling.n,
-        has_logprobs=asked.sampling.logprobs is not None,
+        model=operation.model,
+        n=operation.sampling.n,
+        has_logprobs=operation.sampling.logprobs is not None,
     )
     return answer | job_identity("chatcmpl", finished)
 

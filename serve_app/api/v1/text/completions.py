@@ -92,9 +92,9 @@ async def completions(
 
 async def completion_body(finished: Finished[Complete, CollectedText, AnswerOutput]) -> AnswerBody:
     """The whole answer, of what was said."""
-    asked = finished.operation
-    count = len(asked.prompts) * asked.sampling.n
-    answer = text_completion(list(finished.result.events), model=asked.model, count=count)
+    operation = finished.operation
+    count = len(operation.prompts) * operation.sampling.n
+    answer = text_completion(list(finished.result.events), model=operation.model, count=count)
     return answer | job_identity("cmpl", finished)
 
 

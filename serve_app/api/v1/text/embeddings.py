@@ -82,7 +82,7 @@ async def embeddings(
     operation = Embed(
         model=found.id,
         texts=texts,
-        images=tuple([await _taken(context, image, i) for i, image in enumerate(images)]),
+        images=tuple([await _stored_image(context, image, i) for i, image in enumerate(images)]),
         dimensions=body.dimensions,
     )
     output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
@@ -93,7 +93,7 @@ async def embeddings(
     return await text_answer(body, operation, request, context, principal, answer, output=output)
 
 
-async def _taken(context: Context, image: str, position: int) -> Any:
+async def _stored_image(context: Context, image: str, position: int) -> Any:
     return await context.intake.take(image, param=f"image[{position}]", kind="image")
 
 

@@ -52,7 +52,7 @@ class DubBody(JobBody):
         """The operation, with the video stored, and what is known to be missing in its result."""
         source = known_language(self.source_lang, "source_lang") if self.source_lang else None
         keeps_background = self.keep_background is not False
-        asked = await to_dubbing(
+        requested = await to_dubbing(
             context.catalog,
             target=known_locale(self.target_lang, "target_lang"),
             source=source,
@@ -63,8 +63,8 @@ class DubBody(JobBody):
             burns_subtitles=burns_subtitles if self.burn_subtitles is None else self.burn_subtitles,
         )
         video = await context.intake.take(self.video, param="video", kind="video")
-        operation = DubVideo(video=video, audio_track=self.audio_track, **dict(asked))
-        is_lost = asked.stems_model is None and keeps_background
+        operation = DubVideo(video=video, audio_track=self.audio_track, **dict(requested))
+        is_lost = requested.stems_model is None and keeps_background
         return operation, [f"keep_background: {NO_STEMS}"] if is_lost else []
 
 

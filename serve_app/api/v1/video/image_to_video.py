@@ -11,7 +11,7 @@ from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.images.image_body import SEEDS
-from serve_app.api.v1.images.sizes import asked_size
+from serve_app.api.v1.images.sizes import requested_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
@@ -110,7 +110,7 @@ class ImageToVideoBody(JobBody):
             model=model,
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
-            size=asked_size(self.image_size, param="image_size") or SIZE,
+            size=requested_size(self.image_size, param="image_size") or SIZE,
             steps=self.image_steps,
             guidance_scale=self.image_cfg,
             seed=_seed(self.image_seed),
@@ -169,8 +169,8 @@ async def image_to_video(
     return await job_answer(body, operation, request, context, principal, output)
 
 
-def _seed(asked: int | None) -> int:
-    return secrets.randbelow(SEEDS) if asked is None else asked
+def _seed(requested: int | None) -> int:
+    return secrets.randbelow(SEEDS) if requested is None else requested
 
 
 ANSWERS = (Answer(AnimatePrompt, MediaOutput, animation_body),)

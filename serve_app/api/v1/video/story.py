@@ -17,7 +17,7 @@ from serve_app.api.v1.configured import (
 )
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
-from serve_app.api.v1.images.sizes import asked_size
+from serve_app.api.v1.images.sizes import requested_size
 from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
@@ -114,7 +114,7 @@ class StoryBody(JobBody):
         )
 
     def _size(self) -> Size:
-        size = asked_size(self.image_size, param="image_size")
+        size = requested_size(self.image_size, param="image_size")
         return size or DEFAULT_SIZE
 
     def _reference_field(self) -> str | None:

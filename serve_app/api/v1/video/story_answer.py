@@ -12,38 +12,38 @@ from serve_app.core.video.story import StoryVideo
 
 async def story_body(finished: Finished[Message, StoryVideo, MediaOutput]) -> AnswerBody:
     """`steps` and one item. A part that failed is null, and its step says why."""
-    told = finished.result
-    images = [scene.image and await media_link(finished, scene.image) for scene in told.scenes]
-    clips = [scene.clip and await media_link(finished, scene.clip) for scene in told.scenes]
-    audio = told.audio and await media_link(finished, told.audio)
-    video = told.video and await media_link(finished, told.video)
+    story = finished.result
+    images = [scene.image and await media_link(finished, scene.image) for scene in story.scenes]
+    clips = [scene.clip and await media_link(finished, scene.clip) for scene in story.scenes]
+    audio = story.audio and await media_link(finished, story.audio)
+    video = story.video and await media_link(finished, story.video)
     made_images, made_clips = [url for url in images if url], [url for url in clips if url]
     first_clip = next(iter(made_clips), None)
     steps = [
-        _script(told),
+        _script(story),
         {"step": "images", "urls": made_images}
-        | _failed(*(scene.image_error for scene in told.scenes)),
+        | _failed(*(scene.image_error for scene in story.scenes)),
         {"step": "video", "url": first_clip}
-        | _failed(*(scene.clip_error for scene in told.scenes)),
+        | _failed(*(scene.clip_error for scene in story.scenes)),
     ]
-    if audio is not None or told.audio_error is not None:
-        steps.append({"step": "tts", "url": audio} | _failed(told.audio_error))
-    steps.append({"step": "film", "url": video} | _failed(told.video_error))
+    if audio is not None or story.audio_error is not None:
+        steps.append({"step": "tts", "url": audio} | _failed(story.audio_error))
+    steps.append({"step": "film", "url": video} | _failed(story.video_error))
     item = {
         "video_url": first_clip,
         "video_urls": made_clips,
         "image_urls": made_images,
         "audio_url": audio,
         "film_url": video,
-        "duration": told.duration_s,
-        "seed": told.seed,
+        "duration": story.duration_s,
+        "seed": story.seed,
     }
     return result_envelope(finished) | {"pipeline": "story", "steps": steps, "data": [item]}
 
 
-def _script(told: StoryVideo) -> dict[str, Any]:
-    lines = "\n".join(scene.scene.line for scene in told.scenes)
-    scenes = [{"line": scene.scene.line, "picture": scene.scene.image} for scene in told.scenes]
+def _script(story: StoryVideo) -> dict[str, Any]:
+    lines = "\n".join(scene.scene.line for scene in story.scenes)
+    scenes = [{"line": scene.scene.line, "picture": scene.scene.image} for scene in story.scenes]
     return {"step": "script", "text": lines, "scenes": scenes}
 
 

@@ -155,10 +155,10 @@ async def _speech(
 ) -> Speak | CloneSpeech:
     """As the speech route speaks it; errors name the fields of this request."""
     own = {"input": field, "voice": voice_field, "language": language_field}
-    asked = {"input": text, "voice": voice, "speed": speed, "language": language}
+    requested = {"input": text, "voice": voice, "speed": speed, "language": language}
     with renamed_error_fields(own):
         async with needed_for(field):
             utterance = await speech_request(
-                context, SpeechBody.model_validate(asked), default="wav"
+                context, SpeechBody.model_validate(requested), default="wav"
             )
     return utterance.operation

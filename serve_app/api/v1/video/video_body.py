@@ -148,7 +148,7 @@ class VideoBody(BasicFields, SourceFields, IdentityFields, FinishingFields):
         """Accepted for compatibility only."""
         return self.sent("user")
 
-    def asked_size(self) -> Size | None:
+    def requested_size(self) -> Size | None:
         """None for that of the video it is made of."""
         if self.video is not None and self.width is None and self.height is None:
             return None

@@ -92,7 +92,7 @@ async def to_finish(
     has_speech = bool(spoken) or audio is not None or has_source
     dubbed = await dubbing(body, context.catalog, has_speech=has_speech)
     is_known = bool(spoken)
-    asked = await subtitling(body, context.catalog, has_speech=has_speech, is_known=is_known)
+    requested = await subtitling(body, context.catalog, has_speech=has_speech, is_known=is_known)
     finish = VideoFinish(
         frames=await _frames(body, context.catalog),
         size=await larger_frames(body.upscale_output, body.upscale_factor, context.catalog),
@@ -101,7 +101,7 @@ async def to_finish(
         background=background,
         keeps_audio=has_source,
         dubbing=dubbed,
-        subtitles=asked,
+        subtitles=requested,
         writes_subtitles=bool(body.generate_subtitles),
         burns_subtitles=bool(body.burn_subtitles),
         stereo=await _stereo(body, context.catalog),

@@ -41,7 +41,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     """
     found = context.catalog.find("video", body.model)
     refuse_not_served(body)
-    mode = asked_mode(body)
+    mode = requested_mode(body)
     check_media(body, mode)
     identity = await references(body, context)
     if identity is not None:
@@ -70,7 +70,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     )
 
 
-def asked_mode(body: VideoBody) -> VideoMode:
+def requested_mode(body: VideoBody) -> VideoMode:
     """As named, or as the media say where that is nothing or the default."""
     mode = body.mode
     if mode == "at2v" or mode == "ai2v":
@@ -115,7 +115,7 @@ def _wants_keyframe(body: VideoBody, found: CatalogEntry, *, has_identity: bool)
 async def _generation(
     body: VideoBody, context: Context, found: CatalogEntry, mode: VideoMode
 ) -> GenerateVideo:
-    async def taken(name: str) -> Blob | None:
+    async def stored(name: str) -> Blob | None:
         value = getattr(body, name)
         return value and await context.intake.take(value, param=name, kind=MEDIA[name])
 
@@ -128,12 +128,12 @@ async def _generation(
         mode=mode,
         prompt=body.prompt or "",
         negative_prompt=body.negative_prompt,
-        image=await taken("image"),
-        end_image=await taken("end_image"),
-        video=await taken("video"),
+        image=await stored("image"),
+        end_image=await stored("end_image"),
+        video=await stored("video"),
         cond_frames=tuple(cond_frames),
         strength=body.strength,
-        size=body.asked_size(),
+        size=body.requested_size(),
         num_frames=body.num_frames,
         num_segments=body.num_segments,
         num_cond_frames=body.num_cond_frames,
