@@ -13,7 +13,7 @@ from typing_extensions import override
 from deployments.audio.audio_decoding import SPEECH_RATE, speech_blocks
 from deployments.audio.audio_encoding import wav_header
 from deployments.audio.audio_progress import audio_facts
-from deployments.file_making import made_file
+from deployments.file_making import file_events
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.audio_processing import AUDIO_FILE_MIME, ProcessAudio, ProcessedAudio
 from serve_app.core.errors import Cancelled
@@ -160,7 +160,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
         from deployments.media.image_processing import processed_image
 
         marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]
-        return made_file(
+        return file_events(
             self.blobs,
             [request.image, *marks],
             lambda paths, target, stop: processed_image(paths, target, request, stop),
@@ -174,7 +174,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
         """See MediaProcessor."""
         from deployments.video.audio_processing import processed_audio
 
-        return made_file(
+        return file_events(
             self.blobs,
             [request.audio],
             lambda paths, target, stop: processed_audio(paths, target, request, stop),
@@ -190,7 +190,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
 
         marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]
         encoder = self.options.encoder
-        return made_file(
+        return file_events(
             self.blobs,
             [request.video, *marks],
             lambda paths, target, stop: VideoPass(

@@ -175,5 +175,5 @@ async def test_by_real_signal_processing(make_context: MakeContext, tmp_path: Pa
     audio = decoded(base64.b64decode(body["data"][0]["b64_wav"]))
     assert (audio.sample_rate, audio.channels) == (22_050, 1)
     assert "signal processing" in body["warnings"][0]
-    assert body["warnings"][1].startswith("diffusion_steps has no effect")
+    assert body["warnings"][1].startswith("the number of diffusion steps has no effect")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "target_voice")

@@ -162,7 +162,7 @@ async def read_process_body(request: Request, context: Context, kind: type[BodyT
 
 def form_values(form: Form) -> dict[str, Any]:
     """Fields as a JSON body would have them: `steps` are JSON there."""
-    values: dict[str, Any] = {name: texts[-1] for name, texts in form.said().items()}
+    values: dict[str, Any] = {name: texts[-1] for name, texts in form.text_fields().items()}
     for name in {"steps", "priority"} & values.keys():
         try:
             values[name] = json.loads(values[name])

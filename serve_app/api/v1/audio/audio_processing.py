@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -55,8 +55,8 @@ async def process_audio(request: Request, context: ContextDep, principal: Princi
     """Convert audio into another format."""
     body = await read_process_body(request, context, AudioProcessBody)
     output = media_output(body.response_format, "audio")
-    async with input_first(context, ("audio", body.audio, "audio")):
-        context.catalog.media_runs()
+    async with validating_media_first(context, ("audio", body.audio, "audio")):
+        context.catalog.media_runner()
     operation = ProcessAudio(
         audio=await context.intake.take(body.audio, param="audio", kind="audio"),
         steps=tuple(step.to_step() for step in body.steps),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -68,8 +68,8 @@ async def process_image(request: Request, context: ContextDep, principal: Princi
     """Scale, crop, mark and convert an image, in one pass."""
     body = await read_process_body(request, context, ImageProcessBody)
     output = media_output(body.response_format, "image")
-    async with input_first(context, ("image", body.image, "image")):
-        context.catalog.media_runs()
+    async with validating_media_first(context, ("image", body.image, "image")):
+        context.catalog.media_runner()
     operation = ProcessImage(
         image=await context.intake.take(body.image, param="image", kind="image"),
         steps=await stored_steps(body.steps, body.watermark, context),

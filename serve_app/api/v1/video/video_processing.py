@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.v1.configured import input_first
+from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
@@ -90,8 +90,8 @@ async def process_video(request: Request, context: ContextDep, principal: Princi
     """Scale, crop, mark, cut and convert a video, in one pass."""
     body = await read_process_body(request, context, VideoProcessBody)
     output = media_output(body.response_format, "video")
-    async with input_first(context, ("video", body.video, "video")):
-        context.catalog.media_runs()
+    async with validating_media_first(context, ("video", body.video, "video")):
+        context.catalog.media_runner()
     operation = ProcessVideo(
         video=await context.intake.take(body.video, param="video", kind="video"),
         steps=await stored_steps(body.steps, body.watermark, context),
