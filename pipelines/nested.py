@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from serve_app.core.message import Progress
 from serve_app.core.pipelines import PipelineOperation
-from serve_app.core.stages import PlainStage, Stage, Stages
+from serve_app.core.stages import PlainStage, StageReports, Stages
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class NestedStage(PlainStage):
     """Runs the stages of `operation` and tells their progress as that of the stage `name`."""
 
-    def __init__(self, outer: Stage, name: str, operation: PipelineOperation[Any]) -> None:
+    def __init__(self, outer: StageReports, name: str, operation: PipelineOperation[Any]) -> None:
         self._outer = outer
         self._name = name
         self._weights = {stage: operation.weight_of(stage) for stage in operation.stages}

@@ -51,7 +51,7 @@ class Story:
         """The story. It fails when the script, or every image, does; everything else that fails is
         told in the result.
         """
-        script = await self._stage(SCRIPT, lambda: self._script(request))
+        script = await self._stage(SCRIPT, lambda: self._script(request), Script)
         scenes = script.scenes
         (lines, audio_error), *generated = await gather_in_order(
             self._narration(request, scenes),
@@ -119,7 +119,11 @@ class Story:
         if model is None:
             return (), None
         lines, error = await attempted(
-            self._stage(NARRATION, lambda: self._spoken(model, request.voice, scenes))
+            self._stage(
+                NARRATION,
+                lambda: self._spoken(model, request.voice, scenes),
+                tuple[Utterance, ...],
+            )
         )
         return lines or (), error
 

@@ -64,10 +64,14 @@ class VideoDub:
         )
         source = transcript.language or request.source_language
         texts, untranslated = await self._stage(
-            TRANSLATE, lambda: self._translated(request, source, transcript.segments)
+            TRANSLATE,
+            lambda: self._translated(request, source, transcript.segments),
+            tuple[list[str], list[str]],
         )
         lines, voice_warnings = await self._stage(
-            SPEAK, lambda: self._spoken(request, audio, transcript, texts)
+            SPEAK,
+            lambda: self._spoken(request, audio, transcript, texts),
+            tuple[tuple[PlacedAudio, ...], tuple[str, ...]],
         )
         placed = (*([] if background is None else [background]), *lines)
         replacement = ReplaceAudio(video=request.video, recordings=placed)
@@ -91,7 +95,7 @@ class VideoDub:
         operation = Transcribe(
             model=request.transcription_model, audio=audio, language=request.source_language
         )
-        return await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+        return await self._stage(TRANSCRIBE, lambda: self._transcript(operation), Transcript)
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
         events = self._stage.operations(operation)

@@ -1,13 +1,12 @@
 """The finishing steps of a video, each a stage; what fails leaves the video as it was."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from pipelines.parallel import attempted
 from pipelines.utterances import speak_line
 from pipelines.video_background import background_levels, generate_background
 from pipelines.video_speech import SpokenLine, VideoWords, spoken_transcript, translated_transcript
+from pipelines.video_steps import VideoSteps
 from serve_app.core.audio.audio_generation import GeneratedAudio
 from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.errors import InvalidRequest
@@ -16,6 +15,7 @@ from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.stages import Stages
+from serve_app.core.video.dubbing import DubbedVideo
 from serve_app.core.video.finishing import (
     AUDIO,
     BURN,
@@ -38,8 +38,8 @@ from serve_app.core.video.processing import (
     VideoWithAudio,
 )
 from serve_app.core.video.subtitles import srt
+from serve_app.core.video.subtitling import Subtitles
 
-T = TypeVar("T")
 SUBTITLES_MIME = "application/x-subrip"
 
 
@@ -68,9 +68,8 @@ class VideoFinishing:
         self._stage = stage
         self._blobs = blobs
         self._plan = plan
-        self._named = named
         self._words = VideoWords(stage, blobs)
-        self._warnings: list[str] = []
+        self._steps = VideoSteps(stage, plan, named)
 
     async def finished(self, video: GeneratedVideo) -> FinishedVideo:
         """The video after every step that could be done."""
@@ -81,7 +80,7 @@ class VideoFinishing:
         video, subtitles = await self._subtitled(video, transcript)
         # Last, so that what is burned into the image is in its place in both views.
         video = await self._in_stereo(video)
-        return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._warnings)))
+        return FinishedVideo(video, subtitles, tuple(dict.fromkeys(self._steps.warnings)))
 
     async def _with_more_frames(self, video: GeneratedVideo) -> GeneratedVideo:
         requested = self._plan.frames
@@ -90,7 +89,7 @@ class VideoFinishing:
         operation = InterpolateVideo(
             model=requested.model, video=video.video, fps_multiplier=requested.multiplier
         )
-        made = await self._step(INTERPOLATE, lambda name: self._stage.outcome(name, operation))
+        made = await self._steps.run(INTERPOLATE, operation)
         return video if made is None else self._changed(video, made)
 
     async def _with_larger_frames(self, video: GeneratedVideo) -> GeneratedVideo:
@@ -103,13 +102,13 @@ class VideoFinishing:
             factor=requested.factor,
             allows_resize=requested.allows_resize,
         )
-        made = await self._step(UPSCALE, lambda name: self._stage.outcome(name, operation))
+        made = await self._steps.run(UPSCALE, operation)
         return video if made is None else self._changed(video, made)
 
     def _changed(
         self, video: GeneratedVideo, made: InterpolatedVideo | UpscaledVideo | StereoVideo
     ) -> GeneratedVideo:
-        self._warnings += made.warnings
+        self._steps.warnings += made.warnings
         names = ("video", "size", "fps", "num_frames", "duration_s")
         return video.model_copy(update={name: getattr(made, name) for name in names})
 
@@ -119,19 +118,22 @@ class VideoFinishing:
         lines: tuple[SpokenLine, ...] = ()
         if plan.lines:
             field = plan.lines[0].field
-            lines = await self._step(SPEAK, self._spoken, field=field) or ()
+            lines = (
+                await self._steps.do(SPEAK, self._spoken, tuple[SpokenLine, ...], field=field) or ()
+            )
         made = await self._background(video)
         if not lines and plan.audio is None and made is None:
             return video, None
-        mixed = await self._step(
+        mixed = await self._steps.do(
             AUDIO,
             lambda name: self._mixed(name, video, lines, made),
+            VideoWithAudio,
             field=self._audio_field(lines),
         )
         if mixed is None:
             return video, None
         transcript, losses = spoken_transcript(lines, video.duration_s)
-        self._warnings += (*mixed.warnings, *losses)
+        self._steps.warnings += (*mixed.warnings, *losses)
         return video.model_copy(update={"video": mixed.video}), transcript
 
     async def _spoken(self, name: str) -> tuple[SpokenLine, ...]:
@@ -160,10 +162,12 @@ class VideoFinishing:
         requested = self._plan.background
         if requested is None:
             return None
-        made = await self._step(
-            MAKE_AUDIO, lambda name: generate_background(self._stage, name, requested, video)
+        made = await self._steps.do(
+            MAKE_AUDIO,
+            lambda name: generate_background(self._stage, name, requested, video),
+            GeneratedAudio,
         )
-        self._warnings += () if made is None else made.warnings
+        self._steps.warnings += () if made is None else made.warnings
         return made
 
     def _audio_field(self, lines: tuple[SpokenLine, ...]) -> str:
@@ -217,12 +221,14 @@ class VideoFinishing:
         requested = self._plan.dubbing
         if requested is None:
             return video, transcript
-        made = await self._step(
-            DUB, lambda name: self._words.dubbed(name, requested, video.video, transcript)
+        made = await self._steps.do(
+            DUB,
+            lambda name: self._words.dubbed(name, requested, video.video, transcript),
+            DubbedVideo,
         )
         if made is None:
             return video, transcript
-        self._warnings += made.warnings
+        self._steps.warnings += made.warnings
         transcript = translated_transcript(made, requested.target_language, video.duration_s)
         return video.model_copy(update={"video": made.video}), transcript
 
@@ -233,13 +239,14 @@ class VideoFinishing:
         if requested is None:
             return video, None
         writes = self._plan.writes_subtitles
-        made = await self._step(
+        made = await self._steps.do(
             SUBTITLE,
             lambda name: self._words.subtitles(name, requested, video.video, transcript),
+            Subtitles,
         )
         if made is None:
             return video, None
-        self._warnings += made.warnings
+        self._steps.warnings += made.warnings
         file = await self._stored(srt(made.cues)) if writes else None
         return await self._burned(video, made.cues), file
 
@@ -250,10 +257,10 @@ class VideoFinishing:
         if requested is None or not self._plan.burns_subtitles:
             return video
         operation = BurnSubtitles(video=video.video, cues=cues, style=requested.style)
-        made = await self._step(BURN, lambda name: self._stage.outcome(name, operation))
+        made = await self._steps.run(BURN, operation)
         if made is None:
             return video
-        self._warnings += made.warnings
+        self._steps.warnings += made.warnings
         return video.model_copy(update={"video": made.video})
 
     async def _in_stereo(self, video: GeneratedVideo) -> GeneratedVideo:
@@ -263,20 +270,8 @@ class VideoFinishing:
         operation = ConvertToStereo(
             model=requested.model, video=video.video, method=requested.method
         )
-        made = await self._step(STEREO, lambda name: self._stage.outcome(name, operation))
+        made = await self._steps.run(STEREO, operation)
         return video if made is None else self._changed(video, made)
-
-    async def _step(
-        self, step: str, work: Callable[[str], Awaitable[T]], *, field: str | None = None
-    ) -> T | None:
-        """What a step makes; without it, the warnings say why."""
-        name = self._named(step)
-        made, error = await attempted(self._stage(name, lambda: work(name)))
-        if error is not None:
-            self._warnings.append(
-                f"{field or self._plan.field(step)}: left out; {error.explanation}"
-            )
-        return made
 
     async def _stored(self, text: str) -> Blob:
         async def data() -> AsyncGenerator[bytes]:

@@ -58,7 +58,7 @@ class VideoSubtitles:
             language=request.language,
             mode="translate" if request.is_translated_while_transcribed else "transcribe",
         )
-        transcript = await self._stage(TRANSCRIBE, lambda: self._transcript(operation))
+        transcript = await self._stage(TRANSCRIBE, lambda: self._transcript(operation), Transcript)
         return transcript.model_copy(update={"warnings": (*audio.warnings, *transcript.warnings)})
 
     async def _transcript(self, operation: Transcribe) -> Transcript:
@@ -74,7 +74,9 @@ class VideoSubtitles:
         if not request.needs_translation:
             return transcript.segments, []
         texts, warnings = await self._stage(
-            TRANSLATE, lambda: self._translation(request, transcript)
+            TRANSLATE,
+            lambda: self._translation(request, transcript),
+            tuple[list[str], list[str]],
         )
         segments = tuple(
             segment.model_copy(update={"text": text, "words": ()})

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -50,7 +50,7 @@ def read_result(name: str, content: dict[str, Any]) -> Message:
 
 def read_message(kind: type[M], content: dict[str, Any]) -> M | Unreadable:
     """The message that `to_json` wrote, also under the field names of an earlier version."""
-    for fields in (content, _renamed(content)):
+    for fields in (content, _renamed(content, [kind])):
         try:
             # Only in JSON does pydantic read lists as tuples and base64 as bytes when strict.
             return kind.model_validate_json(json.dumps(fields))
@@ -104,7 +104,29 @@ FORMER_FIELDS = {
 """Fields of messages by the names under which earlier versions have stored them."""
 
 
-def _renamed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {FORMER_FIELDS.get(key, key): _renamed(item) for key, item in value.items()}
-    return [_renamed(item) for item in value] if isinstance(value, list) else value
+def _renamed(value: Any, kinds: Sequence[type[Message]]) -> Any:
+    """What was written of messages of one of these kinds, or of a collection of them, under today's
+    names. What clients have written themselves, where no message can stand, stays as it is.
+    """
+    if not kinds or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, list):
+        return [_renamed(item, kinds) for item in value]
+    content: dict[str, Any] = value
+    for kind in kinds:
+        fields = kind.model_fields
+        names = {key: key if key in fields else FORMER_FIELDS.get(key, key) for key in content}
+        if fields.keys() >= {*names.values()}:
+            return {
+                names[key]: _renamed(item, _messages_in(fields[names[key]].annotation))
+                for key, item in content.items()
+            }
+    return {key: _renamed(item, kinds) for key, item in content.items()}
+
+
+def _messages_in(annotation: Any) -> list[type[Message]]:
+    """The kinds of messages that a field may hold, in collections too."""
+    if inner := get_args(annotation):
+        return [kind for each in inner for kind in _messages_in(each)]
+    is_message = isinstance(annotation, type) and issubclass(annotation, Message)
+    return [annotation] if is_message else []

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar, cast
 
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from serve_app.core.errors import AppError, UpstreamError
@@ -28,14 +29,8 @@ class AnotherVersion(Exception):
         )
 
 
-class Stage(Protocol):
-    """Runs the work of a named stage. Stages may run at the same time; those that do must be begun
-    in the same order whenever the pipeline is run again, with nothing awaited in between.
-    """
-
-    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The work's result. An AppError comes out with the name of the stage."""
-        ...
+class StageReports(Protocol):
+    """What the work of a stage says while it is done."""
 
     def report(self, name: str, progress: Progress) -> None:
         """How far the work of a stage is."""
@@ -45,6 +40,16 @@ class Stage(Protocol):
         """Keep the bytes that a value refers to as long as the job runs: those of what no stage
         has returned yet. Of what a stage returns that is done by itself.
         """
+        ...
+
+
+class Stage(StageReports, Protocol):
+    """Runs the work of a named stage. Stages may run at the same time; those that do must be begun
+    in the same order whenever the pipeline is run again, with nothing awaited in between.
+    """
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The work's result. An AppError comes out with the name of the stage."""
         ...
 
 
@@ -71,16 +76,19 @@ def note_stage(error: AppError, name: str) -> None:
     error.stage = error.stage or name
 
 
-class Stages(Stage):
+class Stages(StageReports):
     """What a pipeline works with: its stages, and the one way to run operations in them."""
 
     def __init__(self, run: Run, stage: Stage) -> None:
         self.operations = run
         self._stage = stage
 
-    @override
-    async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        return await self._stage(name, work)
+    async def __call__(self, name: str, work: Callable[[], Awaitable[T]], kind: type[T]) -> T:
+        """As Stage does. AnotherVersion where what is on record is nothing of this kind."""
+        result = await self._stage(name, work)
+        if not _is_a(result, kind):
+            raise AnotherVersion(name)
+        return result
 
     @override
     def report(self, name: str, progress: Progress) -> None:
@@ -114,7 +122,18 @@ async def recorded_outcome(
     return outcome
 
 
-async def result_of(stage: Stage, name: str, events: AsyncIterator[Message], kind: type[M]) -> M:
+def _is_a(value: object, kind: type[Any]) -> bool:
+    """Whether a value is of a kind, which may be that of a collection with all its items."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+async def result_of(
+    stage: StageReports, name: str, events: AsyncIterator[Message], kind: type[M]
+) -> M:
     """The result of an operation that a stage does; its progress is the stage's. The stream is
     read to its end, because the cost of the work comes after the result.
     """

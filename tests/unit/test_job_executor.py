@@ -125,11 +125,32 @@ async def as_a_stage(operation: Operation[Any], stage: Stage) -> Message:
     return outcome
 
 
+async def as_work_of_a_stage(_operation: Operation[Any], stage: Stage) -> Message:
+    stages = Stages(Catalog(AppConfig(), {}, statuses=no_statuses).run, stage)
+    return await stages("work", done, Relevance)
+
+
+async def as_a_collection(_operation: Operation[Any], stage: Stage) -> Message:
+    async def several() -> tuple[Relevance, ...]:
+        return (DONE, DONE)
+
+    stages = Stages(Catalog(AppConfig(), {}, statuses=no_statuses).run, stage)
+    return (await stages("work", several, tuple[Relevance, ...]))[0]
+
+
 async def no_statuses() -> dict[str, ModelStatus]:
     return {}
 
 
-@pytest.mark.parametrize("perform", [as_a_job, as_a_stage])
+@pytest.mark.parametrize("perform", [as_work_of_a_stage, as_a_collection])
+async def test_what_a_stage_returns_is_what_it_says(
+    database: Database, perform: Callable[[Any, Stage], Awaitable[Message]]
+) -> None:
+    executor = executor_of(JobStore(database, ""), done, perform=perform)
+    assert (await executor.run(submission(), timeout_s=20)).result == DONE
+
+
+@pytest.mark.parametrize("perform", [as_a_job, as_a_stage, as_work_of_a_stage, as_a_collection])
 async def test_a_record_of_another_result_fails_the_job_in_words(
     database: Database, perform: Callable[[Any, Stage], Awaitable[Message]]
 ) -> None:

@@ -6,6 +6,7 @@ from serve_app.core.audio.transcription import Transcript
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.operations import read_operation, read_result, to_json
+from serve_app.core.text.chat import Chat, ChatMessage, ImagePart, Tool
 from serve_app.core.video.generation import GenerateVideo
 from serve_app.core.video.image_to_video import AnimatePrompt
 from serve_app.core.video.story import StoryVideo
@@ -48,3 +49,16 @@ def test_subtitles_of_what_was_heard() -> None:
     content["heard"] = content.pop("transcript")
     content["is_translated_while_heard"] = content.pop("is_translated_while_transcribed")
     assert read_operation("video.subtitle", content) == asked
+
+
+def test_what_a_client_has_written_keeps_its_words() -> None:
+    schema = {"properties": {"film": {"type": "string"}, "task": {"picture": [{"heard": 1}]}}}
+    asked = Chat(
+        model="m",
+        messages=(ChatMessage(role="user", content=(ImagePart(image=Blob(**BLOB)),)),),
+        tools=(Tool(name="rate", parameters=schema),),
+    )
+    content = to_json(asked)
+    part = content["messages"][0]["content"][0]
+    part["picture"] = part.pop("image")
+    assert read_operation("chat", content) == asked

@@ -28,7 +28,7 @@ class PostcardPress:
         """The postcard. It fails when nothing can be written or generated; a caption that cannot
         be read aloud is told in the warnings.
         """
-        caption = await self._stage(CAPTION, lambda: self._written(request))
+        caption = await self._stage(CAPTION, lambda: self._written(request), str)
         generated, (read, error) = await gather_in_order(
             self._generated(request), self._read(request, caption)
         )
@@ -66,4 +66,6 @@ class PostcardPress:
             return None, None
         operation = Speak(model=request.speech_model, text=caption, format="wav")
         run = self._stage.operations
-        return await attempted(self._stage(VOICE, lambda: speak_line(run, self._blobs, operation)))
+        return await attempted(
+            self._stage(VOICE, lambda: speak_line(run, self._blobs, operation), Utterance)
+        )
