@@ -12,16 +12,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import ray
+from ray._private.worker import BaseContext
 
 from serve_app.launch.config_file import LaunchPlan
 from serve_app.launch.phases import Phases, first_line, print_line
-from serve_app.launch.processes import adopt_orphans, end_descendants, kill_descendants
+from serve_app.launch.processes import (
+    adopt_orphans,
+    descendants,
+    end_descendants,
+    kill_descendants,
+)
 from serve_app.launch.ray_processes import leave_idle_ones_out
 from serve_app.launch.readiness import base_url, wait_until_ready
+from serve_app.launch.second_try import started
 from serve_app.launch.worker_logs import show_replicas_only
 
 # Only references cross process boundaries, so that Ray's store for objects stays nearly empty.
@@ -66,14 +74,8 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     leave_idle_ones_out(dashboard=dashboard)
     with _deploying() as program:
         with phases.phase("Ray"):
-            cluster = ray.init(
-                address="local",
-                include_dashboard=dashboard,
-                dashboard_host="127.0.0.1",
-                object_store_memory=OBJECT_STORE_BYTES,
-                logging_level=logging.ERROR,
-                log_to_driver=True,
-            )
+            start, clean_up = partial(_start_ray, dashboard=dashboard), partial(_end_ray, program)
+            cluster = started(start, clean_up)
         show_replicas_only(print_line)
         # Ray sets handlers of its own.
         _stop_on_signals()
@@ -83,6 +85,24 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     with phases.phase("first answer"):
         wait_until_ready(plan)
     print_line(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
+
+
+def _start_ray(*, dashboard: bool) -> BaseContext:
+    return ray.init(
+        address="local",
+        include_dashboard=dashboard,
+        dashboard_host="127.0.0.1",
+        object_store_memory=OBJECT_STORE_BYTES,
+        logging_level=logging.ERROR,
+        log_to_driver=True,
+    )
+
+
+def _end_ray(program: "subprocess.Popen[bytes]") -> None:
+    """End what has been started of Ray, and nothing else. It may have set handlers of signals."""
+    _stop_on_signals()
+    ray.shutdown()
+    kill_descendants(os.getpid(), spare=(program.pid, *descendants(program.pid)))
 
 
 @contextmanager

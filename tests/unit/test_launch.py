@@ -26,6 +26,7 @@ from serve_app.launch.phases import first_line
 from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
 from serve_app.launch.ray_token import token_notices
+from serve_app.launch.second_try import started
 
 ROOT = Path(__file__).parents[2]
 VALID = """
@@ -352,3 +353,61 @@ def test_the_launcher_keeps_nothing_in_memory_that_only_the_application_needs() 
 def test_the_reason_is_the_first_line_of_an_error() -> None:
     assert first_line(RuntimeError("\nno port is free\n  at one place\n")) == "no port is free"
     assert first_line(RuntimeError()) == ""
+
+
+class Starter:
+    """Starts, after it has failed so often."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.cleanings = 0
+        self.lines: list[str] = []
+
+    def start(self) -> str:
+        if self.failures:
+            raise self.failures.pop(0)
+        return "started"
+
+    def clean_up(self) -> None:
+        self.cleanings += 1
+
+    def result(self) -> str:
+        return started(self.start, self.clean_up, tell=self.lines.append)
+
+
+LATE = Exception("The current node timed out during startup. This could happen because\nmore")
+
+
+def test_ray_that_starts_is_started_once() -> None:
+    starter = Starter()
+    assert (starter.result(), starter.cleanings, starter.lines) == ("started", 0, [])
+
+
+def test_ray_that_is_late_is_told_ended_and_started_again() -> None:
+    starter = Starter(LATE)
+    assert (starter.result(), starter.cleanings) == ("started", 1)
+    assert starter.lines == [
+        "  Ray did not start: The current node timed out during startup. This could happen because",
+        "  ending its processes and trying once more",
+    ]
+
+
+def test_ray_that_is_late_twice_is_a_line_for_the_user() -> None:
+    starter = Starter(LATE, ConnectionError("nobody is there"))
+    with pytest.raises(RuntimeError) as caught:
+        starter.result()
+    assert first_line(caught.value).startswith(
+        "Ray did not start at the second try either: nobody is there"
+    )
+    assert starter.cleanings == 2
+
+
+def test_who_stops_the_server_meanwhile_waits_for_no_second_try() -> None:
+    starter = Starter(LATE)
+
+    def stop() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        started(stop, starter.clean_up, tell=starter.lines.append)
+    assert (starter.cleanings, starter.lines) == (0, [])
