@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-SMALL_DISK_BYTES = 2 * 1024**2
+SMALL_DISK_BYTES = 3 * 1024**2
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """`blobs` in the test's folder, with room for 2 MiB."""
+    """`blobs` in the test's folder, with room for 3 MiB."""
     with _mounted(tmp_path / "blobs") as folder:
         yield folder
 
 
 @pytest.fixture
 def small_database_disk(tmp_path: Path) -> Iterator[Path]:
-    """`database` in the test's folder, with room for 2 MiB."""
+    """`database` in the test's folder, with room for 3 MiB."""
     with _mounted(tmp_path / "database") as folder:
         yield folder
 

@@ -1,7 +1,8 @@
 """`create_app`: the whole HTTP surface over the parts it is given. No Ray, no environment."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -35,6 +36,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
         version=__version__,
         description="A self-hosted multi-modal AI server.",
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
     spoken = Dialects(dialects)
     app.state.contexts = Contexts(context)
@@ -66,6 +68,14 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     return app
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    """The server ends when every request has: what is not recorded by then would be lost."""
+    yield
+    contexts: Contexts = app.state.contexts
+    await contexts.at(None).direct_jobs.flush()
+
+
 async def _render_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     return _rendered(request, error)
@@ -88,7 +98,8 @@ async def _render_http(request: Request, error: Exception) -> Response:
 
 
 def _rendered(request: Request, error: AppError) -> Response:
-    return error_response(error, dialect_in(request.scope).render_error(error, request.url.path))
+    body = dialect_in(request.scope).render_error(error, request.url.path)
+    return error_response(error, body, request.scope)
 
 
 def allowed_methods(request: Request) -> list[str]:

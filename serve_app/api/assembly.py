@@ -13,6 +13,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
+from serve_app.jobs.direct_table import DirectTable
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
 
@@ -50,6 +51,6 @@ def context_over(
         uploads=uploads,
         jobs=jobs,
         job_store=store,
-        direct_jobs=DirectJobs(jobs),
+        direct_jobs=DirectJobs(jobs, DirectTable(database)),
         observability=observability,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 from serve_app.core.errors import (
     AppError,
@@ -28,6 +29,8 @@ from serve_app.core.errors import (
 MESSAGE_CHARACTERS = 2000
 ABSENT = frozenset({"missing", "extra_forbidden"})
 """Complaints of pydantic's about a field of a name that is not in the body, or not in the model."""
+BEGUN_JOB = "begun_job"
+"""Under which the state of a request has the id of a job that can be asked for if it fails."""
 UNKNOWN_WAIT_S = 5
 """`Retry-After` of what passes by itself, when nobody knows how soon."""
 
@@ -47,9 +50,13 @@ def render_native(error: AppError) -> dict[str, Any]:
     return {"error": body}
 
 
-def error_response(error: AppError, body: dict[str, Any]) -> JSONResponse:
-    """Status, headers and body for an error, in the shape that its dialect gave it."""
-    return JSONResponse(body, error.status, headers=error_headers(error))
+def error_response(error: AppError, body: dict[str, Any], scope: Scope) -> JSONResponse:
+    """Status, headers and body for an error, in the shape that its dialect gave it. The job that
+    the request has begun is named, too, where the error does not know it.
+    """
+    begun = scope["state"].get(BEGUN_JOB)
+    told = {} if begun is None else {"X-Job-ID": begun}
+    return JSONResponse(body, error.status, headers=told | error_headers(error))
 
 
 def error_headers(error: AppError) -> dict[str, str]:

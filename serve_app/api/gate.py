@@ -143,7 +143,7 @@ def refusal(error: AppError, scope: Scope, headers: Headers, dialects: Dialects)
         wants_html = "text/html" in headers.get("accept", "")
         if wants_html and dialects.rule(method, path).is_page:
             return RedirectResponse(f"{pages.sign_in}?next={quote(path, safe='/')}", 302)
-    return error_response(error, dialects.of(path).render_error(error, path))
+    return error_response(error, dialects.of(path).render_error(error, path), scope)
 
 
 def _as_app_error(error: Exception, request_id: str) -> AppError:

@@ -15,6 +15,7 @@ from serve_app.access.tokens import Principal
 from serve_app.api.archive_entries import visible_owner
 from serve_app.api.context import Context
 from serve_app.api.dialect import JOB, Dialect, dialect_in
+from serve_app.api.errors import BEGUN_JOB
 from serve_app.api.observation import observed
 from serve_app.core.errors import AppError, Cancelled, InternalError
 from serve_app.core.jobs import Job, Repeatable, Submission
@@ -90,7 +91,9 @@ async def submit(call: Call, submission: Submission) -> Job:
     """The job, which nobody waits for."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
     with dialect_errors(call.dialect, JOB):
-        return await call.context.jobs.submit(submission)
+        job = await call.context.jobs.submit(submission)
+    _note_begun(call, job.id)
+    return job
 
 
 async def run(call: Call, submission: Submission) -> Job:
@@ -100,12 +103,14 @@ async def run(call: Call, submission: Submission) -> Job:
     with dialect_errors(call.dialect, JOB):
         job = await call.context.jobs.run(submission, timeout_s=call.timeout_s)
     noted.note_job(job)
+    _note_begun(call, job.id)
     return job
 
 
 async def run_text(call: Call, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
     """What `work` makes of a text operation that goes straight to its family."""
     observed(call.request).note_operation(submission.operation, is_streamed=False)
+    _note_begun(call, submission.id)
     with dialect_errors(call.dialect, submission.operation.name):
         return await call.context.direct_jobs.run(submission, work, timeout_s=call.timeout_s)
 
@@ -116,6 +121,7 @@ async def stream(call: Call, submission: Submission, items: AsyncIterator[T]) ->
     """
     noted = observed(call.request)
     noted.note_operation(submission.operation, is_streamed=True)
+    _note_begun(call, submission.id)
     watched = call.context.direct_jobs.watched(
         submission,
         items,
@@ -172,6 +178,11 @@ def failure(job: Job, dialect: Dialect) -> AppError | None:
     """Why a job failed, in the words of a dialect."""
     reason = in_dialect(job, dialect).failure
     return reason.error() if reason else None
+
+
+def _note_begun(call: Call, job_id: str) -> None:
+    """For the answer of a call that fails. The error itself may be that of several callers."""
+    call.request.scope["state"][BEGUN_JOB] = job_id
 
 
 @contextmanager

@@ -134,6 +134,29 @@ class JobRow(Table):
     is_awaited: Mapped[bool]
 
 
+class DirectJobRow(Table):
+    """A call that is answered at once: who asked, and how it ended, without what was asked for and
+    what was answered. `seen_at` is when the process that answers it has last written here.
+    """
+
+    __tablename__ = "direct_jobs"
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    operation: Mapped[str]
+    model: Mapped[str | None]
+    owner: Mapped[str]
+    dialect: Mapped[str]
+    ref_id: Mapped[str | None]
+    tag: Mapped[str | None]
+    status: Mapped[str]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    cancel_requested: Mapped[bool]
+    began_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    seen_at: Mapped[float] = mapped_column(index=True)
+
+
 class ExecutorRow(Table):
     """A process that runs jobs. Its lease is `seen_at`; on one machine its process tells sooner."""
 

@@ -1,28 +1,27 @@
-"""Text operations that run for a caller who waits: seen as jobs, kept in memory only.
+"""Text operations that run for a caller who waits: seen as jobs, kept in memory while they run.
 
 One that outlives its caller's limit becomes a durable job of the same id. Of one that has ended
-it is remembered for a while how, but neither what was asked for nor what was answered.
+it is recorded how, but neither what was asked for nor what was answered.
 """
 
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar, cast
 
 from serve_app.core.errors import Cancelled, Conflict, StillRunning
 from serve_app.core.jobs import JOB_PREFIX, Job, JobRunner, Submission
-from serve_app.jobs.direct_records import DirectRun, EndedRun, ended_job, ended_run, running_job
+from serve_app.jobs.direct_outbox import MOST_WAITING, SHOWN_AFTER_S, DirectOutbox
+from serve_app.jobs.direct_records import DirectRun, ended_record, recorded_job, running_job
+from serve_app.jobs.direct_table import DirectTable
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.streams import closing
 from serve_app.runtime.unexpected import unexpected_errors
 
 T = TypeVar("T")
 _END = object()
-REMEMBERED = 1000
-"""Runs that have ended; the oldest is forgotten first."""
 EXPLAINED: AbstractContextManager[None] = nullcontext()
 
 
@@ -32,14 +31,28 @@ def new_job_id() -> str:
 
 
 class DirectJobs:
-    """Those of one process; other replicas of the ingress do not see them."""
+    """Those of one process. Others find them in `table`: ended ones half a second later, and those
+    that run for longer than `shown_after_s`. Of what is not written there yet, `remembered` are
+    kept.
+    """
 
-    def __init__(self, jobs: JobRunner, *, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self,
+        jobs: JobRunner,
+        table: DirectTable,
+        *,
+        remembered: int = MOST_WAITING,
+        shown_after_s: float = SHOWN_AFTER_S,
+    ) -> None:
         self._jobs = jobs
         self._runs: dict[str, DirectRun] = {}
-        # The first of a plain dict is found the slower, the more have been taken from its front.
-        self._ended: OrderedDict[str, EndedRun] = OrderedDict()
-        self._remembered = remembered
+        self._outbox = DirectOutbox(
+            table,
+            self._runs,
+            self.cancel,
+            most_waiting=remembered,
+            shown_after_s=shown_after_s,
+        )
 
     async def run(
         self, submission: Submission, work: Callable[[], Awaitable[T]], *, timeout_s: float
@@ -94,16 +107,16 @@ class DirectJobs:
                     yield cast("T", item)
 
     def find(self, job_id: str, *, owner: str | None) -> Job | None:
-        """A run as a job, under way or ended not long ago; None when it is not here or another
-        owner's. The job of one that has ended has no result: its caller was given it.
+        """A run as a job, under way or not written to the table yet; None when it is not here or
+        another owner's. The job of one that has ended has no result: its caller was given it.
         """
         run = self._runs.get(job_id)
         if run is not None:
             return running_job(run) if owner in (None, run.submission.owner) else None
-        ended = self._ended.get(job_id)
+        ended = self._outbox.ended.get(job_id)
         if ended is None or owner not in (None, ended.owner):
             return None
-        return ended_job(job_id, ended)
+        return recorded_job(job_id, ended)
 
     def all(self, *, owner: str | None) -> list[Job]:
         """An owner's that are under way, newest first; None is everybody's."""
@@ -121,10 +134,15 @@ class DirectJobs:
             run.task.cancel()
         return running_job(run).model_copy(update={"status": "cancelled"})
 
+    async def flush(self) -> None:
+        """Write what is not in the table yet, as far as the database can be reached."""
+        await self._outbox.flush()
+
     @contextmanager
     def _running(self, submission: Submission) -> Iterator[DirectRun]:
         run = DirectRun(submission, time.time(), asyncio.current_task())
         self._runs[submission.id] = run
+        self._outbox.wake()
         try:
             yield run
         except BaseException as error:
@@ -138,9 +156,7 @@ class DirectJobs:
         if isinstance(error, StillRunning):
             # It goes on as a durable job.
             return
-        self._ended[run.submission.id] = ended_run(run, error)
-        if len(self._ended) > self._remembered:
-            self._ended.popitem(last=False)
+        self._outbox.put(run.submission.id, ended_record(run, error))
 
 
 def _cancelled(job_id: str) -> Cancelled:

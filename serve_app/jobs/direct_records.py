@@ -1,4 +1,6 @@
-"""What is known of a direct job: all of it while it runs, and afterwards how it ended."""
+"""What is known of a direct job: all of it to the process that runs it, to all others, and when it
+has ended, how it is.
+"""
 
 import asyncio
 import time
@@ -9,7 +11,7 @@ from serve_app.core.errors import AppError, Cancelled
 from serve_app.core.jobs import Failure, Job, JobProgress, JobStatus, Submission, failure_of
 from serve_app.core.operations import Unreadable
 
-NOT_IN_MEMORY: dict[str, Any] = {
+NOT_OF_DIRECT_JOBS: dict[str, Any] = {
     "number": 0,
     "position": None,
     "progress": JobProgress(),
@@ -24,7 +26,7 @@ NOT_IN_MEMORY: dict[str, Any] = {
 
 @dataclass
 class DirectRun:
-    """One of them."""
+    """One that runs in this process."""
 
     submission: Submission
     began_at: float
@@ -33,8 +35,10 @@ class DirectRun:
 
 
 @dataclass(slots=True)
-class EndedRun:
-    """What is remembered of one: a few hundred bytes."""
+class DirectRecord:
+    """What is told of one: a few hundred bytes, without what was asked for and what was answered.
+    `ended_at` is None while it runs.
+    """
 
     operation_name: str
     model: str | None
@@ -43,19 +47,15 @@ class EndedRun:
     ref_id: str | None
     tag: str | None
     began_at: float
-    ended_at: float
-    status: JobStatus
-    failure: Failure | None
-
-
-def ended_run(run: DirectRun, error: BaseException | None) -> EndedRun:
-    """How one has ended. Whoever leaves, or closes a stream before its end, has cancelled it."""
-    asked = run.submission
+    ended_at: float | None = None
+    status: JobStatus = "running"
     failure: Failure | None = None
-    status: JobStatus = "succeeded" if error is None else "cancelled"
-    if isinstance(error, AppError) and not isinstance(error, Cancelled):
-        status, failure = "failed", failure_of(error)
-    return EndedRun(
+
+
+def running_record(run: DirectRun) -> DirectRecord:
+    """Of one that is under way."""
+    asked = run.submission
+    return DirectRecord(
         operation_name=asked.operation.name,
         model=asked.operation.model_name,
         owner=asked.owner,
@@ -63,14 +63,21 @@ def ended_run(run: DirectRun, error: BaseException | None) -> EndedRun:
         ref_id=asked.ref_id,
         tag=asked.tag,
         began_at=run.began_at,
-        ended_at=time.time(),
-        status=status,
-        failure=failure,
     )
 
 
+def ended_record(run: DirectRun, error: BaseException | None) -> DirectRecord:
+    """Of one that has ended. Who leaves, or closes a stream before its end, has cancelled it."""
+    record = running_record(run)
+    record.ended_at = time.time()
+    record.status = "succeeded" if error is None else "cancelled"
+    if isinstance(error, AppError) and not isinstance(error, Cancelled):
+        record.status, record.failure = "failed", failure_of(error)
+    return record
+
+
 def running_job(run: DirectRun) -> Job:
-    """One that is under way, as a job."""
+    """One that runs in this process, as a job."""
     asked = run.submission
     return Job(
         id=asked.id,
@@ -89,27 +96,27 @@ def running_job(run: DirectRun) -> Job:
         # Below that of the durable job which one that takes too long becomes.
         revision=0,
         failure=None,
-        **NOT_IN_MEMORY,
+        **NOT_OF_DIRECT_JOBS,
     )
 
 
-def ended_job(job_id: str, run: EndedRun) -> Job:
-    """One that has ended, as a job; it has no result: its caller was given it."""
+def recorded_job(job_id: str, record: DirectRecord) -> Job:
+    """One of which there is the record alone, as a job; its caller was given the result."""
     return Job(
         id=job_id,
-        operation_name=run.operation_name,
+        operation_name=record.operation_name,
         operation=Unreadable(),
-        dialect=run.dialect,
+        dialect=record.dialect,
         output={},
-        owner=run.owner,
-        ref_id=run.ref_id,
-        tag=run.tag,
-        model=run.model,
-        status=run.status,
-        created_at=run.began_at,
-        started_at=run.began_at,
-        finished_at=run.ended_at,
-        revision=1,
-        failure=run.failure,
-        **NOT_IN_MEMORY,
+        owner=record.owner,
+        ref_id=record.ref_id,
+        tag=record.tag,
+        model=record.model,
+        status=record.status,
+        created_at=record.began_at,
+        started_at=record.began_at,
+        finished_at=record.ended_at,
+        revision=0 if record.ended_at is None else 1,
+        failure=record.failure,
+        **NOT_OF_DIRECT_JOBS,
     )

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.errors import AppError
 from serve_app.core.settings import RETENTION_S, Jobs
+from serve_app.jobs.direct_table import DirectTable
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
 from serve_app.runtime.unexpected import unexpected_errors
@@ -69,11 +70,15 @@ class JobRetention:
     def __init__(self, store: JobStore, workflows: Workflows, settings: Jobs) -> None:
         self._store = store
         self._workflows = workflows
+        self._direct = DirectTable(store.database)
         self._kept_s = RETENTION_S[settings.retention]
 
     async def sweep(self) -> None:
         """Everything that is due."""
         if self._kept_s is None:
             return
-        while ids := await self._store.forget_finished(time.time() - self._kept_s):
+        before = time.time() - self._kept_s
+        while ids := await self._store.forget_finished(before):
             await self._workflows.forget(ids)
+        while await self._direct.forget_before(before):
+            pass

@@ -4,11 +4,12 @@ from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session
 
 from serve_app.core.errors import AppError, Conflict, NotFound
-from serve_app.core.jobs import Job, JobStatus
+from serve_app.core.jobs import JOB_PREFIX, Job, JobStatus
 from serve_app.core.message import Message
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.database.text import is_storable
+from serve_app.jobs.direct_rows import direct_job
 from serve_app.jobs.records import to_job, to_jobs
 
 NUMBER_DIGITS = 18
@@ -45,15 +46,17 @@ class JobReader:
         self.database = database
 
     async def get(self, name: str, *, owner: str | None = None, own: str | None = None) -> Job:
-        """By id, number or `ref_id`. NotFound when unknown or another owner's; None sees all, and
-        among jobs of one `ref_id` the one of `own` first. Conflict when several others share it.
+        """By id, number or `ref_id`; direct jobs, too, by id. NotFound when unknown or another
+        owner's; None sees all, and among jobs of one `ref_id` the one of `own` first. Conflict when
+        several others share it.
         """
 
         def work(session: Session) -> Job:
             row = _named(session, name, owner, own)
-            if row is None or owner not in (None, row.owner):
+            job = to_job(session, row) if row is not None else _direct(session, name)
+            if job is None or owner not in (None, job.owner):
                 raise unknown(name)
-            return to_job(session, row)
+            return job
 
         return await self.database.read(work)
 
@@ -147,6 +150,11 @@ def _named(session: Session, name: str, owner: str | None, own: str | None) -> J
         if row is not None and owner not in (None, row.owner):
             row = None
     return row or _referred_to(session, name, owner, own)
+
+
+def _direct(session: Session, name: str) -> Job | None:
+    is_id = name.startswith(JOB_PREFIX) and is_storable(name)
+    return direct_job(session, name) if is_id else None
 
 
 def _is_number(name: str) -> bool:

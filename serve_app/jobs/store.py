@@ -29,6 +29,7 @@ from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.jobs.callers import Callers
 from serve_app.jobs.changes import end, holder, locked, stages_holder, start, stop
+from serve_app.jobs.direct_rows import forget_direct_job, stop_direct_job
 from serve_app.jobs.queue_lock import load, lock_queue
 from serve_app.jobs.reader import JobReader, unknown
 from serve_app.jobs.records import is_final, new_row, to_job
@@ -178,12 +179,15 @@ class JobStore(JobReader):
         return await self.database.write(work)
 
     async def request_cancel(self, job_id: str) -> Job:
-        """End a queued job; ask the executor of a running one to stop. Conflict when finished."""
+        """End a queued job; ask the process of a running one to stop. Conflict when finished."""
 
         def work(session: Session) -> Job:
             row = locked(session, job_id)
             if row is None:
-                raise unknown(job_id)
+                direct = stop_direct_job(session, job_id)
+                if direct is None:
+                    raise unknown(job_id)
+                return direct
             if is_final(row):
                 raise Conflict(f"job {row.id!r} is {row.status}; nothing is left to cancel")
             stop(session, row, now=self._clock())
@@ -252,7 +256,9 @@ class JobStore(JobReader):
         def work(session: Session) -> list[UnheldBlob]:
             row = locked(session, job_id)
             if row is None:
-                raise unknown(job_id)
+                if not forget_direct_job(session, job_id):
+                    raise unknown(job_id)
+                return []
             if not is_final(row):
                 raise Conflict(f"job {row.id!r} is {row.status}; cancel it first")
             unheld = release(session, holder(row.id))

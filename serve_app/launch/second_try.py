@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 def started(
-    start: Callable[[], T], clean_up: Callable[[], object], *, tell: Callable[[str], None] = print_line
+    start: Callable[[], T],
+    clean_up: Callable[[], object],
+    *,
+    tell: Callable[[str], None] = print_line,
 ) -> T:
     """What `start` returns, at its second try if need be; `clean_up` ends what one that failed has
     started. RuntimeError with a line for the user when the second fails, too.

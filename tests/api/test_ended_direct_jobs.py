@@ -10,6 +10,7 @@ from serve_app.core.errors import UpstreamError
 from serve_app.core.jobs import Submission
 from serve_app.core.text.embeddings import Embed
 from serve_app.jobs.direct import DirectJobs
+from serve_app.jobs.direct_table import DirectTable
 from tests.api.conftest import MakeContext, client_of
 from tests.material import silence, wav
 
@@ -68,7 +69,8 @@ async def test_only_the_owner_and_only_the_newest_are_told(make_context: MakeCon
     async def nothing() -> None:
         return None
 
-    jobs = DirectJobs(make_context().jobs, remembered=2)
+    context = make_context()
+    jobs = DirectJobs(context.jobs, DirectTable(context.database), remembered=2)
     for number in range(3):
         submission = Submission(
             id=f"job-{number}", operation=Embed(model="digest", texts=("a",)), owner="ann"

@@ -39,6 +39,7 @@ async def cancel_task(id: str, context: ContextDep) -> Response:
 @router.delete("/admin/api/tasks/{id}")
 async def delete_task(id: str, context: ContextDep) -> Response:
     """Forget a finished job; its files stay in the archive."""
+    await context.direct_jobs.flush()
     job = await context.job_store.get(id)
     await context.job_store.delete(job.id)
     return json_response(SUCCESS)
