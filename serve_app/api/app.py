@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -39,7 +40,8 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
         lifespan=_lifespan,
     )
     spoken = Dialects(dialects)
-    app.state.contexts = Contexts(context)
+    intake = context.intake.knowing(spoken.file_name)
+    app.state.contexts = Contexts(replace(context, intake=intake))
     app.state.started_at = time.monotonic()
     # Not `include_router`, which makes every route anew: they are the same for every app.
     app.router.routes += [route for dialect in dialects for route in dialect.routes]

@@ -58,16 +58,8 @@ class PathRule:
 
     def fits(self, method: str, path: str) -> bool:
         """Whether the rule holds on a request."""
-        if self.method not in (ANY, "GET" if method == "HEAD" else method):
-            return False
-        wanted, given = self.pattern.split("/"), path.split("/")
-        if wanted[-1] == REST:
-            wanted.pop()
-            given = given[: len(wanted)]
-        return len(wanted) == len(given) and all(
-            expected == found or (expected == ANY and found != "")
-            for expected, found in zip(wanted, given, strict=True)
-        )
+        is_of_method = self.method in (ANY, "GET" if method == "HEAD" else method)
+        return is_of_method and fits(self.pattern, path)
 
 
 @dataclass(frozen=True)
@@ -84,9 +76,11 @@ class Dialect:
     holds, and where none does, `PathRule`'s defaults. `answers` write the results of operations. A
     synchronous call waits for its job for `sync_timeout_s`, unless `jobs.sync_timeout_s` says
     otherwise. Who has to sign in, or to change the password first, is sent to the `session_pages`
-    of the first dialect that has some. `fields` has, by the name of an operation, what a field of
-    it is called here. Other fields are called as in the core where the dialect is `is_native`, and
-    else not named at all.
+    of the first dialect that has some. From `file_paths`, patterns as those of rules, files are
+    downloaded whose names in the store or the archive are the last segments: where a client names
+    one as a medium, it is read from there. `fields` has, by the name of an operation, what a field
+    of it is called here. Other fields are called as in the core where the dialect is `is_native`,
+    and else not named at all.
     """
 
     name: str
@@ -97,6 +91,7 @@ class Dialect:
     render_job: RenderJob
     answers: Answers = field(default_factory=Answers)
     session_pages: SessionPages | None = None
+    file_paths: tuple[str, ...] = ()
     sync_timeout_s: float = 600
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
@@ -152,6 +147,11 @@ class Dialects:
         self.of = lru_cache(REMEMBERED)(self._of)
         self.rule = lru_cache(REMEMBERED)(self._rule)
 
+    def file_name(self, path: str) -> str | None:
+        """The last segment of a path from which a dialect has files downloaded; None for others."""
+        is_file = any(fits(pattern, path) for each in self.all for pattern in each.file_paths)
+        return path.rpartition("/")[2] or None if is_file else None
+
     def _of(self, path: str) -> Dialect:
         """The dialect with the longest prefix that the path is below."""
         fitting = (dialect for prefix, dialect in self._by_prefix if is_below(path, prefix))
@@ -161,6 +161,18 @@ class Dialects:
         """What holds on a request; `path` is its route's pattern where that is known."""
         rules = self._of(path).rules
         return next((rule for rule in rules if rule.fits(method, path)), PathRule(method, path))
+
+
+def fits(pattern: str, path: str) -> bool:
+    """Whether a path is of a pattern: `*` is any segment, `**` at the end any number of them."""
+    wanted, given = pattern.split("/"), path.split("/")
+    if wanted[-1] == REST:
+        wanted.pop()
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(
+        expected == found or (expected == ANY and found != "")
+        for expected, found in zip(wanted, given, strict=True)
+    )
 
 
 def is_below(path: str, folder: str) -> bool:

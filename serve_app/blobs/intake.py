@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
+from copy import copy
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -27,8 +28,7 @@ from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import Limits
 from serve_app.database.text import is_storable
 
-OWN_FILE = re.compile(r"/([^/?#]+)(?:\?[^#]*)?")
-"""What stands behind `FILES`."""
+OWN_PATH = re.compile(r"(/[^?#]*)(?:\?[^#]*)?")
 WHOLE_URL = re.compile(r"https?://([^/?#]+)(/.*)", re.IGNORECASE)
 STORED = re.compile(r"sha256:([0-9a-fA-F]{64})")
 LONGEST_NAME = 64 * 1024
@@ -36,8 +36,16 @@ LONGEST_NAME = 64 * 1024
 LONGEST_PATH = 4096
 FindArchived = Callable[[str], Awaitable[Blob | None]]
 """The blob behind the name of a generated file."""
+FileName = Callable[[str], str | None]
+"""The name of the file that is downloaded from a path of the server's own, None for others."""
 NoteUse = Callable[[Blob], None]
 """Called with every stored file that a caller names."""
+
+
+def native_file_name(path: str) -> str | None:
+    """Of a path of the native dialect."""
+    folder, _, name = path.rpartition("/")
+    return name if folder == FILES else None
 
 
 class MediaIntake:
@@ -51,34 +59,36 @@ class MediaIntake:
         public_url: str | None = None,
         find_archived: FindArchived | None = None,
         note_use: NoteUse | None = None,
+        file_name: FileName = native_file_name,
         host: str | None = None,
     ) -> None:
         self._store = store
         self._find_archived = find_archived
         self._note_use = note_use
+        self._file_name = file_name
         self._limits = limits
         self._public_url = public_url
         self._host = host
 
     def into(self, store: FsspecBlobStore) -> Self:
         """The same intake over another store."""
-        return self._with(store=store, host=self._host)
+        other = copy(self)
+        other._store = store
+        return other
 
     def at(self, host: str | None) -> Self:
         """The same intake for a caller who reached the server under this `Host`: below it lie own
         files. Whoever makes a host up gains nothing, because the path alone names the same file.
         """
-        return self._with(store=self._store, host=host)
+        other = copy(self)
+        other._host = host
+        return other
 
-    def _with(self, *, store: FsspecBlobStore, host: str | None) -> Self:
-        return type(self)(
-            store,
-            self._limits,
-            public_url=self._public_url,
-            find_archived=self._find_archived,
-            note_use=self._note_use,
-            host=host,
-        )
+    def knowing(self, file_name: FileName) -> Self:
+        """The same intake, which knows by `file_name` from which paths own files are downloaded."""
+        other = copy(self)
+        other._file_name = file_name
+        return other
 
     async def take(self, value: str, *, param: str, kind: MediaKind | None = None) -> Blob:
         """The blob behind an http(s) URL, a URL of an own file, a data URL, base64,
@@ -154,8 +164,9 @@ class MediaIntake:
             value = value[len(self._public_url) :]
         elif self._host and (whole := WHOLE_URL.fullmatch(value)):
             value = whole[2] if whole[1].lower() == self._host.lower() else value
-        match = OWN_FILE.fullmatch(value, len(FILES)) if value.startswith(FILES) else None
-        return unquote(match[1]) if match else None
+        match = OWN_PATH.fullmatch(value)
+        name = self._file_name(match[1]) if match else None
+        return unquote(name) if name else None
 
     async def _stored(self, sha256: str, param: str) -> Blob:
         blob = await self._store.find(sha256)

@@ -279,3 +279,15 @@ async def test_a_task_that_failed_names_its_own_field(make_context: MakeContext)
     assert task["problem"] == {"reason": "invalid_request", "about": "recording"}
     assert problem["task"] == task["task"]
     assert theirs["error"]["param"] == V1_AUDIO
+
+
+async def test_its_own_files_are_read_from_the_store(context: Context) -> None:
+    keeping = replace(LITE, file_paths=("/lite/kept/**",))
+    async with client_of(context, keeping) as client:
+        at = (await client.post("/lite/images", json=IMAGES)).json()["images"][0]["at"]
+        name = at.rpartition("/")[2]
+        for image in (f"/lite/kept/2026/{name}", f"http://127.0.0.1:8000/lite/kept/{name}"):
+            answer = await client.post("/v1/images/upscale", json={"image": image, "scale": 2})
+            assert answer.status_code == 200, answer.text
+        answer = await client.post("/v1/images/upscale", json={"image": f"/lite/lost/{name}"})
+        assert answer.status_code == 400

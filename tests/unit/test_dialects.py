@@ -182,3 +182,17 @@ def test_only_single_files_are_downloads() -> None:
 )
 def test_refused_requests_are_classed_by_path(method: str, path: str, category: str | None) -> None:
     assert SPOKEN.rule(method, path).category == category
+
+
+def test_files_are_downloaded_from_the_paths_that_dialects_name() -> None:
+    dated = replace(DIALECTS[0], name="dated", file_paths=("/artifacts/**", "/kept/*/*"))
+    spoken = Dialects((*DIALECTS, dated))
+    names = {
+        "/v1/files/a.png": "a.png",
+        "/artifacts/2026/11/30/0/a.png": "a.png",
+        "/kept/x/a.png": "a.png",
+    }
+    assert {path: spoken.file_name(path) for path in names} == names
+    for path in ("/v1/files/", "/v1/files/a/b", "/v1/filesa", "/artifacts/", "/kept/a", "/", ""):
+        assert spoken.file_name(path) is None
+    assert SPOKEN.file_name("/artifacts/2026/a.png") is None

@@ -90,6 +90,28 @@ async def test_a_file_is_known_below_the_host_that_the_caller_uses(
         await intake.at(host).take(f"{origin}/other/{filename(blob)}", param="image")
 
 
+async def test_files_of_other_paths_are_read_from_the_store(store: FsspecBlobStore) -> None:
+    def dated(path: str) -> str | None:
+        folder, _, name = path.rpartition("/")
+        return name if folder == "/artifacts/2026" else None
+
+    intake = intake_of(store).knowing(dated).at("127.0.0.1:8000")
+    blob = await intake.take(base64.b64encode(PNG).decode(), param="image")
+    path = f"/artifacts/2026/{filename(blob)}"
+    for value in (
+        path,
+        f"{path}?download=true",
+        f"http://127.0.0.1:8000{path}",
+        f"https://ai.example/base{path}",
+        path.replace(".", "%2E"),
+    ):
+        assert await intake.take(value, param="image") == blob
+    with pytest.raises(InvalidRequest, match="is not on the public internet"):
+        await intake.take(f"http://127.0.0.1:8001{path}", param="image")
+    with pytest.raises(NotFound):
+        await intake.take("/artifacts/2026/nothing.png", param="image")
+
+
 @pytest.mark.parametrize("value", ["sha256:" + "0" * 64, "/v1/files/" + "0" * 64 + ".png"])
 async def test_unknown_stored_files(store: FsspecBlobStore, value: str) -> None:
     with pytest.raises(NotFound) as caught:

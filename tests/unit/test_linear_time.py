@@ -113,9 +113,9 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "serve_app/api/v1/images/sizes.py:SIZE": ("fullmatch", [("", "1", "x"), ("", "1x", "")]),
     "serve_app/api/v1/audio/spoken_models.py:LOCALE": ("fullmatch", [("aa", "-aa", "!")]),
     "serve_app/archive/entries.py:FILE_NAME": ("fullmatch", [("", "a", ".png")]),
-    "serve_app/blobs/intake.py:OWN_FILE": (
+    "serve_app/blobs/intake.py:OWN_PATH": (
         "fullmatch",
-        [("/", "a", "/"), ("/a?", "?", "#")],
+        [("/", "a", "#"), ("/a?", "?", "#")],
     ),
     "serve_app/blobs/intake.py:WHOLE_URL": (
         "fullmatch",

@@ -7,6 +7,7 @@ from serve_app.api.errors import render_native
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_object import job_object
 from serve_app.api.v1.router import answers, routes
+from serve_app.blobs.store import FILES
 from serve_app.core.errors import AppError
 
 CHAT = "/v1/chat/completions"
@@ -54,6 +55,7 @@ V1 = Dialect(
     render_error=render_error,
     render_job=job_object,
     answers=answers,
+    file_paths=(f"{FILES}/*",),
     fields=FIELDS,
     is_native=True,
 )
