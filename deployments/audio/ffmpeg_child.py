@@ -30,6 +30,10 @@ TOLD = re.compile(r"^(frame|out_time_us)=\s*(\d+)$", re.MULTILINE)
 REPORT = re.compile(r"^progress=\w+\n", re.MULTILINE)
 SAFE_READING = [piece for name, value in READING.items() for piece in (f"-{name}", value)]
 """Before an input that a caller has sent."""
+OWN_TIMES = ("-fps_mode", "passthrough", "-enc_time_base", "filter")
+"""Frames keep their times. Without the second option an encoder rounds them to a multiple of one
+frame of the file's average rate.
+"""
 Stop = Callable[[], bool]
 
 

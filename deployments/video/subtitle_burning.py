@@ -4,17 +4,22 @@ Everything here blocks.
 """
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from PIL import ImageFont
 
 from deployments.audio.down_mixing import stereo_filter
-from deployments.audio.rubberband import ffmpeg_path
+from deployments.audio.ffmpeg_child import (
+    COMPLAINTS,
+    OWN_TIMES,
+    SAFE_READING,
+    ChildFailed,
+    written,
+)
 from deployments.video.ass_subtitles import ass
 from deployments.video.audio_track import AAC_BITS_PER_S, COPIED_CODECS
 from deployments.video.plain_image import write_plain
@@ -24,14 +29,14 @@ from deployments.video.video_decoding import probed
 from deployments.video.video_encoding import PRESETS, even_size
 from deployments.video.whole_video import check_whole
 from serve_app.core.audio.transcription import TranscriptSegment
-from serve_app.core.containers import READING, opened_container
-from serve_app.core.errors import Cancelled, InternalError, InvalidRequest
+from serve_app.core.containers import opened_container
+from serve_app.core.errors import InternalError, InvalidRequest
 from serve_app.core.message import Progress
 from serve_app.core.time_line import is_joined
 from serve_app.core.tracks import AudioTrack, chosen_audio, image_track
 from serve_app.core.video.processing import SubtitleStyle
 
-SUBTITLES, FONTS, COMPLAINTS = "cues.ass", "fonts", "complaints"
+SUBTITLES, FONTS = "cues.ass", "fonts"
 TO_STANDARD_RANGE = (
     f"zscale=t=linear:npl={WHITE_NITS:g},format=gbrpf32le,zscale=p=bt709,tonemap=mobius,"
     "zscale=t=bt709:m=bt709:r=tv"
@@ -39,7 +44,6 @@ TO_STANDARD_RANGE = (
 TO_EVEN_SIDES = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
 TO_SQUARE_PIXELS = "scale=trunc(iw*sar+0.5):ih,setsar=1"
 AAC_CHANNELS = 8
-FRAME = re.compile(r"frame=\s*(\d+)")
 NO_GLYPH = re.compile(r"failed to find any fallback with glyph 0x([0-9A-Fa-f]+)")
 Stop = Callable[[], bool]
 
@@ -70,33 +74,17 @@ def burned(
             plain, audio_map = folder / "whole.mp4", None
             write_plain(source, plain, stop, audio=source, audio_track=track)
         (folder / "source").symlink_to(plain.absolute())
-        with closing(_run(_command(plain, target, audio_map), folder, stop)) as written:
-            for done in written:
-                yield Progress(phase="burn-subtitles", current=done, total=video.num_frames)
+        try:
+            with closing(written(_command(plain, target, audio_map), folder, stop)) as reports:
+                for done in reports:
+                    yield Progress(
+                        phase="burn-subtitles", current=done.frames, total=video.num_frames
+                    )
+        except ChildFailed as error:
+            raise InvalidRequest("the video cannot be decoded to its end", param="video") from error
         text = (folder / COMPLAINTS).read_text(errors="replace")
     yield from video_warnings(video)
     yield from _warnings(text)
-
-
-def _run(command: Sequence[str], folder: Path, stop: Stop) -> Generator[int]:
-    """The number of frames written; what the child complains of stands in a file then."""
-    with (folder / COMPLAINTS).open("wb") as complaints:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-        )
-        try:
-            yield from _frames(cast("IO[str]", child.stdout), stop)
-        finally:
-            child.kill()
-            child.wait()
-            cast("IO[str]", child.stdout).close()
-    if child.returncode != 0:
-        raise InvalidRequest("the video cannot be decoded to its end", param="video")
 
 
 def _lay_out(folder: Path, subtitles: str) -> None:
@@ -104,15 +92,6 @@ def _lay_out(folder: Path, subtitles: str) -> None:
     (folder / SUBTITLES).write_text(subtitles, encoding="utf-8")
     (folder / FONTS).mkdir()
     (folder / FONTS / "font.ttf").write_bytes(_font())
-
-
-def _frames(lines: IO[str], stop: Stop) -> Generator[int]:
-    """The number of frames written, as the child tells it twice a second until it ends."""
-    for line in lines:
-        if stop():
-            raise Cancelled("the work was cancelled")
-        if match := FRAME.match(line):
-            yield int(match[1])
 
 
 def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]:
@@ -129,10 +108,9 @@ def _command(source: Path, target: Path, wanted: AudioTrack | None) -> list[str]
     chain += [TO_EVEN_SIDES, f"ass={SUBTITLES}:fontsdir={FONTS}", "format=yuv420p"]
     encoding = [piece for pair in PRESETS["fast"].items() for piece in (f"-{pair[0]}", pair[1])]
     return [
-        *(ffmpeg_path(), "-v", "warning", "-nostats", "-progress", "pipe:1"),
-        *(piece for name, value in READING.items() for piece in (f"-{name}", value)),
+        *SAFE_READING,
         *("-i", "source", *seen, *audio_map, "-map_metadata", "-1"),
-        *("-vf", ",".join(chain), "-fps_mode", "passthrough"),
+        *("-vf", ",".join(chain), *OWN_TIMES),
         # Frames that are reordered have times that fit no duration; see `add_image`.
         *("-c:v", "libx264", *encoding, "-bf", "0"),
         *("-movflags", "+faststart", "-f", "mp4", "-y", str(target.absolute())),

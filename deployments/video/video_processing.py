@@ -10,7 +10,7 @@ from typing import Literal
 
 import av
 
-from deployments.audio.ffmpeg_child import SAFE_READING, ChildFailed, written
+from deployments.audio.ffmpeg_child import OWN_TIMES, SAFE_READING, ChildFailed, written
 from deployments.video.audio_processing import bounded_rate
 from deployments.video.filter_graph import FilterGraph, GraphMaker
 from deployments.video.frame_index import Cut, FrameIndex, Window, frame_index, planned_cut
@@ -165,9 +165,7 @@ class VideoPass:
 
     def _graphed(self, graph: FilterGraph, portion: Portion) -> list[str]:
         marks = [piece for mark in graph.marks for piece in ("-f", "png_pipe", "-i", mark)]
-        # Without the second one an encoder rounds times to a multiple of 1 / frame rate.
-        exact = ["-fps_mode", "passthrough", "-enc_time_base", "filter"]
-        mode = [*exact, *portion.shortening()] if self._form.is_timed else []
+        mode = [*OWN_TIMES, *portion.shortening()] if self._form.is_timed else []
         return [*_input(portion), *marks, "-filter_complex", graph.text, "-map", "[out]", *mode]
 
     def _audio(self, scan: VideoScan, portion: Portion) -> list[str]:

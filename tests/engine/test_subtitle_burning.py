@@ -162,6 +162,20 @@ async def test_frames_of_uneven_times_last_as_long_as_before(
     assert found.duration_s > 4.8
 
 
+async def test_frames_keep_times_that_fit_no_rate(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    """Ten frames to a second, some left out, so that the average rate is of other steps."""
+    source = tmp_path / "odd.mp4"
+    images = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=4")
+    chosen = ("-vf", "select='eq(n,0)+eq(n,7)+eq(n,11)+eq(n,12)+eq(n,30)'", "-fps_mode", "vfr")
+    ffmpeg(*images, *chosen, "-bf", 0, source)
+    video, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
+    with av.open(io.BytesIO(await content(blobs, video.video))) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert np.allclose(times, [0, 0.7, 1.1, 1.2, 3.0], atol=0.01)
+
+
 async def test_what_of_a_video_is_lost_is_said(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
