@@ -118,7 +118,9 @@ class GraphMaker:
         x, y = placed(mark.image.size, self._size, step)
         before = ",".join(self._filters) or "null"
         self._chains.append(f"{before}[before{number}];[before{number}][{number}:v]")
-        self._filters = [f"overlay={x}:{y}:format=auto"]
+        # Left to itself it takes RGB for marks that are PNG, and a fifth longer.
+        colours = "yuv420" if self._is_even() else "yuv444"
+        self._filters = [f"overlay={x}:{y}:format={colours}"]
 
     def _end(self, form: VideoForm) -> None:
         if form.rates:
@@ -128,10 +130,12 @@ class GraphMaker:
         elif not form.is_timed:
             fps = min(max(self._video.fps, SLOWEST_FPS), FASTEST_FPS)
             self._filters.append(f"fps={exact_rate(fps)}")
-        is_even = self._size[0] % 2 == self._size[1] % 2 == 0
         # H.264 has no odd sides in 4:2:0; other encoders round them.
-        exact = form.encoder is None and not is_even
+        exact = form.encoder is None and not self._is_even()
         self._filters.append("format=yuv444p" if exact else "format=yuv420p")
+
+    def _is_even(self) -> bool:
+        return self._size[0] % 2 == self._size[1] % 2 == 0
 
 
 def _hertz(rate: str) -> float:
