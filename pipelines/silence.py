@@ -7,7 +7,7 @@ from serve_app.core.errors import InvalidRequest
 def check_speech(transcript: Transcript) -> None:
     """InvalidRequest where no word was heard."""
     if not any(has_words(segment.text) for segment in transcript.segments):
-        raise InvalidRequest("nobody speaks in the video", param="video")
+        raise InvalidRequest("the video has no speech", param="video")
 
 
 def has_words(text: str) -> bool:

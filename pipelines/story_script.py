@@ -43,7 +43,7 @@ async def write_script(run: Run, request: TellStory) -> Script:
         scenes = read_script(answer, request)
         if scenes is not None:
             return Script(scenes=scenes)
-    warning = f"{request.text_model!r} wrote no usable script; the story's own sentences are told"
+    warning = f"{request.text_model!r} wrote no usable script; the sentences of the story are used"
     return Script(scenes=spread_over_scenes(request.story, request.scenes), warnings=(warning,))
 
 

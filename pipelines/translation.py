@@ -71,8 +71,7 @@ def _warnings(model: str, made: Translation, purpose: Purpose) -> list[str]:
         )
     if made.cut:
         warnings.append(
-            f"{model!r} did not come to an end with segment {_listed(made.cut)}; "
-            "its translation is cut there"
+            f"{model!r} did not finish segment {_listed(made.cut)}; its translation is cut there"
         )
     return warnings
 

@@ -116,8 +116,8 @@ class VideoDub:
         )
         made, error = await self._separated(operation)
         if made is None:
-            why = error.explanation if error else "no stems came"
-            return None, (f"the video's other audio files are left out; {why}",)
+            why = error.explanation if error else "no stems were returned"
+            return None, (f"the background audio of the video is left out; {why}",)
         (stem,) = [stem for stem in made.stems if stem.name == "instrumental"]
         warnings = made.warnings
         if made.quality == "best-effort":
@@ -168,7 +168,7 @@ class VideoDub:
         if too_long:
             warnings.append(
                 f"segment {', '.join(too_long)}: too long for its time even when spoken faster; "
-                "heard over what follows or cut at the end"
+                "it overlaps what follows or is cut at the end"
             )
         return tuple(placed), tuple(dict.fromkeys(warnings))
 

@@ -58,7 +58,7 @@ def spoken_transcript(
     spoken = sorted((line for line in lines if line.start_s < duration_s), key=_start_s)
     for line in lines:
         if line.end_s > duration_s:
-            lost = "is not heard" if line.start_s >= duration_s else "is cut"
+            lost = "is left out" if line.start_s >= duration_s else "is cut"
             warnings.append(
                 f"{line.line.field}: {lost}; it is spoken from {line.start_s:.1f} to "
                 f"{line.end_s:.1f} s, and the video ends at {duration_s:.1f} s"

@@ -20,7 +20,7 @@ from serve_app.core.message import Progress
 
 BEST_EFFORT = (
     "cloned by signal processing, not by a trained model: espeak-ng speaks with the reference's "
-    "pitch and average spectrum; its accent and finer timbre are not the reference's"
+    "pitch and average spectrum; accent and finer timbre are not cloned"
 )
 HIGH_VOICE_HZ = 155.0
 HIGH_VARIANT = "f2"
@@ -65,8 +65,8 @@ def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
     character = measured_character(blocks, stop)
     if character.pitch_hz is None and not stop():
         raise InvalidRequest(
-            f"no voice is heard in the first {REFERENCE_S:.0f} seconds of the reference; send a "
-            "recording in which somebody speaks",
+            f"no voice was detected in the first {REFERENCE_S:.0f} seconds of the reference; "
+            "send a recording with speech",
             param="reference",
         )
     return character
@@ -123,4 +123,4 @@ def _reshaped(
 
 def _without_effect(request: CloneSpeech) -> Iterator[str]:
     if request.seed is not None:
-        yield "seed has no effect: espeak-ng has no randomness"
+        yield "seed has no effect: espeak-ng is deterministic"

@@ -43,7 +43,7 @@ def load_bag(path: Path) -> BagOfModels:
     try:
         return _bag(path)
     except UNREADABLE as error:
-        raise ValueError("no checkpoint of Demucs") from error
+        raise ValueError("it is not a Demucs checkpoint") from error
 
 
 def _bag(path: Path) -> BagOfModels:
@@ -56,7 +56,7 @@ def _bag(path: Path) -> BagOfModels:
         models = [_model(_file_of(str(signature), files)) for signature in bag["models"]]
         return BagOfModels(models, bag.get("weights"), bag.get("segment"))
     if len(files) != 1:
-        raise ValueError(f"found {len(lists)} lists (*.yaml) and {len(files)} files of weights")
+        raise ValueError(f"it has {len(lists)} lists (*.yaml) and {len(files)} weights files")
     return BagOfModels([_model(files[0])])
 
 
@@ -65,7 +65,7 @@ def _file_of(signature: str, files: list[Path]) -> Path:
     for file in files:
         if file.stem == signature or file.stem.startswith(f"{signature}-"):
             return file
-    raise ValueError(f"the list names {signature!r}, of which there are no weights")
+    raise ValueError(f"the list names {signature!r}, but its weights are missing")
 
 
 def _model(file: Path) -> Any:
@@ -74,7 +74,7 @@ def _model(file: Path) -> Any:
             name = (content.metadata() or {}).get("klass")
         # The library would import whatever is named there.
         if name not in CLASSES:
-            raise ValueError(f"{name!r} is no class of Demucs")
+            raise ValueError(f"{name!r} is not a Demucs class")
         return load_safetensors_model(file)
     with torch.serialization.safe_globals([*CLASSES.values(), Fraction]):
         package = torch.load(file, "cpu", weights_only=True)

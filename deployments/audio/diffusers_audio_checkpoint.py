@@ -55,7 +55,7 @@ class AudioCheckpoint:
         limit = tokenizer.model_max_length
         if len(tokenizer(prompt).input_ids) <= limit:
             return ()
-        return (f"only the first {limit} tokens of the prompt are heard by the model",)
+        return (f"the model uses only the first {limit} tokens of the prompt",)
 
     def _facts(self, window_s: float | None) -> tuple[int, int]:
         """Hz, and samples."""

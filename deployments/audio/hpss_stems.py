@@ -22,8 +22,8 @@ from serve_app.runtime.streams import closing
 
 LIMITATIONS = (
     "separated by signal processing, not by a trained model: every stem keeps traces of the others",
-    "a voice is told by what changes and lies in the centre of a stereo mix; solo instruments "
-    "there are taken for voices, held notes of voices for instruments",
+    "voices are detected as changing parts in the centre of a stereo mix; solo instruments "
+    "there may be taken for voices, and held notes of voices for instruments",
 )
 
 
@@ -37,7 +37,7 @@ class HpssStems(ModelEngine[HpssOptions], StemSeparator):
         if not request.allows_fallback:
             raise BackendUnavailable(
                 f"model {request.model!r} separates by signal processing only; "
-                "allow a fallback to use it",
+                "allow the fallback to use it",
                 param="allows_fallback",
                 provider=self.options.engine,
             )

@@ -20,8 +20,8 @@ from serve_app.runtime.threads import in_thread
 
 WINDOW_S = 30.0
 BEST_EFFORT = (
-    "speakers were told apart by signal processing, not by a trained model (best effort): similar "
-    "voices may be taken for one, and who speaks at the same time is not told apart"
+    "speakers were separated by signal processing, not by a trained model (best effort): similar "
+    "voices may be merged, and speakers who overlap are not separated"
 )
 
 

@@ -140,7 +140,9 @@ class PiperSpeech(ModelEngine[PiperOptions], SpeechModel):
                 num_bytes += len(pcm)
                 yield pcm
         if not num_bytes:
-            raise InvalidRequest("the text holds nothing that this model can say", param="text")
+            raise InvalidRequest(
+                "the text contains nothing that this model can speak", param="text"
+            )
 
 
 class InstalledPiper(Piper):
@@ -165,7 +167,7 @@ def _load(piper: Piper, model: Model, path: Path | None) -> PiperVoice:
     if len(found) != 1:
         raise BackendUnavailable(
             f"model {model.id!r} needs one Piper voice: set its source to an .onnx file, or to a "
-            f"directory that holds one; there are {len(found)}",
+            f"directory with one; it has {len(found)}",
             provider="piper",
         )
     try:

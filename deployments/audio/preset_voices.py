@@ -65,7 +65,7 @@ class OwnLanguages:
         if code is None or code in self._codes:
             return ()
         if not self._codes:
-            return (f"language {requested!r} had no effect: the model does not say what it speaks",)
+            return (f"language {requested!r} had no effect: the model declares no languages",)
         raise InvalidRequest(
             f"model {self._model_id!r} does not speak {requested!r}; "
             f"languages: {', '.join(sorted(self._codes))}",

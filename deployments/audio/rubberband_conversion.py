@@ -35,7 +35,7 @@ BEST_EFFORT = (
     "converted by signal processing, not by a trained model: the pitch and the average spectrum "
     "are the target's; accent, breath and the finer timbre stay the source's"
 )
-UNVOICED = "no voice is heard in the source; its pitch is moved by pitch_shift only"
+UNVOICED = "no voice was detected in the source; only pitch_shift changes its pitch"
 TARGET_S = 300.0
 """More of the target tells nothing new."""
 Push = Callable[[Progress], None]
@@ -79,7 +79,7 @@ def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
     requested = {"number of diffusion steps": request.diffusion_steps, "guidance": request.guidance}
     for words, value in requested.items():
         if value is not None:
-            yield f"the {words} has no effect: model {model!r} is no diffusion model"
+            yield f"the {words} has no effect: model {model!r} is not a diffusion model"
 
 
 class Conversion:
@@ -102,7 +102,7 @@ class Conversion:
             return
         if target.pitch_hz is None:
             raise InvalidRequest(
-                "no voice is heard in the target; send a recording in which somebody speaks",
+                "no voice was detected in the target; send a recording with speech",
                 param="target",
             )
         self._write(self._reshaping(source, target, stop), push, stop)

@@ -24,7 +24,7 @@ class SpeakerEmbedder:
     def __init__(self, path: Path | None, device: torch.device, *, size: int) -> None:
         if path is None or not path.is_dir():
             raise BackendUnavailable(
-                "a speaker model is needed to hear whose voice it is; set options.speaker_model to "
+                "a speaker model is needed to recognise voices; set options.speaker_model to "
                 "a hub id such as 'microsoft/wavlm-base-plus-sv', or put one into the directory "
                 "'speaker_model' of the model",
                 provider="transformers",
@@ -34,8 +34,8 @@ class SpeakerEmbedder:
         found = int(model.config.xvector_output_dim)
         if found != size:
             raise BackendUnavailable(
-                f"options.speaker_model: gives {found} numbers per voice, and the model takes "
-                f"{size}; name a speaker model of {size}",
+                f"options.speaker_model: its vectors have {found} numbers, and the model needs "
+                f"{size}; choose a speaker model with {size}",
                 provider="transformers",
             )
         self._extractor: Any = extractor

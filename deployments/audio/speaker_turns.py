@@ -83,5 +83,5 @@ def diarization_of(
     """The result, which says when it found fewer speakers than it was told of."""
     found = len({turn.speaker for turn in turns})
     if turns and num_speakers is not None and found < num_speakers:
-        warnings += (f"only {found} of {num_speakers} speakers could be told apart",)
+        warnings += (f"only {found} of {num_speakers} speakers could be distinguished",)
     return Diarization(turns=turns, warnings=warnings)

@@ -47,7 +47,7 @@ SHORTEST, LONGEST = 0.5, 2.5
 """Frames of the result per frame of the source; as they are counted, 1.25 is the same duration."""
 SHORTEST_PIECE = 1_600
 """Samples; the convolutions that listen need some."""
-NOT_SUNG = "singing changes the sample rate only: this model follows speech, not melodies"
+NOT_SUNG = "singing changes only the sample rate: this model follows speech, not melodies"
 Stop = Callable[[], bool]
 
 
@@ -131,7 +131,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter)
         blocks = list(first_seconds(speech_blocks(target, param="target"), TARGET_S))
         if measured_character(iter(blocks), stop).pitch_hz is None and not stop():
             raise InvalidRequest(
-                "no voice is heard in the target; send a recording in which somebody speaks",
+                "no voice was detected in the target; send a recording with speech",
                 param="target",
             )
         return self._embedder.vector(float_samples(iter(blocks)))
@@ -173,8 +173,8 @@ def _converter(path: Path, options: SpeechT5ConversionOptions) -> torch.nn.Modul
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     if config.model_type != "speecht5":
         raise BackendUnavailable(
-            f"a checkpoint of type {config.model_type!r} does not convert voices here; "
-            "name one of SpeechT5 for speech to speech, such as 'microsoft/speecht5_vc'"
+            f"a checkpoint of type {config.model_type!r} cannot convert voices; use a SpeechT5 "
+            "speech-to-speech checkpoint, such as 'microsoft/speecht5_vc'"
         )
     model: torch.nn.Module = transformers.SpeechT5ForSpeechToSpeech.from_pretrained(
         path, local_files_only=True, **options.extra

@@ -125,8 +125,8 @@ def check_count(lengths: Labels) -> None:
     """PayloadTooLarge for more pieces, whose lengths are in frames, than can be compared."""
     if len(lengths) > MOST_PIECES:
         raise PayloadTooLarge(
-            f"{lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many to tell "
-            "speakers apart; send the recording in parts",
+            f"{lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many for "
+            "diarization; send the recording in parts",
             param="audio",
         )
 

@@ -135,7 +135,9 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
         # Lone surrogates are no text to tokenizers.
         sentences = self._speaker.read(request.text.encode("utf-8", "replace").decode())
         if not sentences:
-            raise InvalidRequest("the text holds nothing that this model can say", param="text")
+            raise InvalidRequest(
+                "the text contains nothing that this model can speak", param="text"
+            )
         seed = secrets.randbits(62) if request.seed is None else request.seed
         for k, sentence in enumerate(sentences):
             if stop():

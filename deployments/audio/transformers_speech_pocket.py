@@ -95,7 +95,7 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         """InvalidRequest for silence."""
         if not samples.size or float(np.abs(samples).max()) < SILENCE:
             raise InvalidRequest(
-                "no voice is heard in the reference; send a recording in which somebody speaks",
+                "no voice was detected in the reference; send a recording with speech",
                 param="reference",
             )
         codec = self._processor.audio_tokenizer
@@ -142,7 +142,8 @@ class PocketSpeaker(Speaker, CloningSpeaker):
             return self.voice_of(recorded(file, self.sample_rate))
         except InvalidRequest as error:
             raise BackendUnavailable(
-                f"the voice {file.name!r} is no recording of one", provider="transformers"
+                f"the voice file {file.name!r} is not a recording of speech",
+                provider="transformers",
             ) from error
 
     def _latents(self, file: Path) -> torch.Tensor | None:
@@ -150,7 +151,7 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         size = self._model.config.latent_dim
         latents = [t for t in load_file(file).values() if t.dim() >= 2 and t.shape[-1] == size]
         if len(latents) != 1:
-            logger.warning("the voice %r is no table of latents; it is left out", file.name)
+            logger.warning("the voice file %r has no latents; it is skipped", file.name)
             return None
         return latents[0].reshape(-1, size).float()
 

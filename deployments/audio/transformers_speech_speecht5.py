@@ -138,6 +138,7 @@ def _embedding(file: Path, size: int) -> torch.Tensor:
         vector = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(vector, torch.Tensor) or vector.numel() != size:
         raise BackendUnavailable(
-            f"the voice {file.name!r} is no vector of {size} numbers", provider="transformers"
+            f"the voice file {file.name!r} is not a vector of {size} numbers",
+            provider="transformers",
         )
     return vector.reshape(1, size).float()

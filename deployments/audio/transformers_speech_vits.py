@@ -26,8 +26,8 @@ class VitsSpeaker(Speaker):
         tokenizer = transformers.VitsTokenizer.from_pretrained(path, local_files_only=True)
         if tokenizer.phonemize and not is_phonemizer_available():
             raise BackendUnavailable(
-                "this checkpoint reads phonemes; install what makes them: "
-                "pip install phonemizer, and espeak-ng",
+                "this checkpoint needs phonemes; install espeak-ng and phonemizer: "
+                "pip install phonemizer",
                 provider="transformers",
             )
         self._tokenizer = tokenizer

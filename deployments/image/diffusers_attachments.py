@@ -82,7 +82,7 @@ class Attachments:
         if name is not None and name not in self._options.vaes:
             raise InvalidRequest(
                 f"unknown VAE {name[:100]!r} for model {self._model.id!r}; "
-                f"those listed in its options: {_names(self._options.vaes)}",
+                f"VAEs in its options: {_names(self._options.vaes)}",
                 param="vae_model",
             )
         if request.references is not None and not self._takes_references(pipeline):
@@ -101,7 +101,7 @@ class Attachments:
         files = [file for file in files if file.name == LORA_FILE] or files
         if len(files) != 1:
             raise InvalidRequest(
-                f"LoRA {source!r} holds {len(files)} safetensors files, not one", param=param
+                f"LoRA {source!r} has {len(files)} safetensors files, not one", param=param
             )
         return files[0]
 
@@ -236,13 +236,13 @@ class Attachments:
         if lora.registered is not None and lora.registered not in self._options.loras:
             raise InvalidRequest(
                 f"unknown LoRA {lora.registered[:100]!r} for model {self._model.id!r}; "
-                f"those listed in its options: {_names(self._options.loras)}",
+                f"LoRAs in its options: {_names(self._options.loras)}",
                 param=param,
             )
         if lora.source is not None and not self._options.hub_loras:
             raise InvalidRequest(
-                f"LoRAs of the hub are not allowed for model {self._model.id!r}; send "
-                "the file, or let the operator list it or set hub_loras",
+                f"LoRAs from the hub are not allowed for model {self._model.id!r}; send "
+                "the file, or ask the operator to list it or to set hub_loras",
                 param=param,
             )
 

@@ -86,7 +86,7 @@ class BatchGenerator:
         except Exception as error:  # Handed on to the requests, in another thread.
             is_short = is_out_of_memory(error)
             if not isinstance(error, AppError) and not is_short:
-                logger.exception("model %r cannot generate", self._model.id)
+                logger.exception("model %r failed to generate", self._model.id)
             if not is_short:
                 return error.with_traceback(None)
         else:
@@ -145,7 +145,7 @@ class BatchGenerator:
         size = settings.size
         requested = f"{size.width}x{size.height}" if size else "the model's own size"
         return BackendUnavailable(
-            f"model {self._model.id!r} ran out of memory at {requested}; ask for a smaller size",
+            f"model {self._model.id!r} ran out of memory at {requested}; request a smaller size",
             provider="diffusers",
             code="out_of_memory",
         )

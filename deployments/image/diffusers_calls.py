@@ -138,13 +138,13 @@ class PipelineCall:
         warnings = []
         takes_negatives = "negative_prompt" in self._accepted and self._is_guided_by_negatives
         if request.negative_prompt and not takes_negatives:
-            warnings.append("negative_prompt: this model follows none")
+            warnings.append("negative_prompt: has no effect with this model")
         elif request.negative_prompt and (self._guidance_scale(request) or 0) <= 1:
             warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
         if request.guidance_scale is not None and self._guidance not in self._accepted:
-            warnings.append("guidance_scale: this model takes none")
+            warnings.append("guidance_scale: has no effect with this model")
         if isinstance(request, ImageToImage) and "strength" not in self._accepted:
-            warnings.append("strength: this model takes none")
+            warnings.append("strength: has no effect with this model")
         return warnings
 
     @property

@@ -31,7 +31,7 @@ Swap = Callable[[Pixels, Face], Pixels]
 """An RGB image with another face in place of this one; the image itself where that cannot be
 done. Blocks.
 """
-NO_FACE = "target: no face was found; it is returned as it is"
+NO_FACE = "target: no face was found; it is returned unchanged"
 
 
 class FaceTools(Protocol):

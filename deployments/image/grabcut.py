@@ -11,7 +11,7 @@ from deployments.model_engine import ModelEngine
 from serve_app.core.image.segmentation import SegmentationModel, SegmentEvent, SegmentImage
 from serve_app.core.options.image import GrabcutOptions
 
-WARNING = "objects were told by their colours (GrabCut), not by a trained model"
+WARNING = "objects were selected by colour (GrabCut), not by a trained model"
 
 
 class GrabcutSegmentation(ModelEngine[GrabcutOptions], SegmentationModel):

@@ -98,7 +98,7 @@ def _providers(options: InsightfaceOptions) -> list[str]:
     has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if options.device == "cuda" and not has_gpu:
         raise BackendUnavailable(
-            "onnxruntime has no CUDA here; install onnxruntime-gpu, or set device to 'auto'",
+            "onnxruntime has no CUDA support; install onnxruntime-gpu, or set device to 'auto'",
             provider=options.engine,
         )
     cpu = ["CPUExecutionProvider"]
@@ -120,8 +120,8 @@ def _detection(kinds: dict[str, Any], model: Model, engine: str) -> Any:
     found = _of_kind(kinds, "detection", model, engine)
     if not getattr(found, "use_kps", True):
         raise BackendUnavailable(
-            f"the detection model of {model.id!r} does not tell where eyes are; use one that does, "
-            "such as det_10g.onnx",
+            f"the detection model of {model.id!r} does not locate eyes; use one that does, such as "
+            "det_10g.onnx",
             provider=engine,
         )
     return found

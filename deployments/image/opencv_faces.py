@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from deployments.image.face_media import Swap
 
 WARNING = (
-    "faces were laid over others by image processing (OpenCV), not by a trained model: expression, "
-    "pose and light are those of the source"
+    "faces were blended over others by image processing (OpenCV), not by a trained model: "
+    "expression, pose and light are those of the source"
 )
 
 

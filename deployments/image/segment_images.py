@@ -109,7 +109,8 @@ def segmented(
     prompts = prompts_of(request, size)
     if len(prompts) > request.max_masks:
         raise InvalidRequest(
-            f"{len(prompts)} objects are pointed at, which is more than {request.max_masks}",
+            f"the points and boxes select {len(prompts)} objects, which is more than "
+            f"{request.max_masks}",
             param="max_masks",
         )
     sheet = SegmentSheet(image.image, request.mode)

@@ -117,6 +117,6 @@ def _check_kind(network: Any, model: Model) -> None:
     )
     if not fits:
         raise BackendUnavailable(
-            f"model {model.id!r} ({network.architecture.name}) does not turn colour or grey "
-            "images into such; set its source to weights of an upscaler"
+            f"model {model.id!r} ({network.architecture.name}) does not upscale colour or "
+            "grey images; set its source to weights of an upscaler"
         )

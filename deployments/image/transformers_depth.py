@@ -188,7 +188,7 @@ def as_brightness(
     is_known = np.isfinite(depth)
     if not is_known.any() or np.ptp(depth[is_known]) <= 0:
         flat = np.zeros(depth.shape, np.uint8)
-        return flat, ("depth: the model sees everything at the same distance",)
+        return flat, ("depth: the model estimates the same distance everywhere",)
     least, most = float(depth[is_known].min()), float(depth[is_known].max())
     near = np.where(is_known, (depth - least) / (most - least), 0)
     return np.rint(near * 255).astype(np.uint8), ()

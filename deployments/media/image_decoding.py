@@ -53,7 +53,7 @@ def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> Non
     """PayloadTooLarge for an image of more than `max_pixels`."""
     if width * height > max_pixels:
         raise PayloadTooLarge(
-            f"an image of {width}x{height} is more than the allowed {max_pixels} pixels",
+            f"an image of {width}x{height} has more than the allowed {max_pixels} pixels",
             param=param,
         )
 

@@ -91,7 +91,7 @@ class SchemaCheck:
                 schema = dict(rewritten(schema, gap.mend))
             if schema == before:
                 return schema
-        raise self._refusal("cannot be followed: it has too many kinds of rules")
+        raise self._refusal("cannot be followed: it combines too many kinds of rules")
 
     def _check_strict(self, names: list[str]) -> None:
         if self._strict:

@@ -32,7 +32,7 @@ class TransformersCrossEncoder:
         self._labels = int(loaded.config.num_labels)
         if report["missing_keys"] or self._labels not in (1, 2):
             raise BackendUnavailable(
-                f"model {model.id!r} is no cross-encoder with one or two labels; "
+                f"model {model.id!r} is not a cross-encoder with one or two labels; "
                 "set its source to a reranking checkpoint"
             )
         self.limit = token_limit(loaded, self._tokenizer, options)

@@ -193,8 +193,8 @@ class TranslationCheckpoint:
     ) -> CheckpointLanguages:
         if not targets:
             raise BackendUnavailable(
-                f"model {model.id!r} does not say what it translates to; set its languages, such "
-                "as [de]"
+                f"model {model.id!r} does not declare its target languages; set its languages, "
+                "such as [de]"
             )
         return CheckpointLanguages(
             model.id,
@@ -212,7 +212,7 @@ def _tokenizer(options: TransformersOptions, directory: Path) -> Any:
         )
     except (TypeError, AssertionError) as error:
         # Files that are missing are None to the tokenizers of these models.
-        raise ValueError("the files of its tokenizer are not all there") from error
+        raise ValueError("files of its tokenizer are missing") from error
 
 
 class _Stop(transformers.StoppingCriteria):

@@ -122,7 +122,7 @@ class CheckpointLanguages:
             )
         if source is None and needs_source and self._names_source:
             raise InvalidRequest(
-                f"model {self._model_id!r} must be told the language that it translates from",
+                f"model {self._model_id!r} needs the source language",
                 param="source_language",
             )
         return Route(

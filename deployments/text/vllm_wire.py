@@ -70,7 +70,9 @@ def complete_fields(request: Complete) -> dict[str, Any]:
     UnsupportedCapability for `suffix`, which vLLM has not.
     """
     if request.suffix:
-        raise UnsupportedCapability("vLLM cannot fill in before a suffix", param="suffix")
+        raise UnsupportedCapability(
+            "vLLM does not support infilling; leave out 'suffix'", param="suffix"
+        )
     sampling = request.sampling
     if ranks(request):
         more = {"n": request.best_of, "logprobs": sampling.logprobs or 0}

@@ -53,7 +53,7 @@ class Remux:
         try:
             with opened_container(self._source) as source:
                 if image_track(source) is None:
-                    raise InvalidRequest("there is no image in this file", param=PARAM)
+                    raise InvalidRequest("there is no video in this file", param=PARAM)
                 with av.open(
                     str(self._target), "w", format="mp4", options={"movflags": "+faststart"}
                 ) as output:

@@ -60,7 +60,7 @@ class VideoCall:
         self._options = options
         if request.camera_motion is not None and not self._takes("prompt"):
             raise UnsupportedCapability(
-                f"model {request.model!r} follows no words for camera motion; leave it out",
+                f"model {request.model!r} has no prompt for camera motion; leave it out",
                 param="camera_motion",
             )
 
@@ -110,15 +110,15 @@ class VideoCall:
         """What the model cannot follow to the letter."""
         request, warnings = self._request, []
         if request.camera_motion is not None:
-            warnings.append("camera_motion: asked of the model in words")
+            warnings.append("camera_motion: added to the prompt")
         if request.strength is not None and request.mode != "v2v":
             warnings.append(f"strength: has no effect in the mode {request.mode!r}")
         if request.negative_prompt and not self._takes("negative_prompt"):
-            warnings.append("negative_prompt: this model follows none")
+            warnings.append("negative_prompt: has no effect with this model")
         elif request.negative_prompt and (self._guidance_scale or 0) <= 1:
             warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
         if request.prompt.strip() and not self._takes("prompt") and request.mode != "t2v":
-            warnings.append("prompt: this model follows none")
+            warnings.append("prompt: has no effect with this model")
         return warnings
 
     def _takes(self, name: str) -> bool:

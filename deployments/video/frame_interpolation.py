@@ -93,7 +93,7 @@ def pair_source(first: Path, last: Path) -> FrameSource:
             yield GivenFrame(number / PAIR_FPS, planes_of(studio_frame(pixels)))
 
     is_cut = end.shape != begin.shape
-    warnings = ("end_image: cut and resized to the size of init_image",) if is_cut else ()
+    warnings = ("end_image: cropped and resized to the size of init_image",) if is_cut else ()
     size = even_size(Size(width=width, height=height))
     return FrameSource(stills(), size, PAIR_FPS, 2 / PAIR_FPS, has_cuts=False, warnings=warnings)
 

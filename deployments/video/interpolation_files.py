@@ -35,7 +35,7 @@ def _given(request: InterpolateVideo) -> list[Blob]:
     if request.video is not None:
         return [request.video]
     if request.init_image is None and request.end_image is None:
-        raise InvalidRequest("give a video, or a first and a last image", param="video")
+        raise InvalidRequest("send a video, or a first and a last image", param="video")
     for name, blob in (("init_image", request.init_image), ("end_image", request.end_image)):
         if blob is None:
             raise InvalidRequest("two images are needed, a first and a last one", param=name)

@@ -56,9 +56,7 @@ def losses(source: Path) -> tuple[str, ...]:
     video = probed(source, param=PARAM)
     warnings = [*video.image_choice]
     if video.num_recordings > 1:
-        warnings.append(
-            f"video: one audio file is in place of its {video.num_recordings} audio tracks"
-        )
+        warnings.append(f"video: one audio file replaces its {video.num_recordings} audio tracks")
     if video.is_high_range and not is_plain(source):
         warnings.append(HIGH_RANGE_LOST)
     return tuple(warnings)

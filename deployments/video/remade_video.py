@@ -14,7 +14,7 @@ from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
 
 SLOWEST_FPS = 0.01
-HIGH_RANGE_LOST = "video: its high dynamic range was brought down to standard range"
+HIGH_RANGE_LOST = "video: its high dynamic range was converted to standard range"
 LONGEST_SIDE_PX = 16_384
 """No image of H.264 is wider or higher."""
 

@@ -67,7 +67,7 @@ def loaded_network(
         network = _filled(_layout(state, divisor), state)
     except UnfitWeights as error:
         raise BackendUnavailable(
-            f"model {model.id!r} is not a RIFE 4 that is known here: {error}; set its source to "
+            f"model {model.id!r} is not a known RIFE 4 checkpoint: {error}; set its source to "
             "the flownet.pkl of a published RIFE 4"
         ) from error
     return network.to(device, dtype).eval().requires_grad_(requires_grad=False)
@@ -81,16 +81,18 @@ def _state(file: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UnfitWeights("its file holds more than tensors, or is no file of PyTorch") from error
+        raise UnfitWeights(
+            "its file contains more than tensors, or is not a PyTorch file"
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError) as error:
         raise UnfitWeights(f"its file cannot be read ({type(error).__name__})") from error
     if not isinstance(content, Mapping):
-        raise UnfitWeights(f"its file holds a {type(content).__name__}, not weights by name")
+        raise UnfitWeights(f"its file contains a {type(content).__name__}, not named weights")
     state = {str(name).removeprefix(PARALLEL): value for name, value in content.items()}
     state = {name: value for name, value in state.items() if not name.startswith(TRAINING)}
     for name, value in state.items():
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise UnfitWeights(f"{name!r} is not a tensor of numbers with a fraction")
+            raise UnfitWeights(f"{name!r} is not a floating-point tensor")
     return state
 
 
@@ -141,7 +143,7 @@ def _filled(layout: Layout, state: dict[str, Tensor]) -> RifeNetwork:
         with torch.device("meta"):
             network = RifeNetwork(layout)
     except ValueError as error:
-        raise UnfitWeights(f"its shapes do not go together ({error})") from error
+        raise UnfitWeights(f"its shapes do not match ({error})") from error
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     missing = next((name for name in wanted if name not in state), None)
     if missing is not None:

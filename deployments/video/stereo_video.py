@@ -51,7 +51,7 @@ RIM = np.ones((3, 3), dtype=np.uint8)
 """Around what is near in a map: the pixels at its edge, which the map has half-way to what is
 behind, move with it, and not half as far.
 """
-FLAT = "the depth model sees everything at the same distance; both eyes see the same"
+FLAT = "the depth model estimates the same distance everywhere; both views are the same"
 
 
 class _Deep(NamedTuple):
@@ -93,10 +93,9 @@ class StereoConversion:
         if request.method in (None, self._method):
             return ()
         kind = repr(self._method) if self._method else "of another kind"
-        requested = repr(request.method)
         return (
-            f"depth of the kind {requested} is not there; "
-            f"{request.model!r} was used, which is {kind}",
+            f"no depth model of the kind {request.method!r} is available; {request.model!r} was "
+            f"used, which is {kind}",
         )
 
 
@@ -138,7 +137,7 @@ def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:
         return whole, ()
     half = even_size(Size(width=(whole.width + 1) // 2, height=whole.height))
     return half, (
-        f"each eye has half of the video's width, because H.264 has no images of "
+        f"each view has half of the video's width, because H.264 does not support "
         f"{2 * whole.width}x{whole.height}",
     )
 

@@ -203,7 +203,7 @@ def _opened(path: Path, param: str) -> Generator[tuple[Any, Any]]:
                 raise InvalidRequest("this is an image, not a video", param=param)
             stream = image_track(container)
             if stream is None:
-                raise InvalidRequest("there is no image in this file", param=param)
+                raise InvalidRequest("there is no video in this file", param=param)
             stream.thread_type = "AUTO"
             width, height = stream.codec_context.width, stream.codec_context.height
             if width * height > MAX_PIXELS:
@@ -242,6 +242,6 @@ def _duration_s(container: Any, stream: Any) -> float | None:
 
 def _undecodable(param: str) -> InvalidRequest:
     return InvalidRequest(
-        "no image can be decoded from this file; send mp4, webm, mkv or mov",
+        "no video can be decoded from this file; send mp4, webm, mkv or mov",
         param=param,
     )

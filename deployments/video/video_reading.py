@@ -57,7 +57,7 @@ class VideoReading:
         if told_s is None or held_s >= told_s * WHOLE_SHARE:
             return
         raise InvalidRequest(
-            f"the file is cut off; it announces {told_s:.1f} s and holds {held_s:.1f} s",
+            f"the file is truncated: it announces {told_s:.1f} s and has {held_s:.1f} s",
             param=param,
         )
 

@@ -23,7 +23,7 @@ def check_whole(path: Path, *, param: str) -> None:
         held_s = _held_s(container)
         if held_s < told_s * WHOLE_SHARE:
             raise InvalidRequest(
-                f"the file is cut off; it announces {told_s:.1f} s and holds {held_s:.1f} s",
+                f"the file is truncated: it announces {told_s:.1f} s and has {held_s:.1f} s",
                 param=param,
             )
 

@@ -109,7 +109,7 @@ class Access:
         if self.required:
             return
         if peer is not None and not is_loopback(peer):
-            raise _not_allowed("only this machine may call")
+            raise _not_allowed("only clients on this machine are allowed")
         host = headers.get("host", "")
         if host_name(host) not in LOOPBACK_NAMES:
             raise _not_allowed(
@@ -120,7 +120,7 @@ class Access:
         if not self.origins.allow(headers, self.caller(headers, peer, scheme=scheme)):
             page = headers.get("origin", "another site")[:100]
             raise _not_allowed(
-                f"a page of {page!r} is not allowed; list its origin in server.cors_origins"
+                f"web pages of {page!r} are not allowed; list the origin in server.cors_origins"
             )
 
 
@@ -176,8 +176,8 @@ def check_csrf(web: WebSession, method: str, headers: Headers, caller: Caller) -
     if web.has_csrf_token(headers.get("x-csrf-token", "")):
         return
     raise Forbidden(
-        "a request with a cookie needs a same-origin 'Origin', or 'X-CSRF-Token' with the "
-        "csrf_token of the session",
+        "a request with a session cookie needs this server's own 'Origin', or 'X-CSRF-Token' with "
+        "the csrf_token of the session",
         code="csrf_failed",
     )
 

@@ -54,7 +54,7 @@ def prepare_access(
 def announcement(token: str) -> str:
     """What the operator reads at the first start."""
     return (
-        "no admin credential is configured; this admin token was made and is shown only now:\n"
+        "no admin credential is configured; this admin token was created and is shown only once:\n"
         f"  {token}\n"
         "  set ADMIN_TOKEN, or ADMIN_USERNAME and ADMIN_PASSWORD, to choose your own\n"
     )

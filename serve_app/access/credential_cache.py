@@ -39,7 +39,7 @@ LOOK_FIRST_S = 4.0
 LOOK_FOR_UNKNOWN_S = 0.5
 PATIENCE_S = 1.0
 RETRY_AFTER_S = 5
-UNKNOWN = "the database does not answer, so that this credential cannot be checked; try again"
+UNKNOWN = "the database does not respond, so this credential cannot be checked; try again"
 SESSION_CACHE_S = 60.0
 MOST_SESSIONS = 10_000
 
@@ -183,7 +183,7 @@ class CredentialCache:
         self._background.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Unavailable | SQLAlchemyError):
-            logger.warning("credentials could not be read or noted: %s", error)
+            logger.warning("credentials could not be read or recorded: %s", error)
         elif error is not None:
             logger.error("reading credentials failed", exc_info=error)
 

@@ -43,8 +43,8 @@ def check_forward_auth(settings: ForwardAuth, secret: str | None) -> None:
     """Raises UnusableForwardAuth for proxies without a secret that they share with the server."""
     if settings.proxies and len(secret or "") < LEAST_SECRET:
         raise UnusableForwardAuth(
-            f"auth.forward.proxies: {SECRET} must hold a secret of at least {LEAST_SECRET} "
-            "characters that the proxies send along"
+            f"auth.forward.proxies: set {SECRET} to a secret of at least {LEAST_SECRET} "
+            "characters, which the proxies must send"
         )
 
 

@@ -55,9 +55,9 @@ class Passwords:
 def check_password(password: str, *, param: str) -> None:
     """Raises InvalidRequest for one that may not be chosen."""
     if len(password) < SHORTEST:
-        raise InvalidRequest(f"{param}: at least {SHORTEST} characters are needed", param=param)
+        raise InvalidRequest(f"a password needs at least {SHORTEST} characters", param=param)
     if len(password) > LONGEST:
-        raise InvalidRequest(f"{param}: at most {LONGEST} characters are allowed", param=param)
+        raise InvalidRequest(f"a password may have at most {LONGEST} characters", param=param)
 
 
 def _bytes(password: str) -> bytes:

@@ -70,7 +70,7 @@ class SignIn:
             raise Unauthenticated("this user was removed")
         stored = user.password
         if change.old is not None and not await self.passwords.are_equal(stored, change.old):
-            raise InvalidRequest("old_password: this is not the password", param="old_password")
+            raise InvalidRequest("the old password is wrong", param="old_password")
         hashed = await self.passwords.hash(change.new)
 
         def work(session: Session) -> None:

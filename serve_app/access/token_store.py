@@ -73,11 +73,11 @@ def revoke_token(session: Session, token_id: int) -> None:
     """NotFound for an unknown id, Conflict for a token of the environment."""
     row = session.get(TokenRow, token_id)
     if row is None:
-        raise NotFound(f"no such token: {token_id}")
+        raise NotFound(f"no token has the id {token_id!r}")
     if row.source == ENVIRONMENT:
         raise Conflict(
             f"token {token_id} comes from the environment; "
-            "remove it from API_TOKENS or ADMIN_TOKEN and start the server again"
+            "remove it from API_TOKENS or ADMIN_TOKEN and restart the server"
         )
     session.delete(row)
     announce(session)

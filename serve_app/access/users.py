@@ -28,11 +28,11 @@ def check_username(username: str) -> None:
     """Raises InvalidRequest for a name that nobody can have."""
     if not USERNAME.fullmatch(username):
         raise InvalidRequest(
-            "username: 3 to 64 of the characters A-Z a-z 0-9 . _ @ - are needed", param="username"
+            "a user name has 3 to 64 of the characters A-Z a-z 0-9 . _ @ -", param="username"
         )
     if username in RESERVED:
         raise InvalidRequest(
-            f"username: {username!r} is the server's own; choose another", param="username"
+            f"the user name {username!r} is reserved; choose another", param="username"
         )
 
 
@@ -61,7 +61,7 @@ def add_user(
     InvalidRequest when the name is taken.
     """
     if find_user(session, username) is not None:
-        raise InvalidRequest(f"username: {username!r} is taken", param="username")
+        raise InvalidRequest(f"the user name {username!r} is taken", param="username")
     row = UserRow(
         username=username,
         password=password,
@@ -107,7 +107,7 @@ def end_sessions(session: Session, user_id: int, *, but: str | None = None) -> N
 def _user(session: Session, user_id: int) -> UserRow:
     row = session.get(UserRow, user_id, with_for_update=True)
     if row is None:
-        raise NotFound(f"no such user: {user_id}")
+        raise NotFound(f"no user has the id {user_id!r}")
     return row
 
 
@@ -115,4 +115,4 @@ def _keep_an_admin(session: Session, row: UserRow) -> None:
     # Locked, so that two admins cannot remove each other at the same time.
     admins = session.scalars(select(UserRow.id).where(UserRow.role == "admin").with_for_update())
     if row.role == "admin" and len(list(admins)) == 1:
-        raise InvalidRequest(f"{row.username!r} is the last admin; make another one first")
+        raise InvalidRequest(f"{row.username!r} is the last admin; create another one first")

@@ -64,4 +64,4 @@ def declared_length(headers: Headers) -> int:
 
 def _too_large(limit: int) -> HTTPException:
     # FastAPI passes this class on from where it reads the body, and no other.
-    return HTTPException(413, f"a body of more than {limit} bytes")
+    return HTTPException(413, f"the body has more than {limit} bytes")

@@ -115,7 +115,7 @@ def from_validation(error: RequestValidationError) -> InvalidRequest:
     for item in errors:
         item["loc"] = item["loc"][1:]
         if item["type"] == "json_invalid":
-            item |= {"loc": (), "msg": "the body is no JSON"}
+            item |= {"loc": (), "msg": "the body is not valid JSON"}
     return from_validation_errors(errors, error.body if where == "body" else None)
 
 

@@ -91,7 +91,7 @@ class FormCollector:
         part.text += data[start:end]
         if len(part.text) > TEXT_BYTES and not self._is_found_to_be_file(part):
             raise InvalidRequest(
-                f"a text field of over {TEXT_BYTES} bytes",
+                f"the text field has more than {TEXT_BYTES} bytes",
                 param=part.name[:100],
             )
 

@@ -209,4 +209,4 @@ def _object(items: Mapping[str, Any]) -> Iterator[Part]:
 def _made(value: Any) -> Any:
     if isinstance(value, DeferredValue):
         return value.make()
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -54,7 +54,8 @@ class LongTexts:
                 body = await asyncio.to_thread(_sifted, sieve, message.get("body", b""), is_last)
                 left += len(body)
                 if left > self._limit:
-                    raise HTTPException(413, f"a body of more than {self._limit} beside media")
+                    problem = f"the body has more than {self._limit} bytes besides media"
+                    raise HTTPException(413, problem)
                 return {**message, "body": body}
 
             try:
@@ -167,7 +168,7 @@ def _sifted(sieve: JsonStringScanner, body: bytes, is_last: bool) -> bytes:
         left = sieve.feed(body)
         return left + sieve.finish() if is_last else left
     except OSError:
-        raise HTTPException(503, "there is no room to keep the body; free disk space") from None
+        raise HTTPException(503, "the disk has no space for the body; free some space") from None
 
 
 def _may_be_long(headers: Headers) -> bool:

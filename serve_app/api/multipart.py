@@ -88,7 +88,9 @@ async def read_form(
         async for name, part in events:
             parts += 1
             if parts > PARTS:
-                raise InvalidRequest(f"more than {PARTS} form fields", param=part.name[:100])
+                raise InvalidRequest(
+                    f"the form has more than {PARTS} fields", param=part.name[:100]
+                )
             if name == "file":
                 await _store(part, events, form, intake, kinds)
             else:
@@ -109,9 +111,11 @@ async def _read_urlencoded(request: Request) -> Form:
             errors="strict",
         )
     except ClientDisconnect as error:
-        raise Cancelled("the client left while it sent the body") from error
+        raise Cancelled("the client disconnected while it sent the body") from error
     except ValueError:
-        raise InvalidRequest(f"no URL-encoded UTF-8 form of at most {PARTS} fields") from None
+        raise InvalidRequest(
+            f"the body is not a URL-encoded UTF-8 form of at most {PARTS} fields"
+        ) from None
     for name, text in pairs:
         form.fields.setdefault(plain_name(name), []).append(text)
     return form
@@ -152,7 +156,7 @@ class _Events(AsyncIterator[tuple[str, FormPart]]):
             except FormParserError as error:
                 raise InvalidRequest("the multipart body is malformed") from error
             except ClientDisconnect as error:
-                raise Cancelled("the client left while it sent the body") from error
+                raise Cancelled("the client disconnected while it sent the body") from error
         return self._collector.events.pop(0)
 
     def _check_end(self) -> None:
@@ -185,7 +189,9 @@ def _text(part: FormPart) -> str:
     try:
         return part.text.decode(charset)
     except UnicodeDecodeError:
-        raise InvalidRequest(f"the text is not {charset.upper()}", param=part.name[:100]) from None
+        raise InvalidRequest(
+            f"the text is not valid {charset.upper()}", param=part.name[:100]
+        ) from None
 
 
 def _content_type(request: Request) -> str:

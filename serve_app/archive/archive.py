@@ -70,7 +70,7 @@ class Archive:
         """
         kind = kind_of(blob.mime)
         if kind is None:
-            raise InternalError(f"a file of type {blob.mime!r} is no generated medium")
+            raise InternalError(f"a file of type {blob.mime!r} is not a generated media file")
         if not (await self.settings()).enabled:
             return None
         filename = new_filename(blob, origin.job_id, position)

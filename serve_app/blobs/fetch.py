@@ -30,7 +30,7 @@ async def fetch(url: str, store: FsspecBlobStore, *, limits: Limits, param: str)
             return await store.write(body)
     except LimitPassed:
         raise InvalidRequest(
-            f"the URL did not answer completely within {limits.fetch_timeout_s:g} s",
+            f"the URL did not respond completely within {limits.fetch_timeout_s:g} s",
             param=param,
         ) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
@@ -130,4 +130,4 @@ def _not_a_url(param: str) -> InvalidRequest:
 
 
 def _too_large(limit: int, param: str) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the URL's content is over {limit} bytes", param=param)
+    return PayloadTooLarge(f"the URL's content has more than {limit} bytes", param=param)

@@ -100,7 +100,7 @@ class MediaIntake:
         try:
             blob = await self._blob_of(value, param)
         except NotStorable:
-            raise InvalidRequest("the text holds NUL or half a character", param=param) from None
+            raise InvalidRequest("the text contains NUL or a lone surrogate", param=param) from None
         except NotBase64:
             raise InvalidRequest(
                 "this is neither a URL, a data URL, base64 nor 'sha256:<hex>'", param=param

@@ -72,7 +72,7 @@ class FsspecBlobStore(BlobStore):
             async with opened(self._new_spool, Spool.discard) as spool:
                 async for chunk in chunks:
                     if limit is not None and spool.size + len(chunk) > limit:
-                        raise PayloadTooLarge(f"more than the allowed {limit} bytes")
+                        raise PayloadTooLarge(f"the file has more than the allowed {limit} bytes")
                     await asyncio.to_thread(spool.push, chunk)
                 return await asyncio.to_thread(self._keep, spool, mime)
         except OSError as error:
@@ -251,7 +251,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _file_is_gone(blob: Blob) -> NotFound:
-    return NotFound(f"the file {filename(blob)!r} is not stored here any more")
+    return NotFound(f"the file {filename(blob)!r} is no longer stored")
 
 
 def _storage_error(error: OSError) -> BackendUnavailable:

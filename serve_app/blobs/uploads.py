@@ -117,7 +117,7 @@ class Uploads:
             if count < GROUP:
                 break
         if removed:
-            logger.info("removed %d uploads that nobody used any more", removed)
+            logger.info("removed %d unused uploads", removed)
         return removed
 
 
@@ -148,9 +148,8 @@ def _kept(
         used = session.scalar(others) or 0
         if used + blob.size > quota:
             raise PayloadTooLarge(
-                f"this file of {blob.size} bytes is more than is left of the "
-                f"{quota} bytes of uploads that each user may keep, of which {used} are used up; "
-                f"delete some with DELETE {FILES}/{{filename}}",
+                f"this file of {blob.size} bytes exceeds the quota of {quota} bytes of uploads per "
+                f"user, of which {used} are in use; delete some with DELETE {FILES}/{{filename}}",
                 param=param,
             )
     hold(session, holder, [blob], used_at=now)

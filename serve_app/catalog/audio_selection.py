@@ -24,9 +24,9 @@ async def select_audio(catalog: Catalog, kind: AudioKind) -> CatalogEntry:
         if kind in kinds_of(found):
             return found
     listed = ", ".join(
-        f"{found.id!r} makes {_or(kinds_of(found))}" for found in catalog.every("sound")
+        f"{found.id!r} generates {_or(kinds_of(found))}" for found in catalog.every("sound")
     )
-    raise UnsupportedCapability(f"no configured model makes {kind!r}; {listed}")
+    raise UnsupportedCapability(f"no configured model generates {kind!r}; {listed}")
 
 
 def kinds_of(found: CatalogEntry) -> tuple[AudioKind, ...]:

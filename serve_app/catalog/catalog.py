@@ -133,7 +133,7 @@ class Catalog(OperationRunner):
         family = self._media or next(families, None)
         if family is None:
             raise BackendUnavailable(
-                "no media family is configured, which cuts, joins and converts media; add one"
+                "no media family is configured to cut, join and convert media; add one"
             )
         return self._runners[family]
 
@@ -154,7 +154,7 @@ class Catalog(OperationRunner):
         found = self.named(name)
         if found.family.options.task != task:
             raise UnsupportedCapability(
-                f"model {name!r} is no {TASKS[task].label} model; {self._listing(task)}",
+                f"model {name!r} is for {found.family.options.task}; {self._listing(task)}",
                 param="model",
             )
         return found

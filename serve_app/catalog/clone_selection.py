@@ -35,7 +35,7 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> CatalogEntry:
             return found
     engines = dict.fromkeys(name for f in able for name in (f.family.options.engine, f.id))
     raise InvalidRequest(
-        f"no engine or model that clones is named {wanted[:100]!r}; "
+        f"no engine or model that clones voices is named {wanted[:100]!r}; "
         f"engines and models: auto, {', '.join(engines)}",
         param="engine",
     )

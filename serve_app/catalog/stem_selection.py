@@ -29,7 +29,7 @@ async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSepa
         return ChosenSeparator(fallbacks[0], None)
     remedy = "; allow the fallback to separate by signal processing" if fallbacks else ""
     raise BackendUnavailable(
-        f"no trained stem separation model is in service{remedy}",
+        f"no trained stem separation model is available{remedy}",
         param="allows_fallback" if fallbacks else None,
         provider="stems",
     )

@@ -59,7 +59,7 @@ def select(
     if size in SIZES and (found := _of_size(installed, size)):
         return found
     raise ModelNotFound(
-        f"unknown transcription model {name!r}; installed: {_names(installed)}; "
+        f"unknown transcription model {name!r}; configured: {_names(installed)}; "
         f"sizes: {', '.join(SIZES)}",
         param="model",
     )

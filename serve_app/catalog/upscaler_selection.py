@@ -23,7 +23,7 @@ async def select_upscaler(
     able = now.trained + (now.fallbacks if allows_resize else [])
     if able:
         return able[0]
-    raise _none_trained("no trained upscaler is in service", is_resizable=bool(now.fallbacks))
+    raise _none_trained("no trained upscaler is available", is_resizable=bool(now.fallbacks))
 
 
 def _none_trained(fact: str, *, is_resizable: bool) -> BackendUnavailable:

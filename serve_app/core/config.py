@@ -89,7 +89,7 @@ class PipelineConfig(Section):
 
 
 class Defaults(Section):
-    """By task, the model (id or alias) for requests that name none; else the first that fits."""
+    """The default model (id or alias) of each task; without one, the first that fits is used."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str | None]

@@ -38,7 +38,7 @@ NATIVE = "v1"
 
 def _is_no_job_of_ours(name: str) -> str:
     if name.isdigit() or name.lower().startswith(JOB_PREFIX):
-        raise ValueError("digits alone and what begins with 'job-' are the server's own names")
+        raise ValueError("names of digits only, or that begin with 'job-', are reserved")
     return name
 
 

@@ -26,9 +26,9 @@ RETENTION_S: dict[Retention, float | None] = {
 
 
 class Placement(Section):
-    """Where a family runs, and in how many replicas. `gpus` and `cpus` are per replica and may be
-    fractions. With `min_replicas` 0 the family starts with its first request, and stops after it
-    was idle for `idle_unload_s`. `max_ongoing_requests` is a replica's concurrency.
+    """Where a deployment runs, and in how many replicas. `gpus` and `cpus` are per replica and may
+    be fractions. With `min_replicas` 0, a family starts with its first request and stops after
+    `idle_unload_s` without one. `max_ongoing_requests` is the concurrency of a replica.
     """
 
     gpus: float = Field(default=0, ge=0)
@@ -49,8 +49,9 @@ class Placement(Section):
 
 
 class Server(Section):
-    """`public_url` makes file URLs absolute. With `files_access` public everybody may read
-    `/v1/files`. `trusted_proxies` are addresses or networks whose forwarding headers count.
+    """`public_url` makes file URLs absolute. With `files_access: public`, `/v1/files` can be read
+    without a token. `trusted_proxies` are addresses or networks whose forwarding headers are used.
+    `cors_origins` are the origins of other web pages that may use the server.
     """
 
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*[^/\s])?$")
@@ -73,10 +74,10 @@ class ForwardAuth(Section):
 
 
 class Auth(Section):
-    """With `required` false anybody on this machine may use `inference` routes. Rates are then not
-    counted if several ingress replicas share no storage. `forward` lets `proxies` (addresses or
-    networks) sign people in by headers; they must send the secret of `FORWARD_AUTH_SECRET`. It is
-    off without `proxies`.
+    """With `required: false`, every client on this machine may use the `inference` routes. Rate
+    limits are then off if several ingress replicas share no storage. `forward` lets `proxies`
+    (addresses or networks) sign users in by headers; they must send the secret of
+    `FORWARD_AUTH_SECRET`. Without `proxies` it is off.
     """
 
     required: bool = True
@@ -106,12 +107,14 @@ class ScopedRates(Section):
 
 
 class Limits(Section):
-    """Sizes are in bytes unless named otherwise. A request over one is refused with 413, or with
-    503 for `max_pending` (requests that wait for one model). `load_wait_s` is how long a request
-    waits for its model to load before it gets a 503 with `Retry-After`. `rates` null limits nobody.
-    `storage_url` is where rates are counted: null is the ingress's memory, which allows one ingress
-    replica; `redis://…` allows any number. `upload_bytes` limits one file, `upload_quota_bytes` all
-    uploads that one user keeps; null is no limit.
+    """Sizes are in bytes unless the name says otherwise. A request over a limit is refused with
+    413, or with 503 for `max_pending` (requests that wait for one model). `load_wait_s` is how long
+    a request waits for its model to load before it gets a 503 with `Retry-After`. `rates: null`
+    turns rate limits off. `storage_url` is where requests are counted: null is the memory of the
+    ingress and allows one ingress replica; `redis://…` allows any number. `upload_bytes` limits one
+    file, `upload_quota_bytes` all uploads of one user; null is no limit. `fetch_allow` lists hosts,
+    addresses and networks that media may be fetched from although they are not public. `file_roots`
+    lists directories whose files requests may name.
     """
 
     upload_bytes: int = Field(default=2 * GIB, ge=1)
@@ -129,8 +132,8 @@ class Limits(Section):
 
 
 class Storage(Section):
-    """`data_dir` holds everything that must outlive a restart. `blobs_url` is any fsspec URL;
-    null is `data_dir`/blobs. `database_url` is SQLAlchemy's, for SQLite or Postgres; null is
+    """`data_dir` holds everything that must survive a restart. `blobs_url` is any fsspec URL; null
+    is `data_dir`/blobs. `database_url` is a SQLAlchemy URL for SQLite or Postgres; null is
     `data_dir`/polyphony.sqlite. Uploads are kept for `uploads_retention` after they were last
     downloaded or named in a request.
     """
@@ -154,10 +157,11 @@ class Storage(Section):
 
 
 class Jobs(Section):
-    """Durable runs. `sync_timeout_s` maps names of dialects to how long a synchronous call waits
-    for its job, in seconds; what is not named has the dialect's own limit. Finished jobs are kept
-    for `retention`. With `on_disconnect` continue a job outlives the client that waited for it.
-    `stage_attempts` is how often a stage is tried when its process dies.
+    """Durable runs. `sync_timeout_s` maps a dialect to the seconds that a synchronous request
+    waits for its job; other dialects have their own default. Finished jobs are kept for
+    `retention`. With `on_disconnect: continue`, a job continues when its client disconnects.
+    `stage_attempts` is how often a stage is tried if its process dies. A callback is tried
+    `callback_attempts` times, with pauses that begin at `callback_pause_s` and double.
     """
 
     placement: Placement = Placement(max_ongoing_requests=1000)
@@ -170,8 +174,8 @@ class Jobs(Section):
 
 
 class Metrics(Section):
-    """Who may read `/metrics` without a credential: addresses or networks. What is recorded is set
-    by `OBS_` variables of the environment.
+    """The addresses or networks that may read `/metrics` without a credential. `OBS_` variables in
+    the environment set what is recorded.
     """
 
     allow_from: tuple[IPvAnyNetwork, ...] = ()

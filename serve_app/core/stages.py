@@ -24,8 +24,8 @@ class AnotherVersion(Exception):
     def __init__(self, stage: str) -> None:
         super().__init__(stage)
         self.message = (
-            f"stage {stage!r} was done by another version of this server, whose record this one "
-            "cannot read; send the job again"
+            f"stage {stage!r} was recorded by another version of this server and cannot be read; "
+            "send the job again"
         )
 
 

@@ -70,7 +70,7 @@ def audio_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str,
         return ()
     taken = recordings.index(chosen_audio(container, wanted))
     listed, name = _listed(recordings, _described), _named(taken, recordings, _described)
-    return (f"{PARAM}: of the file's audio tracks, {listed}, track {name} was taken",)
+    return (f"{PARAM}: track {name} was used; the file has {listed}",)
 
 
 def image_choice(container: Any) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def image_choice(container: Any) -> tuple[str, ...]:
         return ()
     taken = videos.index(image_track(container))
     listed, name = _listed(videos, _seen), _named(taken, videos, _seen)
-    return (f"video: of the file's images, {listed}, image {name} was taken",)
+    return (f"video: video track {name} was used; the file has {listed}",)
 
 
 def _listed(tracks: Sequence[Any], facts: Callable[[Any], str]) -> str:

@@ -86,16 +86,16 @@ class Database:
             except DBAPIError as error:
                 if _is_full(error):
                     raise BackendUnavailable(
-                        "the disk of the database is full; nothing was changed. Free space on it "
-                        "or enlarge it"
+                        "the disk of the database is full, and nothing was changed; free space on "
+                        "it or enlarge it"
                     ) from error
                 if self._is_closed or not _may_pass(error):
                     raise
                 if time.monotonic() - begun > self._patience_s:
                     raise Unavailable(
-                        "the database does not answer; nothing was changed", retry_after_s=5
+                        "the database does not respond; nothing was changed", retry_after_s=5
                     ) from error
-                logger.warning("the database does not answer (%s); trying again", error.orig)
+                logger.warning("the database does not respond (%s); trying again", error.orig)
             time.sleep(random.uniform(*PAUSES_S))
 
 

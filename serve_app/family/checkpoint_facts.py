@@ -74,5 +74,5 @@ class CheckpointFacts:
             if local_path(source, self._data_dir) is None:
                 self._downloads.begin(source, model.revision)
         except ValueError as error:
-            logger.debug("no frame grid of model %r: %s", model.id, error)
+            logger.debug("the frame grid of model %r is unknown: %s", model.id, error)
         return None

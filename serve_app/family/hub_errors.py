@@ -46,7 +46,7 @@ def _cause(error: BaseException | None, source: str, revision: str | None) -> st
     match error:
         case OfflineModeIsEnabled():
             return (
-                f"({source}) is not whole in the local cache and HF_HUB_OFFLINE is set; "
+                f"({source}) is incomplete in the local cache and HF_HUB_OFFLINE is set; "
                 "unset it, or set source to a local directory"
             )
         case RevisionNotFoundError():
@@ -58,7 +58,7 @@ def _cause(error: BaseException | None, source: str, revision: str | None) -> st
         case PermissionError():
             return "cannot be stored in the hub cache; set HF_HOME to a writable directory"
     return (
-        f"({source}) cannot be downloaded: the hub cannot be reached or breaks off "
+        f"({source}) cannot be downloaded: the hub is unreachable or the connection broke "
         f"({type(error).__name__}); check the network, proxy and HF_ENDPOINT, "
         "or set source to a local directory"
     )
@@ -80,4 +80,5 @@ def _refusal(error: "HfHubHTTPError") -> str:
             "is not on the hub, or is private: correct source, or set HF_TOKEN to "
             "a token that may read it"
         )
-    return f"cannot be had: the hub answers {status}; try later, or set source to a local directory"
+    why = f"cannot be downloaded: the hub answered with status {status}"
+    return f"{why}; try again later, or set source to a local directory"

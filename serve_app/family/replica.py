@@ -169,7 +169,7 @@ class Replica:
             return
         except Exception as error:
             if is_device_lost(error):
-                self._lost = f"the GPU is lost to this process: {error}"
+                self._lost = f"this process has lost its GPU: {error}"
             if not is_out_of_memory(error):
                 raise
             logger.warning("model %r ran out of memory: %s", model_id, error)

@@ -137,7 +137,7 @@ async def check_callback(url: str, limits: Limits, *, param: str = FIELD) -> Non
     try:
         await backend.allowed_addresses(parts.hostname or "", port)
     except httpcore.ConnectError:
-        raise InvalidRequest(f"{param}: its host cannot be resolved", param=param) from None
+        raise InvalidRequest("the host of the URL cannot be resolved", param=param) from None
 
 
 _NETWORK = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)

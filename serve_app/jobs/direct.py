@@ -127,7 +127,7 @@ class DirectJobs:
         """Stop it. Conflict when it has just ended."""
         run = self._runs.get(job_id)
         if run is None:
-            raise Conflict(f"job {job_id!r} is finished; nothing is left to cancel")
+            raise Conflict(f"job {job_id!r} has ended and cannot be cancelled")
         run.is_cancelled = True
         # A stream whose client reads slowly has no task now; it notices when it goes on.
         if run.task is not None:

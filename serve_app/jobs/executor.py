@@ -40,7 +40,7 @@ LOOK_S = 0.5
 """How often an executor looks at the table for what others have changed."""
 
 UNREADABLE_JOB = (
-    "the job was accepted by another version of this server, which this one cannot read; ask anew"
+    "the job was accepted by another version of this server and cannot be read; send it again"
 )
 Perform = Callable[[Operation[Any], Stage], Awaitable[Message]]
 """Does an operation; the stage records the steps it has and is told its progress."""

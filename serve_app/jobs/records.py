@@ -19,7 +19,7 @@ from serve_app.core.operations import Unreadable, read_operation, read_result, t
 from serve_app.database.schema import JobRow
 
 UNREADABLE_RESULT = (
-    "the result was written by another version of this server, which this one cannot read; "
+    "the result was recorded by another version of this server and cannot be read; "
     "its files are in the archive"
 )
 

@@ -23,8 +23,8 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
         if row is not None:
             if row.call_digest != call.digest:
                 raise Conflict(
-                    f"{KEY_HEADER}: {call.key!r} came with another request before; a repetition "
-                    "has to be the same in path and body",
+                    f"the key {call.key!r} was used for a different request; a retry must have the "
+                    "same path and body",
                     param=KEY_HEADER,
                 )
             return _joined(session, row, submission)
@@ -35,7 +35,7 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
         return None
     if call is not None and call.is_again and row.call_digest == call.digest:
         return _joined(session, row, submission)
-    raise Conflict(f"{submission.ref_id!r} names a job already", param="ref_id")
+    raise Conflict(f"{submission.ref_id!r} already names a job", param="ref_id")
 
 
 def _owned(session: Session, submission: Submission, is_it: object) -> JobRow | None:

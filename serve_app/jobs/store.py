@@ -189,7 +189,7 @@ class JobStore(JobReader):
                     raise unknown(job_id)
                 return direct
             if is_final(row):
-                raise Conflict(f"job {row.id!r} is {row.status}; nothing is left to cancel")
+                raise Conflict(f"job {row.id!r} is {row.status} and cannot be cancelled")
             stop(session, row, now=self._clock())
             session.flush()
             return to_job(session, row)

@@ -26,16 +26,15 @@ MAX_HEADERS = 1000
 MOST_HEADERS = 32767
 """As many lines as HAProxy can be told to read."""
 UNREADABLE = InvalidRequest(
-    "the request is not valid HTTP: something in its first line, its headers or "
-    "its chunks is malformed"
+    "the request is not valid HTTP: its first line, its headers or its chunks are malformed"
 )
 SLOW = BackendUnavailable(
     "the request did not arrive in time; try again", code="timeout", retry_after_s=1
 )
-LARGE = PayloadTooLarge("the request is larger than this server takes")
+LARGE = PayloadTooLarge("the request is larger than this server accepts")
 LONG = PayloadTooLarge(
-    f"the address or the headers are longer than {MAX_HEADERS_BYTES // 1024} KiB, or the headers "
-    f"more than {MAX_HEADERS}; send fewer or shorter ones"
+    f"the URL or the headers have more than {MAX_HEADERS_BYTES // 1024} KiB, or there are more "
+    f"than {MAX_HEADERS} headers; send fewer or shorter ones"
 )
 CRASHED = AppError("the server failed on this request; its log says why")
 AWAY = BackendUnavailable(

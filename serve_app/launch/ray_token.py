@@ -26,7 +26,7 @@ def token_notices(environment: MutableMapping[str, str]) -> list[str]:
     mode = environment.setdefault(MODE, "token")
     if mode.lower() != "token":
         return [
-            f"{MODE}={mode} is set: Ray's own ports ask for no token, and whoever reaches this "
+            f"{MODE}={mode} is set: Ray's own ports need no token, so whoever can reach this "
             f"machine can run code on it, whatever auth.required says; unset {MODE}"
         ]
     if environment.get(TOKEN):
@@ -38,7 +38,8 @@ def token_notices(environment: MutableMapping[str, str]) -> list[str]:
         try:
             path.chmod(0o600)
         except OSError as error:
-            return [f"others can read Ray's token in {path} ({error.strerror}); chmod 600 it"]
+            problem = f"other users can read Ray's token in {path} ({error.strerror})"
+            return [f"{problem}; run chmod 600 on it"]
     return []
 
 

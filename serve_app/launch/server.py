@@ -56,7 +56,7 @@ def run(plan: LaunchPlan, *, dashboard: bool) -> int:
         while True:
             signal.pause()
     except StopSignal:
-        print_line("stopping (once more to force)")
+        print_line("stopping (press Ctrl-C again to force)")
         return 0
     except NotDeployed:
         return 1

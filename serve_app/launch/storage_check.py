@@ -11,11 +11,11 @@ def check_storage(storage: Storage, *, nodes: int) -> None:
         return
     if storage.database_location.startswith("sqlite"):
         raise ValueError(
-            f"storage.database_url: SQLite works on one node, and this cluster has {nodes}; "
-            "name a Postgres database (postgresql://…)"
+            f"storage.database_url: SQLite works on one node only, and this cluster has {nodes}; "
+            "set a Postgres database (postgresql://…)"
         )
     if urlsplit(storage.blobs_location).scheme in ("", "file", "local"):
         raise ValueError(
-            f"storage.blobs_url: a directory is seen by one node, and this cluster has {nodes}; "
-            "name an object store (s3://…)"
+            f"storage.blobs_url: a directory works on one node only, and this cluster has {nodes}; "
+            "set an object store (s3://…)"
         )

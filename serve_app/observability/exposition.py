@@ -45,7 +45,9 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric."""
         yield _gauge("build_info", "The running version.", ("version",), {(__version__,): 1})
-        yield _gauge("uptime_seconds", "Since the ingress began.", (), {(): self._tally.uptime_s()})
+        yield _gauge(
+            "uptime_seconds", "Time since the ingress started.", (), {(): self._tally.uptime_s()}
+        )
         yield from self._requests()
         yield from self._queues()
         yield from self._models()
@@ -63,32 +65,32 @@ class Exposition(Collector):
             },
         )
         left = {(name,): counts.outcomes["client-disconnect"] for name, counts in classes.items()}
-        yield _counter("client_disconnects", "Clients that left early.", ("class",), left)
+        yield _counter("client_disconnects", "Clients that disconnected early.", ("class",), left)
         for name, text, part in (
-            ("request_duration_seconds", "From the first byte to the last.", "latency"),
-            ("first_token_seconds", "Until the first piece of a streamed answer.", "first"),
-            ("queue_wait_seconds", "How long jobs waited for their turn.", "wait"),
+            ("request_duration_seconds", "Duration of requests.", "latency"),
+            ("first_token_seconds", "Time to the first item of a stream.", "first"),
+            ("queue_wait_seconds", "Time that jobs waited in their queue.", "wait"),
         ):
             found = {label: getattr(counts, part) for label, counts in classes.items()}
             yield _histogram(name, text, found)
         tokens = "Tokens read and written."
         yield _counter("tokens", tokens, ("model", "kind"), self._tally.tokens)
         dropped = {(): self._state.dropped}
-        yield _counter("log_dropped", "Log lines and payloads given up.", (), dropped)
+        yield _counter("log_dropped", "Log lines and payloads that were dropped.", (), dropped)
 
     def _queues(self) -> Iterator[Metric]:
         state = self._state
         jobs = {(status,): count for status, count in state.jobs.items()}
-        yield _gauge("jobs", "Jobs that are kept, by status.", ("status",), jobs)
+        yield _gauge("jobs", "Stored jobs by status.", ("status",), jobs)
         depths = state.depths
-        yield _gauge("queue_depth", "Jobs by queue.", ("queue", "status"), depths)
-        direct = "Text requests under way on this ingress replica."
+        yield _gauge("queue_depth", "Jobs by queue and status.", ("queue", "status"), depths)
+        direct = "Text requests running on this ingress replica."
         yield _gauge("direct_requests", direct, (), {(): state.direct})
 
     def _models(self) -> Iterator[Metric]:
         models = self._state.models
         loaded = {(name,): int(status.state == "ready") for name, status in models.items()}
-        yield _gauge("model_loaded", "Whether a model is in memory.", ("model",), loaded)
+        yield _gauge("model_loaded", "Whether a model is loaded.", ("model",), loaded)
         loads = {(name,): status.loads for name, status in models.items()}
         yield _counter("model_loads", "How often a model was loaded.", ("model",), loads)
         memory = {
@@ -96,13 +98,13 @@ class Exposition(Collector):
             for name, status in models.items()
             if status.memory_mb is not None
         }
-        yield _gauge("model_memory_bytes", "What a loaded model takes.", ("model",), memory)
+        yield _gauge("model_memory_bytes", "Memory of a loaded model.", ("model",), memory)
         gpus = {
             (str(gpu["index"]), kind): gpu[key] * MIB
             for gpu in self._state.gpus
             for kind, key in (("total", "total_vram_mb"), ("free", "free_vram_mb"))
         }
-        yield _gauge("gpu_memory_bytes", "GPUs of the ingress's node.", ("gpu", "kind"), gpus)
+        yield _gauge("gpu_memory_bytes", "GPU memory of the ingress's node.", ("gpu", "kind"), gpus)
 
 
 def exposition(tally: Tally, state: ServerState) -> bytes:

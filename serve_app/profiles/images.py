@@ -17,7 +17,7 @@ def check_image(path: Path, *, param: str, pixels: int) -> None:
         with opened_image(path) as (image, _):
             if image.width * image.height > pixels:
                 raise PayloadTooLarge(
-                    f"an image of {image.width}x{image.height} is more than the allowed "
+                    f"an image of {image.width}x{image.height} has more than the allowed "
                     f"{pixels} pixels",
                     param=param,
                 )

@@ -44,7 +44,7 @@ def _serves_errors(name: str) -> Generator[None]:
         ) from None
     except RayActorError:
         raise BackendUnavailable(
-            f"the process of {name!r} stopped while it worked on this; try again",
+            f"the process of {name!r} died while it worked on this; try again",
             provider=name,
             retry_after_s=2,
         ) from None

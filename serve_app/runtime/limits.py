@@ -35,5 +35,5 @@ class TimeLimit:
             await self._limit.__aexit__(kind, error, trace)
         except TimeoutError:
             if self._limit.expired():
-                raise LimitPassed(f"no end within {self._seconds:g} s") from None
+                raise LimitPassed(f"did not end within {self._seconds:g} s") from None
             raise

@@ -37,7 +37,7 @@ def private_folder(path: Path, *, uid: int | None = None) -> Path:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != (os.getuid() if uid is None else uid):
         raise PermissionError(
-            f"{path} is no folder of this user; remove it, or set TMPDIR to a folder of your own"
+            f"{path} does not belong to this user; remove it, or set TMPDIR to a folder of your own"
         )
     if stat.S_IMODE(found.st_mode) != 0o700:
         path.chmod(0o700)

@@ -36,7 +36,7 @@ def unexpected_errors(what: str, *, provider: str | None = None) -> Generator[No
     except asyncio.CancelledError:
         if is_being_cancelled():
             raise
-        logger.exception("%s was cancelled, but nobody asked for it", what)
+        logger.exception("%s was cancelled, but nobody requested it", what)
     except Exception as error:
         logger.exception("%s failed", what)
         if (full := full_disk(error)) is not None:

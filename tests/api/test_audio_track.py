@@ -35,7 +35,7 @@ HEARD_AT_S = 5.0
 LATE_S, SILENT_S = 4, 1
 HZ = {"eng": 500, "deu": 800}
 TRACKS = "0 (eng), 1 (deu, default)"
-CHOICE = f"audio_track: of the file's audio tracks, {TRACKS}, track 1 (deu, default) was taken"
+CHOICE = f"audio_track: track 1 (deu, default) was used; the file has {TRACKS}"
 HOP = SPEECH_RATE // 50
 
 

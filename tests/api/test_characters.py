@@ -221,7 +221,7 @@ async def test_an_image_with_too_many_pixels(make_context: MakeContext) -> None:
     for refused in (answer, worse):
         assert refused.status_code == 413
         assert refused.json()["error"]["param"] == "images[0].data"
-    assert "40x20 is more than the allowed 100 pixels" in answer.json()["error"]["message"]
+    assert "40x20 has more than the allowed 100 pixels" in answer.json()["error"]["message"]
 
 
 async def test_images_in_every_form(client: httpx.AsyncClient, path: str) -> None:

@@ -49,7 +49,7 @@ class Remembering:
         if request.text == "…":
             raise InvalidRequest("the text holds nothing that can be said", param="text")
         if request.reference.size != len(RECORDING):
-            raise InvalidRequest("no voice is heard in the reference", param="reference")
+            raise InvalidRequest("no voice was detected in the reference", param="reference")
         yield Progress(phase="clone", current=1, total=2)
         yield AudioChunk(data=DATA)
         yield SpeechEnd(duration_s=0.5, characters=2, warnings=("not quite the same",))
@@ -127,7 +127,7 @@ async def test_errors_name_the_field_that_was_sent(client: httpx.AsyncClient) ->
         answer = await client.post(path, json=fields)
         error = answer.json()["error"]
         assert (answer.status_code, error["param"]) == (400, param)
-        assert error["message"].endswith("no voice is heard in the reference")
+        assert error["message"].endswith("no voice was detected in the reference")
 
 
 @pytest.mark.parametrize(("path", "field"), [(CLONE, "text"), (SPEECH, "input")])

@@ -38,7 +38,7 @@ class Remembering:
     async def convert_voice(self, request: ConvertVoice) -> AsyncGenerator[ConversionEvent]:
         self.asked.append(request)
         if request.target.size < len(OTHER):
-            raise InvalidRequest("no voice is heard in the target", param="target")
+            raise InvalidRequest("no voice was detected in the target", param="target")
         yield ConvertedVoice(audio=request.source, duration_s=1.0, warnings=("roughly",))
 
 
@@ -102,7 +102,7 @@ async def test_errors_name_the_field_that_was_sent(client: httpx.AsyncClient) ->
     answer = await client.post(URL, json={"source_audio": SOURCE, "voice_name": "eve"})
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "voice_name")
-    assert error["message"].endswith("no voice is heard in the target")
+    assert error["message"].endswith("no voice was detected in the target")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_who_describes_by_default(make_context: MakeContext, name: str | None) -
 @pytest.mark.parametrize(
     ("families", "name", "code", "text"),
     [
-        (FAMILIES, "echo", "unsupported_capability", "'echo' is no captioning model"),
+        (FAMILIES, "echo", "unsupported_capability", "'echo' is for chat"),
         (FAMILIES, "squares", "unsupported_capability", "models: 'org/eye'"),
         (FAMILIES, "nobody", "model_not_found", "unknown model 'nobody'"),
         ([], None, "backend_unavailable", "Salesforce/blip-image-captioning-base"),

@@ -237,7 +237,7 @@ async def test_a_body_that_is_no_object_is_400(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("{", "the body is no JSON"),
+        ("{", "the body is not valid JSON"),
         (
             '{"prompt": "x", "scheduler": ""}',
             "scheduler: string should have at least 1 character(s)",

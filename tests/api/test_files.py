@@ -327,7 +327,7 @@ async def test_two_files_are_not_one_upload(client: httpx.AsyncClient) -> None:
 async def test_images_that_nobody_reads_are_refused_by_name(
     client: httpx.AsyncClient, data: bytes, name: str
 ) -> None:
-    why = f"{name} are not read; send PNG, JPEG, WebP or AVIF"
+    why = f"{name} are not supported; send PNG, JPEG, WebP or AVIF"
     answer = await client.post("/v1/files/upload", content=data)
     assert (answer.status_code, answer.json()["error"]["message"]) == (415, why)
     body = {"prompt": "x", "image": base64.b64encode(data).decode()}

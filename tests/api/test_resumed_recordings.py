@@ -198,7 +198,7 @@ async def test_a_stage_that_cannot_be_read_ends_the_job_in_words(
     assert job.status == "failed"
     assert job.failure is not None
     assert job.failure.message == (
-        "stage 'upscale' was done by another version of this server, whose record this one cannot "
-        "read; send the job again"
+        "stage 'upscale' was recorded by another version of this server and cannot be read; "
+        "send the job again"
     )
     assert recording.done() == []

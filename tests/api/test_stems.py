@@ -26,7 +26,7 @@ TRAINED = {
     "models": [{"id": "mirror"}],
 }
 FALLBACK = {"name": "fallback", "options": {"engine": "hpss"}, "models": [{"id": "hpss"}]}
-HPSS = "no trained stem separation model is in service; allow the fallback"
+HPSS = "no trained stem separation model is available; allow the fallback"
 
 
 async def separate(

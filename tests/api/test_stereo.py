@@ -69,7 +69,7 @@ class Studio:
         answer = await self.post(convert_to_3d=True, depth_method=method)
         assert answer.status_code == 200, answer.text
         [warning] = answer.json()["warnings"]
-        assert warning.startswith(f"depth of the kind {method!r} is not there; ")
+        assert warning.startswith(f"no depth model of the kind {method!r} is available; ")
         return str(warning.split("'")[3])
 
 

@@ -176,16 +176,19 @@ async def test_a_video_in_which_nobody_speaks(
     heard.texts = said
     answer = await post(make_context, url, {"video": VIDEO} | fields, runs={"transcription": heard})
     refused(answer, 400, "invalid_request", "video")
-    assert answer.json()["error"]["message"] == "stage 'transcribe': nobody speaks in the video"
+    assert answer.json()["error"]["message"] == "stage 'transcribe': the video has no speech"
 
 
 @pytest.mark.parametrize(
     ("fields", "warning"),
     [
-        ({"generate_subtitles": True}, "generate_subtitles: left out; stage 'transcribe': nobody"),
+        (
+            {"generate_subtitles": True},
+            "generate_subtitles: left out; stage 'transcribe': the video has no speech",
+        ),
         (
             {"dub_video": True, "dub_target_lang": "de"},
-            "dub_video: left out; stage 'transcribe': nobody",
+            "dub_video: left out; stage 'transcribe': the video has no speech",
         ),
         (
             {"generate_subtitles": True, "translate_subtitles": True, "subtitle_target_lang": "es"},

@@ -203,7 +203,7 @@ async def test_a_quota_names_what_is_used_up(make_context: MakeContext) -> None:
         message = refused(answer, 413, "payload_too_large")
         assert answer.json()["error"]["param"] == "file"
         assert f"{size + 10} bytes" in message
-        assert f"{size} are used up" in message
+        assert f"{size} are in use" in message
         digest = hashlib.sha256(other).hexdigest()
         assert (await client.get(f"/v1/files/blob/{digest}")).status_code == 404
         assert (await client.delete(PATH)).status_code == 200

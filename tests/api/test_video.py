@@ -276,7 +276,7 @@ async def test_a_keyframe_that_a_model_cannot_do_without_is_told(studio: Studio)
     answer = await studio.post(model="camera-moves", keyframe_identity="never")
     assert answer.status_code == 200, answer.text
     assert answer.json()["warnings"] == [
-        "keyframe_identity: one is generated nonetheless, because the model only animates"
+        "keyframe_identity: a keyframe is generated anyway, because the model only animates"
     ]
 
 

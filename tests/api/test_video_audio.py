@@ -197,8 +197,8 @@ async def test_without_its_music_the_video_comes_with_a_warning(studio: Studio, 
         (
             {"audio_type": "ambient"},
             "audio_type",
-            "no configured model makes 'ambient'; 'small-band' makes 'music', 'foley' "
-            "makes 'sfx' or 'music'; or ask for the type 'speech', which is spoken from "
+            "no configured model generates 'ambient'; 'small-band' generates 'music', 'foley' "
+            "generates 'sfx' or 'music'; or use the type 'speech', which speaks "
             "'audio_prompt'",
         ),
     ],
@@ -228,8 +228,8 @@ async def test_without_a_model_that_makes_audio_it_is_refused(
     assert (error["code"], error["param"]) == ("unsupported_capability", param)
     assert error["message"] == (
         "no model that generates audio is configured; add a family to the configuration, "
-        "such as {engine: musicgen} with the source facebook/musicgen-small; or ask for the type "
-        "'speech', which is spoken from 'audio_prompt'"
+        "such as {engine: musicgen} with the source facebook/musicgen-small; or use the type "
+        "'speech', which speaks 'audio_prompt'"
     )
 
 

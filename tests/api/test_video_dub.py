@@ -16,7 +16,7 @@ URL = "/v1/pipelines/video-dub"
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(100)
 VIDEO = base64.b64encode(MP4).decode()
 PIPELINES = [{"name": "video-dub"}]
-NO_STEMS = "keep_background: no stem separation model is in service; only the new voice remains"
+NO_STEMS = "keep_background: no stem separation model is available; only the new voice is kept"
 
 
 class Dubbing:

@@ -177,7 +177,7 @@ async def test_audio_of_the_type_speech_is_spoken(studio: Studio) -> None:
 
 async def test_an_audio_of_ones_own_is_audio_enough(studio: Studio) -> None:
     body = await studio.made(add_audio=True, audio_type="music", audio_file=AUDIO)
-    assert body["warnings"] == ["audio_type: has no effect beside an audio file of your own"]
+    assert body["warnings"] == ["audio_type: has no effect together with an audio file"]
 
 
 async def test_a_line_longer_than_the_video_is_told(studio: Studio) -> None:
@@ -186,7 +186,7 @@ async def test_a_line_longer_than_the_video_is_told(studio: Studio) -> None:
     )
     first, second = body["warnings"]
     assert first.startswith("dialogs[0]: is cut; it is spoken from 0.0 to 3.0 s")
-    assert second.startswith("dialogs[1]: is not heard; it is spoken from 99.0")
+    assert second.startswith("dialogs[1]: is left out; it is spoken from 99.0")
     text = (await studio.get(body["data"][0]["subtitles_url"])).text
     assert "00:00:00,000 --> 00:00:02,125" in text
     assert "0123456789" not in text
@@ -262,7 +262,7 @@ async def test_lines_are_dubbed_without_listening(studio: Studio) -> None:
         generate_subtitles=True,
     )
     stems, untranslated = body["warnings"]
-    assert stems.startswith("dub_video: no stem separation model is in service")
+    assert stems.startswith("dub_video: no stem separation model is available")
     assert "did not translate segment 0" in untranslated
     # Said once for the video, and then in the slot that it has there.
     assert [speech.text for speech in studio.speech.asked] == ["0123456789"] * 2

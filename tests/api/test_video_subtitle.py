@@ -134,7 +134,7 @@ async def test_a_video_in_which_nobody_speaks_is_refused(
         answer = await client.post(URL, json={"video": VIDEO} | fields)
         archive = (await client.get("/v1/archive")).json()
     refused(answer, 400, "invalid_request", "video")
-    assert answer.json()["error"]["message"] == "stage 'transcribe': nobody speaks in the video"
+    assert answer.json()["error"]["message"] == "stage 'transcribe': the video has no speech"
     assert archive["total"] == 0
 
 

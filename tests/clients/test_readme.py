@@ -122,14 +122,14 @@ def test_recordings(ran: Ran, name: str) -> None:
         assert sum(frame.samples / frame.sample_rate for frame in audio.decode(audio=0)) > 0.4
 
 
-def test_what_was_said_is_heard(ran: Ran) -> None:
+def test_speech_is_transcribed(ran: Ran) -> None:
     """A word of it at least: espeak-ng says nothing twice alike, and pocketsphinx understands
     three words of one take and all of another.
     """
-    heard = (ran.folder / "counting.srt").read_text().split()
-    assert heard[0] == "1"
-    assert heard[2] == "-->"
-    assert set(COUNTING.split()) & set(heard)
+    words = (ran.folder / "counting.srt").read_text().split()
+    assert words[0] == "1"
+    assert words[2] == "-->"
+    assert set(COUNTING.split()) & set(words)
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -150,6 +150,6 @@ def test_videos(ran: Ran, name: str) -> None:
             assert bool(video.streams.audio) == (name in SPEAKING)
 
 
-def test_a_job_is_told_to_its_end(ran: Ran) -> None:
+def test_a_job_runs_to_its_end(ran: Ran) -> None:
     assert ran.of("respond-async").startswith("HTTP/1.1 202")
     assert '"status":"succeeded"' in ran.of("take-1/events")

@@ -79,7 +79,7 @@ def test_ctrl_c_during_the_start_is_said_and_no_more(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert printed == "stopping (once more to force)\n"
+    assert printed == "stopping (press Ctrl-C again to force)\n"
 
 
 def test_only_this_machine_by_its_own_name(server: Server) -> None:

@@ -262,7 +262,7 @@ async def test_a_video_that_was_cut_off_is_named(
         media.extract_audio(ExtractAudio(video=video)),
         media.replace_audio(ReplaceAudio(video=video, recordings=recordings)),
     ):
-        with pytest.raises(InvalidRequest, match=r"^the file is cut off"):
+        with pytest.raises(InvalidRequest, match=r"^the file is truncated"):
             await work
 
 
@@ -287,8 +287,8 @@ async def test_what_a_video_loses_with_its_audio_is_said(
     video = await blobs.write_file(source, mime="video/mp4")
     made = await media.replace_audio(ReplaceAudio(video=video, recordings=()))
     assert made.warnings == (
-        "video: one audio file is in place of its 2 audio tracks",
-        "video: its high dynamic range was brought down to standard range",
+        "video: one audio file replaces its 2 audio tracks",
+        "video: its high dynamic range was converted to standard range",
     )
     check_playable(await content(blobs, made.video), size=(64, 48), fps=10, frames=10)
 
@@ -309,7 +309,7 @@ async def test_a_turned_video_in_four_four_four_becomes_what_every_player_shows(
 
 async def test_audio_alone_is_no_video(media: AvMedia, blobs: FsspecBlobStore) -> None:
     audio = await stored(blobs, wav(tone(1.0)))
-    with pytest.raises(InvalidRequest, match="there is no image in this file"):
+    with pytest.raises(InvalidRequest, match="there is no video in this file"):
         await media.replace_audio(ReplaceAudio(video=audio, recordings=()))
 
 

@@ -218,8 +218,7 @@ async def test_what_a_video_of_ones_own_loses_is_said(studio: Studio, tmp_path: 
     made, _, _ = await studio.made(mode="v2v", video=video, size=None, strength=0.3)
     assert made.warnings == (
         "the strength has no effect without camera motion",
-        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
-        "default) was taken",
+        "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
     )
     moved, _, _ = await studio.made(
         mode="v2v", video=video, size=None, strength=0.3, camera_motion="zoom-in"

@@ -161,8 +161,8 @@ async def test_loras_that_do_not_fit_are_refused_and_leave_nothing_behind(
     ("given", "message"),
     [
         (Lora(registered="nothing"), "unknown LoRA 'nothing'.*'style'"),
-        (Lora(registered="empty"), "holds 0 safetensors files"),
-        (Lora(source="some/lora"), "LoRAs of the hub are not allowed"),
+        (Lora(registered="empty"), "has 0 safetensors files"),
+        (Lora(source="some/lora"), "LoRAs from the hub are not allowed"),
     ],
 )
 async def test_loras_that_are_not_there(engine: DiffusersImages, given: Lora, message: str) -> None:

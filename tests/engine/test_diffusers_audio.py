@@ -135,7 +135,7 @@ async def test_closing_the_stream_stops_the_work(
 
 async def test_long_prompts_are_cut_with_a_warning(engine: DiffusersAudio) -> None:
     audio, _ = await made(engine, prompt="rain " * 40)
-    assert audio.warnings == ("only the first 16 tokens of the prompt are heard by the model",)
+    assert audio.warnings == ("the model uses only the first 16 tokens of the prompt",)
 
 
 async def test_other_kinds_are_refused(checkpoints: dict[str, Path], blobs: Any) -> None:

@@ -232,7 +232,7 @@ async def test_images_of_unlike_sizes(flow: FlowInterpolation, blobs: FsspecBlob
     }
     result, data = await interpolated(flow, blobs, **ends)
     check_playable(data, size=(64, 48), fps=4, frames=4)
-    assert result.warnings == ("end_image: cut and resized to the size of init_image",)
+    assert result.warnings == ("end_image: cropped and resized to the size of init_image",)
 
 
 @pytest.mark.parametrize("degrees", [90, 180])

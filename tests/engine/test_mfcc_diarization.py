@@ -132,7 +132,7 @@ async def test_more_speakers_than_speech_is_said(
     result = await diarized(engine, blobs, alone.wav, 50)
     found = len(voices(result))
     assert 1 <= found < 50
-    assert f"only {found} of 50 speakers could be told apart" in result.warnings
+    assert f"only {found} of 50 speakers could be distinguished" in result.warnings
 
 
 async def test_the_shortest_audio_is_no_error(

@@ -189,7 +189,7 @@ async def test_a_target_without_a_face_comes_back_as_it_is(
     data = png_of(Image.new("RGB", (60, 40), "red"))
     result, same, _ = await swapped(engine, blobs, data)
     assert (same, result.faces_swapped) == (data, 0)
-    assert result.warnings == ("target: no face was found; it is returned as it is",)
+    assert result.warnings == ("target: no face was found; it is returned unchanged",)
 
 
 async def test_a_video_keeps_its_frames_its_audio_and_its_length(

@@ -154,7 +154,7 @@ def test_a_broken_voice_says_what_it_needs(tmp_path: Path) -> None:
         engine(tmp_path, content=b"junk")
     assert str(tmp_path) not in caught.value.message
     (tmp_path / "other.onnx").write_bytes(b"voice")
-    with pytest.raises(BackendUnavailable, match="there are 2"):
+    with pytest.raises(BackendUnavailable, match="it has 2"):
         engine(tmp_path)
     (tmp_path / "other.onnx").unlink()
     with pytest.raises(BackendUnavailable, match="unknown voice 'eve'; voices: default"):

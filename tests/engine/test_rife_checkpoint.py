@@ -80,10 +80,14 @@ def without(name: str) -> Any:
             "conv0.0.0.weight'",
         ),
         ("4.6", lambda s: {**s, "block0.lastconv.0.bias": 3.0}, "'block0.lastconv.0.bias'"),
-        ("4.6", lambda s: {**s, "n": torch.ones(1, dtype=torch.int64)}, "'n' is not a tensor"),
+        (
+            "4.6",
+            lambda s: {**s, "n": torch.ones(1, dtype=torch.int64)},
+            "'n' is not a floating-point tensor",
+        ),
         ("4.6", lambda _: {}, "it has no 'block0.conv0.1.0.weight'"),
         ("4.6", lambda _: {"net.weight": torch.ones(1)}, "but has 'net.weight'"),
-        ("4.6", lambda _: [torch.ones(1)], "holds a list"),
+        ("4.6", lambda _: [torch.ones(1)], "contains a list"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_whole(
@@ -92,7 +96,7 @@ def test_weights_that_do_not_fit_are_refused_whole(
     torch.save(change(tiny_rife.random_state(KINDS[kind])), tmp_path / "flownet.pkl")
     with pytest.raises(BackendUnavailable) as caught:
         loaded(tmp_path, tmp_path)
-    assert "model 'rife' is not a RIFE 4 that is known here" in caught.value.message
+    assert "model 'rife' is not a known RIFE 4 checkpoint" in caught.value.message
     assert told in caught.value.message
     assert str(tmp_path) not in caught.value.message
 
@@ -124,7 +128,7 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     for name in ("flownet.pkl", "flownet.safetensors"):
         for content in (b"", b"no weights at all", whole[: len(whole) // 2]):
             (tmp_path / name).write_bytes(content)
-            with pytest.raises(BackendUnavailable, match="not a RIFE 4"):
+            with pytest.raises(BackendUnavailable, match="not a known RIFE 4"):
                 loaded(tmp_path / name, tmp_path)
 
 

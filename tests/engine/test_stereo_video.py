@@ -155,7 +155,7 @@ def test_eyes_are_squeezed_where_h264_has_no_such_images() -> None:
     size, [warning] = view_size(Size(width=8192, height=4320))
     assert (size.width, size.height) == (4096, 4320)
     assert "8192" not in warning.partition("16384x4320")[0]
-    assert warning.startswith("each eye has half of the video's width")
+    assert warning.startswith("each view has half of the video's width")
     assert view_size(Size(width=10_001, height=99))[0] == Size(width=5002, height=100)
 
 
@@ -206,11 +206,11 @@ async def test_another_kind_of_model_is_told(
     source = write_video(tmp_path / "film.mp4", [landscape(64, 48)])
     result, _ = await converted(engine_of(checkpoints["midas"], blobs), blobs, source, method="zoe")
     assert result.warnings == (
-        "depth of the kind 'zoe' is not there; 'tiny' was used, which is 'midas'",
+        "no depth model of the kind 'zoe' is available; 'tiny' was used, which is 'midas'",
     )
     result, _ = await converted(fake, blobs, source, method="zoe")
     assert result.warnings == (
-        "depth of the kind 'zoe' is not there; 'tiny' was used, which is of another kind",
+        "no depth model of the kind 'zoe' is available; 'tiny' was used, which is of another kind",
     )
 
 

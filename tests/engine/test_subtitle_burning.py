@@ -187,9 +187,8 @@ async def test_what_of_a_video_is_lost_is_said(
     ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     video, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
     assert video.warnings == (
-        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
-        "default) was taken",
-        "video: its high dynamic range was brought down to standard range",
+        "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
+        "video: its high dynamic range was converted to standard range",
     )
 
 

@@ -33,7 +33,7 @@ from tests.videos import ffmpeg, look
 SOURCE = ("-f", "lavfi", "-i")
 TONES_HZ = (500, 800, 1100, 1400)
 LANGUAGES = ("eng", "ger", "fra", "eng")
-CHOICE = "audio_track: of the file's audio tracks, 0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
+TRACKS = "0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,8 @@ async def test_a_choice_is_told_by_everybody(
         await media.extract_audio(ExtractAudio(video=video)),
     ]
     for answer in answers:
-        assert f"{CHOICE}, track 1 (ger, default) was taken" in answer.warnings
+        used = f"audio_track: track 1 (ger, default) was used; the file has {TRACKS}"
+        assert used in answer.warnings
 
 
 async def test_who_chooses_is_told_nothing_but_that_there_are_more(
@@ -127,7 +128,7 @@ async def test_who_chooses_is_told_nothing_but_that_there_are_more(
         made = await media.extract_audio(ExtractAudio(video=video, audio_track=track))
         assert made.warnings == ()
     made = await media.extract_audio(ExtractAudio(video=video, audio_track="en"))
-    assert made.warnings == (f"{CHOICE}, track 0 (eng) was taken",)
+    assert made.warnings == (f"audio_track: track 0 (eng) was used; the file has {TRACKS}",)
 
 
 async def test_a_track_that_is_not_there_is_named(
@@ -204,7 +205,7 @@ async def test_an_audio_with_a_cover_is_no_video(
     song = await blobs.write_file(path, mime="audio/mp4")
     with pytest.raises(InvalidRequest) as refused:
         await media.replace_audio(ReplaceAudio(video=song, recordings=()))
-    assert refused.value.message == "there is no image in this file"
+    assert refused.value.message == "there is no video in this file"
 
 
 async def test_of_several_images_the_one_marked_default_is_seen(
@@ -216,7 +217,7 @@ async def test_of_several_images_the_one_marked_default_is_seen(
     ffmpeg(*sources, "-map", 0, "-map", 1, "-c:v", "libx264", *marks, path)
     video = await blobs.write_file(path, mime="video/x-matroska")
     default = "1 (64x48, default)"
-    told = f"video: of the file's images, 0 (96x96), {default}, image {default} was taken"
+    told = f"video: video track {default} was used; the file has 0 (96x96), {default}"
     burned = await last(media.burn_subtitles(BurnSubtitles(video=video, cues=())))
     dubbed = await media.replace_audio(ReplaceAudio(video=video, recordings=()))
     for made in (burned, dubbed):

@@ -155,7 +155,7 @@ async def test_an_empty_prompt_is_continued_all_the_same(engine: TransformersCha
 
 
 async def test_a_model_without_gap_marks_refuses_a_suffix(engine: TransformersChat) -> None:
-    with pytest.raises(UnsupportedCapability, match="cannot fill a gap") as caught:
+    with pytest.raises(UnsupportedCapability, match="does not support infilling") as caught:
         await read(engine.complete(continuing(FIRST, sampling=GREEDY, suffix=" calm.")))
     assert caught.value.param == "suffix"
 

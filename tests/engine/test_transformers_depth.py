@@ -205,7 +205,7 @@ def test_a_flat_answer_is_black_and_says_so(value: float, predicts_distance: boo
         np.full((2, 2), value, np.float32), predicts_distance=predicts_distance
     )
     assert near.tolist() == [[0, 0], [0, 0]]
-    assert warnings == ("depth: the model sees everything at the same distance",)
+    assert warnings == ("depth: the model estimates the same distance everywhere",)
 
 
 @pytest.mark.parametrize(

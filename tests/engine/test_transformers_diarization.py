@@ -140,7 +140,7 @@ async def test_more_speakers_than_speech_is_said(
 ) -> None:
     alone = await conversation(tmp_path, TWO[:1], sentences=1)
     result = await diarized(engine, blobs, alone.wav, 50)
-    assert any("of 50 speakers could be told apart" in warning for warning in result.warnings)
+    assert any("of 50 speakers could be distinguished" in warning for warning in result.warnings)
 
 
 async def test_silence_has_no_speaker(

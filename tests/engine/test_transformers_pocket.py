@@ -175,7 +175,7 @@ def test_checkpoints_that_lack_a_part_say_which(
         engine(lacking, blobs)
     silent = shutil.copytree(folder, tmp_path / "silent")
     (silent / "voices" / "ann.wav").write_bytes(wav(silence(1)))
-    with pytest.raises(BackendUnavailable, match=r"'ann\.wav' is no recording"):
+    with pytest.raises(BackendUnavailable, match=r"'ann\.wav' is not a recording"):
         engine(silent, blobs)
     shutil.rmtree(silent / "voices")
     with pytest.raises(BackendUnavailable, match=r"options\.voices"):

@@ -91,10 +91,10 @@ async def test_more_than_the_model_reads(checkpoint: Path) -> None:
 
 
 def test_a_checkpoint_without_a_head(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="is no cross-encoder"):
+    with pytest.raises(BackendUnavailable, match="is not a cross-encoder"):
         engine_of(save_encoder(tmp_path))
 
 
 def test_three_labels(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="is no cross-encoder"):
+    with pytest.raises(BackendUnavailable, match="is not a cross-encoder"):
         engine_of(save_cross_encoder(tmp_path, labels=3))

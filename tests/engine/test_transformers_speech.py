@@ -290,7 +290,7 @@ def test_checkpoints_that_lack_a_part_say_which(
         engine(nobody)
     (nobody / "voices").mkdir()
     np.save(nobody / "voices" / "short.npy", np.zeros(3))
-    with pytest.raises(BackendUnavailable, match=r"'short\.npy' is no vector of 8"):
+    with pytest.raises(BackendUnavailable, match=r"'short\.npy' is not a vector of 8"):
         engine(nobody)
     with pytest.raises(BackendUnavailable, match=r"options\.voice: unknown voice 'eve'"):
         engine(vits_folder, voice="eve")

@@ -259,7 +259,7 @@ async def test_a_locale_is_written_in_its_script(four: Path, target: str, code: 
 @pytest.mark.parametrize("name", ["hundred", "four"])
 async def test_a_model_of_many_must_be_told(name: str, request: pytest.FixtureRequest) -> None:
     engine = engine_of(request.getfixturevalue(name))
-    with pytest.raises(InvalidRequest, match="must be told the language") as caught:
+    with pytest.raises(InvalidRequest, match="needs the source language") as caught:
         await told(engine, asked(ENGLISH, "de", None))
     assert caught.value.param == "source_language"
     assert (await told(engine, asked((), "de", None)))[1].texts == ()
@@ -329,5 +329,5 @@ def test_a_checkpoint_of_another_kind(folder: Path, learnt: Path) -> None:
     (broken / "source.spm").unlink()
     with pytest.raises(BackendUnavailable) as caught:
         engine_of(broken)
-    assert "the files of its tokenizer are not all there" in caught.value.message
+    assert "files of its tokenizer are missing" in caught.value.message
     assert str(folder) not in caught.value.message

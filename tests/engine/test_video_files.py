@@ -204,7 +204,7 @@ def test_a_video_without_its_index(tmp_path: Path) -> None:
     data = write_video(tmp_path / "film.mp4", shades(20)).read_bytes()
     assert data.index(b"mdat") < data.index(b"moov")
     (tmp_path / "cut.mp4").write_bytes(data[: data.index(b"moov") - 4])
-    with pytest.raises(InvalidRequest, match="no image can be decoded"):
+    with pytest.raises(InvalidRequest, match="no video can be decoded"):
         probed(tmp_path / "cut.mp4", param="video")
 
 
@@ -212,9 +212,9 @@ def test_a_video_without_its_index(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (png(), "an image, not a video"),
-        (b"\x00\x00\x00\x18ftypisom" + bytes(100), "no image can be decoded"),
-        (b"no video at all", "no image can be decoded"),
-        (b"", "no image can be decoded"),
+        (b"\x00\x00\x00\x18ftypisom" + bytes(100), "no video can be decoded"),
+        (b"no video at all", "no video can be decoded"),
+        (b"", "no video can be decoded"),
     ],
 )
 def test_what_is_no_video(tmp_path: Path, content: bytes, said: str) -> None:
@@ -228,7 +228,7 @@ def test_what_is_no_video(tmp_path: Path, content: bytes, said: str) -> None:
 def test_audio_alone_is_no_video(tmp_path: Path) -> None:
     spoken = clip(tmp_path / "spoken.mp4", 1.0, audio=tone(1.0))
     ffmpeg("-i", spoken, "-vn", "-c:a", "copy", tmp_path / "sound.m4a")
-    with pytest.raises(InvalidRequest, match="no image in this file"):
+    with pytest.raises(InvalidRequest, match="no video in this file"):
         probed(tmp_path / "sound.m4a", param="video")
 
 

@@ -179,9 +179,8 @@ async def test_what_is_lost_is_said(
     result, data = await upscaled(lanczos, blobs, source)
     check_playable(data, size=(128, 96), fps=10, frames=10)
     assert result.warnings[:2] == (
-        "audio_track: of the file's audio tracks, 0 (und, default), 1 (und), track 0 (und, "
-        "default) was taken",
-        "video: its high dynamic range was brought down to standard range",
+        "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
+        "video: its high dynamic range was converted to standard range",
     )
 
 

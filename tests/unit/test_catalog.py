@@ -61,7 +61,7 @@ def test_an_unknown_model_lists_what_exists() -> None:
 def test_a_model_of_another_task() -> None:
     with pytest.raises(UnsupportedCapability) as caught:
         catalog().find("speech", "echo")
-    assert caught.value.message == "model 'echo' is no speech model; speech models: 'hum'"
+    assert caught.value.message == "model 'echo' is for chat; speech models: 'hum'"
 
 
 def test_a_task_nobody_does() -> None:

@@ -139,7 +139,9 @@ def test_a_full_disk_is_said_at_once(small_database_disk: Path) -> None:
     def write(session: Session) -> None:
         session.merge(SettingRow(name="count", value="x" * 4 * 1024**2))
 
-    with pytest.raises(BackendUnavailable, match="the disk of the database is full; nothing was"):
+    with pytest.raises(
+        BackendUnavailable, match="the disk of the database is full, and nothing was"
+    ):
         database.write_now(write)
     assert database.read_now(lambda session: session.get(SettingRow, "count")) is None
     assert database.write_now(count_up) == 1

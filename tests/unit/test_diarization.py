@@ -107,6 +107,6 @@ def test_regions_pieces_and_turns() -> None:
         (14.0, 19.0, "B"),
     ]
     assert diarization_of(turns, 2, "as is").warnings == ("as is",)
-    assert diarization_of(turns, 3).warnings == ("only 2 of 3 speakers could be told apart",)
+    assert diarization_of(turns, 3).warnings == ("only 2 of 3 speakers could be distinguished",)
     assert speech_regions(np.zeros(0, dtype=np.float32)) == []
     assert speech_regions(np.full(500, -70, dtype=np.float32)) == []

@@ -292,7 +292,7 @@ def test_heic_is_refused_by_name_where_it_cannot_be_read(tmp_path: Path) -> None
     command = [sys.executable, "-c", WITHOUT_HEIF, str(path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert told == (
-        "HEIC images are read where pillow-heif is installed; send PNG, JPEG, WebP or AVIF\nPNG\n"
+        "HEIC images need pillow-heif on the server; send PNG, JPEG, WebP or AVIF\nPNG\n"
     )
 
 

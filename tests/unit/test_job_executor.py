@@ -159,7 +159,7 @@ async def test_a_record_of_another_result_fails_the_job_in_words(
     assert job.status == "failed"
     assert job.failure is not None
     assert job.failure.code == "internal_error"
-    assert "was done by another version of this server" in job.failure.message
+    assert "was recorded by another version of this server" in job.failure.message
 
 
 async def test_a_job_under_way_is_left_alone_by_looking_after(database: Database) -> None:

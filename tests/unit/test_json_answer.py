@@ -57,7 +57,7 @@ async def test_what_json_cannot_say_is_replaced() -> None:
     )
     assert dumps([math.nan, math.inf]) == b"[null,null]"
     assert json.loads(await written(["\udfff" * 100_000])) == ["?" * 100_000]
-    with pytest.raises(TypeError, match="object is no JSON"):
+    with pytest.raises(TypeError, match="object cannot be written as JSON"):
         dumps(object())
 
 

@@ -187,7 +187,7 @@ def test_rays_doors_left_open_by_the_environment_are_said(tmp_path: Path) -> Non
     assert notices_of(tmp_path, environment) == []
     assert environment["RAY_AUTH_MODE"] == "token"
     (notice,) = notices_of(tmp_path, {"RAY_AUTH_MODE": "Disabled"})
-    assert notice.startswith("RAY_AUTH_MODE=Disabled is set: Ray's own ports ask for no token")
+    assert notice.startswith("RAY_AUTH_MODE=Disabled is set: Ray's own ports need no token")
 
 
 def test_rays_token_is_made_and_kept_to_its_owner(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_what_another_version_wrote_is_known(record: str) -> None:
     with pytest.raises(AnotherVersion) as caught:
         read(record)
     assert caught.value.message == (
-        "stage 's' was done by another version of this server, whose record this one cannot read; "
+        "stage 's' was recorded by another version of this server and cannot be read; "
         "send the job again"
     )
 

@@ -298,7 +298,9 @@ async def test_a_model_that_writes_noise_is_replaced_by_the_story(stage: Stage) 
         "It carries the lantern home.",
         "The forest glows all night.",
     ]
-    assert told.warnings == ("'author' wrote no usable script; the story's own sentences are told",)
+    assert told.warnings == (
+        "'author' wrote no usable script; the sentences of the story are used",
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_folders_that_were_open_are_closed(tmp_path: Path) -> None:
 def test_the_folder_of_another_user_is_not_taken(tmp_path: Path) -> None:
     folder = tmp_path / "polyphony"
     folder.mkdir(mode=0o777)
-    with pytest.raises(PermissionError, match="no folder of this user"):
+    with pytest.raises(PermissionError, match="does not belong to this user"):
         private_folder(folder, uid=os.getuid() + 1)
 
 

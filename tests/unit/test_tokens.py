@@ -164,9 +164,15 @@ def test_an_admin_of_the_environment_is_made_once(database: Database) -> None:
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"ADMIN_PASSWORD": "short"}, "ADMIN_PASSWORD: password: at least 8"),
-        ({"ADMIN_PASSWORD": "long enough", "ADMIN_USERNAME": "a b"}, "ADMIN_USERNAME: username"),
-        ({"ADMIN_PASSWORD": "long enough", "ADMIN_USERNAME": "api"}, "'api' is the server's own"),
+        ({"ADMIN_PASSWORD": "short"}, "ADMIN_PASSWORD: a password needs at least 8"),
+        (
+            {"ADMIN_PASSWORD": "long enough", "ADMIN_USERNAME": "a b"},
+            "ADMIN_USERNAME: a user name has",
+        ),
+        (
+            {"ADMIN_PASSWORD": "long enough", "ADMIN_USERNAME": "api"},
+            "the user name 'api' is reserved",
+        ),
     ],
 )
 def test_unusable_credentials_are_refused(

@@ -79,7 +79,7 @@ async def test_progress_is_written_again_once_the_database_is_back() -> None:
     async def write(report: JobReport) -> None:
         tries.append(report)
         if len(tries) == 1:
-            raise Unavailable("the database does not answer; nothing was changed")
+            raise Unavailable("the database does not respond; nothing was changed")
         is_written.set()
 
     tracker = Tracker({"a": 1.0}, write)

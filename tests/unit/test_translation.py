@@ -128,7 +128,7 @@ def test_nobody_translates(tmp_path: Path) -> None:
     catalog = Catalog(
         config, {f.name: EngineRunner(object()) for f in config.families}, statuses=no_statuses
     )
-    with pytest.raises(UnsupportedCapability, match="'echo' is no translation model"):
+    with pytest.raises(UnsupportedCapability, match="'echo' is for speech"):
         catalog.find("translation", "echo")
 
 
@@ -228,7 +228,7 @@ async def test_what_a_model_failed_on_is_told() -> None:
     assert texts == ["eins", "two", "drei"]
     assert warnings == [
         "'babel' did not translate segment 1; the original words are spoken there",
-        "'babel' did not come to an end with segment 0, 2; its translation is cut there",
+        "'babel' did not finish segment 0, 2; its translation is cut there",
     ]
     assert worker.asked == [
         Translate(

@@ -164,7 +164,7 @@ async def test_a_quota_counts_every_file_of_an_owner_once(
     first = await uploaded(uploads, store, b"1" * 60)
     await uploaded(uploads, store, b"1" * 60)
     await uploaded(uploads, store, b"2" * 40)
-    with pytest.raises(PayloadTooLarge, match=r"100 bytes.*100 are used up") as caught:
+    with pytest.raises(PayloadTooLarge, match=r"100 bytes.*100 are in use") as caught:
         await uploaded(uploads, store, b"3")
     assert caught.value.param == "file"
     await uploaded(uploads, store, b"3" * 100, owner="ben")

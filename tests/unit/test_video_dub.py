@@ -103,7 +103,9 @@ class Speech(FakeSpeech):
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.asked.append(request)
         if not any(letter.isalnum() for letter in request.text):
-            raise InvalidRequest("the text holds nothing that this model can say", param="text")
+            raise InvalidRequest(
+                "the text contains nothing that this model can speak", param="text"
+            )
         async for event in super().speak(request):
             yield event
 
@@ -338,7 +340,7 @@ async def test_what_is_too_long_for_its_time_is_told(graph: Graph) -> None:
     dubbed = await graph.dub()
     assert dubbed.warnings == (
         "segment 3: too long for its time even when spoken faster; "
-        "heard over what follows or cut at the end",
+        "it overlaps what follows or is cut at the end",
     )
 
 
@@ -356,7 +358,7 @@ async def test_what_holds_no_words_is_not_said(graph: Graph) -> None:
 
 async def test_a_video_with_music_only_is_one_in_which_nobody_speaks(graph: Graph) -> None:
     graph.transcription.segments = [TranscriptSegment(id=0, start=0, end=1, text="\u266a \u266a")]
-    with pytest.raises(InvalidRequest, match="nobody speaks"):
+    with pytest.raises(InvalidRequest, match="has no speech"):
         await graph.dub()
 
 
@@ -370,7 +372,7 @@ async def test_a_video_in_which_nobody_speaks(graph: Graph) -> None:
     graph.transcription.segments = []
     with pytest.raises(InvalidRequest) as caught:
         await graph.dub()
-    assert caught.value.explanation == "stage 'transcribe': nobody speaks in the video"
+    assert caught.value.explanation == "stage 'transcribe': the video has no speech"
     assert caught.value.param == "video"
     assert graph.stages == STAGES[:2]
 
@@ -417,7 +419,7 @@ async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
     assert len(graph.media.asked.recordings) == 3
     (warning,) = result.warnings
     assert warning == (
-        "the video's other audio files are left out; stage 'separate': the separator is gone"
+        "the background audio of the video is left out; stage 'separate': the separator is gone"
     )
 
 

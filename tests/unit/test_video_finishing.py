@@ -307,7 +307,7 @@ def test_lines_are_told_in_the_order_in_which_they_are_heard() -> None:
     ]
     assert [text.partition(";")[0] for text in warnings] == [
         "last: is cut",
-        "never: is not heard",
+        "never: is left out",
     ]
 
 

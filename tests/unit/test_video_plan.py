@@ -163,11 +163,11 @@ def test_rounding_is_told() -> None:
         ({"num_cond_frames": 8, "duration_s": 10.0}, ("num_cond_frames: rounded to 1",)),
         (
             {"num_cond_frames": 9, "num_frames": 17},
-            ("num_cond_frames: has no effect, because nothing is gone on from",),
+            ("num_cond_frames: has no effect, because no video is continued",),
         ),
         (
             {"num_cond_frames": 9, "mode": "v2v", "duration_s": 10.0},
-            ("num_cond_frames: has no effect, because nothing is gone on from",),
+            ("num_cond_frames: has no effect, because no video is continued",),
         ),
     ],
 )

@@ -17,7 +17,7 @@ router = APIRouter(tags=["admin"])
 
 
 class ArchiveSettingsBody(WireObject):
-    """What is absent stays as it is; `directory` is accepted and read-only."""
+    """Absent fields are not changed; `directory` is accepted and read-only."""
 
     enabled: bool | None = Field(default=None, strict=True)
     retention: Retention | None = None
@@ -29,33 +29,33 @@ async def list_archive(
     context: ContextDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
-    """Generated files of all owners, newest first."""
+    """List the generated files of all owners, newest first."""
     query = filters.model_copy(update={"limit": limit})
     return json_response(await listing(context, query, None))
 
 
 @router.get("/admin/api/archive/{filename}")
 async def read_entry(filename: str, context: ContextDep) -> Response:
-    """One entry."""
+    """Read one entry."""
     return json_response(entry_object(context, await context.archive.entry(filename, owner=None)))
 
 
 @router.delete("/admin/api/archive/{filename}")
 async def delete_entry(filename: str, context: ContextDep) -> Response:
-    """Remove a file with its previews and its record."""
+    """Delete a file with its previews and its record."""
     await context.archive.delete(filename, owner=None)
     return json_response({"deleted": filename})
 
 
 @router.get("/admin/api/archive-settings")
 async def read_settings(context: ContextDep) -> Response:
-    """As they are now."""
+    """Read the settings of the archive."""
     return json_response(_settings_object(context, await context.archive.settings()))
 
 
 @router.post("/admin/api/archive-settings")
 async def change_settings(body: ArchiveSettingsBody, context: ContextDep) -> Response:
-    """Switch the archive on or off, and say how long files are kept."""
+    """Turn the archive on or off, and set how long files are kept."""
     changes = body.model_dump(exclude_none=True)
     settings = (await context.archive.settings()).model_copy(update=changes)
     await context.archive.change_settings(settings)

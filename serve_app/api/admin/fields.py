@@ -15,12 +15,12 @@ CHANGE_PASSWORD = "/admin/change-password"
 
 
 class AdminBody(WireObject):
-    """A JSON body; fields that are not known are ignored."""
+    """A JSON body; unknown fields are ignored."""
 
 
 def _no_control_characters(text: str) -> str:
     if not all(character.isprintable() for character in text):
-        raise ValueError("control characters and half surrogates are not allowed")
+        raise ValueError("control characters and lone surrogates are not allowed")
     return text
 
 

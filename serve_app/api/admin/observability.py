@@ -36,7 +36,7 @@ Counts = dict[tuple[str, str], int]
 
 @router.get("/metrics", response_class=Response)
 async def prometheus_metrics(context: ContextDep) -> Response:
-    """Prometheus text. While the database does not answer, what is only there is left out."""
+    """Metrics in the Prometheus format; those in the database are left out if it is down."""
     gpus = await asyncio.to_thread(nvidia_gpus)
     by_queue = await _within_patience(context.database.read(_job_counts), {})
     # Never the share of one replica for the whole: a counter would seem to have begun anew.
@@ -57,13 +57,13 @@ async def prometheus_metrics(context: ContextDep) -> Response:
 
 @router.get("/admin/api/metrics")
 async def read_metrics(context: ContextDep) -> JSONResponse:
-    """Counts since the start and durations of the last hour, by category."""
+    """Read the counts since startup and the durations of the last hour, by category."""
     return JSONResponse(summary(await context.observability.whole_tally()))
 
 
 @router.post("/admin/api/observability/toggle")
 async def toggle(request: Request, context: ContextDep) -> JSONResponse:
-    """Switch a part on or off until the server starts again."""
+    """Turn a part on or off until the server restarts."""
     fields = await _fields(request)
     key = _key(fields.get("key"))
     value = is_on(_word(fields.get("value")))
@@ -73,7 +73,7 @@ async def toggle(request: Request, context: ContextDep) -> JSONResponse:
 
 @router.post("/admin/api/observability/clear-payload")
 async def clear_payload(context: ContextDep) -> JSONResponse:
-    """Remove every captured request of this machine."""
+    """Delete all captured requests of this machine."""
     return JSONResponse({"deleted": await context.observability.clear_payloads()})
 
 
@@ -89,7 +89,7 @@ def _key(value: object) -> Switch:
         if value == known:
             return known
     shown = json.dumps(value)[:50]
-    raise InvalidRequest(f"key: {shown} is not one of {', '.join(SWITCHES)}", param="key")
+    raise InvalidRequest(f"unknown key {shown}; keys: {', '.join(SWITCHES)}", param="key")
 
 
 def _word(value: object) -> str:
@@ -109,5 +109,5 @@ async def _within_patience(work: Awaitable[T], otherwise: T) -> T:
         async with within(PATIENCE_S):
             return await work
     except (LimitPassed, AppError, SQLAlchemyError) as error:
-        logger.warning("a part of the metrics is left out: %s", error)
+        logger.warning("a part of the metrics is missing: %s", error)
         return otherwise

@@ -29,7 +29,7 @@ LINKS = """<ul>
 
 @router.get("/admin", response_class=HTMLResponse)
 async def home(context: ContextDep, principal: PrincipalDep) -> HTMLResponse:
-    """Where an administrator begins."""
+    """The start page of the administration."""
     users = await context.database.read(all_users)
     rows = [
         (user.id, user.username, user.role, optional_rfc3339(user.created_at)) for user in users
@@ -69,7 +69,7 @@ async def tasks_page(context: ContextDep) -> HTMLResponse:
 
 @router.get("/admin/models", response_class=HTMLResponse)
 async def models_page(context: ContextDep) -> HTMLResponse:
-    """Every model, and whether it is in memory."""
+    """Every model, and whether it is loaded."""
     statuses = await context.catalog.statuses()
     rows = []
     for found in context.catalog.all():

@@ -17,13 +17,13 @@ router = APIRouter(tags=["admin"])
 
 @router.get("/admin/change-password", response_class=HTMLResponse)
 async def change_password_page(web: WebSessionDep) -> Response:
-    """The form."""
+    """The form for changing the password."""
     return password_form(web)
 
 
 @router.post("/admin/change-password", response_class=HTMLResponse)
 async def change_password(request: Request, context: ContextDep, web: WebSessionDep) -> Response:
-    """Change it and end the user's other web sessions."""
+    """Change the password and end the user's other web sessions."""
     form = await read_form(request)
     try:
         await context.access.sign_in.change_password(web, read_change(form, web))

@@ -34,7 +34,7 @@ KindDep = Annotated[Kind, Depends(profile_kind)]
 @router.get("/admin/api/environments")
 @router.get("/admin/api/voices")
 async def list_profiles(kind: KindDep, context: ContextDep, profiles: ProfilesDep) -> Response:
-    """Everybody's, oldest first."""
+    """List the profiles of all users, oldest first."""
     found = await profiles.all(kind)
     objects = [voice_object(context, p) if kind == "voice" else summary(p) for p in found]
     return json_response({LIST_KEYS[kind]: objects})
@@ -46,7 +46,7 @@ async def list_profiles(kind: KindDep, context: ContextDep, profiles: ProfilesDe
 async def read_thumbnail(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
 ) -> Response:
-    """The first reference image; voices have none."""
+    """Read the first reference image; voices have none."""
     blob = thumbnail(await profiles.get(kind, name))
     headers = {"Content-Type": blob.mime, "Content-Length": str(blob.size)}
     return StreamingResponse(context.blobs.read(blob), headers=headers)
@@ -58,7 +58,7 @@ async def read_thumbnail(
 async def read_profile(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
 ) -> Response:
-    """One profile; images as data URLs."""
+    """Read one profile; images are data URLs."""
     profile = await profiles.get(kind, name)
     if kind == "voice":
         return json_response({"voice": voice_object(context, profile)})
@@ -71,7 +71,7 @@ async def read_profile(
 async def delete_profile(
     name: str, kind: KindDep, profiles: ProfilesDep, principal: PrincipalDep
 ) -> Response:
-    """Remove anybody's profile."""
+    """Delete a profile of any user."""
     if "admin" not in principal.scopes:
         raise Forbidden("this credential lacks the scope 'admin'")
     await profiles.delete(kind, name, by=principal)

@@ -36,7 +36,7 @@ HOME = "/admin"
 
 
 class LoginBody(AdminBody):
-    """Who signs in."""
+    """The credentials of a user."""
 
     username: Username
     password: Secret
@@ -46,7 +46,7 @@ class LoginBody(AdminBody):
 async def login_page(
     request: Request, context: ContextDep, caller: CallerDep, visitor: VisitorDep, next: str = ""
 ) -> Response:
-    """The form, or the way in for who is signed in already, here or by a listed proxy."""
+    """The sign-in form; a redirect for users who are signed in, here or by a listed proxy."""
     peer = request.client.host if request.client else None
     forwarded = context.access.forwarded(request.headers, peer)
     if forwarded is not None:
@@ -94,7 +94,7 @@ async def login(request: Request, context: ContextDep, caller: CallerDep) -> Res
 async def api_login(
     body: LoginBody, request: Request, context: ContextDep, caller: CallerDep
 ) -> JSONResponse:
-    """Sign in; the answer sets the cookie."""
+    """Sign in; the response sets the cookie."""
     refuse_foreign_page(request, context, caller)
     opened = await context.access.sign_in.sign_in(
         body.username, body.password, address=caller.address
@@ -113,7 +113,7 @@ async def api_login(
 
 @router.get("/admin/api/session")
 async def session(principal: PrincipalDep) -> JSONResponse:
-    """Who is signed in, and the token that writes need."""
+    """Read who is signed in, and the CSRF token that changes need."""
     return JSONResponse(session_object(principal))
 
 
@@ -122,7 +122,7 @@ async def session(principal: PrincipalDep) -> JSONResponse:
 async def logout(
     request: Request, context: ContextDep, caller: CallerDep, visitor: VisitorDep
 ) -> Response:
-    """End the web session here and in the browser."""
+    """Sign out: end the web session on the server and in the browser."""
     if visitor is not None:
         check_csrf(visitor, request.method, request.headers, caller)
         await end_session(context, visitor)

@@ -24,7 +24,7 @@ router = APIRouter(tags=["admin"])
 
 @router.get("/admin/api/status")
 async def server_status(request: Request, context: ContextDep) -> JSONResponse:
-    """What runs, what waits, what is loaded, and what is stored."""
+    """Read what runs, what waits, what is loaded and what is stored."""
     statuses = await context.catalog.statuses()
     models = [
         _model(found.id, found.family.options.task, statuses.get(found.id))
@@ -45,7 +45,7 @@ async def server_status(request: Request, context: ContextDep) -> JSONResponse:
 
 @router.post("/admin/api/models/{id:path}/load")
 async def load_model(id: str, context: ContextDep) -> JSONResponse:
-    """Begin to load a model; `/v1/models/{id}` shows its progress."""
+    """Start loading a model; `/v1/models/{id}` shows the progress."""
     model_id, holder = _holder(context, id)
     status = await holder.load_model(model_id)
     return JSONResponse({"id": model_id, "status": status.state}, 202)
@@ -53,7 +53,7 @@ async def load_model(id: str, context: ContextDep) -> JSONResponse:
 
 @router.post("/admin/api/models/{id:path}/unload")
 async def unload_model(id: str, context: ContextDep) -> JSONResponse:
-    """Unload a model when its running work has ended."""
+    """Unload a model when its running requests have ended."""
     model_id, holder = _holder(context, id)
     status = await holder.unload_model(model_id)
     return JSONResponse({"id": model_id, "status": status.state}, 202)

@@ -19,7 +19,7 @@ TITLE_CHARACTERS = 120
 
 @router.get("/admin/api/tasks")
 async def list_tasks(context: ContextDep) -> Response:
-    """The newest ones, those that are kept in memory first."""
+    """List the newest jobs, those kept in memory first."""
     jobs, _ = await context.job_store.jobs(JobQuery(limit=NEWEST))
     listed = [*context.direct_jobs.all(owner=None), *jobs]
     return json_response(
@@ -29,7 +29,7 @@ async def list_tasks(context: ContextDep) -> Response:
 
 @router.post("/admin/api/tasks/{id}/cancel")
 async def cancel_task(id: str, context: ContextDep) -> Response:
-    """Stop anybody's job at its next step."""
+    """Cancel a job of any user at its next step."""
     if context.direct_jobs.find(id, owner=None) is not None:
         return json_response(task_object(context.direct_jobs.cancel(id)))
     job = await context.job_store.get(id)
@@ -38,7 +38,7 @@ async def cancel_task(id: str, context: ContextDep) -> Response:
 
 @router.delete("/admin/api/tasks/{id}")
 async def delete_task(id: str, context: ContextDep) -> Response:
-    """Forget a finished job; its files stay in the archive."""
+    """Delete a finished job; its files stay in the archive."""
     await context.direct_jobs.flush()
     job = await context.job_store.get(id)
     await context.job_store.delete(job.id)

@@ -25,7 +25,7 @@ LONGEST_DAYS = 3650
 
 
 class TokenBody(AdminBody):
-    """A token to be made. `expires_at` and `expires_in_days` are two ways to say one thing."""
+    """A new token. It expires at `expires_at` or after `expires_in_days`."""
 
     name: Label
     provider: Label = "openai"
@@ -46,32 +46,30 @@ class TokenBody(AdminBody):
         if self.expires_in_days is not None:
             if self.expires_at is not None:
                 raise InvalidRequest(
-                    "expires_in_days: give it or expires_at, not both", param="expires_in_days"
+                    "send 'expires_in_days' or 'expires_at', not both", param="expires_in_days"
                 )
             return now + self.expires_in_days * DAY_S
         if self.expires_at is None:
             return None
         if self.expires_at.tzinfo is None:
-            raise InvalidRequest(
-                "expires_at: a time zone is needed, such as 'Z'", param="expires_at"
-            )
+            raise InvalidRequest("a time zone is needed, such as 'Z'", param="expires_at")
         at = self.expires_at.timestamp()
         if at <= now:
-            raise InvalidRequest("expires_at: this time is past", param="expires_at")
+            raise InvalidRequest("this time is in the past", param="expires_at")
         # A year past 9999 could not be shown.
         return min(at, now + 100 * 366 * DAY_S)
 
 
 @router.get("/admin/api/tokens")
 async def list_tokens(context: ContextDep) -> Response:
-    """Every token, masked."""
+    """List all tokens, masked."""
     rows = await context.database.read(all_tokens)
     return json_response([token_object(row, row.masked) for row in rows])
 
 
 @router.post("/admin/api/tokens")
 async def create_token(body: TokenBody, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Make a token. The answer is the only one that shows it."""
+    """Create a token. Only this response shows it."""
     now = time.time()
     owner = body.user or principal.owner
     new = NewToken(
@@ -85,7 +83,7 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
 
     def work(session: Session) -> TokenRow:
         if owner not in (API_OWNER, principal.owner) and find_user(session, owner) is None:
-            raise InvalidRequest(f"user: there is no user {owner!r}", param="user")
+            raise InvalidRequest(f"no user is named {owner!r}", param="user")
         return add_token(session, new, now=now)
 
     row = await context.database.write(work)
@@ -95,7 +93,7 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
 
 @router.delete("/admin/api/tokens/{id}")
 async def delete_token(id: RowId, context: ContextDep) -> Response:
-    """Revoke a token, at once."""
+    """Revoke a token immediately."""
     await context.database.write(lambda session: revoke_token(session, id))
     await context.access.credentials.refresh()
     return json_response(SUCCESS)

@@ -27,7 +27,7 @@ router = APIRouter(tags=["admin"])
 
 
 class UserBody(AdminBody):
-    """A user to be made."""
+    """A new user."""
 
     username: Username
     password: Secret
@@ -36,7 +36,7 @@ class UserBody(AdminBody):
 
 
 class UserChangeBody(AdminBody):
-    """What is absent stays as it is."""
+    """Absent fields are not changed."""
 
     role: Role | None = None
     password: Secret | None = None
@@ -45,14 +45,14 @@ class UserChangeBody(AdminBody):
 
 @router.get("/admin/api/users")
 async def list_users(context: ContextDep) -> Response:
-    """Every user."""
+    """List all users."""
     rows = await context.database.read(all_users)
     return json_response({"users": [user_object(row) for row in rows]})
 
 
 @router.post("/admin/api/users")
 async def create_user(body: UserBody, context: ContextDep) -> Response:
-    """Make a user."""
+    """Create a user."""
     check_username(body.username)
     check_password(body.password, param="password")
     hashed = await context.access.sign_in.passwords.hash(body.password)
@@ -71,7 +71,7 @@ async def create_user(body: UserBody, context: ContextDep) -> Response:
 
 @router.patch("/admin/api/users/{id}")
 async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> Response:
-    """Change a user; their web sessions end."""
+    """Change a user and end their web sessions."""
     hashed = None
     if body.password is not None:
         check_password(body.password, param="password")
@@ -84,7 +84,7 @@ async def patch_user(id: RowId, body: UserChangeBody, context: ContextDep) -> Re
 
 @router.delete("/admin/api/users/{id}")
 async def delete_user(id: RowId, context: ContextDep) -> Response:
-    """Remove a user with their web sessions and tokens."""
+    """Delete a user with their web sessions and tokens."""
     await context.database.write(lambda session: remove_user(session, id))
     await context.access.credentials.refresh()
     return json_response(SUCCESS)

@@ -51,7 +51,7 @@ async def list_models(
     type: Annotated[str | None, Query()] = None,
     capability: Annotated[str | None, Query()] = None,
 ) -> Response:
-    """Every model that can serve; `type` and `capability` filter."""
+    """List the models; `type` and `capability` filter the list."""
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
     statuses = await context.catalog.statuses()
@@ -67,7 +67,7 @@ async def list_models(
 
 @router.get("/v1/models/{id:path}")
 async def get_model(id: str, context: ContextDep) -> Response:
-    """One model by id or alias; ids may contain `/`."""
+    """Read one model by id or alias; ids may contain `/`."""
     statuses = await context.catalog.statuses()
     if id.lower() == "auto":
         automatic = auto_entry(await _entries(context, statuses))
@@ -75,7 +75,7 @@ async def get_model(id: str, context: ContextDep) -> Response:
             return json_response(automatic)
     found = context.catalog.named(id)
     if TASKS[found.family.options.task].type is None:
-        raise ModelNotFound(f"model {id!r} serves other models only", param="model")
+        raise ModelNotFound(f"model {id!r} is used by other operations only", param="model")
     status = statuses.get(found.id)
     facts = await video_facts(found, status, context.catalog.checkpoints)
     return json_response(model_object(found, status, facts))
@@ -84,13 +84,13 @@ async def get_model(id: str, context: ContextDep) -> Response:
 @router.get("/healthz")
 @router.get("/v1/health")
 async def health() -> Response:
-    """Liveness only; open."""
+    """Check that the server is alive; needs no credential."""
     return json_response({"status": "ok", "version": __version__})
 
 
 @router.get("/coderai/capabilities")
 async def capabilities(context: ContextDep) -> Response:
-    """What this server can do now and on what hardware."""
+    """Read the capabilities and the hardware of this server."""
     statuses = await context.catalog.statuses()
     hardware = await anyio.to_thread.run_sync(hardware_summary)
     hostname = socket.gethostname() if context.config.server.expose_hostname else None
@@ -212,4 +212,4 @@ def hardware_summary() -> dict[str, Any]:
 def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
     if value is not None and value not in allowed:
         listed = ", ".join(allowed)
-        raise InvalidRequest(f"unknown value {value[:100]!r}; one of {listed}", param=name)
+        raise InvalidRequest(f"unknown value {value[:100]!r}; values: {listed}", param=name)

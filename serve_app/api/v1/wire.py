@@ -33,18 +33,18 @@ _ERROR = {"model": ErrorResponse}
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: _ERROR | {"description": text}
     for status, text in (
-        (400, "The request is wrong; `param` names the field."),
-        (401, "No valid credential."),
-        (403, "The credential, host or caller may not do this."),
-        (404, "No such model, file or route."),
-        (413, "A body or a medium is over a limit."),
-        (415, "Not a medium."),
+        (400, "The request is invalid; `param` names the field."),
+        (401, "There is no valid credential."),
+        (403, "The credential, or the host or page of the request, does not allow this."),
+        (404, "The model, file or route does not exist."),
+        (413, "The body or a media file exceeds a limit."),
+        (415, "The upload is not a readable image, audio file or video."),
         (429, "The token's rate or concurrency limit is reached."),
         (500, "The server failed."),
-        (503, "The model is busy, loading or out of service."),
-        (504, "The synchronous limit passed."),
+        (503, "The model is busy, loading or unavailable."),
+        (504, "The time limit of a synchronous request passed."),
         # Without it FastAPI would list a 422, which this server never answers.
-        ("default", "Any other failure."),
+        ("default", "Any other error."),
     )
 }
 

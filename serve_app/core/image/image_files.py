@@ -75,8 +75,8 @@ def upright(image: Any, orientation: int) -> Any:
 def unread(mime: str) -> str | None:
     """Why images of a type are not read here, and what to do; None for those that are."""
     if mime == HEIC and not _heif_is_read():
-        return f"HEIC images are read where pillow-heif is installed; {INSTEAD}"
-    return f"{NOT_READ[mime]} are not read; {INSTEAD}" if mime in NOT_READ else None
+        return f"HEIC images need pillow-heif on the server; {INSTEAD}"
+    return f"{NOT_READ[mime]} are not supported; {INSTEAD}" if mime in NOT_READ else None
 
 
 def _missing_end(file: IO[bytes]) -> bytes:

@@ -25,8 +25,8 @@ MODE_NAMES: dict[VideoMode, str] = {
     "i2v": "image to video",
     "ti2v": "text and image to video",
     "v2v": "video to video",
-    "interp": "from an image to another",
-    "extend": "a video continued",
+    "interp": "from one image to another",
+    "extend": "a continued video",
 }
 
 

@@ -212,5 +212,5 @@ def _overlap_warning(request: GenerateVideo, used: int) -> tuple[str, ...]:
     if requested is None or requested == used:
         return ()
     if used == 0:
-        return ("num_cond_frames: has no effect, because nothing is gone on from",)
+        return ("num_cond_frames: has no effect, because no video is continued",)
     return (f"num_cond_frames: rounded to {used}",)

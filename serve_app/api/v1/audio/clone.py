@@ -32,7 +32,7 @@ TEXT_CHARACTERS = 16_384
 
 
 class CloneBody(JobBody):
-    """A text, and whose voice shall say it."""
+    """A text, and the voice that speaks it."""
 
     text: Text = Field(min_length=1, max_length=TEXT_CHARACTERS)
     voice_name: Text | None = None
@@ -67,7 +67,7 @@ class CloneBody(JobBody):
         if self.voice_name is not None:
             return await saved_voice(context, self.voice_name, param="voice_name")
         raise InvalidRequest(
-            "send a recording of the voice, or 'voice_name' of a saved one",
+            "send a recording of the voice, or the 'voice_name' of a saved voice",
             param="ref_audio",
         )
 
@@ -76,7 +76,7 @@ class CloneBody(JobBody):
 async def clone(
     body: CloneBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Say a text in somebody's voice."""
+    """Speak a text in the voice of a recording."""
     form = media_form(body.response_format, "audio")
     if not body.text.strip():
         raise InvalidRequest("the text must not be blank", param="text")

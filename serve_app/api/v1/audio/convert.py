@@ -31,7 +31,7 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 
 
 class ConvertBody(JobBody):
-    """A recording, and whose voice it shall have."""
+    """A recording, and the voice to convert it to."""
 
     source_audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target_voice: Media | None = None
@@ -58,7 +58,7 @@ class ConvertBody(JobBody):
         if self.voice_name is not None:
             return await saved_voice(context, self.voice_name, param="voice_name")
         raise InvalidRequest(
-            "send a recording of the voice, or 'voice_name' of a saved one",
+            "send a recording of the voice, or the 'voice_name' of a saved voice",
             param="target_voice",
         )
 

@@ -45,7 +45,7 @@ ANSWERS = (
 async def speech(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Speak a text: bytes as they are produced, server-sent events, or an envelope."""
+    """Speak a text: streamed bytes, server-sent events, or a JSON envelope."""
     if body.stream_format == "sse":
         refuse_envelope(body, request)
     utterance = await speech_request(context, body)
@@ -74,9 +74,9 @@ async def speech(
 async def speech_stream(
     body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Speak a text, always as raw bytes while they are produced."""
+    """Speak a text, always as streamed raw bytes."""
     if body.response_format not in (None, "pcm", "wav"):
-        raise InvalidRequest("this route streams 'pcm' or 'wav'", param="response_format")
+        raise InvalidRequest("this route streams only 'pcm' or 'wav'", param="response_format")
     if body.stream_format == "sse":
         body.leave("stream_format")
     utterance = await speech_request(context, body, default="pcm")
@@ -117,8 +117,8 @@ def refuse_envelope(body: SpeechBody, request: Request) -> None:
     body.refuse_job(request.headers)
     if body.response_format in ENVELOPES:
         raise InvalidRequest(
-            f"{body.response_format!r} is one answer, and stream_format 'sse' "
-            f"many events; use one of {', '.join(AUDIO_MIME)}",
+            f"{body.response_format!r} cannot be combined with stream_format 'sse'; "
+            f"use one of {', '.join(AUDIO_MIME)}",
             param="response_format",
         )
 

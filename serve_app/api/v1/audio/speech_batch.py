@@ -108,5 +108,5 @@ class SpeechBatch:
 def _check_form(response_format: str | None) -> None:
     if response_format not in (None, *FORMS):
         raise InvalidRequest(
-            f"the response format is one of {', '.join(FORMS)}", param="response_format"
+            f"unknown response format; formats: {', '.join(FORMS)}", param="response_format"
         )

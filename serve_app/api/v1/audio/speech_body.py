@@ -39,7 +39,7 @@ ResponseFormat = Annotated[
 
 
 class VoiceIdBody(NestedBody):
-    """A voice by id, OpenAI's newer spelling."""
+    """A voice by id, as in OpenAI's newer API."""
 
     id: Text = Field(min_length=1, max_length=200)
 
@@ -145,7 +145,7 @@ class SpeechBody(SpeechShared):
             return "clone"
         if task == "voicedesign":
             raise UnsupportedCapability(
-                "no configured model designs voices from a description; name a 'voice' instead",
+                "no configured model designs voices from a description; set 'voice' instead",
                 param="task_type",
             )
         if task not in ("", "customvoice"):

@@ -72,8 +72,7 @@ async def _reference(context: Context, body: SpeechBody) -> VoiceReference | Non
     task = body.task()
     if task == "customvoice" and body.ref_audio is not None:
         raise InvalidRequest(
-            "CustomVoice speaks with a voice that is there; leave out 'ref_audio', or "
-            "send VoiceClone",
+            "CustomVoice uses an existing voice; leave out 'ref_audio', or send VoiceClone",
             param="task_type",
         )
     if body.ref_audio is not None:
@@ -83,7 +82,7 @@ async def _reference(context: Context, body: SpeechBody) -> VoiceReference | Non
     reference = await _saved(context, body)
     if task == "clone" and reference is None:
         raise InvalidRequest(
-            "cloning needs a recording of the voice, or 'voice_profile' of a saved one",
+            "cloning needs a recording of the voice, or the 'voice_profile' of a saved voice",
             param="ref_audio",
         )
     return reference

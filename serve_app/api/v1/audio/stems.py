@@ -25,7 +25,7 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 
 
 class StemsBody(JobBody):
-    """A mix and the stems wanted of it."""
+    """A mix, and the stems to separate it into."""
 
     audio: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     stem_mode: StemMode | None = None
@@ -48,7 +48,7 @@ class StemsOutput(MediaOutput):
 async def stems(
     body: StemsBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Take a mix apart into its voices and instruments."""
+    """Separate a mix into voices and instruments."""
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with validating_media_first(context, ("audio", body.audio, "audio")):

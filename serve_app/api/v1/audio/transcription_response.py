@@ -100,7 +100,7 @@ def not_streaming(model: str) -> dict[str, Any]:
         "type": "warning",
         "code": "streaming_not_supported",
         "model": model,
-        "message": f"model {model!r} does not stream; the text comes when all audio is transcribed",
+        "message": f"model {model!r} does not stream; the text follows when it is complete",
     }
 
 

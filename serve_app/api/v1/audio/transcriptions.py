@@ -42,7 +42,7 @@ FORM = {
 async def transcriptions(
     request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Write down what is said, in its language or (`translate`) in English."""
+    """Transcribe speech, in its language or (`translate`) in English."""
     body, audio = await read_transcription(request, context)
     operation = to_transcribe(
         context, body, audio, is_translation=body.translation_field is not None
@@ -52,7 +52,7 @@ async def transcriptions(
 
 @router.post("/v1/audio/translations", response_class=Response, openapi_extra=FORM)
 async def translations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Write down in English what is said in any language."""
+    """Transcribe speech in any language and translate it into English."""
     body, audio = await read_transcription(request, context)
     body.leave(body.original_language_fields())
     operation = to_transcribe(context, body, audio, is_translation=True)

@@ -41,7 +41,7 @@ class VoiceBody(Body):
 
 
 class ClipBody(Body):
-    """One more recording of a voice."""
+    """An additional recording of a voice."""
 
     audio: Media
     transcript: LongText = ""
@@ -58,7 +58,7 @@ class VoicePatch(Body):
 
 
 class VoiceExtractBody(Body):
-    """POST /v1/audio/voices/extract: a voice out of a recording or a video."""
+    """POST /v1/audio/voices/extract: a voice from a recording or a video."""
 
     name: Text
     description: LongText = ""
@@ -131,7 +131,7 @@ async def extracted_audio(context: Context, body: VoiceExtractBody) -> Blob:
     elif body.video is not None:
         blob = await context.intake.take(body.video, param="video", kind="video")
     else:
-        raise InvalidRequest("send 'audio' or 'video' to take the voice from", param="audio")
+        raise InvalidRequest("send 'audio' or 'video' with the voice", param="audio")
     with renamed_error_fields({"video": body.source}):
         extracted = await context.catalog.answer(ExtractAudio(video=blob))
         return extracted.audio

@@ -55,7 +55,7 @@ FORM = {
 
 @router.get("/v1/audio/voices")
 async def list_voices(context: ContextDep, profiles: ProfilesDep) -> Response:
-    """Everybody's saved voices, oldest first, and the presets."""
+    """List the saved voices of all users, oldest first, and the presets."""
     saved = await profiles.all("voice")
     answer = {
         "voices": [voice_object(context, profile) for profile in saved],
@@ -69,7 +69,7 @@ async def list_voices(context: ContextDep, profiles: ProfilesDep) -> Response:
 async def save_voice(
     request: Request, context: ContextDep, profiles: ProfilesDep, principal: PrincipalDep
 ) -> Response:
-    """Save a voice, or replace it. Without a transcript, the audio is listened to."""
+    """Save or replace a voice. Without a transcript, the audio is transcribed."""
     body, audio = await read_voice(request, context)
     checked_name(body.name, "voice")
     transcript, warnings = await _transcript(context, body.transcript, audio)
@@ -92,7 +92,7 @@ async def extract_voice(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Save a voice out of a recording or a video."""
+    """Save a voice from a recording or a video."""
     checked_name(body.name, "voice")
     audio = await extracted_audio(context, body)
     transcript, warnings = await _transcript(context, body.transcript, audio, field=body.source)
@@ -110,7 +110,7 @@ async def extract_voice(
 
 @router.get("/v1/audio/voices/{name:path}")
 async def read_voice_profile(name: str, context: ContextDep, profiles: ProfilesDep) -> Response:
-    """One saved voice."""
+    """Read one saved voice."""
     profile = await profiles.get("voice", name)
     return json_response({"voice": voice_object(context, profile)})
 
@@ -123,7 +123,7 @@ async def change_voice(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Change texts, audio and clips. A new audio without a transcript is listened to."""
+    """Change texts, audio and clips. New audio without a transcript is transcribed."""
     await profiles.owned("voice", name, by=principal)
     check_count(len(body.add_clips))
     items = await voice_clips(context, body.add_clips)
@@ -149,7 +149,7 @@ async def change_voice(
 
 @router.delete("/v1/audio/voices/{name:path}")
 async def delete_voice(name: str, profiles: ProfilesDep, principal: PrincipalDep) -> Response:
-    """Remove a saved voice with its recordings."""
+    """Delete a saved voice with its recordings."""
     await profiles.delete("voice", name, by=principal)
     return json_response({"deleted": True, "success": True, "name": name})
 

@@ -22,7 +22,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 
 
 class DepthBody(JobBody):
-    """An image."""
+    """The image whose depth is estimated."""
 
     image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: ModelName | None = None
@@ -38,7 +38,7 @@ class DepthBody(JobBody):
 async def depth(
     body: DepthBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Tell how far away everything in an image is: a grey image, near is bright."""
+    """Estimate the depth of an image: a grey image in which near is bright."""
     output = media_output(body.response_format, "image")
     async with validating_media_first(context, ("image", body.image, "image")):
         found = context.catalog.find("depth", body.model)

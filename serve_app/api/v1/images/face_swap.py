@@ -25,7 +25,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 
 
 class FaceSwapBody(JobBody):
-    """Whose face is to be seen, and where."""
+    """A face, and the image or video to swap it into."""
 
     source_face: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     target: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
@@ -44,7 +44,7 @@ class FaceSwapBody(JobBody):
 async def face_swap(
     body: FaceSwapBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Put a face in place of those in an image or a video."""
+    """Swap a face into an image or a video."""
     if body.target_type is not None:
         # Known to be wrong before anything is fetched.
         media_output(body.response_format, body.target_type)

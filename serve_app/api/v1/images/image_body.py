@@ -46,7 +46,7 @@ Names = Annotated[list[Text], Field(max_length=MAX_EXTRAS)]
 
 
 class ImageRequestBody(JobBody):
-    """The fields that all routes for images share."""
+    """The fields that all image routes share."""
 
     model: ModelName | None = None
     n: Annotated[Integer, Field(ge=1, le=MAX_IMAGES)] | None = None

@@ -43,7 +43,7 @@ BodyT = TypeVar("BodyT", bound="SourceBody")
 
 
 class SourceBody(ImageRequestBody):
-    """Of several images the first is edited, and the others are references."""
+    """The first image is edited; further images are references."""
 
     default_strength: ClassVar[float]
 

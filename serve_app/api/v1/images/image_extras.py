@@ -25,7 +25,7 @@ Name = Annotated[Text, Field(min_length=1, max_length=500)]
 
 
 class LoraBody(WireObject):
-    """Where a LoRA is, the first of these that is there; `name` is the caller's own word for it."""
+    """A LoRA: the first of these fields that is set; `name` is a name that the client chooses."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -53,7 +53,7 @@ class LoraBody(WireObject):
         if path := self.model or self.path:
             return Lora(file=await _stored_file(context, f"file://{path}", param), weight=weight)
         raise InvalidRequest(
-            "this names no LoRA; set 'id', 'file', 'data', 'url', 'model' or 'path'",
+            "no LoRA is named; set 'id', 'file', 'data', 'url', 'model' or 'path'",
             param=param,
         )
 

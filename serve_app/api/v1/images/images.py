@@ -34,7 +34,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 async def generations(
     body: GenerationBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Generate up to ten images from a prompt; image i has the seed + i."""
+    """Generate up to ten images from a prompt, with increasing seeds."""
     found = context.catalog.find("images", body.model)
     operation = await body.to_text_to_image(found, context)
     return await _answered(body, operation, request, context, principal)
@@ -42,19 +42,19 @@ async def generations(
 
 @router.post("/v1/images/edits", openapi_extra=request_schema(EditBody))
 async def edits(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Edit an image, or the part that a mask selects; more images are references."""
+    """Edit an image, or the area that a mask selects; further images are references."""
     return await _remade(EditBody, request, context, principal)
 
 
 @router.post("/v1/images/inpaint", openapi_extra=request_schema(InpaintBody))
 async def inpaint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Edit the part of an image that a mask selects; all other pixels stay as they are."""
+    """Edit the area of an image that a mask selects; all other pixels stay the same."""
     return await _remade(InpaintBody, request, context, principal)
 
 
 @router.post("/v1/images/variations", openapi_extra=request_schema(VariationBody))
 async def variations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Vary an image, without a prompt."""
+    """Generate variations of an image, without a prompt."""
     return await _remade(VariationBody, request, context, principal)
 
 

@@ -42,7 +42,7 @@ PointLabel = Annotated[Integer, Field(ge=0, le=1)]
 
 
 class SegmentBody(JobBody):
-    """An image, and what of it is wanted."""
+    """An image, and the objects to segment."""
 
     image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: ModelName | None = None
@@ -67,7 +67,7 @@ class SegmentBody(JobBody):
         if len(labels) != len(points):
             raise InvalidRequest(
                 f"{len(labels)} labels were sent for {len(points)} points; "
-                "send one for each, 1 on the object and 0 beside it",
+                "send one per point: 1 on the object, 0 beside it",
                 param="point_labels",
             )
         return tuple(
@@ -96,7 +96,7 @@ class SegmentBody(JobBody):
 async def segment(
     body: SegmentBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Find the objects of an image: those at points and in boxes, or all."""
+    """Segment an image: the objects at points and in boxes, or all objects."""
     output = media_output(body.response_format, "image")
     body.places()
     async with validating_media_first(context, ("image", body.image, "image")):

@@ -25,7 +25,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 
 
 class UpscaleBody(JobBody):
-    """An image, and how much larger it is wanted."""
+    """An image, and the factor to upscale it by."""
 
     image: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: ModelName | None = None
@@ -43,7 +43,7 @@ class UpscaleBody(JobBody):
 async def upscale(
     body: UpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Make an image exactly 2, 3, 4 or 8 times as large."""
+    """Upscale an image by exactly 2, 3, 4 or 8."""
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with validating_media_first(context, ("image", body.image, "image")):

@@ -32,7 +32,7 @@ Label = Annotated[Text, Field(max_length=200), AfterValidator(_is_kept)]
 
 
 class JobBody(Body):
-    """What any operation can be asked for besides its fields. Higher `priority` starts first."""
+    """The fields that every operation accepts. A higher `priority` starts first."""
 
     wants_async: Flag | None = Field(default=None, validation_alias="async")
     callback_url: Text | None = Field(default=None, min_length=1, max_length=4096)
@@ -60,9 +60,8 @@ class JobBody(Body):
         }
         for name in (name for name, value in requested.items() if value):
             raise InvalidRequest(
-                "an answer that streams or has parts of its own is bound to its "
-                "connection and cannot be a job; leave out 'async', 'Prefer: respond-async', "
-                "'ref_id' and 'callback_url'",
+                "a streamed answer, or one with several parts, cannot be a job; leave out "
+                "'async', 'Prefer: respond-async', 'ref_id' and 'callback_url'",
                 param=name,
             )
 

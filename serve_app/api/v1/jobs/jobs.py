@@ -36,9 +36,9 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
 ) -> Response:
-    """The caller's jobs, newest first; results name files by URL, whatever form was asked for.
+    """List the client's jobs, newest first. Results contain the URLs of files.
 
-    Text operations under way, which are kept in memory, come first.
+    Running text operations, which are kept in memory, come first.
     """
     owner = visible_owner(principal)
     query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
@@ -66,7 +66,7 @@ async def list_jobs(
 async def get_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """A job by its id, its number or the `ref_id` that the caller gave it."""
+    """Read a job by its id, its number or its `ref_id`."""
     call = call_in(request, context, principal)
     job = await find_job(call, id)
     return json_response(await job_object(job, call.dialect, context.files))
@@ -76,7 +76,7 @@ async def get_job(
 async def cancel_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Stop a job at its next step."""
+    """Cancel a job at its next step."""
     call = call_in(request, context, principal)
     job = await cancel(call, id)
     return json_response(await job_object(job, call.dialect, context.files))
@@ -86,7 +86,7 @@ async def cancel_job(
 async def watch_job(
     id: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """`status`, `progress` and `warning` events as they come, last `done` with the whole job."""
+    """Stream `status`, `progress` and `warning` events, and last `done` with the whole job."""
     call = call_in(request, context, principal)
     job = await find_job(call, id)
     seen = request.headers.get("last-event-id", "").strip()
@@ -101,19 +101,19 @@ async def watch_job(
 
 @router.get("/v1/images/progress")
 async def image_progress(context: ContextDep, principal: PrincipalDep) -> Response:
-    """Where the caller's newest active job on images is; zeros when there is none."""
+    """Read the progress of the client's newest active image job; zeros without one."""
     return await _newest(context, principal, "image")
 
 
 @router.get("/v1/video/progress")
 async def video_progress(context: ContextDep, principal: PrincipalDep) -> Response:
-    """Where the caller's newest active job on videos is; zeros when there is none."""
+    """Read the progress of the client's newest active video job; zeros without one."""
     return await _newest(context, principal, "video")
 
 
 @router.get("/v1/audio/progress")
 async def audio_progress(context: ContextDep, principal: PrincipalDep) -> Response:
-    """Where the caller's newest active job on audio is; zeros when there is none."""
+    """Read the progress of the client's newest active audio job; zeros without one."""
     return await _newest(context, principal, "audio")
 
 

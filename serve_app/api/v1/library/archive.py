@@ -20,20 +20,20 @@ async def list_archive(
     principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
-    """The caller's generated files, newest first; an admin sees everybody's."""
+    """List the client's generated files, newest first; an admin sees those of all users."""
     query = filters.model_copy(update={"limit": limit})
     return json_response(await listing(context, query, visible_owner(principal)))
 
 
 @router.get("/v1/archive/{filename}")
 async def read_entry(filename: str, context: ContextDep, principal: PrincipalDep) -> Response:
-    """One entry."""
+    """Read one entry."""
     entry = await context.archive.entry(filename, owner=visible_owner(principal))
     return json_response(entry_object(context, entry))
 
 
 @router.delete("/v1/archive/{filename}")
 async def delete_entry(filename: str, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Remove a file with its previews and its record."""
+    """Delete a file with its previews and its record."""
     await context.archive.delete(filename, owner=visible_owner(principal))
     return json_response({"deleted": filename})

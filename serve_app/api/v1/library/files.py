@@ -34,7 +34,7 @@ async def download(
     context: ContextDep,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
-    """The bytes of a file; `Range` gives parts, `If-None-Match` saves the transfer."""
+    """Download a file; `Range` and `If-None-Match` are supported."""
     blob = await context.blobs.find_file(filename) or await context.archive.find_file(filename)
     if blob is None:
         raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
@@ -60,7 +60,11 @@ async def upload(request: Request, context: ContextDep, principal: PrincipalDep)
     """
     store = ObservedStore(context.blobs.url)
     blob = await _received(request, context.intake.into(store))
-    why = unread(blob.mime) if kind_of(blob.mime) else "not an image, an audio file or a video"
+    why = (
+        unread(blob.mime)
+        if kind_of(blob.mime)
+        else "this is not an image, an audio file or a video"
+    )
     if why is not None:
         await context.uploads.drop(blob, store)
         raise UnsupportedMedia(why, param="file")
@@ -72,8 +76,8 @@ async def upload(request: Request, context: ContextDep, principal: PrincipalDep)
 async def delete_upload(
     filename: str, context: ContextDep, principal: PrincipalDep
 ) -> JSONResponse:
-    """Remove an upload of the caller's; for an admin, everybody's upload of these bytes. What a
-    job, an archive entry or a profile holds stays for it.
+    """Delete an upload of the client; for an admin, all uploads of the same content. Jobs,
+    archive entries and profiles keep the files that they use.
     """
     await context.uploads.delete(filename, owner=visible_owner(principal))
     return JSONResponse({"deleted": filename})
@@ -81,7 +85,7 @@ async def delete_upload(
 
 @router.get("/v1/files/blob/{hash}")
 async def find_blob(hash: str, context: ContextDep) -> JSONResponse:
-    """The upload object of a stored hash, with or without `sha256:`."""
+    """Read the upload object of a stored hash, with or without `sha256:`."""
     digest = hash.removeprefix("sha256:").lower()
     blob = await context.blobs.find(digest) if SHA256.fullmatch(digest) else None
     if blob is None:
@@ -153,7 +157,9 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
             body = await read_json_object(request)
             value = body.get("file") or body.get("data")
             if not isinstance(value, str):
-                raise InvalidRequest("'file' or 'data' must hold the media as text", param="file")
+                raise InvalidRequest(
+                    "'file' or 'data' must contain the media as text", param="file"
+                )
             return await intake.take(value, param="file")
     return await intake.take_upload(_body(request), param="file")
 
@@ -165,4 +171,4 @@ async def _body(request: Request) -> AsyncGenerator[bytes]:
             if chunk:
                 yield chunk
     except ClientDisconnect as error:
-        raise Cancelled("the client left while it sent the body") from error
+        raise Cancelled("the client disconnected while it sent the body") from error

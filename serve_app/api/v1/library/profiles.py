@@ -67,7 +67,7 @@ async def save_profile(
 @router.get("/v1/characters")
 @router.get("/v1/environments")
 async def list_profiles(kind: KindDep, profiles: ProfilesDep) -> Response:
-    """Everybody's, oldest first."""
+    """List the profiles of all users, oldest first."""
     found = await profiles.all(kind)
     return json_response({LIST_KEYS[kind]: [summary(profile) for profile in found]})
 
@@ -82,7 +82,7 @@ async def generate_profile(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Let an image model make the images."""
+    """Create a profile whose images an image model generates."""
     checked_name(body.name, kind)
     await check_may_replace(profiles, kind, body.name, principal)
     job, images = await generated_images(body, call_in(request, context, principal))
@@ -106,10 +106,10 @@ async def extract_profile(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Take the images out of images and videos: faces, or whole frames, the sharpest of a video."""
+    """Create a profile from images and videos: faces, or the sharpest whole frames."""
     checked_name(body.name, kind)
     if not (body.images or body.videos):
-        raise InvalidRequest("send 'images' or 'videos' to take them from", param="images")
+        raise InvalidRequest("send 'images' or 'videos' to extract from", param="images")
     items = await _extracted(context, body, kind)
     profile = await profiles.save(
         kind, body.name, by=principal, description=body.description, items=items
@@ -122,7 +122,7 @@ async def extract_profile(
 async def read_profile(
     name: str, kind: KindDep, context: ContextDep, profiles: ProfilesDep
 ) -> Response:
-    """A profile with its images as data URLs."""
+    """Read a profile with its images as data URLs."""
     return json_response(detail(context, await profiles.get(kind, name)))
 
 
@@ -136,7 +136,7 @@ async def change_profile(
     profiles: ProfilesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Change the description, remove images and add some."""
+    """Change the description, and remove or add images."""
     await profiles.owned(kind, name, by=principal)
     check_count(len(body.add_images))
     change = ProfileChange(
@@ -153,7 +153,7 @@ async def change_profile(
 async def delete_profile(
     name: str, kind: KindDep, profiles: ProfilesDep, principal: PrincipalDep
 ) -> Response:
-    """Remove a profile and its images."""
+    """Delete a profile and its images."""
     await profiles.delete(kind, name, by=principal)
     return json_response({"ok": True, "name": name})
 

@@ -25,7 +25,7 @@ router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 async def chat_completions(
     body: ChatBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Answer a conversation, whole or as server-sent events."""
+    """Reply to a conversation, as one response or as server-sent events."""
     found = context.catalog.find("chat", body.model)
     operation = await body.to_chat(found, context.catalog, context.intake)
     n = operation.sampling.n

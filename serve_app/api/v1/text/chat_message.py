@@ -52,14 +52,14 @@ class AudioPartBody(NestedBody):
 
 
 class RefusalPartBody(NestedBody):
-    """What the assistant said instead of an answer."""
+    """The refusal of an assistant."""
 
     type: Literal["refusal"]
     refusal: Text = ""
 
 
 class OtherPartBody(NestedBody):
-    """A part that this server has no word for, as other vendors' answers have them."""
+    """A part of an unknown type, as in messages of other servers."""
 
     type: Text
 
@@ -91,7 +91,7 @@ PartBody = Annotated[
 
 
 class FunctionCallBody(NestedBody):
-    """The function of a call the assistant made; `arguments` is JSON text."""
+    """The function of a tool call; `arguments` is JSON text."""
 
     name: Text = Field(min_length=1, max_length=200)
     arguments: Text = "{}"
@@ -102,7 +102,7 @@ class FunctionCallBody(NestedBody):
 
 
 class FunctionToolCallBody(NestedBody):
-    """A call the assistant made in an earlier turn."""
+    """A tool call of the assistant in an earlier turn."""
 
     id: Text | None = None
     type: Text = "function"
@@ -114,14 +114,14 @@ class FunctionToolCallBody(NestedBody):
 
 
 class CustomCallBody(NestedBody):
-    """A call whose input is plain text, as other servers' models make them."""
+    """A call whose input is plain text, as models of other servers make them."""
 
     name: Text = Field(min_length=1, max_length=200)
     input: Text = ""
 
 
 class CustomToolCallBody(NestedBody):
-    """OpenAI's other kind of call. A model is shown it as a function that takes `input`."""
+    """OpenAI's custom tool call. The model sees it as a function with the argument `input`."""
 
     id: Text | None = None
     type: Literal["custom"]
@@ -146,9 +146,8 @@ ToolCallBody = Annotated[
 
 
 class MessageBody(NestedBody):
-    """One turn of a conversation. What an assistant's turn has besides words and calls is taken
-    and has no effect: its reasoning, annotations and audio files are the server's that gave the
-    answer.
+    """One message of a conversation. In an assistant message, everything but text and calls is
+    accepted and ignored, such as the reasoning, annotations and audio of another server.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -172,7 +171,7 @@ class MessageBody(NestedBody):
     def _has_content(self) -> "MessageBody":
         is_answer = self.role == "assistant"
         if self.content is None and not (is_answer or self.images):
-            raise ValueError("content must be given for this role")
+            raise ValueError("content is required for this role")
         return self
 
     def content_parts(self) -> str | list[PartBody]:

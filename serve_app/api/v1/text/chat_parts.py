@@ -11,11 +11,11 @@ from serve_app.core.text.chat import TextFormat, Tool, ToolChoice
 
 
 class NestedBody(WireObject):
-    """A part of a body; unknown keys inside it are dropped."""
+    """A nested object; unknown keys in it are dropped."""
 
 
 class FunctionBody(NestedBody):
-    """A function the model may call; `parameters` is a JSON Schema."""
+    """A function that the model may call; `parameters` is a JSON Schema."""
 
     name: Text = Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")
     description: Text | None = None
@@ -56,7 +56,7 @@ ToolChoiceBody = Literal["none", "auto", "required"] | NamedTool
 
 
 class JsonSchemaBody(NestedBody):
-    """A named JSON Schema that the answer must follow."""
+    """A named JSON Schema that the output must match."""
 
     name: Text = "response"
     description: Text | None = None
@@ -65,7 +65,7 @@ class JsonSchemaBody(NestedBody):
 
 
 class ResponseFormatBody(NestedBody):
-    """What the answer's text must be. `{"response_format": "json_object"}` is an older spelling."""
+    """The format of the output. `{"response_format": "json_object"}` is an older spelling."""
 
     type: Literal["text", "json_object", "json_schema"] = Field(
         default="text", validation_alias=AliasChoices("type", "response_format")
@@ -78,7 +78,7 @@ class ResponseFormatBody(NestedBody):
             return TextFormat(type=self.type)
         if self.json_schema is None or self.json_schema.schema_ is None:
             raise InvalidRequest(
-                "response_format.json_schema.schema: is needed for the type 'json_schema'",
+                "the type 'json_schema' needs a schema",
                 param="response_format.json_schema",
             )
         schema = self.json_schema
@@ -103,5 +103,5 @@ def tool_choice_to_core(
             )
         return ToolChoice(mode="function", name=choice.function.name)
     if choice == "required" and not tools:
-        raise InvalidRequest("'required' needs tools", param=param)
+        raise InvalidRequest("'required' needs at least one tool", param=param)
     return ToolChoice(mode=choice)

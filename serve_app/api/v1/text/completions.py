@@ -25,7 +25,7 @@ TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class CompletionBody(SamplingBody):
-    """A prompt, several, or token ids."""
+    """A prompt, several prompts, or token ids."""
 
     prompt: (
         Text
@@ -51,7 +51,9 @@ class CompletionBody(SamplingBody):
                 f"best_of {self.best_of} is less than n ({sampling.n})", param="best_of"
             )
         if self.best_of is not None and self.best_of > sampling.n and self.stream:
-            raise InvalidRequest("the best of several cannot be streamed", param="best_of")
+            raise InvalidRequest(
+                "a stream cannot return the best of several completions", param="best_of"
+            )
         return Complete(
             model=model,
             prompts=self._prompts(),
@@ -73,7 +75,7 @@ class CompletionBody(SamplingBody):
 async def completions(
     body: CompletionBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Continue a prompt, whole or as server-sent events."""
+    """Complete a prompt, as one response or as server-sent events."""
     found = context.catalog.find("chat", body.model)
     operation = body.to_complete(found.id)
     if body.stream:

@@ -27,7 +27,7 @@ router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 class EmbeddingBody(JobBody):
-    """Texts or token ids, and images where the model takes them."""
+    """Texts or token ids, and images if the model accepts them."""
 
     model: Text = Field(min_length=1, max_length=500)
     input: (
@@ -70,7 +70,7 @@ class EmbeddingBody(JobBody):
 async def embeddings(
     body: EmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Vectors for texts, then for images."""
+    """Embed texts and images; the vectors of texts come first."""
     found = context.catalog.find("embeddings", body.model)
     texts, images = body.texts(), body.images()
     if not texts and not images:

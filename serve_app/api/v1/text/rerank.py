@@ -22,13 +22,13 @@ router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 class DocumentBody(NestedBody):
-    """A document in an object."""
+    """A document as an object."""
 
     text: Text
 
 
 class RerankBody(JobBody):
-    """A query and what to order by it."""
+    """A query, and the documents to sort by relevance."""
 
     model: Text = Field(min_length=1, max_length=500)
     query: Text = Field(min_length=1)
@@ -46,7 +46,7 @@ class RerankBody(JobBody):
 async def rerank(
     body: RerankBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Documents ordered by their relevance to the query, best first."""
+    """Sort documents by their relevance to a query, best first."""
     found = context.catalog.find("rerank", body.model)
     operation = Rerank(
         model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length

@@ -21,7 +21,7 @@ class StreamOptions(Body):
 
 
 class SamplingBody(JobBody):
-    """How tokens are chosen. Ranges are OpenAI's; `top_k`, `min_p` and `repeat_penalty` are
+    """How tokens are sampled. The ranges are OpenAI's; `top_k`, `min_p` and `repeat_penalty` are
     extensions. null is the default.
     """
 

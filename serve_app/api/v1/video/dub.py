@@ -25,8 +25,8 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 class DubBody(JobBody):
-    """A video and the language it is to speak. `model` transcribes or translates; the other one
-    is the default.
+    """A video, and the language to dub it into. `model` transcribes or translates; the default
+    model does the other task.
     """
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
@@ -72,7 +72,7 @@ class DubBody(JobBody):
 async def dub(
     body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Dub a video: every segment is transcribed, translated, and spoken in its own time."""
+    """Dub a video: transcribe, translate and speak every segment, and keep its timing."""
     return await _answer(body, request, context, principal, burns_subtitles=False, is_item=True)
 
 
@@ -80,7 +80,7 @@ async def dub(
 async def video_dub(
     body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Dub a video and burn in its subtitles."""
+    """Dub a video and burn its subtitles in."""
     return await _answer(body, request, context, principal, burns_subtitles=True, is_item=False)
 
 

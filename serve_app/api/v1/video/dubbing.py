@@ -7,7 +7,7 @@ from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.video.dubbing import Dubbing
 
-NO_STEMS = "no stem separation model is in service; only the new voice remains"
+NO_STEMS = "no stem separation model is available; only the new voice is kept"
 
 
 async def to_dubbing(

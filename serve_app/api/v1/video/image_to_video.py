@@ -42,7 +42,7 @@ Seed = Annotated[Integer, Field(lt=INT64)]
 
 
 class ImageToVideoBody(JobBody):
-    """A prompt, how its image is generated and how the image moves. Both models have a default."""
+    """A prompt, and how to generate and animate its image. Both models have a default."""
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     negative_prompt: Prompt | None = None
@@ -162,7 +162,7 @@ class ImageToVideoBody(JobBody):
 async def image_to_video(
     body: ImageToVideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Generate an image from a prompt and animate it; on request larger, and with subtitles."""
+    """Generate an image from a prompt and animate it; on request, add post-processing."""
     output = media_output(body.response_format, "video")
     operation = await body.to_animate(context)
     check_configured(context, AnimatePrompt.pipeline)

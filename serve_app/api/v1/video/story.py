@@ -42,8 +42,8 @@ REFERENCES = ("character_profiles", "environment_profiles", "character_reference
 
 
 class StoryBody(JobBody):
-    """A story and how it is told. Every model has a default; `narrate` false tells it without a
-    voice.
+    """A story, and how to tell it. Every model has a default; with `narrate` false, there is no
+    narrator.
     """
 
     story: Text = Field(min_length=1, max_length=STORY_CHARACTERS)
@@ -139,7 +139,7 @@ class StoryBody(JobBody):
 async def story(
     body: StoryBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Tell a story as a video: a script, an image for each scene, some of them moving, a voice."""
+    """Turn a story into a video: a script, an image per scene, animations and a narrator."""
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, *body.media()):
         operation = await body.to_story(context)

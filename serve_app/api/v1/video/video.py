@@ -26,7 +26,7 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 async def video_generations(
     body: VideoBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Make up to four videos of a prompt, images or a video; video i is made from the seed + i."""
+    """Generate up to four videos from a prompt, images or a video, with increasing seeds."""
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, *body.media()):
         operation = await to_produce(body, context)

@@ -48,13 +48,13 @@ async def background(
             found = await select_audio(context.catalog, kind)
     except UnsupportedCapability as error:
         raise UnsupportedCapability(
-            f"{error.message}; or ask for the type 'speech', which is spoken from 'audio_prompt'",
+            f"{error.message}; or use the type 'speech', which speaks 'audio_prompt'",
             param=field,
         ) from error
     own, of_video = (prompt or "").strip(), (video_prompt or "").strip()
     if not own and not of_video:
         raise InvalidRequest(
-            f"the video has no prompt that {kind!r} could be made for; describe the audio",
+            f"the video has no prompt to generate {kind!r} from; describe the audio",
             param="audio_prompt",
         )
     return BackgroundAudio(
@@ -65,7 +65,7 @@ async def background(
 async def spoken_prompt(context: Context, prompt: str | None) -> PlacedLine:
     """The line that `audio_prompt` is for the audio type `speech`."""
     if not (prompt or "").strip():
-        raise InvalidRequest("speech needs the words that are to be spoken", param="audio_prompt")
+        raise InvalidRequest("speech needs a text to speak", param="audio_prompt")
     speech = await _speech(context, prompt or "", field="audio_prompt")
     return PlacedLine(speech=speech, start_s=0.0, field="audio_prompt")
 
@@ -108,7 +108,7 @@ def audio_warnings(body: FinishingFields) -> list[str]:
         warnings.append(LIPS_STILL)
     if body.add_audio and _has_own_audio(body):
         names = [name for name in ("audio_type", "audio_prompt") if getattr(body, name)]
-        warnings += [f"{name}: has no effect beside an audio file of your own" for name in names]
+        warnings += [f"{name}: has no effect together with an audio file" for name in names]
     return warnings
 
 

@@ -29,14 +29,14 @@ Language = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class CharacterBody(NestedBody):
-    """Somebody who is to be recognised, and images of them."""
+    """A person who must stay recognisable, and images of them."""
 
     name: Text = Field(min_length=1, max_length=200)
     images: KeyImages = Field(min_length=1)
 
 
 class DialogBody(NestedBody):
-    """A line of dialog; without a `start_time`, in seconds, it follows the one before."""
+    """A line of dialog; without a `start_time` in seconds, it follows the previous line."""
 
     character: Name | None = None
     voice: Name | None = None

@@ -38,9 +38,9 @@ async def references(body: VideoBody, context: Context) -> References | None:
 def refuse_own_image(body: VideoBody, field: str) -> None:
     """UnsupportedCapability where no keyframe is generated that could show what `field` asks."""
     if body.image or body.video or body.cond_frames:
-        why = "the video begins with your own image, which is not generated anew"
+        why = "the video begins with your own image, so no keyframe is generated"
     elif body.keyframe_identity == "never":
-        why = "video models follow none without a keyframe; leave out 'keyframe_identity'"
+        why = "video models need a keyframe to follow references; leave out 'keyframe_identity'"
     else:
         return
     raise UnsupportedCapability(why, param=field)

@@ -22,7 +22,7 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 class InterpolationBody(JobBody):
-    """A video, or two images, and how many more frames are wanted in the same time."""
+    """A video or two images, and the new frame rate."""
 
     video: Media | None = None
     init_image: Media | None = None
@@ -59,20 +59,20 @@ class InterpolationBody(JobBody):
         given = [name for name, value in images.items() if value is not None]
         if self.video is not None:
             if given:
-                raise InvalidRequest("give a video or two images, not both", param=given[0])
+                raise InvalidRequest("send a video or two images, not both", param=given[0])
             return
         if not given:
-            raise InvalidRequest("give a video, or init_image and end_image", param="video")
+            raise InvalidRequest("send a video, or init_image and end_image", param="video")
         for name, value in images.items():
             if value is None:
-                raise InvalidRequest(f"{name!r} is needed with {given[0]!r}", param=name)
+                raise InvalidRequest(f"{name!r} is required with {given[0]!r}", param=name)
 
 
 @router.post("/v1/video/interpolate")
 async def interpolate(
     body: InterpolationBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Show more frames in the same time, of a video or from one image to another."""
+    """Increase the frame rate of a video, or interpolate between two images."""
     body.check_media()
     output = media_output(body.response_format, "video")
     first: SentMedium = ("init_image", body.init_image, "image")

@@ -111,6 +111,6 @@ def _named(model: str | None) -> Fields:
 
 def _silent(field: str) -> InvalidRequest:
     return InvalidRequest(
-        "nobody speaks in the video; send 'dialogs', 'tts_text', 'audio_file' or a source video",
+        "the video has no speech; send 'dialogs', 'tts_text', 'audio_file' or a source video",
         param=field,
     )

@@ -27,6 +27,6 @@ async def capable_facts(
     able = [repr(id) for id, known in others.items() if mode in known.modes]
     raise UnsupportedCapability(
         f"model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
-        f"models that can: {', '.join(able) or 'none that is known'}",
+        f"models that can: {', '.join(able) or 'none known'}",
         param="mode",
     )

@@ -74,9 +74,7 @@ def requested_mode(body: VideoBody) -> VideoMode:
     """As named, or as the media say where that is nothing or the default."""
     mode = body.mode
     if mode == "at2v" or mode == "ai2v":
-        raise UnsupportedCapability(
-            f"no configured model is driven by audio, as {mode!r} is", param="mode"
-        )
+        raise UnsupportedCapability(f"no configured model supports the mode {mode!r}", param="mode")
     if mode is not None and mode != "t2v":
         return mode
     if body.video is not None:

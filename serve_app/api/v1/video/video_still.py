@@ -49,7 +49,9 @@ def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
         idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]
         idle += [f"keyframe_identity: {why}"] if body.keyframe_identity == "always" else []
     elif body.keyframe_identity == "never":
-        idle = ["keyframe_identity: one is generated nonetheless, because the model only animates"]
+        idle = [
+            "keyframe_identity: a keyframe is generated anyway, because the model only animates"
+        ]
     if body.character_strength is not None and not any(getattr(body, name) for name in FIELDS):
         idle.append("character_strength: has no effect without references")
     return idle

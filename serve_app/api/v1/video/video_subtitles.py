@@ -28,7 +28,7 @@ ENGLISH = "en"
 
 
 class SubtitleBody(JobBody):
-    """A video whose words are to be read. `translate` alone translates to English."""
+    """A video to subtitle. `translate` without a language translates into English."""
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
     model: ModelName | None = None
@@ -93,7 +93,7 @@ class SubtitleBody(JobBody):
 async def subtitle(
     body: SubtitleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Write down what is said in a video, as a subtitle file or in its image."""
+    """Transcribe a video into subtitles, as a file or burned in."""
     async with validating_media_first(context, ("video", body.video, "video")):
         operation = await body.to_subtitle(context)
         check_configured(context, SubtitleVideo.pipeline)

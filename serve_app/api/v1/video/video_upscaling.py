@@ -25,8 +25,8 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 class VideoUpscaleBody(JobBody):
-    """A video, and how much larger it is wanted. `allow_resize` lets it be resampled where no
-    trained upscaler is in service.
+    """A video, and the factor to upscale it by. `allow_resize` allows resampling if no trained
+    upscaler is available.
     """
 
     video: MediaText = Field(min_length=1, max_length=MEDIA_CHARACTERS)
@@ -45,7 +45,7 @@ class VideoUpscaleBody(JobBody):
 async def upscale_video(
     body: VideoUpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Make a video 2, 3 or 4 times as large, with its times and its audio."""
+    """Upscale a video by 2, 3 or 4; timestamps and audio are kept."""
     allows_resize = bool(body.allow_resize)
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, ("video", body.video, "video")):
