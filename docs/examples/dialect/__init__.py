@@ -1,1 +1,1 @@
-"""A small dialect: chat, images, transcription, and the tasks that they are."""
+"""A small dialect: chat, images, transcription and tasks."""

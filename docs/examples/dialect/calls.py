@@ -1,4 +1,4 @@
-"""What the routes share: the fields that make a task of a request, and how it is answered."""
+"""What the routes share: the fields that make a request a task, and the response to it."""
 
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ NO_OUTPUT = AnswerOutput()
 
 
 class LiteTaskBody(WireObject):
-    """A request that can be a task. Who asks for it `later` does not wait."""
+    """A request that can run as a task. With `later`, the client does not wait for it."""
 
     engine: Annotated[Text, Field(max_length=500)] | None = None
     later: Flag | None = None
@@ -27,18 +27,18 @@ class LiteTaskBody(WireObject):
 
     @property
     def is_task(self) -> bool:
-        """Whether it has to be a durable job, which streams and quick answers are not."""
+        """Whether the request must run as a durable job; streams and direct answers do not."""
         return bool(self.later or self.label or self.report_to)
 
     def job_options(self, output: AnswerOutput = NO_OUTPUT) -> JobOptions:
-        """What is asked for besides the operation."""
+        """What the client asks for besides the operation."""
         return JobOptions(output=output.stored(), ref_id=self.label, callback_url=self.report_to)
 
 
 async def answered(
     call: Call, body: LiteTaskBody, operation: Operation[Any], output: AnswerOutput = NO_OUTPUT
 ) -> Response:
-    """The answer of a job that has ended, or at once where the caller does not wait."""
+    """The response with the result, or with the task if the client does not wait."""
     submission = await submission_of(call, operation, body.job_options(output))
     files = call.context.files
     if body.later:
@@ -46,7 +46,7 @@ async def answered(
         content: Any = await task_object(job, call.dialect, files)
     else:
         job = await run(call, submission)
-        # Raises what a job that did not end well has failed with.
+        # Raises the error of a job that failed.
         finished_result(job, call.dialect)
         content = await call.dialect.body(job, files)
     headers = {"X-Job-ID": job.id}

@@ -31,20 +31,20 @@ router = APIRouter(tags=["text"])
 
 
 class LiteTurnBody(WireObject):
-    """What one side has said."""
+    """One message of the conversation."""
 
     by: Literal["user", "model"]
     says: Text
 
 
 class LiteChatBody(LiteTaskBody):
-    """A conversation; `live` streams the answer."""
+    """A conversation; `live` streams the reply."""
 
     turns: list[LiteTurnBody] = Field(min_length=1, max_length=MAX_MESSAGES)
     live: Flag | None = None
 
     def messages(self) -> tuple[ChatMessage, ...]:
-        """The turns as the core has them."""
+        """The turns as core messages."""
         return tuple(
             ChatMessage(
                 role="user" if turn.by == "user" else "assistant",
@@ -58,13 +58,13 @@ class LiteChatBody(LiteTaskBody):
 async def chat(
     body: LiteChatBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Answer a conversation."""
+    """Reply to a conversation."""
     call = call_in(request, context, principal)
     with dialect_errors(call.dialect, Chat.name):
         found = context.catalog.find("chat", body.engine)
     operation = Chat(model=found.id, messages=body.messages())
     if body.live and body.is_task:
-        raise InvalidRequest("a stream is no task; leave out 'live'", param="live")
+        raise InvalidRequest("a stream cannot run as a task; leave out 'live'", param="live")
     if body.is_task:
         return await answered(call, body, operation)
     submission = await submission_of(call, operation)
@@ -77,17 +77,17 @@ async def chat(
 
 
 async def said(events: AsyncIterator[ChatEvent]) -> dict[str, Any]:
-    """The whole answer."""
+    """The whole reply."""
     return said_object(await gathered(events))
 
 
 def said_object(events: list[ChatEvent]) -> dict[str, Any]:
-    """What was said, joined."""
+    """The text of the reply."""
     return {"says": "".join(event.text for event in events if isinstance(event, ChatDelta))}
 
 
 async def live_frames(events: AsyncIterator[ChatEvent]) -> AsyncGenerator[bytes]:
-    """A frame for each piece, and one at the end."""
+    """One frame per delta, and one at the end."""
     async with closing(events):
         async for event in events:
             if isinstance(event, ChatDelta) and event.text:
@@ -96,7 +96,7 @@ async def live_frames(events: AsyncIterator[ChatEvent]) -> AsyncGenerator[bytes]
 
 
 async def chat_body(finished: Finished[Chat, CollectedText, AnswerOutput]) -> AnswerBody:
-    """What a task that has ended is answered."""
+    """The body for a task that has ended."""
     return said_object([*finished.result.events])
 
 

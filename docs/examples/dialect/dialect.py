@@ -1,4 +1,4 @@
-"""The dialect as a value: all that the server knows of it."""
+"""The dialect as a value: everything that the server knows about it."""
 
 from serve_app.api.answers import Answers
 from serve_app.api.dialect import JOB, Dialect, PathRule
@@ -18,7 +18,7 @@ FIELDS = {
     "image.generation": {"model": "engine", "prompt": "wanted", "size": "pixels", "seed": "seed"},
     "audio.transcription": {"model": "engine", "audio": "recording", "language": "spoken"},
 }
-"""What callers of this dialect call the fields that errors may be about."""
+"""This dialect's names for the fields that errors may name."""
 
 LITE = Dialect(
     name="lite",

@@ -21,7 +21,7 @@ Side = Annotated[Integer, Field(ge=64, le=2048)]
 
 
 class LiteImagesBody(LiteTaskBody):
-    """A prompt; `pixels` are width and height."""
+    """A prompt; `pixels` is width and height."""
 
     wanted: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     pixels: tuple[Side, Side] = (512, 512)
@@ -33,8 +33,8 @@ class LiteImagesBody(LiteTaskBody):
 async def images(
     body: LiteImagesBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Generate images. A seed that nobody chose is chosen here: a job that is resumed generates
-    the same ones.
+    """Generate images. A missing seed is chosen here, so that a resumed job generates the same
+    images.
     """
     call = call_in(request, context, principal)
     with dialect_errors(call.dialect, TextToImage.name):
@@ -50,7 +50,7 @@ async def images(
 
 
 async def images_body(finished: Finished[TextToImage, Images, AnswerOutput]) -> AnswerBody:
-    """Where each image is."""
+    """The URL and the seed of each image."""
     made = finished.result.images
     return {"images": [{"at": finished.url(each.image), "seed": each.seed} for each in made]}
 

@@ -1,4 +1,4 @@
-"""Errors and tasks as this dialect writes them."""
+"""Errors and tasks in this dialect's format."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def error_object(error: AppError, path: str) -> dict[str, Any]:
 
 
 async def task_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:
-    """A job, with what its call is answered when it is done."""
+    """A job, with its result when it is done."""
     answer = await dialect.body(job, files)
     return {
         "task": job.id,
@@ -37,5 +37,5 @@ async def task_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[st
 
 
 async def callback_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:
-    """What the caller's server is told when the task has ended."""
+    """The body of the callback when the task has ended."""
     return {"event": "task_ended", "task": await task_object(job, dialect, files)}

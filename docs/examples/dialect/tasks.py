@@ -1,4 +1,4 @@
-"""/lite/tasks: how a task is, and how it is stopped."""
+"""/lite/tasks: read and stop tasks."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -15,7 +15,7 @@ router = APIRouter(tags=["jobs"])
 async def read_task(
     task: str, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """A task by its id, or by the label that the caller gave it."""
+    """Read a task by its id or its label."""
     call = call_in(request, context, principal)
     job = await find_job(call, task)
     return json_response(await task_object(job, call.dialect, context.files))

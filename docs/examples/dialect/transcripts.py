@@ -19,7 +19,7 @@ Form = Literal["text", "lines"]
 
 
 class LiteTranscriptBody(LiteTaskBody):
-    """A recording in any form that a medium may have."""
+    """A recording in any form that media may have."""
 
     recording: Media
     spoken: Annotated[Text, Field(max_length=100)] | None = None
@@ -27,7 +27,7 @@ class LiteTranscriptBody(LiteTaskBody):
 
 
 class LiteTranscriptOutput(AnswerOutput):
-    """What of the request decides the form of its answer: it is kept with the job."""
+    """The part of the request that sets the format of the response; stored with the job."""
 
     form: Form = "text"
 
@@ -36,9 +36,9 @@ class LiteTranscriptOutput(AnswerOutput):
 async def transcripts(
     body: LiteTranscriptBody, request: Request, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Write down what is said."""
+    """Transcribe a recording."""
     call = call_in(request, context, principal)
-    # A medium is taken under the caller's own name of its field.
+    # Errors about the media name the field that the client sent.
     audio = await context.intake.take(body.recording, param="recording", kind="audio")
     with dialect_errors(call.dialect, Transcribe.name):
         found = select(context.catalog, body.engine, body.spoken, translates=False)
@@ -50,13 +50,13 @@ async def transcripts(
 async def transcript_body(
     finished: Finished[Transcribe, Transcript, LiteTranscriptOutput],
 ) -> AnswerBody:
-    """Plain text, or lines with their times in seconds."""
-    heard = finished.result
+    """Plain text, or lines with times in seconds."""
+    transcript = finished.result
     if finished.output.form == "text":
-        return PlainText(heard.text)
+        return PlainText(transcript.text)
     return {
         "lines": [
-            {"from": line.start, "to": line.end, "says": line.text} for line in heard.segments
+            {"from": line.start, "to": line.end, "says": line.text} for line in transcript.segments
         ]
     }
 

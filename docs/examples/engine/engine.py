@@ -1,4 +1,4 @@
-"""Captions without a trained model: the colour that an image has most of."""
+"""Captions without a trained model: the main colour of an image."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
@@ -18,13 +18,13 @@ NAMES = ("black", "white", "grey", "red", "green", "blue", "yellow", "cyan", "ma
 
 
 class PaletteCaptioning(WorkerEngine[PaletteOptions]):
-    """An ImageDescriber. One image is looked at after the other."""
+    """An ImageDescriber. It handles one image at a time."""
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
         """See ImageDescriber."""
         if request.question is not None:
             raise UnsupportedCapability(
-                f"model {request.model!r} answers no questions; name a chat model that sees",
+                f"model {request.model!r} answers no questions; use a chat model with vision",
                 param="question",
             )
         async with self.blobs.local_file(request.image) as path:
@@ -36,7 +36,7 @@ class PaletteCaptioning(WorkerEngine[PaletteOptions]):
     def _described(
         self, path: Path, request: DescribeImage, stop: Callable[[], bool]
     ) -> Iterator[DescriptionEvent]:
-        """Blocks, in the engine's thread."""
+        """Runs in the worker thread, and blocks it."""
         decoded = decoded_image(path, param="image", max_pixels=request.max_pixels)
         yield Progress(phase="caption", current=0, total=1)
         if stop():

@@ -42,7 +42,7 @@ async def test_the_colour_is_named(
     ]
 
 
-async def test_what_it_cannot_do_is_refused(
+async def test_invalid_requests_are_refused(
     engine: PaletteCaptioning, blobs: FsspecBlobStore
 ) -> None:
     image = await stored(blobs, b"no image", mime="image/png")
@@ -53,7 +53,7 @@ async def test_what_it_cannot_do_is_refused(
         await anext(engine.describe_image(request.model_copy(update={"question": "who?"})))
 
 
-async def test_nothing_runs_once_it_is_closed(
+async def test_nothing_runs_after_closing(
     engine: PaletteCaptioning, blobs: FsspecBlobStore
 ) -> None:
     image = await stored(blobs, png_of(Image.new("RGB", (4, 3))), mime="image/png")

@@ -4,12 +4,12 @@ from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.pipelines import PipelineOperation
 
-CAPTION, IMAGE, VOICE = "caption", "picture", "voice"
+CAPTION, IMAGE, VOICE = "caption", "image", "voice"
 WEIGHTS = {CAPTION: 1.0, IMAGE: 4.0, VOICE: 1.0}
 
 
 class Postcard(MediaResult):
-    """An image and its caption; `audio` is WAV, and None where nothing was read."""
+    """An image and its caption; `audio` is WAV, or None if the caption was not read aloud."""
 
     image: Blob
     caption: str
@@ -24,8 +24,8 @@ class Postcard(MediaResult):
 
 
 class SendPostcard(PipelineOperation[Postcard]):
-    """Generate an image of `prompt`, write a caption for it and read that aloud. Model fields are
-    canonical ids; without a speech model nothing is read.
+    """Generate an image of `prompt`, write a caption and read it aloud. Model fields are canonical
+    ids; without a speech model nothing is read aloud.
     """
 
     name, result = "pipeline.postcard", Postcard

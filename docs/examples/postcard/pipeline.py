@@ -16,7 +16,7 @@ INSTRUCTION = "Write the caption of a postcard that shows this, in one short sen
 
 
 class PostcardPress:
-    """The image is generated while the caption is read."""
+    """Generates the image while the caption is read aloud."""
 
     operation = SendPostcard
 
@@ -25,8 +25,8 @@ class PostcardPress:
         self._blobs = blobs
 
     async def run(self, request: SendPostcard) -> AsyncGenerator[Postcard]:
-        """The postcard. It fails when nothing can be written or generated; a caption that cannot
-        be read aloud is told in the warnings.
+        """The postcard. It fails if the caption or the image fails; a caption that cannot be read
+        aloud is a warning.
         """
         caption = await self._stage(CAPTION, lambda: self._written(request), str)
         generated, (read, error) = await gather_in_order(

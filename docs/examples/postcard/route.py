@@ -28,7 +28,7 @@ DEFAULT_SIZE = Size(width=512, height=512)
 
 
 class PostcardBody(JobBody):
-    """What the postcard shows; `narrate` false leaves out the voice."""
+    """What the postcard shows; with `narrate` false, the caption is not read aloud."""
 
     prompt: Text = Field(min_length=1, max_length=PROMPT_CHARACTERS)
     size: Text | None = Field(default=None, max_length=100)
@@ -37,8 +37,8 @@ class PostcardBody(JobBody):
     response_format: Literal["url", "b64_json", "base64", "b64"] | None = None
 
     def to_postcard(self, context: Context) -> SendPostcard:
-        """The operation, with the default models and a seed: a job that is resumed must not
-        choose again.
+        """The operation, with the default models and a seed: a resumed job must not choose them
+        again.
         """
         catalog = context.catalog
         return SendPostcard(
@@ -63,7 +63,7 @@ async def postcard(
 
 
 async def postcard_body(finished: Finished[Message, Postcard, MediaOutput]) -> AnswerBody:
-    """The image as an item, with its caption and where it is read aloud."""
+    """The image as an item, with its caption and the URL of the audio."""
     made = finished.result
     item = await media_item(finished, made.image) | {"caption": made.caption}
     item["audio_url"] = made.audio and await media_link(finished, made.audio)

@@ -32,7 +32,7 @@ BOAT = SendPostcard(
 
 
 class Noting(PlainStage):
-    """Notes what begins."""
+    """Records the stages that begin."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -43,7 +43,7 @@ class Noting(PlainStage):
 
 
 class Reader(FakeSpeech):
-    """Says when it begins, and fails with what it is told to."""
+    """Signals when it begins, and can be told to fail."""
 
     begun: asyncio.Event
     error: Exception | None = None
@@ -56,8 +56,8 @@ class Reader(FakeSpeech):
             yield event
 
 
-class Painter(FakeImages):
-    """Generates once somebody reads: waits forever where both do not work at the same time."""
+class Generator(FakeImages):
+    """Generates once the reader has begun; times out if both do not run at the same time."""
 
     waits_for: asyncio.Event | None = None
 
@@ -70,12 +70,12 @@ class Painter(FakeImages):
 
 
 class Parts:
-    """A press over fakes."""
+    """The pipeline over fakes."""
 
     def __init__(self, folder: Path) -> None:
         blobs, model = FsspecBlobStore(folder), Model(id="fake")
         self.stages = Noting()
-        self.images = Painter(FakeOptions(task="images"), model, blobs=blobs)
+        self.images = Generator(FakeOptions(task="images"), model, blobs=blobs)
         self.speech = Reader(FakeOptions(task="speech"), model, blobs=blobs)
         self.speech.begun = asyncio.Event()
         chat = FakeChat(FakeOptions(task="chat"), model, blobs=blobs)
@@ -91,7 +91,7 @@ class Parts:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    """New ones for every test."""
+    """New parts for every test."""
     return Parts(tmp_path)
 
 
@@ -102,7 +102,7 @@ async def test_a_postcard_is_written_generated_and_read(parts: Parts) -> None:
     assert card.audio is not None
     assert card.audio.mime == "audio/wav"
     assert card.warnings == ()
-    assert parts.stages.names == ["caption", "picture", "voice"]
+    assert parts.stages.names == ["caption", "image", "voice"]
     assert tuple(parts.stages.names) == BOAT.stages
 
 
@@ -115,17 +115,17 @@ async def test_without_a_voice_nothing_is_read(parts: Parts) -> None:
     request = BOAT.model_copy(update={"speech_model": None})
     card = await parts.sent(request)
     assert card.audio is None
-    assert tuple(parts.stages.names) == request.stages == ("caption", "picture")
+    assert tuple(parts.stages.names) == request.stages == ("caption", "image")
 
 
-async def test_a_caption_that_cannot_be_read_is_told(parts: Parts) -> None:
+async def test_a_caption_that_cannot_be_read_is_a_warning(parts: Parts) -> None:
     parts.speech.error = Unavailable("the voice is lost")
     card = await parts.sent()
     assert card.audio is None
     assert card.warnings == ("stage 'voice': the voice is lost",)
 
 
-async def test_a_cancelled_postcard_is_none(parts: Parts) -> None:
+async def test_a_cancelled_pipeline_yields_no_postcard(parts: Parts) -> None:
     parts.speech.error = Cancelled("the job was cancelled")
     with pytest.raises(Cancelled):
         await parts.sent()

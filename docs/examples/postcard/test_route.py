@@ -14,7 +14,7 @@ CARD = {"prompt": "a red boat", "size": "64x64", "seed": 7}
 
 
 def families(task: str, **options: Any) -> list[dict[str, Any]]:
-    """The families, those of a task with other options."""
+    """The families, with other options for those of one task."""
     return [
         family | {"options": family["options"] | options}
         if family["options"]["task"] == task
@@ -37,13 +37,13 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
         assert {entry["prompt"] for entry in archive["files"]} == {"a red boat"}
 
 
-async def test_its_job_tells_every_stage(make_context: MakeContext) -> None:
+async def test_its_job_lists_every_stage(make_context: MakeContext) -> None:
     async with client_of(make_context(pipelines=PIPELINES)) as client:
         answer = await client.post(URL, json=CARD | {"ref_id": "card-1"})
         job = (await client.get("/v1/jobs/card-1")).json()
     assert job["status"] == "succeeded"
     assert job["operation"] == "pipeline.postcard"
-    assert [stage["name"] for stage in job["stages"]] == ["caption", "picture", "voice"]
+    assert [stage["name"] for stage in job["stages"]] == ["caption", "image", "voice"]
     assert all(stage["seconds"] >= 0 for stage in job["stages"])
     assert job["progress"]["percent"] == 100
     assert job["result"] == answer.json()
