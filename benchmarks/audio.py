@@ -102,8 +102,8 @@ def speech(target: Target, calls: int) -> Figures:
             served, bare = [], []
             for number in range(WARM_UP + calls):
                 time.sleep(REST_S)
-                over_http = heard_over_http(connection, target.token, audio_format)
-                in_process = loop.run(heard_here(engine, audio_format))
+                over_http = received_over_http(connection, target.token, audio_format)
+                in_process = loop.run(generated_here(engine, audio_format))
                 if number >= WARM_UP:
                     served.append(over_http)
                     bare.append(in_process)
@@ -112,7 +112,7 @@ def speech(target: Target, calls: int) -> Figures:
     return figures
 
 
-def heard_over_http(
+def received_over_http(
     connection: http.client.HTTPConnection, token: str, audio_format: str
 ) -> tuple[float, float]:
     """Seconds to the first byte of audio and to the last."""
@@ -142,7 +142,7 @@ def espeak_here() -> Generator[Any]:
         yield EspeakSpeech(EspeakOptions(), Model(id="espeak-ng"), path=None, blobs=blobs)
 
 
-async def heard_here(engine: Any, audio_format: str) -> tuple[float, float]:
+async def generated_here(engine: Any, audio_format: str) -> tuple[float, float]:
     """Seconds to the first piece of audio and to the last."""
     from serve_app.core.audio.speech import AudioFormat, Speak
 

@@ -73,7 +73,7 @@ def main() -> None:
 
 def _family() -> dict[str, object]:
     return {
-        "name": "drawing",
+        "name": "images",
         "options": {"engine": "diffusers", "threads": THREADS, "max_batch": TOGETHER},
         "models": [{"id": "noise", "source": "builtin:starter-images"}],
         "placement": {"max_ongoing_requests": 2 * TOGETHER},
@@ -87,7 +87,7 @@ class Client:
         self._port = port
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
-    def draw(self, *, side: int, steps: int, seed: int = 1) -> None:
+    def generate(self, *, side: int, steps: int, seed: int = 1) -> None:
         """One image, whose bytes stay where they are. Raises SystemExit for any other answer."""
         body = {"prompt": PROMPT, "size": f"{side}x{side}", "steps": steps, "seed": seed}
         body |= {"guidance_scale": GUIDANCE}
@@ -103,15 +103,15 @@ class Client:
 def _cost(client: Client, checkpoint: Path, rounds: int) -> tuple[int, Times]:
     """Seconds of one image, called directly and through HTTP, in turn; and its steps."""
     # The server makes the checkpoint for its first image.
-    client.draw(side=SIDE_PX, steps=2)
+    client.generate(side=SIDE_PX, steps=2)
     bare = _bare(checkpoint)
     tenth = min(_seconds(lambda: bare(10)) for _ in range(4))
     steps = min(MOST_STEPS, round(10 * LEAST_S * 1.6 / tenth))
-    client.draw(side=SIDE_PX, steps=steps)
+    client.generate(side=SIDE_PX, steps=steps)
     times: Times = {"bare": [], "http": []}
     for number in range(rounds):
         times["bare"].append(_seconds(lambda: bare(steps)))
-        times["http"].append(_seconds(lambda: client.draw(side=SIDE_PX, steps=steps)))
+        times["http"].append(_seconds(lambda: client.generate(side=SIDE_PX, steps=steps)))
         print(f"round {number + 1} of {rounds}: {steps} steps", flush=True)
     return steps, times
 
@@ -125,7 +125,7 @@ def _bare(checkpoint: Path) -> Callable[[int], None]:
     pipeline: Any = diffusers.AutoPipelineForText2Image.from_pretrained(checkpoint)
     pipeline.set_progress_bar_config(disable=True)
 
-    def draw(steps: int) -> None:
+    def generate(steps: int) -> None:
         pipeline(
             PROMPT,
             num_inference_steps=steps,
@@ -135,7 +135,7 @@ def _bare(checkpoint: Path) -> Callable[[int], None]:
             generator=torch.Generator("cpu").manual_seed(1),
         )
 
-    return draw
+    return generate
 
 
 def _gain(client: Client, side: int, steps: int, rounds: int) -> Times:
@@ -143,13 +143,13 @@ def _gain(client: Client, side: int, steps: int, rounds: int) -> Times:
     seeds = range(TOGETHER)
     times: Times = {"one by one": [], "together": []}
 
-    def draw(seed: int) -> None:
-        client.draw(side=side, steps=steps, seed=seed)
+    def generate(seed: int) -> None:
+        client.generate(side=side, steps=steps, seed=seed)
 
     with ThreadPoolExecutor(TOGETHER) as threads:
         for _ in range(rounds):
-            times["one by one"].append(_seconds(lambda: [draw(seed) for seed in seeds]))
-            times["together"].append(_seconds(lambda: list(threads.map(draw, seeds))))
+            times["one by one"].append(_seconds(lambda: [generate(seed) for seed in seeds]))
+            times["together"].append(_seconds(lambda: list(threads.map(generate, seeds))))
     return times
 
 

@@ -1,5 +1,5 @@
 """What durability costs: the same call of the same fake engine, straight to its family and as a
-job that the caller waits for (`ref_id` makes it one), in turn, over one connection.
+job that the client waits for (`ref_id` makes it one), in turn, over one connection.
 
     python benchmarks/jobs.py [--calls 200]
 """

@@ -83,10 +83,10 @@ def main() -> None:
             figures[arm.name] = measured(arm, source, folder, process, client)
             print(as_rows(arm, fps, figures[arm.name]), flush=True)
     about = machine() | {
-        "film": f"{arguments.minutes} min of {WIDTH}x{HEIGHT}",
+        "video": f"{arguments.minutes} min of {WIDTH}x{HEIGHT}",
         "fps": vars(arguments),
     }
-    print(save_as("long-film", about, {"arms": figures}))
+    print(save_as("long-video", about, {"arms": figures}))
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def local_default(folder: Path) -> Generator[tuple[ServerProcess, "Client"]]:
 
 
 class Client:
-    """A caller on this machine, a connection for each call."""
+    """A client on this machine, a connection for each call."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -156,9 +156,9 @@ class Watch:
                 with contextlib.suppress(psutil.NoSuchProcess, OSError, IndexError):
                     title = replica.cmdline()[0]
                     if title.startswith(REPLICA):
-                        self._look(title.strip().split(":")[-1].removesuffix(STARTING), replica)
+                        self._sample(title.strip().split(":")[-1].removesuffix(STARTING), replica)
 
-    def _look(self, name: str, replica: psutil.Process) -> None:
+    def _sample(self, name: str, replica: psutil.Process) -> None:
         found = [memory_mib(each.pid) for each in (replica, *replica.children(recursive=True))]
         most = self.peaks.setdefault(name, {"pss": 0.0, "anonymous": 0.0})
         most["pss"] = max(most["pss"], sum(pss for pss, _ in found))
@@ -189,14 +189,14 @@ def measured(
     wall_s = time.perf_counter() - began
     made = folder / "made.mp4"
     made.write_bytes(client.call("GET", job["result"]["data"][0]["url"]))
-    look = facts(made)
-    check(arm, look, facts(source))
+    details = facts(made)
+    check(arm, details, facts(source))
     return {
         "wall_s": wall_s,
         "peaks_mib": watch.peaks,
         "stages": {stage["name"]: stage.get("seconds") for stage in job["stages"]},
         "warnings": job["warnings"],
-        "film": look,
+        "video": details,
     }
 
 
@@ -207,7 +207,7 @@ def check(arm: Arm, made: dict[str, Any], source: dict[str, Any]) -> None:
         "pixels": "yuv420p",
         "width": source["width"] * arm.growth,
         "frames": source["frames"],
-        "sound": "aac",
+        "audio": "aac",
     }
     wrong = {name: made[name] for name, value in expected.items() if made[name] != value}
     if wrong or abs(made["duration_s"] - source["duration_s"]) > 1:
@@ -225,7 +225,7 @@ def facts(path: Path) -> dict[str, Any]:
             "width": image.width,
             "frames": sum(packet.pts is not None for packet in container.demux(image)),
             "duration_s": float(image.duration * image.time_base),
-            "sound": audio and audio.codec_context.name,
+            "audio": audio and audio.codec_context.name,
             "bytes": path.stat().st_size,
         }
 

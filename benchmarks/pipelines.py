@@ -48,7 +48,7 @@ FAMILIES = (
     family("two", "images", delay_s=IMAGE_S, replicas=2),
     family("camera", "video"),
     family("voice", "speech", delay_s=STEP_S),
-    family("ears", "transcription", delay_s=STEP_S),
+    family("transcription", "transcription", delay_s=STEP_S),
     family("media", "media", delay_s=STEP_S),
 )
 PIPELINES = ({"name": "story"}, {"name": "video-dub"})
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 class Client:
-    """One connection of a caller who waits."""
+    """One connection of a client that waits."""
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)

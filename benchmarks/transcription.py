@@ -3,7 +3,7 @@ file, the same options, one chunk after the other and batched, in turn.
 
     python benchmarks/transcription.py [--calls 5] [--seconds 60]
 
-The checkpoint has the size of Whisper tiny and recites one text whatever it hears; the speech is
+The checkpoint has the size of Whisper tiny and recites one text for any audio; the speech is
 espeak-ng's.
 """
 

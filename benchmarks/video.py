@@ -70,7 +70,7 @@ def main() -> None:
         source = video(Path(name) / "source.mp4")
         for arm in arms:
             figures[arm.name] = measured(arm, source, Path(name), arguments.rounds)
-    about = machine() | {"film": f"{SECONDS} s of {SIZE[0]}x{SIZE[1]} at {FPS} fps"}
+    about = machine() | {"video": f"{SECONDS} s of {SIZE[0]}x{SIZE[1]} at {FPS} fps"}
     print(as_table(figures))
     print(save_as("video", about, {"seconds": figures}))
 

@@ -97,7 +97,7 @@ def measured(arm: Arm, target: Target, folder: Path, calls: int) -> dict[str, fl
     connection = http.client.HTTPConnection("127.0.0.1", target.port)
     alone, served = [], []
     for number in range(WARM_UP + calls):
-        image = drawn(number)
+        image = scene(number)
         begun = time.perf_counter()
         wanted = bare(image)
         between = time.perf_counter()
@@ -132,7 +132,7 @@ def over_http(connection: http.client.HTTPConnection, token: str, arm: Arm, imag
         time.sleep(0.5)
 
 
-def drawn(number: int) -> bytes:
+def scene(number: int) -> bytes:
     """A soft image as PNG."""
     rough = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     return as_png(Image.fromarray(rough).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
