@@ -189,7 +189,7 @@ def test_distances_are_inverted_and_the_rest_is_stretched() -> None:
     assert as_brightness(distances, predicts_distance=False)[0].tolist() == [[0, 85, 255]]
 
 
-@pytest.mark.parametrize("tells_distance", [True, False])
+@pytest.mark.parametrize("predicts_distance", [True, False])
 def test_numbers_that_are_none_are_far(predicts_distance: bool) -> None:
     odd = np.array([[np.nan, 1.0, 3.0]], np.float32)
     near, warnings = as_brightness(odd, predicts_distance=predicts_distance)
@@ -198,7 +198,7 @@ def test_numbers_that_are_none_are_far(predicts_distance: bool) -> None:
     assert warnings == ()
 
 
-@pytest.mark.parametrize("tells_distance", [True, False])
+@pytest.mark.parametrize("predicts_distance", [True, False])
 @pytest.mark.parametrize("value", [0.0, 5.0, np.nan])
 def test_a_flat_answer_is_black_and_says_so(value: float, predicts_distance: bool) -> None:
     near, warnings = as_brightness(
