@@ -77,8 +77,8 @@ def check_crop(step: CropStep, size: tuple[int, int], *, param: str) -> None:
     """InvalidRequest for pixels that are not there."""
     if step.x + step.width > size[0] or step.y + step.height > size[1]:
         raise InvalidRequest(
-            f"{step.width}x{step.height} pixels from {step.x},{step.y} on are not within the "
-            f"{size[0]}x{size[1]} that there are",
+            f"a crop of {step.width}x{step.height} at {step.x},{step.y} is not within the "
+            f"{size[0]}x{size[1]} pixels of the source",
             param=param,
         )
 

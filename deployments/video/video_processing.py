@@ -31,9 +31,7 @@ from serve_app.core.options.video import H264Encoder
 from serve_app.core.video.video_processing import ConvertVideoStep, ProcessVideo, TrimStep
 
 PARAM = "video"
-ODD_SIZE = (
-    "video: sides of odd numbers of pixels are stored in 4:4:4, which some players do not show"
-)
+ODD_SIZE = "video: its odd sides need 4:4:4, which some players do not support"
 Stop = Callable[[], bool]
 Encoded = Literal["all", "edges", "nothing"]
 

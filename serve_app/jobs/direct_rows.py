@@ -35,7 +35,7 @@ def stop_direct_job(session: Session, job_id: str) -> Job | None:
         return None
     job = _job(row)
     if job.is_final:
-        raise Conflict(f"job {row.id!r} is {job.status}; nothing is left to cancel")
+        raise Conflict(f"job {row.id!r} is {job.status} and cannot be cancelled")
     row.cancel_requested = True
     return job
 

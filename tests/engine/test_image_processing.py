@@ -274,7 +274,7 @@ async def test_a_second_crop_is_within_what_the_first_left(media: AvMedia) -> No
         await processed(media, file_of(quarters()), whole, CropStep(width=11, height=1))
     assert raised.value.param == "steps[1]"
     assert raised.value.message == (
-        "11x1 pixels from 0,0 on are not within the 10x10 that there are"
+        "a crop of 11x1 at 0,0 is not within the 10x10 pixels of the source"
     )
 
 

@@ -102,7 +102,7 @@ async def test_a_job_is_written_when_it_has_run_for_a_while_and_when_it_ends(
     assert job.status == "failed"
     assert job.failure == failure_of(Unavailable("it is gone", param="texts"))
     assert job.finished_at is not None
-    with pytest.raises(Conflict, match="'job-a' is failed; nothing is left to cancel"):
+    with pytest.raises(Conflict, match="'job-a' is failed and cannot be cancelled"):
         await store.request_cancel("job-a")
     await store.delete("job-a")
     for change in (store.delete, store.request_cancel, store.get):

@@ -83,7 +83,7 @@ class WatermarkBody(WireStep):
         """The core's, its image stored. InvalidRequest where there is none."""
         named = self.image or given
         if named is None:
-            raise InvalidRequest("an image is required to mark with", param=f"{param}.image")
+            raise InvalidRequest("a watermark needs an image", param=f"{param}.image")
         place = f"{param}.image" if self.image else "watermark"
         return WatermarkStep(
             image=await context.intake.take(named, param=place, kind="image"),
