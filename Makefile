@@ -48,6 +48,7 @@ bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/vision.py
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/video.py
+	$(BIN)/python benchmarks/processing.py
 	$(BIN)/python benchmarks/pipelines.py
 
 # The commit is not in every clone.

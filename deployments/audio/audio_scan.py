@@ -45,9 +45,9 @@ class AudioScan:
         return [stereo_filter(self.channels)]
 
 
-def scanned(path: Path, track: AudioTrack | None, *, param: str) -> AudioScan:
-    """InvalidRequest with `param` for a file without audio, with `audio_track` for a track that is
-    not there.
+def scanned(path: Path, track: AudioTrack | None, *, param: str, is_read: bool = True) -> AudioScan:
+    """Unless it `is_read` it is taken for plain, and its end is not known. InvalidRequest with
+    `param` for a file without audio, with `audio_track` for a track that is not there.
     """
     try:
         with opened_container(path) as container:
@@ -59,7 +59,7 @@ def scanned(path: Path, track: AudioTrack | None, *, param: str) -> AudioScan:
             is_pcm = codec.startswith("pcm_")
             is_deep = codec.startswith(LOSSLESS) and context.format.name not in SHALLOW
             warnings = audio_choice(container, track)
-            times = _times(container, stream)
+            times = _times(container, stream) if is_read else UNREAD
             return AudioScan(
                 index=stream.index,
                 codec=codec,
@@ -80,6 +80,9 @@ class _Times(NamedTuple):
     is_joined: bool
     is_plain: bool
     end_s: float
+
+
+UNREAD = _Times(is_joined=False, is_plain=True, end_s=0.0)
 
 
 def _times(container: Any, stream: Any) -> _Times:

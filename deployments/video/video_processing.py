@@ -123,7 +123,7 @@ class VideoPass:
         only_cuts = all(isinstance(step, cuts) for step in self._request.steps)
         may_be_turned = self._form.keeps_turn or not scan.is_turned
         is_held = scan.codec in self._form.image and may_be_turned
-        return only_cuts and is_held and scan.is_timed
+        return only_cuts and is_held and scan.is_timed and not scan.is_cut_within
 
     def _copied(
         self, scan: VideoScan, video: ProbedVideo, folder: Path

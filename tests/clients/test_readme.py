@@ -21,15 +21,21 @@ IMAGES = {
     "image.png": (128, 128),
     "boat.webp": (256, 256),
     "stormy.webp": (320, 240),
+    "boat-close.webp": (480, 400),
+    "marked.png": (320, 240),
     "larger.png": (640, 480),
     "cutout.png": (320, 240),
     "swapped.png": (320, 240),
 }
-RECORDINGS = ("spoken.mp3", "counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav")
+RECORDINGS = (
+    *("spoken.mp3", "counting.mp3", "morning.wav", "fox.mp3", "converted.wav", "vocals.wav"),
+    "counting.ogg",
+)
 VIDEOS = {
     "pan.mp4": (320, 240),
     "animated.mp4": (128, 96),
     "larger.mp4": (640, 480),
+    "marked.mkv": (480, 360),
     "smoother.mp4": (320, 240),
     "talking.mp4": (320, 240),
     "subtitled.mp4": (320, 240),
