@@ -34,6 +34,6 @@ def started(
     except Exception as error:
         clean_up()
         raise RuntimeError(
-            f"Ray did not start at the second try either: {first_line(error)} (other programs may "
-            "leave it too little time or memory; end some, and start again)"
+            f"Ray did not start at the second attempt either: {first_line(error)} (the machine may "
+            "be short of processor time or memory; stop other programs and start again)"
         ) from error

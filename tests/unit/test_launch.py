@@ -397,7 +397,7 @@ def test_ray_that_is_late_twice_is_a_line_for_the_user() -> None:
     with pytest.raises(RuntimeError) as caught:
         starter.result()
     assert first_line(caught.value).startswith(
-        "Ray did not start at the second try either: nobody is there"
+        "Ray did not start at the second attempt either: nobody is there"
     )
     assert starter.cleanings == 2
 
