@@ -155,8 +155,8 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
             video = await self.blobs.write_file(target, mime="video/mp4")
         yield SubtitledVideo(video=video, warnings=tuple(warnings))
 
+    @override
     def process_image(self, request: ProcessImage) -> AsyncGenerator[Progress | ProcessedImage]:
-        """See MediaProcessor."""
         from deployments.media.image_processing import processed_image
 
         marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]
@@ -170,8 +170,8 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
             ),
         )
 
+    @override
     def process_audio(self, request: ProcessAudio) -> AsyncGenerator[Progress | ProcessedAudio]:
-        """See MediaProcessor."""
         from deployments.video.audio_processing import processed_audio
 
         return file_events(
@@ -184,8 +184,8 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
             ),
         )
 
+    @override
     def process_video(self, request: ProcessVideo) -> AsyncGenerator[Progress | ProcessedVideo]:
-        """See MediaProcessor."""
         from deployments.video.video_processing import VideoPass
 
         marks = [step.image for step in request.steps if isinstance(step, WatermarkStep)]

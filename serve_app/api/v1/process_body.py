@@ -38,7 +38,9 @@ class WireStep(WireObject):
 
 
 class ScaleBody(WireStep):
-    """See ScaleStep."""
+    """Resize to exactly `width` and `height`. A missing side follows the other one with
+    `keep_ratio`, else it stays as it is.
+    """
 
     type: Literal["scale"]
     width: Pixels | None = None
@@ -57,7 +59,7 @@ class ScaleBody(WireStep):
 
 
 class CropBody(WireStep):
-    """See CropStep."""
+    """Cut out `width` times `height` pixels, beginning `x` from the left and `y` from the top."""
 
     type: Literal["crop"]
     x: Offset = 0
@@ -71,7 +73,10 @@ class CropBody(WireStep):
 
 
 class WatermarkBody(WireStep):
-    """See WatermarkStep. A step that names no image means the one beside the steps."""
+    """Lay an image over the medium; a step that names none means the one beside the steps. `scale`
+    is a factor of the mark's own size; a mark that does not fit is shrunk until it does. `opacity`
+    multiplies its own transparency.
+    """
 
     type: Literal["watermark"]
     image: Media | None = None

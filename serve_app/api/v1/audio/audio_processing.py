@@ -30,7 +30,7 @@ router = APIRouter(tags=["audio"], responses=ERRORS)
 
 
 class ConvertAudioBody(WireStep):
-    """See ConvertAudioStep."""
+    """Write the result in this format; of several such steps the last one counts."""
 
     type: Literal["convert"]
     format: AudioFileFormat

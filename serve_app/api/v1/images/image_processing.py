@@ -39,7 +39,7 @@ router = APIRouter(tags=["images"], responses=ERRORS)
 
 
 class ConvertImageBody(WireStep):
-    """See ConvertImageStep."""
+    """Write the result in this format; of several such steps the last one counts."""
 
     type: Literal["convert"]
     format: ImageFileFormat | Literal["jpeg"]

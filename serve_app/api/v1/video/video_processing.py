@@ -41,7 +41,7 @@ Seconds = Annotated[Number, Field(strict=True, ge=0)]
 
 
 class ConvertVideoBody(WireStep):
-    """See ConvertVideoStep."""
+    """Write the result in this format; of several such steps the last one counts."""
 
     type: Literal["convert"]
     format: VideoFileFormat
@@ -52,7 +52,9 @@ class ConvertVideoBody(WireStep):
 
 
 class TrimBody(WireStep):
-    """See TrimStep."""
+    """Keep what is seen and heard from `start` to `end`; without one, to the end of the video. Both
+    are seconds of what the steps before it have left.
+    """
 
     type: Literal["trim"]
     start: Seconds = 0.0
