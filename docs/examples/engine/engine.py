@@ -21,7 +21,7 @@ class PaletteCaptioning(WorkerEngine[PaletteOptions]):
     """An ImageDescriber. It handles one image at a time."""
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
-        """See ImageDescriber."""
+        """The name of the main colour. UnsupportedCapability for a question."""
         if request.question is not None:
             raise UnsupportedCapability(
                 f"model {request.model!r} answers no questions; use a chat model with vision",

@@ -18,7 +18,7 @@ class Postcard(MediaResult):
     seed: int
 
     def facts(self) -> dict[str, MediaFacts]:
-        """See MediaResult."""
+        """The seed and the size of the image."""
         generated = MediaFacts(seed=self.seed, width=self.size.width, height=self.size.height)
         return {self.image.sha256: generated}
 
@@ -45,10 +45,10 @@ class SendPostcard(PipelineOperation[Postcard]):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """See PipelineOperation."""
+        """The caption, the image, and the voice if there is one."""
         read = (VOICE,) if self.speech_model else ()
         return (CAPTION, IMAGE, *read)
 
     def weight_of(self, stage: str) -> float:
-        """See PipelineOperation."""
+        """About how long a stage takes, compared with the others."""
         return WEIGHTS[stage]
