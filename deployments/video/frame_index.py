@@ -74,10 +74,11 @@ class FrameIndex:
 
     def start_of(self, window: Window, kept: range) -> int:
         """The tick at which a cut begins: that of its first frame, unless this was shown long
-        before.
+        before, or is not shown yet.
         """
         first, start = self.shown[kept.start], self._ticks(window.start_s)
-        return start if (start - first) * self.base > BRIEF_S else first
+        is_late = first > start + self._ticks(ROUNDED_S)
+        return start if is_late or (start - first) * self.base > BRIEF_S else first
 
     def is_clean(self, place: int) -> bool:
         """Whether decoding can begin there: no later packet is of a frame before it."""
@@ -99,7 +100,7 @@ class FrameIndex:
         keys = [packet for packet in self.packets if packet.is_key]
         if all(key.dts > pts or key.pts <= pts for key in keys):
             return pts
-        return max(0, *(key.dts for key in keys if key.pts <= pts))
+        return max([0, *(key.dts for key in keys if key.pts <= pts)])
 
     @cached_property
     def _least_after(self) -> list[int]:
@@ -136,11 +137,7 @@ def frame_index(path: Path) -> FrameIndex:
             stream = image_track(container)
             shift = round(begin_of(container) / stream.time_base)
             found = [
-                (
-                    packet.pts - shift,
-                    None if packet.dts is None else packet.dts - shift,
-                    bool(packet.is_keyframe),
-                )
+                (packet.pts, packet.dts, bool(packet.is_keyframe))
                 for packet in container.demux(stream)
                 if packet.pts is not None and not packet.is_discard
             ]
@@ -174,6 +171,9 @@ def planned_cut(index: FrameIndex, window: Window) -> Cut | None:
         return None
     shown, packets = index.shown, index.packets
     first, start = shown[kept.start], index.start_of(window, kept)
+    if start < first:
+        # What is heard before the image begins cannot be sought by its key frames.
+        return None
     end = index.end_of(window, kept)
     begins = (
         place

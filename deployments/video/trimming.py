@@ -37,9 +37,14 @@ class Portion(NamedTuple):
 
     def filters(self) -> list[str]:
         """Of its images."""
-        skipped = [f"trim=start={self.skip_s - CLOSER_S:.6f}", "setpts=PTS-STARTPTS"]
+        bounds = [f"start={self.skip_s - CLOSER_S:.6f}"] if self.skip_s else []
+        if self.end_s is not None:
+            # The option counts from the first frame, which may be late.
+            bounds.append(f"end={max(CLOSER_S, self.end_s - self.start_s - CLOSER_S):.6f}")
+        kept = [f"trim={':'.join(bounds)}"] if bounds else []
+        skipped = [f"setpts=PTS-{self.skip_s:.6f}/TB"] if self.skip_s else []
         led = [rf"setpts=max(PTS-{self.lead_s:.6f}/TB\,0)"]
-        return [*(skipped if self.skip_s else ()), *(led if self.lead_s else ())]
+        return [*kept, *skipped, *(led if self.lead_s else ())]
 
 
 WHOLE = Portion()
@@ -64,9 +69,11 @@ def trimmed(request: ProcessVideo, video: ProbedVideo) -> Window | None:
     return window if is_trimmed else None
 
 
-def portion_of(window: Window | None, index: FrameIndex | None) -> Portion:
+def portion_of(
+    window: Window | None, index: FrameIndex | None, *, is_sought: bool = True
+) -> Portion:
     """What is read of a file so that exactly the frames of a window are seen. Without an index of
-    frames ffmpeg's own cut has to do.
+    frames ffmpeg's own cut has to do. A file that is not `is_sought` is read from its beginning.
     """
     if window is None:
         return WHOLE
@@ -75,7 +82,9 @@ def portion_of(window: Window | None, index: FrameIndex | None) -> Portion:
         return Portion(window.start_s, window.end_s)
     first, start = index.shown[kept.start], index.start_of(window, kept)
     end = index.end_of(window, kept)
-    sought = index.sought(first)
+    # What is heard before an image that is not shown yet cannot be sought by its key frames.
+    sought = index.sought(first) if first <= start and is_sought else 0
+    first = min(first, start)
     return Portion(
         float(sought * index.base),
         None if end is None else float(end * index.base),

@@ -99,7 +99,7 @@ class VideoPass:
         window = trimmed(self._request, video)
         index = frame_index(source) if window and scan.is_timed else None
         if not self._is_copied(scan):
-            yield from self._encoded(scan, video, folder, portion_of(window, index))
+            yield from self._encoded(scan, video, folder, self._portion(window, index, scan))
         elif window is None:
             yield from self._copied(scan, video, folder)
         elif (cut := self._cut(source, scan, window, index)) and index:
@@ -108,7 +108,11 @@ class VideoPass:
             kept: Encoded = "nothing" if cut.is_lossless else "edges"
             yield self._made(video.size, kept, (*video.image_choice, *video.audio_choice))
         else:
-            yield from self._encoded(scan, video, folder, portion_of(window, index))
+            yield from self._encoded(scan, video, folder, self._portion(window, index, scan))
+
+    def _portion(self, window: Window | None, index: FrameIndex | None, scan: VideoScan) -> Portion:
+        # Transport streams are sought by places in the file, and not to the frame.
+        return portion_of(window, index, is_sought=not scan.may_jump)
 
     def _cut(
         self, source: Path, scan: VideoScan, window: Window, index: FrameIndex | None
@@ -179,7 +183,7 @@ class VideoPass:
             return [*chosen, "-c:a", "copy", *late]
         filters = [*audio.channel_filter(self._form.most_channels)]
         if skipped_s:
-            filters += [f"atrim=start={skipped_s:.6f}", "asetpts=PTS-STARTPTS"]
+            filters += [f"atrim=start={skipped_s:.6f}", f"asetpts=PTS-{skipped_s:.6f}/TB"]
         filters.append("aresample=async=1:first_pts=0")
         rate = bounded_rate(audio.rate)
         return [*chosen, "-af", ",".join(filters), *self._form.audio_encoder, *rate]

@@ -9,7 +9,7 @@ from deployments.audio.audio_scan import AudioScan, scanned
 from deployments.video.upright_frames import quarter_turns
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.time_line import UNTIMED_FORMATS, begin_of, is_joined, may_jump
+from serve_app.core.time_line import UNTIMED_FORMATS, is_joined, may_jump
 from serve_app.core.tracks import AudioTrack, image_track
 
 PARAM = "video"
@@ -64,11 +64,7 @@ def scanned_video(path: Path, track: AudioTrack | None) -> VideoScan:
 
 
 def _is_cut_within(path: Path) -> bool:
-    """Whether an edit list hides frames between others, as such of editors do that cut nothing."""
+    """Whether an edit list hides frames, at the beginning or between others."""
     with opened_container(path) as container:
         stream = image_track(container)
-        begin = begin_of(container) / stream.time_base
-        return any(
-            packet.is_discard and packet.pts is not None and packet.pts > begin
-            for packet in container.demux(stream)
-        )
+        return any(packet.is_discard for packet in container.demux(stream))

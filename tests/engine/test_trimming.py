@@ -258,3 +258,27 @@ def test_parameters_as_they_are_stored(sources: dict[str, Path]) -> None:
     assert stored_parameters(None) is None
     assert with_lengths(b"\0\0\0\1abc\0\0\1de", 4) == b"\0\0\0\3abc\0\0\0\2de"
     assert with_lengths(b"\0\0\1abc", 2) == b"\0\3abc"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("steps", [(), (ScaleStep(width=64),)], ids=["cut", "scaled"])
+@pytest.mark.parametrize("image_late_s", [0, 2])
+async def test_a_cut_is_of_the_clock_of_the_file(
+    media: AvMedia, tmp_path: Path, suffix: str, steps: tuple[Any, ...], image_late_s: int
+) -> None:
+    """The image of a part of a broadcast, whose clock is at 100 s, begins late."""
+    path = tmp_path / f"late.{suffix}"
+    late = ("-itsoffset", image_late_s, *SOURCE, NUMBERED, *SOURCE, PIPS)
+    ffmpeg(*late, *H264, "-bf", 2, "-c:a", "aac", "-output_ts_offset", 100, path)
+    _, data = await trimmed(media, path, TrimStep(start_s=1.5, end_s=5.0), *steps)
+    seen = numbers(data)
+    first = 0 if image_late_s else 37
+    # The audio begins a little before, with what its decoder has to have heard.
+    last = round((5.0 - image_late_s) * FPS) - 1
+    assert abs(seen[0] - first) <= 2
+    assert abs(seen[-1] - last) <= 2
+    (at, *_) = [at for at in pips(data) if at > 0.2]
+    assert at == pytest.approx(0.5, abs=0.1)
+    with av.open(io.BytesIO(data)) as container:
+        begin_s = next(container.decode(video=0)).time
+    assert begin_s == pytest.approx(0.5 if image_late_s else 0.0, abs=0.1)
