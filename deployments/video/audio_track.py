@@ -81,7 +81,7 @@ class EncodedAudio:
         return track
 
     def _is_copied(self, stream: Any) -> bool:
-        return self._is_one and stream.codec_context.name in COPIED_CODECS
+        return self._is_one and stream.codec_context.codec.canonical_name in COPIED_CODECS
 
     def _written(self) -> Any:
         """Packets for the output and the second at which each begins."""

@@ -122,7 +122,7 @@ def _track(audio: Any) -> list[str]:
     of PCM without an order are taken for the usual ones by the child process.
     """
     context = audio.codec_context
-    if context.name in COPIED_CODECS:
+    if context.codec.canonical_name in COPIED_CODECS:
         return ["-c:a", "copy"]
     # What is encoded has no times between its samples: pauses become silence.
     filters = ["aresample=async=1:first_pts=0"]

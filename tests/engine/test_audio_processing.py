@@ -195,7 +195,7 @@ async def test_a_file_that_was_cut_off(media: AvMedia, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InvalidRequest) as raised:
         await converted(media, path, "mp3")
-    assert (raised.value.param, "cut off" in raised.value.message) == ("audio", True)
+    assert (raised.value.param, "truncated" in raised.value.message) == ("audio", True)
 
 
 async def test_closing_the_stream_ends_the_child(media: AvMedia, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
 from tests.material import clip, content, stored, tone
-from tests.videos import ffmpeg, look
+from tests.videos import audio_packets, ffmpeg, look
 
 SIZE = Size(width=321, height=240)
 CUE = TranscriptSegment(
@@ -84,6 +84,22 @@ def frames(data: bytes) -> list[Pixels]:
 def bright(frame: Pixels) -> Any:
     """Where red is: white and yellow have it, blue has none."""
     return frame[:, :, 0] > 150
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3"])
+async def test_audio_that_mp4_can_hold_is_copied(
+    media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, codec: str
+) -> None:
+    source = tmp_path / "source.mkv"
+    spoken = clip(tmp_path / "spoken.mp4", 2.0, audio=tone(2.0))
+    ffmpeg("-i", spoken, "-c:v", "copy", "-c:a", codec, source)
+    made, _ = await burned(media, await blobs.write_file(source), CUE)
+    kept, given = (
+        [packet for _, packet in audio_packets(data)]
+        for data in (await content(blobs, made.video), source.read_bytes())
+    )
+    assert len(kept) > 10
+    assert kept == given
 
 
 async def test_a_cue_is_seen_at_its_time_and_place(

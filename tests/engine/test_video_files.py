@@ -14,7 +14,15 @@ from serve_app.core.errors import InternalError, InvalidRequest
 from serve_app.core.image.images import Size
 from tests.images import png
 from tests.material import clip, tone
-from tests.videos import Pixels, check_playable, decoded, landscape, look, write_video
+from tests.videos import (
+    Pixels,
+    audio_packets,
+    check_playable,
+    decoded,
+    landscape,
+    look,
+    write_video,
+)
 
 
 def ffmpeg(*arguments: object) -> None:
@@ -152,6 +160,20 @@ def test_audio_is_kept_as_long_as_the_image(tmp_path: Path, codec: str) -> None:
     assert found.audio_s == pytest.approx(1.5, abs=0.07)
 
 
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3"])
+def test_audio_that_mp4_can_hold_is_copied(tmp_path: Path, codec: str) -> None:
+    spoken = clip(tmp_path / "spoken.mp4", 2.0, audio=tone(3.0))
+    source = tmp_path / "source.mkv"
+    ffmpeg("-i", spoken, "-c:v", "copy", "-c:a", codec, source)
+    written(tmp_path / "film.mp4", shades(15), audio=source)
+    kept, given = (
+        [packet for _, packet in audio_packets(path.read_bytes())]
+        for path in (tmp_path / "film.mp4", source)
+    )
+    assert len(kept) > 10
+    assert kept == given[: len(kept)]
+
+
 def test_a_video_without_audio_leaves_the_new_one_silent(tmp_path: Path) -> None:
     silent = clip(tmp_path / "silent.mp4", 1.0)
     written(tmp_path / "film.mp4", shades(10), audio=silent)
@@ -195,7 +217,7 @@ def test_a_video_that_is_cut_off(tmp_path: Path, share: float) -> None:
     assert whole.num_frames == 20
     data = (tmp_path / "film.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(InvalidRequest, match="cut off") as caught:
+    with pytest.raises(InvalidRequest, match="truncated") as caught:
         list(video_frames(tmp_path / "cut.mp4", param="video"))
     assert caught.value.param == "video"
 
