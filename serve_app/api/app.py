@@ -1,5 +1,6 @@
 """`create_app`: the whole HTTP surface over the parts it is given. No Ray, no environment."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -75,7 +76,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """The server ends when every request has: what is not recorded by then would be lost."""
     yield
     contexts: Contexts = app.state.contexts
-    await contexts.at(None).direct_jobs.flush()
+    context = contexts.at(None)
+    await context.direct_jobs.flush()
+    await asyncio.to_thread(context.observability.close)
 
 
 async def _render_app_error(request: Request, error: Exception) -> Response:

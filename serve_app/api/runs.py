@@ -191,5 +191,4 @@ def dialect_errors(dialect: Dialect, operation: str) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        error.param = dialect.own_field(error.param, operation)
-        raise
+        raise error.about(dialect.own_field(error.param, operation)) from error.__cause__

@@ -52,7 +52,7 @@ class ChatDescriber(OperationRunner):
             except InvalidRequest as error:
                 # Of the conversation the caller has sent the image.
                 if root_of(error.param) == "messages":
-                    error.param = "image"
+                    raise error.about("image") from error.__cause__
                 raise
         warnings = (CUT.format(request.max_tokens),) if is_cut else ()
         yield ImageDescription(text=text.strip(), warnings=warnings)

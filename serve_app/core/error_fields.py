@@ -35,5 +35,4 @@ def renamed_error_fields(fields: Fields) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        error.param = renamed(error.param, fields)
-        raise
+        raise error.about(renamed(error.param, fields)) from error.__cause__

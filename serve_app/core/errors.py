@@ -28,7 +28,8 @@ forwards unknown attributes to the original: match with `isinstance`, read `.mes
 `str(error)`, which holds the remote traceback), and keep per-instance values off the class.
 """
 
-from typing import Any, ClassVar, Literal
+from copy import copy
+from typing import Any, ClassVar, Literal, Self
 
 Kind = Literal["malformed", "overflow", "network", "cancelled", "unknown"]
 ErrorType = Literal[
@@ -74,6 +75,12 @@ class AppError(Exception):
     def explanation(self) -> str:
         """The message, after the name of the stage that failed."""
         return f"stage {self.stage!r}: {self.message}" if self.stage else self.message
+
+    def about(self, param: str | None) -> Self:
+        """The same failure of another field. This one stays: all of a micro-batch may have it."""
+        changed = copy(self)
+        changed.param = param
+        return changed.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message,), self.__dict__

@@ -363,6 +363,21 @@ async def test_the_access_log_has_a_line_per_request(
     assert users["path"] == "/admin/api/users"
 
 
+async def test_the_log_is_whole_when_the_server_has_ended(make_observed: MakeObserved) -> None:
+    context = make_observed()
+    app = create_app(context)
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://own.example") as client,
+    ):
+        await client.post(CHAT, json=HELLO, headers=ONE)
+    logs = context.observability.settings.log_dir.iterdir()
+    assert [json.loads(line)["path"] for log in logs for line in log.read_text().splitlines()] == [
+        CHAT
+    ]
+
+
 async def test_no_credential_reaches_the_log(client: httpx.AsyncClient, context: Context) -> None:
     secret = "sk-thisisasecret0123456789"
     for headers in ({"Authorization": f"Bearer {secret}"}, {"X-Api-Key": secret}):

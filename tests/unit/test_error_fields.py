@@ -37,8 +37,26 @@ def test_the_error_that_was_raised_names_the_other_field() -> None:
         renamed_error_fields(FIELDS),
     ):
         raise error
-    assert caught.value is error
-    assert (error.param, error.message) == ("prompt", "'text' is the first word")
+    assert (caught.value.param, caught.value.message) == ("prompt", "'text' is the first word")
+
+
+def test_who_shares_an_error_has_it_as_it_was() -> None:
+    """All calls of a micro-batch end with one."""
+    cause = ValueError("cause")
+    error = InvalidRequest("too long", param="text", stage="voice")
+    error.__cause__ = cause
+    names = []
+    for _ in range(2):
+        with (
+            pytest.raises(InvalidRequest) as caught,
+            renamed_error_fields({"text": "input", "input": "x"}),
+        ):
+            raise error
+        names.append(caught.value.param)
+        assert caught.value.__cause__ is cause
+        assert caught.value.stage == "voice"
+    assert names == ["input", "input"]
+    assert error.param == "text"
 
 
 async def test_the_innermost_stage_stays() -> None:
