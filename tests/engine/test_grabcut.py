@@ -70,7 +70,7 @@ async def test_objects_in_boxes(
         assert segment.score is not None
         assert 0.5 < segment.score <= 1
     assert (result.engine, result.quality) == ("grabcut", "best-effort")
-    assert "colours" in result.warnings[-1]
+    assert "by colour" in result.warnings[-1]
 
 
 async def test_objects_at_points(engine: GrabcutSegmentation, blobs: FsspecBlobStore) -> None:

@@ -201,6 +201,6 @@ async def test_an_audio_is_refused_and_not_left_out(engine: TransformersChat) ->
 async def test_a_text_with_the_mark_of_an_image_is_the_callers_fault(
     engine: TransformersChat, images: dict[str, Path]
 ) -> None:
-    with pytest.raises(InvalidRequest, match="marks") as caught:
+    with pytest.raises(InvalidRequest, match="placeholders") as caught:
         await seen(engine, TextPart(text="what is <image> here?"), image(images["red"]))
     assert caught.value.param == "messages"
