@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ DELAY_S = 1.0
 NO_TOKENS: Mapping[str, str] = {}
 SECRET = "the callback secret"
 PIPELINES = ("video-dub", "video-subtitle", "story", "video-generation", "image-to-video")
-ASLEEP = PIPELINES[1:]
-"""Only the slow tests ask for these; nothing of them starts before."""
+RARE = frozenset({*PIPELINES[1:], "camera", "between", "large", "deep"})
+"""Only the slow tests ask for these."""
 
 
 def family(name: str, task: str, diary: Path, **placement: object) -> dict[str, Any]:
@@ -40,10 +40,10 @@ def slow_families(diary: Path) -> list[dict[str, Any]]:
         family("narrow", "speech", diary, max_ongoing_requests=2),
         family("ears", "transcription", diary),
         family("painter", "images", diary),
-        family("camera", "video", diary, min_replicas=0),
-        family("between", "interpolation", diary, min_replicas=0),
-        family("large", "upscaling", diary, min_replicas=0),
-        family("deep", "depth", diary, min_replicas=0),
+        family("camera", "video", diary),
+        family("between", "interpolation", diary),
+        family("large", "upscaling", diary),
+        family("deep", "depth", diary),
         family("media", "media", diary),
     ]
 
@@ -58,17 +58,20 @@ class Server:
         environment: Mapping[str, str] = NO_TOKENS,
         families: Sequence[Mapping[str, Any]] | None = None,
         pipelines: Sequence[str] = PIPELINES,
+        asleep: Collection[str] = (),
         without: str | None = None,
         arguments: Sequence[str] = (),
         **sections: Mapping[str, object],
     ) -> None:
         """`sections` are added to those of the configuration; `without` names a shipped switch
-        that is left out.
+        that is left out. Of families and pipelines that are `asleep` nothing starts before it is
+        asked for.
         """
         self._directory = directory
         self._environment = environment
         self._families = families
         self._pipelines = pipelines
+        self._asleep = asleep
         self._without = without
         self._arguments = arguments
         self._sections = sections
@@ -137,7 +140,6 @@ class Server:
             time.sleep(0.05)
 
     def _write_config(self) -> None:
-        asleep = ASLEEP if self._pipelines is PIPELINES else ()
         args: dict[str, Any] = {
             "auth": {"required": False},
             "storage": {"data_dir": str(self.data)},
@@ -148,11 +150,11 @@ class Server:
             "limits": {"fetch_allow": ["127.0.0.1"]},
             "defaults": {"speech": "voice"},
             "families": self._families or slow_families(self.diary),
-            "pipelines": [
-                {"name": name, "placement": {"min_replicas": 0} if name in asleep else {}}
-                for name in self._pipelines
-            ],
+            "pipelines": [{"name": name} for name in self._pipelines],
         }
+        for part in (*args["families"], *args["pipelines"]):
+            if part["name"] in self._asleep:
+                part["placement"] = {"min_replicas": 0}
         for name, section in self._sections.items():
             args[name] = {**args.get(name, {}), **section}
         application = {
@@ -186,10 +188,13 @@ def _title(pid: int) -> bytes:
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """One for all tests of this folder; each leaves it running."""
     adopt_orphans()
-    running = Server(tmp_path_factory.mktemp("kills"))
+    is_slow = any(item.get_closest_marker("slow") for item in request.session.items)
+    running = Server(tmp_path_factory.mktemp("kills"), asleep=() if is_slow else RARE)
     running.start()
     yield running
     running.kill()
