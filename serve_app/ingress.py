@@ -13,9 +13,9 @@ from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.api.app import create_app
 from serve_app.api.assembly import context_over
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import AppConfig
+from serve_app.core.config import JOBS, AppConfig
 from serve_app.database.connection import Database
-from serve_app.jobs.remote import RemoteJobs
+from serve_app.jobs.remote import RemoteDirectTable, RemoteJobs
 from serve_app.launch.direct_ingress import (
     BoundedReadAhead,
     correct_request_ids,
@@ -63,6 +63,7 @@ class Ingress:
             access=access,
             observability=_observability(config, database, access),
             runner=lambda store: RemoteJobs(config, store, jobs),
+            direct=lambda table: RemoteDirectTable(jobs[JOBS], table),
         )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

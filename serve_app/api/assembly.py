@@ -13,7 +13,7 @@ from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
 from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
-from serve_app.jobs.direct_table import DirectTable
+from serve_app.jobs.direct_table import DirectTable, DirectWriter
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
 
@@ -27,8 +27,11 @@ def context_over(
     access: Access,
     observability: Observability,
     runner: Callable[[JobStore], JobRunner],
+    direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
 ) -> Context:
-    """The context of one process; `runner` makes what runs the jobs of its table."""
+    """The context of one process; `runner` makes what runs the jobs of its table, and `direct` what
+    writes those that it runs itself, of what writes them from here.
+    """
     store = JobStore(database, blobs.url)
     archive = Archive(database, blobs, config.archive)
     uploads = uploads_of(config, database, blobs.url)
@@ -51,6 +54,6 @@ def context_over(
         uploads=uploads,
         jobs=jobs,
         job_store=store,
-        direct_jobs=DirectJobs(jobs, DirectTable(database)),
+        direct_jobs=DirectJobs(jobs, direct(DirectTable(database))),
         observability=observability,
     )

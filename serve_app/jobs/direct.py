@@ -15,7 +15,7 @@ from serve_app.core.errors import Cancelled, Conflict, StillRunning
 from serve_app.core.jobs import JOB_PREFIX, Job, JobRunner, Submission
 from serve_app.jobs.direct_outbox import MOST_WAITING, SHOWN_AFTER_S, DirectOutbox
 from serve_app.jobs.direct_records import DirectRun, ended_record, recorded_job, running_job
-from serve_app.jobs.direct_table import DirectTable
+from serve_app.jobs.direct_table import DirectWriter
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.streams import closing
 from serve_app.runtime.unexpected import unexpected_errors
@@ -39,7 +39,7 @@ class DirectJobs:
     def __init__(
         self,
         jobs: JobRunner,
-        table: DirectTable,
+        table: DirectWriter,
         *,
         remembered: int = MOST_WAITING,
         shown_after_s: float = SHOWN_AFTER_S,

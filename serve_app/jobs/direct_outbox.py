@@ -11,7 +11,7 @@ from contextvars import Context
 
 from serve_app.core.errors import AppError, Unavailable
 from serve_app.jobs.direct_records import DirectRecord, DirectRun, running_record
-from serve_app.jobs.direct_table import Batch, DirectTable
+from serve_app.jobs.direct_table import Batch, DirectWriter
 from serve_app.runtime.unexpected import unexpected_errors
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class DirectOutbox:
 
     def __init__(
         self,
-        table: DirectTable,
+        table: DirectWriter,
         runs: Mapping[str, DirectRun],
         stop: Callable[[str], object],
         *,

@@ -5,10 +5,12 @@ that runs one writes its row, but for the wish that it be stopped.
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from serve_app.database.connection import Database
 from serve_app.database.schema import DirectJobRow
@@ -20,6 +22,21 @@ KEPT = 100_000
 FORGET_EVERY = 1000
 ROWS = cast("Table", DirectJobRow.__table__)
 ENDS = ("status", "error", "ended_at", "seen_at")
+
+
+def _insert(database: Any) -> Any:
+    """A batch whose answer was lost is written again, maybe by another process, and the first may
+    come later than the second: what has ended stays as it is.
+    """
+    new = database.insert(ROWS)
+    return new.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: new.excluded[name] for name in ENDS},
+        where=ROWS.c.ended_at.is_(None),
+    )
+
+
+INSERTS = {"sqlite": _insert(sqlite), "postgresql": _insert(postgresql)}
 
 
 @dataclass(frozen=True)
@@ -41,16 +58,26 @@ class Batch:
         return bool(self.begun or self.ended or self.gone or (self.going_on and self.is_due))
 
 
-class DirectTable:
-    """Writes a process's rows; `kept` is how many stay."""
+class DirectWriter(Protocol):
+    """What writes a process's rows."""
+
+    async def write(self, batch: Batch) -> frozenset[str]:
+        """Write a batch in one transaction; which of those that go on somebody wants to be
+        stopped. The same batch may be written again.
+        """
+        ...
+
+
+class DirectTable(DirectWriter):
+    """Writes them from this process; `kept` is how many stay."""
 
     def __init__(self, database: Database, *, kept: int = KEPT) -> None:
         self._database = database
         self._kept = kept
         self._written = FORGET_EVERY
 
+    @override
     async def write(self, batch: Batch) -> frozenset[str]:
-        """Write it in one transaction; which of those that go on somebody wants to be stopped."""
         if not batch.is_writing:
             if not batch.going_on:
                 return frozenset()
@@ -82,7 +109,7 @@ class DirectTable:
 def _write(session: Session, batch: Batch, *, now: float) -> None:
     if batch.begun:
         rows = [new_values(key, record, now) for key, record in batch.begun.items()]
-        session.execute(insert(ROWS), rows)
+        session.execute(INSERTS[session.get_bind().dialect.name], rows)
     if batch.ended:
         # The parameters of an update must not be called as the columns are.
         changes = {name: bindparam(f"new_{name}", type_=ROWS.c[name].type) for name in ENDS}

@@ -7,14 +7,18 @@ from typing import Any, cast
 from ray.serve.handle import DeploymentHandle
 from typing_extensions import override
 
-from serve_app.core.config import AppConfig
-from serve_app.core.errors import BackendUnavailable
+from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.core.jobs import Job, JobRunner, Submission
+from serve_app.jobs.direct_table import Batch, DirectTable, DirectWriter
 from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
 from serve_app.remote.family import remote_errors
+from serve_app.runtime.limits import LimitPassed, within
 
 PAUSE_S = 0.5
+RECORD_S = 5.0
+"""How long `jobs` may take to record a batch."""
 
 
 class RemoteJobs(JobRunner):
@@ -59,6 +63,28 @@ class RemoteJobs(JobRunner):
     @override
     async def cancel(self, job_id: str) -> Job:
         return await self._store.request_cancel(job_id)
+
+
+class RemoteDirectTable(DirectWriter):
+    """Has direct jobs recorded by the deployment `jobs`. In a process whose event loop is busy a
+    thread that writes waits for the interpreter again and again, and costs the loop ten times as
+    much as it does elsewhere. Where that deployment does not answer, `table` writes.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], table: DirectTable) -> None:
+        self._handle = handle.options(method_name="record_direct", request_serialization="pickle")
+        self._table = table
+
+    @override
+    async def write(self, batch: Batch) -> frozenset[str]:
+        if not (batch.is_writing or batch.going_on):
+            return frozenset()
+        try:
+            async with within(RECORD_S):
+                with remote_errors(JOBS):
+                    return cast("frozenset[str]", await self._handle.remote(batch))
+        except (LimitPassed, AppError):
+            return await self._table.write(batch)
 
 
 async def _outlived(error: BackendUnavailable) -> None:

@@ -24,6 +24,7 @@ from serve_app.core.pipelines import MakePipeline
 from serve_app.database.connection import Database
 from serve_app.jobs.assembly import OperationExecutor, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
+from serve_app.jobs.direct_table import Batch, DirectTable
 from serve_app.jobs.executor import LOOK_S
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.periodic_tasks import (
@@ -152,6 +153,12 @@ class MainJobsReplica(JobsReplica):
         archive = Archive(self.database, self.blobs, config.archive)
         self._sweep = ArchiveSweep(archive, self.database, self.blobs)
         self._uploads = uploads_of(config, self.database, self.blobs.url)
+        self._direct = DirectTable(self.database)
+
+    async def record_direct(self, batch: Batch) -> frozenset[str]:
+        """Write rows of direct jobs for the process that runs them, as DirectWriter says."""
+        with self._named_errors():
+            return await self._direct.write(batch)
 
     def periodic_tasks(self) -> list[tuple[PeriodicTask, float]]:
         """Those of every replica, and those of the whole server."""

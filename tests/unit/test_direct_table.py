@@ -1,6 +1,7 @@
 """What is recorded of calls that are answered at once, a batch at a time."""
 
 import asyncio
+import dataclasses
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from serve_app.core.text.embeddings import Embed
 from serve_app.database.connection import Database
 from serve_app.database.schema import DirectJobRow
 from serve_app.jobs.direct_outbox import RENEW_S, DirectOutbox
-from serve_app.jobs.direct_records import DirectRecord, DirectRun, ended_record
+from serve_app.jobs.direct_records import DirectRecord, DirectRun, ended_record, running_record
 from serve_app.jobs.direct_rows import LEASE_S
 from serve_app.jobs.direct_table import Batch, DirectTable
 from serve_app.jobs.store import JobStore
@@ -109,6 +110,24 @@ async def test_a_job_is_written_when_it_has_run_for_a_while_and_when_it_ends(
         with pytest.raises(NotFound):
             await change("job-a")
     assert await count(database) == 1
+
+
+@on_both
+async def test_a_batch_that_is_written_twice_or_late_changes_nothing(database: Database) -> None:
+    store, table = JobStore(database, ""), DirectTable(database)
+    begun = Batch(
+        begun={"job-a": running_record(run_of("job-a")), "job-b": record()},
+        ended={},
+        gone=(),
+        going_on=(),
+        is_due=False,
+    )
+    await table.write(begun)
+    await table.write(dataclasses.replace(begun, begun={"job-a": record(ended_at=2.0)}))
+    await table.write(begun)
+    assert await count(database) == 2
+    found = await store.get("job-a")
+    assert (found.status, found.finished_at) == ("succeeded", 2.0)
 
 
 @on_both
