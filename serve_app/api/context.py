@@ -15,7 +15,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.blobs.uploads import Uploads
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
-from serve_app.core.jobs import JobRunner
+from serve_app.core.jobs import Job, JobRunner
 from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
@@ -46,6 +46,11 @@ class Context:
     def files(self) -> ServedFiles:
         """The files of answers."""
         return ServedFiles(self.config.server.public_url or "", self.blobs)
+
+    async def running_direct(self, owner: str | None) -> list[Job]:
+        """The direct jobs of an owner that run, in whatever process; None is everybody's."""
+        written = await self.job_store.running_direct(owner=owner)
+        return self.direct_jobs.all(written, owner=owner)
 
 
 class Contexts:

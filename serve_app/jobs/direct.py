@@ -7,7 +7,7 @@ it is recorded how, but neither what was asked for nor what was answered.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar, cast
 
@@ -118,10 +118,18 @@ class DirectJobs:
             return None
         return recorded_job(job_id, ended)
 
-    def all(self, *, owner: str | None) -> list[Job]:
-        """An owner's that are under way, newest first; None is everybody's."""
+    def all(self, written: Iterable[Job] = (), *, owner: str | None) -> list[Job]:
+        """An owner's that are under way, newest first; None is everybody's. With those `written` to
+        the table they are those of every process: of its own this one knows better.
+        """
         runs = [run for run in self._runs.values() if owner in (None, run.submission.owner)]
-        return [running_job(run) for run in reversed(runs)]
+        own = self._runs.keys() | self._outbox.ended.keys()
+        others = [job for job in written if job.id not in own]
+        return sorted(
+            [*(running_job(run) for run in reversed(runs)), *others],
+            key=lambda job: job.created_at,
+            reverse=True,
+        )
 
     def cancel(self, job_id: str) -> Job:
         """Stop it. Conflict when it has just ended."""

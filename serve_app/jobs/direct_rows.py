@@ -5,13 +5,13 @@ process that runs the job may do with it.
 import time
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from serve_app.core.errors import Conflict, InternalError
 from serve_app.core.jobs import Failure, Job, JobStatus, failure_of
 from serve_app.core.operations import to_json
-from serve_app.database.schema import DirectJobRow
+from serve_app.database.schema import DirectJobRow, JobRow
 from serve_app.database.text import storable_json
 from serve_app.jobs.direct_records import DirectRecord, recorded_job
 
@@ -24,6 +24,20 @@ def direct_job(session: Session, job_id: str) -> Job | None:
     """One by its id."""
     row = session.scalar(select(DirectJobRow).where(DirectJobRow.id == job_id))
     return None if row is None else _job(row)
+
+
+def running_direct_jobs(session: Session, owner: str | None) -> list[Job]:
+    """Those of all processes that are written and have not ended; None is everybody's. One that has
+    become a durable job is that alone.
+    """
+    running = select(DirectJobRow).where(
+        DirectJobRow.seen_at >= time.time() - LEASE_S,
+        DirectJobRow.ended_at.is_(None),
+        ~exists().where(JobRow.id == DirectJobRow.id),
+    )
+    if owner is not None:
+        running = running.where(DirectJobRow.owner == owner)
+    return [_job(row) for row in session.scalars(running)]
 
 
 def stop_direct_job(session: Session, job_id: str) -> Job | None:

@@ -9,7 +9,7 @@ from serve_app.core.message import Message
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
 from serve_app.database.text import is_storable
-from serve_app.jobs.direct_rows import direct_job
+from serve_app.jobs.direct_rows import direct_job, running_direct_jobs
 from serve_app.jobs.records import to_job, to_jobs
 
 NUMBER_DIGITS = 18
@@ -71,6 +71,10 @@ class JobReader:
             return to_jobs(session, page), total
 
         return await self.database.read(work)
+
+    async def running_direct(self, *, owner: str | None) -> list[Job]:
+        """The direct jobs that some process runs and has written down; None is everybody's."""
+        return await self.database.read(lambda session: running_direct_jobs(session, owner))
 
     async def newest_active(self, medium: str, *, owner: str) -> Job | None:
         """The owner's running, else waiting, job whose operation is of a medium."""

@@ -134,11 +134,18 @@ async def test_one_that_runs_is_seen_and_stopped_by_another(
     await one.direct_jobs.flush()
     job = (await other.get("/v1/jobs/job-a")).json()
     assert (job["status"], job["finished_at"]) == ("running", None)
+    assert await _listed(other) == ["job-a"]
+    async with client_of(one) as own:
+        assert await _listed(own) == ["job-a"]
+    assert await one.running_direct("ann") == []
     assert (await other.post("/v1/jobs/job-a/cancel")).status_code == 200
     await one.direct_jobs.flush()
     with pytest.raises(Cancelled):
         await running
+    async with client_of(one) as own:
+        assert await _listed(own) == []
     await one.direct_jobs.flush()
+    assert await _listed(other) == []
     assert (await other.get("/v1/jobs/job-a")).json()["status"] == "cancelled"
     assert (await other.post("/v1/jobs/job-a/cancel")).status_code == 409
 
@@ -155,12 +162,19 @@ async def test_one_that_takes_too_long_is_the_durable_job_of_its_id(
         await work.has_begun.wait()
         await one.direct_jobs.flush()
     assert running.result().job_id == "job-a"
+    assert await _listed(other) == ["job-a"]
     await one.direct_jobs.flush()
     job = (await other.get("/v1/jobs/job-a")).json()
     assert job["number"] >= 1
     # What was written of it while it was direct is gone: nothing is left when the job is.
     await one.job_store.database.write(lambda session: session.execute(delete(JobRow)))
     assert (await other.get("/v1/jobs/job-a")).status_code == 404
+
+
+async def _listed(client: httpx.AsyncClient) -> list[str]:
+    answer = (await client.get("/v1/jobs")).json()
+    assert answer["total"] == len(answer["data"])
+    return [job["id"] for job in answer["data"] if job["status"] != "cancelled"]
 
 
 async def test_what_is_not_written_yet_is_written_when_the_server_ends(

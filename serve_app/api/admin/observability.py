@@ -44,10 +44,13 @@ async def prometheus_metrics(context: ContextDep) -> Response:
     jobs: dict[str, int] = {}
     for (_, status), count in by_queue.items():
         jobs[status] = jobs.get(status, 0) + count
+    direct = await _within_patience(
+        context.running_direct(None), context.direct_jobs.all(owner=None)
+    )
     state = ServerState(
         jobs=jobs,
         depths={key: count for key, count in by_queue.items() if key[1] in ACTIVE},
-        direct=len(context.direct_jobs.all(owner=None)),
+        direct=len(direct),
         models=await context.catalog.statuses(),
         gpus=tuple(gpus),
         dropped=context.observability.dropped,

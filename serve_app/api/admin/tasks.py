@@ -21,7 +21,7 @@ TITLE_CHARACTERS = 120
 async def list_tasks(context: ContextDep) -> Response:
     """List the newest jobs, those kept in memory first."""
     jobs, _ = await context.job_store.jobs(JobQuery(limit=NEWEST))
-    listed = [*context.direct_jobs.all(owner=None), *jobs]
+    listed = [*await context.running_direct(None), *jobs]
     return json_response(
         {"tasks": [task_object(job) for job in listed], "queue": await queue_object(context)}
     )
@@ -48,7 +48,7 @@ async def delete_task(id: str, context: ContextDep) -> Response:
 async def queue_object(context: Context) -> dict[str, int]:
     """How many jobs wait and run, and how many may wait in one queue."""
     pending, running = await context.job_store.counts()
-    running += len(context.direct_jobs.all(owner=None))
+    running += len(await context.running_direct(None))
     return {
         "pending": pending,
         "running": running,

@@ -42,7 +42,7 @@ async def list_jobs(
     """
     owner = visible_owner(principal)
     query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
-    direct = [job for job in context.direct_jobs.all(owner=owner) if _matches(job, query)]
+    direct = [job for job in await context.running_direct(owner) if _matches(job, query)]
     shown = direct[offset : offset + limit]
     page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
     found, total = await context.job_store.jobs(query.model_copy(update=page))
