@@ -8,10 +8,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TypeVar, cast
 
-from serve_app.core.errors import Cancelled, Conflict, StillRunning
+from serve_app.core.errors import AppError, Cancelled, Conflict, StillRunning
 from serve_app.core.jobs import JOB_PREFIX, Job, JobRunner, Submission
 from serve_app.jobs.direct_outbox import MOST_WAITING, SHOWN_AFTER_S, DirectOutbox
 from serve_app.jobs.direct_records import DirectRun, ended_record, recorded_job, running_job
@@ -60,19 +60,34 @@ class DirectJobs:
         """The work's result. StillRunning when the limit passes: a job begins it again."""
         with self._running(submission) as run:
             try:
-                async with within(timeout_s):
-                    with unexpected_errors(repr(submission.operation.name)):
-                        return await work()
-            except LimitPassed:
-                await self._jobs.submit(submission)
-                raise StillRunning(
-                    f"this takes longer than {timeout_s:g} s; job {submission.id!r} keeps running",
-                    job_id=submission.id,
-                ) from None
+                try:
+                    async with within(timeout_s):
+                        with unexpected_errors(repr(submission.operation.name)):
+                            return await work()
+                except LimitPassed:
+                    await self._go_on(submission, run)
+                    raise StillRunning(
+                        f"this takes longer than {timeout_s:g} s; job {submission.id!r} keeps "
+                        "running",
+                        job_id=submission.id,
+                    ) from None
             except asyncio.CancelledError:
                 if run.is_cancelled:
                     raise _cancelled(submission.id) from None
                 raise
+
+    async def _go_on(self, submission: Submission, run: DirectRun) -> None:
+        """Let a durable job begin it again; none that runs, if this is stopped meanwhile."""
+        submitting = asyncio.create_task(self._jobs.submit(submission))
+        try:
+            await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            if run.is_cancelled:
+                with suppress(AppError):
+                    await submitting
+                    await self._jobs.cancel(submission.id)
+            submitting.cancel()
+            raise
 
     async def watched(
         self,

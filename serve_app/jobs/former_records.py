@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import column, select, table, update
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from serve_app.database.connection import Database
 from serve_app.jobs.recorded import FORM, PLAIN
@@ -44,8 +45,8 @@ class PickledObject:
 class FormerUnpickler(pickle.Unpickler):
     """Sees remains in place of our classes, and refuses every other."""
 
+    @override
     def find_class(self, module: str, name: str) -> type[PickledObject]:
-        """See pickle.Unpickler."""
         if not module.startswith(OUR_MODULES):
             raise pickle.UnpicklingError(f"{module}.{name} is no class of this server")
         return type(name, (PickledObject,), {})

@@ -15,7 +15,7 @@ from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.api.dialects import DIALECTS
 from serve_app.core.errors import AppError, Cancelled, NotFound, StillRunning, UpstreamError
-from serve_app.core.jobs import Submission
+from serve_app.core.jobs import Job, JobRunner, Submission
 from serve_app.core.text.embeddings import Embed
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
@@ -169,6 +169,43 @@ async def test_one_that_takes_too_long_is_the_durable_job_of_its_id(
     # What was written of it while it was direct is gone: nothing is left when the job is.
     await one.job_store.database.write(lambda session: session.execute(delete(JobRow)))
     assert (await other.get("/v1/jobs/job-a")).status_code == 404
+
+
+class SlowToAccept:
+    """What runs jobs, and takes its time before it has one."""
+
+    def __init__(self, jobs: JobRunner) -> None:
+        self._jobs = jobs
+        self.is_asked, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.cancelled: list[str] = []
+
+    async def submit(self, submission: Submission) -> Job:
+        self.is_asked.set()
+        await self.goes_on.wait()
+        return await self._jobs.submit(submission)
+
+    async def run(self, submission: Submission, *, timeout_s: float) -> Job:
+        raise NotImplementedError
+
+    async def cancel(self, job_id: str) -> Job:
+        self.cancelled.append(job_id)
+        return await self._jobs.cancel(job_id)
+
+
+async def test_one_that_is_stopped_while_it_becomes_durable_does_not_run(
+    make_context: MakeContext,
+) -> None:
+    context = make_context()
+    runner, work = SlowToAccept(context.jobs), Endless()
+    jobs = DirectJobs(runner, DirectTable(context.database))
+    running = asyncio.create_task(jobs.run(submission("job-a"), work, timeout_s=0.05))
+    await runner.is_asked.wait()
+    jobs.cancel("job-a")
+    runner.goes_on.set()
+    with pytest.raises(Cancelled):
+        await running
+    # Whether it ends before it is stopped is a matter of luck.
+    assert runner.cancelled == [(await context.job_store.get("job-a")).id]
 
 
 async def _listed(client: httpx.AsyncClient) -> list[str]:
