@@ -1,6 +1,7 @@
 """A JobRunner over the handles of the deployments that run jobs."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
 from serve_app.remote.family import remote_errors
 from serve_app.runtime.limits import LimitPassed, within
+
+logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.5
 RECORD_S = 5.0
@@ -83,7 +86,8 @@ class RemoteDirectTable(DirectWriter):
             async with within(RECORD_S):
                 with remote_errors(JOBS):
                     return cast("frozenset[str]", await self._handle.remote(batch))
-        except (LimitPassed, AppError):
+        except (LimitPassed, AppError) as error:
+            logger.warning("%r does not record direct jobs (%s); this process does", JOBS, error)
             return await self._table.write(batch)
 
 

@@ -52,6 +52,17 @@ async def test_two_ingress_replicas_answer_alike(http: httpx.AsyncClient) -> Non
     assert len(listings) == 1
 
 
+async def test_both_replicas_know_how_a_call_to_one_of_them_ended(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/chat/completions", json=said("hello"))
+    path = f"/v1/jobs/{answer.headers['x-job-id']}"
+    for _ in range(40):
+        found = await asyncio.gather(*(http.get(path) for _ in range(16)))
+        if all(each.status_code == 200 for each in found):
+            break
+        await asyncio.sleep(0.25)
+    assert {each.json().get("status") for each in found} == {"succeeded"}
+
+
 async def test_a_model_that_is_missing_is_listed_with_its_cause(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/chat/completions", json=said("hi", "broken"))
     assert answer.status_code == 503
