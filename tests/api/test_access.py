@@ -42,6 +42,7 @@ async def get(client: httpx.AsyncClient, headers: dict[str, str], path: str = "/
         {"Coder-Session-Token": "sk-one", "Authorization": basic("x:wrong")},
     ],
 )
+@pytest.mark.covers("CoderAI: Bearer tokens")
 async def test_every_carrier_is_taken_and_the_first_decides(
     make_context: MakeContext, headers: dict[str, str]
 ) -> None:
@@ -157,6 +158,7 @@ async def test_every_other_route_is_closed_before_anything_else_is_said(
     assert ("responseStatus" in answer.json()) == ("chat" in path)
 
 
+@pytest.mark.covers("aistack: no credential is needed by default on the own machine")
 async def test_without_auth_any_token_and_none_are_let_in(client: httpx.AsyncClient) -> None:
     for headers in ({}, {"Authorization": "Bearer whatever"}, {"X-Api-Key": "x"}):
         assert await get(client, headers) == 200

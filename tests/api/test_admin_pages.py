@@ -43,6 +43,7 @@ async def test_a_page_shows_what_is_there_as_text(client: httpx.AsyncClient, pag
         assert "<td>tts</td><td>1</td><td>0</td>" in answer.text
 
 
+@pytest.mark.covers("CoderAI: the pages of the administration")
 async def test_the_first_page_leads_to_all_others(client: httpx.AsyncClient) -> None:
     first = (await client.get("/admin")).text
     assert all(f'href="/admin{page}"' in first for page in PAGES[1:])

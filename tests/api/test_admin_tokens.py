@@ -61,6 +61,7 @@ async def status_with(client: httpx.AsyncClient, token: str, path: str = "/v1/mo
     return (await client.get(path, headers={"Authorization": f"Bearer {token}"})).status_code
 
 
+@pytest.mark.covers("CoderAI: GET and POST /admin/api/tokens")
 async def test_a_token_is_shown_once_and_then_masked(boss: httpx.AsyncClient) -> None:
     made = await create(boss)
     assert set(made) == KEYS

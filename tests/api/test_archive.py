@@ -72,6 +72,7 @@ async def test_an_entry(client: httpx.AsyncClient, context: Context) -> None:
     assert (preview.status_code, preview.headers["content-type"]) == (200, "image/webp")
 
 
+@pytest.mark.covers("CoderAI: GET /v1/archive, DELETE /v1/archive/{name}")
 async def test_a_listing(client: httpx.AsyncClient, context: Context) -> None:
     names = [await made(context) for _ in range(3)]
     answer = (await client.get("/v1/archive")).json()
@@ -115,6 +116,7 @@ async def test_bad_queries(client: httpx.AsyncClient) -> None:
         assert answer.json()["error"]["param"] == query.partition("=")[0]
 
 
+@pytest.mark.covers("CoderAI: GET /v1/archive, DELETE /v1/archive/{name}")
 async def test_deleting_removes_file_preview_and_record(
     client: httpx.AsyncClient, context: Context
 ) -> None:

@@ -4,6 +4,7 @@ import socket
 from typing import Any
 
 import httpx
+import pytest
 
 from serve_app import __version__
 from serve_app.core.status import ModelStatus
@@ -16,6 +17,7 @@ async def capabilities(client: httpx.AsyncClient) -> Any:
     return answer.json()
 
 
+@pytest.mark.covers("CoderAI: GET /coderai/capabilities")
 async def test_what_the_server_is(client: httpx.AsyncClient) -> None:
     body = await capabilities(client)
     hardware, studio = body.pop("hardware"), body.pop("studio")

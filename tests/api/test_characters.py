@@ -80,6 +80,7 @@ async def saved(client: httpx.AsyncClient, path: str, name: str = "ann", *colors
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.covers("CoderAI: character profiles")
 async def test_create_list_read(client: httpx.AsyncClient, path: str) -> None:
     images = [image("red", label="front"), image("blue")]
     body = {"name": "Ann B.", "description": "tall", "images": images}
@@ -144,6 +145,7 @@ async def test_bad_patches_change_nothing(
     assert (await client.get(f"{path}/ann")).json() == before
 
 
+@pytest.mark.covers("CoderAI: character profiles")
 async def test_deleting(client: httpx.AsyncClient, context: Context, path: str) -> None:
     await saved(client, path)
     assert (await client.delete(f"{path}/ann")).json() == {"ok": True, "name": "ann"}

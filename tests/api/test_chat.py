@@ -46,6 +46,7 @@ async def spoken(client: httpx.AsyncClient, text: str = "one two three", **field
     return content
 
 
+@pytest.mark.covers("CoderAI: POST /v1/chat/completions")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json=said("héllo wörld", model="echo"))
     body = answer.json()
@@ -71,6 +72,7 @@ async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "", "auto", "AUTO", "echo", "ECHO", "Parrot", "parrot"])
+@pytest.mark.covers("aistack: POST /v1/chat/completions")
 async def test_ids_aliases_and_the_default(client: httpx.AsyncClient, name: str | None) -> None:
     assert (await ask(client, model=name))["model"] == "echo"
 
@@ -135,6 +137,7 @@ async def test_log_probabilities(client: httpx.AsyncClient) -> None:
         {"tools": TOOLS, "toolChoice": "required"},
     ],
 )
+@pytest.mark.covers("CoderAI: chat: tools and tool_choice")
 async def test_a_forced_tool_is_called(client: httpx.AsyncClient, fields: dict[str, Any]) -> None:
     choice = (await ask(client, **fields))["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
@@ -155,6 +158,7 @@ async def test_a_forced_tool_is_called(client: httpx.AsyncClient, fields: dict[s
         {"functions": [WEATHER], "function_call": "auto"},
     ],
 )
+@pytest.mark.covers("CoderAI: chat: tools and tool_choice")
 async def test_auto_lets_the_model_choose(
     client: httpx.AsyncClient, fields: dict[str, Any]
 ) -> None:
@@ -264,6 +268,7 @@ async def test_a_tool_that_calls_itself_in_its_schema(client: httpx.AsyncClient)
         ({}, False),
     ],
 )
+@pytest.mark.covers("CoderAI: chat: thinking")
 async def test_reasoning_is_kept_apart(
     client: httpx.AsyncClient, fields: dict[str, Any], is_thinking: bool
 ) -> None:
@@ -314,6 +319,7 @@ async def test_other_spellings_are_checked_like_their_twins(
         assert answer.json()["error"]["param"] in (name, f"{name}.1")
 
 
+@pytest.mark.covers("aistack: unknown and additional fields are accepted")
 async def test_fields_without_effect_are_named(client: httpx.AsyncClient) -> None:
     fields = {"user": "u", "metadata": {}, "store": True, "service_tier": "auto"}
     fields |= {"keep_alive": "5m", "provider": "p", "no_such_field": 1, "n": 1}

@@ -79,6 +79,7 @@ async def test_the_headers_of_a_stream(
     assert "twö" in answer.text
 
 
+@pytest.mark.covers("CoderAI: chat: streams")
 async def test_the_frames_of_an_answer(client: httpx.AsyncClient) -> None:
     chunks = await ask(client, model="Parrot")
     heads = [{k: v for k, v in chunk.items() if k != "choices"} for chunk in chunks]

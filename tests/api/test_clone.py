@@ -71,6 +71,7 @@ async def save(client: httpx.AsyncClient, name: str, audio: bytes = RECORDING) -
     assert (await client.post(VOICES, json=fields)).status_code == 200
 
 
+@pytest.mark.covers("CoderAI: POST /v1/audio/clone")
 async def test_everything_that_is_asked_reaches_the_model(
     client: httpx.AsyncClient, model: Remembering
 ) -> None:
@@ -226,6 +227,7 @@ async def test_a_default_that_does_not_clone_leaves_it_to_one_that_does(
         ({"voice": {"id": "ann"}, "task_type": "Base"}, ""),
     ],
 )
+@pytest.mark.covers("aistack: POST /v1/audio/speech with the fields of cloning")
 async def test_speech_in_the_voice_of_a_reference(
     client: httpx.AsyncClient, model: Remembering, path: str, fields: dict[str, Any], ignored: str
 ) -> None:

@@ -21,6 +21,7 @@ async def texts(client: httpx.AsyncClient, prompt: Any, **fields: Any) -> list[s
     return [choice["text"] for choice in choices]
 
 
+@pytest.mark.covers("CoderAI: POST /v1/completions")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     body = await complete(client, model="parrot")
     assert re.fullmatch(r"cmpl-[0-9a-f]{24}", body.pop("id"))

@@ -59,6 +59,7 @@ async def save(client: httpx.AsyncClient, name: str, audio: bytes) -> None:
     assert (await client.post(VOICES, json=fields)).status_code == 200
 
 
+@pytest.mark.covers("CoderAI: POST /v1/audio/convert")
 async def test_everything_that_is_asked_reaches_the_model(
     client: httpx.AsyncClient, model: Remembering
 ) -> None:

@@ -25,6 +25,7 @@ async def depth(make_context: MakeContext, **fields: Any) -> httpx.Response:
         return await client.post(URL, json={"image": IMAGE} | fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/depth")
 async def test_the_whole_answer(make_context: MakeContext) -> None:
     answer = await depth(make_context)
     assert answer.status_code == 200, answer.text

@@ -27,6 +27,7 @@ def decoded(text: str) -> list[float]:
     return list(struct.unpack(f"<{len(data) // 4}f", data))
 
 
+@pytest.mark.covers("CoderAI: POST /v1/embeddings")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     body = await embed(client, ["one two", "three"])
     first, second = (item.pop("embedding") for item in body["data"])

@@ -63,6 +63,7 @@ async def extracted(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return await client.post(f"{PATH}/extract", json={"name": "room"} | fields)
 
 
+@pytest.mark.covers("CoderAI: environment profiles")
 async def test_images_are_kept_whole(client: httpx.AsyncClient) -> None:
     images = [base64_of(png("red", (3000, 1500))), base64_of(png("blue", (30, 60)))]
     answer = await extracted(client, images=images, description="d")

@@ -49,6 +49,7 @@ async def answer_to(
 
 @pytest.mark.parametrize("name", CONTRACT)
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.covers("aistack: errors with kind, provider and message")
 async def test_every_status_code_type_and_kind(
     make_context: MakeContext, name: str, stream: bool
 ) -> None:

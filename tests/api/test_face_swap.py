@@ -36,6 +36,7 @@ async def swapped(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return await client.post(URL, json={"source_face": FACE, "target": TARGET} | fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/faceswap")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     answer = await swapped(client)
     assert answer.status_code == 200, answer.text

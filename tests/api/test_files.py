@@ -61,6 +61,7 @@ async def test_raw_upload(client: httpx.AsyncClient) -> None:
     assert answer.json() == expected(existed=False)
 
 
+@pytest.mark.covers("CoderAI: the base URL is configured")
 async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeContext) -> None:
     async with client_of(make_context(server={"public_url": "https://ai.example"})) as client:
         answer = (await client.post("/v1/files/upload", content=PNG)).json()
@@ -68,6 +69,7 @@ async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeCon
     assert answer["path"] == f"/v1/files/{NAME}"
 
 
+@pytest.mark.covers("CoderAI: GET /v1/files/{name}")
 async def test_download(stored: httpx.AsyncClient) -> None:
     answer = await stored.get(f"/v1/files/{NAME}")
     assert answer.content == PNG

@@ -68,6 +68,7 @@ async def made(client: httpx.AsyncClient, url: str, **fields: Any) -> Image.Imag
     return opened(base64.b64decode(item["b64_json"]))
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/edits")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     fields = {"prompt": "a boat", "image": data_url(photo()), "n": 2, "seed": 3}
     answer = await client.post(EDITS, json=fields)
@@ -115,6 +116,7 @@ async def test_auto_keeps_the_proportions_at_the_models_own_area(
 
 
 @pytest.mark.parametrize("mask", [left_half(), left_half((20, 20)), left_half(mode="P")])
+@pytest.mark.covers("CoderAI: POST /v1/images/inpaint")
 async def test_only_the_white_part_of_a_mask_changes(
     client: httpx.AsyncClient, mask: bytes
 ) -> None:

@@ -92,6 +92,7 @@ def studio(make_context: MakeContext, tmp_path: Path) -> Studio:
     return Studio(make_context, tmp_path)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/pipelines/image-to-video")
 async def test_the_whole_answer(studio: Studio) -> None:
     answer = await studio.post(image_seed=3, video_seed=4)
     assert answer.status_code == 200, answer.text

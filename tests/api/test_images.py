@@ -30,6 +30,7 @@ async def images(client: httpx.AsyncClient, **fields: Any) -> list[Image.Image]:
     return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in body["data"]]
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/generations")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     body = await generated(client)
     assert body.keys() == {"created", "data", "prompt_cache_hit"}
@@ -57,6 +58,7 @@ async def test_without_a_seed_the_answer_says_which_was_drawn(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("form", ["b64_json", "base64", "b64"])
+@pytest.mark.covers("CoderAI: outputs as url, b64_json, b64_mp4, b64_wav or b64_mp3")
 async def test_the_image_inside_the_answer(client: httpx.AsyncClient, form: str) -> None:
     [item] = (await generated(client, response_format=form))["data"]
     assert item.keys() == {"b64_json", "seed"}

@@ -27,6 +27,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return clip(path, 1.0, audio=tone(1.0)).read_bytes()
 
 
+@pytest.mark.covers("CoderAI: POST /v1/video/interpolate")
 async def test_the_whole_answer(client: httpx.AsyncClient, video: bytes) -> None:
     answer = await client.post(URL, json={"video": encoded(video)})
     assert answer.status_code == 200, answer.text

@@ -261,6 +261,7 @@ async def test_the_own_page_can(client: httpx.AsyncClient, headers: dict[str, st
     assert (await client.post("/login", data=ADA, headers=headers)).status_code == 302
 
 
+@pytest.mark.covers("CoderAI: web sessions")
 async def test_a_session_serves_every_route(ada: httpx.AsyncClient) -> None:
     assert (await ada.get("/v1/models")).status_code == 200
     assert (await ada.get("/admin/api/tokens")).status_code == 200

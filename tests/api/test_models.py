@@ -65,12 +65,15 @@ async def ids(client: httpx.AsyncClient, query: str) -> list[str]:
     return [entry["id"] for entry in await listed(client, query)]
 
 
+@pytest.mark.covers("aistack: is_routing_alias and supports_streaming")
 async def test_the_list_begins_with_the_routing_alias(client: httpx.AsyncClient) -> None:
     entries = await listed(client)
     assert [entry["id"] for entry in entries] == ALL
     assert entries[:2] == [AUTO, ECHO]
 
 
+@pytest.mark.covers("CoderAI: GET /v1/models")
+@pytest.mark.covers("aistack: GET /v1/models with capabilities and languages")
 async def test_every_entry_has_what_the_contract_promises(client: httpx.AsyncClient) -> None:
     types = {entry["id"]: entry["type"] for entry in await listed(client)}
     assert types == {

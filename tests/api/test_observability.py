@@ -105,6 +105,7 @@ def lines(context: Context) -> list[dict[str, Any]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
+@pytest.mark.covers("aistack: the page that shows what the server does")
 async def test_metrics_have_every_documented_key(client: httpx.AsyncClient) -> None:
     assert (await client.get("/admin/api/metrics")).json()["categories"] == {}
     assert (await client.post(CHAT, json=HELLO)).status_code == 200

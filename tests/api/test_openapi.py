@@ -66,6 +66,7 @@ def app(make_context: MakeContext) -> FastAPI:
     return create_app(context)
 
 
+@pytest.mark.covers("aistack: routes below /v1")
 async def test_the_description_is_of_this_version(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert document["info"]["version"] == __version__
@@ -85,6 +86,7 @@ async def test_every_operation_describes_its_errors(client: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
+@pytest.mark.covers("CoderAI: /docs and /openapi.json")
 async def test_the_explorer_is_served(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 200

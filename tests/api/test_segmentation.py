@@ -25,6 +25,7 @@ def opened(item: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(item["b64_json"])))
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/segment")
 async def test_the_whole_answer(client: httpx.AsyncClient) -> None:
     answer = await segmented(client)
     assert answer.status_code == 200, answer.text

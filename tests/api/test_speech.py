@@ -44,6 +44,7 @@ def wav_samples(data: bytes) -> int:
         ("pcm", "audio/pcm", None),
     ],
 )
+@pytest.mark.covers("CoderAI: POST /v1/audio/speech")
 async def test_raw_audio_has_the_type_it_says(
     client: httpx.AsyncClient, asked: str | None, mime: str, sniffed: str | None
 ) -> None:
@@ -102,6 +103,7 @@ async def test_urls_are_absolute_when_the_address_is_known(make_context: MakeCon
     ("asked", "key"),
     [("b64_wav", "b64_wav"), ("b64_mp3", "b64_mp3"), ("base64", "b64_wav"), ("b64", "b64_wav")],
 )
+@pytest.mark.covers("CoderAI: outputs as url, b64_json, b64_mp4, b64_wav or b64_mp3")
 async def test_audio_inside_the_answer(client: httpx.AsyncClient, asked: str, key: str) -> None:
     answer = await client.post(URL, json=HELLO | {"response_format": asked})
     assert answer.status_code == 200, answer.text
@@ -157,6 +159,7 @@ async def test_a_failure_while_it_speaks_is_one_last_frame(make_context: MakeCon
 
 
 @pytest.mark.parametrize("asked", [None, "pcm", "wav"])
+@pytest.mark.covers("aistack: streams of audio")
 async def test_the_stream_route_sends_raw_audio(
     client: httpx.AsyncClient, asked: str | None
 ) -> None:

@@ -49,6 +49,7 @@ def frames(data: bytes) -> tuple[int, int]:
         return file.getframerate(), file.getnframes()
 
 
+@pytest.mark.covers("CoderAI: POST /v1/audio/stems")
 async def test_the_whole_answer_of_a_trained_engine(
     make_context: MakeContext, tmp_path: Path
 ) -> None:

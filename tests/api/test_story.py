@@ -21,6 +21,7 @@ async def told(make_context: MakeContext, **fields: Any) -> httpx.Response:
         return await client.post(URL, json={"story": TALE} | SMALL | fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/pipelines/story")
 async def test_the_whole_answer(make_context: MakeContext) -> None:
     async with client_of(make_context(pipelines=PIPELINES)) as client:
         answer = await client.post(URL, json={"story": TALE} | SMALL)

@@ -45,6 +45,7 @@ def frames_of(answer: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(event.removeprefix("data: ")) for event in events]
 
 
+@pytest.mark.covers("CoderAI: POST /v1/audio/transcriptions")
 async def test_json_is_the_default(client: httpx.AsyncClient) -> None:
     answer = await write(client, model="whisper-1")
     assert answer.headers["content-type"] == "application/json"
@@ -95,6 +96,7 @@ async def test_verbose_json(client: httpx.AsyncClient, fields: dict[str, Any]) -
     assert "x-ignored-fields" not in answer.headers
 
 
+@pytest.mark.covers("aistack: streams of transcripts")
 async def test_frames_of_a_stream(client: httpx.AsyncClient) -> None:
     answer = await write(client, stream="true", response_format="srt")
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -181,6 +183,7 @@ async def test_a_stored_upload_is_taken_by_its_names(client: httpx.AsyncClient) 
         assert answer.json()["text"] == TEXT
 
 
+@pytest.mark.covers("aistack: POST /v1/audio/transcriptions with task_type")
 async def test_translations(client: httpx.AsyncClient) -> None:
     for url, fields in (
         (TRANSLATIONS, {}),

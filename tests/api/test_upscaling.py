@@ -49,6 +49,7 @@ def opened(item: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(item["b64_json"])))
 
 
+@pytest.mark.covers("CoderAI: POST /v1/images/upscale")
 async def test_the_whole_answer_of_a_trained_engine(
     make_context: MakeContext, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def studio(make_context: MakeContext, tmp_path: Path) -> Studio:
     return Studio(make_context, tmp_path)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/video/generations")
 async def test_the_whole_answer(studio: Studio) -> None:
     async with client_of(studio.context) as client:
         answer = await client.post(URL, json=SMALL | {"seed": 7})
@@ -127,6 +128,7 @@ async def test_the_whole_answer(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("form", ["b64_mp4", "base64", "b64"])
+@pytest.mark.covers("CoderAI: outputs as url, b64_json, b64_mp4, b64_wav or b64_mp3")
 async def test_the_video_inside_the_answer(studio: Studio, form: str) -> None:
     [item] = (await studio.post(response_format=form)).json()["data"]
     assert "url" not in item

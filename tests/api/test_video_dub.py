@@ -46,6 +46,7 @@ async def dub(make_context: MakeContext, dubber: Dubbing, **fields: Any) -> http
         return await client.post(URL, json={"video": VIDEO, "target_lang": "de"} | fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/pipelines/video-dub")
 async def test_the_whole_answer(make_context: MakeContext) -> None:
     dubber = Dubbing()
     context = make_context(video_dub=dubber, pipelines=PIPELINES)
@@ -69,6 +70,7 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
     assert body["warnings"] == [NO_STEMS, "a voice was missing"]
 
 
+@pytest.mark.covers("CoderAI: POST /v1/video/dub")
 async def test_the_same_as_an_item(make_context: MakeContext) -> None:
     context = make_context(video_dub=Dubbing(), pipelines=PIPELINES)
     async with client_of(context) as client:

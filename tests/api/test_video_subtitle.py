@@ -31,6 +31,7 @@ async def subtitled(make_context: MakeContext, **fields: Any) -> httpx.Response:
         return await client.post(URL, json={"video": VIDEO} | fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/video/subtitle")
 async def test_a_subtitle_file(make_context: MakeContext) -> None:
     answer = await subtitled(make_context)
     assert answer.status_code == 200, answer.text

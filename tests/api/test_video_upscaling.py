@@ -54,6 +54,7 @@ async def upscale(
         return await client.post(URL, json=fields)
 
 
+@pytest.mark.covers("CoderAI: POST /v1/video/upscale")
 async def test_the_whole_answer_of_a_trained_engine(
     make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:

@@ -69,6 +69,7 @@ async def saved(client: httpx.AsyncClient, name: str = "ann", **fields: str) -> 
         ("audio_sample", "ref_text", "speaker_description"),
     ],
 )
+@pytest.mark.covers("CoderAI: voice profiles")
 async def test_a_voice_by_either_set_of_names(
     client: httpx.AsyncClient, audio: str, transcript: str, description: str
 ) -> None:

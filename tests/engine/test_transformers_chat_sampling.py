@@ -197,6 +197,7 @@ async def test_presence_and_frequency_penalties_follow_the_formula(
     assert expected != direct.continued(prompt, TOKENS)
 
 
+@pytest.mark.covers("CoderAI: chat: repeat penalty")
 async def test_the_repeat_penalty_is_that_of_generate(
     engine: TransformersChat, direct: Direct
 ) -> None:

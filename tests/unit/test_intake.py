@@ -47,6 +47,7 @@ async def content(store: FsspecBlobStore, blob: Any) -> bytes:
         "data:image/png," + "".join(f"%{byte:02x}" for byte in PNG),
     ],
 )
+@pytest.mark.covers("CoderAI: media as base64 or data URL")
 async def test_inline_forms(store: FsspecBlobStore, value: str) -> None:
     blob = await intake_of(store).take(value, param="image", kind="image")
     assert blob.mime == "image/png"
@@ -60,6 +61,7 @@ async def test_long_base64_is_decoded_in_pieces(store: FsspecBlobStore) -> None:
     assert await content(store, blob) == data
 
 
+@pytest.mark.covers("CoderAI: media as the URL of an own file")
 async def test_stored_forms(store: FsspecBlobStore) -> None:
     intake = intake_of(store)
     blob = await intake.take(base64.b64encode(PNG).decode(), param="image")
@@ -246,6 +248,7 @@ async def test_urls_of_private_hosts_are_refused(store: FsspecBlobStore, url: st
         await intake_of(store).take(url, param="image")
 
 
+@pytest.mark.covers("CoderAI: media as an HTTP URL")
 async def test_a_fetched_file(store: FsspecBlobStore) -> None:
     async with origin() as host:
         intake = intake_of(store, fetch_allow=(host,))

@@ -1,0 +1,89 @@
+"""What is documented of the five systems whose clients the server serves: the rows of
+docs/coverage.md, by system. A row is shown by the tests that are marked with it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """An item; `page` of docs/ says how it is served here. What is `planned` has no test yet."""
+
+    item: str
+    page: str
+    is_planned: bool = False
+
+
+def planned(item: str) -> Row:
+    """What is not there yet."""
+    return Row(item, "", is_planned=True)
+
+
+ROWS: dict[str, tuple[Row, ...]] = {
+    "CoderAI": (
+        Row("Bearer tokens", "operations.md"),
+        Row("web sessions", "operations.md"),
+        Row("the base URL is configured", "settings.md"),
+        Row("GET and POST /admin/api/tokens", "operations.md"),
+        Row("the pages of the administration", "operations.md"),
+        Row("/docs and /openapi.json", "api.md"),
+        Row("GET /v1/models", "models.md"),
+        Row("GET /coderai/capabilities", "api.md"),
+        Row("GET /v1/files/{name}", "api.md"),
+        Row("GET /v1/archive, DELETE /v1/archive/{name}", "api.md"),
+        Row("POST /v1/chat/completions", "text.md"),
+        Row("chat: streams", "text.md"),
+        Row("chat: tools and tool_choice", "text.md"),
+        Row("chat: repeat penalty", "text.md"),
+        Row("chat: thinking", "text.md"),
+        Row("POST /v1/completions", "text.md"),
+        Row("POST /v1/embeddings", "text.md"),
+        Row("POST /v1/images/generations", "images.md"),
+        Row("POST /v1/images/edits", "images.md"),
+        Row("POST /v1/images/inpaint", "images.md"),
+        Row("POST /v1/images/upscale", "images.md"),
+        Row("POST /v1/images/depth", "images.md"),
+        Row("POST /v1/images/segment", "images.md"),
+        Row("POST /v1/images/faceswap", "images.md"),
+        Row("POST /v1/video/generations", "video.md"),
+        Row("POST /v1/video/upscale", "video.md"),
+        Row("POST /v1/video/subtitle", "video.md"),
+        Row("POST /v1/video/interpolate", "video.md"),
+        Row("POST /v1/video/dub", "video.md"),
+        Row("POST /v1/audio/transcriptions", "audio.md"),
+        Row("POST /v1/audio/speech", "audio.md"),
+        Row("POST /v1/audio/clone", "audio.md"),
+        Row("POST /v1/audio/convert", "audio.md"),
+        Row("POST /v1/audio/stems", "audio.md"),
+        Row("POST /v1/pipelines/image-to-video", "pipelines.md"),
+        Row("POST /v1/pipelines/video-dub", "pipelines.md"),
+        Row("POST /v1/pipelines/story", "pipelines.md"),
+        Row("character profiles", "images.md"),
+        Row("environment profiles", "images.md"),
+        Row("voice profiles", "audio.md"),
+        Row("media as an HTTP URL", "api.md"),
+        Row("media as the URL of an own file", "api.md"),
+        Row("media as base64 or data URL", "api.md"),
+        Row("outputs as url, b64_json, b64_mp4, b64_wav or b64_mp3", "api.md"),
+    ),
+    "aistack": (
+        Row("routes below /v1", "api.md"),
+        Row("no credential is needed by default on the own machine", "operations.md"),
+        Row("POST /v1/audio/transcriptions with task_type", "audio.md"),
+        Row("POST /v1/audio/speech with the fields of cloning", "audio.md"),
+        Row("POST /v1/chat/completions", "text.md"),
+        Row("GET /v1/models with capabilities and languages", "models.md"),
+        Row("is_routing_alias and supports_streaming", "models.md"),
+        Row("unknown and additional fields are accepted", "api.md"),
+        Row("streams of transcripts", "audio.md"),
+        Row("streams of audio", "audio.md"),
+        Row("errors with kind, provider and message", "errors.md"),
+        Row("the page that shows what the server does", "operations.md"),
+    ),
+    "Coder": (
+        planned("GET and POST /api/v2/ai/providers"),
+        planned("GET, PATCH and DELETE /api/v2/ai/providers/{id or name}"),
+        planned("api_keys, base_url, settings and the eight types"),
+        planned("Coder-Session-Token at these routes"),
+    ),
+}
