@@ -57,13 +57,13 @@ class Access:
         return self._proxies.caller(headers, peer, scheme=scheme)
 
     async def authenticate(
-        self, headers: Headers, peer: str | None, *, scheme: str
+        self, headers: Headers, peer: str | None, *, scheme: str, takes_bare_basic: bool = False
     ) -> Principal | None:
         """The principal of the first carrier present, or None without one or for one that is
         unknown, which never falls through to the next carrier. The cookie is the last carrier.
         Unavailable where a credential is needed and the database that may know it does not answer.
         """
-        token = presented_token(headers)
+        token = presented_token(headers, takes_bare_basic=takes_bare_basic)
         if token is not None:
             try:
                 return await self.credentials.token(token)

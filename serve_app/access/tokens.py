@@ -94,8 +94,10 @@ def masked(token: str) -> str:
     return f"{token[:7]}…{token[-4:]}" if len(token) >= MASKED_FROM else "…"
 
 
-def presented_token(headers: Mapping[str, str]) -> str | None:
-    """The token of the first carrier present: Bearer, X-Api-Key, Coder-Session-Token, Basic."""
+def presented_token(headers: Mapping[str, str], *, takes_bare_basic: bool = False) -> str | None:
+    """The token of the first carrier present: Bearer, X-Api-Key, Coder-Session-Token, Basic. With
+    `takes_bare_basic`, Basic may be the token alone, without a user name.
+    """
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -103,13 +105,14 @@ def presented_token(headers: Mapping[str, str]) -> str | None:
         if headers.get(name, "").strip():
             return headers[name].strip()
     if scheme.lower() == "basic":
-        return _basic_password(value.strip())
+        return _basic_password(value.strip(), takes_bare=takes_bare_basic)
     return None
 
 
-def _basic_password(value: str) -> str | None:
+def _basic_password(value: str, *, takes_bare: bool) -> str | None:
     try:
         decoded = base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape")
     except (binascii.Error, ValueError):
         return None
-    return decoded.partition(":")[2] or None
+    name, colon, password = decoded.partition(":")
+    return password or (name if takes_bare and not colon else None) or None

@@ -40,7 +40,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    spoken = Dialects(dialects)
+    spoken = Dialects([dialect.configured(context.config) for dialect in dialects])
     intake = context.intake.knowing(spoken.file_name)
     app.state.contexts = Contexts(replace(context, intake=intake))
     app.state.started_at = time.monotonic()

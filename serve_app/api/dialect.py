@@ -13,6 +13,7 @@ from starlette.types import Scope
 from serve_app.access.rate_limits import RouteClass
 from serve_app.api.answers import AnswerBody, Answers, Finished
 from serve_app.api.served_files import ServedFiles
+from serve_app.core.config import AppConfig
 from serve_app.core.error_fields import renamed, root_of
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
@@ -28,6 +29,8 @@ RenderError = Callable[[AppError, str], dict[str, Any]]
 """The JSON body of an error on a path."""
 RenderJob = Callable[[Job, "Dialect", ServedFiles], Awaitable[dict[str, Any]]]
 """A job as its callback tells it; in any process."""
+Configure = Callable[["Dialect", AppConfig], "Dialect"]
+"""The dialect as the operator wants it."""
 ANY = "*"
 REST = "**"
 REMEMBERED = 1024
@@ -80,7 +83,9 @@ class Dialect:
     downloaded whose names in the store or the archive are the last segments: where a client names
     one as a medium, it is read from there. `fields` has, by the name of an operation, what a field
     of it is called here. Other fields are called as in the core where the dialect is `is_native`,
-    and else not named at all.
+    and else not named at all. `challenge` is the `WWW-Authenticate` of a 401; with
+    `takes_bare_basic`, a Basic credential may be a token without a user name. `configure` is asked
+    once for each app.
     """
 
     name: str
@@ -95,6 +100,13 @@ class Dialect:
     sync_timeout_s: float = 600
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
+    challenge: str = "Bearer"
+    takes_bare_basic: bool = False
+    configure: Configure | None = None
+
+    def configured(self, config: AppConfig) -> "Dialect":
+        """The same as the configuration has it."""
+        return self if self.configure is None else self.configure(self, config)
 
     def own_field(self, param: str | None, operation: str) -> str | None:
         """What the caller calls a field that an error of the operation, or of its job, is about.

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
+from serve_app.api.dialect import dialect_in
 from serve_app.core.errors import (
     AppError,
     Conflict,
@@ -38,7 +39,7 @@ UNKNOWN_WAIT_S = 5
 def render_native(error: AppError) -> dict[str, Any]:
     """OpenAI's shape with `kind` and `provider`; every key is always present."""
     body: dict[str, Any] = {
-        "message": _displayable(error.explanation),
+        "message": displayable(error.explanation),
         "type": error.type,
         "code": error.code,
         "param": error.param,
@@ -55,8 +56,10 @@ def error_response(error: AppError, body: dict[str, Any], scope: Scope) -> JSONR
     the request has begun is named, too, where the error does not know it.
     """
     begun = scope["state"].get(BEGUN_JOB)
-    told = {} if begun is None else {"X-Job-ID": begun}
-    return JSONResponse(body, error.status, headers=told | error_headers(error))
+    headers = ({} if begun is None else {"X-Job-ID": begun}) | error_headers(error)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = dialect_in(scope).challenge
+    return JSONResponse(body, error.status, headers=headers)
 
 
 def error_headers(error: AppError) -> dict[str, str]:
@@ -169,6 +172,6 @@ def _specificity(error: Mapping[str, Any]) -> tuple[bool, int]:
     return not str(error["type"]).endswith("_type"), len(error["loc"])
 
 
-def _displayable(message: str) -> str:
+def displayable(message: str) -> str:
     """Bounded, and without the lone surrogates that UTF-8 cannot carry."""
     return message.encode("utf-8", "replace").decode()[:MESSAGE_CHARACTERS]

@@ -98,10 +98,10 @@ class Gate:
             exchange.leave()
 
     async def _admit(self, scope: Scope, headers: Headers, exchange: Exchange) -> Principal:
-        method = scope["method"]
+        method, scheme = scope["method"], scope["scheme"]
         peer = scope["client"][0] if scope.get("client") else None
         access = self._access
-        access.check_origin(method, headers, peer, scheme=scope["scheme"])
+        access.check_origin(method, headers, peer, scheme=scheme)
         if "\r" in scope["path"] or "\n" in scope["path"]:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
             raise InvalidRequest("the path contains a line break; remove it")
@@ -113,10 +113,12 @@ class Gate:
         if is_open:
             return ANONYMOUS
         if rule.access == "scrape" and self._scrapers:
-            caller = access.caller(headers, peer, scheme=scope["scheme"])
+            caller = access.caller(headers, peer, scheme=scheme)
             if is_within(caller.address, self._scrapers):
                 return ANONYMOUS
-        principal = await access.authenticate(headers, peer, scheme=scope["scheme"])
+        principal = await access.authenticate(
+            headers, peer, scheme=scheme, takes_bare_basic=scope[DIALECT].takes_bare_basic
+        )
         if principal is None:
             if access.required or rule.access in NEVER_ANONYMOUS:
                 raise unauthenticated()
@@ -127,7 +129,7 @@ class Gate:
                 raise exchange.admission.refusal
         check_scope(principal, "admin" if rule.access in ADMINISTRATION else "inference")
         if principal.session is not None:
-            caller = access.caller(headers, peer, scheme=scope["scheme"])
+            caller = access.caller(headers, peer, scheme=scheme)
             check_csrf(principal.session, method, headers, caller)
             pages = self._dialects.session_pages
             if principal.session.must_change_password and pages and path != pages.change_password:

@@ -72,6 +72,14 @@ def test_the_first_carrier_decides(headers: dict[str, str], token: str | None) -
     assert presented_token(headers) == token
 
 
+@pytest.mark.parametrize(
+    ("credential", "token"), [(b"x:d", "d"), (b"d", "d"), (b"d:", None), (b"", None)]
+)
+def test_basic_may_be_a_token_alone(credential: bytes, token: str | None) -> None:
+    headers = {"authorization": "Basic " + base64.b64encode(credential).decode()}
+    assert presented_token(headers, takes_bare_basic=True) == token
+
+
 def test_tokens_of_the_environment_come_and_go(database: Database) -> None:
     prepare(database, API_TOKENS="sk-the-first-of-all, sk-the-second-one ,,", ADMIN_TOKEN="sk-boss")
     assert tokens(database) == [
