@@ -62,6 +62,12 @@ class SignIn:
             lambda session: self._open(session, user_id, stored, attempt, subjects)
         )
 
+    async def is_password(self, username: str, password: str) -> bool:
+        """Whether it is the user's. Counts nothing: for passwords that are known as credentials."""
+        user = await self._database.read(lambda session: find_user(session, username))
+        stored = user.password if user is not None else None
+        return await self.passwords.are_equal(stored, password) and user is not None
+
     async def change_password(self, web: WebSession, change: PasswordChange) -> None:
         """Set the user's own password and end their other web sessions. InvalidRequest."""
         check_password(change.new, param="new_password")

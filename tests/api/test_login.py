@@ -222,6 +222,25 @@ async def test_the_sixth_failure_in_a_quarter_of_an_hour_is_429(client: httpx.As
         assert 0 < int(answer.headers["retry-after"]) <= 900
 
 
+async def test_a_program_that_posts_its_token_or_nothing_is_no_failure(
+    client: httpx.AsyncClient,
+) -> None:
+    for _ in range(6):
+        for form in ({}, ADA | {"password": "sk-one"}):
+            answer = await client.post("/login", data=form)
+            assert answer.status_code == 401
+            assert "set-cookie" not in answer.headers
+    assert (await client.post("/login", data=ADA)).status_code == 302
+
+
+async def test_a_password_that_is_a_token_too_signs_in(make_context: MakeContext) -> None:
+    password = "sk-as long as a password"
+    environment = {"ADMIN_PASSWORD": password, "ADMIN_TOKEN": password}
+    async with client_of(make_context(environment=environment)) as client:
+        form = {"username": "admin", "password": password}
+        assert (await client.post("/login", data=form)).status_code == 302
+
+
 async def test_addresses_from_invented_headers_do_not_escape_the_throttle(
     client: httpx.AsyncClient,
 ) -> None:

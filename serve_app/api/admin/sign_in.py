@@ -1,5 +1,6 @@
 """/login, /logout, /admin/api/login and /admin/api/session."""
 
+from collections.abc import Mapping
 from html import escape
 
 from fastapi import APIRouter, Request
@@ -78,6 +79,8 @@ async def login(request: Request, context: ContextDep, caller: CallerDep) -> Res
     refuse_foreign_page(request, context, caller)
     form = await read_form(request)
     wanted = form.get("next", "")
+    if await _is_of_a_client(context, form):
+        return login_form(wanted, Unauthenticated("the user name or the password is wrong"))
     try:
         opened = await context.access.sign_in.sign_in(
             form.get("username", ""), form.get("password", ""), address=caller.address
@@ -88,6 +91,19 @@ async def login(request: Request, context: ContextDep, caller: CallerDep) -> Res
     response = RedirectResponse(landing(opened.session, wanted), 302)
     set_cookie(response, opened, caller)
     return response
+
+
+async def _is_of_a_client(context: Context, form: Mapping[str, str]) -> bool:
+    """Whether it is no user who signs in, but a program that posts its token, or nothing, to every
+    web UI before it calls the API: that must not count as a failure, or nobody could sign in from
+    there.
+    """
+    username, password = form.get("username", ""), form.get("password", "")
+    if not (username and password):
+        return True
+    access = context.access
+    is_token = await access.credentials.token(password) is not None
+    return is_token and not await access.sign_in.is_password(username, password)
 
 
 @router.post("/admin/api/login")
