@@ -15,6 +15,7 @@ from serve_app.core.image.processing_steps import CropStep, ScaleStep, Watermark
 from serve_app.core.message import Message, Progress
 
 Stop = Callable[[], bool]
+RESAMPLING = {"smooth": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
 
 
 class ProcessedImageFile(Message):
@@ -42,7 +43,7 @@ def processed_image(
             return
         match step:
             case ScaleStep():
-                pixels = pixels.resize(scaled_size(pixels.size, step), Image.Resampling.LANCZOS)
+                pixels = pixels.resize(scaled_size(pixels.size, step), RESAMPLING[step.resampling])
             case CropStep():
                 pixels = pixels.crop(_box(step))
             case WatermarkStep():

@@ -101,7 +101,8 @@ class GraphMaker:
         even = even_size(Size(width=width, height=height))
         check_pixels(even.width, even.height, param=param, max_pixels=MAX_PIXELS)
         self._size = even.width, even.height
-        self._filters += [f"scale={even.width}:{even.height}", "setsar=1"]
+        flags = ":flags=neighbor" if step.resampling == "nearest" else ""
+        self._filters += [f"scale={even.width}:{even.height}{flags}", "setsar=1"]
 
     def _mark(self, step: WatermarkStep, param: str) -> None:
         mark = prepared_mark(

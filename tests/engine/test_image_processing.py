@@ -20,7 +20,13 @@ from serve_app.core.image.image_processing import (
     ProcessedImage,
     ProcessImage,
 )
-from serve_app.core.image.processing_steps import CropStep, Position, ScaleStep, WatermarkStep
+from serve_app.core.image.processing_steps import (
+    CropStep,
+    Position,
+    Resampling,
+    ScaleStep,
+    WatermarkStep,
+)
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
@@ -115,6 +121,15 @@ async def test_scaled(media: AvMedia, step: ScaleStep, size: tuple[int, int]) ->
     assert image.size == size
     assert result.format == "png"
     assert (image.format, result.image.mime) == ("PNG", "image/png")
+
+
+async def test_the_nearest_pixels_have_no_new_colours(media: AvMedia) -> None:
+    steps = {name: ScaleStep(width=90, resampling=name) for name in get_args(Resampling)}
+    colours = {}
+    for name, step in steps.items():
+        _, image = await processed(media, file_of(quarters()), step)
+        colours[name] = len(image.convert("RGB").getcolors(90 * 45) or ())
+    assert colours["nearest"] == 4 < colours["smooth"]
 
 
 async def test_cropped(media: AvMedia) -> None:

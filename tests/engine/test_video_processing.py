@@ -146,6 +146,7 @@ async def test_every_format_holds_an_exact_crop(
         (ScaleStep(width=33, height=99), (34, 100)),
         (ScaleStep(width=80, keeps_ratio=False), (80, 120)),
         (ScaleStep(width=1), (2, 2)),
+        (ScaleStep(width=80, resampling="nearest"), (80, 60)),
     ],
 )
 async def test_scaled(

@@ -18,6 +18,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.processing_steps import (
     CropStep,
     Position,
+    Resampling,
     ScaleStep,
     WatermarkStep,
 )
@@ -39,13 +40,14 @@ class WireStep(WireObject):
 
 class ScaleBody(WireStep):
     """Resize to exactly `width` and `height`. A missing side follows the other one with
-    `keep_ratio`, else it stays as it is.
+    `keep_ratio`, else it stays as it is. `nearest` keeps hard edges.
     """
 
     type: Literal["scale"]
     width: Pixels | None = None
     height: Pixels | None = None
     keep_ratio: Flag = True
+    resampling: Resampling = "smooth"
 
     @model_validator(mode="after")
     def _has_a_side(self) -> "ScaleBody":
@@ -55,7 +57,12 @@ class ScaleBody(WireStep):
 
     def to_step(self) -> ScaleStep:
         """The core's."""
-        return ScaleStep(width=self.width, height=self.height, keeps_ratio=self.keep_ratio)
+        return ScaleStep(
+            width=self.width,
+            height=self.height,
+            keeps_ratio=self.keep_ratio,
+            resampling=self.resampling,
+        )
 
 
 class CropBody(WireStep):

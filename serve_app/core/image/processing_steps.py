@@ -8,6 +8,8 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Message
 
 Position = Literal["top_left", "top_right", "bottom_left", "bottom_right", "center"]
+Resampling = Literal["smooth", "nearest"]
+"""How pixels are made of others: of all that are near, or of the nearest alone."""
 MARGIN_PX = 10
 """Between a watermark and the sides that it is next to."""
 
@@ -21,6 +23,7 @@ class ScaleStep(Message):
     width: int | None = Field(default=None, ge=1)
     height: int | None = Field(default=None, ge=1)
     keeps_ratio: bool = True
+    resampling: Resampling = "smooth"
 
     @model_validator(mode="after")
     def _has_a_side(self) -> Self:
