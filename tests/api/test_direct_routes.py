@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 
 from serve_app.api.direct_route import DirectRoute
-from serve_app.api.v1.text.chat_body import ChatBody
+from serve_app.api.openai.chat_body import ChatBody
 
 CHAT = "/v1/chat/completions"
 JSON = {"content-type": "application/json"}

@@ -13,10 +13,10 @@ from fastapi.responses import Response
 from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
+from serve_app.api.openai.model_object import auto_entry, model_entries, model_object
 from serve_app.api.v1.parts import paths_of
 from serve_app.api.v1.wire import ERRORS
-from serve_app.catalog.catalog import CatalogEntry
-from serve_app.catalog.video_facts import every_video_facts, video_facts
+from serve_app.catalog.video_facts import video_facts
 from serve_app.core.audio.speech import CloneSpeech
 from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.operation import Operation
@@ -24,21 +24,9 @@ from serve_app.core.options.engine import EngineOptions
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS, Capability, ModelType
-from serve_app.core.video.generation import VideoFacts
 from serve_app.family.gpus import nvidia_gpus
 
 router = APIRouter(tags=["models"], responses=ERRORS)
-INTERNAL = {
-    "id",
-    "context_length",
-    "video",
-    "translation",
-    "memory_mb",
-    "requests",
-    "last_used",
-    "loads",
-}
-"""What a model's state says elsewhere, or to administrators only."""
 KNOWN_CAPABILITIES = (
     *(row.coarse for row in TASKS.values() if row.coarse),
     *get_args(Capability),
@@ -55,7 +43,7 @@ async def list_models(
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
     statuses = await context.catalog.statuses()
-    entries = await _entries(context, statuses)
+    entries = await model_entries(context.catalog, statuses)
     automatic = auto_entry(entries)
     data = [
         entry
@@ -70,7 +58,7 @@ async def get_model(id: str, context: ContextDep) -> Response:
     """Read one model by id or alias; ids may contain `/`."""
     statuses = await context.catalog.statuses()
     if id.lower() == "auto":
-        automatic = auto_entry(await _entries(context, statuses))
+        automatic = auto_entry(await model_entries(context.catalog, statuses))
         if automatic:
             return json_response(automatic)
     found = context.catalog.named(id)
@@ -105,76 +93,6 @@ async def capabilities(context: ContextDep) -> Response:
             "hardware": {"hostname": hostname} | hardware,
         }
     )
-
-
-async def _entries(context: Context, statuses: Mapping[str, ModelStatus]) -> list[dict[str, Any]]:
-    videos = await every_video_facts(context.catalog, statuses)
-    return [
-        model_object(found, statuses.get(found.id), videos.get(found.id))
-        for found in context.catalog.all()
-        if TASKS[found.family.options.task].type is not None
-    ]
-
-
-def model_object(
-    found: CatalogEntry, status: ModelStatus | None, video: VideoFacts | None
-) -> dict[str, Any]:
-    """A catalog entry. `status` is an extension: where the model is on its way to memory."""
-    task, model = found.family.options.task, found.model
-    row = TASKS[task]
-    fine = dict.fromkeys((*row.capabilities, *model.capabilities))
-    is_vision = task == "chat" and "image_to_text" in fine
-    entry: dict[str, Any] = {
-        "id": model.id,
-        "object": "model",
-        "created": model.created or 0,
-        "owned_by": model.owned_by,
-        "capabilities": [*filter(None, [row.coarse]), *fine],
-        "supports_streaming": row.streams and model.supports_streaming,
-        "type": "vision" if is_vision else row.type,
-        "loaded": status is not None and status.state == "ready",
-        "backend": found.family.options.engine,
-        "status": status_object(status),
-    }
-    if task == "transcription" and model.languages:
-        entry["languages"] = list(model.languages)
-    if status is not None and status.context_length is not None:
-        entry["context_length"] = status.context_length
-    if video is not None:
-        entry["video"] = video.model_dump()
-    if status is not None and status.translation is not None:
-        entry["translation"] = status.translation.model_dump()
-    if model.aliases:
-        entry["alias"] = model.aliases[0]
-        entry["aliases"] = list(model.aliases)
-    return entry
-
-
-def status_object(status: ModelStatus | None) -> dict[str, Any]:
-    """The state, and what is known of a download or a failure."""
-    if status is None:
-        return {"state": "unloaded"}
-    value = status.model_dump(exclude_none=True, exclude=INTERNAL)
-    if status.bytes_total:
-        value["percent"] = round(100 * (status.bytes_done or 0) / status.bytes_total, 1)
-    return value
-
-
-def auto_entry(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The routing alias over all speech recognition models, None without one."""
-    transcribing = [entry for entry in entries if "asr" in entry["capabilities"]]
-    if not transcribing:
-        return None
-    return {
-        "id": "auto",
-        "object": "model",
-        "created": min(entry["created"] for entry in transcribing),
-        "owned_by": "polyphony",
-        "capabilities": ["asr", "speech_to_text"],
-        "supports_streaming": all(entry["supports_streaming"] for entry in transcribing),
-        "type": "audio",
-        "is_routing_alias": True,
-    }
 
 
 def served_endpoints(context: Context, statuses: Mapping[str, ModelStatus]) -> list[str]:

@@ -9,9 +9,9 @@ from starlette.requests import Request
 
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
+from serve_app.api.job_body import JobBody
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import FALSE, TRUE, Flag, Integer, Media, Number, Text
 from serve_app.core.errors import InvalidRequest

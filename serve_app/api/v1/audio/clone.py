@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.spoken_language import spoken_language
 from serve_app.api.v1.audio.voice_references import (
@@ -16,7 +17,6 @@ from serve_app.api.v1.audio.voice_references import (
     saved_voice,
 )
 from serve_app.api.v1.configured import validating_media_first
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.wire import ERRORS

@@ -13,6 +13,7 @@ from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
+from serve_app.api.request_body import ignored_header
 from serve_app.api.runs import dialect_errors
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
@@ -20,7 +21,7 @@ from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.envelope import envelope
 from serve_app.api.v1.media_links import MediaLinks
-from serve_app.api.v1.wire import ERRORS, ignored_header
+from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import AudioChunk, Speak
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import AppError, InternalError, InvalidRequest

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
+from serve_app.api.job_body import JobBody
+from serve_app.api.openai.chat_parts import NestedBody
 from serve_app.api.v1.audio.spoken_language import spoken_language
 from serve_app.api.v1.audio.voice_references import VoiceReference
-from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Number, Text
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.audio.speech import AudioFormat, CloneSpeech, Speak

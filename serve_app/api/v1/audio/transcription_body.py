@@ -7,9 +7,9 @@ from starlette.requests import Request
 
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
+from serve_app.api.job_body import PRIORITY, JobBody
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import Form, body_kind, read_form
-from serve_app.api.v1.jobs.job_body import PRIORITY, JobBody
 from serve_app.api.wire_types import FALSE, TRUE, Integer, ModelName, Number, Text, Track
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob

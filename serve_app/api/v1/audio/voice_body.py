@@ -10,8 +10,8 @@ from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import body_kind, read_form
+from serve_app.api.request_body import Body
 from serve_app.api.v1.library.profile_body import LongText
-from serve_app.api.v1.wire import Body
 from serve_app.api.wire_types import Integer, Media, Text
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest

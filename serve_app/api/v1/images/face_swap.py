@@ -6,9 +6,9 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from serve_app.api.context import Context
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.images.image_extras import LoraBody, profile_images
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Text
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import INT64, MAX_IMAGES, PROMPT_CHARACTERS

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from serve_app.access.tokens import Principal
 from serve_app.api.answers import AnswerOutput
 from serve_app.api.context import Context
+from serve_app.api.job_body import JobBody
 from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
 from serve_app.api.runs import (
@@ -22,7 +23,6 @@ from serve_app.api.runs import (
     submission_of,
     submit,
 )
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_object import job_response, job_url
 from serve_app.api.v1.jobs.repetition import repeatable_of
 from serve_app.core.jobs import Job, Repeatable, Submission

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.job_body import JobBody
 from serve_app.blobs.spooled_text import STAND_IN
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import KEY_HEADER, Repeatable

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from serve_app.api.context import Context
-from serve_app.api.v1.wire import Body
+from serve_app.api.request_body import Body
 from serve_app.api.wire_types import Integer, Media, ModelName, Text
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.database.text import is_storable

@@ -6,15 +6,15 @@ from fastapi.responses import Response
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
-from serve_app.api.sse import sse_response
-from serve_app.api.v1.jobs.job_calls import streamed, text_answer
-from serve_app.api.v1.text.chat_body import ChatBody
-from serve_app.api.v1.text.chat_response import (
+from serve_app.api.openai.chat_body import ChatBody
+from serve_app.api.openai.chat_response import (
     answer_text,
     chat_chunks,
     chat_completion,
     job_identity,
 )
+from serve_app.api.sse import sse_response
+from serve_app.api.v1.jobs.job_calls import streamed, text_answer
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.text.chat import Chat, CollectedText
 

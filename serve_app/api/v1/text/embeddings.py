@@ -1,69 +1,26 @@
 """POST /v1/embeddings."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
-from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.jobs.job_calls import text_answer
-from serve_app.api.v1.text.embedding_response import (
+from serve_app.api.openai.embedding_body import EmbeddingBody
+from serve_app.api.openai.embedding_response import (
     EmbeddingOutput,
     embedding_list,
     embeddings_body,
 )
+from serve_app.api.v1.jobs.job_calls import text_answer
 from serve_app.api.v1.wire import ERRORS
-from serve_app.api.wire_types import Integer, Media, Text, TokenId
 from serve_app.core.bounds import MAX_EMBEDDED
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
-from serve_app.core.quantization import Quantization
 from serve_app.core.text.embeddings import Embed
 
 router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
-
-
-class EmbeddingBody(JobBody):
-    """Texts or token ids, and images if the model accepts them."""
-
-    model: Text = Field(min_length=1, max_length=500)
-    input: (
-        Text
-        | Annotated[list[Text], Field(max_length=MAX_EMBEDDED)]
-        | list[TokenId]
-        | Annotated[list[list[TokenId]], Field(max_length=MAX_EMBEDDED)]
-        | None
-    ) = None
-    image: Media | Annotated[list[Media], Field(max_length=MAX_EMBEDDED)] | None = None
-    encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = None
-    quantization: Quantization | None = None
-    user: Text | None = None
-
-    def without_effect(self) -> list[str]:
-        """Accepted for compatibility only."""
-        return self.sent("user")
-
-    def texts(self) -> tuple[str | tuple[int, ...], ...]:
-        """The inputs in order. InvalidRequest for an empty one."""
-        value: Any = self.input
-        if value is None:
-            return ()
-        if value == "":
-            raise InvalidRequest("the input must not be empty", param="input")
-        if isinstance(value, str) or (value and isinstance(value[0], int)):
-            value = [value]
-        for i, item in enumerate(value):
-            if len(item) == 0:
-                raise InvalidRequest("the input must not be empty", param=f"input[{i}]")
-        return tuple(item if isinstance(item, str) else tuple(item) for item in value)
-
-    def images(self) -> list[str]:
-        """The images in order."""
-        return [self.image] if isinstance(self.image, str) else self.image or []
 
 
 @router.post("/v1/embeddings")

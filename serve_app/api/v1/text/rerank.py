@@ -9,9 +9,9 @@ from pydantic import Field
 from serve_app.api.answers import Answer
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.direct_route import DirectRoute
-from serve_app.api.v1.jobs.job_body import JobBody
+from serve_app.api.job_body import JobBody
+from serve_app.api.openai.chat_parts import NestedBody
 from serve_app.api.v1.jobs.job_calls import text_answer
-from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, Text

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.configured import check_configured, validating_media_first
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.dub_answer import DubOutput, dub_body

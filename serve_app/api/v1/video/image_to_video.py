@@ -9,10 +9,10 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.image_to_video_answer import animation_body

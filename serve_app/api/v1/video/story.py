@@ -9,6 +9,7 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.configured import (
     SentMedium,
     check_configured,
@@ -18,7 +19,6 @@ from serve_app.api.v1.configured import (
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body

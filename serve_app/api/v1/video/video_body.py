@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
+from serve_app.api.job_body import JobBody
+from serve_app.api.openai.chat_parts import NestedBody
 from serve_app.api.v1.configured import SentMedium, image_list
 from serve_app.api.v1.images.image_body import Loras
 from serve_app.api.v1.images.image_extras import Name
-from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.text.chat_parts import NestedBody
 from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Text
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.image.images import Size

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.configured import SentMedium, validating_media_first
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body

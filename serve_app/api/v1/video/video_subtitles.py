@@ -8,9 +8,9 @@ from pydantic import Field
 
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.job_body import JobBody
 from serve_app.api.v1.audio.spoken_models import is_translator, known_locale, spoken_models
 from serve_app.api.v1.configured import check_configured, validating_media_first
-from serve_app.api.v1.jobs.job_body import JobBody
 from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body

@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from serve_app.api.openai.chat_response import usage_object
 from serve_app.api.sse import DONE, frame
-from serve_app.api.v1.text.chat_response import usage_object
 from serve_app.core.text.chat import ChatEvent, TokenLogprob, Usage
 from serve_app.runtime.streams import closing
 

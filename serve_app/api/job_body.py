@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, Field
 
-from serve_app.api.v1.wire import Body
+from serve_app.api.request_body import Body
 from serve_app.api.wire_types import Flag, Integer, Text
 from serve_app.blobs.spooled_text import spooled
 from serve_app.core.errors import InvalidRequest

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
-from serve_app.api.v1.text.chat_message import (
+from serve_app.api.openai.chat_message import (
     TAKEN_PARTS,
     AudioPartBody,
     ImagePartBody,
@@ -14,7 +14,7 @@ from serve_app.api.v1.text.chat_message import (
     RefusalPartBody,
     TextPartBody,
 )
-from serve_app.api.v1.text.chat_parts import (
+from serve_app.api.openai.chat_parts import (
     FunctionBody,
     NamedFunction,
     NamedTool,
@@ -23,7 +23,7 @@ from serve_app.api.v1.text.chat_parts import (
     ToolChoiceBody,
     tool_choice_to_core,
 )
-from serve_app.api.v1.text.sampling_body import SamplingBody
+from serve_app.api.openai.sampling_body import SamplingBody
 from serve_app.api.wire_types import Flag, Integer, Text
 from serve_app.blobs.intake import MediaIntake
 from serve_app.catalog.catalog import Catalog, CatalogEntry

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field, field_validator
 
-from serve_app.api.v1.jobs.job_body import JobBody
-from serve_app.api.v1.wire import Body
+from serve_app.api.job_body import JobBody
+from serve_app.api.request_body import Body
 from serve_app.api.wire_types import Flag, Integer, ModelName, Number, Text
 from serve_app.core.text.chat import Sampling
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
-from serve_app.api.v1.text.chat_parts import NestedBody
+from serve_app.api.openai.chat_parts import NestedBody
 from serve_app.api.wire_types import MediaText, Text
 from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.text.chat import ToolCall

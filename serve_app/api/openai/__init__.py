@@ -1,0 +1,1 @@
+"""OpenAI's requests and answers for text, which several dialects take and give."""
