@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from deployments.fakes.breakage import raise_breakage
 from deployments.fakes.replies import FakeReplies, tokens_of
+from deployments.fakes.tokens import TEMPLATE, decoded, encoded, rendered
 from serve_app.core.audio.speech import (
     AudioChunk,
     CloneEvent,
@@ -40,9 +41,19 @@ from serve_app.core.errors import BackendUnavailable, InvalidRequest, Unsupporte
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.fake import FakeOptions
-from serve_app.core.text.chat import Chat, ChatEvent, ChatModel, Complete
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.chat_model import ChatModel
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank
+from serve_app.core.text.tokens import (
+    Detokenize,
+    PlainPrompt,
+    PromptFormat,
+    ReadPromptFormat,
+    RenderPrompt,
+    Tokenize,
+    Tokens,
+)
 
 DIMENSIONS = 64
 SAMPLE_RATE = 24_000
@@ -110,6 +121,22 @@ class FakeChat(FakeEngine, ChatModel):
     @override
     def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
         return self._replies.complete(request)
+
+    @override
+    async def tokenize(self, request: Tokenize) -> Tokens:
+        return Tokens(ids=encoded(request.text))
+
+    @override
+    async def detokenize(self, request: Detokenize) -> PlainPrompt:
+        return PlainPrompt(text=decoded(request))
+
+    @override
+    async def render_prompt(self, request: RenderPrompt) -> PlainPrompt:
+        return PlainPrompt(text=rendered(request))
+
+    @override
+    async def read_prompt_format(self, request: ReadPromptFormat) -> PromptFormat:
+        return PromptFormat(template=TEMPLATE, context_length=self.context_length)
 
 
 class FakeEmbeddings(FakeEngine):

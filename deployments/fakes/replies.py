@@ -14,9 +14,9 @@ from serve_app.core.text.chat import (
     ChatDelta,
     ChatEvent,
     Complete,
-    FinishReason,
     ImagePart,
     Sampling,
+    TextFormat,
     TokenLogprob,
     Tool,
     ToolCallDelta,
@@ -55,7 +55,7 @@ class FakeReplies:
             if request.thinking:
                 yield ChatDelta(index=index, reasoning=f"thinking about: {prompt}")
                 reasoning += len(tokens_of(prompt)) + 2
-            reply = _json_reply(request, prompt)
+            reply = _json_reply(request.response_format, prompt)
             text = _rotated(prompt, request.sampling, index) if reply is None else reply
             async for delta in self._spoken(index, text, request.sampling):
                 completion += bool(delta.text)
@@ -77,7 +77,8 @@ class FakeReplies:
                 index = number * request.sampling.n + choice
                 if request.echo:
                     yield ChatDelta(index=index, text=prompt)
-                reply = _rotated(prompt, request.sampling, choice)
+                made = _json_reply(request.response_format, prompt)
+                reply = _rotated(prompt, request.sampling, choice) if made is None else made
                 async for delta in self._spoken(index, reply, request.sampling):
                     completion += bool(delta.text)
                     yield delta
@@ -110,7 +111,8 @@ class FakeReplies:
         return length
 
     async def _spoken(self, index: int, text: str, sampling: Sampling) -> AsyncGenerator[ChatDelta]:
-        tokens = tokens_of(_before_stop(text, sampling.stop))
+        text, stop_word = _before_stop(text, sampling.stop)
+        tokens = tokens_of(text)
         limit = len(tokens) if sampling.max_tokens is None else sampling.max_tokens
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -120,8 +122,10 @@ class FakeReplies:
                 await asyncio.sleep(max(0.0, due - loop.time()))
             yield ChatDelta(index=index, text=token, logprobs=_logprobs(token, sampling))
             raise_breakage(self._options, text)
-        reason: FinishReason = "length" if limit < len(tokens) else "stop"
-        yield ChatDelta(index=index, finish_reason=reason)
+        if limit < len(tokens):
+            yield ChatDelta(index=index, finish_reason="length")
+        else:
+            yield ChatDelta(index=index, finish_reason="stop", stop_word=stop_word)
 
 
 def called_tool(request: Chat) -> Tool | None:
@@ -174,12 +178,12 @@ def instance(schema: Any, root: dict[str, Any] | None = None, *, levels: int = 2
     return None
 
 
-def _json_reply(request: Chat, prompt: str) -> str | None:
-    match request.response_format.type:
+def _json_reply(form: TextFormat, prompt: str) -> str | None:
+    match form.type:
         case "json_object":
             return json.dumps({"echo": prompt})
         case "json_schema":
-            schema = request.response_format.json_schema or {}
+            schema = form.json_schema or {}
             return json.dumps(followed(schema, param="response_format.json_schema"))
     return None
 
@@ -201,9 +205,11 @@ def _rotated(text: str, sampling: Sampling, choice: int) -> str:
     return " ".join(words[start:] + words[:start])
 
 
-def _before_stop(text: str, stop: tuple[str, ...]) -> str:
-    ends = [text.index(word) for word in stop if word and word in text]
-    return text[: min(ends)] if ends else text
+def _before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
+    """The text up to the first of the stop texts, and which one that is."""
+    ends = [(text.index(word), word) for word in stop if word and word in text]
+    place, word = min(ends, default=(len(text), None))
+    return text[:place], word
 
 
 def _logprobs(token: str, sampling: Sampling) -> tuple[TokenLogprob, ...]:
@@ -219,5 +225,5 @@ def _logprob(token: str, value: float, *, top: tuple[TokenLogprob, ...] = ()) ->
     )
 
 
-def _detokenized(ids: tuple[int, ...]) -> str:
-    return " ".join(f"<{token_id}>" for token_id in ids)
+def _detokenized(pieces: tuple[int | str, ...]) -> str:
+    return " ".join(piece if isinstance(piece, str) else f"<{piece}>" for piece in pieces)

@@ -9,7 +9,7 @@ from typing import Any
 
 from deployments.text.schema_gaps import gaps_in, plain
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Tool
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, TextFormat, Tool
 from serve_app.core.text.json_schema import Schema, rewritten
 
 ROUNDS = 8
@@ -37,12 +37,17 @@ def enforced_request(request: Chat) -> tuple[Chat, tuple[str, ...]]:
             is_wanted = mode == "required" or tool.name == request.tool_choice.name
             tools.append(_enforced_tool(tool, i, warnings) if is_wanted else tool)
         changes["tools"] = tuple(tools)
-    if form.type == "json_schema" and form.json_schema:
-        check = SchemaCheck("response_format.json_schema", "the schema", strict=form.strict)
-        schema = check.enforced(form.json_schema)
-        changes["response_format"] = form.model_copy(update={"json_schema": schema})
-        warnings += check.warnings
+    changes["response_format"] = _enforced_format(form, warnings)
     return request.model_copy(update=changes), tuple(dict.fromkeys(warnings))
+
+
+async def enforced_format(form: TextFormat) -> tuple[TextFormat, tuple[str, ...]]:
+    """The same for a format alone, as completions have it."""
+    warnings: list[str] = []
+    if form.type != "json_schema":
+        return form, ()
+    changed = await asyncio.to_thread(_enforced_format, form, warnings)
+    return changed, tuple(warnings)
 
 
 async def warned(
@@ -55,6 +60,15 @@ async def warned(
         if warnings and isinstance(event, ChatDelta):
             event, warnings = event.model_copy(update={"warnings": warnings}), ()
         yield event
+
+
+def _enforced_format(form: TextFormat, warnings: list[str]) -> TextFormat:
+    if form.type != "json_schema" or not form.json_schema:
+        return form
+    check = SchemaCheck("response_format.json_schema", "the schema", strict=form.strict)
+    schema = check.enforced(form.json_schema)
+    warnings += check.warnings
+    return form.model_copy(update={"json_schema": schema})
 
 
 def _enforced_tool(tool: Tool, position: int, warnings: list[str]) -> Tool:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from deployments.model_engine import ModelEngine
+from deployments.text.token_verbs import TokenVerbs
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
-from serve_app.core.text.chat import Chat, ChatEvent, ChatModel, Complete
+from serve_app.core.text.chat import Chat, ChatEvent, Complete
 
 if TYPE_CHECKING:
     from deployments.text.generation.generator import TextGenerator
+    from deployments.text.prompt_tokens import PromptTokens
 
 
-class TransformersChat(ModelEngine[TransformersOptions], ChatModel):
+class TransformersChat(ModelEngine[TransformersOptions], TokenVerbs):
     """A ChatModel over a causal or image-text-to-text checkpoint."""
 
     def __init__(
@@ -33,10 +35,18 @@ class TransformersChat(ModelEngine[TransformersOptions], ChatModel):
         super().__init__(options, model, path=path, blobs=blobs)
         from deployments.text.generation.checkpoint import load_checkpoint
         from deployments.text.generation.generator import TextGenerator
+        from deployments.text.prompt_tokens import PromptTokens
 
         checkpoint = load_checkpoint(options, model, path)
         self.context_length: int | None = checkpoint.context_length
         self._generator: TextGenerator | None = TextGenerator(checkpoint, options, blobs)
+        self._tokens = PromptTokens(
+            checkpoint.tokenizer,
+            self._generator.prompts,
+            vocabulary=checkpoint.vocabulary,
+            chat_template=checkpoint.chat_template,
+            context_length=checkpoint.context_length,
+        )
 
     async def close(self) -> None:
         """Stop the threads and let go of the weights."""
@@ -53,6 +63,11 @@ class TransformersChat(ModelEngine[TransformersOptions], ChatModel):
         from deployments.text.generation.completion import completion_events
 
         return completion_events(self._open(), request)
+
+    @override
+    async def prompt_tokens(self) -> "PromptTokens":
+        self._open()
+        return self._tokens
 
     def _open(self) -> "TextGenerator":
         if self._generator is None:

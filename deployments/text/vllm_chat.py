@@ -4,23 +4,27 @@ LLMServer starts vLLM's workers as Ray actors in the replica's placement group. 
 loop while it starts, so it has one of its own.
 """
 
+import asyncio
 import base64
 import hashlib
 import importlib.util
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from deployments.model_engine import ModelEngine
 from deployments.text.best_of import best_of
-from deployments.text.enforced_schema import enforced, warned
+from deployments.text.enforced_schema import enforced, enforced_format, warned
 from deployments.text.loop_thread import LoopThread
-from deployments.text.vllm_stream import PROVIDER, StreamReader
+from deployments.text.token_verbs import TokenVerbs
+from deployments.text.vllm_stream import PROVIDER, StreamReader, silenced
 from deployments.text.vllm_wire import (
     chat_fields,
     complete_fields,
@@ -33,7 +37,10 @@ from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.options.text import VllmOptions
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.text.chat import Chat, ChatEvent, Complete, Sampling
+
+if TYPE_CHECKING:
+    from deployments.text.prompt_tokens import PromptTokens
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +59,7 @@ class VllmBackend:
 StartBackend = Callable[[VllmOptions, Model, Path], Awaitable[VllmBackend]]
 
 
-class VllmChat(ModelEngine[VllmOptions]):
+class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
     """One vLLM engine. Errors known before the first token are raised before the first item;
     closing a stream aborts its request in vLLM.
     """
@@ -82,6 +89,7 @@ class VllmChat(ModelEngine[VllmOptions]):
             logger.exception("vllm cannot load model %r", model.id)
             raise _loading_error(model, error) from error
         self._backend: VllmBackend | None = backend
+        self._prompt_tokens: PromptTokens | None = None
         self.context_length = options.context_length or _context_length(backend.server)
 
     async def close(self) -> None:
@@ -98,16 +106,35 @@ class VllmChat(ModelEngine[VllmOptions]):
         media = {blob.sha256: await self._base64(blob) for blob in media_of(request)}
         wire = _checked(backend.chat_request, chat_fields(request, media))
         async with aclosing(self._events(backend.server.chat, wire, "messages")) as events:
-            async for event in warned(events, warnings):
+            async for event in warned(_said(events, request.sampling), warnings):
                 yield event
 
     async def complete(self, request: Complete) -> AsyncGenerator[ChatEvent]:
         """As ChatModel says; UnsupportedCapability for what vLLM has not."""
         backend = self._running()
+        form, warnings = await enforced_format(request.response_format)
+        request = request.model_copy(update={"response_format": form})
         wire = _checked(backend.completion_request, complete_fields(request))
         async with aclosing(self._events(backend.server.completions, wire, "prompt")) as events:
-            async for event in best_of(events, request) if ranks(request) else events:
+            ranked = best_of(events, request) if ranks(request) else events
+            async for event in warned(_said(ranked, request.sampling), warnings):
                 yield event
+
+    @override
+    async def prompt_tokens(self) -> "PromptTokens":
+        """Read when they are first needed: vLLM's own tokenizer is in another process."""
+        self._running()
+        if self._prompt_tokens is None:
+            self._prompt_tokens = await asyncio.to_thread(self._read_tokens)
+        return self._prompt_tokens
+
+    def _read_tokens(self) -> "PromptTokens":
+        from deployments.text.prompt_tokens import read_prompt_tokens
+
+        assert self.path is not None
+        return read_prompt_tokens(
+            self.path, model_id=self.model.id, context_length=self.context_length
+        )
 
     async def _events(
         self, verb: Callable[[Any], Awaitable[Any]], wire: Any, param: str
@@ -131,6 +158,10 @@ class VllmChat(ModelEngine[VllmOptions]):
     async def _base64(self, blob: Blob) -> str:
         content = b"".join([chunk async for chunk in self.blobs.read(blob)])
         return base64.b64encode(content).decode()
+
+
+def _said(events: AsyncIterator[ChatEvent], sampling: Sampling) -> AsyncIterator[ChatEvent]:
+    return silenced(events) if sampling.max_tokens == 0 else events
 
 
 async def _items(verb: Callable[[Any], Awaitable[Any]], wire: Any) -> AsyncGenerator[Any]:

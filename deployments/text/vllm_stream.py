@@ -7,7 +7,7 @@ The frames are OpenAI's `chat.completion.chunk` and `text_completion` with vLLM'
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any, cast, get_args
 
 from serve_app.core.errors import (
@@ -40,6 +40,17 @@ OVERFLOW = re.compile(
     r"|longer than the maximum",
     re.IGNORECASE,
 )
+
+
+async def silenced(events: AsyncIterator[ChatEvent]) -> AsyncGenerator[ChatEvent]:
+    """The events of an answer of one token, as if none had been asked for: vLLM refuses to read a
+    prompt alone.
+    """
+    async for event in events:
+        if isinstance(event, Usage):
+            yield event.model_copy(update={"completion_tokens": 0})
+        elif event.finish_reason is not None:
+            yield ChatDelta(index=event.index, finish_reason="length")
 
 
 class StreamReader:
@@ -81,6 +92,8 @@ class StreamReader:
         if calls:
             self._calling.add(index)
         chat = delta is not None
+        # The id of a token where one has ended the answer.
+        stopped = choice.get("stop_reason")
         result = ChatDelta(
             index=index,
             text=message.get("content") or "",
@@ -88,6 +101,7 @@ class StreamReader:
             tool_calls=calls,
             logprobs=_chat_logprobs(choice) if chat else _text_logprobs(choice),
             finish_reason=self._finish_reason(choice.get("finish_reason"), index),
+            stop_word=stopped if isinstance(stopped, str) else None,
         )
         if result != ChatDelta(index=index):
             yield result

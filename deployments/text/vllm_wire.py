@@ -16,6 +16,7 @@ from serve_app.core.text.chat import (
     Complete,
     ImagePart,
     Part,
+    Prompt,
     Sampling,
     TextFormat,
     TextPart,
@@ -42,8 +43,8 @@ def chat_fields(request: Chat, media: Mapping[str, str]) -> dict[str, Any]:
         "model": request.model,
         "messages": [_message(message, media) for message in request.messages],
         **_sampling(sampling),
-        "max_completion_tokens": sampling.max_tokens,
-        "response_format": _response_format(request.response_format),
+        "max_completion_tokens": _at_least_one(sampling.max_tokens),
+        **_form(request.response_format),
         # Templates differ in the name; one that they do not know they ignore.
         "chat_template_kwargs": {
             "enable_thinking": request.thinking,
@@ -77,14 +78,20 @@ def complete_fields(request: Complete) -> dict[str, Any]:
     if ranks(request):
         more = {"n": request.best_of, "logprobs": sampling.logprobs or 0}
         sampling = sampling.model_copy(update=more)
+    is_free = request.response_format.type == "text"
     return {
         "model": request.model,
         "prompt": _prompts(request.prompts),
+        **({} if is_free else _form(request.response_format)),
         **_sampling(sampling),
-        "max_tokens": sampling.max_tokens,
+        "max_tokens": _at_least_one(sampling.max_tokens),
         "logprobs": sampling.logprobs,
         "echo": request.echo,
     }
+
+
+def _at_least_one(tokens: int | None) -> int | None:
+    return None if tokens is None else max(1, tokens)
 
 
 def ranks(request: Complete) -> bool:
@@ -131,6 +138,8 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
         fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias.items()}
     if sampling.logprobs is not None:
         fields["return_token_ids"] = True
+    if sampling.ignore_eos:
+        fields["ignore_eos"] = True
     return fields
 
 
@@ -215,6 +224,13 @@ def _tool_choice(choice: ToolChoice) -> Any:
     return choice.mode
 
 
+def _form(text: TextFormat) -> dict[str, Any]:
+    """A grammar is no format to OpenAI; vLLM reads llama.cpp's."""
+    if text.type == "grammar":
+        return {"structured_outputs": {"grammar": text.grammar}}
+    return {"response_format": _response_format(text)}
+
+
 def _response_format(text: TextFormat) -> dict[str, Any]:
     if text.type != "json_schema":
         return {"type": text.type}
@@ -222,7 +238,11 @@ def _response_format(text: TextFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _prompts(prompts: tuple[str | tuple[int, ...], ...]) -> Any:
+def _prompts(prompts: tuple[Prompt, ...]) -> Any:
+    if any(isinstance(p, tuple) and not all(isinstance(i, int) for i in p) for p in prompts):
+        raise UnsupportedCapability(
+            "vLLM takes prompts of text or of token ids, not of both", param="prompt"
+        )
     texts = [prompt for prompt in prompts if isinstance(prompt, str)]
     tokens = [list(prompt) for prompt in prompts if not isinstance(prompt, str)]
     if texts and tokens:

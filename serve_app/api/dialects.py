@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from serve_app.api.admin.dialect import ADMIN
 from serve_app.api.dialect import Dialect
 from serve_app.api.v1.dialect import V1
+from serve_app.api.velesio.dialect import VELESIO
 from serve_app.core.jobs import Job
 
-DIALECTS = (V1, ADMIN)
+DIALECTS = (V1, ADMIN, VELESIO)
 """The first has the paths that are nobody's."""
 
 

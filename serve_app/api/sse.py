@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from serve_app.api.dialect import dialect_in
+from serve_app.api.dialect import RenderError, dialect_in
 from serve_app.api.json_answer import dumps
 from serve_app.core.errors import AppError, InternalError
 from serve_app.runtime.streams import close
@@ -28,14 +28,23 @@ def frame(value: Any) -> bytes:
 
 
 def sse_response(
-    frames: AsyncIterator[bytes], request: Request, *, headers: dict[str, str] | None = None
+    frames: AsyncIterator[bytes],
+    request: Request,
+    *,
+    headers: dict[str, str] | None = None,
+    render: RenderError | None = None,
 ) -> StreamingResponse:
-    """A streamed answer. What `frames` raises becomes a last frame in the dialect's error shape."""
-    return StreamingResponse(_guarded(frames, request), headers=SSE_HEADERS | (headers or {}))
+    """A streamed answer. What `frames` raises becomes a last frame in the dialect's error shape,
+    or what `render` makes of it.
+    """
+    guarded = _guarded(frames, request, render or dialect_in(request.scope).render_error)
+    return StreamingResponse(guarded, headers=SSE_HEADERS | (headers or {}))
 
 
-async def _guarded(frames: AsyncIterator[bytes], request: Request) -> AsyncGenerator[bytes]:
-    path, render = request.url.path, dialect_in(request.scope).render_error
+async def _guarded(
+    frames: AsyncIterator[bytes], request: Request, render: RenderError
+) -> AsyncGenerator[bytes]:
+    path = request.url.path
     try:
         async for item in frames:
             yield item

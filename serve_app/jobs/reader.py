@@ -7,10 +7,11 @@ from serve_app.core.errors import AppError, Conflict, NotFound
 from serve_app.core.jobs import JOB_PREFIX, Job, JobStatus
 from serve_app.core.message import Message
 from serve_app.database.connection import Database
-from serve_app.database.schema import JobRow
+from serve_app.database.schema import DirectJobRow, JobRow
 from serve_app.database.text import is_storable
 from serve_app.jobs.direct_rows import direct_job, running_direct_jobs
 from serve_app.jobs.records import to_job, to_jobs
+from serve_app.runtime.limits import LimitPassed, within
 
 NUMBER_DIGITS = 18
 SHOWN = 10
@@ -112,6 +113,29 @@ class JobReader:
             return found.get("queued", 0), found.get("running", 0)
 
         return await self.database.read(work)
+
+    async def succeeded_since(self, moment: float) -> int:
+        """How many jobs, direct ones too, have ended well since a unix second."""
+
+        def work(session: Session) -> int:
+            durable = select(func.count()).where(
+                JobRow.status == "succeeded", JobRow.finished_at >= moment
+            )
+            direct = select(func.count()).where(
+                DirectJobRow.status == "succeeded", DirectJobRow.ended_at >= moment
+            )
+            return (session.scalar(durable) or 0) + (session.scalar(direct) or 0)
+
+        return await self.database.read(work)
+
+    async def is_reachable(self, *, timeout_s: float) -> bool:
+        """Whether the table can be read."""
+        try:
+            async with within(timeout_s):
+                await self.counts()
+        except (LimitPassed, AppError):
+            return False
+        return True
 
     async def has_waiting(self, queue: str) -> bool:
         """Whether somebody waits in a queue. It takes no lock, as claiming does."""

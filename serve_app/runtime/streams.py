@@ -211,5 +211,6 @@ def _join(run: list[ChatDelta]) -> ChatDelta:
         reasoning="".join([delta.reasoning for delta in run]),
         logprobs=tuple(logprob for delta in run for logprob in delta.logprobs),
         finish_reason=run[-1].finish_reason,
+        stop_word=run[-1].stop_word,
         warnings=tuple(warning for delta in run for warning in delta.warnings),
     )

@@ -12,7 +12,10 @@ from PIL import Image
 from tests.clients.conftest import ROOT, Server, environment
 from tests.material import COUNTING
 
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("text", "audio", "images", "video", "api")))
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("text", "audio", "images", "video", "api", "clients")),
+)
 SHORTHANDS = "docs/api.md"
 RESULTS = ROOT / "docs/results"
 ADDRESS = "http://127.0.0.1:8000"

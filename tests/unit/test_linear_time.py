@@ -46,6 +46,7 @@ class Pattern(NamedTuple):
 OURS = {
     "serve_app/launch/settings_table.py:replaced": "the page of settings",
     "serve_app/launch/task_table.py:replaced": "the page of engines",
+    "serve_app/api/velesio/models.py:SIZE": "the names of configured models",
     "serve_app/launch/haproxy.py:corrected": "a configuration that Ray writes",
     "deployments/transformers_checkpoint.py:check_complete": "the names of a checkpoint's weights",
     "deployments/text/transformers_encoder.py:_check_complete": "the same",

@@ -44,10 +44,12 @@ NAMES = {
     *("AnimatedPrompt", "AssembledVideo", "CollectedText", "ConvertedVoice", "DepthMap"),
     "DubbedVideo",
     *("Embeddings", "ExtractedAudio", "GeneratedAudio", "GeneratedVideo", "ImageDescription"),
-    *("Images", "InterpolatedVideo", "PlacedAudio", "ProcessedAudio", "ProcessedImage"),
+    *("Images", "InterpolatedVideo", "PlacedAudio", "PlainPrompt", "ProcessedAudio"),
+    *("ProcessedImage", "PromptFormat"),
     *("ProcessedVideo", "Relevance", "SaidText", "Script"),
     *("Segments", "SpokenAudio", "SpokenLine", "Stems", "StereoVideo", "Subtitles"),
-    *("StoryVideo", "SubtitledVideo", "SwappedFaces", "ToldStory", "Transcript", "Translation"),
+    *("StoryVideo", "SubtitledVideo", "SwappedFaces", "Tokens", "ToldStory", "Transcript"),
+    "Translation",
     *("UpscaledImage", "UpscaledVideo", "Utterance", "VideoWithAudio", "Videos"),
 }
 """Every name under which a message is recorded. One is renamed by a row in FORMER_NAMES and stays

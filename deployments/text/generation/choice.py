@@ -66,8 +66,10 @@ class Choice:
         deltas = self._parser.push(rest) + self._parser.finish()
         is_call = reason == "stop" and self._parser.calls > 0
         self.finish_reason = "tool_calls" if is_call else reason
-        deltas.append(ChatDelta(index=self.index, finish_reason=self.finish_reason))
-        return deltas
+        last = ChatDelta(
+            index=self.index, finish_reason=self.finish_reason, stop_word=self._stop.word
+        )
+        return [*deltas, last]
 
     def _with_logprobs(self, deltas: list[ChatDelta], step: Step) -> list[ChatDelta]:
         """The token's entry goes with the text it released, or alone while that is held back."""

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from deployments.text.enforced_schema import enforced_format, warned
 from deployments.text.generation.answer import AnswerParser
+from deployments.text.generation.constraint import Constraint
 from deployments.text.generation.decode import Decoding
 from deployments.text.generation.generator import TextGenerator
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -23,8 +25,19 @@ async def completion_events(
 ) -> AsyncGenerator[ChatEvent]:
     """Every prompt after the other; all are checked before the first is begun."""
     generator.check_bias(request.sampling)
+    form, warnings = await enforced_format(request.response_format)
+    # A grammar takes up to seconds, for which the event loop must not wait.
+    constraint = await asyncio.to_thread(generator.formatted, form)
     prompts = [await _ids(generator, request, i) for i in range(len(request.prompts))]
-    decodings = [_decoding(generator, request, prompt) for prompt in prompts]
+    decodings = [_decoding(generator, request, prompt, constraint) for prompt in prompts]
+    async with aclosing(_continued(generator, request, decodings)) as events:
+        async for event in warned(events, warnings):
+            yield event
+
+
+async def _continued(
+    generator: TextGenerator, request: Complete, decodings: list[Decoding]
+) -> AsyncGenerator[ChatEvent]:
     total = Usage(prompt_tokens=0, completion_tokens=0)
     for number, decoding in enumerate(decodings):
         first = number * request.sampling.n
@@ -56,13 +69,21 @@ async def _ids(generator: TextGenerator, request: Complete, number: int) -> list
         return ids or sorted(generator.checkpoint.eos_ids)[:1] or [0]
     if request.suffix is not None:
         raise InvalidRequest("a suffix needs the prompt as text", param="suffix")
-    vocabulary = generator.checkpoint.vocabulary
-    for token in prompt:
-        if token >= vocabulary:
-            raise InvalidRequest(
-                f"there is no token {token}; the last is {vocabulary - 1}", param="prompt"
-            )
-    return list(prompt)
+    joined: list[int] = []
+    for position, piece in enumerate(prompt):
+        if isinstance(piece, str):
+            joined += await generator.encoded(piece, has_specials=position > 0)
+        else:
+            _check_token(piece, generator.checkpoint.vocabulary)
+            joined.append(piece)
+    return joined
+
+
+def _check_token(token: int, vocabulary: int) -> None:
+    if token >= vocabulary:
+        raise InvalidRequest(
+            f"there is no token {token}; the last is {vocabulary - 1}", param="prompt"
+        )
 
 
 def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> str:
@@ -78,14 +99,16 @@ def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> s
     )
 
 
-def _decoding(generator: TextGenerator, request: Complete, prompt: list[int]) -> Decoding:
+def _decoding(
+    generator: TextGenerator, request: Complete, prompt: list[int], constraint: Constraint | None
+) -> Decoding:
     sampling = request.sampling
     choices = max(request.best_of or 0, sampling.n)
     if choices > sampling.n and sampling.logprobs is None:
         # The likelihood decides which ones are best.
         sampling = sampling.model_copy(update={"logprobs": 0})
     limit = generator.limit(prompt, sampling, param="prompt")
-    return Decoding(prompt, sampling, choices, limit, generator.checkpoint.eos_ids)
+    return Decoding(prompt, sampling, choices, limit, generator.checkpoint.eos_ids, constraint)
 
 
 async def _echo(

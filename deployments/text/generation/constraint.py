@@ -1,12 +1,14 @@
-"""Constrained decoding: llguidance masks the tokens that a JSON schema does not allow next."""
+"""Constrained decoding: llguidance masks the tokens that a JSON schema, or a grammar, forbids."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import llguidance
 import llguidance.hf
 import llguidance.torch
 import torch
+from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from serve_app.core.errors import InvalidRequest
 
@@ -34,25 +36,53 @@ class Constraints:
         """A constraint to JSON of this schema, that begins behind the token `after`. InvalidRequest
         when llguidance cannot follow the schema.
         """
+
+        def grammar() -> str:
+            return llguidance.LLMatcher.grammar_from_json_schema(
+                json.dumps(schema), overrides=COMPACT
+            )
+
+        return self._constraint(grammar, "the schema", param=param, after=after)
+
+    def gbnf(self, text: str, *, param: str, after: int | None = None) -> "Constraint":
+        """A constraint to a grammar as llama.cpp writes them, whose first rule is `root`.
+        InvalidRequest for what is none.
+        """
+
+        def grammar() -> str:
+            return llguidance.LLMatcher.grammar_from_lark(_lark(text))
+
+        return self._constraint(grammar, "the grammar", param=param, after=after)
+
+    def _constraint(
+        self, make: Callable[[], str], subject: str, *, param: str, after: int | None
+    ) -> "Constraint":
         if self._wrapped is None:
             self._wrapped = llguidance.hf.from_tokenizer(
                 self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos_ids or None
             )
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(schema), overrides=COMPACT
-            )
+            grammar = make()
             problem = llguidance.LLMatcher.validate_grammar(grammar, self._wrapped)
         except ValueError as error:
             problem = str(error)
         if problem:
             raise InvalidRequest(
-                f"the schema cannot be followed: {problem.strip()[:300]}", param=param
+                f"{subject} cannot be followed: {problem.strip()[:300]}", param=param
             )
         matcher = llguidance.LLMatcher(self._wrapped, grammar, log_level=0)
         if matcher.is_error():
-            raise InvalidRequest("the schema is too large to be followed", param=param)
+            raise InvalidRequest(f"{subject} is too large to be followed", param=param)
         return Constraint(matcher, self._vocabulary, eos_ids=self._eos_ids, after=after)
+
+
+def _lark(gbnf: str) -> str:
+    """The grammar as llguidance reads it. ValueError for a text that is none."""
+    try:
+        return gbnf_to_lark(gbnf)
+    except Exception as error:
+        # Most of what its parser raises is of no class of its own.
+        raise ValueError(str(error)) from error
 
 
 class Constraint:

@@ -120,6 +120,8 @@ def _step(
     adjusted = penalized(logits.clone(), what.sampling, row)
     if constraint is not None:
         adjusted = constraint.apply(adjusted)
+    elif what.sampling.ignore_eos:
+        adjusted[list(what.eos_ids)] = -torch.inf
     token = choose(adjusted, what.sampling, row)
     row.generated.append(token)
     if constraint is not None:

@@ -22,7 +22,14 @@ from deployments.text.generation.vision import VisionInputs, refuse_unsupported_
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions
-from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Sampling, Usage
+from serve_app.core.text.chat import (
+    Chat,
+    ChatDelta,
+    ChatEvent,
+    Sampling,
+    TextFormat,
+    Usage,
+)
 from serve_app.runtime.threads import in_thread
 
 PARALLEL_LOOPS = 2
@@ -45,7 +52,7 @@ class TextGenerator:
         self, checkpoint: TextCheckpoint, options: TransformersOptions, blobs: BlobStore
     ) -> None:
         self.checkpoint = checkpoint
-        self._prompts = Prompts(
+        self.prompts = Prompts(
             checkpoint.tokenizer,
             checkpoint.chat_template,
             model_id=checkpoint.model_id,
@@ -88,7 +95,7 @@ class TextGenerator:
     ) -> AsyncGenerator[ChatEvent]:
         """The deltas of a decoding, then its usage. Choices are numbered from `first`."""
         choices = [self._choice(decoding, parser(first + i)) for i in range(decoding.choices)]
-        is_plain = decoding.constraint is None and decoding.inputs is None
+        is_plain = decoding.constraint is None and decoding.inputs is None and decoding.limit > 0
         length = len(decoding.prompt) + decoding.limit
         if is_plain and self._batcher.supports(decoding.sampling) and self._batcher.fits(length):
             deltas = self._batched(decoding, choices)
@@ -121,7 +128,7 @@ class TextGenerator:
                 f"{self.checkpoint.model_id!r} holds {self.checkpoint.context_length}",
                 param=param,
             )
-        return min(room, sampling.max_tokens or room)
+        return room if sampling.max_tokens is None else min(room, sampling.max_tokens)
 
     def check_bias(self, sampling: Sampling) -> None:
         """InvalidRequest for a biased token that the model does not have."""
@@ -131,6 +138,21 @@ class TextGenerator:
                     f"there is no token {token}; the last is {self.checkpoint.vocabulary - 1}",
                     param="logit_bias",
                 )
+
+    def formatted(self, form: TextFormat, *, after: int | None = None) -> Constraint | None:
+        """What holds an answer to a format, that begins behind the token `after`. Blocks, for up to
+        seconds.
+        """
+        param = "response_format"
+        match form.type:
+            case "json_object":
+                return self._constraints.json(ANY_OBJECT, param=param, after=after)
+            case "json_schema":
+                schema = form.json_schema or {}
+                return self._constraints.json(schema, param=f"{param}.json_schema", after=after)
+            case "grammar":
+                return self._constraints.gbnf(form.grammar or "", param=param, after=after)
+        return None
 
     def _looped(
         self, decoding: Decoding, choices: list[Choice], stop: Callable[[], bool]
@@ -180,7 +202,7 @@ class TextGenerator:
     async def _plan(self, request: Chat, enforceable: Chat) -> DecodingPlan:
         """The model is shown the schemas as they came, and held to what is enforceable of them."""
         tools = () if request.tool_choice.mode == "none" else request.tools
-        rendered = self._prompts.render(request, tools)
+        rendered = self.prompts.render(request, tools)
         self.check_bias(request.sampling)
         text, is_thinking = rendered.text, rendered.is_thinking
         call = constraint = None
@@ -189,12 +211,12 @@ class TextGenerator:
             # A grammar takes up to seconds, for which the event loop must not wait.
             call = await asyncio.to_thread(self._forced, enforceable)
             constraint = call or await asyncio.to_thread(
-                self._formatted, enforceable, after=thought_end
+                self.formatted, enforceable.response_format, after=thought_end
             )
         if is_thinking and constraint is not None and (call or thought_end is None):
             text, is_thinking = f"{text}{THINK_END}\n", False
         if call is not None:
-            text += self._prompts.format.opening
+            text += self.prompts.format.opening
         prompt, inputs = await self._inputs(request, text)
         decoding = Decoding(
             prompt,
@@ -208,7 +230,7 @@ class TextGenerator:
         several = request.parallel_tool_calls and call is None
 
         def parser(index: int) -> AnswerParser:
-            form = self._prompts.format
+            form = self.prompts.format
             made = AnswerParser(index, tools, _open_ended(form, call), is_thinking, several)
             return made.inside_call() if call is not None else made
 
@@ -226,19 +248,8 @@ class TextGenerator:
         if mode not in ("required", "function") or not tools:
             return None
         wanted = tuple(tool for tool in tools if mode == "required" or tool.name == name)
-        schema = self._prompts.format.schema(wanted)
+        schema = self.prompts.format.schema(wanted)
         return self._constraints.json(schema, param="tools")
-
-    def _formatted(self, request: Chat, *, after: int | None) -> Constraint | None:
-        match request.response_format.type:
-            case "json_object":
-                return self._constraints.json(ANY_OBJECT, param="response_format", after=after)
-            case "json_schema":
-                schema = request.response_format.json_schema or {}
-                return self._constraints.json(
-                    schema, param="response_format.json_schema", after=after
-                )
-        return None
 
     def _choice(self, decoding: Decoding, parser: AnswerParser) -> Choice:
         describe = self.checkpoint.describe if decoding.sampling.logprobs is not None else None

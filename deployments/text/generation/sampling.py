@@ -1,4 +1,4 @@
-"""From logits to the next token: penalties, bias, filters, log probabilities.
+"""From logits to the next token: penalties, bias, filters, and the draw.
 
 Rows are the choices of one request; `logits` are float32 of shape (choices, vocabulary).
 """
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from deployments.text.generation.filters import FILTERS, ORDER
+from deployments.text.generation.mirostat import Mirostat
 from serve_app.core.text.chat import Sampling
 
 GREEDY_BELOW = 1e-5
@@ -21,6 +23,15 @@ class SamplingRow:
     generator: torch.Generator
     prompt: torch.Tensor
     generated: list[int] = field(default_factory=list)
+    _mirostat: Mirostat | None = None
+
+    def mirostat(self, sampling: Sampling) -> Mirostat:
+        """The state of Mirostat, which lasts over the whole answer."""
+        if self._mirostat is None:
+            self._mirostat = Mirostat(
+                sampling.mirostat, tau=sampling.mirostat_tau, eta=sampling.mirostat_eta
+            )
+        return self._mirostat
 
 
 def rows_for(
@@ -44,47 +55,40 @@ def penalized(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> tor
 
     Presence and frequency count generated tokens only, as OpenAI's reference formula
     (mu[j] - c[j] * frequency - (c[j] > 0) * presence). The repeat penalty is CTRL's
-    (arXiv:1909.05858), over prompt and output: positive logits are divided, negative multiplied.
+    (arXiv:1909.05858), over the last tokens of prompt and output: positive logits are divided,
+    negative multiplied.
     """
-    if sampling.repeat_penalty != 1.0:
-        said = torch.tensor(row.generated, dtype=torch.long, device=logits.device)
-        seen = torch.unique(torch.cat([row.prompt, said]))
+    if sampling.samplers is None or "penalties" in sampling.samplers:
+        _penalize(logits, sampling, row)
+    for token, bias in sampling.logit_bias.items():
+        logits[token] += bias
+    return logits
+
+
+def _penalize(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> None:
+    said = torch.tensor(row.generated, dtype=torch.long, device=logits.device)
+    if sampling.repeat_penalty != 1.0 and sampling.repeat_last_n != 0:
+        last = torch.cat([row.prompt, said])[-(sampling.repeat_last_n or 0) :]
+        seen = torch.unique(last)
         values = logits[seen]
         factor = sampling.repeat_penalty
         # Bounded, because a tiny factor makes infinities, and of these no probabilities.
         punished = torch.where(values > 0, values / factor, values * factor)
         logits[seen] = punished.clamp(-LARGEST, LARGEST)
     if row.generated and (sampling.presence_penalty or sampling.frequency_penalty):
-        said = torch.tensor(row.generated, dtype=torch.long, device=logits.device)
         tokens, counts = torch.unique(said, return_counts=True)
         logits[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
-    for token, bias in sampling.logit_bias.items():
-        logits[token] += bias
-    return logits
 
 
 def choose(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> int:
     """Draw one token from one row of penalised (and constrained) logits."""
-    if sampling.temperature < GREEDY_BELOW or sampling.top_k == 1:
+    names = ORDER if sampling.samplers is None else sampling.samplers
+    is_coldest = sampling.temperature < GREEDY_BELOW and "temperature" in names
+    if is_coldest or (sampling.top_k == 1 and "top_k" in names):
         return int(logits.argmax())
-    logits = logits / sampling.temperature
-    if sampling.top_k and sampling.top_k < logits.numel():
-        floor = torch.topk(logits, sampling.top_k).values[-1]
-        logits = logits.masked_fill(logits < floor, -torch.inf)
-    probabilities = torch.softmax(logits, dim=-1)
-    if sampling.min_p:
-        floor = probabilities.max() * sampling.min_p
-        probabilities = probabilities.masked_fill(probabilities < floor, 0.0)
-    if sampling.top_p < 1.0:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    return int(torch.multinomial(probabilities, 1, generator=row.generator))
-
-
-def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The smallest set of tokens whose mass reaches `top_p` of the whole, the best one always."""
-    ordered, index = probabilities.sort(descending=True)
-    mass_before = ordered.cumsum(-1) - ordered
-    outside = mass_before >= top_p * ordered.sum()
-    outside[0] = False
-    kept = ordered.masked_fill(outside, 0.0)
-    return torch.zeros_like(probabilities).scatter(-1, index, kept)
+    if sampling.mirostat:
+        return row.mirostat(sampling).draw(logits / sampling.temperature, row.generator)
+    for name in names:
+        if name in FILTERS:
+            logits = FILTERS[name](logits, sampling)
+    return int(torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=row.generator))

@@ -75,17 +75,24 @@ class StopStrings:
     def __init__(self, stop: tuple[str, ...]) -> None:
         self._stop = stop
         self._held = ""
-        self.has_stopped = False
+        self.word: str | None = None
+        """The stop string that was found."""
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing more is text."""
+        return self.word is not None
 
     def push(self, text: str) -> str:
         """The text that is certain not to be part of a stop string."""
         if self.has_stopped:
             return ""
         held = self._held + text
-        ends = [place for word in self._stop if (place := held.find(word)) >= 0]
+        ends = [(place, word) for word in self._stop if (place := held.find(word)) >= 0]
         if ends:
-            self.has_stopped, self._held = True, ""
-            return held[: min(ends)]
+            place, self.word = min(ends)
+            self._held = ""
+            return held[:place]
         keep = partial_suffix(held, self._stop)
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep]

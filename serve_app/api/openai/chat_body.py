@@ -120,7 +120,7 @@ class ChatBody(SamplingBody):
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
-            response_format=self._format(),
+            response_format=self.text_format(),
             thinking=is_thinking if self.enable_thinking is None else self.enable_thinking,
             reasoning_effort=EFFORTS[self.reasoning_effort] if self.reasoning_effort else None,
         )
@@ -136,7 +136,8 @@ class ChatBody(SamplingBody):
             return NamedTool(function=self.function_call)
         return self.function_call
 
-    def _format(self) -> TextFormat:
+    def text_format(self) -> TextFormat:
+        """What the answer must be."""
         if isinstance(self.response_format, str):
             return TextFormat(type=self.response_format)
         return self.response_format.to_core() if self.response_format else TextFormat()

@@ -7,7 +7,7 @@ from pydantic import Field
 from serve_app.api.openai.sampling_body import SamplingBody
 from serve_app.api.wire_types import Flag, Integer, Text, TokenId
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.text.chat import Complete
+from serve_app.core.text.chat import Complete, Prompt
 
 TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
@@ -44,14 +44,15 @@ class CompletionBody(SamplingBody):
             )
         return Complete(
             model=model,
-            prompts=self._prompts(),
+            prompts=self.prompts(),
             sampling=sampling,
             suffix=self.suffix,
             best_of=self.best_of,
             echo=bool(self.echo),
         )
 
-    def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
+    def prompts(self) -> tuple[Prompt, ...]:
+        """In the order in which the choices are numbered."""
         if isinstance(self.prompt, str):
             return (self.prompt,)
         if isinstance(self.prompt[0], int):

@@ -13,7 +13,7 @@ from serve_app.runtime.streams import closing
 
 def text_completion(events: list[ChatEvent], *, model: str, count: int) -> dict[str, Any]:
     """The whole answer of `count` choices."""
-    choices = [_choice(index) for index in range(count)]
+    choices = [completion_choice(index) for index in range(count)]
     usage: Usage | None = None
     for event in events:
         if isinstance(event, Usage):
@@ -21,10 +21,10 @@ def text_completion(events: list[ChatEvent], *, model: str, count: int) -> dict[
             continue
         choice = choices[event.index]
         if event.logprobs:
-            choice["logprobs"] = _with_logprobs(choice, event.logprobs)
+            choice["logprobs"] = with_logprobs(choice, event.logprobs)
         choice["text"] += event.text
         choice["finish_reason"] = event.finish_reason or choice["finish_reason"]
-    return _head(model) | {
+    return completion_head(model) | {
         "system_fingerprint": usage.fingerprint if usage else None,
         "choices": choices,
         "usage": usage_object(usage) if usage else None,
@@ -35,7 +35,7 @@ async def completion_chunks(
     events: AsyncIterator[ChatEvent], *, model: str, wants_usage: bool
 ) -> AsyncGenerator[bytes]:
     """SSE frames of the same object; text offsets count from the start of each choice."""
-    head = _head(model)
+    head = completion_head(model)
     offsets: dict[int, int] = {}
     async with closing(events):
         async for event in events:
@@ -43,10 +43,10 @@ async def completion_chunks(
                 if wants_usage:
                     yield frame(head | {"choices": [], "usage": usage_object(event)})
                 continue
-            choice = _choice(event.index)
+            choice = completion_choice(event.index)
             if event.logprobs:
                 offset = offsets.get(event.index, 0)
-                choice["logprobs"] = _with_logprobs(choice, event.logprobs, offset=offset)
+                choice["logprobs"] = with_logprobs(choice, event.logprobs, offset=offset)
             choice["text"] = event.text
             choice["finish_reason"] = event.finish_reason
             offsets[event.index] = offsets.get(event.index, 0) + len(event.text)
@@ -54,7 +54,8 @@ async def completion_chunks(
     yield DONE
 
 
-def _head(model: str) -> dict[str, Any]:
+def completion_head(model: str) -> dict[str, Any]:
+    """What a whole answer and every chunk begin with."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",
@@ -63,11 +64,12 @@ def _head(model: str) -> dict[str, Any]:
     }
 
 
-def _choice(index: int) -> dict[str, Any]:
+def completion_choice(index: int) -> dict[str, Any]:
+    """One that has said nothing yet."""
     return {"text": "", "index": index, "logprobs": None, "finish_reason": None}
 
 
-def _with_logprobs(
+def with_logprobs(
     choice: dict[str, Any], items: tuple[TokenLogprob, ...], *, offset: int = 0
 ) -> dict[str, Any]:
     """OpenAI's older shape: parallel lists, the alternatives as an object per token."""

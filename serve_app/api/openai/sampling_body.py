@@ -73,13 +73,17 @@ class SamplingBody(JobBody):
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             repeat_penalty=1.0 if self.repeat_penalty is None else self.repeat_penalty,
-            logit_bias={int(key): bias for key, bias in (self.logit_bias or {}).items()},
+            logit_bias=self.biases(),
             seed=self.seed,
             stop=stop,
             max_tokens=max_tokens,
             logprobs=logprobs,
             n=self.n or 1,
         )
+
+    def biases(self) -> dict[int, float]:
+        """What is added to the logits of tokens."""
+        return {int(key): bias for key, bias in (self.logit_bias or {}).items()}
 
     def idle_stream_options(self) -> list[str]:
         """What of them has no effect; this server tells nothing of its queue."""

@@ -1,10 +1,11 @@
 """The options of engines for text, and of transformers' other readers of text and images."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from serve_app.core.options.engine import EngineOptions, TorchOptions
+from serve_app.core.text.chat import RARE_SAMPLING
 
 
 class TransformersOptions(TorchOptions):
@@ -14,6 +15,8 @@ class TransformersOptions(TorchOptions):
     model's numbers are; auto reads it from its configuration. `beams` is how many beginnings a
     translation is chosen from; None is what the checkpoint says.
     """
+
+    honours: ClassVar[frozenset[str]] = RARE_SAMPLING | {"grammar"}
 
     engine: Literal["transformers"] = "transformers"
     task: Literal[
@@ -29,6 +32,8 @@ class TransformersOptions(TorchOptions):
 
 class VllmOptions(EngineOptions):
     """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra."""
+
+    honours: ClassVar[frozenset[str]] = frozenset({"grammar", "ignore_eos"})
 
     engine: Literal["vllm"] = "vllm"
     task: Literal["chat"] = "chat"

@@ -1,25 +1,41 @@
 """Text generation: chat and plain completion, as one stream of typed deltas."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 ReasoningEffort = Literal["none", "low", "medium", "high"]
+Sampler = Literal["penalties", "temperature", "top_k", "typ_p", "top_p", "min_p"]
+RARE_SAMPLING = frozenset(
+    {
+        "typical_p",
+        "repeat_last_n",
+        "mirostat",
+        "mirostat_tau",
+        "mirostat_eta",
+        "ignore_eos",
+        "samplers",
+    }
+)
+"""Fields of `Sampling` that an engine acts on only where its options say that it `honours` them."""
 
 
 class Sampling(Message):
     """How tokens are chosen; names and ranges are OpenAI's, extensions llama.cpp's.
 
     `logprobs` is the number of alternatives reported beside each chosen token; None reports
-    nothing, 0 the chosen token alone. `max_tokens` None runs until the context ends. Choice `i` of
-    `n` is sampled with `seed + i`.
+    nothing, 0 the chosen token alone. `max_tokens` None runs until the context ends, 0 reads the
+    prompt alone. Choice `i` of `n` is sampled with `seed + i`.
+
+    Not every engine knows what is listed in `RARE_SAMPLING`. `repeat_last_n` is how many tokens
+    before the next one `repeat_penalty` looks at; None is all of them, 0 none. `mirostat` is its
+    version, 0 without. `samplers` are the filters to apply, in this order; None is the engine's
+    own order.
     """
 
     temperature: float = 0.7
@@ -35,6 +51,13 @@ class Sampling(Message):
     max_tokens: int | None = None
     logprobs: int | None = None
     n: int = 1
+    typical_p: float | None = None
+    repeat_last_n: int | None = None
+    mirostat: Literal[0, 1, 2] = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    ignore_eos: bool = False
+    samplers: tuple[Sampler, ...] | None = None
 
 
 class TextPart(Message):
@@ -102,12 +125,14 @@ class ToolChoice(Message):
 
 class TextFormat(Message):
     """What the answer's text must be; `json_schema` is constrained while decoding. `strict` refuses
-    a schema of which something would have to be left out.
+    a schema of which something would have to be left out. `grammar` is one of llama.cpp's (GBNF);
+    not every engine knows those.
     """
 
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: Literal["text", "json_object", "json_schema", "grammar"] = "text"
     json_schema: dict[str, Any] | None = None
     strict: bool = False
+    grammar: str | None = None
 
 
 class TokenLogprob(Message):
@@ -130,8 +155,8 @@ class ToolCallDelta(Message):
 
 
 class ChatDelta(Message):
-    """What was added to choice `index`. `warnings` are about the whole answer: what of the request
-    could not be done.
+    """What was added to choice `index`. `stop_word` is which of the stop texts ended it, if one
+    has. `warnings` are about the whole answer: what of the request could not be done.
     """
 
     index: int = 0
@@ -140,6 +165,7 @@ class ChatDelta(Message):
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
+    stop_word: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -165,6 +191,10 @@ class CollectedText(Message):
     events: tuple[ChatEvent, ...]
 
 
+Prompt = str | tuple[int | str, ...]
+"""Text, token ids, or pieces of both."""
+
+
 class Complete(Operation[ChatEvent]):
     """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index
     `p * n + i`. `best_of` candidates are sampled per prompt and the `n` most likely ones returned.
@@ -173,11 +203,12 @@ class Complete(Operation[ChatEvent]):
     name, task, verb, result = "complete", "chat", "complete", CollectedText
 
     model: str
-    prompts: tuple[str | tuple[int, ...], ...]
+    prompts: tuple[Prompt, ...]
     sampling: Sampling = Sampling()
     suffix: str | None = None
     best_of: int | None = None
     echo: bool = False
+    response_format: TextFormat = TextFormat()
 
     @property
     def fits_one_message(self) -> bool:
@@ -210,17 +241,3 @@ class Chat(Operation[ChatEvent]):
     def fits_one_message(self) -> bool:
         """Log probabilities are a kilobyte per token, and a message of gRPC has limits."""
         return self.sampling.logprobs is None
-
-
-class ChatModel(Engine, Protocol):
-    """Generates text. Errors are raised before the first item where they can be known then;
-    closing the iterator frees the slot.
-    """
-
-    def chat(self, request: Chat) -> AsyncIterator[ChatEvent]:
-        """Deltas of all choices interleaved, each choice ending in a finish_reason, then Usage."""
-        ...
-
-    def complete(self, request: Complete) -> AsyncIterator[ChatEvent]:
-        """As `chat`, for prompts without a conversation."""
-        ...

@@ -2,7 +2,7 @@
 
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.text import AnyChatOptions
-from serve_app.core.text.chat import ChatModel
+from serve_app.core.text.chat_model import ChatModel
 from serve_app.family.engines.given import EngineSetup
 
 

@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from serve_app.access.tokens import Principal
 from serve_app.api.answers import Answer
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.repetition import repeatable_of
 from serve_app.api.runs import call_in, finished_result, run
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
@@ -18,7 +19,6 @@ from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
 from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, job_submission, streamed
-from serve_app.api.v1.jobs.repetition import repeatable_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
     AUDIO_MIME,

@@ -12,6 +12,7 @@ from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
 from serve_app.api.json_answer import json_response
 from serve_app.api.observation import observed
+from serve_app.api.repetition import repeatable_of
 from serve_app.api.runs import (
     Call,
     JobOptions,
@@ -24,7 +25,6 @@ from serve_app.api.runs import (
     submit,
 )
 from serve_app.api.v1.jobs.job_object import job_response, job_url
-from serve_app.api.v1.jobs.repetition import repeatable_of
 from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.operation import Operation
 

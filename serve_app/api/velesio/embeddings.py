@@ -1,0 +1,95 @@
+"""POST /embeddings and /embedding: OpenAI's, and llama.cpp's older ones."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+from typing_extensions import override
+
+from serve_app.api.answers import Answer
+from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.dialect import dialect_in
+from serve_app.api.openai.embedding_body import EmbeddingBody
+from serve_app.api.openai.embedding_response import (
+    EmbeddingOutput,
+    embedding_list,
+    embeddings_body,
+)
+from serve_app.api.runs import dialect_errors
+from serve_app.api.velesio.calls import text_call, wanted_model
+from serve_app.api.velesio.errors import ERRORS
+from serve_app.api.wire_types import ModelName, Text
+from serve_app.core.bounds import MAX_EMBEDDED
+from serve_app.core.errors import InvalidRequest
+from serve_app.core.text.embeddings import Embed
+
+router = APIRouter(tags=["text"], responses=ERRORS)
+CONTENT, INPUT = "content", "input"
+Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
+
+
+class LlamaEmbeddingBody(EmbeddingBody):
+    """`input` is OpenAI's, `content` is llama.cpp's; `stream` is sent by those clients that expect
+    the newer of its two forms.
+    """
+
+    model: ModelName | None = None  # type: ignore[assignment]
+    content: Text | Texts | None = None
+    stream: Any = None
+
+    @override
+    def texts(self) -> tuple[str | tuple[int, ...], ...]:
+        if self.content is None:
+            return super().texts()
+        texts = [self.content] if isinstance(self.content, str) else self.content
+        if "" in texts:
+            raise InvalidRequest("the text must not be empty", param=CONTENT)
+        return tuple(texts)
+
+
+@router.post("/embeddings")
+async def velesio_embeddings(
+    body: LlamaEmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Embed texts. `content` instead of `input` is answered as llama.cpp does."""
+    return await embedded(body, (request, context, principal), is_array=body.stream is not None)
+
+
+@router.post("/embedding")
+async def embedding(
+    body: LlamaEmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Embed a text, as llama.cpp does."""
+    return await embedded(body, (request, context, principal), is_array=True)
+
+
+async def embedded(
+    body: LlamaEmbeddingBody, given: tuple[Request, Context, Any], *, is_array: bool
+) -> Response:
+    """The vectors, in the form that the body asks for."""
+    request, context, _ = given
+    with dialect_errors(dialect_in(request.scope), Embed.name):
+        found = context.catalog.find("embeddings", wanted_model(body.model))
+    texts = body.texts()
+    if not texts or body.image is not None:
+        raise InvalidRequest("a text is needed, and nothing else is embedded here", param=INPUT)
+    operation = Embed(model=found.id, texts=texts, dimensions=body.dimensions)
+    output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
+
+    async def answer() -> Any:
+        listed = embedding_list(await context.catalog.answer(operation), found.id, output)
+        return listed if body.content is None else llama_embeddings(listed, is_array=is_array)
+
+    return await text_call(body, operation, given, output=output).answered(answer)
+
+
+def llama_embeddings(listed: dict[str, Any], *, is_array: bool) -> Any:
+    """An array with a matrix for each text, or the vector of the only one."""
+    vectors = [each["embedding"] for each in listed["data"]]
+    if is_array or len(vectors) > 1:
+        return [{"index": i, "embedding": [vector]} for i, vector in enumerate(vectors)]
+    return {"embedding": vectors[0]}
+
+
+ANSWERS = (Answer(Embed, EmbeddingOutput, embeddings_body, reads_operation=True),)
