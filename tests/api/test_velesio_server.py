@@ -45,7 +45,7 @@ async def health(make_context: MakeContext, **sections: Any) -> httpx.Response:
         return await client.get("/health")
 
 
-@pytest.mark.covers("velesio: GET /health")
+@pytest.mark.covers("Velesio: GET /health")
 async def test_health(client: httpx.AsyncClient) -> None:
     for method in ("GET", "POST"):
         answer = await client.request(method, "/health")
@@ -103,7 +103,7 @@ async def test_health_without_the_store(make_context: MakeContext, tmp_path: Pat
     assert answer.json()["services"]["redis"] == "disconnected"
 
 
-@pytest.mark.covers("velesio: GET /models")
+@pytest.mark.covers("Velesio: GET /models")
 async def test_models(make_context: MakeContext) -> None:
     named = [
         family | {"models": [{"id": "Qwen/Qwen3-0.6B"}, {"id": "SmolLM2-135M-Instruct"}]}
@@ -128,7 +128,7 @@ async def test_models(make_context: MakeContext) -> None:
     ]
 
 
-@pytest.mark.covers("velesio: GET /queue/status")
+@pytest.mark.covers("Velesio: GET /queue/status")
 async def test_the_queue(make_context: MakeContext) -> None:
     model = Waiting()
     statuses = {"squares": ready("squares"), "lights": ready("lights"), "hum": ready("hum")}
@@ -156,7 +156,7 @@ async def test_the_queue(make_context: MakeContext) -> None:
     assert later["active_workers"] == 3
 
 
-@pytest.mark.covers("velesio: GET /queue/jobs")
+@pytest.mark.covers("Velesio: GET and DELETE /queue/jobs")
 async def test_jobs(client: httpx.AsyncClient) -> None:
     for name in ("first", "second"):
         answer = await client.post("/v1/images/generations", json=IMAGE | {"ref_id": name})
@@ -221,7 +221,7 @@ async def test_jobs_are_their_owners(make_context: MakeContext) -> None:
         assert len((await client.get("/queue/jobs", headers=admin)).json()["jobs"]) == 1
 
 
-@pytest.mark.covers("velesio: 60 per minute, 10 concurrent, X-RateLimit-*")
+@pytest.mark.covers("Velesio: 60 requests a minute, 10 at once, X-RateLimit-*")
 async def test_rates(make_context: MakeContext) -> None:
     context = make_context(auth={"required": True}, environment=TOKENS)
     async with client_of(context) as client:

@@ -71,7 +71,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return error
 
 
-@pytest.mark.covers("velesio: POST /completion")
+@pytest.mark.covers("Velesio: POST /completion")
 @pytest.mark.parametrize("path", ["/completion", "/completions"])
 async def test_a_completion_has_the_keys_of_both_families(
     client: httpx.AsyncClient, path: str
@@ -130,7 +130,7 @@ async def test_several_prompts_are_the_first_dimension_of_the_choices(
     assert [choice["index"] for choice in choices] == [0, 1, 2, 3]
 
 
-@pytest.mark.covers("velesio: POST /chat/completions")
+@pytest.mark.covers("Velesio: POST /chat/completions")
 async def test_a_conversation_is_answered(client: httpx.AsyncClient) -> None:
     turns = [{"role": "system", "content": "Be brief."}, *CHAT["messages"]]
     body = {"messages": turns, "max_tokens": 150, "temperature": 0.7, "stream": False}
@@ -247,7 +247,7 @@ async def test_names_that_mean_the_default_model(
     assert answer.json()["model"] == "echo"
 
 
-@pytest.mark.covers("velesio: stream true, frames and [DONE]")
+@pytest.mark.covers("Velesio: streams, frames and [DONE]")
 async def test_a_completion_is_streamed(client: httpx.AsyncClient) -> None:
     answer = await client.post("/completion", json={"prompt": PROMPT, "stream": True})
     *frames, last, done = frames_of(answer)
@@ -262,7 +262,7 @@ async def test_a_completion_is_streamed(client: httpx.AsyncClient) -> None:
     assert last["choices"][0]["finish_reason"] == "stop"
 
 
-@pytest.mark.covers("velesio: stream true, frames and [DONE]")
+@pytest.mark.covers("Velesio: streams, frames and [DONE]")
 async def test_a_conversation_is_streamed(client: httpx.AsyncClient) -> None:
     body = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
     *frames, last, usage, done = frames_of(await client.post("/chat/completions", json=body))
@@ -303,7 +303,7 @@ async def test_every_route_says_the_same(client: httpx.AsyncClient, text: str, s
     assert "".join(frame["content"] for frame in frames) == expected
 
 
-@pytest.mark.covers("velesio: error object and the five codes")
+@pytest.mark.covers("Velesio: the error object and its codes")
 @pytest.mark.parametrize(
     ("path", "body", "status", "code", "details"),
     [
@@ -405,7 +405,7 @@ async def test_a_body_that_is_not_what_its_type_says(
         refused(answer, 400, code)
 
 
-@pytest.mark.covers("velesio: Bearer, API_TOKENS")
+@pytest.mark.covers("Velesio: Bearer tokens, API_TOKENS")
 async def test_tokens(make_context: MakeContext) -> None:
     context = make_context(auth={"required": True}, environment=TOKENS)
     async with client_of(context) as client:

@@ -15,7 +15,7 @@ UNITY_NAMES = {
 }
 
 
-@pytest.mark.covers("velesio: POST /tokenize, POST /detokenize")
+@pytest.mark.covers("Velesio: POST /tokenize and /detokenize")
 @pytest.mark.parametrize("text", ["", "hello", "Grüße, 世界 🙂!\n"])
 async def test_tokens_and_back(client: httpx.AsyncClient, text: str) -> None:
     tokens = (await client.post("/tokenize", json={"content": text, "model": "echo"})).json()
@@ -104,7 +104,7 @@ def test_the_nearest_name_of_a_template(template: str, model: str, name: str) ->
     assert name in UNITY_NAMES
 
 
-@pytest.mark.covers("velesio: POST /embeddings, POST /embedding")
+@pytest.mark.covers("Velesio: POST /embeddings and /embedding")
 async def test_embeddings_in_three_forms(client: httpx.AsyncClient) -> None:
     listed = (await client.post("/embeddings", json={"input": ["a", "b"]})).json()
     native = (

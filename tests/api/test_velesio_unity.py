@@ -139,7 +139,7 @@ def read_by_version_3(writes: list[bytes]) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.mark.covers("velesio: LLM for Unity, version 2")
+@pytest.mark.covers("Velesio: LLM for Unity, version 2")
 async def test_version_2_reads_a_stream(client: httpx.AsyncClient) -> None:
     answer = await client.post("/completion", json=VERSION_2)
     assert answer.status_code == 200, answer.text
@@ -157,7 +157,7 @@ async def test_version_2_reads_a_stream(client: httpx.AsyncClient) -> None:
     assert "event:" not in answer.text
 
 
-@pytest.mark.covers("velesio: LLM for Unity, version 2")
+@pytest.mark.covers("Velesio: LLM for Unity, version 2")
 async def test_version_2_reads_what_has_come_so_far(make_context: MakeContext) -> None:
     model = Saying("data: ", '{"data: "', "\ndata: \n", "data:", " x")
     writes = await writes_of(make_context(runs={"chat": model}), VERSION_2)
@@ -168,7 +168,7 @@ async def test_version_2_reads_what_has_come_so_far(make_context: MakeContext) -
     assert said == 'data: {"data: "\ndata: \ndata: x'
 
 
-@pytest.mark.covers("velesio: LLM for Unity, version 3")
+@pytest.mark.covers("Velesio: LLM for Unity, version 3")
 @pytest.mark.parametrize(
     "text",
     ["a" * 20_000, "\u0001" * 5_000, "🙂" * 3_000, "data: " * 2_000, "世" * 1_000 + "\n" * 999],
@@ -198,7 +198,7 @@ async def test_a_failure_is_one_frame_with_the_status(make_context: MakeContext)
     assert b"data: " not in writes[-1].removeprefix(b"data: ")
 
 
-@pytest.mark.covers("velesio: LLM for Unity, version 3")
+@pytest.mark.covers("Velesio: LLM for Unity, version 3")
 async def test_one_chat_of_version_3(client: httpx.AsyncClient) -> None:
     assert (await client.post("/health", content=b"")).json()["status"] == "healthy"
     props = (await client.post("/props", content=b"")).json()

@@ -38,7 +38,7 @@ def python_client() -> Any:
     return module.VelesioClient
 
 
-@pytest.mark.covers("velesio: Python and JavaScript clients")
+@pytest.mark.covers("Velesio: Python and JavaScript clients")
 def test_the_python_client(server: Server) -> None:
     client = python_client()(server.url, "none")
     assert client.health() in ("healthy", "degraded")
@@ -49,7 +49,7 @@ def test_the_python_client(server: Server) -> None:
     assert isinstance(client.chat(TURNS, max_tokens=8), str)
 
 
-@pytest.mark.covers("velesio: Python and JavaScript clients")
+@pytest.mark.covers("Velesio: Python and JavaScript clients")
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_javascript_client(server: Server) -> None:
     module = json.dumps((CLIENTS / "velesio.mjs").as_uri())
@@ -71,7 +71,7 @@ def test_the_openai_sdk_at_the_root(server: Server) -> None:
         assert [*chunks][-1].choices[0].finish_reason in ("stop", "length")
 
 
-@pytest.mark.covers("velesio: LLM for Unity, version 3")
+@pytest.mark.covers("Velesio: LLM for Unity, version 3")
 def test_every_chunk_is_one_event(server: Server) -> None:
     body = {"prompt": "The sea", "n_predict": 24, "seed": 1, "stream": True, "cache_prompt": True}
     events = []
