@@ -88,12 +88,12 @@ class FakeEngine:
         """Nothing to free."""
 
     @asynccontextmanager
-    async def working(self, verb: str, subject: str) -> AsyncIterator[None]:
-        """Take as long as the options say, and note it. A line is one write, so that processes
-        can share the file.
+    async def working(self, verb: str, subject: str, *, delays: bool = True) -> AsyncIterator[None]:
+        """Take as long as the options say, unless the work `delays` itself, and note it. A line is
+        one write, so that processes can share the file.
         """
         self._note(f"{verb} begins {subject}")
-        await asyncio.sleep(self.options.delay_s)
+        await asyncio.sleep(self.options.delay_s if delays else 0)
         raise_breakage(self.options, subject)
         yield
         self._note(f"{verb} ends {subject}")

@@ -1,13 +1,12 @@
-"""The image engine of `engine: fake`: coloured squares that follow from prompt and seed."""
+"""The image engine of `engine: fake`: coloured squares that follow from what is asked for."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from deployments.fakes.engine import FakeEngine
-from deployments.media.image_encoding import encoded, parameters_text
+from deployments.fakes.squares import preview_file, written_image
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import (
     IMAGE_MIME,
@@ -20,20 +19,30 @@ from serve_app.core.image.images import (
     Size,
     TextToImage,
 )
+from serve_app.core.image.samplers import ImageFacts
+from serve_app.core.media import PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.runtime.streams import once
 
 STEPS = 4
 SIZE = Size(width=512, height=512)
 SIZE_STEP_PX = 8
-SQUARES = 8
 SCHEDULERS = ("fake",)
+FACTS = ImageFacts(
+    samplers=("euler_a", "euler", "dpm++_2m", "ddim"),
+    schedules=("karras", "uniform"),
+    weighs_words=True,
+    resizes_latents=True,
+)
 
 
 class FakeImages(FakeEngine):
-    """An ImageModel whose images are `SQUARES` by `SQUARES` squares, sizes in steps of 8. It
-    edits images by blending squares into them, and takes nothing besides.
+    """An ImageModel whose images are squares, sizes in steps of 8. It edits images by blending
+    squares into them; whatever else is asked for changes the squares, and reference images are
+    refused. Where a request can end early, every batch takes `delay_s`.
     """
+
+    image_facts = FACTS
 
     def text_to_image(self, request: TextToImage) -> AsyncGenerator[ImageEvent]:
         """The same image for the same prompt, negative prompt and seed."""
@@ -48,24 +57,41 @@ class FakeImages(FakeEngine):
         return self._generated("inpaint", request)
 
     async def _generated(self, verb: str, request: ImageGeneration) -> AsyncGenerator[ImageEvent]:
-        _check(request)
+        self._check(request)
         from deployments.media.image_sources import SizeRule
 
         rule = SizeRule(SIZE_STEP_PX, SIZE)
         source, said = await self._source(request, rule)
+        size = rule.rounded(request.size or SIZE)
+        made = Images(images=(), warnings=(*rule.warnings(request.size), *said, *_notes(request)))
+        batches = request.batches
+        async with self.working(verb, request.prompt, delays=not request.can_end_early):
+            for batch in batches:
+                async for event in self._batch(request, batch, size, source):
+                    if isinstance(event, Image):
+                        made = made.model_copy(update={"images": (*made.images, event)})
+                    else:
+                        yield event
+                if request.can_end_early and batch is not batches[-1]:
+                    yield made
+        yield made
+
+    async def _batch(
+        self, request: ImageGeneration, batch: tuple[int, ...], size: Size, source: Any
+    ) -> AsyncGenerator[Progress | Image]:
         steps = request.steps or STEPS
-        total = steps * request.count
-        images: list[Image] = []
-        async with self.working(verb, request.prompt):
-            for step in range(total):
+        done = request.count - len([n for n in request.numbers if n >= batch[0]])
+        for position, number in enumerate(batch):
+            for step in range(steps):
                 await asyncio.sleep(0)
-                yield Progress(phase="denoise", current=step + 1, total=total)
-                if (step + 1) % steps == 0:
-                    size = rule.rounded(request.size or SIZE)
-                    seed = request.seed + step // steps
-                    images.append(await self._written(request, seed, size, source))
-        warnings = (*rule.warnings(request.size), *said)
-        yield Images(images=tuple(images), warnings=warnings)
+                current = (done + position) * steps + step + 1
+                progress = Progress(phase="denoise", current=current, total=steps * request.count)
+                if request.preview_every_s is not None and step == 0:
+                    progress = await self._previewed(progress, request, number, size, source)
+                yield progress
+                if request.can_end_early and position == 0 and step == 0:
+                    await asyncio.sleep(self.options.delay_s)
+            yield await self._written(request, number, size, source)
 
     async def _source(self, request: ImageGeneration, rule: Any) -> tuple[Any, tuple[str, ...]]:
         """The Source of a request that has one."""
@@ -80,53 +106,56 @@ class FakeImages(FakeEngine):
                 mask = await stack.enter_async_context(self.blobs.local_file(request.mask))
             return await asyncio.to_thread(source_of, request, image, mask, rule=rule)
 
-    async def _written(self, request: ImageGeneration, seed: int, size: Size, source: Any) -> Image:
-        data, made = await asyncio.to_thread(_file, request, seed, size, source)
-        blob = await self.blobs.write(once(data), mime=IMAGE_MIME[request.format])
-        return Image(image=blob, seed=seed, size=made)
-
-
-def _file(request: ImageGeneration, seed: int, size: Size, source: Any) -> tuple[bytes, Size]:
-    """An image as a file, and its size."""
-    if source is not None:
-        size = Size(width=source.image.width, height=source.image.height)
-    image = _squares(request, seed, size)
-    if isinstance(request, ImageToImage):
-        image = source.finished(_blended(source.image, image, request.strength))
-        size = Size(width=image.width, height=image.height)
-    text = parameters_text(request, seed=seed, size=size, steps=request.steps or STEPS)
-    data = encoded(image, request.format, compression=request.compression, parameters=text)
-    return data, size
-
-
-def _squares(request: ImageGeneration, seed: int, size: Size) -> Any:
-    from PIL import Image as Stills
-
-    subject = f"{request.prompt}\0{request.negative_prompt or ''}\0{seed}"
-    colours = hashlib.shake_256(subject.encode()).digest(SQUARES * SQUARES * 3)
-    small = Stills.frombytes("RGB", (SQUARES, SQUARES), colours)
-    return small.resize((size.width, size.height), Stills.Resampling.NEAREST)
-
-
-def _blended(image: Any, squares: Any, strength: float) -> Any:
-    from PIL import Image as Stills
-
-    return Stills.blend(image, squares, strength)
-
-
-def _check(request: ImageGeneration) -> None:
-    """Refuse what this engine has not."""
-    if request.scheduler not in (None, *SCHEDULERS):
-        raise InvalidRequest(
-            f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
+    async def _written(
+        self, request: ImageGeneration, number: int, size: Size, source: Any
+    ) -> Image:
+        data, made = await asyncio.to_thread(
+            written_image, request, number, size, source, steps=request.steps or STEPS
         )
-    given = {
-        "loras": request.loras,
-        "vae_model": request.vae_model,
-        request.references.field if request.references else "": request.references,
-    }
-    for name, value in given.items():
-        if value:
-            raise UnsupportedCapability(
-                f"model {request.model!r} takes none; leave it out", param=name
+        blob = await self.blobs.write(once(data), mime=IMAGE_MIME[request.format])
+        return Image(
+            image=blob,
+            seed=request.seed + number,
+            size=made,
+            variation_seed=request.variation_seed(number),
+        )
+
+    async def _previewed(
+        self, progress: Progress, request: ImageGeneration, number: int, size: Size, source: Any
+    ) -> Progress:
+        data = await asyncio.to_thread(preview_file, request, number, size, source)
+        blob = await self.blobs.write(once(data), mime="image/jpeg")
+        return PreviewedProgress(preview=blob, **progress.model_dump())
+
+    def _check(self, request: ImageGeneration) -> None:
+        """Refuse what this engine has not."""
+        if request.scheduler not in (None, *SCHEDULERS):
+            raise InvalidRequest(
+                f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
             )
+        options = self.options
+        loras = any(lora.registered not in options.loras for lora in request.loras)
+        given = {
+            "loras": loras,
+            "vae_model": request.vae_model and request.vae_model not in options.vaes,
+            request.references.field if request.references else "": request.references,
+        }
+        for name, value in given.items():
+            if value:
+                raise UnsupportedCapability(
+                    f"model {request.model!r} takes none; leave it out", param=name
+                )
+
+
+def _notes(request: ImageGeneration) -> list[str]:
+    """What it has no such thing of."""
+    sampling = request.sampling
+    if sampling is None:
+        return []
+    notes = []
+    if sampling.sampler not in (None, *FACTS.samplers):
+        first = FACTS.samplers[0]
+        notes.append(f"sampler: {sampling.sampler!r} is not for this model; {first!r} was used")
+    if sampling.schedule not in (None, *FACTS.schedules):
+        notes.append(f"schedule: {sampling.schedule!r} is not for this model; its own was used")
+    return notes

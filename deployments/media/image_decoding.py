@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.image.image_files import opened_image, upright
-from serve_app.core.image.images import UNREADABLE
+from serve_app.core.image.image_files import UNREADABLE, opened_image, upright
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 

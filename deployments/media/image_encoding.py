@@ -10,6 +10,7 @@ EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286
 EXIF_CHARACTERS = 32_000
 """What a JPEG has room for: its Exif data are 64 KiB at most, and a character takes two bytes."""
+PREVIEW_QUALITY = 80
 PNG_RUNS = 3
 """zlib's strategy Z_RLE: half the time of its default, and photographs get no larger."""
 
@@ -35,6 +36,13 @@ def png_bytes(image: Any) -> bytes:
     """A Pillow image as a PNG file."""
     target = io.BytesIO()
     image.save(target, "PNG", compress_type=PNG_RUNS)
+    return target.getvalue()
+
+
+def jpeg_bytes(image: Any) -> bytes:
+    """A Pillow image in RGB as a small JPEG file."""
+    target = io.BytesIO()
+    image.save(target, "JPEG", quality=PREVIEW_QUALITY)
     return target.getvalue()
 
 

@@ -3,14 +3,19 @@
 Imported only where images are generated. Everything here blocks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image
 
 from deployments.media.image_decoding import DecodedImage, decoded_image
+from deployments.media.image_resizing import padded, resized
+from deployments.media.masks import Box, filled, mask_of, region_of
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.image.images import ImageToImage, Size
+from serve_app.core.image.images import ImageToImage, Inpaint, Size
+
+LATENT_FILLS = ("noise", "nothing")
+"""Of masked parts: noise and nothing look otherwise where the model works."""
 
 SIDE_PX = range(16, 4097)
 """Of images that are edited at their own size."""
@@ -21,22 +26,40 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class EditedRegion:
+    """The part of an image that alone is edited, at another size. `mask` is the whole image's."""
+
+    whole: Image.Image
+    mask: Image.Image
+    box: Box
+
+
+@dataclass(frozen=True)
 class ImageSource:
     """An image to edit. `image` is RGB, `mask` is L, white where it is edited; both have
     a size that the model can generate. `size` is the result's, the upper left part of it.
+
+    `unscaled` is there for models that resize latents: the image before it had this size. `plain`
+    is what was there where the mask is filled with something else.
     """
 
     image: Image.Image
     mask: Image.Image | None
     size: Pair
+    unscaled: Image.Image | None = None
+    plain: Image.Image | None = None
+    region: EditedRegion | None = None
 
     def finished(self, generated: Image.Image) -> Image.Image:
         """The result of its size: outside the mask, every pixel is the source's own."""
         box = (0, 0, *self.size)
         result = generated.convert("RGB").crop(box)
+        if self.region is not None:
+            return _put_back(result, self.region)
         if self.mask is None:
             return result
-        return Image.composite(result, self.image.crop(box), self.mask.crop(box))
+        own = self.plain or self.image
+        return Image.composite(result, own.crop(box), self.mask.crop(box))
 
 
 @dataclass(frozen=True)
@@ -69,9 +92,16 @@ class SizeRule:
 
 
 def source_of(
-    request: ImageToImage, image: Path, mask: Path | None, *, rule: SizeRule
+    request: ImageToImage,
+    image: Path,
+    mask: Path | None,
+    *,
+    rule: SizeRule,
+    fills_latents: bool = False,
+    resizes_latents: bool = False,
 ) -> tuple[ImageSource, tuple[str, ...]]:
-    """The request's still, ready to be edited, and what of the files was left out.
+    """The request's still, ready to be edited, and what of the files was left out. What the model
+    does with latents is not done with pixels here.
 
     InvalidRequest for files that cannot be decoded, and for images too small or too large to be
     edited at their own size.
@@ -80,17 +110,65 @@ def source_of(
     plain, warnings = flattened(still), still.warnings
     selected = None
     if mask is not None:
+        assert isinstance(request, Inpaint)
         generated = decoded_image(mask, param="mask", max_pixels=request.max_pixels)
-        selected = selection(generated).resize(plain.size, Image.Resampling.BILINEAR)
+        selected = mask_of(request, generated).resize(plain.size, Image.Resampling.BILINEAR)
         warnings += generated.warnings
         if selected.getextrema()[1] == 0:
             warnings += (NOTHING,)
+        if request.region_padding is not None:
+            source = _region(request, plain, selected, request.region_padding, rule)
+            return _filled_in(request, source, fills_latents=fills_latents), warnings
+    source = _whole(request, plain, selected, rule)
+    if not resizes_latents:
+        source = replace(source, unscaled=None)
+    return _filled_in(request, source, fills_latents=fills_latents), warnings
+
+
+def _whole(
+    request: ImageToImage, plain: Image.Image, mask: Image.Image | None, rule: SizeRule
+) -> ImageSource:
     if request.size is None and not request.is_sized_by_model:
-        return _at_own_size(plain, selected, rule.step_px), warnings
+        return _at_own_size(plain, mask, rule.step_px)
     size = rule.rounded(request.size) if request.size else rule.with_proportions(plain.size)
     pair = (size.width, size.height)
-    cut = None if selected is None else _covering(selected, pair)
-    return ImageSource(_covering(plain, pair), cut, pair), warnings
+    cut = None if mask is None else resized(mask, pair, request.resize)
+    unscaled = None
+    if request.resize == "latent":
+        unscaled = _at_own_size(plain, None, rule.step_px).image
+    return ImageSource(resized(plain, pair, request.resize), cut, pair, unscaled)
+
+
+def _region(
+    request: Inpaint, plain: Image.Image, mask: Image.Image, padding: int, rule: SizeRule
+) -> ImageSource:
+    """The part with the mask, at the size that was asked for or that the model generates best."""
+    wanted = rule.rounded(request.size) if request.size else None
+    own = rule.own
+    shape = (wanted.width, wanted.height) if wanted else (own.width, own.height)
+    box = region_of(mask, padding, shape)
+    size = wanted or rule.with_proportions((box[2] - box[0], box[3] - box[1]))
+    pair = (size.width, size.height)
+    image, cut = (each.crop(box).resize(pair, Image.Resampling.LANCZOS) for each in (plain, mask))
+    return ImageSource(image, cut, pair, region=EditedRegion(plain, mask, box))
+
+
+def _filled_in(request: ImageToImage, source: ImageSource, *, fills_latents: bool) -> ImageSource:
+    """What the masked part is made anew from, as pixels."""
+    if source.mask is None or not isinstance(request, Inpaint) or request.mask_fill == "original":
+        return source
+    if fills_latents and request.mask_fill in LATENT_FILLS:
+        return source
+    image = filled(source.image, source.mask, request.mask_fill, seed=request.seed)
+    return replace(source, image=image, plain=source.image)
+
+
+def _put_back(result: Image.Image, region: EditedRegion) -> Image.Image:
+    left, top, right, bottom = region.box
+    canvas = region.whole.copy()
+    part = result.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+    canvas.paste(part, (left, top))
+    return Image.composite(canvas, region.whole, region.mask)
 
 
 def flattened(image: DecodedImage) -> Image.Image:
@@ -99,17 +177,6 @@ def flattened(image: DecodedImage) -> Image.Image:
         return image.image
     white = Image.new("RGB", image.image.size, "white")
     return Image.composite(image.image, white, image.alpha)
-
-
-def selection(mask: DecodedImage) -> Image.Image:
-    """White where it is edited: what is transparent, or, in an opaque mask, what is bright."""
-    if mask.alpha is not None and mask.alpha.getextrema() != (255, 255):
-        return ImageChops.invert(mask.alpha)
-    return mask.image.convert("L")
-
-
-def _covering(image: Image.Image, size: Pair) -> Image.Image:
-    return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> ImageSource:
@@ -122,21 +189,5 @@ def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> 
                 param="image",
             )
     width, height = (-(-side // step_px) * step_px for side in image.size)
-    padded = None if mask is None else _padded(mask, (width, height))
-    return ImageSource(_padded(image, (width, height)), padded, image.size)
-
-
-def _padded(image: Image.Image, size: Pair) -> Image.Image:
-    """The last column and row repeated up to the size."""
-    if image.size == size:
-        return image
-    (width, height), (right, bottom) = image.size, size
-    canvas = Image.new(image.mode, size)
-    canvas.paste(image)
-    if right > width:
-        column = image.crop((width - 1, 0, width, height))
-        canvas.paste(column.resize((right - width, height)), (width, 0))
-    if bottom > height:
-        row = canvas.crop((0, height - 1, right, height))
-        canvas.paste(row.resize((right, bottom - height)), (0, height))
-    return canvas
+    cut = None if mask is None else padded(mask, (width, height))
+    return ImageSource(padded(image, (width, height)), cut, image.size)

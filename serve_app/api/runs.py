@@ -17,6 +17,7 @@ from serve_app.api.context import Context
 from serve_app.api.dialect import JOB, Dialect, dialect_in
 from serve_app.api.errors import BEGUN_JOB
 from serve_app.api.observation import observed
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, Cancelled, InternalError
 from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.message import Message
@@ -150,6 +151,16 @@ async def cancel(call: Call, name: str) -> Job:
         else:
             cancelled = await context.jobs.cancel(job.id)
     return in_dialect(cancelled, call.dialect)
+
+
+async def end_early(call: Call, name: str, what: EarlyEnd) -> Job:
+    """Have a job that the caller may see end with what is there, or go on without the piece that is
+    being made; see JobRunner. Conflict when it has ended.
+    """
+    job, jobs = await find_job(call, name), call.context.jobs
+    with dialect_errors(call.dialect, JOB):
+        asked = await (jobs.finish(job.id) if what == "finish" else jobs.skip(job.id))
+    return in_dialect(asked, call.dialect)
 
 
 def in_dialect(job: Job, dialect: Dialect) -> Job:

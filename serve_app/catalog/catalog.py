@@ -10,6 +10,7 @@ from typing_extensions import override
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.diarized_transcription import transcribed
+from serve_app.catalog.hires_images import enlarged
 from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.choices import explicit
 from serve_app.core.config import AppConfig, Family, Model
@@ -19,6 +20,7 @@ from serve_app.core.errors import (
     UnsupportedCapability,
     UpstreamError,
 )
+from serve_app.core.image.images import TextToImage
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus
@@ -114,6 +116,9 @@ class Catalog(OperationRunner):
         if isinstance(operation, Transcribe) and operation.speakers is not None:
             labelled = transcribed(self.run, operation, operation.speakers)
             return cast("AsyncIterator[Progress | R]", labelled)
+        if isinstance(operation, TextToImage) and operation.hires is not None:
+            images = enlarged(self.run, operation, operation.hires)
+            return cast("AsyncIterator[Progress | R]", images)
         return self._runner_of(operation).run(operation)
 
     async def answer(self, operation: Operation[R]) -> R:

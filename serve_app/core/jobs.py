@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, Field, JsonValue, SkipValidation, StringConstraints
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import (
     AppError,
     BackendUnavailable,
@@ -23,6 +24,7 @@ from serve_app.core.errors import (
     UnsupportedMedia,
     UpstreamError,
 )
+from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
@@ -117,7 +119,9 @@ class StageState(Message):
 
 
 class JobProgress(Message):
-    """How far a job is, in the units of its phase; `percent` is over all stages."""
+    """How far a job is, in the units of its phase; `percent` is over all stages. `preview` is the
+    last one there was, whose bytes may be gone.
+    """
 
     current: int = 0
     total: int | None = None
@@ -125,6 +129,7 @@ class JobProgress(Message):
     phase: str | None = None
     per_second: float | None = None
     eta_s: float | None = None
+    preview: Blob | None = None
 
 
 class JobWarning(Message):
@@ -169,7 +174,8 @@ class Submission(Message):
 class Job(Message):
     """A job as it is now. Times are unix seconds. `position` counts from 1 while it is queued.
     `files` maps hashes of the result's blobs to the names under which they are archived. `left_at`
-    is when its caller left, unless somebody waits for it again.
+    is when its caller left, unless somebody waits for it again. `asked_for` is an early end that
+    somebody wants and that is not done yet.
     """
 
     id: str
@@ -196,6 +202,7 @@ class Job(Message):
     callback_url: str | None
     left_at: float | None = None
     dialect: str = NATIVE
+    asked_for: EarlyEnd | None = None
 
     @property
     def is_final(self) -> bool:
@@ -220,4 +227,14 @@ class JobRunner(Protocol):
 
     async def cancel(self, job_id: str) -> Job:
         """Stop the job at its next step. Conflict when it is finished, NotFound when unknown."""
+        ...
+
+    async def finish(self, job_id: str) -> Job:
+        """End the job well with the pieces of its result that are there. As `cancel`, and
+        UnsupportedCapability for one that has no pieces.
+        """
+        ...
+
+    async def skip(self, job_id: str) -> Job:
+        """Leave out the piece of the result that is being made, and go on. As `finish`."""
         ...

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from serve_app.core.message import Message
+from serve_app.core.message import Message, Progress
 
 MediaKind = Literal["image", "audio", "video"]
 
@@ -20,6 +20,14 @@ class Blob(Message):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     mime: str
     size: int = Field(ge=0)
+
+
+class PreviewedProgress(Progress):
+    """Progress with a small image of what is being made. Nobody holds its bytes: they are swept
+    away some time later.
+    """
+
+    preview: Blob
 
 
 class MediaFacts(Message):

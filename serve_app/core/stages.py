@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation, R, Run
@@ -29,6 +30,22 @@ class AnotherVersion(Exception):
         )
 
 
+class Pieces(Protocol):
+    """Where the pieces of a result are kept while the others are made."""
+
+    async def made(self) -> Message | None:
+        """Those of an earlier run."""
+        ...
+
+    async def keep(self, made: Message, *, answered: EarlyEnd | None = None) -> None:
+        """All that are there; with them, that what was asked for is done."""
+        ...
+
+    async def asked(self) -> EarlyEnd:
+        """Wait until no more, or not this piece, is wanted."""
+        ...
+
+
 class StageReports(Protocol):
     """What the work of a stage says while it is done."""
 
@@ -45,8 +62,11 @@ class StageReports(Protocol):
 
 class Stage(StageReports, Protocol):
     """Runs the work of a named stage. Stages may run at the same time; those that do must be begun
-    in the same order whenever the pipeline is run again, with nothing awaited in between.
+    in the same order whenever the pipeline is run again, with nothing awaited in between. `pieces`
+    are those of a job that may end early.
     """
+
+    pieces: Pieces | None = None
 
     async def __call__(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """The work's result. An AppError comes out with the name of the stage."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from serve_app.core.image.depth import DepthMethod
+from serve_app.core.image.samplers import ImageFacts
 from serve_app.core.message import Message
 from serve_app.core.text.translation import TranslationFacts
 from serve_app.core.video.generation import VideoFacts
@@ -15,8 +16,8 @@ class ModelStatus(Message):
     """Where a model is on its way to memory. Bytes count the download; `cause` says why it failed
     and what would help. `context_length` is in tokens, once known. `memory_mb` is what
     loading it took of its device; `last_used` is a unix second. `video` is what a video model can
-    make, `depth_method` what kind of depth model it is, `translation`
-    the languages of one that translates, once known.
+    make, `image_facts` what an image model can run, `depth_method` what kind of depth model it is,
+    `translation` the languages of one that translates, once known.
     """
 
     id: str
@@ -30,6 +31,7 @@ class ModelStatus(Message):
     video: VideoFacts | None = None
     translation: TranslationFacts | None = None
     depth_method: DepthMethod | None = None
+    image_facts: ImageFacts | None = None
     requests: int = 0
     loads: int = 0
     last_used: float | None = None
@@ -42,7 +44,7 @@ class ModelStatus(Message):
         return self.model_copy(update=lost)
 
 
-FACTS = ("context_length", "video", "translation", "depth_method")
+FACTS = ("context_length", "video", "translation", "depth_method", "image_facts")
 
 STATES: tuple[LoadState, ...] = ("unloaded", "failed", "downloading", "loading", "ready")
 """From the farthest from memory to the nearest."""

@@ -132,6 +132,8 @@ class JobRow(Table):
     idempotency_key: Mapped[str | None]
     left_at: Mapped[float | None]
     is_awaited: Mapped[bool]
+    asked_for: Mapped[str | None]
+    partial: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class DirectJobRow(Table):

@@ -203,6 +203,7 @@ class EnginePool:
         ready = {"state": "ready", "context_length": engine.context_length, "cause": None}
         ready["video"] = getattr(engine, "video_facts", None)
         ready["translation"] = getattr(engine, "translation_facts", None)
+        ready["image_facts"] = getattr(engine, "image_facts", None)
         ready["depth_method"] = getattr(engine, "depth_method", None)
         slot.loads += 1
         slot.loaded_at = time.monotonic()

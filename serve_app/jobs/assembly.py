@@ -7,15 +7,17 @@ from typing import Any
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
+from serve_app.core.early_end import EndsEarly
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 from serve_app.core.pipelines import MakePipeline, PipelineOperation
-from serve_app.core.stages import Stage, Stages, recorded_outcome
+from serve_app.core.stages import Pieces, Stage, Stages, recorded_outcome
 from serve_app.database.connection import Database
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.outcomes import outcome
 from serve_app.jobs.outputs import OutputArchive
+from serve_app.jobs.piecewise import PiecewiseRun
 from serve_app.jobs.queues import Queues
 from serve_app.jobs.store import JobStore
 
@@ -45,11 +47,19 @@ class OperationExecutor:
             return await self._outcome(operation, events, lambda p: stage.report(p.phase, p))
         report = partial(stage.report, name)
         return await recorded_outcome(
-            stage,
-            name,
-            operation,
-            lambda: self._outcome(operation, self._catalog.run(operation), report),
+            stage, name, operation, lambda: self._made(operation, stage.pieces, report)
         )
+
+    async def _made(
+        self,
+        operation: Operation[Any],
+        pieces: Pieces | None,
+        report: Callable[[Progress], None],
+    ) -> Message:
+        run = self._catalog.run
+        if pieces is not None and isinstance(operation, EndsEarly) and operation.can_end_early:
+            return await PiecewiseRun(operation, pieces, run=run, report=report).outcome()
+        return await self._outcome(operation, run(operation), report)
 
     async def _outcome(
         self,

@@ -37,6 +37,7 @@ def end(session: Session, row: JobRow, status: JobStatus, *, now: float) -> None
     row.finished_at = now
     row.revision += 1
     row.callback_due_at = row.finished_at if row.callback_url else None
+    row.asked_for = row.partial = None
     # What is not part of the result goes with the next sweep.
     release(session, stages_holder(row.id))
 

@@ -5,18 +5,20 @@ It knows neither Ray nor how steps are recorded.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from typing_extensions import override
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import (
     AppError,
     Cancelled,
     InternalError,
     StillRunning,
-    Unavailable,
 )
 from serve_app.core.jobs import Job, JobRunner, Submission, failure_of
 from serve_app.core.media import Blob
@@ -24,11 +26,14 @@ from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
 from serve_app.core.stages import AnotherVersion, Stage
+from serve_app.jobs.insistent_writes import until_stored
+from serve_app.jobs.kept_pieces import KeptPieces
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.running_job import RunningJob
-from serve_app.jobs.staging import Hold, JobStage, Steps
+from serve_app.jobs.staging import JobStage, Steps
 from serve_app.jobs.store import JobReport, JobStore
 from serve_app.jobs.tracker import Tracker
+from serve_app.jobs.unreadable_jobs import fail_unreadable
 from serve_app.runtime.limits import LimitPassed, within
 from serve_app.runtime.threads import to_its_end
 from serve_app.runtime.unexpected import unexpected_errors
@@ -39,9 +44,6 @@ T = TypeVar("T")
 LOOK_S = 0.5
 """How often an executor looks at the table for what others have changed."""
 
-UNREADABLE_JOB = (
-    "the job was accepted by another version of this server and cannot be read; send it again"
-)
 Perform = Callable[[Operation[Any], Stage], Awaitable[Message]]
 """Does an operation; the stage records the steps it has and is told its progress."""
 Record = Callable[[Job, Message], Awaitable[dict[str, str]]]
@@ -132,17 +134,33 @@ class JobExecutor(JobRunner):
             self._runs[job_id].cancel()
         return job
 
+    @override
+    async def finish(self, job_id: str) -> Job:
+        return await self._ask(job_id, "finish")
+
+    @override
+    async def skip(self, job_id: str) -> Job:
+        return await self._ask(job_id, "skip")
+
+    async def _ask(self, job_id: str, what: EarlyEnd) -> Job:
+        job = await self._store.early_ends.ask(job_id, what)
+        if job_id in self._runs:
+            self._runs[job_id].ask(what, known_at=time.monotonic())
+        return job
+
     async def perform(self, job_id: str) -> None:
         """The body of a job's workflow: everything from taking the job to its recorded end."""
         job = self._fresh.pop(job_id, None)
         if job is None:
-            job = await _until_stored(lambda: self._store.take(job_id, self._leases.executor))
+            job = await until_stored(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
             return
         if isinstance(job.operation, Unreadable):
-            await _until_stored(lambda: self._fail_unreadable(job))
+            await until_stored(lambda: fail_unreadable(self._store, job, self._leases.executor))
             return
-        tracker = Tracker(self._stages_of(job.operation), self._writer(job_id), earlier=job.stages)
+        tracker = Tracker(
+            self._stages_of(job.operation), partial(self._write, job_id), earlier=job.stages
+        )
         run = self._runs[job_id] = RunningJob(tracker)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
@@ -164,9 +182,12 @@ class JobExecutor(JobRunner):
             if released:
                 logger.warning("took over %d jobs of a process that died", released)
         await self._store.callers.stop_abandoned()
+        looked_at = time.monotonic()
         pending = await self._store.pending_work(self._leases.executor)
         for job_id in pending.cancelled & self._runs.keys():
             self._runs[job_id].cancel()
+        for job_id in pending.asked.keys() & self._runs.keys():
+            self._runs[job_id].ask(pending.asked[job_id], known_at=looked_at)
         self._starting &= set(pending.running)
         missing = set(pending.running) - self._runs.keys() - self._starting
         # One that was added while this looked is not lost: it is known by the next look.
@@ -199,17 +220,6 @@ class JobExecutor(JobRunner):
         assert self._steps is not None, "use() comes first"
         return self._steps
 
-    async def _fail_unreadable(self, job: Job) -> None:
-        """A job that another version of the server has accepted."""
-        warnings = tuple(warning.text for warning in job.warnings)
-        await self._store.finish(
-            job.id,
-            self._leases.executor,
-            "failed",
-            report=JobReport(job.progress, job.stages, warnings),
-            failure=failure_of(InternalError(UNREADABLE_JOB)),
-        )
-
     async def _finish(self, job: Job, operation: Operation[Any], run: RunningJob) -> None:
         """Do the job and record its end, whatever it is; only the end of this process is none."""
         result: Message | None = None
@@ -218,7 +228,11 @@ class JobExecutor(JobRunner):
         try:
             with unexpected_errors(f"job {job.id!r}"):
                 stage = JobStage(
-                    self._started, run, hold=self._holder(job.id), attempts=self._stage_attempts
+                    self._started,
+                    run,
+                    hold=partial(self._hold, job.id),
+                    attempts=self._stage_attempts,
+                    pieces=KeptPieces(self._store.early_ends, self._leases.executor, job.id, run),
                 )
                 result = await self._done(operation, stage)
                 run.tracker.warn(getattr(result, "warnings", ()))
@@ -226,7 +240,7 @@ class JobExecutor(JobRunner):
         except AppError as failure:
             error = failure
         is_cancelled = isinstance(error, Cancelled) or (run.is_cancelled and error is not None)
-        ended = await _until_stored(
+        ended = await until_stored(
             lambda: self._store.finish(
                 job.id,
                 self._leases.executor,
@@ -247,17 +261,11 @@ class JobExecutor(JobRunner):
         except AnotherVersion as error:
             raise InternalError(error.message) from None
 
-    def _writer(self, job_id: str) -> Callable[[JobReport], Awaitable[None]]:
-        async def write(report: JobReport) -> None:
-            await self._store.report(job_id, self._leases.executor, report)
+    async def _write(self, job_id: str, report: JobReport) -> None:
+        await self._store.report(job_id, self._leases.executor, report)
 
-        return write
-
-    def _holder(self, job_id: str) -> Hold:
-        async def hold(blobs: list[Blob]) -> None:
-            await _until_stored(lambda: self._store.hold_made(job_id, blobs))
-
-        return hold
+    async def _hold(self, job_id: str, blobs: list[Blob]) -> None:
+        await until_stored(lambda: self._store.hold_made(job_id, blobs))
 
     async def _ended(self, job_id: str, waiting: "asyncio.Future[Job]") -> Job:
         """The finished job: told by this process, or seen in the table when another one ran it."""
@@ -282,13 +290,3 @@ class JobExecutor(JobRunner):
             await self._store.callers.leave(job_id, may_return=may_return)
         if not may_return and job_id in self._runs:
             self._runs[job_id].cancel()
-
-
-async def _until_stored(work: Callable[[], Awaitable[T]]) -> T:
-    """A change of the table that must not be missed, however long the database is away."""
-    while True:
-        try:
-            return await work()
-        except Unavailable as error:
-            logger.warning("a job waits for the database: %s", error.message)
-            await asyncio.sleep(LOOK_S)

@@ -20,8 +20,10 @@ from serve_app.database.connection import Database
 
 logger = logging.getLogger(__name__)
 
-LIMITS = frozenset({"max_pixels"})
-"""Fields that the server's settings decide."""
+UNCHOSEN = frozenset(
+    {"max_pixels", "can_end_early", "leaves_out", "embedded_texts", "preview_every_s"}
+)
+"""Fields that the server's settings decide, or how the caller is answered."""
 
 
 class OutputArchive:
@@ -84,7 +86,7 @@ def _origin(job: Job, facts: MediaFacts) -> Origin:
 
 def chosen_parameters(operation: Operation[Any]) -> dict[str, Any]:
     """The operation without what callers do not choose."""
-    return {name: value for name, value in to_json(operation).items() if name not in LIMITS}
+    return {name: value for name, value in to_json(operation).items() if name not in UNCHOSEN}
 
 
 def _prompt(operation: Operation[Any]) -> str | None:

@@ -1,8 +1,11 @@
 """Reads jobs from the table: one by any of its names, or many by filters."""
 
+from typing import cast
+
 from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, Conflict, NotFound
 from serve_app.core.jobs import JOB_PREFIX, Job, JobStatus
 from serve_app.core.message import Message
@@ -31,12 +34,13 @@ class JobQuery(Message):
 
 
 class PendingWork(Message):
-    """What an executor has to do: its running jobs, those of them to stop, and queues in which
-    somebody waits or was lost.
+    """What an executor has to do: its running jobs, those of them to stop, those asked to end
+    early, and queues in which somebody waits or was lost.
     """
 
     running: tuple[str, ...]
     cancelled: frozenset[str]
+    asked: dict[str, EarlyEnd]
     queues: frozenset[str]
 
 
@@ -147,15 +151,16 @@ class JobReader:
 
         def work(session: Session) -> PendingWork:
             mine = session.execute(
-                select(JobRow.id, JobRow.cancel_requested).where(
+                select(JobRow.id, JobRow.cancel_requested, JobRow.asked_for).where(
                     JobRow.executor == executor, JobRow.status == "running"
                 )
             ).all()
             lost = (JobRow.status == "running") & JobRow.executor.is_(None)
             queues = select(JobRow.queue).where((JobRow.status == "queued") | lost).distinct()
             return PendingWork(
-                running=tuple(job_id for job_id, _ in mine),
-                cancelled=frozenset(job_id for job_id, is_asked in mine if is_asked),
+                running=tuple(job_id for job_id, _, _ in mine),
+                cancelled=frozenset(job_id for job_id, is_cancelled, _ in mine if is_cancelled),
+                asked={job_id: cast("EarlyEnd", asked) for job_id, _, asked in mine if asked},
                 queues=frozenset(session.scalars(queues)),
             )
 

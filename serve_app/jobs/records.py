@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.jobs import (
     FINAL,
     Failure,
@@ -60,6 +61,8 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         idempotency_key=submission.repeatable and submission.repeatable.key,
         left_at=None,
         is_awaited=submission.is_awaited,
+        asked_for=None,
+        partial=None,
     )
 
 
@@ -95,6 +98,7 @@ def to_job(session: Session, row: JobRow) -> Job:
         callback_url=row.callback_url,
         left_at=row.left_at,
         dialect=row.dialect,
+        asked_for=asked_of(row),
     )
 
 
@@ -107,6 +111,12 @@ def status_of(row: JobRow) -> JobStatus:
     """The row's status, which only this package writes."""
     status: JobStatus = row.status  # type: ignore[assignment]
     return status
+
+
+def asked_of(row: JobRow) -> EarlyEnd | None:
+    """What the row is asked for, which only this package writes."""
+    asked: EarlyEnd | None = row.asked_for  # type: ignore[assignment]
+    return asked
 
 
 def is_final(row: JobRow) -> bool:

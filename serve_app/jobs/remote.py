@@ -67,6 +67,14 @@ class RemoteJobs(JobRunner):
     async def cancel(self, job_id: str) -> Job:
         return await self._store.request_cancel(job_id)
 
+    @override
+    async def finish(self, job_id: str) -> Job:
+        return await self._store.early_ends.ask(job_id, "finish")
+
+    @override
+    async def skip(self, job_id: str) -> Job:
+        return await self._store.early_ends.ask(job_id, "skip")
+
 
 class RemoteDirectTable(DirectWriter):
     """Has direct jobs recorded by the deployment `jobs`. In a process whose event loop is busy a

@@ -1,10 +1,12 @@
-"""A job that runs in this process, and how it is cancelled."""
+"""A job that runs in this process, and how it is cancelled or asked to end early."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import Cancelled
 from serve_app.jobs.tracker import Tracker
 
@@ -18,6 +20,31 @@ class RunningJob:
     tracker: Tracker
     working: set["asyncio.Task[object]"] = field(default_factory=set)
     is_cancelled: bool = False
+    asked_for: EarlyEnd | None = None
+    answered_at: float = 0.0
+    _is_asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self, what: EarlyEnd, *, known_at: float) -> None:
+        """Somebody wants an early end. What was read from the table before the last one was done,
+        by the monotonic clock, may be that one.
+        """
+        if known_at < self.answered_at or self.asked_for == "finish":
+            return
+        self.asked_for = what
+        self._is_asked.set()
+
+    async def asked(self) -> EarlyEnd:
+        """Wait for that."""
+        await self._is_asked.wait()
+        assert self.asked_for is not None
+        return self.asked_for
+
+    def answer(self, what: EarlyEnd) -> None:
+        """It is done."""
+        self.answered_at = time.monotonic()
+        if self.asked_for == what:
+            self.asked_for = None
+            self._is_asked.clear()
 
     def cancel(self) -> None:
         """Stop the steps under way; none begins any more. Once is enough: a step that is stopping

@@ -12,7 +12,7 @@ from serve_app.core.errors import AppError, ModelNotReady, QueueFull, Unavailabl
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
 from serve_app.core.operations import blobs_of
-from serve_app.core.stages import AnotherVersion, Stage, note_stage
+from serve_app.core.stages import AnotherVersion, Pieces, Stage, note_stage
 from serve_app.jobs.running_job import RunningJob
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -42,7 +42,10 @@ Hold = Callable[[list[Blob]], Awaitable[None]]
 class JobStage(Stage):
     """A Stage. `attempts` is how often work is begun whose process dies under it."""
 
-    def __init__(self, steps: Steps, run: RunningJob, *, hold: Hold, attempts: int) -> None:
+    def __init__(
+        self, steps: Steps, run: RunningJob, *, hold: Hold, attempts: int, pieces: Pieces
+    ) -> None:
+        self.pieces = pieces
         self._steps = steps
         self._run = run
         self._hold = hold

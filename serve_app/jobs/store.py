@@ -30,6 +30,7 @@ from serve_app.database.schema import JobRow
 from serve_app.jobs.callers import Callers
 from serve_app.jobs.changes import end, holder, locked, stages_holder, start, stop
 from serve_app.jobs.direct_rows import forget_direct_job, stop_direct_job
+from serve_app.jobs.early_ends import EarlyEnds
 from serve_app.jobs.queue_lock import load, lock_queue
 from serve_app.jobs.reader import JobReader, unknown
 from serve_app.jobs.records import is_final, new_row, to_job
@@ -63,6 +64,7 @@ class JobStore(JobReader):
         self._blobs_url = blobs_url
         self._clock = clock
         self.callers = Callers(database, clock)
+        self.early_ends = EarlyEnds(database, clock)
 
     async def add(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from serve_app.core.errors import Unavailable
 from serve_app.core.jobs import JobProgress, StageState
+from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.jobs.store import JobReport
 
@@ -86,6 +87,7 @@ class Tracker:
             phase=phase,
             per_second=rate,
             eta_s=left / rate if rate and left is not None and not self.has_stages else None,
+            preview=_preview(progress) or self._progress.preview,
         )
         self._changed.set()
 
@@ -125,3 +127,7 @@ class Tracker:
             is_over = self._stages[name].status in ("succeeded", "failed")
             done += weight * (1.0 if is_over else min(1.0, self._shares.get(name, 0.0)))
         return round(100 * done / sum(self._weights.values()), 1)
+
+
+def _preview(progress: Progress) -> Blob | None:
+    return progress.preview if isinstance(progress, PreviewedProgress) else None

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
-from serve_app.core.image.image_files import opened_image
-from serve_app.core.image.images import UNREADABLE
+from serve_app.core.image.image_files import UNREADABLE, opened_image
 
 
 def check_image(path: Path, *, param: str, pixels: int) -> None:

@@ -70,6 +70,10 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "finditer",
         [("a", " ", ""), ("a", "_-", "b"), ("", "a_", "")],
     ),
+    "deployments/media/weighted_prompts.py:TOKEN": (
+        "finditer",
+        [(":", "1", "x"), (":", " ", "x"), (":1", " ", "x"), ("", ":1.", ""), ("", "B", "")],
+    ),
     "deployments/text/vllm_stream.py:OVERFLOW": (
         "search",
         [("", "maximum context lengt ", ""), ("", "longer than the maximu", "")],

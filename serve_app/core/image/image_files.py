@@ -1,5 +1,6 @@
 """How an image is opened, everywhere: by its pixels, whatever else is in the file."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +14,20 @@ from serve_app.core.image.image_views import (
     is_jpeg_without_end,
     view_of,
 )
-from serve_app.core.image.images import UNREADABLE
+
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow's decoders raise for files that are damaged or were made to deceive."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 """Pillow's names of what is read. Not EPS, which Ghostscript would run."""
