@@ -103,4 +103,17 @@ ROWS: dict[str, tuple[Row, ...]] = {
         planned("api_keys, base_url, settings and the eight types"),
         planned("Coder-Session-Token at these routes"),
     ),
+    "Automatic1111": (
+        Row("POST /sdapi/v1/txt2img", "clients.md"),
+        Row("POST /sdapi/v1/img2img", "clients.md"),
+        Row("options choose the model of the later calls", "clients.md"),
+        Row("progress with a preview, interrupt and skip", "clients.md"),
+        Row("samplers, schedulers, models and the other lists", "clients.md"),
+        Row("extra-single-image and extra-batch-images", "clients.md"),
+        Row("png-info and infotexts", "clients.md"),
+        Row("interrogate", "clients.md"),
+        Row("Basic credentials", "clients.md"),
+        Row("the error object, and Velesio's", "clients.md"),
+        Row("the webuiapi client", "clients.md"),
+    ),
 }

@@ -18,6 +18,7 @@ from serve_app.core.settings import (
     Limits,
     Metrics,
     Placement,
+    Sdapi,
     Server,
     Storage,
 )
@@ -114,6 +115,7 @@ class AppConfig(Section):
     jobs: Jobs = Jobs()
     archive: ArchiveDefaults = ArchiveDefaults()
     metrics: Metrics = Metrics()
+    sdapi: Sdapi = Sdapi()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()

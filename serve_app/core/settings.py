@@ -181,6 +181,26 @@ class Metrics(Section):
     allow_from: tuple[IPvAnyNetwork, ...] = ()
 
 
+class PromptStyle(Section):
+    """Texts that a request adds to its own by the name of a style: where `{prompt}` stands in one,
+    the request's text is put there, else the style's follows it.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    prompt: str = ""
+    negative_prompt: str = ""
+
+
+class Sdapi(Section):
+    """The Automatic1111 API. With `error_style: velesio`, its errors have the shape that Velesio's
+    clients read. `styles` are the saved prompt styles: a list of objects with `name`, `prompt` and
+    `negative_prompt`.
+    """
+
+    error_style: Literal["automatic1111", "velesio"] = "automatic1111"
+    styles: tuple[PromptStyle, ...] = ()
+
+
 class ArchiveDefaults(Section):
     """The record of every generated file; `retention` is how long files are kept."""
 

@@ -29,6 +29,7 @@ class JobQuery(Message):
     operation: str | None = None
     tag: str | None = None
     ref_id: str | None = None
+    dialect: str | None = None
     limit: int = 50
     offset: int = 0
 
@@ -209,7 +210,7 @@ def _referred_to(
 
 def _filtered(query: JobQuery) -> Select[JobRow]:
     chosen = select(JobRow)
-    for name in ("owner", "status", "operation", "tag", "ref_id"):
+    for name in ("owner", "status", "operation", "tag", "ref_id", "dialect"):
         value = getattr(query, name)
         if value is not None:
             is_known = getattr(JobRow, name) == value if is_storable(value) else false()

@@ -74,6 +74,32 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "finditer",
         [(":", "1", "x"), (":", " ", "x"), (":1", " ", "x"), ("", ":1.", ""), ("", "B", "")],
     ),
+    "serve_app/api/automatic1111/sampler_names.py:SEPARATORS": (
+        "finditer",
+        [("a", " ", ""), ("a", "_-", "b"), ("", "a_", "")],
+    ),
+    "serve_app/api/automatic1111/prompts.py:NETWORK": (
+        "finditer",
+        [("", "<lora:", ""), ("<lora:a", ":", ""), ("", "<lora:a:1", ""), ("", "<", "")],
+    ),
+    "serve_app/api/automatic1111/prompts.py:WEIGHT": (
+        "fullmatch",
+        [("", "1", "."), (".", "1", "x")],
+    ),
+    "serve_app/api/automatic1111/numbers.py:NUMERIC": (
+        "fullmatch",
+        [("", " ", "1"), ("", "1", "x"), ("1.", "1", "x"), ("1e", "1", ""), ("1", " ", "x")],
+    ),
+    "serve_app/api/automatic1111/infotext.py:MARKS": ("search", [("", "a", "")]),
+    "serve_app/api/automatic1111/infotext.py:SIZE": (
+        "fullmatch",
+        [("", "1", "x"), ("1x", "1", "x")],
+    ),
+    "serve_app/api/automatic1111/infotext.py:KEY": ("fullmatch", [("", "a ", ":"), ("a", " ", "")]),
+    "serve_app/api/automatic1111/interrogation.py:WORD": (
+        "finditer",
+        [("", "a", ""), ("", "a ", ""), ("", "_", "")],
+    ),
     "deployments/text/vllm_stream.py:OVERFLOW": (
         "search",
         [("", "maximum context lengt ", ""), ("", "longer than the maximu", "")],

@@ -26,6 +26,10 @@ OTHER_APIS = {
 FOREIGN = {
     "num_inference_steps": "an argument of the pipelines of diffusers",
     "enable_thinking": "a variable of chat templates",
+    "s_churn": "an argument of the schedulers of diffusers",
+    "s_tmin": "an argument of the schedulers of diffusers",
+    "s_tmax": "an argument of the schedulers of diffusers",
+    "s_noise": "an argument of the schedulers of diffusers",
 }
 """What a field of the wire has been named after."""
 Found = tuple[str, str]

@@ -1,0 +1,1 @@
+"""The dialect of Automatic1111's web UI and its clients: /sdapi/v1 and /internal."""

@@ -1,0 +1,57 @@
+"""What lies beside a checkpoint: autoencoders and LoRAs, under the names that they have here."""
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from serve_app.api.automatic1111.checkpoints import Checkpoint
+from serve_app.api.automatic1111.error_object import NameNotFound
+from serve_app.core.options.fake import FakeOptions
+from serve_app.core.options.image import DiffusersOptions
+
+OWN = ("automatic", "none", "")
+"""What means the checkpoint's own autoencoder."""
+
+
+def vae_named(found: Checkpoint, text: str) -> str | None:
+    """The registered name of an autoencoder, None for the checkpoint's own. NameNotFound."""
+    if text.strip().lower() in OWN:
+        return None
+    names = vaes_of(found)
+    folded = {name.lower(): name for name in names}
+    name = folded.get(text.strip().lower())
+    if name is None:
+        raise NameNotFound("VAE not found", ["Automatic", "None", *names], param="sd_vae")
+    return name
+
+
+def vaes_of(found: Checkpoint) -> Mapping[str, str]:
+    """Where each autoencoder is, by name."""
+    options = found.found.family.options
+    return options.vaes if isinstance(options, DiffusersOptions | FakeOptions) else {}
+
+
+def loras_of(found: Checkpoint) -> Mapping[str, str]:
+    """Where each LoRA is, by name."""
+    options = found.found.family.options
+    return options.loras if isinstance(options, DiffusersOptions | FakeOptions) else {}
+
+
+def listed_vaes(found: Checkpoint) -> list[dict[str, Any]]:
+    """The items of the list of autoencoders."""
+    return [
+        {"model_name": name, "filename": file_name(place)} for name, place in vaes_of(found).items()
+    ]
+
+
+def listed_loras(found: Checkpoint) -> list[dict[str, Any]]:
+    """The items of the list of LoRAs."""
+    return [
+        {"name": name, "alias": name, "path": file_name(place), "metadata": {}}
+        for name, place in loras_of(found).items()
+    ]
+
+
+def file_name(place: str) -> str:
+    """The last part of a path or of a hub id."""
+    return PurePath(place).name
