@@ -16,14 +16,21 @@ import torch
 from deployments.image.diffusers_attachments import AttachmentInputs, Attachments
 from deployments.image.diffusers_calls import FAINTEST, ImagePrompt, PipelineCall, PipelineSettings
 from deployments.image.diffusers_loading import ImageCheckpoint
+from deployments.image.diffusers_sampling import SamplerTable
 from deployments.image.diffusers_schedulers import scheduler_of
+from deployments.image.diffusers_sources import noise_arguments, sources_as_latents
 from deployments.image.generation_queue import GeneratedImage, GenerationRequest, PendingImage
+from deployments.image.latent_previews import LatentPreviews, brightened, unpacked
+from deployments.image.pipeline_abilities import abilities_of
 from deployments.image.remembered_prompts import RememberedPrompts
+from deployments.image.seamless_padding import seamless
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.runtime.memory import free_memory, is_out_of_memory
 
 logger = logging.getLogger(__name__)
+
+StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,10 @@ class BatchGenerator:
         self._attachments = attachments
         self._prompts = prompts
         self._scheduler = checkpoint.first.scheduler
+        first = checkpoint.first
+        self.samplers = SamplerTable(self._scheduler, is_large=abilities_of(first).is_large)
+        vae = getattr(first, "vae", None)
+        self._previews = None if vae is None else LatentPreviews(vae)
 
     def generate(self, images: list[PendingImage[BatchItem]]) -> None:
         """Every image is generated, or its request told why not. What a batch fails with, images
@@ -109,16 +120,22 @@ class BatchGenerator:
         self._checkpoint.take_over(pipeline)
         self._prompts.begin(settings.loras)
         with ExitStack() as stack:
-            stack.enter_context(self._set_up(pipeline, settings))
+            notes = stack.enter_context(self._set_up(pipeline, settings))
             fitted = self._attachments.attached(pipeline, settings, work.attachment_inputs)
             attached = stack.enter_context(fitted)
-            arguments = work.call.arguments(settings, [p.work.subject for p in images])
-            arguments |= attached.arguments | {"generator": _generators(images)}
+            if settings.is_tileable:
+                stack.enter_context(seamless(pipeline))
+            subjects = [image.work.subject for image in images]
+            arguments = work.call.arguments(settings, subjects)
+            generators = _generators(images)
+            arguments |= sources_as_latents(pipeline, work.call.can, subjects)
+            arguments |= noise_arguments(pipeline, work.call.can, settings, subjects, generators)
+            arguments |= attached.arguments | {"generator": _listed(generators)}
             if work.call.reports_steps:
-                arguments["callback_on_step_end"] = _step_callback(images)
+                arguments["callback_on_step_end"] = self._step_callback(images)
             output = pipeline(**arguments)
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
-        said = tuple(attached.warnings)
+        said = (*notes, *attached.warnings)
         for row, image in enumerate(images):
             _hand_on(
                 image,
@@ -129,17 +146,50 @@ class BatchGenerator:
             )
 
     @contextmanager
-    def _set_up(self, pipeline: Any, settings: PipelineSettings) -> Generator[None]:
-        """Scheduler and safety checker as asked."""
+    def _set_up(self, pipeline: Any, settings: PipelineSettings) -> Generator[tuple[str, ...]]:
+        """Scheduler and safety checker as asked; what the scheduler cannot do."""
         checker = getattr(pipeline, "safety_checker", None)
-        pipeline.scheduler = scheduler_of(self._scheduler, settings.scheduler)
+        notes: tuple[str, ...] = ()
+        if settings.sampling is None:
+            pipeline.scheduler = scheduler_of(self._scheduler, settings.scheduler)
+        else:
+            pipeline.scheduler, notes = self.samplers.scheduler(settings.sampling)
         if checker is not None and not settings.checks_safety:
             pipeline.safety_checker = None
         try:
-            yield
+            yield notes
         finally:
             if checker is not None:
                 pipeline.safety_checker = checker
+
+    def _step_callback(self, images: list[PendingImage[BatchItem]]) -> StepCallback:
+        """The pipeline's callback after each step."""
+        steps = images[0].work.settings.steps
+
+        def report_step(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
+            # Some schedulers take more steps than they are asked for, and editing takes fewer.
+            count = getattr(pipeline, "num_timesteps", None) or steps
+            done = min(steps, round((step + 1) * steps / count))
+            self._show(pipeline, images, values.get("latents"))
+            _advance(images, done)
+            return values
+
+        return report_step
+
+    def _show(self, pipeline: Any, images: list[PendingImage[BatchItem]], latents: Any) -> None:
+        """Each request its first image that is still under way, where it wants to see one."""
+        wanted = {image.order: row for row, image in reversed([*enumerate(images)])}
+        rows = [(order, row) for order, row in wanted.items() if order.wants_preview]
+        if not rows or latents is None or self._previews is None:
+            return
+        size = images[0].work.settings.size
+        pair = None if size is None else (size.width, size.height)
+        unpacked_latents = unpacked(pipeline, latents, pair)
+        if unpacked_latents is None:
+            return
+        bright = brightened(pipeline.scheduler, unpacked_latents)
+        for order, row in rows:
+            order.show(self._previews.image(bright[row]))
 
     def _out_of_memory(self, settings: PipelineSettings) -> BackendUnavailable:
         size = settings.size
@@ -169,28 +219,15 @@ def _is_short(error: AppError) -> bool:
     return error.code == "out_of_memory"
 
 
-def _generators(images: list[PendingImage[BatchItem]]) -> Any:
+def _generators(images: list[PendingImage[BatchItem]]) -> list[torch.Generator]:
     """On the CPU, so that a seed means the same image on every device; one for each image, so
     that it means the same in every batch.
     """
-    generators = [torch.Generator("cpu").manual_seed(image.work.subject.seed) for image in images]
+    return [torch.Generator("cpu").manual_seed(image.work.subject.seed) for image in images]
+
+
+def _listed(generators: list[torch.Generator]) -> Any:
     return generators[0] if len(generators) == 1 else generators
-
-
-def _step_callback(
-    images: list[PendingImage[BatchItem]],
-) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
-    """The pipeline's callback after each step."""
-    steps = images[0].work.settings.steps
-
-    def report_step(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
-        # Some schedulers take more steps than they are asked for, and editing takes fewer.
-        count = getattr(pipeline, "num_timesteps", None) or steps
-        done = min(steps, round((step + 1) * steps / count))
-        _advance(images, done)
-        return values
-
-    return report_step
 
 
 def _advance(images: list[PendingImage[BatchItem]], done: int) -> None:

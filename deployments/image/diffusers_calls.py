@@ -5,15 +5,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deployments.image.pipeline_abilities import abilities_of
 from deployments.media.image_sources import ImageSource, SizeRule
+from deployments.media.weighted_prompts import plain_text
 from serve_app.core.image.images import (
     ImageGeneration,
     ImageToImage,
     Lora,
+    MaskFill,
     Quality,
     References,
     Size,
+    Variation,
 )
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.options.image import DiffusersOptions
 
 Mode = Literal["text_to_image", "image_to_image", "inpaint"]
@@ -47,6 +52,10 @@ class PipelineSettings:
     loras: tuple[Lora, ...]
     vae_model: str | None
     references: References | None
+    sampling: ImageSampling | None
+    weighs_words: bool
+    clip_skip: int
+    is_tileable: bool
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,9 @@ class ImagePrompt:
     negative_prompt: str | None
     seed: int
     source: ImageSource | None
+    variation: Variation | None = None
+    noise_scale: float = 1.0
+    mask_fill: MaskFill = "original"
 
 
 class PipelineCall:
@@ -65,6 +77,8 @@ class PipelineCall:
     """
 
     def __init__(self, pipeline: Any, options: DiffusersOptions, *, first: Any) -> None:
+        self.can = abilities_of(pipeline)
+        self._pipeline = pipeline
         self._accepted = _defaults(pipeline)
         self._defaults = self._accepted | _defaults(first)
         self._options = options
@@ -95,6 +109,10 @@ class PipelineCall:
             loras=request.loras,
             vae_model=request.vae_model,
             references=request.references,
+            sampling=request.sampling,
+            weighs_words=request.weighs_words and self.can.read_prompts,
+            clip_skip=request.clip_skip if self.can.read_prompts else 1,
+            is_tileable=request.is_tileable and self.can.be_seamless,
         )
 
     def steps(self, request: ImageGeneration) -> int:
@@ -113,12 +131,13 @@ class PipelineCall:
 
     def arguments(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
         """Everything but generators, callback and what is attached."""
-        arguments: dict[str, Any] = {"prompt": _listed([s.prompt for s in subjects])}
-        arguments["num_inference_steps"] = settings.steps
+        arguments: dict[str, Any] = {"num_inference_steps": settings.steps}
+        arguments |= self._prompts(settings, subjects)
+        sampling = settings.sampling
+        if sampling is not None and sampling.eta is not None and "eta" in self._accepted:
+            arguments["eta"] = sampling.eta
         if settings.guidance_scale is not None:
             arguments[self._guidance] = settings.guidance_scale
-        if settings.has_negative and "negative_prompt" in self._accepted:
-            arguments["negative_prompt"] = _listed([s.negative_prompt for s in subjects])
         if settings.size is not None and "width" in self._accepted:
             arguments |= {"width": settings.size.width, "height": settings.size.height}
         if settings.strength is not None:
@@ -133,9 +152,34 @@ class PipelineCall:
             arguments["mask_image"] = _listed([source.mask for source in sources])
         return arguments
 
+    def _prompts(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
+        """As texts, or as what the encoders make of them."""
+        prompts = [s.prompt for s in subjects]
+        # The library's own `clip_skip` fails with the text encoders of transformers 5.
+        if settings.weighs_words or settings.clip_skip > 1:
+            from deployments.image.weighted_embeddings import WeightedEmbeddings
+
+            negatives = [s.negative_prompt for s in subjects]
+            embeddings = WeightedEmbeddings(self._pipeline)
+            return embeddings.arguments(
+                prompts,
+                negatives,
+                clip_skip=settings.clip_skip,
+                weighs_words=settings.weighs_words,
+            )
+        arguments: dict[str, Any] = {"prompt": _listed(prompts)}
+        if settings.has_negative and "negative_prompt" in self._accepted:
+            arguments["negative_prompt"] = _listed([s.negative_prompt for s in subjects])
+        return arguments
+
+    def prompt(self, request: ImageGeneration, text: str | None) -> str | None:
+        """The text, without weights where they could not be followed."""
+        is_plain = request.weighs_words and not self.can.read_prompts
+        return plain_text(text) if text is not None and is_plain else text
+
     def warnings(self, request: ImageGeneration) -> list[str]:
         """What the model cannot follow to the letter."""
-        warnings = []
+        warnings = self.can.warnings(request)
         takes_negatives = "negative_prompt" in self._accepted and self._is_guided_by_negatives
         if request.negative_prompt and not takes_negatives:
             warnings.append("negative_prompt: has no effect with this model")

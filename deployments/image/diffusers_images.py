@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import override
 
@@ -21,40 +19,35 @@ from deployments.image.diffusers_calls import (
     ImagePrompt,
     Mode,
     PipelineCall,
-    PipelineSettings,
     size_rule,
 )
 from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.image.generation_queue import (
-    GeneratedImage,
     GenerationQueue,
     GenerationRequest,
+    LatentImage,
     PendingImage,
     unloaded,
 )
+from deployments.image.image_collector import ImageCollector, PreparedRequest
+from deployments.image.pipeline_abilities import abilities_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from deployments.media.image_decoding import decoded_image
-from deployments.media.image_encoding import encoded, parameters_text
-from deployments.media.image_sources import ImageSource, flattened, source_of
+from deployments.media.image_sources import flattened, source_of
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
 from serve_app.core.image.images import (
-    IMAGE_MIME,
-    Image,
     ImageEvent,
     ImageGeneration,
     ImageModel,
-    Images,
     ImageToImage,
     Inpaint,
-    Size,
     TextToImage,
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
 from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import free_memory
-from serve_app.runtime.streams import once
 
 
 @dataclass(frozen=True)
@@ -65,18 +58,6 @@ class RequestFiles:
     mask: Path | None
     loras: tuple[Path | None, ...]
     references: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class PreparedRequest:
-    """A request with everything in memory that generating it takes."""
-
-    settings: PipelineSettings
-    source: ImageSource | None
-    attachment_inputs: AttachmentInputs
-    pipeline: Any
-    call: PipelineCall
-    warnings: tuple[str, ...]
 
 
 class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
@@ -102,10 +83,14 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         self._own_scheduler = type(first.scheduler).__name__
         attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
         self._attachments: Attachments | None = attachments
+        can = abilities_of(first)
         # Offloading hangs hooks of its own on the encoders, again after every image.
         is_whole = options.offload == "none"
         prompts = RememberedPrompts(first.components if is_whole else {})
         generator = BatchGenerator(model, self._checkpoint, attachments, prompts)
+        self.image_facts = generator.samplers.facts(
+            weighs_words=can.read_prompts, resizes_latents=can.be_seamless
+        )
         self._line: GenerationQueue[BatchItem] = GenerationQueue(
             generator.generate, max_batch=options.max_batch
         )
@@ -137,17 +122,26 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         async with AsyncExitStack() as stack:
             files = await self._files(stack, request)
             prepared = await asyncio.to_thread(self._prepared, request, mode, files)
-        order = GenerationRequest(request.count, steps=prepared.settings.steps)
+        order = GenerationRequest(
+            request.count,
+            steps=prepared.settings.steps,
+            left_out=request.leaves_out,
+            preview_every_s=request.preview_every_s,
+        )
         collector = ImageCollector(self.blobs, request, prepared, own_scheduler=self._own_scheduler)
         # What the line does not take is not in it, and never left.
         self._line.put(_images(order, request, prepared))
         try:
             async with aclosing(order.events()) as events:
                 async for event in events:
-                    if isinstance(event, Progress):
-                        yield event
+                    if isinstance(event, LatentImage):
+                        await collector.show(event)
+                    elif isinstance(event, Progress):
+                        yield collector.previewed(event)
                     else:
                         await collector.add(event)
+                        if collector.has_another_batch:
+                            yield collector.images()
         finally:
             order.stop()
             self._line.drop(order)
@@ -180,7 +174,14 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         source = None
         if isinstance(request, ImageToImage):
             assert files.image is not None
-            source, said = source_of(request, files.image, files.mask, rule=self._rule)
+            source, said = source_of(
+                request,
+                files.image,
+                files.mask,
+                rule=self._rule,
+                fills_latents=call.can.vary,
+                resizes_latents=call.can.resize_latents,
+            )
             warnings += said
         attachment_inputs = _attachment_inputs(request, files, attachments)
         return PreparedRequest(
@@ -193,69 +194,32 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         )
 
 
-class ImageCollector:
-    """One request's finished images, stored in their order."""
-
-    def __init__(
-        self,
-        blobs: BlobStore,
-        request: ImageGeneration,
-        prepared: PreparedRequest,
-        *,
-        own_scheduler: str,
-    ) -> None:
-        self._blobs = blobs
-        self._own_scheduler = own_scheduler
-        self._request = request
-        self._prepared = prepared
-        self._images: dict[int, Image] = {}
-        self._warnings = list(prepared.warnings)
-        self._are_cached = True
-
-    async def add(self, generated: GeneratedImage) -> None:
-        """Encode it beside what is generated next, and store it."""
-        request, settings = self._request, self._prepared.settings
-        seed = request.seed + generated.index
-        size = Size(width=generated.image.width, height=generated.image.height)
-        parameters = parameters_text(
-            request,
-            seed=seed,
-            size=size,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            scheduler=settings.scheduler or self._own_scheduler,
-        )
-        write = partial(encoded, generated.image, request.format, compression=request.compression)
-        data = await asyncio.to_thread(write, parameters=parameters)
-        blob = await self._blobs.write(once(data), mime=IMAGE_MIME[request.format])
-        self._images[generated.index] = Image(image=blob, seed=seed, size=size)
-        self._are_cached = self._are_cached and generated.was_cached
-        self._warnings += generated.warnings
-        if generated.was_blacked:
-            self._warnings.append(f"image {generated.index}: blacked out by the safety checker")
-
-    def images(self) -> Images:
-        """All of them."""
-        return Images(
-            images=tuple(self._images[index] for index in sorted(self._images)),
-            prompt_cache_hit=self._are_cached,
-            warnings=tuple(dict.fromkeys(self._warnings)),
-        )
-
-
 def _images(
     order: GenerationRequest, request: ImageGeneration, prepared: PreparedRequest
 ) -> list[PendingImage[BatchItem]]:
     settings, call = prepared.settings, prepared.call
-    batch_key = settings if call.can_batch(settings) else None
+    can_batch = call.can_batch(settings)
     images = []
-    for index in range(request.count):
-        subject = ImagePrompt(
-            request.prompt, request.negative_prompt, request.seed + index, prepared.source
-        )
+    for index in request.numbers:
+        subject = _subject(request, index, prepared)
         work = BatchItem(settings, subject, prepared.attachment_inputs, prepared.pipeline, call)
+        batch = index // request.at_once if request.at_once else None
+        batch_key = (settings, batch) if can_batch else None
         images.append(PendingImage(order, index, batch_key, work))
     return images
+
+
+def _subject(request: ImageGeneration, index: int, prepared: PreparedRequest) -> ImagePrompt:
+    variation, source = request.variation, prepared.source
+    return ImagePrompt(
+        prepared.call.prompt(request, request.prompt) or "",
+        prepared.call.prompt(request, request.negative_prompt),
+        request.seed + index,
+        source,
+        variation=variation and variation.model_copy(update={"seed": variation.seed + index}),
+        noise_scale=request.noise_scale if isinstance(request, ImageToImage) else 1.0,
+        mask_fill=request.mask_fill if isinstance(request, Inpaint) else "original",
+    )
 
 
 def _attachment_inputs(

@@ -5,10 +5,11 @@ Knows nothing of diffusers: what is generated at once is decided by an equal `al
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -38,21 +39,41 @@ class GeneratedImage:
     warnings: tuple[str, ...] = ()
 
 
-Event = Progress | GeneratedImage
+@dataclass(frozen=True)
+class LatentImage:
+    """What an image under way looks like, small: a Pillow image in RGB."""
+
+    image: Any
+
+
+Event = Progress | GeneratedImage | LatentImage
 
 
 class GenerationRequest:
-    """One request's images: what the thread tells of them, read on the event loop."""
+    """One request's images: what the thread tells of them, read on the event loop. Those that are
+    `left_out` count as done. Every `preview_every_s` it wants to see one.
+    """
 
-    def __init__(self, count: int, *, steps: int) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        steps: int,
+        left_out: Collection[int] = (),
+        preview_every_s: float | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self._settled = asyncio.Event()
         self._stopped = threading.Event()
-        self._unsettled = count
+        self._missing = self._unsettled = count - len(left_out)
         self._total = steps * count
-        self._steps = [0] * count
+        self._steps = [steps if index in left_out else 0 for index in range(count)]
         self._posted_at = -TELLING_S
+        self._preview_every_s = preview_every_s
+        self._previewed_at = -math.inf
+        if not self._unsettled:
+            self._settled.set()
 
     @property
     def is_stopped(self) -> bool:
@@ -65,7 +86,7 @@ class GenerationRequest:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Progress and images until all are generated; raises what the thread failed with."""
-        missing = len(self._steps)
+        missing = self._missing
         while missing:
             event = await self._events.get()
             if isinstance(event, Exception):
@@ -76,6 +97,17 @@ class GenerationRequest:
     async def settled(self) -> None:
         """Wait until the thread works on none of its images."""
         await self._settled.wait()
+
+    @property
+    def wants_preview(self) -> bool:
+        """In the thread: whether it is time for one."""
+        every_s = self._preview_every_s
+        return every_s is not None and time.monotonic() - self._previewed_at >= every_s
+
+    def show(self, image: Any) -> None:
+        """In the thread: a preview."""
+        self._previewed_at = time.monotonic()
+        self.post(LatentImage(image))
 
     def advance(self, indices: list[int], step: int) -> None:
         """In the thread: these images have come so far. Told at once or with what follows."""
