@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from serve_app.core.video.video_processing import VideoFileFormat
 
 AAC = ("-c:a", "aac", "-b:a", "192k")
+MP2 = ("-c:a", "mp2", "-b:a", "192k", "-ar", "48000")
+"""At half the rate, this many bits per second are not allowed."""
 VORBIS = ("-c:a", "libvorbis", "-q:a", "5")
 OPUS = ("-c:a", "libopus", "-b:a", "128k")
 VP9 = (
@@ -94,7 +96,7 @@ FORMS: Mapping[VideoFileFormat, VideoForm] = {
         "vob",
         frozenset(),
         frozenset({"mp2"}),
-        ("-c:a", "mp2", "-b:a", "192k"),
+        MP2,
         ("-c:v", "mpeg2video", "-q:v", "3"),
         is_timed=False,
         rates=MPEG_RATES,

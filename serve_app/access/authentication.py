@@ -80,6 +80,13 @@ class Access:
             web.username, ROLE_SCOPES[web.role], session=web, expires_at=web.expires_at
         )
 
+    def refusal(self, headers: Headers) -> Unauthenticated:
+        """The error for a request for which `authenticate` has given None."""
+        error, token = unauthenticated(), presented_token(headers)
+        if token is not None:
+            error.why = self.credentials.why_refused(token)
+        return error
+
     def forwarded(self, headers: Headers, peer: str | None) -> ForwardedUser | None:
         """Whom a listed proxy has signed in."""
         if self.forward is None:

@@ -21,11 +21,14 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Caller:
-    """Who speaks, as its user sees it. `host` is the `Host` that the browser asked for."""
+    """Who speaks, as its user sees it. `host` is the `Host` that the browser asked for, `prefix`
+    the path below which a proxy shows this server.
+    """
 
     address: str
     scheme: str
     host: str
+    prefix: str = ""
 
     @property
     def port(self) -> int:
@@ -70,6 +73,7 @@ class Proxies:
             self._client(hops, address),
             forwarded if forwarded in DEFAULT_PORTS else scheme,
             _last(headers, "x-forwarded-host") or host,
+            _last(headers, "x-forwarded-prefix").rstrip("/"),
         )
 
     def _nearest(self, headers: Headers, peer: str | None) -> tuple[str, list[str]]:

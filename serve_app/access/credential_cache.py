@@ -13,12 +13,18 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from serve_app.access.token_store import REVISION, USED_EVERY_S, all_tokens, record_use
+from serve_app.access.token_store import (
+    REVISION,
+    USED_EVERY_S,
+    all_tokens,
+    record_use,
+    revoked_digests,
+)
 from serve_app.access.tokens import Principal, WebSession, scopes_of, token_digest
 from serve_app.access.web_sessions import (
     SEEN_EVERY_S,
@@ -62,6 +68,7 @@ class CredentialTable:
     revision: object
     secret: bytes | None
     tokens: dict[bytes, CachedToken]
+    revoked: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,13 @@ class CredentialCache:
             return None
         self._note_use(known)
         return known.principal
+
+    def why_refused(self, token: str) -> Literal["expired", "revoked"] | None:
+        """Why `token` gave None for one that there was."""
+        digest = token_digest(token)
+        if self._table is None or digest in self._table.revoked:
+            return None if self._table is None else "revoked"
+        return "expired" if digest in self._table.tokens else None
 
     async def session(self, cookie: str) -> WebSession | None:
         """The web session of a cookie, None for one that is forged, ended or expired."""
@@ -241,7 +255,12 @@ def _changed_table(session: Session, since: object) -> CredentialTable | None:
     if revision == since:
         return None
     tokens = (_known(row) for row in all_tokens(session))
-    return CredentialTable(revision, secret_in(session), {known.digest: known for known in tokens})
+    return CredentialTable(
+        revision,
+        secret_in(session),
+        {known.digest: known for known in tokens},
+        revoked_digests(session),
+    )
 
 
 def _known(row: TokenRow) -> CachedToken:
@@ -254,6 +273,7 @@ def _known(row: TokenRow) -> CachedToken:
             scopes_of(row.scopes),
             token_id=row.digest[:12],
             expires_at=row.expires_at,
+            token_number=row.id,
         ),
         expires_at=row.expires_at,
         used_at=row.last_used or 0.0,

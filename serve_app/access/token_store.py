@@ -16,6 +16,8 @@ from serve_app.database.schema import SettingRow, TokenRow
 
 ENVIRONMENT = "environment"
 STORE = "store"
+REVOKED = "revoked"
+"""The source of tokens that are kept only to tell their users why they are refused."""
 REVISION = "access_revision"
 USED_EVERY_S = 60.0
 
@@ -44,11 +46,13 @@ def announce(session: Session) -> None:
 
 
 def add_token(session: Session, new: NewToken, *, now: float) -> TokenRow:
-    """The row of a token that did not exist yet."""
+    """The row of a token that did not exist yet, or was revoked."""
+    digest = token_digest(new.token).hex()
+    session.execute(delete(TokenRow).where(TokenRow.digest == digest, TokenRow.source == REVOKED))
     row = TokenRow(
         name=new.name,
         provider=new.provider,
-        digest=token_digest(new.token).hex(),
+        digest=digest,
         masked=masked(new.token),
         prefix=shown_prefix(new.token),
         scopes=list(new.scopes),
@@ -65,27 +69,35 @@ def add_token(session: Session, new: NewToken, *, now: float) -> TokenRow:
 
 
 def all_tokens(session: Session) -> list[TokenRow]:
-    """Every token by id."""
-    return list(session.scalars(select(TokenRow).order_by(TokenRow.id)))
+    """Every token in force, and those that have expired, by id."""
+    kept = select(TokenRow).where(TokenRow.source != REVOKED)
+    return list(session.scalars(kept.order_by(TokenRow.id)))
+
+
+def revoked_digests(session: Session) -> frozenset[bytes]:
+    """Of every token that was revoked."""
+    revoked = select(TokenRow.digest).where(TokenRow.source == REVOKED)
+    return frozenset(map(bytes.fromhex, session.scalars(revoked)))
 
 
 def revoke_token(session: Session, token_id: int) -> None:
     """NotFound for an unknown id, Conflict for a token of the environment."""
     row = session.get(TokenRow, token_id)
-    if row is None:
+    if row is None or row.source == REVOKED:
         raise NotFound(f"no token has the id {token_id!r}")
     if row.source == ENVIRONMENT:
         raise Conflict(
             f"token {token_id} comes from the environment; "
             "remove it from API_TOKENS or ADMIN_TOKEN and restart the server"
         )
-    session.delete(row)
+    row.source, row.scopes = REVOKED, []
     announce(session)
 
 
 def revoke_tokens_of(session: Session, owner: str) -> None:
     """End every stored token of a user."""
-    session.execute(delete(TokenRow).where(TokenRow.owner == owner, TokenRow.source == STORE))
+    theirs = update(TokenRow).where(TokenRow.owner == owner, TokenRow.source == STORE)
+    session.execute(theirs.values(source=REVOKED, scopes=[]))
     announce(session)
 
 

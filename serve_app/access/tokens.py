@@ -47,8 +47,8 @@ class WebSession:
 
 @dataclass(frozen=True)
 class Principal:
-    """The user a request acts for. `token_id` is a short digest, safe to log. `session` is set
-    when the credential was the cookie.
+    """The user a request acts for. `token_id` is a short digest, safe to log, and `token_number`
+    counts the tokens from 1. `session` is set when the credential was the cookie.
     """
 
     owner: str
@@ -56,6 +56,7 @@ class Principal:
     token_id: str | None = None
     session: WebSession | None = None
     expires_at: float | None = None
+    token_number: int = 0
 
     @property
     def subject(self) -> str | None:

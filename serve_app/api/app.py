@@ -16,7 +16,7 @@ from serve_app.api.body_limit import BodyLimit
 from serve_app.api.context import Context, Contexts
 from serve_app.api.cors import Cors
 from serve_app.api.description import serve_description_off_loop
-from serve_app.api.dialect import Dialect, Dialects, dialect_in
+from serve_app.api.dialect import Access, Dialect, Dialects, dialect_in
 from serve_app.api.dialects import DIALECTS
 from serve_app.api.direct_route import DirectRoutes
 from serve_app.api.errors import error_response, from_http_exception, from_validation
@@ -25,6 +25,7 @@ from serve_app.api.long_texts import LongTexts
 from serve_app.api.middleware import HeadMiddleware, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import KnownRoutes, RouteTable
+from serve_app.core.config import AppConfig
 from serve_app.core.errors import AppError
 
 JSON_BYTES = 16 * 1024 * 1024
@@ -61,7 +62,7 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
         routes=RouteTable(app.routes),
         scrapers=context.config.metrics.allow_from,
         dialects=spoken,
-        files_are_open=context.config.server.files_access == "public",
+        opened=_opened(context.config),
     )
     if context.config.server.cors_origins:
         app.add_middleware(Cors, origins=context.config.server.cors_origins)
@@ -69,6 +70,12 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     app.add_middleware(Observation, observability=context.observability, dialects=spoken)
     app.add_middleware(RequestIds)
     return app
+
+
+def _opened(config: AppConfig) -> set[Access]:
+    """What the operator has opened to everybody."""
+    opened: set[Access] = {"download"} if config.server.files_access == "public" else set()
+    return opened | {"artifact"} if config.artifacts.access == "public" else opened
 
 
 @asynccontextmanager

@@ -21,12 +21,14 @@ from serve_app.core.operation import OPERATIONS
 from serve_app.core.operations import Unreadable
 from serve_app.observability.classes import Category
 
-Access = Literal["open", "download", "scrape", "inference", "own", "admin"]
-"""Who is let in: everybody; everybody where files are public; whoever may scrape; the scope
-`inference`; every signed-in user, but nobody without a credential; the scope `admin`.
+Access = Literal["open", "download", "artifact", "scrape", "inference", "own", "admin"]
+"""Who is let in: everybody; everybody where files are public, or artifacts; whoever may scrape; the
+scope `inference`; every signed-in user, but nobody without a credential; the scope `admin`.
 """
 RenderError = Callable[[AppError, str], dict[str, Any]]
 """The JSON body of an error on a path."""
+ErrorStatus = Callable[[AppError], int]
+"""The status of an answer with an error."""
 RenderJob = Callable[[Job, "Dialect", ServedFiles], Awaitable[dict[str, Any]]]
 """A job as its callback tells it; in any process."""
 Configure = Callable[["Dialect", AppConfig], "Dialect"]
@@ -39,6 +41,11 @@ DIALECT = "polyphony.dialect"
 JOB = "job"
 """In `Dialect.fields`, beside the names of operations: what is asked for of jobs."""
 JOB_FIELDS = frozenset({"id", "ref_id", "tag", "priority", "callback_url"})
+
+
+def core_status(error: AppError) -> int:
+    """That of the error's class."""
+    return error.status
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ class Dialect:
     of it is called here. Other fields are called as in the core where the dialect is `is_native`,
     and else not named at all. `challenge` is the `WWW-Authenticate` of a 401; with
     `takes_bare_basic`, a Basic credential may be a token without a user name. `configure` is asked
-    once for each app.
+    once for each app. `error_status` is for dialects in which errors have another status than in
+    the core; `json_type` is the content type of errors.
     """
 
     name: str
@@ -103,6 +111,8 @@ class Dialect:
     challenge: str = "Bearer"
     takes_bare_basic: bool = False
     configure: Configure | None = None
+    error_status: ErrorStatus = core_status
+    json_type: str = "application/json"
 
     def configured(self, config: AppConfig) -> "Dialect":
         """The same as the configuration has it."""

@@ -56,10 +56,12 @@ def error_response(error: AppError, body: dict[str, Any], scope: Scope) -> JSONR
     the request has begun is named, too, where the error does not know it.
     """
     begun = scope["state"].get(BEGUN_JOB)
+    dialect = dialect_in(scope)
     headers = ({} if begun is None else {"X-Job-ID": begun}) | error_headers(error)
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = dialect_in(scope).challenge
-    return JSONResponse(body, error.status, headers=headers)
+        headers["WWW-Authenticate"] = dialect.challenge
+    status, kind = dialect.error_status(error), dialect.json_type
+    return JSONResponse(body, status, headers=headers, media_type=kind)
 
 
 def error_headers(error: AppError) -> dict[str, str]:

@@ -22,6 +22,7 @@ class FormPart:
     """
 
     name: str = ""
+    filename: str | None = None
     is_file: bool = False
     may_be_file: bool = False
     may_be_nothing: bool = False
@@ -74,7 +75,7 @@ class FormCollector:
         if "name" not in options:
             raise InvalidRequest("a part of the form has no name")
         part.name = plain_name(options["name"])
-        filename = options.get("filename")
+        part.filename = filename = options.get("filename")
         part.may_be_nothing = filename == ""
         part.may_be_file = filename is None and part.name in self._file_fields
         kind = part.headers.get(b"content-type", b"").strip().lower()

@@ -1,19 +1,20 @@
 """`Gate`: credentials, scopes and rate limits, and errors that nothing else has rendered."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.access.authentication import Access, check_csrf, check_scope, unauthenticated
+from serve_app.access.authentication import Access as AccessControl
+from serve_app.access.authentication import check_csrf, check_scope
 from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.api.body_limit import limit_to_small_body
-from serve_app.api.dialect import DIALECT, Dialects
+from serve_app.api.dialect import DIALECT, Access, Dialects
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import RouteTable
 from serve_app.core.errors import (
@@ -64,18 +65,19 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        access: Access,
+        access: AccessControl,
         routes: RouteTable,
         dialects: Dialects,
         scrapers: Sequence[Network] = (),
-        files_are_open: bool = False,
+        opened: Collection[Access] = (),
     ) -> None:
+        """`opened` are the kinds of access that are open to everybody here."""
         self._app = app
         self._access = access
         self._routes = routes
         self._scrapers = scrapers
         self._dialects = dialects
-        self._open: frozenset[str] = frozenset({"open", "download"} if files_are_open else {"open"})
+        self._open = frozenset({"open", *opened})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI scope, to which RequestIds gave its id."""
@@ -121,7 +123,7 @@ class Gate:
         )
         if principal is None:
             if access.required or rule.access in NEVER_ANONYMOUS:
-                raise unauthenticated()
+                raise access.refusal(headers)
             return ANONYMOUS
         if access.rates is not None:
             exchange.admission = await access.rates.admit(principal, rule.rate_class)

@@ -22,12 +22,24 @@ CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"}
 BodyKind = Literal["form", "json"]
 
 
+@dataclass(frozen=True)
+class FormFile:
+    """A stored file; `filename` is what the client calls it, None where it does not say."""
+
+    field: str
+    filename: str | None
+    blob: Blob
+
+
 @dataclass
 class Form:
-    """The text fields, repeated names in order, and the stored files by field name."""
+    """The text fields, repeated names in order, and the stored files by field name; `uploads` are
+    all files in their order.
+    """
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[Blob]] = field(default_factory=dict)
+    uploads: list[FormFile] = field(default_factory=list)
 
     def text_fields(self, *, free: Collection[str] = ()) -> dict[str, list[str]]:
         """The text fields without those that say nothing: blank ones and, because browsers'
@@ -66,11 +78,13 @@ async def read_form(
     file_fields: Collection[str],
     kind: MediaKind | None = None,
     other_fields: Collection[str] = (),
+    takes_any_field: bool = False,
 ) -> Form:
     """Read a form. Parts named in `file_fields`, whose files are of the `kind`, or in
     `other_fields` are stored when they carry a file name, a medium's type or bytes that are no
-    text; all others are text of at most 1 MiB each. A body has at most 200 parts, and a file that
-    a browser was not given is none. `name[]` and `name[0]` are `name`.
+    text; all others are text of at most 1 MiB each. With `takes_any_field`, so are files in fields
+    of other names. A body has at most 200 parts, and a file that a browser was not given is none.
+    `name[]` and `name[0]` are `name`.
 
     Raises InvalidRequest for a malformed body or a file in an unexpected field, and what the
     intake raises; a client that leaves is Cancelled and leaves no half-written file.
@@ -92,7 +106,9 @@ async def read_form(
                     f"the form has more than {PARTS} fields", param=part.name[:100]
                 )
             if name == "file":
-                await _store(part, events, form, intake, kinds)
+                if part.name not in kinds and not takes_any_field:
+                    raise _unexpected(part.name, kinds)
+                await _store(part, events, form, intake, kinds.get(part.name))
             else:
                 form.fields.setdefault(part.name, []).append(_text(part))
     finally:
@@ -169,17 +185,19 @@ async def _store(
     events: _Events,
     form: Form,
     intake: MediaIntake,
-    kinds: Mapping[str, MediaKind | None],
+    kind: MediaKind | None,
 ) -> None:
     name = part.name
-    if name not in kinds:
-        allowed = ", ".join(map(repr, sorted(kinds)))
-        raise InvalidRequest(
-            f"unexpected file in the field {part.name[:100]!r}; files go into {allowed}",
-            param=part.name[:100],
-        )
-    blob = await intake.take_upload(events.data(), param=name, kind=kinds[name])
+    blob = await intake.take_upload(events.data(), param=name, kind=kind)
     form.files.setdefault(name, []).append(blob)
+    form.uploads.append(FormFile(name, part.filename, blob))
+
+
+def _unexpected(name: str, kinds: Mapping[str, MediaKind | None]) -> InvalidRequest:
+    allowed = ", ".join(map(repr, sorted(kinds)))
+    return InvalidRequest(
+        f"unexpected file in the field {name[:100]!r}; files go into {allowed}", param=name[:100]
+    )
 
 
 def _text(part: FormPart) -> str:

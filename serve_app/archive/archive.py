@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ from serve_app.core.errors import InternalError, NotFound
 from serve_app.core.media import Blob, MediaKind
 from serve_app.core.settings import ArchiveDefaults
 from serve_app.database.connection import Database
-from serve_app.database.schema import ArchiveRow, SettingRow
+from serve_app.database.schema import ArchiveRow, BlobReferenceRow, SettingRow
 from serve_app.database.text import storable, storable_json
 from serve_app.runtime.streams import once
 
@@ -132,6 +133,25 @@ class Archive:
         """The bytes behind a name, whoever asks: names cannot be guessed."""
         found = await self._find(filename)
         return found.blob if found else None
+
+    async def with_content(
+        self, sha256: str, *, created_after: float = 0.0, created_before: float = math.inf
+    ) -> list[Entry]:
+        """Every entry of a file with these bytes, whoever's, oldest first."""
+
+        def work(session: Session) -> list[Entry]:
+            # By who holds the bytes, which has an index, as the hash in the archive has not.
+            holders = select(BlobReferenceRow.holder).where(BlobReferenceRow.sha256 == sha256)
+            names = [
+                name
+                for kind, _, name in (text.partition(":") for text in session.scalars(holders))
+                if kind == "archive"
+            ]
+            chosen = select(Row).where(Row.filename.in_(names), Row.sha256 == sha256)
+            entries = [entry_of(row) for row in session.scalars(chosen.order_by(Row.created))]
+            return [e for e in entries if created_after <= e.created < created_before]
+
+        return await self._database.read(work)
 
     async def delete(self, filename: str, *, owner: str | None) -> None:
         """Remove record, preview and bytes. NotFound as for `entry`; of two that delete at once

@@ -80,6 +80,8 @@ EXTENSIONS: dict[str, str] = {
     "application/json": "json",
     "application/octet-stream": "bin",
 }
+ALSO_NAMED: dict[str, str] = {"mpeg": "mpg", "ogg": "ogv", "jpeg": "jpg", "oga": "ogg"}
+"""Other extensions by which files are asked for, and that of the store."""
 MIME_TYPES: dict[str, str] = {extension: mime for mime, extension in EXTENSIONS.items()}
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (

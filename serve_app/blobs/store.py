@@ -22,7 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from typing_extensions import override
 
 from serve_app.blobs.recognition import UNKNOWN
-from serve_app.blobs.sniff import MIME_TYPES, extension_of
+from serve_app.blobs.sniff import ALSO_NAMED, MIME_TYPES, extension_of
 from serve_app.blobs.spool import Spool
 from serve_app.core.errors import BackendUnavailable, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob, BlobStore
@@ -111,7 +111,10 @@ class FsspecBlobStore(BlobStore):
         match = FILE_NAME.fullmatch(name)
         if match is None:
             return None
-        return await asyncio.to_thread(self._find, match[1], match[2])
+        found = await asyncio.to_thread(self._find, match[1], match[2])
+        if found is None and (own := ALSO_NAMED.get(match[2])):
+            found = await asyncio.to_thread(self._find, match[1], own)
+        return found
 
     async def delete(self, blob: Blob) -> None:
         """Remove the bytes; it is no error when they are gone."""

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from serve_app.blobs.references import UnheldBlob, discard, hold, release
 from serve_app.blobs.sniff import extension_of
 from serve_app.blobs.store import FILE_NAME, FILES, ObservedStore
 from serve_app.core.config import AppConfig
-from serve_app.core.errors import AppError, NotFound, PayloadTooLarge
+from serve_app.core.errors import AppError, Forbidden, NotFound, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.settings import RETENTION_S, Retention
 from serve_app.database.connection import Database
@@ -101,6 +101,21 @@ class Uploads:
         unheld = await self._database.write(partial(_deleted, name=name, owner=owner))
         await discard(self._database, self._blobs_url, unheld)
 
+    async def find(self, name: str, *, owner: str | None) -> Blob | None:
+        """What an owner has uploaded, by the name of its file; for None what anybody has. None for
+        what nobody has uploaded, Forbidden for what others have.
+        """
+        match = FILE_NAME.fullmatch(name)
+        if match is None:
+            return None
+        uploaded = select(Row).where(Row.sha256 == match[1], _is_upload())
+        rows = await self._database.read(lambda session: session.scalars(uploaded).all())
+        mine = [row for row in rows if owner is None or row.holder == holder_of(owner)]
+        if rows and not mine:
+            raise Forbidden("this file is another user's", code="not_owner")
+        blobs = (Blob(sha256=row.sha256, mime=row.mime, size=row.size) for row in mine)
+        return next(blobs, None)
+
     async def sweep(self) -> int:
         """Remove all that was not used for so long; how many. Safe to call at any time, from any
         process.
@@ -136,6 +151,10 @@ def holder_of(owner: str) -> str:
     return f"{NOBODY}:{owner}"
 
 
+def _is_upload() -> ColumnElement[bool]:
+    return or_(Row.holder == NOBODY, Row.holder.startswith(holder_of(""), autoescape=True))
+
+
 def _kept(
     session: Session, *, blob: Blob, owner: str, quota: int | None, now: float, param: str
 ) -> None:
@@ -159,7 +178,7 @@ def _deleted(session: Session, *, name: str, owner: str | None) -> list[UnheldBl
     match = FILE_NAME.fullmatch(name)
     found = []
     if match is not None:
-        mine = or_(Row.holder == NOBODY, Row.holder.startswith(holder_of(""), autoescape=True))
+        mine = _is_upload()
         if owner is not None:
             mine = Row.holder == holder_of(owner)
         rows = session.scalars(select(Row).where(Row.sha256 == match[1], mine)).all()

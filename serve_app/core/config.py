@@ -13,6 +13,7 @@ from serve_app.core.options.engine import Section
 from serve_app.core.options.every_engine import AnyEngineOptions
 from serve_app.core.settings import (
     ArchiveDefaults,
+    Artifacts,
     Auth,
     Jobs,
     Limits,
@@ -114,6 +115,7 @@ class AppConfig(Section):
     storage: Storage = Storage()
     jobs: Jobs = Jobs()
     archive: ArchiveDefaults = ArchiveDefaults()
+    artifacts: Artifacts = Artifacts()
     metrics: Metrics = Metrics()
     sdapi: Sdapi = Sdapi()
     defaults: Defaults = Defaults()

@@ -109,12 +109,13 @@ class ContextLengthExceeded(InvalidRequest):
 
 
 class Unauthenticated(AppError):
-    """No credential, or one that is unknown, expired or revoked."""
+    """No credential, or one that is unknown, expired or revoked; `why` where that is known."""
 
     status = 401
     default_code = "invalid_api_key"
     type = "invalid_request_error"
     kind = "malformed"
+    why: Literal["expired", "revoked"] | None = None
 
 
 class Forbidden(AppError):

@@ -201,6 +201,14 @@ class Sdapi(Section):
     styles: tuple[PromptStyle, ...] = ()
 
 
+class Artifacts(Section):
+    """The addresses of generated files that nobody can guess, `/artifacts/…`: with `access: token`,
+    they cannot be read without a token. Uploads always need the credential of their owner.
+    """
+
+    access: Literal["public", "token"] = "public"
+
+
 class ArchiveDefaults(Section):
     """The record of every generated file; `retention` is how long files are kept."""
 

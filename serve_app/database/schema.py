@@ -198,8 +198,9 @@ class ArchiveRow(Table):
 
 class BlobReferenceRow(Table):
     """Who still needs a blob: `holder` is `archive:<file>`, `job:<id>`, `stages:<id>` (of a running
-    job), `profile:<id>` or `upload:<owner>`, and `upload` for those of nobody. Bytes that nobody
-    holds are deleted, unless they were written again after `since`. `used_at` is of uploads alone.
+    job), `profile:<id>` or `upload:<owner>`, and `upload` for those of nobody; `derived:<name>` for
+    what was made of stored files. Bytes that nobody holds are deleted, unless they were written
+    again after `since`. `used_at` is of uploads and of what was derived.
     """
 
     __tablename__ = "blob_references"

@@ -95,6 +95,7 @@ def test_what_is_open_is_known_by_name() -> None:
     assert opened == {
         *("/health", "/healthz", "/v1/health", "/login", "/logout", "/admin/api/login"),
         *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
+        "/up",
     }
 
 

@@ -15,7 +15,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "audio.transcription": {"audio": "file", "mode": "task_type"},
     "audio.stems": {"allows_fallback": "fallback_mode"},
     "embed": {"texts": "input", "images": "image"},
-    "image.upscale": {"allows_resize": "allow_resize"},
+    "image.upscale": {
+        "allows_resize": "allow_resize",
+        "compression": "output_compression",
+        "format": "output_format",
+    },
     "pipeline.video-dub": DUBBING,
     "video.generation": RENDERING,
     "video.rendering": RENDERING,

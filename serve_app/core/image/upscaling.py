@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from serve_app.core.engine import Engine
-from serve_app.core.image.images import MAX_PIXELS, Size
+from serve_app.core.image.images import MAX_PIXELS, ImageFormat, Size
 from serve_app.core.image.remade_videos import RemadeVideo
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
@@ -18,7 +18,7 @@ VideoFactor = Literal[2, 3, 4]
 
 
 class UpscaledImage(MediaResult):
-    """A PNG with the image's transparency; `engine` is what made it."""
+    """Where the format has it, with the image's transparency; `engine` is what made it."""
 
     image: Blob
     size: Size
@@ -57,6 +57,7 @@ class UpscaleVideo(Operation[UpscaledVideo]):
 class UpscaleImage(Operation[UpscaledImage]):
     """Make `image` exactly `scale` times as wide and as high. Without `allows_resize` only a
     trained engine may do it. Neither the image nor the result may have more than `max_pixels`.
+    `compression` is the quality of jpeg and webp, 0 to 100.
     """
 
     name, task, verb, result = "image.upscale", "upscaling", "upscale", UpscaledImage
@@ -65,6 +66,8 @@ class UpscaleImage(Operation[UpscaledImage]):
     image: Blob
     scale: Scale = 4
     allows_resize: bool = False
+    format: ImageFormat = "png"
+    compression: int = Field(default=95, ge=0, le=100)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 

@@ -1,5 +1,7 @@
 """POST /v1/images/upscale."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
@@ -14,10 +16,11 @@ from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
-from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
+from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.error_fields import renamed_error_fields
+from serve_app.core.image.images import ImageFormat
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
 
@@ -31,12 +34,15 @@ class UpscaleBody(JobBody):
     model: ModelName | None = None
     scale: Scale | None = None
     allow_resize: Flag | None = None
+    output_format: ImageFormat | None = None
+    output_compression: Annotated[Integer, Field(ge=0, le=100)] | None = None
     response_format: Text | None = Field(default=None, max_length=50)
     user: Text | None = None
 
     def without_effect(self) -> list[str]:
-        """Accepted for compatibility only."""
-        return self.sent("user")
+        """Accepted for compatibility only; and PNG loses nothing."""
+        is_png = self.output_format in (None, "png")
+        return self.sent("user", *(("output_compression",) if is_png else ()))
 
 
 @router.post("/v1/images/upscale")
@@ -54,6 +60,8 @@ async def upscale(
         image=await context.intake.take(body.image, param="image", kind="image"),
         scale=body.scale or 4,
         allows_resize=allows_resize,
+        format=body.output_format or "png",
+        compression=95 if body.output_compression is None else body.output_compression,
         max_pixels=context.config.limits.image_pixels,
     )
     return await job_answer(body, operation, request, context, principal, output)

@@ -4,21 +4,19 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from serve_app.api.archive_entries import visible_owner
 from serve_app.api.body_limit import streams_body
-from serve_app.api.byte_ranges import Multipart, Span, content_range, requested
-from serve_app.api.conditions import is_not_modified, is_precondition_met, is_same_file
 from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.file_answer import stored_file_response
 from serve_app.api.json_body import read_json_object
 from serve_app.api.multipart import read_form
 from serve_app.api.v1.wire import ERRORS
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.sniff import extension_of, kind_of
-from serve_app.blobs.store import FILES, SHA256, FsspecBlobStore, ObservedStore
+from serve_app.blobs.store import FILES, SHA256, ObservedStore
 from serve_app.core.errors import Cancelled, InvalidRequest, NotFound, UnsupportedMedia
 from serve_app.core.image.image_files import unread
 from serve_app.core.media import Blob
@@ -38,19 +36,8 @@ async def download(
     blob = await context.blobs.find_file(filename) or await context.archive.find_file(filename)
     if blob is None:
         raise NotFound(f"no file is named {filename[:100]!r}", param="filename")
-    headers = file_headers(blob)
-    if download:
-        headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    etag = headers["ETag"]
-    used = BackgroundTask(context.uploads.use, blob)
-    if not is_precondition_met(request.headers, etag):
-        return Response(status_code=412, headers=headers)
-    if is_not_modified(request.headers, etag):
-        return Response(status_code=304, headers=headers)
-    spans = None
-    if is_same_file(request.headers, etag):
-        spans = requested(request.headers.get("range", ""), blob.size)
-    return file_answer(context.blobs, blob, headers, spans, used)
+    disposition = f'attachment; filename="{filename}"' if download else None
+    return stored_file_response(context, blob, request.headers, disposition=disposition)
 
 
 @router.post("/v1/files/upload")
@@ -104,39 +91,6 @@ def upload_object(context: Context, blob: Blob) -> dict[str, Any]:
         "mime": blob.mime,
         "kind": kind_of(blob.mime),
     }
-
-
-def file_headers(blob: Blob) -> dict[str, str]:
-    """A stored file never changes, so its hash is a strong validator."""
-    return {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes", "Content-Type": blob.mime}
-
-
-def file_answer(
-    store: FsspecBlobStore,
-    blob: Blob,
-    headers: dict[str, str],
-    spans: list[Span] | None,
-    then: BackgroundTask,
-) -> Response:
-    """The whole file for None, else the parts, which are none of the file when `spans` is empty.
-    `then` is done after bytes were sent.
-    """
-    match spans:
-        case None:
-            headers["Content-Length"] = str(blob.size)
-            return StreamingResponse(store.read(blob), headers=headers, background=then)
-        case []:
-            headers |= {"Content-Range": f"bytes */{blob.size}", "x-should-retry": "false"}
-            return Response(status_code=416, headers=headers)
-        case [(start, end)]:
-            headers["Content-Range"] = content_range((start, end), blob.size)
-            headers["Content-Length"] = str(end - start)
-            body = store.read(blob, start=start, end=end)
-            return StreamingResponse(body, 206, headers=headers, background=then)
-    parts = Multipart(spans, blob.size, blob.mime)
-    headers |= {"Content-Type": parts.content_type, "Content-Length": str(parts.length)}
-    body = parts.body(lambda start, end: store.read(blob, start=start, end=end))
-    return StreamingResponse(body, 206, headers=headers, background=then)
 
 
 async def _received(request: Request, intake: MediaIntake) -> Blob:

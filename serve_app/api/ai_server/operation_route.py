@@ -1,0 +1,87 @@
+"""`OperationRoute`: `/api/{Name}` and `/json/reply/{Name}`, by name in any case, with `[]` for many
+calls at once.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+
+from serve_app.api.ai_server.arguments import Arguments, read_all_arguments, read_arguments
+from serve_app.api.ai_server.calls import service_response
+from serve_app.api.ai_server.service_error import ServiceError
+from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.runs import Call, call_in
+
+POST, GET = ("POST",), ("GET",)
+ANY_VERB = ("GET", "POST", "PUT", "PATCH", "DELETE")
+MANY = "[]"
+FORM_TYPES = (
+    "application/json",
+    "multipart/form-data",
+    "application/x-www-form-urlencoded",
+)
+Done = tuple[Any, str | None]
+"""The body of an answer, and the id of the job that it is of."""
+Perform = Callable[[Call, Arguments], Awaitable[Done | Response]]
+
+
+class OperationRoute(APIRoute):
+    """A route whose pattern is that of the name; the paths that it takes are more."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        name = re.escape(path.rpartition("/")[2])
+        self.path_regex = re.compile(rf"^/(?:api|json/reply)/{name}(?:\[\])?$", re.IGNORECASE)
+        self.param_convertors = {}
+
+
+def operation_routes(
+    name: str,
+    perform: Perform,
+    *,
+    does: str,
+    tag: str,
+    verbs: Iterable[str] = ANY_VERB,
+    body: type[BaseModel] | None = None,
+) -> list[BaseRoute]:
+    """The routes of an operation. It is described once, by the verb that clients use."""
+    described, *others = sorted(verbs, key=lambda verb: verb != ("POST" if body else "GET"))
+
+    async def endpoint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+        call = call_in(request, context, principal)
+        if not request.url.path.endswith(MANY):
+            done = await perform(call, await read_arguments(request, context))
+            return done if isinstance(done, Response) else service_response(*done)
+        answers = [await perform(call, each) for each in await read_all_arguments(request)]
+        files = [answer for answer in answers if isinstance(answer, Response)]
+        if files:
+            raise ServiceError(f"{name} answers one request at a time")
+        return service_response([done[0] for done in answers if not isinstance(done, Response)])
+
+    endpoint.__name__ = name
+    endpoint.__doc__ = does
+    route = OperationRoute(
+        f"/api/{name}",
+        endpoint,
+        methods=[described],
+        tags=[tag],
+        openapi_extra=None if body is None else described_body(body),
+        response_class=Response,
+    )
+    if not others:
+        return [route]
+    rest = OperationRoute(f"/api/{name}", endpoint, methods=others, include_in_schema=False)
+    return [route, rest]
+
+
+def described_body(kind: type[BaseModel]) -> dict[str, Any]:
+    """The description of a body that comes in three types."""
+    schema = kind.model_json_schema()
+    content = {form: {"schema": schema} for form in FORM_TYPES}
+    return {"requestBody": {"required": False, "content": content}}
