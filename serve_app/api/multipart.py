@@ -96,24 +96,28 @@ async def read_form(
         return await _read_urlencoded(request)
     streams_body(request)
     kinds = dict.fromkeys(other_fields) | dict.fromkeys(file_fields, kind)
-    events = _Events(request, kinds)
-    parts = 0
+    events = _Events(request, file_fields if takes_any_field else kinds)
     try:
-        async for name, part in events:
-            parts += 1
-            if parts > PARTS:
-                raise InvalidRequest(
-                    f"the form has more than {PARTS} fields", param=part.name[:100]
-                )
-            if name == "file":
-                if part.name not in kinds and not takes_any_field:
-                    raise _unexpected(part.name, kinds)
-                await _store(part, events, form, intake, kinds.get(part.name))
-            else:
+        async for name, part in _counted(events):
+            if name == "text":
                 form.fields.setdefault(part.name, []).append(_text(part))
+                continue
+            if part.name not in kinds and not takes_any_field:
+                raise _unexpected(part.name, kinds)
+            await _store(part, events, form, intake, kinds.get(part.name))
     finally:
         await events.aclose()
     return form
+
+
+async def _counted(events: "_Events") -> AsyncGenerator[tuple[str, FormPart]]:
+    """The parts, up to as many as there may be."""
+    parts = 0
+    async for name, part in events:
+        parts += 1
+        if parts > PARTS:
+            raise InvalidRequest(f"the form has more than {PARTS} fields", param=part.name[:100])
+        yield name, part
 
 
 async def _read_urlencoded(request: Request) -> Form:

@@ -19,7 +19,9 @@ async def find_derived(database: Database, name: str) -> Blob | None:
 
     def work(session: Session) -> Blob | None:
         row = session.scalar(select(Row).where(Row.holder == f"{DERIVED}{name}"))
-        return row and Blob(sha256=row.sha256, mime=row.mime, size=row.size)
+        if row is None:
+            return None
+        return Blob(sha256=row.sha256, mime=row.mime, size=row.size)
 
     return await database.read(work)
 

@@ -141,10 +141,8 @@ async def test_a_conversation_that_fails(make_context: MakeContext) -> None:
 
 
 async def test_a_conversation_that_takes_too_long(make_context: MakeContext) -> None:
-    slow = [
-        each | {"options": each["options"] | {"tokens_per_s": 10}} if each["name"] == "chat" else each
-        for each in FAMILIES
-    ]
+    options = {"engine": "fake", "task": "chat", "tokens_per_s": 10}
+    slow = [each | {"options": options} if each["name"] == "chat" else each for each in FAMILIES]
     context = make_context(families=slow, jobs={"sync_timeout_s": {"api": 0.05}})
     async with client_of(context) as client:
         meta = refused(await client.post(URL, json=SAY), 504, "TimeoutException")["meta"]

@@ -19,6 +19,7 @@ EXAMPLES = 15
 TOKEN = "sk-fuzz"
 PLENTY = {"requests_per_minute": 10**6, "concurrent": 10**6}
 RATES = dict.fromkeys(("default", "embeddings", "read"), PLENTY)
+SHARED_WAY = ("/api/TextToImage", "/api/OpenAiChatCompletion")
 ROUTES = {
     "/v1/models": {"get"},
     "/v1/models/{id}": {"get"},
@@ -97,10 +98,17 @@ def test_nothing_the_description_allows_breaks_the_server(app: FastAPI) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {operation.path for operation in operations} >= {*ROUTES}
-    for operation in operations:
+    for operation in filter(is_read_by_itself, operations):
         fuzz(operation, GenerationMode.POSITIVE)
         if may_be_violated(operation):
             fuzz(operation, GenerationMode.NEGATIVE)
+
+
+def is_read_by_itself(operation: Any) -> bool:
+    """Whether a route has a way of its own to read what it is sent. Those of `/api/` share one, and
+    two of them stand for all.
+    """
+    return not operation.path.startswith("/api/") or operation.path in SHARED_WAY
 
 
 def may_be_violated(operation: Any) -> bool:

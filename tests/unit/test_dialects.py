@@ -16,7 +16,9 @@ from serve_app.api.dialects import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 SPOKEN = Dialects(DIALECTS)
-FOLDERS = tuple(f"serve_app/api/{dialect.name}/" for dialect in DIALECTS)
+FOLDERS = tuple(
+    f"{file.parent.relative_to(ROOT)}/" for file in (ROOT / "serve_app/api").glob("*/dialect.py")
+)
 WORK = {"text", "images", "audio", "video"}
 """Tags of routes that ask a model for work."""
 
@@ -197,4 +199,4 @@ def test_files_are_downloaded_from_the_paths_that_dialects_name() -> None:
     assert {path: spoken.file_name(path) for path in names} == names
     for path in ("/v1/files/", "/v1/files/a/b", "/v1/filesa", "/artifacts/", "/kept/a", "/", ""):
         assert spoken.file_name(path) is None
-    assert SPOKEN.file_name("/artifacts/2026/a.png") is None
+    assert SPOKEN.file_name("/kept/x/a.png") is None

@@ -56,6 +56,8 @@ OURS = {
     "deployments/video/h264_pieces.py:START_CODE": "bytes of an encoder of ours",
     "serve_app/blobs/inline_text.py:CODE": "bytes, by the readers below",
     "serve_app/api/long_texts.py:INSIDE": "bytes, by the readers below",
+    "serve_app/api/ai_server/operation_route.py:OperationRoute": "the names of our operations",
+    "serve_app/api/ai_server/service_body.py:CAPITAL": "the names of fields of ours",
 }
 """Patterns that never meet a text that a caller or a model has written, and what they meet."""
 
@@ -125,6 +127,31 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [("", "a.", ""), ("", ".", "a"), ("a.", '"', "."), ("", "a", "")],
     ),
     "pipelines/story_script.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
+    "serve_app/api/ai_server/artifact_links.py:HOST": (
+        "fullmatch",
+        [("", "a", "!"), ("a:", "1", ""), ("[", "1", "!"), ("[", ":", "]:")],
+    ),
+    "serve_app/api/ai_server/artifact_links.py:PREFIX": (
+        "fullmatch",
+        [("/", "a", "!"), ("", "/a", "!"), ("", "/", "")],
+    ),
+    "serve_app/api/ai_server/artifact_links.py:PLACE": (
+        "fullmatch",
+        [("input/2026/01/01/", "0", "/"), ("2026/01/01/0/", "a", ".png"), ("", "input/", "")],
+    ),
+    "serve_app/api/ai_server/given_files.py:UNSAFE": ("findall", [("", "/", ""), ("", "a", "/")]),
+    "serve_app/api/ai_server/scalars.py:WHOLE": (
+        "fullmatch",
+        [("", "1", "x"), ("1.", "0", "x"), ("+", "-", "1")],
+    ),
+    "serve_app/api/ai_server/variants.py:OPTION": (
+        "fullmatch",
+        [("width=", "1", "x"), ("", "width=", "1")],
+    ),
+    "serve_app/api/ai_server/video_processing.py:TIME": (
+        "fullmatch",
+        [("", "1", ":00"), ("", "1:", ""), ("1:00.", "0", "x")],
+    ),
     "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
     "serve_app/core/error_fields.py:ROOT": ("match", [("", "a", ""), ("", "a", "[")]),
     "serve_app/api/conditions.py:TAG": (

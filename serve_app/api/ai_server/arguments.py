@@ -55,7 +55,7 @@ async def read_arguments(request: Request, context: Context) -> Arguments:
     if body is None:
         return Arguments(merged(query))
     if not isinstance(body, dict):
-        raise ServiceError("the body must be a JSON object", code=SERIALIZATION)
+        raise ServiceError("the body must be a JSON object", error_code=SERIALIZATION)
     return Arguments(merged(body, query))
 
 
@@ -63,7 +63,7 @@ async def read_all_arguments(request: Request) -> list[Arguments]:
     """Those of every call in an array."""
     body = await _json(request, _content_type(request))
     if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
-        raise ServiceError("the body must be a JSON array of objects", code=SERIALIZATION)
+        raise ServiceError("the body must be a JSON array of objects", error_code=SERIALIZATION)
     if len(body) > MOST_CALLS:
         raise ServiceError(f"an array has at most {MOST_CALLS} requests, not {len(body)}")
     query = query_values(request)
@@ -82,7 +82,7 @@ def query_values(request: Request) -> dict[str, Any]:
     except ValueError:
         raise ServiceError(
             f"the query must be UTF-8 with at most {MOST_ARGUMENTS} parameters",
-            code=SERIALIZATION,
+            error_code=SERIALIZATION,
         ) from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -98,7 +98,7 @@ async def _form(request: Request, context: Context) -> Form:
     except InvalidRequest as error:
         # About a field it is for what the field holds, else the form itself is malformed.
         code = SERIALIZATION if error.param is None else ARGUMENT
-        raise ServiceError(error.message, code=code) from error
+        raise ServiceError(error.message, error_code=code) from error
 
 
 async def _json(request: Request, kind: str) -> Any:
@@ -108,12 +108,13 @@ async def _json(request: Request, kind: str) -> Any:
         return None
     if kind not in ("", "application/json", "text/json", "text/plain"):
         raise ServiceError(
-            f"a body of type {kind[:100]!r} is not read; send JSON or a form", code=SERIALIZATION
+            f"a body of type {kind[:100]!r} is not read; send JSON or a form",
+            error_code=SERIALIZATION,
         )
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise ServiceError("the body is not valid JSON", code=SERIALIZATION) from None
+        raise ServiceError("the body is not valid JSON", error_code=SERIALIZATION) from None
 
 
 def _content_type(request: Request) -> str:

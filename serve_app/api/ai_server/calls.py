@@ -97,7 +97,7 @@ async def answer_of(call: Call, job: Job) -> dict[str, Any]:
         raise job_error(job, call.dialect)
     body = await call.dialect.body(job, files_of(call))
     if body is None or isinstance(body, PlainText) or body.get("results") == []:
-        raise ServiceError(NO_OUTPUTS, code=FAILED, answered=500, job_id=job.id)
+        raise ServiceError(NO_OUTPUTS, error_code=FAILED, answered=500, job_id=job.id)
     return body
 
 
@@ -113,7 +113,7 @@ async def timed_out(call: Call, error: StillRunning, ready: Prepared) -> Service
     }
     return ServiceError(
         f"the request takes longer than {call.timeout_s:g} s; its job runs on",
-        code="TimeoutException",
+        error_code="TimeoutException",
         answered=504,
         meta=meta,
         job_id=job.id,

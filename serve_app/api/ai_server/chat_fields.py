@@ -33,11 +33,7 @@ class ChatCallFields(ServiceBody):
 
 def chat_request(arguments: Arguments) -> tuple[ChatBody, str]:
     """The conversation, and the name of the model. ServiceError for what is missing or wrong."""
-    values = {
-        name: value
-        for name in TEXT_FIELDS
-        if _is_given(value := _first(arguments, name))
-    }
+    values = {name: value for name in TEXT_FIELDS if _is_given(value := _first(arguments, name))}
     if not values.get("messages"):
         raise missing("Messages")
     model = values.get("model")

@@ -41,8 +41,10 @@ class GivenFiles:
             (self._files if name in fields else others)[name] = file
         strays = iter(others.values())
         for name in fields:
-            if name not in self._files and not self._text(name) and (file := next(strays, None)):
-                self._files[name] = file
+            if name in self._files or self._text(name):
+                continue
+            if (stray := next(strays, None)) is not None:
+                self._files[name] = stray
         self.count = len(arguments.files)
 
     async def take(self, name: str, absent: ServiceError) -> Blob:

@@ -100,7 +100,9 @@ class TextToImageFields(GenerationFields):
             checked = {"model": "", "prompt": "", "seed": 0} | read | steps
             TextToImage.model_validate(checked)
         except (ValueError, OverflowError, ValidationError):
-            raise ServiceError("'Arguments' has a value that is no number", code=FORMAT) from None
+            raise ServiceError(
+                "'Arguments' has a value that is no number", error_code=FORMAT
+            ) from None
         return read | steps
 
 

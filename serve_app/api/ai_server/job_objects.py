@@ -56,7 +56,7 @@ def progress_text(job: Job) -> dict[str, str]:
 def job_error(job: Job, dialect: Dialect) -> AppError:
     """Why a job has no result, as its caller is told who waits for it."""
     if job.status == "cancelled":
-        return ServiceError("Job was cancelled", code=FAILED, answered=500, job_id=job.id)
+        return ServiceError("Job was cancelled", error_code=FAILED, answered=500, job_id=job.id)
     error = _step_error(job) or failure(job, dialect) or InternalError("there is no result")
     error.job_id = job.id
     return error
@@ -69,7 +69,7 @@ def failed_error(job: Job, dialect: Dialect) -> ServiceError:
     if job.status == "failed" and not text.startswith("Job failed"):
         text = f"Job failed: {text}"
     beside = job_names(job)
-    return ServiceError(text, code=FAILED, answered=500, job_id=job.id, beside=beside)
+    return ServiceError(text, error_code=FAILED, answered=500, job_id=job.id, beside=beside)
 
 
 def _step_error(job: Job) -> AppError | None:
@@ -128,7 +128,7 @@ async def callback_object(job: Job, dialect: Dialect, files: ServedFiles) -> dic
         for each in file_objects(job, output, files.root)
     ]
     if not outputs and isinstance(job.result, MediaResult):
-        error = ServiceError(NO_IMAGES, code=FAILED)
+        error = ServiceError(NO_IMAGES, error_code=FAILED)
         return names | {"responseStatus": status_object(error)}
     texts = text_objects(job)
     return (

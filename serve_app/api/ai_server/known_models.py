@@ -100,4 +100,4 @@ def _of_another_task(catalog: Catalog, task: Task) -> ServiceError:
     names = ",".join(found.id for found in catalog.every(task))
     message = f"the model cannot do this; models: {names}"
     problem = FieldProblem("InvalidModel", "Model", message)
-    return ServiceError(message, code="InvalidModel", problems=[problem])
+    return ServiceError(message, error_code="InvalidModel", problems=[problem])

@@ -71,7 +71,7 @@ def checked_texts(values: Mapping[str, str | None]) -> None:
     """ServiceError for a text that no database keeps."""
     for name, text in values.items():
         if text is not None and not is_storable(text):
-            raise ServiceError(f"'{shown(name)}' contains the character NUL", code=FORMAT)
+            raise ServiceError(f"'{shown(name)}' contains the character NUL", error_code=FORMAT)
 
 
 def invalid(errors: Sequence[Any]) -> ServiceError:
@@ -81,7 +81,7 @@ def invalid(errors: Sequence[Any]) -> ServiceError:
     problems = [_problem(error) for error in errors]
     unreadable = [problem for problem in problems if problem.code == FORMAT]
     told = unreadable[:1] or problems
-    return ServiceError(told[0].message, code=told[0].code, problems=told)
+    return ServiceError(told[0].message, error_code=told[0].code, problems=told)
 
 
 def pascal(name: str) -> str:
@@ -118,7 +118,7 @@ def _is_given(value: Any, *, is_text: bool) -> bool:
         return bool(value.strip())
     if isinstance(value, list):
         return any(_is_given(item, is_text=False) for item in value)
-    return value != {}
+    return bool(value != {})
 
 
 @cache

@@ -64,8 +64,8 @@ class FieldProblem:
 
 
 class ServiceError(AppError):
-    """An error of this dialect's own: `code` is its `errorCode`, `answered` its status. `beside` is
-    what the body has beside `responseStatus`.
+    """An error of this dialect's own; `answered` is its status, `beside` what the body has beside
+    `responseStatus`.
     """
 
     type = "invalid_request_error"
@@ -75,14 +75,14 @@ class ServiceError(AppError):
         self,
         message: str,
         *,
-        code: str = ARGUMENT,
+        error_code: str = ARGUMENT,
         answered: int = 400,
         problems: Sequence[FieldProblem] = (),
         meta: Mapping[str, str] | None = None,
         beside: Mapping[str, Any] | None = None,
         job_id: str | None = None,
     ) -> None:
-        super().__init__(message, code=code, job_id=job_id)
+        super().__init__(message, code=error_code, job_id=job_id)
         self.answered = answered
         self.problems = tuple(problems)
         self.meta = dict(meta or {})
@@ -93,7 +93,7 @@ def missing(name: str) -> ServiceError:
     """The error for something that has to be given."""
     return ServiceError(
         f"Value cannot be null. (Parameter '{name}')",
-        code="ArgumentNullException",
+        error_code="ArgumentNullException",
         problems=(FieldProblem("ArgumentNullException", name, f"'{name}' must not be null."),),
     )
 
@@ -101,13 +101,13 @@ def missing(name: str) -> ServiceError:
 def unsupported(what: str) -> ServiceError:
     """The error for what no configured model can do."""
     return ServiceError(
-        f"no configured model can do {what}", code="NotSupportedException", answered=405
+        f"no configured model can do {what}", error_code="NotSupportedException", answered=405
     )
 
 
 def not_found(what: str) -> ServiceError:
     """The error for what is not there, or not for this caller."""
-    return ServiceError(f"{what} not found", code="NotFound", answered=404)
+    return ServiceError(f"{what} not found", error_code="NotFound", answered=404)
 
 
 def error_status(error: AppError) -> int:

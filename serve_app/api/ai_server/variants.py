@@ -11,8 +11,7 @@ from serve_app.api.context import Context
 from serve_app.blobs.derived import find_derived, keep_derived
 from serve_app.blobs.sniff import kind_of
 from serve_app.core.errors import PayloadTooLarge
-from serve_app.core.image.image_files import opened_image, upright
-from serve_app.core.image.images import UNREADABLE
+from serve_app.core.image.image_files import UNREADABLE, opened_image, upright
 from serve_app.core.media import Blob
 
 OPTION = re.compile(r"(width|height)=([0-9]{1,9})", re.IGNORECASE)
