@@ -1,12 +1,13 @@
 """LLM for Unity, whose two versions take streams apart in ways of their own."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from serve_app.api.app import create_app
 from serve_app.core.errors import Unavailable
@@ -103,9 +104,9 @@ async def writes_of(context: Any, body: dict[str, Any]) -> list[bytes]:
     waiting = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def receive() -> Message:
-        if waiting:
-            return waiting.pop()
-        return {"type": "http.disconnect"}
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop()
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -113,12 +114,8 @@ async def writes_of(context: Any, body: dict[str, Any]) -> list[bytes]:
         elif message.get("body"):
             written.append(message["body"])
 
-    await called(app, scope, receive, send)
-    return written
-
-
-async def called(app: Any, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
+    return written
 
 
 def read_by_version_2(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from serve_app.api.velesio.calls import TextCall, format_errors, text_call
 from serve_app.api.velesio.completion_answer import completion_answer, completion_object
 from serve_app.api.velesio.completion_body import LlamaCompletionBody, completion_of, model_of
 from serve_app.api.velesio.errors import ERRORS, llama_error
-from serve_app.api.velesio.frames import documented_frames, llama_frames
+from serve_app.api.velesio.frames import documented_frames, llama_frames, spaced
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete
 from serve_app.runtime.streams import closing, gathered
@@ -67,7 +67,7 @@ async def _streamed(
     request = call.call.request
     if body.is_llama:
         opened, headers = await call.streamed(each_prompt(operation, found))
-        frames = llama_frames(opened)
+        frames = spaced(llama_frames(opened))
         return sse_response(frames, request, headers=headers, render=llama_error)
     opened, headers = await call.streamed(found.stream_text(operation))
     frames = documented_frames(opened, model=found.id, wants_usage=body.wants_usage)

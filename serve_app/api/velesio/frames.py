@@ -6,6 +6,7 @@ what it has got for one JSON object. So a frame is one write of at most `FRAME_B
 `data: ` of its own.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
@@ -22,22 +23,54 @@ from serve_app.core.text.chat import ChatDelta, ChatEvent, Usage
 from serve_app.runtime.streams import closing
 
 FRAME_BYTES = 4000
-CHARACTER_BYTES = 6
-"""The most that JSON needs for one, as for those that have to be escaped."""
-PIECE_CHARACTERS = 500
-"""Of text in a frame: half of it is left for what else is there."""
+PIECE_BYTES = 3000
+"""Of a text as it stands in a frame; the rest is for what else is there."""
+PIECE_CHARACTERS = 2400
+SURE_CHARACTERS = 400
+"""Of these no text needs more, whatever has to be escaped."""
 WORD_CHARACTERS = 300
+GAP_S = 0.02
+"""Between two writes. HAProxy makes one chunk of what it reads at once."""
 
 
 def pieces(text: str) -> Iterator[str]:
     """The text in parts of which each fits into a frame."""
-    for start in range(0, len(text), PIECE_CHARACTERS):
-        yield text[start : start + PIECE_CHARACTERS]
+    start = 0
+    while start < len(text):
+        piece = text[start : start + PIECE_CHARACTERS]
+        if len(piece) > SURE_CHARACTERS and len(escaped(piece)) > PIECE_BYTES:
+            piece = piece[:SURE_CHARACTERS]
+        yield piece
+        start += len(piece)
 
 
 def llama_frame(value: dict[str, Any]) -> bytes:
-    """One event. Compact JSON has `data: ` in its texts only, where it may be escaped."""
-    return b"data: " + dumps(value).replace(b"data: ", b"data\\u003a ") + b"\n\n"
+    """One event."""
+    return b"data: " + escaped(value) + b"\n\n"
+
+
+def escaped(value: Any) -> bytes:
+    """As JSON without the text `data: `: compact JSON has it in its texts only, where it may be
+    escaped.
+    """
+    return dumps(value).replace(b"data: ", b"data\\u003a ")
+
+
+async def spaced(frames: AsyncIterator[bytes], *, gap_s: float = GAP_S) -> AsyncGenerator[bytes]:
+    """The frames with time between them, and before what follows their failure. Tokens come no
+    faster, so that only the last one waits.
+    """
+    loop = asyncio.get_running_loop()
+    next_at = 0.0
+    async with closing(frames):
+        try:
+            async for frame in frames:
+                await asyncio.sleep(max(0.0, next_at - loop.time()))
+                yield frame
+                next_at = loop.time() + gap_s
+        except Exception:
+            await asyncio.sleep(max(0.0, next_at - loop.time()))
+            raise
 
 
 async def documented_frames(
