@@ -98,13 +98,12 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
-def refusal(answer: httpx.Response) -> tuple[str, str, str] | None:
-    """What is said to be wrong with the body; None when nothing is."""
+def refusal(answer: httpx.Response) -> Any:
+    """What is said to be wrong with the body, in whatever shape; None when nothing is."""
     assert answer.status_code < 500 or answer.status_code == 503, answer.text
     if answer.status_code != 400:
         return None
-    error = answer.json()["error"]
-    return error["code"], error["param"], error["message"]
+    return answer.json()
 
 
 @pytest.mark.parametrize("model", [model for *_, model in bodies()])
@@ -146,7 +145,10 @@ async def test_null_in_a_required_field_is_missing(
     for name in schema.get("required", ()):
         answer = await admin.request(method, url, json=small | {name: None})
         assert answer.status_code == 400, answer.text
-        assert answer.json()["error"]["param"] == name
+        error = answer.json()["error"]
+        is_native = isinstance(error, dict) and "param" in error
+        # Other dialects have no place for the field alone.
+        assert error["param"] == name if is_native else name in answer.text
 
 
 @pytest.mark.parametrize(
@@ -194,4 +196,4 @@ async def test_a_null_inside_a_part_is_named_as_what_is_missing(
     answer = await admin.post("/v1/chat/completions", json=body)
     refused = refusal(answer)
     assert refused is not None
-    assert refused[1] == f"messages[0].content[0].{field}"
+    assert refused["error"]["param"] == f"messages[0].content[0].{field}"
