@@ -66,7 +66,7 @@ class BatchGenerator:
         first = checkpoint.first
         self.samplers = SamplerTable(self._scheduler, is_large=abilities_of(first).is_large)
         vae = getattr(first, "vae", None)
-        self._previews = None if vae is None else LatentPreviews(vae)
+        self._previews = None if vae is None else LatentPreviews(vae, checkpoint.device)
 
     def generate(self, images: list[PendingImage[BatchItem]]) -> None:
         """Every image is generated, or its request told why not. What a batch fails with, images

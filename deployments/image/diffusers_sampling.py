@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import diffusers
 
+from deployments.image.ancestral_noise import scale_ancestral_noise
 from deployments.image.noise_schedules import RAMPS, Ramp, ramp_of, set_ramped_timesteps
 from serve_app.core.image.samplers import ImageFacts, ImageSampling, Sampler, Schedule
 
@@ -123,13 +124,14 @@ class SamplerTable:
         return SampledBy(scheduler, tuple(notes))
 
     def _kind(self, sampler: Sampler | None, notes: list[str]) -> tuple[Any, dict[str, Any]]:
-        if sampler is None:
+        if sampler is None or not self._kinds:
+            # Of a model that runs with its own only.
+            if sampler not in (None, *self.samplers):
+                notes.append(f"sampler: {sampler!r} is not for this model; its own was used")
             return type(self._own), {}
         if sampler not in self._kinds:
             first = self.samplers[0]
             notes.append(f"sampler: {sampler!r} is not for this model; {first!r} was used")
-            if first not in self._kinds:
-                return type(self._own), {}
             sampler = first
         name, arguments = self._kinds[sampler]
         return getattr(diffusers, name), arguments
@@ -172,7 +174,10 @@ def _use_details(scheduler: Any, sampling: ImageSampling) -> list[str]:
         notes.append("churn: has no effect with this sampler")
     if sampling.noise != 1 and "s_noise" not in taken:
         notes.append("noise: has no effect with this sampler")
-    if sampling.eta not in (None, 1.0) and "eta" not in taken:
+    if isinstance(scheduler, diffusers.EulerAncestralDiscreteScheduler):
+        if sampling.eta not in (None, 1.0):
+            scale_ancestral_noise(scheduler, sampling.eta)
+    elif sampling.eta not in (None, 1.0) and "eta" not in taken:
         notes.append("eta: has no effect with this sampler")
     fixed = {name: value for name, value in values.items() if name in taken}
     if sampling.churn or sampling.noise != 1:

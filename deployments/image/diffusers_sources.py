@@ -58,10 +58,10 @@ def sources_as_latents(
 
 
 def _encoded(pipeline: Any, image: Any) -> torch.Tensor:
-    vae = pipeline.vae
+    vae, device = pipeline.vae, pipeline._execution_device
     values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1)
     with torch.no_grad():
-        encoded = vae.encode(values.permute(2, 0, 1)[None].to(vae.device, vae.dtype))
+        encoded = vae.encode(values.permute(2, 0, 1)[None].to(device, vae.dtype))
     latents: torch.Tensor = encoded.latent_dist.mode() * vae.config.scaling_factor
     return latents
 

@@ -19,14 +19,15 @@ FADED = 1.5
 class LatentPreviews:
     """For one autoencoder. For the thread that generates."""
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, device: torch.device) -> None:
         self._vae = vae
+        self._device = device
         self._weights: torch.Tensor | None = None
 
     def image(self, latents: torch.Tensor) -> Image.Image:
         """The latents of one image, channels first, as a pixel per cell."""
         if self._weights is None:
-            self._weights = _fitted(self._vae)
+            self._weights = _fitted(self._vae, self._device)
         values = latents.detach().float().cpu()
         channels, height, width = values.shape
         rows = _with_one(values.reshape(channels, -1).T)
@@ -54,9 +55,9 @@ def brightened(scheduler: Any, latents: torch.Tensor) -> torch.Tensor:
     return latents / math.sqrt(1 + float(sigmas[min(index, len(sigmas) - 1)]) ** 2)
 
 
-def _fitted(vae: Any) -> torch.Tensor:
+def _fitted(vae: Any, device: torch.device) -> torch.Tensor:
     """By least squares: a row for each channel, and one more for what is always there."""
-    dtype, device = vae.dtype, vae.device
+    dtype = vae.dtype
     with torch.no_grad():
         encoded = vae.encode(_scenes().to(device, dtype)).latent_dist.mode()
         noise = torch.randn(encoded[:1].shape, generator=torch.Generator().manual_seed(SEED))

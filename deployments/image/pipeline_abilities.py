@@ -8,6 +8,9 @@ from deployments.media.weighted_prompts import plain_text
 from serve_app.core.image.images import ImageGeneration, ImageToImage, Size
 
 CLIP = (["CLIPTextModel"], ["CLIPTextModel", "CLIPTextModelWithProjection"])
+OTHERWISE = {False: ("Kontext", "Flux2"), True: ("Kontext", "Flux2", "Inpaint")}
+"""Parts of the names of pipelines that handle noise in ways of their own, by whether they pack it.
+"""
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
@@ -66,7 +69,7 @@ def abilities_of(pipeline: Any) -> PipelineAbilities:
     return PipelineAbilities(
         read_prompts=is_read and "prompt_embeds" in parameters,
         be_seamless=is_unet,
-        vary=is_known and not name.startswith("Flux2") and "Kontext" not in name,
+        vary=is_known and not any(part in name for part in OTHERWISE[is_packed]),
         resize_latents=is_unet and name.endswith("Img2ImgPipeline"),
         is_large=is_read and len(kinds) > 1,
         is_packed=is_packed,

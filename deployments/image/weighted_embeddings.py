@@ -79,7 +79,8 @@ class WeightedEmbeddings:
             tokens = [*before, *chunk.tokens, *after]
             padding = size - len(tokens)
             ids = torch.tensor([[*tokens, *[tokenizer.pad_token_id] * padding]])
-            vectors, summary = self._encoded(ids.to(encoder.device), encoder, clip_skip)
+            ids = ids.to(self._pipeline._execution_device)
+            vectors, summary = self._encoded(ids, encoder, clip_skip)
             edge = [1.0] * len(before)
             rest = [1.0] * (size - len(before) - len(chunk.weights))
             rows.append(scaled(vectors, [*edge, *chunk.weights, *rest]))

@@ -10,7 +10,7 @@ from typing_extensions import override
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.diarized_transcription import transcribed
-from serve_app.catalog.hires_images import enlarged
+from serve_app.catalog.hires_images import RESIZES, enlarged
 from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.choices import explicit
 from serve_app.core.config import AppConfig, Family, Model
@@ -20,7 +20,7 @@ from serve_app.core.errors import (
     UnsupportedCapability,
     UpstreamError,
 )
-from serve_app.core.image.images import TextToImage
+from serve_app.core.image.images import HiresPass, TextToImage
 from serve_app.core.message import Progress
 from serve_app.core.operation import Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus
@@ -117,6 +117,7 @@ class Catalog(OperationRunner):
             labelled = transcribed(self.run, operation, operation.speakers)
             return cast("AsyncIterator[Progress | R]", labelled)
         if isinstance(operation, TextToImage) and operation.hires is not None:
+            self._check_pass(operation.hires)
             images = enlarged(self.run, operation, operation.hires)
             return cast("AsyncIterator[Progress | R]", images)
         return self._runner_of(operation).run(operation)
@@ -141,6 +142,13 @@ class Catalog(OperationRunner):
                 "no media family is configured to cut, join and convert media; add one"
             )
         return self._runners[family]
+
+    def _check_pass(self, hires: HiresPass) -> None:
+        """Before the first pass is done: whether there is what the second one names."""
+        if hires.model is not None:
+            self.find("images", hires.model)
+        if hires.upscaler not in RESIZES:
+            self.find("upscaling", hires.upscaler)
 
     def _runner_of(self, operation: Operation[Any]) -> OperationRunner:
         """Who does it."""

@@ -100,7 +100,8 @@ class Tracker:
         """Everything known now."""
         progress = self._progress
         if is_done:
-            progress = progress.model_copy(update={"percent": 100.0, "eta_s": None})
+            done = {"percent": 100.0, "eta_s": None, "preview": None}
+            progress = progress.model_copy(update=done)
         return JobReport(progress, tuple(self._stages.values()), tuple(self._warnings))
 
     async def keep_writing(self) -> None:

@@ -15,6 +15,7 @@ from deployments.image.diffusers_images import DiffusersImages
 from deployments.image.diffusers_sampling import SamplerTable
 from deployments.image.latent_previews import LatentPreviews
 from deployments.image.noise_schedules import RAMPS
+from deployments.image.seamless_padding import seamless
 from deployments.image.varied_noise import mixed
 from deployments.image.weighted_embeddings import WeightedEmbeddings, chunks_of, scaled
 from deployments.media.weighted_prompts import weighted_texts
@@ -151,6 +152,20 @@ async def test_what_a_model_cannot_run_is_said(tmp_path: Path, blobs: FsspecBlob
     await engine.close()
 
 
+async def test_a_transformer_edits_with_other_noise(tmp_path: Path, blobs: FsspecBlobStore) -> None:
+    engine = engine_of(save_flux(tmp_path), blobs)
+    blob = await stored(blobs, gradient((32, 32)))
+    mask = await stored(blobs, Image.new("L", (32, 32), 255))
+    fields = {"strength": 0.8, "variation": {"seed": 9, "strength": 1}, "preview_every_s": 0.5}
+    own = await image(engine, blobs, edit(blob, strength=0.8))
+    made = await generated(engine, edit(blob, **fields))
+    assert made.warnings == ()
+    assert distance(await opened(blobs, made), own) > 0
+    masked = await generated(engine, edit(blob, mask=mask, mask_fill="noise", **fields))
+    assert masked.warnings == ("variation: has no effect with this model",)
+    await engine.close()
+
+
 async def test_a_variation_goes_from_one_seed_to_the_other(
     either: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
@@ -239,15 +254,28 @@ def test_long_prompts_are_cut_into_chunks(checkpoint: Path) -> None:
     assert embeds["prompt_embeds"].shape == embeds["negative_prompt_embeds"].shape == (1, 48, 16)
 
 
-async def test_seamless_images_go_on_at_the_other_side(
+def test_what_is_seamless_knows_no_edge(checkpoint: Path) -> None:
+    """Noise that is moved around makes the same image, moved around."""
+    pipeline = StableDiffusionPipeline.from_pretrained(checkpoint)
+    noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    moved = noise.roll((2, 4), dims=(2, 3))
+
+    def made(latents: torch.Tensor) -> Any:
+        fields = {"num_inference_steps": 2, "output_type": "pt", "width": 16, "height": 16}
+        return pipeline("a red boat", latents=latents, **fields).images[0]
+
+    with seamless(pipeline):
+        images = made(noise), made(moved)
+    assert torch.allclose(images[0].roll((4, 8), dims=(1, 2)), images[1], atol=1e-3)
+    assert not torch.allclose(made(noise).roll((4, 8), dims=(1, 2)), made(moved), atol=1e-2)
+
+
+async def test_a_request_is_seamless_and_the_next_one_is_not(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
-    """Noise that is moved around makes the same image, moved: nothing knows where an edge is."""
-    seamless = await image(engine, blobs, generation(is_tileable=True))
     plain = await image(engine, blobs, generation())
-    assert distance(seamless, plain) > 0
-    again = await image(engine, blobs, generation())
-    assert distance(again, plain) == 0
+    assert distance(await image(engine, blobs, generation(is_tileable=True)), plain) > 0
+    assert distance(await image(engine, blobs, generation()), plain) == 0
 
 
 async def test_previews_look_like_what_comes(
@@ -273,7 +301,8 @@ def alike(one: Any, other: Any) -> float:
 
 def seen(vae: Any, latents: torch.Tensor) -> Any:
     """The preview of latents, from -1 to 1, and what the decoder makes of them, a pixel a cell."""
-    preview = np.asarray(LatentPreviews(vae).image(latents[0]), dtype=np.float64) / 127.5 - 1
+    image = LatentPreviews(vae, torch.device("cpu")).image(latents[0])
+    preview = np.asarray(image, dtype=np.float64) / 127.5 - 1
     with torch.no_grad():
         decoded = vae.decode(latents / vae.config.scaling_factor).sample[0].clamp(-1, 1)
     real = torch.nn.functional.adaptive_avg_pool2d(decoded, tuple(latents.shape[-2:]))
@@ -394,6 +423,8 @@ async def test_details_of_samplers(engine: DiffusersImages, blobs: FsspecBlobSto
     ddim = await image(engine, blobs, generation(sampling={"sampler": "ddim", "eta": 0}))
     noisy = await image(engine, blobs, generation(sampling={"sampler": "ddim", "eta": 1}))
     assert distance(ddim, noisy) > 0
+    still = generation(sampling={"sampler": "euler_a", "eta": 0}, steps=6)
+    assert distance(await image(engine, blobs, still), plain) <= 1
     lost = await generated(engine, generation(sampling={"sampler": "dpm2", "churn": 1, "eta": 0.5}))
     assert lost.warnings == (
         "churn: has no effect with this sampler",

@@ -15,7 +15,7 @@ from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.engine_runner import runner_of
 from serve_app.catalog.image_facts import EVERY, image_facts
 from serve_app.core.config import AppConfig, Model
-from serve_app.core.errors import InvalidRequest
+from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.image.images import HiresPass, Images, ImageToImage, Inpaint, Size, TextToImage
 from serve_app.core.image.samplers import ImageFacts
 from serve_app.core.media import Blob, PreviewedProgress
@@ -241,6 +241,14 @@ async def test_a_second_pass_with_its_own_prompt(studio: Studio) -> None:
     alone = await studio.image(prompt="a house", size={"width": 128, "height": 96})
     assert not is_same(one, other)
     assert is_same(other, alone)
+
+
+@pytest.mark.parametrize("field", ["model", "upscaler"])
+async def test_what_a_second_pass_names_is_looked_up_before_the_first(
+    studio: Studio, field: str
+) -> None:
+    with pytest.raises(ModelNotFound):
+        studio.catalog.run(request(hires=HiresPass.model_validate({field: "nothing"})))
 
 
 async def test_what_a_model_can_run_is_known_once_it_was_loaded(studio: Studio) -> None:
