@@ -67,6 +67,15 @@ async def test_an_image_is_enlarged(
     assert answer.headers["x-job-id"].startswith("job-")
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+async def test_a_model_enlarges_as_natively(client: httpx.AsyncClient, scale: int) -> None:
+    native = {"image": halves(), "scale": scale, "model": "repeater", "response_format": "b64_json"}
+    theirs = (await client.post("/v1/images/upscale", json=native)).json()["data"][0]["b64_json"]
+    sent = {"image": halves(), "upscaler_1": "repeater", "upscaling_resize": scale}
+    ours = (await client.post(f"{SD}/extra-single-image", json=sent)).json()["image"]
+    assert ours == theirs
+
+
 async def test_nearest_makes_no_new_colours(client: httpx.AsyncClient) -> None:
     colours = {}
     for name in ("Nearest", "Lanczos"):

@@ -155,8 +155,16 @@ async def test_a_task_has_the_clients_own_name(client: httpx.AsyncClient) -> Non
     answer = await made(client, force_task_id="mine")
     job = (await client.get("/v1/jobs/mine")).json()
     assert job["id"] == answer.headers["x-job-id"]
+    assert (await made(client, force_task_id="")).status_code == 200
     again = await client.post(f"{SD}/txt2img", json=QUICK | {"force_task_id": "mine"})
     assert again.status_code == 409
+
+
+async def test_odd_characters_are_told_as_they_are(client: httpx.AsyncClient) -> None:
+    prompt = "ü 字 \0 <b> {prompt} \u2028 😀"
+    answer = await made(client, prompt=prompt)
+    assert info_of(answer)["prompt"] == prompt
+    assert answer.json()["parameters"]["prompt"] == prompt
 
 
 @pytest.mark.covers("Automatic1111: POST /sdapi/v1/img2img")

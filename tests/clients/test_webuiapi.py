@@ -81,6 +81,12 @@ def test_extras(api: Any, made: Any) -> None:
     assert [image.size for image in several.images] == [(96, 96)] * 2
 
 
+def test_nobody_describes_images_here(api: Any, made: Any) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        api.interrogate(made.image)
+    assert caught.value.args[0] == 503
+
+
 def test_nothing_is_left_running(api: Any) -> None:
     api.util_wait_for_ready(check_interval=0.1)
     assert api.interrupt() == {}
@@ -91,7 +97,8 @@ def test_the_lines_of_the_page(server: Server, tmp_path: Path, monkeypatch: Any)
     (block,) = re.findall(r"(?ms)^```python\n(import webuiapi.*?)^```$", page())
     monkeypatch.chdir(tmp_path)
     exec(block.replace("8000", str(urlsplit(server.url).port)), {})
-    assert Image.open(tmp_path / "boat-larger.png").size == (512, 512)
+    with Image.open(tmp_path / "boat-larger.png") as image:
+        assert image.size == (512, 512)
 
 
 def page() -> str:

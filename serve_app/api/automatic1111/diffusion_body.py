@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from serve_app.api.automatic1111.numbers import Real, Switch, Whole
 from serve_app.api.automatic1111.saved_options import SettingsBody
@@ -20,6 +20,10 @@ Side = Annotated[Whole, Field(ge=64, le=4096)]
 Seed = Annotated[Whole, Field(lt=INT64 - MOST_IMAGES)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 SAMPLER = "Euler a"
+TaskName = Annotated[
+    Annotated[RefId, Field(strict=True)] | None, BeforeValidator(lambda value: value or None)
+]
+"""Front ends that have none send an empty one."""
 NOT_SHOWN = frozenset({"init_images", "mask"})
 """Fields of the request that its answer repeats only where that is asked for."""
 
@@ -55,7 +59,7 @@ class DiffusionBody(WireObject):
     save_images: Switch = False
     do_not_save_samples: Switch = False
     do_not_save_grid: Switch = False
-    force_task_id: Annotated[RefId, Field(strict=True)] | None = None
+    force_task_id: TaskName = None
     script_name: Name | None = None
     script_args: Any = Field(default=None, exclude=True)
     alwayson_scripts: Any = Field(default=None, exclude=True)

@@ -177,9 +177,10 @@ def _said(job: Job | None) -> str | None:
 
 
 async def _end(call: Call, what: EarlyEnd) -> None:
-    """Nothing where nothing is running that can be ended so, or where it has ended just now."""
-    job = await present_job(call)
-    if job is not None:
+    """Nothing where nothing is running that can be ended so, or where it has ended just now. What
+    waits for its turn goes on waiting.
+    """
+    for job in await _jobs(call, "running", 1):
         with suppress(Conflict, NotFound, UnsupportedCapability):
             await end_early(call, job.id, what)
 
