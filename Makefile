@@ -43,6 +43,7 @@ bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/mixed_load.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/local_default.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/jobs.py
+	$(BIN)/python benchmarks/dialects.py
 	$(BIN)/python benchmarks/audio.py
 	$(BIN)/python benchmarks/transcription.py
 	$(BIN)/python benchmarks/vision.py
