@@ -36,6 +36,7 @@ FAMILIES = tuple(
     }
     for name, task in (("talk", "chat"), ("paint", "images"), ("media", "media"))
 )
+CONVERT = {"type": "convert", "format": "png"}
 SAID = [{"role": "user", "content": "one two three"}]
 
 
@@ -71,7 +72,7 @@ def routes() -> tuple[Route, ...]:
             {"positivePrompt": "a", "model": "paint", "width": 64, "height": 64, "seed": 1},
             f"{painting}?",
         ),
-        Route("/v1/images/process", {"image": image, "steps": [{"type": "convert", "format": "png"}]}),
+        Route("/v1/images/process", {"image": image, "steps": [CONVERT]}),
         Route("/api/ConvertImage", {"image": image, "outputFormat": "png"}, "/v1/images/process"),
     )
 
