@@ -141,5 +141,6 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("WatermarkImage", "clients.md"),
         Row("ConvertImage", "clients.md"),
         Row("ConvertAudio", "clients.md"),
+        Row("the typed Python client", "clients.md"),
     ),
 }

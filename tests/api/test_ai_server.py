@@ -10,6 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from serve_app.access.token_store import NewToken, add_token
 from serve_app.api.ai_server.results import xsd_duration
 from serve_app.api.ai_server.table import ROWS
 from serve_app.api.ai_server.video_processing import seconds_of
@@ -369,6 +370,43 @@ async def test_why_a_key_is_refused(make_context: MakeContext) -> None:
         refused(answer, 401, "Unauthorized", "API Key has been cancelled")
         listed = (await client.get("/admin/api/tokens", headers=boss)).text
         assert f'"id":{made["id"]},' not in listed
+
+
+async def test_a_key_that_has_expired(make_context: MakeContext) -> None:
+    context = make_context(auth={"required": True}, environment={"ADMIN_TOKEN": "sk-boss"})
+    old = NewToken("sk-old", "old", ("inference",), "api", expires_at=2.0)
+    await context.database.write(lambda session: add_token(session, old, now=1.0))
+    async with client_of(context) as client:
+        answer = await client.get("/api/ActiveAiModels", headers={"X-Api-Key": "sk-old"})
+    refused(answer, 401, "Unauthorized", "API Key has expired")
+
+
+async def test_a_queue_that_is_full(make_context: MakeContext) -> None:
+    crowded = [
+        each | {"placement": {"max_ongoing_requests": 1}} if each["name"] == "images" else each
+        for each in slow("images", 30)
+    ]
+    async with client_of(make_context(families=crowded, limits={"max_pending": 1})) as client:
+        answers = [await client.post("/api/QueueTextToImage", json=SMALL) for _ in range(3)]
+        refused(answers[-1], 503, "ServiceUnavailable")
+        assert answers[-1].headers["retry-after"]
+
+
+async def test_headers_stand_in_for_fields(client: httpx.AsyncClient) -> None:
+    body = SMALL | {"refId": "tagged"}
+    await client.post("/api/QueueTextToImage", json=body, headers={"Tag": "mine"})
+    assert (await client.get("/v1/jobs/tagged")).json()["tag"] == "mine"
+    answer = await client.post("/api/QueueTextToImage", json=SMALL, headers={"ReplyTo": "x"})
+    refused(answer, 400, "ArgumentException", field="ReplyTo")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\0", "x" * 40_000])
+async def test_texts_that_nobody_can_keep(client: httpx.AsyncClient, text: str) -> None:
+    for name in ("positivePrompt", "negativePrompt", "model", "seed", "refId", "tag", "arguments"):
+        content = json.dumps(SMALL | {name: text}).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = await client.post("/api/TextToImage", content=content, headers=headers)
+        assert answer.status_code in (200, 400, 404), (name, answer.text)
 
 
 async def test_too_many_requests(make_context: MakeContext) -> None:

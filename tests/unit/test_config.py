@@ -81,8 +81,8 @@ def test_the_small_configuration_is_valid() -> None:
         ),
         (
             content(family=[]),
-            "unknown key 'family'; keys: server, auth, limits, storage, jobs, archive, metrics, "
-            "defaults, ingress, families, pipelines",
+            "unknown key 'family'; keys: server, auth, limits, storage, jobs, archive, artifacts, "
+            "metrics, sdapi, defaults, ingress, families, pipelines",
         ),
         (
             with_family(placement={"gpus": -0.5}),

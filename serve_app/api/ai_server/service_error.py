@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from serve_app.api.errors import displayable
 from serve_app.core.errors import (
     AppError,
     Cancelled,
@@ -42,7 +43,6 @@ STATUSES: tuple[tuple[type[AppError], int], ...] = (
     (UpstreamError, 500),
 )
 """Of errors that have another status here than in the core."""
-MESSAGE_CHARACTERS = 2000
 REFUSED = {
     None: "Invalid API Key",
     "revoked": "API Key has been cancelled",
@@ -60,7 +60,11 @@ class FieldProblem:
 
     def to_wire(self) -> dict[str, str]:
         """An item of `errors`."""
-        return {"errorCode": self.code, "fieldName": self.field, "message": self.message}
+        return {
+            "errorCode": self.code,
+            "fieldName": displayable(self.field),
+            "message": displayable(self.message),
+        }
 
 
 class ServiceError(AppError):
@@ -146,7 +150,7 @@ def code_of(error: AppError) -> str:
 
 
 def message_of(error: AppError) -> str:
-    """`message`, of bounded length and without half characters."""
+    """`message`."""
     text = error.explanation
     match error:
         case Unauthenticated():
@@ -155,4 +159,4 @@ def message_of(error: AppError) -> str:
             text = "Job was cancelled"
         case InternalError() | UpstreamError() if error.job_id:
             text = f"Job failed: {text}"
-    return text.encode("utf-8", "replace").decode()[:MESSAGE_CHARACTERS]
+    return displayable(text)
