@@ -1,6 +1,10 @@
 """The `webuiapi` package against the local default: every convenience call that it has."""
 
+import base64
+import io
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +83,25 @@ def test_extras(api: Any, made: Any) -> None:
     assert larger.image.size == (128, 128)
     several = api.extra_batch_images(made.images, upscaler_1="Nearest", upscaling_resize=1.5)
     assert [image.size for image in several.images] == [(96, 96)] * 2
+
+
+def test_work_is_watched_and_interrupted(api: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        many = {"width": 256, "height": 256, "steps": 20, "n_iter": 100, "seed": 7}
+        running = pool.submit(api.txt2img, prompt="a red boat", **many)
+        seen: dict[str, Any] = {"current_image": None}
+        while seen["current_image"] is None or seen["state"]["job_no"] < 1:
+            assert not running.done()
+            time.sleep(0.1)
+            seen = api.get_progress()
+        assert 0 < seen["progress"] < 1
+        with Image.open(io.BytesIO(base64.b64decode(seen["current_image"]))) as image:
+            assert image.format == "JPEG"
+        assert api.interrupt() == {}
+        ended = running.result(timeout=60)
+    assert 1 <= len(ended.images) < 100
+    assert ended.info["all_seeds"] == [*range(7, 7 + len(ended.images))]
+    assert "ended early" in ended.info["comments"]
 
 
 def test_nobody_describes_images_here(api: Any, made: Any) -> None:
