@@ -20,9 +20,13 @@ from deployments.image.varied_noise import mixed
 from deployments.image.weighted_embeddings import WeightedEmbeddings, chunks_of, scaled
 from deployments.media.weighted_prompts import weighted_texts
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.image.images import Images
+from serve_app.catalog.catalog import Catalog
+from serve_app.catalog.engine_runner import runner_of
+from serve_app.core.config import AppConfig
+from serve_app.core.image.images import HiresPass, Images
 from serve_app.core.image.samplers import ImageSampling, Sampler, Schedule
 from serve_app.core.media import PreviewedProgress
+from serve_app.core.status import ModelStatus
 from tests.engine.image_requests import (
     distance,
     edit,
@@ -430,3 +434,19 @@ async def test_details_of_samplers(engine: DiffusersImages, blobs: FsspecBlobSto
         "churn: has no effect with this sampler",
         "eta: has no effect with this sampler",
     )
+
+
+async def test_a_second_pass_over_latents(engine: DiffusersImages, blobs: FsspecBlobStore) -> None:
+    families = [{"name": "images", "options": {"engine": "diffusers"}, "models": [{"id": "tiny"}]}]
+    config = AppConfig.model_validate({"families": families})
+    catalog = Catalog(config, {"images": runner_of(engine)}, statuses=no_statuses)
+    hires = HiresPass(upscaler="latent", strength=0.6, steps=3)
+    made = await catalog.answer(generation(hires=hires, count=2))
+    assert ([still.seed for still in made.images], made.warnings) == ([5, 6], ())
+    first, second = [await opened(blobs, made, index) for index in (0, 1)]
+    assert first.size == second.size == (64, 48)
+    assert distance(first, second) > 0
+
+
+async def no_statuses() -> dict[str, ModelStatus]:
+    return {}

@@ -23,6 +23,7 @@ from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
 from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
+from tests.databases import on_both
 from tests.images import chunks
 
 SEED = 40
@@ -168,6 +169,7 @@ async def test_a_batch_is_skipped_as_a_whole(database: Database, images: GatedIm
     assert numbers(await waiting) == [2, 3]
 
 
+@on_both
 async def test_another_process_may_ask(database: Database, images: GatedImages) -> None:
     store = JobStore(database, "")
     executor = executor_of(store, images)
@@ -185,6 +187,7 @@ async def test_another_process_may_ask(database: Database, images: GatedImages) 
     assert job.result.skipped == (1,)
 
 
+@on_both
 async def test_what_is_there_outlives_its_process(
     database: Database, images: GatedImages, tmp_path: Path
 ) -> None:
