@@ -418,6 +418,19 @@ async def test_tokens(make_context: MakeContext) -> None:
         assert (await client.get("/health")).status_code == 200
 
 
+async def test_a_credential_that_is_none(make_context: MakeContext) -> None:
+    async with client_of(make_context()) as client:
+        for value in ("", "Bearer", "Bearer ", "nonsense", "Basic %%%"):
+            headers = {"Authorization": value}
+            answer = await client.post("/completion", json={"prompt": "a"}, headers=headers)
+            assert answer.status_code == 200, value
+    context = make_context(auth={"required": True}, environment=TOKENS)
+    async with client_of(context) as client:
+        headers = {"Authorization": "Bearer ", "X-Api-Key": "sk-velesio"}
+        answer = await client.post("/completion", json={"prompt": "a"}, headers=headers)
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code", "header"),
     [

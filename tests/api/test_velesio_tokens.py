@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from serve_app.api.velesio.prompt_formats import format_name
+from serve_app.core.text.chat_model import ChatModel
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
 UNITY_NAMES = {
@@ -56,6 +57,24 @@ async def test_errors_name_the_field(
     error = answer.json()["error"]
     assert error["code"] == code
     assert error["details"].startswith(details)
+
+
+async def test_a_model_whose_tokenizer_is_elsewhere(make_context: MakeContext) -> None:
+    class Upstream(ChatModel):
+        context_length = None
+
+    async with client_of(make_context(runs={"chat": Upstream()})) as client:  # type: ignore[abstract]
+        for path, body in (
+            ("/tokenize", {"content": "a"}),
+            ("/detokenize", {"tokens": [1]}),
+            ("/apply-template", {"messages": [{"role": "user", "content": "a"}]}),
+            ("/template", {}),
+            ("/props", {}),
+        ):
+            answer = await client.post(path, json=body)
+            assert answer.status_code == 400, answer.text
+            error = answer.json()["error"]
+            assert (error["code"], error["details"][:5]) == ("invalid_request", "model")
 
 
 async def test_a_conversation_as_the_model_reads_it(client: httpx.AsyncClient) -> None:

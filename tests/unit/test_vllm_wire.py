@@ -1,11 +1,12 @@
 import importlib.util
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from deployments.text.vllm_stream import StreamReader, error_of
+from deployments.text.vllm_stream import StreamReader, error_of, silenced
 from deployments.text.vllm_wire import (
     chat_fields,
     complete_fields,
@@ -250,6 +251,43 @@ def test_completions(prompts: Any, wire: Any) -> None:
     assert fields["stream_options"] == {"include_usage": True}
 
 
+def test_what_clients_of_llama_ask_for() -> None:
+    grammar = TextFormat(type="grammar", grammar='root ::= "a"')
+    sampling = Sampling(ignore_eos=True, max_tokens=0)
+    request = Complete(model="m", prompts=("a",), sampling=sampling, response_format=grammar)
+    fields = complete_fields(request)
+    assert fields["structured_outputs"] == {"grammar": 'root ::= "a"'}
+    assert "response_format" not in fields
+    # vLLM refuses to say nothing; the one token is left out of the answer.
+    assert (fields["ignore_eos"], fields["max_tokens"]) == (True, 1)
+    chat = chat_fields(asked(sampling=sampling, response_format=grammar), {})
+    assert chat["structured_outputs"] == {"grammar": 'root ::= "a"'}
+    assert chat["max_completion_tokens"] == 1
+    schema = TextFormat(type="json_schema", json_schema={"type": "object"})
+    held = complete_fields(request.model_copy(update={"response_format": schema}))
+    assert held["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+@pytest.mark.parametrize(("reason", "word"), [("END", "END"), (5, None), (None, None)])
+def test_which_stop_text_has_ended_an_answer(reason: Any, word: str | None) -> None:
+    choice = {"index": 0, "text": "a", "finish_reason": "stop", "stop_reason": reason}
+    (delta,) = read([frame(choices=[choice])])
+    assert isinstance(delta, ChatDelta)
+    assert delta.stop_word == word
+
+
+async def test_the_one_token_of_a_silent_answer_is_left_out() -> None:
+    async def said() -> AsyncIterator[ChatEvent]:
+        yield ChatDelta(text="a")
+        yield ChatDelta(text="b", finish_reason="length")
+        yield Usage(prompt_tokens=3, completion_tokens=1)
+
+    assert [event async for event in silenced(said())] == [
+        ChatDelta(finish_reason="length"),
+        Usage(prompt_tokens=3, completion_tokens=0),
+    ]
+
+
 def test_best_of_draws_more_with_their_logprobs() -> None:
     fields = complete_fields(Complete(model="m", prompts=("a",), best_of=3))
     assert (fields["n"], fields["logprobs"]) == (3, 0)
@@ -262,6 +300,7 @@ def test_best_of_draws_more_with_their_logprobs() -> None:
     [
         ({"suffix": "end"}, UnsupportedCapability, "suffix"),
         ({"prompts": ("a", (1,))}, InvalidRequest, "prompt"),
+        ({"prompts": ((1, "a"),)}, UnsupportedCapability, "prompt"),
     ],
 )
 def test_what_vllm_cannot_do(changes: Any, error: type[AppError], param: str) -> None:

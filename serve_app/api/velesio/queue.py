@@ -95,8 +95,12 @@ async def worker_list(context: Context, running: list[Job]) -> list[dict[str, An
     statuses = await context.catalog.statuses()
     workers = []
     for found in live_models(context.catalog, statuses, tuple(current)):
-        worker: dict[str, Any] = {"id": found.id, "type": worker_kind(found), "status": "idle"}
+        status = statuses.get(found.id)
+        is_busy = found.id in current or bool(status and status.requests)
+        state = "busy" if is_busy else "idle"
+        worker: dict[str, Any] = {"id": found.id, "type": worker_kind(found), "status": state}
+        # Of what another process has begun a moment ago, nothing else is known.
         if found.id in current:
-            worker |= {"status": "busy", "current_job": current[found.id]}
+            worker["current_job"] = current[found.id]
         workers.append(worker)
     return workers
