@@ -1,10 +1,16 @@
 """What an image model can run, also before it is loaded."""
 
+import asyncio
+from pathlib import Path
 from typing import get_args
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
-from serve_app.core.image.samplers import ImageFacts, Sampler, Schedule
+from serve_app.core.config import Model
+from serve_app.core.image.samplers import FLOW, ImageFacts, Sampler, Schedule
+from serve_app.core.options.image import DiffusersOptions
+from serve_app.family.model_configuration import known_configurations
 
+SCHEDULER = "scheduler/scheduler_config.json"
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 EVERY = ImageFacts(
     samplers=SAMPLERS,
@@ -16,6 +22,19 @@ EVERY = ImageFacts(
 
 
 async def image_facts(catalog: Catalog, found: CatalogEntry) -> ImageFacts:
-    """The model's own once it was loaded; until then what its engine can at most."""
+    """The model's own once it was loaded; until then what follows from its scheduler, where that
+    is on this machine; else what its engine can at most.
+    """
     status = (await catalog.statuses()).get(found.id)
-    return EVERY if status is None or status.image_facts is None else status.image_facts
+    if status is not None and status.image_facts is not None:
+        return status.image_facts
+    if not isinstance(found.family.options, DiffusersOptions) or found.model.source is None:
+        return EVERY
+    data_dir = catalog.config.storage.data_dir
+    return await asyncio.to_thread(_read, found.model, found.model.source, data_dir)
+
+
+def _read(model: Model, source: str, data_dir: Path) -> ImageFacts:
+    files = known_configurations(source, (SCHEDULER,), revision=model.revision, data_dir=data_dir)
+    name = str(files.get(SCHEDULER, {}).get("_class_name"))
+    return FLOW if name.startswith("FlowMatch") else EVERY

@@ -24,7 +24,7 @@ from serve_app.catalog.catalog import Catalog
 from serve_app.catalog.engine_runner import runner_of
 from serve_app.core.config import AppConfig
 from serve_app.core.image.images import HiresPass, Images
-from serve_app.core.image.samplers import ImageSampling, Sampler, Schedule
+from serve_app.core.image.samplers import FLOW, ImageSampling, Sampler, Schedule
 from serve_app.core.media import PreviewedProgress
 from serve_app.core.status import ModelStatus
 from tests.engine.image_requests import (
@@ -127,8 +127,7 @@ def test_schedules_fall_from_the_largest_to_the_smallest(name: Schedule) -> None
 
 async def test_what_a_model_cannot_run_is_said(tmp_path: Path, blobs: FsspecBlobStore) -> None:
     engine = engine_of(save_flux(tmp_path), blobs)
-    assert engine.image_facts.samplers == ("euler", "lcm")
-    assert not engine.image_facts.weighs_words
+    assert engine.image_facts == FLOW
     made = await generated(
         engine,
         generation(

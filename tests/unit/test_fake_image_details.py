@@ -1,6 +1,7 @@
 """What the fake image engine shows of what it is asked for, and images in two passes."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from serve_app.catalog.image_facts import EVERY, image_facts
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.image.images import HiresPass, Images, ImageToImage, Inpaint, Size, TextToImage
-from serve_app.core.image.samplers import ImageFacts
+from serve_app.core.image.samplers import FLOW, ImageFacts
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.core.options.fake import FakeOptions
@@ -257,3 +258,25 @@ async def test_what_a_model_can_run_is_known_once_it_was_loaded(studio: Studio) 
     facts = ImageFacts(samplers=("ddim",))
     studio.known["squares"] = ModelStatus(id="squares", state="ready", image_facts=facts)
     assert await image_facts(studio.catalog, found) == facts
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "facts"),
+    [("FlowMatchEulerDiscreteScheduler", FLOW), ("PNDMScheduler", EVERY), (None, EVERY)],
+)
+async def test_what_a_checkpoint_tells_before_it_is_loaded(
+    tmp_path: Path, studio: Studio, scheduler: str | None, facts: ImageFacts
+) -> None:
+    folder = tmp_path / "checkpoint" / "scheduler"
+    folder.mkdir(parents=True)
+    if scheduler is not None:
+        (folder / "scheduler_config.json").write_text(json.dumps({"_class_name": scheduler}))
+    family = {
+        "name": "images",
+        "options": {"engine": "diffusers"},
+        "models": [{"id": "flux", "source": str(folder.parent)}],
+    }
+    config = AppConfig.model_validate({"families": [family], "storage": {"data_dir": tmp_path}})
+    runners = {"images": runner_of(None)}
+    catalog = Catalog(config, runners, statuses=studio.catalog.statuses)
+    assert await image_facts(catalog, catalog.find("images", "flux")) == facts

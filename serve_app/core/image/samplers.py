@@ -69,3 +69,10 @@ class ImageFacts(Message):
     schedules: tuple[Schedule, ...] = ()
     weighs_words: bool = False
     resizes_latents: bool = False
+
+
+FLOW = ImageFacts(
+    samplers=("euler", "lcm"),
+    schedules=("karras", "exponential", "polyexponential", "kl_optimal", "beta"),
+)
+"""Of models that were trained by flow matching, as Flux and Stable Diffusion 3."""
