@@ -96,6 +96,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("POST /tokenize and /detokenize", "clients.md"),
         Row("POST /embeddings and /embedding", "clients.md"),
         Row("Python and JavaScript clients", "clients.md"),
+        Row("POST /sdapi/v1/txt2img, ten fields", "clients.md"),
+        Row("POST /sdapi/v1/img2img, seven fields", "clients.md"),
     ),
     "Coder": (
         planned("GET and POST /api/v2/ai/providers"),

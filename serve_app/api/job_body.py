@@ -21,8 +21,8 @@ def _is_kept(text: str) -> str:
     return text
 
 
-def _is_short(name: str) -> str:
-    # The stand-in of a long text would pass for a name.
+def is_short_name(name: str) -> str:
+    """The name, unless it stands in for a long text, which would pass for one."""
     if spooled(name) is not None:
         raise ValueError("string should have at most 128 characters")
     return name
@@ -36,7 +36,7 @@ class JobBody(Body):
 
     wants_async: Flag | None = Field(default=None, validation_alias="async")
     callback_url: Text | None = Field(default=None, min_length=1, max_length=4096)
-    ref_id: Annotated[RefId, Field(strict=True), AfterValidator(_is_short)] | None = Field(
+    ref_id: Annotated[RefId, Field(strict=True), AfterValidator(is_short_name)] | None = Field(
         default=None, validation_alias=AliasChoices("ref_id", "refId")
     )
     tag: Label | None = None

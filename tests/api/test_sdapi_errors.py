@@ -1,5 +1,6 @@
 """What the Automatic1111 dialect refuses, and its credentials."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import FAMILIES, MakeContext, client_of
-from tests.images import claiming_png
+from tests.images import claiming_png, png
 from tests.sdapi import QUICK, SD, base64_png, refused
 
 TOKENS = {"auth": {"required": True}, "environment": {"API_TOKENS": "sk-one"}}
@@ -190,6 +191,46 @@ async def test_velesios_shape_can_be_chosen(make_context: MakeContext) -> None:
         assert body.keys() == {"error", "detail"}
         assert body["error"].keys() == {"code", "message", "details"}
         assert (body["error"]["code"], body["error"]["message"]) == (code, body["detail"])
+
+
+async def test_rates_have_the_shape_of_the_path(make_context: MakeContext) -> None:
+    rates = {"inference": {"default": {"requests_per_minute": 1}}}
+    async with client_of(make_context(limits={"rates": rates}, **TOKENS)) as client:
+        headers = {"Authorization": "Bearer sk-one"}
+        assert (await client.get(f"{SD}/options", headers=headers)).status_code == 200
+        answer = await client.get(f"{SD}/options", headers=headers)
+        refused(answer, 429, "rate_limit_exceeded")
+        assert int(answer.headers["retry-after"]) >= 1
+        # Polling has a rate of its own.
+        assert (await client.get(f"{SD}/progress", headers=headers)).status_code == 200
+
+
+async def test_a_full_queue_says_when_to_come_back(make_context: MakeContext) -> None:
+    narrow = [
+        family
+        | {"options": family["options"] | {"delay_s": 2}, "placement": {"max_ongoing_requests": 1}}
+        if family["name"] == "images"
+        else family
+        for family in FAMILIES
+    ]
+    async with client_of(make_context(families=narrow, limits={"max_pending": 1})) as client:
+        calls = [asyncio.create_task(post(client, "txt2img", **QUICK)) for _ in range(3)]
+        answers = await asyncio.gather(*calls)
+    (answer,) = (answer for answer in answers if answer.status_code != 200)
+    refused(answer, 503, "queue_full")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_body_that_is_too_large(make_context: MakeContext) -> None:
+    async with client_of(make_context(limits={"base64_bytes": 1000})) as client:
+        image = base64.b64encode(png() + bytes(2000)).decode()
+        answer = await post(client, "img2img", **QUICK, init_images=[image])
+    refused(answer, 413, "payload_too_large")
+
+
+async def test_a_name_of_a_megabyte_is_none(client: httpx.AsyncClient) -> None:
+    answer = await post(client, "txt2img", **QUICK, force_task_id="a" * 3_000_000)
+    assert "force_task_id" in refused(answer, 400, "invalid_request")["errors"]
 
 
 async def test_a_request_that_takes_too_long_names_its_job(make_context: MakeContext) -> None:

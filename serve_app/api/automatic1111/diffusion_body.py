@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from serve_app.api.automatic1111.numbers import Real, Switch, Whole
 from serve_app.api.automatic1111.saved_options import SettingsBody
+from serve_app.api.job_body import is_short_name
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Text
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
@@ -21,7 +22,8 @@ Seed = Annotated[Whole, Field(lt=INT64 - MOST_IMAGES)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 SAMPLER = "Euler a"
 TaskName = Annotated[
-    Annotated[RefId, Field(strict=True)] | None, BeforeValidator(lambda value: value or None)
+    Annotated[RefId, Field(strict=True), AfterValidator(is_short_name)] | None,
+    BeforeValidator(lambda value: value or None),
 ]
 """Front ends that have none send an empty one."""
 NOT_SHOWN = frozenset({"init_images", "mask"})
