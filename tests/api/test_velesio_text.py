@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from serve_app.core.errors import BackendUnavailable, ModelNotReady, QueueFull, Unavailable
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, Usage
@@ -59,6 +61,21 @@ def frames_of(answer: httpx.Response) -> list[Any]:
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     frames = [part.removeprefix("data: ") for part in answer.text.split("\n\n") if part]
     return [frame if frame == "[DONE]" else json.loads(frame) for frame in frames]
+
+
+PYTHON_REQUESTS = {
+    "User-Agent": "python-requests/2.32.5",
+    "Accept-Encoding": "gzip, deflate",
+    "Accept": "*/*",
+    "Connection": "keep-alive",
+}
+NODE_FETCH = {
+    "User-Agent": "node",
+    "Accept": "*/*",
+    "Accept-Language": "*",
+    "Sec-Fetch-Mode": "cors",
+    "Accept-Encoding": "gzip, deflate",
+}
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -282,8 +299,18 @@ async def test_usage_has_a_frame_of_its_own(client: httpx.AsyncClient) -> None:
     assert frames[-2]["usage"]["completion_tokens"] == 3
 
 
-@pytest.mark.parametrize("seed", [0, 1, 5])
-@pytest.mark.parametrize("text", ["a", "one two three", "Grüße, 世界 🙂 data: x"])
+@settings(
+    max_examples=20,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60),
+    seed=st.integers(0, 2**31),
+)
+@example(text="Grüße, 世界 🙂 data: x\n\ndata: [DONE]", seed=1)
 async def test_every_route_says_the_same(client: httpx.AsyncClient, text: str, seed: int) -> None:
     asked = {"max_tokens": 50, "seed": seed}
     chat = asked | {"messages": [{"role": "user", "content": text}]}
@@ -416,6 +443,26 @@ async def test_tokens(make_context: MakeContext) -> None:
         answer = await client.post("/completion", json={"prompt": "a"}, headers=BEARER)
         assert answer.status_code == 200
         assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.covers("Velesio: Python and JavaScript clients")
+@pytest.mark.parametrize("headers", [PYTHON_REQUESTS, NODE_FETCH], ids=["python", "javascript"])
+@pytest.mark.parametrize("is_required", [False, True])
+async def test_what_the_documented_clients_send(
+    make_context: MakeContext, headers: dict[str, str], is_required: bool
+) -> None:
+    context = make_context(auth={"required": is_required}, environment=TOKENS)
+    asked = {"max_tokens": 150, "temperature": 0.7}
+    async with client_of(context) as client:
+        client.headers = httpx.Headers(headers | BEARER | {"Content-Type": "application/json"})
+        text = json.dumps({"prompt": PROMPT, **asked})
+        completion = await client.post("/completion", content=text)
+        assert completion.json()["choices"][0]["text"] == PROMPT
+        text = json.dumps({**CHAT, **asked})
+        chat = await client.post("/chat/completions", content=text)
+        assert chat.json()["choices"][0]["message"]["content"] == PROMPT
+        for path in ("/health", "/models", "/queue/status"):
+            assert (await client.get(path)).status_code == 200
 
 
 async def test_a_credential_that_is_none(make_context: MakeContext) -> None:
