@@ -576,3 +576,14 @@ async def test_urls_have_the_public_address(make_context: MakeContext) -> None:
     async with client_of(context) as client:
         (made,) = results(await client.post("/api/TextToImage", json=SMALL))
     assert made["url"].startswith("https://x.org/ai/artifacts/")
+
+
+async def test_the_description_has_every_operation(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    for row in ROWS:
+        for name in (row.name, row.queue_name):
+            (operation,) = paths[f"/api/{name}"].values()
+            assert operation["description"]
+            assert operation["responses"].keys() == {"200", "default"}
+            schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+            assert {"refId", "tag", "replyTo", *row.files} <= schema["properties"].keys()

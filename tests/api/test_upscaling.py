@@ -182,3 +182,16 @@ async def test_it_can_be_a_job(make_context: MakeContext, tmp_path: Path) -> Non
 async def test_fields_without_effect_are_named(make_context: MakeContext, tmp_path: Path) -> None:
     answer = await upscale(make_context, tmp_path, user="me", sharpen=1)
     assert sorted(answer.headers["x-ignored-fields"].split(",")) == ["sharpen", "user"]
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
+async def test_the_format_of_the_result(
+    make_context: MakeContext, tmp_path: Path, wanted: str, found: str
+) -> None:
+    fields = {"output_format": wanted, "output_compression": 50, "response_format": "b64_json"}
+    answer = await upscale(make_context, tmp_path, scale=2, **fields)
+    assert answer.status_code == 200, answer.text
+    image = opened(answer.json()["data"][0])
+    assert (image.format, image.size) == (found, (14, 10))
+    ignored = answer.headers.get("x-ignored-fields", "")
+    assert ("output_compression" in ignored) == (wanted == "png")

@@ -12,7 +12,7 @@ from serve_app.api.ai_server.calls import service_response
 from serve_app.api.ai_server.operation_route import Done, operation_routes
 from serve_app.api.ai_server.scalars import NOT_EMPTY, WordList, Words, YesNo
 from serve_app.api.ai_server.service_body import ServiceBody, bound
-from serve_app.api.ai_server.service_error import ServiceError, not_found
+from serve_app.api.ai_server.service_error import ERRORS, ServiceError, not_found
 from serve_app.api.ai_server.variants import variant_of
 from serve_app.api.archive_entries import visible_owner
 from serve_app.api.context import Context, ContextDep, PrincipalDep
@@ -24,7 +24,7 @@ from serve_app.core.media import Blob
 
 TAG = "files"
 MOST_PATHS = 1000
-router = APIRouter(tags=[TAG])
+router = APIRouter(tags=[TAG], responses=ERRORS)
 Download = Annotated[str | None, Query()]
 YES = frozenset({"true", "1"})
 

@@ -6,7 +6,7 @@ from fastapi.responses import PlainTextResponse
 from serve_app.api.ai_server import artifacts, chat, model_lists, operations, results, status
 from serve_app.api.ai_server.calls import JSON_TYPE
 from serve_app.api.ai_server.job_objects import callback_object
-from serve_app.api.ai_server.service_error import error_object, error_status
+from serve_app.api.ai_server.service_error import ERRORS, error_object, error_status
 from serve_app.api.ai_server.table import ROWS
 from serve_app.api.answers import Answers
 from serve_app.api.dialect import JOB, Dialect, PathRule
@@ -71,7 +71,7 @@ FIELDS = {
     },
 }
 """This dialect's names for the fields that errors may name."""
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], responses=ERRORS)
 
 
 @router.get("/up", response_class=PlainTextResponse)

@@ -3,7 +3,7 @@ calls at once.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from serve_app.api.ai_server.arguments import Arguments, read_all_arguments, read_arguments
 from serve_app.api.ai_server.calls import service_response
-from serve_app.api.ai_server.service_error import ServiceError
+from serve_app.api.ai_server.service_error import ERRORS, ServiceError
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.runs import Call, call_in
 
@@ -49,6 +49,7 @@ def operation_routes(
     tag: str,
     verbs: Iterable[str] = ANY_VERB,
     body: type[BaseModel] | None = None,
+    files: Sequence[str] = (),
 ) -> list[BaseRoute]:
     """The routes of an operation. It is described once, by the verb that clients use."""
     described, *others = sorted(verbs, key=lambda verb: verb != ("POST" if body else "GET"))
@@ -71,8 +72,9 @@ def operation_routes(
         endpoint,
         methods=[described],
         tags=[tag],
-        openapi_extra=None if body is None else described_body(body),
+        openapi_extra=None if body is None else described_body(body, files),
         response_class=Response,
+        responses=ERRORS,
     )
     if not others:
         return [route]
@@ -80,8 +82,19 @@ def operation_routes(
     return [route, rest]
 
 
-def described_body(kind: type[BaseModel]) -> dict[str, Any]:
-    """The description of a body that comes in three types."""
+def described_body(kind: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:
+    """The description of a body that comes in three types, by the names that clients use."""
     schema = kind.model_json_schema()
+    fields = {camel(name): about for name, about in schema["properties"].items()}
+    media = {name: {"type": "string", "format": "binary"} for name in files}
+    schema |= {"properties": fields | media}
+    if "required" in schema:
+        schema["required"] = [camel(name) for name in schema["required"]]
     content = {form: {"schema": schema} for form in FORM_TYPES}
     return {"requestBody": {"required": False, "content": content}}
+
+
+def camel(name: str) -> str:
+    """`positivePrompt` of `positive_prompt`."""
+    first, *others = name.split("_")
+    return first + "".join(part.title() for part in others)

@@ -36,6 +36,7 @@ def _routes_of(row: Row) -> list[BaseRoute]:
             tag=row.tag,
             verbs=POST if row.posts else ANY_VERB,
             body=row.body,
+            files=row.files,
         ),
         *operation_routes(
             row.queue_name,
@@ -44,6 +45,7 @@ def _routes_of(row: Row) -> list[BaseRoute]:
             tag=row.tag,
             verbs=POST if row.queue_posts else ANY_VERB,
             body=row.body,
+            files=row.files,
         ),
     ]
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from serve_app.api.errors import displayable
 from serve_app.core.errors import (
     AppError,
@@ -47,6 +49,35 @@ REFUSED = {
     None: "Invalid API Key",
     "revoked": "API Key has been cancelled",
     "expired": "API Key has expired",
+}
+
+
+class ProblemOnWire(BaseModel):
+    """What is wrong with one field."""
+
+    errorCode: str
+    fieldName: str
+    message: str
+
+
+class StatusOnWire(BaseModel):
+    """What went wrong."""
+
+    errorCode: str
+    message: str
+    errors: list[ProblemOnWire] | None = None
+    meta: dict[str, str] | None = None
+
+
+class ServiceErrorResponse(BaseModel):
+    """The body of every request that fails."""
+
+    responseStatus: StatusOnWire
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    # Without it FastAPI would list a 422, which is never answered.
+    "default": {"model": ServiceErrorResponse, "description": "Any error."}
 }
 
 

@@ -15,7 +15,7 @@ from serve_app.api.ai_server.operation_route import Done, operation_routes
 from serve_app.api.ai_server.results import duration_of, file_objects, text_objects
 from serve_app.api.ai_server.scalars import Whole
 from serve_app.api.ai_server.service_body import ServiceBody, bound
-from serve_app.api.ai_server.service_error import not_found, status_object
+from serve_app.api.ai_server.service_error import ERRORS, not_found, status_object
 from serve_app.api.ai_server.table import ARTIFACT_STATUS, TEXT_STATUS
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.runs import Call, call_in, find_job
@@ -40,7 +40,7 @@ TEXT_KINDS: tuple[type[Operation[Any]], ...] = (DescribeImage, Transcribe)
 ARTIFACTS = frozenset(kind.name for kind in ARTIFACT_KINDS)
 TEXTS = frozenset(kind.name for kind in TEXT_KINDS)
 TAG = "jobs"
-router = APIRouter(tags=[TAG])
+router = APIRouter(tags=[TAG], responses=ERRORS)
 
 
 class JobFields(ServiceBody):
