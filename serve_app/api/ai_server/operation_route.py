@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from serve_app.api.ai_server.arguments import Arguments, read_all_arguments, read_arguments
 from serve_app.api.ai_server.calls import service_response
 from serve_app.api.ai_server.service_error import ERRORS, ServiceError
+from serve_app.api.body_schema import body_schema
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.runs import Call, call_in
 
@@ -84,7 +85,7 @@ def operation_routes(
 
 def described_body(kind: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:
     """The description of a body that comes in three types, by the names that clients use."""
-    schema = kind.model_json_schema()
+    schema = body_schema(kind)
     fields = {camel(name): about for name, about in schema["properties"].items()}
     media = {name: {"type": "string", "format": "binary"} for name in files}
     schema |= {"properties": fields | media}

@@ -1,12 +1,13 @@
 """The bodies of the routes that process media in steps, read from JSON or from a form."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 
+from serve_app.api.body_schema import body_schema
 from serve_app.api.context import Context
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.job_body import JobBody
@@ -187,22 +188,6 @@ def form_values(form: Form) -> dict[str, Any]:
 
 def described(kind: type[ProcessBody]) -> dict[str, Any]:
     """The description of a body that comes in two types."""
-    schema = kind.model_json_schema()
-    whole = _resolved(schema, schema.pop("$defs", {}))
+    whole = body_schema(kind)
     content = {form: {"schema": whole} for form in FORM_TYPES}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def _resolved(value: Any, definitions: Mapping[str, Any]) -> Any:
-    """A schema with its definitions in place: the document that it becomes a part of has others."""
-    if isinstance(value, list):
-        return [_resolved(item, definitions) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$ref" in value:
-        return _resolved(definitions[value["$ref"].rpartition("/")[2]], definitions)
-    return {
-        name: _resolved(item, definitions)
-        for name, item in value.items()
-        if name != "discriminator"
-    }
