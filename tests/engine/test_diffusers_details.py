@@ -1,6 +1,7 @@
 """Samplers, variations, weighted words, masks and previews through the real diffusers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -57,25 +58,20 @@ def large_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_stable_diffusion_xl(tmp_path_factory.mktemp("xl"))
 
 
-@pytest.fixture
-async def engine(checkpoint: Path, blobs: FsspecBlobStore) -> AsyncIterator[DiffusersImages]:
+@pytest.fixture(scope="module")
+def engine(checkpoint: Path, blobs: FsspecBlobStore) -> Iterator[DiffusersImages]:
+    """Of all tests: it is as before after each request."""
     engine = engine_of(checkpoint, blobs)
     yield engine
-    await engine.close()
+    asyncio.run(engine.close())
 
 
-@pytest.fixture(params=["checkpoint", "large_checkpoint"])
-async def either(
-    request: pytest.FixtureRequest,
-    checkpoint: Path,
-    large_checkpoint: Path,
-    blobs: FsspecBlobStore,
-) -> AsyncIterator[DiffusersImages]:
+@pytest.fixture(scope="module", params=["checkpoint", "large_checkpoint"])
+def either(request: pytest.FixtureRequest, blobs: FsspecBlobStore) -> Iterator[DiffusersImages]:
     """A Stable Diffusion, then an SDXL."""
-    path = checkpoint if request.param == "checkpoint" else large_checkpoint
-    engine = engine_of(path, blobs)
+    engine = engine_of(request.getfixturevalue(request.param), blobs)
     yield engine
-    await engine.close()
+    asyncio.run(engine.close())
 
 
 @pytest.mark.parametrize("sampler", get_args(Sampler))
