@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from serve_app.api.automatic1111.comments import comments
 from serve_app.api.automatic1111.error_object import NameNotFound
 from serve_app.api.automatic1111.infotext import infotext, parsed
 from serve_app.api.automatic1111.numbers import Real, Whole
@@ -128,6 +129,23 @@ def test_unknown_samplers_are_refused_with_the_names_that_there_are() -> None:
     assert "Euler a" in caught.value.names
     with pytest.raises(NameNotFound, match="Scheduler not found"):
         chosen("Euler", "nobody", FACTS)
+
+
+@pytest.mark.parametrize(
+    ("warning", "told"),
+    [
+        (
+            "sampler: 'dpm++_2m' is not for this model; 'euler_a' was used",
+            "sampler_name: 'DPM++ 2M' is not for this model; 'Euler a' was used",
+        ),
+        ("schedule: 'sgm_uniform' is odd", "scheduler: 'SGM Uniform' is odd"),
+        ("size: rounded to 64x64", "width and height: rounded to 64x64"),
+        ("ended early: 1 of 3 images", "ended early: 1 of 3 images"),
+        ("it's all well", "it's all well"),
+    ],
+)
+def test_warnings_are_told_in_own_words(warning: str, told: str) -> None:
+    assert comments([warning, warning]) == [told]
 
 
 def test_only_samplers_that_the_model_can_run_are_listed() -> None:

@@ -4,9 +4,10 @@ the images, as a text that is itself JSON.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from serve_app.api.automatic1111.comments import comments
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
 from serve_app.api.automatic1111.image_plan import VERSION, ImagePlan, infotext_of
 from serve_app.api.json_answer import StoredBase64
@@ -34,10 +35,10 @@ class GeneratedImages:
         """The images in base64."""
         return [StoredBase64(blobs, image.image) for image in self.images]
 
-    def comments(self) -> Iterator[str]:
-        """What had to be said, each once."""
+    def comments(self) -> list[str]:
+        """What had to be said."""
         said = (text for result in self.results for text in result.warnings)
-        yield from dict.fromkeys((*self.plan.comments, *said))
+        return comments((*self.plan.comments, *said))
 
 
 def answer_body(
