@@ -1,11 +1,13 @@
 """Deploys a server's application on the cluster that the launcher has started, as a program of its
 own: what is imported to build it would stay in the launcher's memory while the server runs.
 
-It imports while the launcher starts Ray, and reads the plan and the cluster's address, pickled,
-from its standard input. Its exit status is 1 when the server cannot start.
+Its standard input is a socket, from which it reads the plan and the cluster's address, pickled, and
+to which it writes when the application is deployed. Its exit status is 1 when the server cannot
+start.
 """
 
 import logging
+import os
 import pickle
 import sys
 
@@ -14,6 +16,7 @@ from ray import serve
 
 from serve_app.build import build
 from serve_app.launch.config_file import LaunchPlan
+from serve_app.launch.forked_workers import DEPLOYED
 from serve_app.launch.phases import Phases, first_line, print_line
 
 QUIET = {"log_level": "WARNING"}
@@ -31,6 +34,7 @@ def main() -> int:
     except RuntimeError as error:
         print_line(f"the server cannot start: {first_line(error)}")
         return 1
+    os.write(sys.stdin.fileno(), DEPLOYED)
     return 0
 
 

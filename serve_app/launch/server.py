@@ -5,13 +5,9 @@ Imports Ray: the environment must be complete before this module is loaded.
 
 import logging
 import os
-import pickle
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -20,10 +16,11 @@ import ray
 from ray._private.worker import BaseContext
 
 from serve_app.launch.config_file import LaunchPlan
+from serve_app.launch.environment import runtime_directory
+from serve_app.launch.forked_workers import fork_workers, is_deployed
 from serve_app.launch.phases import Phases, first_line, print_line
 from serve_app.launch.processes import (
     adopt_orphans,
-    descendants,
     end_descendants,
     kill_descendants,
 )
@@ -36,7 +33,6 @@ from serve_app.launch.worker_logs import show_replicas_only
 OBJECT_STORE_BYTES = 200 * 1024**2
 STOP_PATIENCE_S = 8.0
 FORCED = 130
-DEPLOY = "serve_app.deploy"
 
 
 class StopSignal(BaseException):
@@ -72,15 +68,13 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     print_line(f"starting Polyphony on {plan.http.host}:{plan.http.port}")
     logging.getLogger("ray").setLevel(logging.ERROR)
     leave_idle_ones_out(dashboard=dashboard)
-    with _deploying() as program:
-        with phases.phase("Ray"):
-            start, clean_up = partial(_start_ray, dashboard=dashboard), partial(_end_ray, program)
-            cluster = started(start, clean_up)
-        show_replicas_only(print_line)
-        # Ray sets handlers of its own.
-        _stop_on_signals()
-        program.communicate(pickle.dumps((plan, ray.get_runtime_context().gcs_address)))
-    if program.returncode:
+    fork_workers(runtime_directory(plan.http.port))
+    with phases.phase("Ray"):
+        cluster = started(partial(_start_ray, dashboard=dashboard), _end_ray)
+    show_replicas_only(print_line)
+    # Ray sets handlers of its own.
+    _stop_on_signals()
+    if not is_deployed(plan, ray.get_runtime_context().gcs_address):
         raise NotDeployed
     with phases.phase("first answer"):
         wait_until_ready(plan)
@@ -98,23 +92,11 @@ def _start_ray(*, dashboard: bool) -> BaseContext:
     )
 
 
-def _end_ray(program: "subprocess.Popen[bytes]") -> None:
-    """End what has been started of Ray, and nothing else. It may have set handlers of signals."""
+def _end_ray() -> None:
+    """End what has been started of Ray, which may have set handlers of signals."""
     _stop_on_signals()
     ray.shutdown()
-    kill_descendants(os.getpid(), spare=(program.pid, *descendants(program.pid)))
-
-
-@contextmanager
-def _deploying() -> Iterator["subprocess.Popen[bytes]"]:
-    """The program that deploys the application. It is gone when the block ends."""
-    command = (sys.executable, "-m", DEPLOY)
-    # In a group of its own, which Ctrl-C does not reach.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as program:
-        try:
-            yield program
-        finally:
-            program.kill()
+    kill_descendants(os.getpid())
 
 
 def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:

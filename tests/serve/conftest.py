@@ -85,16 +85,21 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base_url(data_dir: Path) -> Iterator[str]:
     """The running server. Serve's environment must be set before Serve is imported."""
     (port,) = free_ports(1)
-    os.environ |= one_machine(runtime_directory(port))
+    run = runtime_directory(port)
+    os.environ |= one_machine(run)
     assert not token_notices(os.environ)
     os.environ |= {"API_TOKENS": TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
     import ray
     from ray import serve
 
     from serve_app.build import build
+    from serve_app.launch.forked_workers import fork_workers
+    from serve_app.launch.ray_processes import leave_idle_ones_out
 
     adopt_orphans()
     others = descendants(os.getpid())
+    leave_idle_ones_out(dashboard=False)
+    fork_workers(run)
     ray.init(address="local", include_dashboard=False, log_to_driver=False, num_cpus=2)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build(app_config(data_dir)), route_prefix="/")
