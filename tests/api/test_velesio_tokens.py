@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from serve_app.api.velesio.prompt_formats import format_name
+from serve_app.core.errors import ContextLengthExceeded
 from serve_app.core.text.chat_model import ChatModel
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
@@ -139,6 +140,20 @@ async def test_embeddings_in_three_forms(client: httpx.AsyncClient) -> None:
     assert (await client.post("/embedding", json={"content": "a"})).json() == expected
     two = (await client.post("/embedding", json={"content": ["a", "b"]})).json()
     assert [each["index"] for each in two] == [0, 1]
+
+
+@pytest.mark.parametrize("field", ["input", "content"])
+async def test_a_text_that_is_too_long_is_named_as_it_was_sent(
+    make_context: MakeContext, field: str
+) -> None:
+    class Short:
+        async def embed(self, request: Any) -> Any:
+            raise ContextLengthExceeded("the text is too long", param="texts[1]")
+
+    async with client_of(make_context(runs={"embeddings": Short()})) as client:
+        answer = await client.post("/embeddings", json={field: ["a", "b"]})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["details"] == f"{field}[1]"
 
 
 async def test_a_server_without_embeddings_says_so(make_context: MakeContext) -> None:

@@ -21,6 +21,7 @@ from serve_app.api.velesio.calls import text_call, wanted_model
 from serve_app.api.velesio.errors import ERRORS
 from serve_app.api.wire_types import ModelName, Text
 from serve_app.core.bounds import MAX_EMBEDDED
+from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.text.embeddings import Embed
 
@@ -81,7 +82,9 @@ async def embedded(
         listed = embedding_list(await context.catalog.answer(operation), found.id, output)
         return listed if body.content is None else llama_embeddings(listed, is_array=is_array)
 
-    return await text_call(body, operation, given, output=output).answered(answer)
+    own = {} if body.content is None else {INPUT: CONTENT}
+    with renamed_error_fields(own):
+        return await text_call(body, operation, given, output=output).answered(answer)
 
 
 def llama_embeddings(listed: dict[str, Any], *, is_array: bool) -> Any:
