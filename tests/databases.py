@@ -31,4 +31,5 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path) -> 
         file = shutil.copyfile(migrated, tmp_path / "polyphony.sqlite")
         database = Database(f"sqlite:///{file}")
     yield database
-    database.close()
+    # A connection that is in use when the pool is given up would be reported to a later test.
+    database.close(wait=True)

@@ -59,10 +59,12 @@ class Database:
         """`read` in the caller's thread. Blocks."""
         return self._repeated(partial(self._transaction, work, is_writing=False), time.monotonic())
 
-    def close(self) -> None:
-        """Give the connections back; nothing is tried again any more. May be called twice."""
+    def close(self, *, wait: bool = False) -> None:
+        """Give the connections back; nothing is tried again any more. May be called twice. Without
+        `wait`, transactions that are under way end later.
+        """
         self._is_closed = True
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown(wait=wait)
         self.engine.dispose()
 
     def _transaction(self, work: Callable[[Session], T], *, is_writing: bool) -> T:

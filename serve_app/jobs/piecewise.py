@@ -75,4 +75,6 @@ class PiecewiseRun:
                     self._report(event)
                 elif isinstance(event, rest.result):
                     self._made = self._operation.joined(before, event)
-                    await self._pieces.keep(self._made)
+                    # The whole is recorded as the result, in a moment.
+                    if self._operation.rest_after(self._made) is not None:
+                        await self._pieces.keep(self._made)

@@ -161,7 +161,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
 
     yield make
     for database in databases:
-        database.close()
+        database.close(wait=True)
 
 
 def pipelines_with(dubber: Any) -> tuple[MakePipeline, ...]:
