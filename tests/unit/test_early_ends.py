@@ -1,7 +1,7 @@
 """Jobs that end before all of their images are there."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,26 @@ async def no_statuses() -> dict[str, ModelStatus]:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> GatedImages:
-    return GatedImages(FsspecBlobStore(tmp_path / "blobs"))
+async def engines(database: Database, tmp_path: Path) -> AsyncIterator[Callable[[], GatedImages]]:
+    """Makes engines, whose jobs have all ended when the database is closed."""
+    made: list[GatedImages] = []
+
+    def make() -> GatedImages:
+        made.append(GatedImages(FsspecBlobStore(tmp_path / "blobs")))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        for gate in engine.may_end.values():
+            gate.set()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        await asyncio.wait(left, timeout=20)
+
+
+@pytest.fixture
+def images(engines: Callable[[], GatedImages]) -> GatedImages:
+    return engines()
 
 
 def executor_of(store: JobStore, images: GatedImages, name: str = "me") -> JobExecutor:
@@ -189,7 +207,7 @@ async def test_another_process_may_ask(database: Database, images: GatedImages) 
 
 @on_both
 async def test_what_is_there_outlives_its_process(
-    database: Database, images: GatedImages, tmp_path: Path
+    database: Database, images: GatedImages, engines: Callable[[], GatedImages]
 ) -> None:
     store = JobStore(database, "")
     first = executor_of(store, images, "first")
@@ -199,7 +217,7 @@ async def test_what_is_there_outlives_its_process(
     await images.reach(2)
     # As after a kill: what the first one still does comes too late.
     await store.release("first")
-    again = GatedImages(FsspecBlobStore(tmp_path / "blobs"))
+    again = engines()
     second = executor_of(store, again, "second")
     await second.maintain()
     for gate in again.may_end.values():
@@ -212,14 +230,14 @@ async def test_what_is_there_outlives_its_process(
 
 
 async def test_a_wish_outlives_the_process_that_was_to_do_it(
-    database: Database, images: GatedImages, tmp_path: Path
+    database: Database, images: GatedImages, engines: Callable[[], GatedImages]
 ) -> None:
     store = JobStore(database, "")
     await executor_of(store, images, "first").submit(submission())
     await images.reach(1)
     await store.early_ends.ask("job-1", "finish")
     await store.release("first")
-    again = GatedImages(FsspecBlobStore(tmp_path / "blobs"))
+    again = engines()
     second = executor_of(store, again, "second")
     async with asyncio.timeout(20):
         while not (job := await store.get("job-1")).is_final:
