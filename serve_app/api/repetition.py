@@ -2,11 +2,10 @@
 
 import asyncio
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from serve_app.api.job_body import JobBody
 from serve_app.blobs.spooled_text import STAND_IN
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.jobs import KEY_HEADER, Repeatable
@@ -18,8 +17,18 @@ RETRIES_HEADER = "x-stainless-retry-count"
 """OpenAI's SDKs and their kin count in it how often they have made a call already; 0 at first."""
 
 
+class NamedBody(Protocol):
+    """A body that may give its job a name."""
+
+    ref_id: str | None
+
+    def model_dump_json(self) -> str:
+        """As JSON, the same for the same request."""
+        ...
+
+
 async def repeatable_of(
-    body: JobBody, operation: Operation[Any], request: Request
+    body: NamedBody, operation: Operation[Any], request: Request
 ) -> Repeatable | None:
     """What is known of a call that has a name or a key; None for any other. InvalidRequest for a
     key that is none.
@@ -48,9 +57,9 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def _digest(body: JobBody, operation: Operation[Any], request: Request) -> str:
-    """SHA-256 of path and body, as it came: what the server adds by itself, as seeds, is not the
-    same twice. Of a form, whose separators differ each time, it is that of its fields and the
+async def _digest(body: NamedBody, operation: Operation[Any], request: Request) -> str:
+    """SHA-256 of path, query and body, as it came: what the server adds by itself, as seeds, is not
+    the same twice. Of a form, whose separators differ each time, it is that of its fields and the
     content of its files.
     """
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
@@ -59,7 +68,8 @@ async def _digest(body: JobBody, operation: Operation[Any], request: Request) ->
     else:
         # Of a text that was put aside, what stands for its content; the rest is this process's own.
         content = (await request.body()).replace(STAND_IN.encode(), b"")
-    return await asyncio.to_thread(_sha256, request.url.path.encode(), content)
+    path = "?".join(filter(None, (request.url.path, request.url.query)))
+    return await asyncio.to_thread(_sha256, path.encode(), content)
 
 
 def _sha256(path: bytes, content: bytes) -> str:

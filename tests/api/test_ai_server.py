@@ -123,6 +123,25 @@ async def test_a_queued_call_is_asked_for(client: httpx.AsyncClient) -> None:
     )
 
 
+async def test_a_caller_who_does_not_wait(client: httpx.AsyncClient) -> None:
+    headers = {"Prefer": "respond-async"}
+    answer = await client.post("/api/TextToImage", json=SMALL, headers=headers)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (202, "respond-async")
+    assert answer.headers["location"] == answer.json()["statusUrl"]
+    assert (await ended(client, answer.json()["statusUrl"])).json()["jobState"] == "Completed"
+
+
+async def test_a_call_that_is_repeated(client: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "once"}
+    prompt = {"json": PROMPT | {"width": 64}, "headers": headers}
+    first = await client.post("/api/TextToImage", **prompt)
+    again = await client.post("/api/TextToImage", **prompt)
+    assert results(again) == results(first)
+    assert again.headers["x-job-id"] == first.headers["x-job-id"]
+    other = await client.post("/api/TextToImage?height=128", **prompt)
+    refused(other, 409, "Conflict")
+
+
 async def test_a_name_is_given_to_who_gives_none(client: httpx.AsyncClient) -> None:
     told = (await client.post("/api/QueueTextToImage", json=SMALL)).json()
     assert re.fullmatch("[0-9a-f]{32}", told["refId"])

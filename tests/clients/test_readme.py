@@ -118,6 +118,7 @@ def test_every_answer_is_one(ran: Ran) -> None:
             assert "HF_HUB_OFFLINE" in text
         else:
             assert '"error":{' not in text, f"{line}\n{text}"
+            assert '"responseStatus":{' not in text, f"{line}\n{text}"
 
 
 def test_text(ran: Ran) -> None:

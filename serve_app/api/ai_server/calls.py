@@ -1,7 +1,7 @@
 """Calls of the table's operations: waited for, or queued."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi.responses import Response
@@ -14,13 +14,18 @@ from serve_app.api.ai_server.service_body import ServiceBody, bound, checked_ref
 from serve_app.api.ai_server.service_error import ServiceError
 from serve_app.api.ai_server.table import Row
 from serve_app.api.answers import PlainText
+from serve_app.api.job_body import prefers_async
 from serve_app.api.json_answer import json_response
+from serve_app.api.repetition import repeatable_of
 from serve_app.api.runs import Call, JobOptions, find_job, run, submission_of, submit
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import StillRunning
-from serve_app.core.jobs import Job, Submission
+from serve_app.core.jobs import Job, Repeatable, Submission
+from serve_app.core.operation import Operation
 
 JSON_TYPE = "application/json; charset=utf-8"
+MANY = "[]"
+"""What the path of an array ends with."""
 NO_OUTPUTS = "Failed to generate any outputs"
 
 
@@ -50,6 +55,7 @@ async def prepared(call: Call, row: Row, arguments: Arguments, *, is_queued: boo
     operation = await body.to_operation(call, files)
     await files.keep()
     options = job_options(call, body, is_queued=is_queued, stem=body.stem(files))
+    options = replace(options, repeatable=await repetition_of(call, body, operation))
     return Prepared(await submission_of(call, operation, options), row.status)
 
 
@@ -75,6 +81,28 @@ def job_options(
         tag=tag and tag[:200],
         callback_url=reply_to if is_queued else None,
     )
+
+
+async def repetition_of(
+    call: Call, body: ServiceBody, operation: Operation[Any]
+) -> Repeatable | None:
+    """What a repetition of the call is known by. The calls of an array would have the same."""
+    is_one_of_many = call.request.url.path.endswith(MANY)
+    return None if is_one_of_many else await repeatable_of(body, operation, call.request)
+
+
+def wants_job(call: Call) -> bool:
+    """Whether the caller of a synchronous operation does not wait, as `Prefer` says."""
+    return prefers_async(call.request.headers)
+
+
+def accepted(body: dict[str, Any], job: Job) -> Response:
+    """202: where the job is asked for."""
+    response = service_response(body, job.id)
+    response.status_code = 202
+    response.headers["Location"] = body["statusUrl"]
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
 
 
 def new_ref_id() -> str:

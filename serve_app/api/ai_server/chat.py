@@ -3,14 +3,26 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from fastapi.responses import Response
 from starlette.routing import BaseRoute
 
 from serve_app.api.ai_server.arguments import Arguments, merged
 from serve_app.api.ai_server.artifact_links import ServiceOutput, base_of
-from serve_app.api.ai_server.calls import Prepared, answer_of, job_options, timed_out, waited
+from serve_app.api.ai_server.calls import (
+    Prepared,
+    accepted,
+    answer_of,
+    job_options,
+    queued,
+    repetition_of,
+    timed_out,
+    waited,
+    wants_job,
+)
 from serve_app.api.ai_server.chat_fields import ChatCallFields, chat_request
 from serve_app.api.ai_server.job_objects import (
     STATES,
@@ -31,7 +43,7 @@ from serve_app.api.openai.chat_response import answer_text, chat_completion, job
 from serve_app.api.runs import Call, dialect_errors, run_text, submission_of, submit
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.errors import StillRunning
-from serve_app.core.jobs import Job
+from serve_app.core.jobs import KEY_HEADER, Job
 from serve_app.core.text.chat import Chat, ChatEvent, CollectedText
 
 STATUS = "GetOpenAiChatStatus"
@@ -40,14 +52,17 @@ WAIT_S, LOOK_S = 120.0, 0.25
 TAG = "text"
 
 
-async def complete(call: Call, arguments: Arguments) -> Done:
+async def complete(call: Call, arguments: Arguments) -> Done | Response:
     """OpenAiChatCompletion. One that has a name is a job from the beginning."""
     fields = bound(ChatCallFields, arguments)
     found, operation = await _operation(call, arguments)
     options = job_options(call, fields, is_queued=False)
-    submission = await submission_of(call, operation, options)
+    repeatable = await repetition_of(call, fields, operation)
+    submission = await submission_of(call, operation, replace(options, repeatable=repeatable))
     ready = Prepared(submission, STATUS)
-    if fields.ref_id:
+    if wants_job(call):
+        return accepted(*await queued(call, ready))
+    if fields.ref_id or KEY_HEADER in call.request.headers:
         body, job = await waited(call, ready)
         return body, job.id
     try:

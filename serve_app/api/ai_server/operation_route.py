@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from serve_app.api.ai_server.arguments import Arguments, read_all_arguments, read_arguments
-from serve_app.api.ai_server.calls import service_response
+from serve_app.api.ai_server.calls import MANY, service_response
 from serve_app.api.ai_server.service_error import ERRORS, ServiceError
 from serve_app.api.body_schema import body_schema
 from serve_app.api.context import ContextDep, PrincipalDep
@@ -21,7 +21,6 @@ from serve_app.api.runs import Call, call_in
 
 POST, GET = ("POST",), ("GET",)
 ANY_VERB = ("GET", "POST", "PUT", "PATCH", "DELETE")
-MANY = "[]"
 FORM_TYPES = (
     "application/json",
     "multipart/form-data",

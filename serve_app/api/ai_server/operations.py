@@ -1,16 +1,20 @@
 """The routes of the table: each row's operation, and its queued twin."""
 
+from fastapi.responses import Response
 from starlette.routing import BaseRoute
 
 from serve_app.api.ai_server.arguments import Arguments
-from serve_app.api.ai_server.calls import prepared, queued, waited
+from serve_app.api.ai_server.calls import accepted, prepared, queued, waited, wants_job
 from serve_app.api.ai_server.operation_route import ANY_VERB, POST, Done, Perform, operation_routes
 from serve_app.api.ai_server.table import ROWS, Row
 from serve_app.api.runs import Call
 
 
 def _waiting(row: Row) -> Perform:
-    async def perform(call: Call, arguments: Arguments) -> Done:
+    async def perform(call: Call, arguments: Arguments) -> Done | Response:
+        if wants_job(call):
+            ready = await prepared(call, row, arguments, is_queued=True)
+            return accepted(*await queued(call, ready))
         body, job = await waited(call, await prepared(call, row, arguments, is_queued=False))
         return body, job.id
 
