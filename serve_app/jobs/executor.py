@@ -151,6 +151,7 @@ class JobExecutor(JobRunner):
     async def perform(self, job_id: str) -> None:
         """The body of a job's workflow: everything from taking the job to its recorded end."""
         job = self._fresh.pop(job_id, None)
+        is_fresh = job is not None
         if job is None:
             job = await until_stored(lambda: self._store.take(job_id, self._leases.executor))
         if job is None:
@@ -161,7 +162,7 @@ class JobExecutor(JobRunner):
         tracker = Tracker(
             self._stages_of(job.operation), partial(self._write, job_id), earlier=job.stages
         )
-        run = self._runs[job_id] = RunningJob(tracker)
+        run = self._runs[job_id] = RunningJob(tracker, is_fresh=is_fresh)
         writing = asyncio.create_task(tracker.keep_writing())
         try:
             await self._finish(job, job.operation, run)

@@ -18,13 +18,17 @@ class KeptPieces(Pieces):
         self._executor = executor
         self._job_id = job_id
         self._run = run
+        self._may_be_some = not run.is_fresh
 
     @override
     async def made(self) -> Message | None:
+        if not self._may_be_some:
+            return None
         return await until_stored(lambda: self._kept.made(self._job_id))
 
     @override
     async def keep(self, made: Message, *, answered: EarlyEnd | None = None) -> None:
+        self._may_be_some = True
         await until_stored(
             lambda: self._kept.keep(self._job_id, self._executor, made, answered=answered)
         )

@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 @dataclass
 class RunningJob:
-    """A job that this process works on."""
+    """A job that this process works on; one that `is_fresh` was never worked on before."""
 
     tracker: Tracker
+    is_fresh: bool = False
     working: set["asyncio.Task[object]"] = field(default_factory=set)
     is_cancelled: bool = False
     asked_for: EarlyEnd | None = None
