@@ -166,6 +166,16 @@ async def test_a_task_has_the_clients_own_name(client: httpx.AsyncClient) -> Non
     assert again.status_code == 409
 
 
+async def test_a_task_may_be_called_as_the_web_ui_calls_them(client: httpx.AsyncClient) -> None:
+    name = "task(0a1b2c3d4e5f6g7)"
+    answer = await made(client, force_task_id=name)
+    assert answer.json()["parameters"]["force_task_id"] == name
+    found = (await client.post("/internal/progress", json={"id_task": name})).json()
+    assert found["completed"] is True
+    job = (await client.get("/v1/jobs/task:0a1b2c3d4e5f6g7")).json()
+    assert job["id"] == answer.headers["x-job-id"]
+
+
 async def test_odd_characters_are_told_as_they_are(client: httpx.AsyncClient) -> None:
     prompt = "ü 字 \0 <b> {prompt} \u2028 😀"
     answer = await made(client, prompt=prompt)

@@ -71,7 +71,7 @@ SLOW = [
     else family
     for family in FAMILIES
 ]
-THREE = QUICK | {"n_iter": 3, "steps": 4}
+THREE = QUICK | {"n_iter": 3, "steps": 4, "force_task_id": "task(a1)"}
 
 
 def is_at(number: int) -> Callable[[dict[str, Any]], bool]:
@@ -93,7 +93,8 @@ async def test_work_is_seen_interrupted_and_skipped_by_its_owner_alone(
         assert opened(found["current_image"]).format == "JPEG"
         bare = await client.get(f"{SD}/progress?skip_current_image=true", headers=MINE)
         assert bare.json()["current_image"] is None
-        task = {"id_task": found["current_task"]}
+        assert found["current_task"] == "task(a1)"
+        task = {"id_task": "task(a1)"}
         seen = await client.post("/internal/progress", json=task, headers=MINE)
         assert (seen.json()["active"], seen.json()["completed"]) == (True, False)
 

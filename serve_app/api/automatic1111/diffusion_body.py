@@ -2,17 +2,16 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from serve_app.api.automatic1111.numbers import Real, Switch, Whole
 from serve_app.api.automatic1111.saved_options import SettingsBody
-from serve_app.api.job_body import is_short_name
+from serve_app.api.automatic1111.task_names import TaskName
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Text
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size, Variation
-from serve_app.core.jobs import RefId
 
 MOST_IMAGES = 800
 Prompt = Annotated[Text, Field(max_length=PROMPT_CHARACTERS)]
@@ -21,11 +20,6 @@ Side = Annotated[Whole, Field(ge=64, le=4096)]
 Seed = Annotated[Whole, Field(lt=INT64 - MOST_IMAGES)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 SAMPLER = "Euler a"
-TaskName = Annotated[
-    Annotated[RefId, Field(strict=True), AfterValidator(is_short_name)] | None,
-    BeforeValidator(lambda value: value or None),
-]
-"""Front ends that have none send an empty one."""
 NOT_SHOWN = frozenset({"init_images", "mask"})
 """Fields of the request that its answer repeats only where that is asked for."""
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from serve_app.api.automatic1111.image_answer import timestamp
 from serve_app.api.automatic1111.numbers import Switch, Whole
+from serve_app.api.automatic1111.task_names import ref_id_of, task_name_of
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.runs import Call, call_in, end_early, find_job
@@ -99,7 +100,7 @@ async def task_progress(
     """Read how far one of the caller's own requests is, by its id or its `force_task_id`."""
     job: Job | None = None
     with suppress(NotFound, Conflict):
-        job = await find_job(call_in(request, context, principal), body.id_task)
+        job = await find_job(call_in(request, context, principal), ref_id_of(body.id_task))
     is_active = job is not None and job.status == "running"
     is_queued = job is not None and job.status == "queued"
     return json_response(
@@ -142,7 +143,7 @@ def progress_object(job: Job) -> dict[str, Any]:
         "state": _state(job),
         "current_image": None,
         "textinfo": _said(job),
-        "current_task": job.ref_id or job.id,
+        "current_task": task_name_of(job.ref_id) if job.ref_id else job.id,
     }
 
 
