@@ -70,7 +70,17 @@ async def answered(app: ASGIApp, method: str, path: str, token: str | None = Non
     await app(scope, receive, send)
     status, body = sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
     has_error = status >= 400 and body.startswith(b"{")
-    return status, json.loads(body)["error"] if has_error else {}
+    return status, error_in(json.loads(body)) if has_error else {}
+
+
+def error_in(body: dict[str, Any]) -> dict[str, Any]:
+    """Code and message, in whatever shape a dialect gives them."""
+    if "responseStatus" in body:
+        told = body["responseStatus"]
+        return {"code": told["errorCode"], "message": told["message"]}
+    if isinstance(body["error"], str):
+        return {"code": body["error"], "message": body["detail"]}
+    return dict(body["error"])
 
 
 def plain_paths(app: FastAPI) -> Iterator[tuple[str, str]]:

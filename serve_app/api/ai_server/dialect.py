@@ -43,18 +43,16 @@ GENERATION = {
     "prompt": "PositivePrompt",
     "negative_prompt": "NegativePrompt",
     "count": "BatchSize",
-    "strength": "Denoise",
-    "image": "Image",
-    "mask": "Mask",
     "steps": "Arguments",
     "guidance_scale": "Arguments",
     "scheduler": "Arguments",
 }
+EDIT = GENERATION | {"strength": "Denoise", "image": "Image"}
 FIELDS = {
     JOB: {"id": "JobId", "ref_id": "RefId", "tag": "Tag", "callback_url": "ReplyTo"},
     "image.generation": GENERATION | {"size": "Width"},
-    "image.edit": GENERATION,
-    "image.inpaint": GENERATION,
+    "image.edit": EDIT,
+    "image.inpaint": EDIT | {"mask": "Mask"},
     "image.upscale": {"image": "Image"},
     "image.description": {"model": "Model", "image": "Image", "question": "Prompt"},
     "image.process": {"image": "Image", "steps": "Steps"},

@@ -12,16 +12,23 @@ from serve_app.api.ai_server.scalars import Whole, YesNo
 from serve_app.api.ai_server.service_body import ServiceBody, bound
 from serve_app.api.runs import Call
 from serve_app.catalog.catalog import CatalogEntry
-from serve_app.core.tasks import Task
+from serve_app.core.audio.audio_generation import GenerateAudio
+from serve_app.core.audio.speech import Speak
+from serve_app.core.audio.transcription import Transcribe
+from serve_app.core.image.captioning import DescribeImage
+from serve_app.core.image.images import TextToImage
+from serve_app.core.image.upscaling import UpscaleImage
+from serve_app.core.operation import Operation
 
-MEDIA_TYPES: dict[Task, str] = {
-    "images": "TextToImage",
-    "upscaling": "ImageUpscale",
-    "captioning": "ImageToText",
-    "transcription": "SpeechToText",
-    "speech": "TextToSpeech",
-    "sound": "TextToAudio",
+NAMED: dict[str, type[Operation[Any]]] = {
+    "TextToImage": TextToImage,
+    "ImageUpscale": UpscaleImage,
+    "ImageToText": DescribeImage,
+    "SpeechToText": Transcribe,
+    "TextToSpeech": Speak,
+    "TextToAudio": GenerateAudio,
 }
+MEDIA_TYPES = {operation.task: name for name, operation in NAMED.items()}
 TAG = "models"
 
 

@@ -1,5 +1,5 @@
-"""The names that the web UI and its front ends give to tasks, `task(0a1b2c)`, and the `ref_id`s that
-jobs have instead, which know no brackets.
+"""The names that the web UI and its front ends give to tasks, `task(0a1b2c)`, and the `ref_id`s of
+their jobs, in which there can be no brackets.
 """
 
 import re
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from serve_app.api.job_body import is_short_name
 from serve_app.core.jobs import RefId
 
-TASK = re.compile(r"task\(([^()]*)\)")
+TASK = re.compile(r"task\(([^()]+)\)")
 PREFIX = "task:"
 
 
