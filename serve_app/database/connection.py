@@ -6,9 +6,9 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -94,9 +94,7 @@ class Database:
                 if self._is_closed or not _may_pass(error):
                     raise
                 if time.monotonic() - begun > self._patience_s:
-                    raise Unavailable(
-                        "the database does not respond; nothing was changed", retry_after_s=5
-                    ) from error
+                    raise _away() from error
                 logger.warning("the database does not respond (%s); trying again", error.orig)
             time.sleep(random.uniform(*PAUSES_S))
 
@@ -150,6 +148,23 @@ def _is_full(error: DBAPIError) -> bool:
     """Whether the database found no room on its disk."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == "53100"
+
+
+@contextmanager
+def away_as_unavailable() -> Iterator[None]:
+    """Within it, the error of a driver whose database is away is Unavailable. For what is no
+    transaction of a Database, and not tried again here.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if not _may_pass(error):
+            raise
+        raise _away() from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("the database does not respond; nothing was changed", retry_after_s=5)
 
 
 def _may_pass(error: DBAPIError) -> bool:

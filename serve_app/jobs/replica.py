@@ -21,7 +21,7 @@ from serve_app.blobs.uploads import uploads_of
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import Job, Submission
 from serve_app.core.pipelines import MakePipeline
-from serve_app.database.connection import Database
+from serve_app.database.connection import Database, away_as_unavailable
 from serve_app.jobs.assembly import OperationExecutor, job_executor
 from serve_app.jobs.callbacks import Callbacks, Render
 from serve_app.jobs.direct_table import Batch, DirectTable
@@ -116,8 +116,11 @@ class JobsReplica:
         return unexpected_errors(repr(self._name), provider=self._name)
 
     async def _started(self) -> None:
-        """Shielded: a caller who leaves meanwhile must not cancel it for all others."""
-        await asyncio.shield(self._starting)
+        """Shielded: a caller who leaves meanwhile must not cancel it for all others. Where the
+        database went away during the start, Serve replaces this replica.
+        """
+        with away_as_unavailable():
+            await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
         await self._leases.renew()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from serve_app.core.errors import BackendUnavailable, Unavailable
-from serve_app.database.connection import THREADS, Database, with_driver
+from serve_app.database.connection import THREADS, Database, away_as_unavailable, with_driver
 from serve_app.database.migrate import SchemaTooNew, migrate
 from serve_app.database.schema import SettingRow, Table
 
@@ -130,6 +130,27 @@ def test_a_database_locked_for_good_is_a_clean_failure(file: Path) -> None:
     lock.close()
     assert database.write_now(count_up) == 1
     database.close()
+
+
+def test_an_error_of_a_driver_outside_of_a_transaction_says_the_same(file: Path) -> None:
+    """DBOS has connections of its own."""
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0})
+    lock = sqlite3.connect(file, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with (
+        pytest.raises(Unavailable, match="the database does not respond"),
+        away_as_unavailable(),
+        engine.connect() as connection,
+    ):
+        connection.exec_driver_sql("CREATE TABLE anything (id)")
+    lock.close()
+    with (
+        pytest.raises(OperationalError, match="syntax"),
+        away_as_unavailable(),
+        engine.connect() as connection,
+    ):
+        connection.exec_driver_sql("CREATE nothing")
+    engine.dispose()
 
 
 def test_a_full_disk_is_said_at_once(small_database_disk: Path) -> None:
