@@ -86,7 +86,8 @@ class FakeImages(FakeEngine):
                 await asyncio.sleep(0)
                 current = (done + position) * steps + step + 1
                 progress = Progress(phase="denoise", current=current, total=steps * request.count)
-                if request.preview_every_s is not None and step == 0:
+                every_s = request.preview_every_s
+                if every_s is not None and step == 0 and self.options.delay_s >= every_s:
                     progress = await self._previewed(progress, request, number, size, source)
                 yield progress
                 if request.can_end_early and position == 0 and step == 0:

@@ -5,7 +5,6 @@ Knows nothing of diffusers: what is generated at once is decided by an equal `al
 """
 
 import asyncio
-import math
 import threading
 import time
 from collections import deque
@@ -71,7 +70,8 @@ class GenerationRequest:
         self._steps = [steps if index in left_out else 0 for index in range(count)]
         self._posted_at = -TELLING_S
         self._preview_every_s = preview_every_s
-        self._previewed_at = -math.inf
+        # What is ready before the first is due has none: it would only cost time.
+        self._previewed_at = time.monotonic()
         if not self._unsettled:
             self._settled.set()
 

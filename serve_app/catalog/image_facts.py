@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import get_args
+from weakref import WeakKeyDictionary
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.config import Model
@@ -19,14 +20,20 @@ EVERY = ImageFacts(
     resizes_latents=True,
 )
 """What an engine for images can run with the models that most know."""
+TOLD: WeakKeyDictionary[Catalog, dict[str, ImageFacts]] = WeakKeyDictionary()
+"""What models have told, by their ids. It does not change, and to ask takes several calls."""
 
 
 async def image_facts(catalog: Catalog, found: CatalogEntry) -> ImageFacts:
     """The model's own once it was loaded; until then what follows from its scheduler, where that
     is on this machine; else what its engine can at most.
     """
+    told = TOLD.setdefault(catalog, {})
+    if found.id in told:
+        return told[found.id]
     status = (await catalog.statuses()).get(found.id)
     if status is not None and status.image_facts is not None:
+        told[found.id] = status.image_facts
         return status.image_facts
     if not isinstance(found.family.options, DiffusersOptions) or found.model.source is None:
         return EVERY

@@ -155,7 +155,7 @@ async def test_a_transformer_edits_with_other_noise(tmp_path: Path, blobs: Fsspe
     engine = engine_of(save_flux(tmp_path), blobs)
     blob = await stored(blobs, gradient((32, 32)))
     mask = await stored(blobs, Image.new("L", (32, 32), 255))
-    fields = {"strength": 0.8, "variation": {"seed": 9, "strength": 1}, "preview_every_s": 0.5}
+    fields = {"strength": 0.8, "variation": {"seed": 9, "strength": 1}, "preview_every_s": 0}
     own = await image(engine, blobs, edit(blob, strength=0.8))
     made = await generated(engine, edit(blob, **fields))
     assert made.warnings == ()
@@ -281,7 +281,7 @@ async def test_previews_look_like_what_comes(
     engine: DiffusersImages, blobs: FsspecBlobStore
 ) -> None:
     size = {"width": 64, "height": 48}
-    request = generation(preview_every_s=0.5, size=size, steps=2, sampling={"sampler": "ddim"})
+    request = generation(preview_every_s=0, size=size, steps=2, sampling={"sampler": "ddim"})
     engine_previews = []
     result: Images | None = None
     async for event in events_of(engine, request):

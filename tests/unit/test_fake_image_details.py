@@ -151,7 +151,7 @@ async def test_texts_of_the_caller_stand_in_the_files(studio: Studio) -> None:
 
 async def test_batches_come_one_by_one_with_a_preview_each(studio: Studio) -> None:
     events = await studio.events(
-        count=3, batch_size=2, can_end_early=True, preview_every_s=1, leaves_out=(0,)
+        count=3, batch_size=2, can_end_early=True, preview_every_s=0, leaves_out=(0,)
     )
     made = [event for event in events if isinstance(event, Images)]
     assert [[image.seed for image in part.images] for part in made] == [[6], [6, 7]]
@@ -257,6 +257,9 @@ async def test_what_a_model_can_run_is_known_once_it_was_loaded(studio: Studio) 
     assert await image_facts(studio.catalog, found) == EVERY
     facts = ImageFacts(samplers=("ddim",))
     studio.known["squares"] = ModelStatus(id="squares", state="ready", image_facts=facts)
+    assert await image_facts(studio.catalog, found) == facts
+    # Nobody is asked again.
+    del studio.known["squares"]
     assert await image_facts(studio.catalog, found) == facts
 
 

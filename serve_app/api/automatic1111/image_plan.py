@@ -29,7 +29,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.samplers import ImageFacts, ImageSampling
 
 SEEDS = 2**32
-PREVIEW_S = 1.0
+PREVIEW_S = 0.5
 EMBEDDED_CHARACTERS = 1_000_000
 """Of all infotexts together: they travel with the operation, whose messages are limited."""
 VERSION = f"polyphony {__version__}"

@@ -158,7 +158,7 @@ class ImageGeneration(EndsEarly[Images]):
     batch_size: int | None = Field(default=None, ge=1)
     leaves_out: tuple[int, ...] = ()
     embedded_texts: tuple[str, ...] = ()
-    preview_every_s: float | None = Field(default=None, ge=0.5)
+    preview_every_s: float | None = Field(default=None, ge=0)
 
     @property
     def numbers(self) -> tuple[int, ...]:
