@@ -92,6 +92,10 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "fullmatch",
         [("", " ", "1"), ("", "1", "x"), ("1.", "1", "x"), ("1e", "1", ""), ("1", " ", "x")],
     ),
+    "serve_app/api/automatic1111/task_names.py:TASK": (
+        "fullmatch",
+        [("task(", "a", ""), ("task(", "a", "("), ("", "task(", "")],
+    ),
     "serve_app/api/automatic1111/infotext.py:MARKS": ("search", [("", "a", "")]),
     "serve_app/api/automatic1111/infotext.py:SIZE": (
         "fullmatch",
