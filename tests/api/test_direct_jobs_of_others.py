@@ -137,6 +137,9 @@ async def test_one_that_runs_is_seen_and_stopped_by_another(
     assert await _listed(other) == ["job-a"]
     async with client_of(one) as own:
         assert await _listed(own) == ["job-a"]
+    queue = (await other.get("/queue/jobs")).json()["jobs"]
+    assert [shown["id"] for shown in queue] == ["job-a"]
+    assert (await other.get("/queue/status")).json()["queue_depth"] == 1
     assert await one.running_direct("ann") == []
     assert (await other.post("/v1/jobs/job-a/cancel")).status_code == 200
     await one.direct_jobs.flush()

@@ -51,7 +51,7 @@ async def list_queue(
     """List the client's jobs, newest first; running text operations come before all others."""
     owner = visible_owner(principal)
     dialect = dialect_in(request.scope)
-    jobs = context.direct_jobs.all(owner=owner)[:limit]
+    jobs = (await context.running_direct(owner))[:limit]
     if len(jobs) < limit:
         stored, _ = await context.job_store.jobs(JobQuery(owner=owner, limit=limit - len(jobs)))
         jobs += stored
@@ -86,7 +86,7 @@ async def running_jobs(context: Context) -> list[Job]:
     """Everybody's."""
     query = JobQuery(status="running", limit=MOST_RUNNING)
     stored, _ = await context.job_store.jobs(query)
-    return [*context.direct_jobs.all(owner=None), *stored]
+    return [*await context.running_direct(None), *stored]
 
 
 async def worker_list(context: Context, running: list[Job]) -> list[dict[str, Any]]:
