@@ -20,7 +20,7 @@ from serve_app.core.options.text import TransformersOptions
 
 UNLIMITED = 10**6
 """Tokenizers without a limit of their own say 10^30."""
-PATH = re.compile(r"(?<![\w.:])/(?:[\w.+-]+/)+[\w.+-]*")
+PATH = re.compile(r"(?<![\w.:])/(?:[\w.+-]++/)++[\w.+-]*+")
 
 
 def loading_arguments(options: TransformersOptions, device: torch.device) -> dict[str, Any]:
