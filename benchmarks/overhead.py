@@ -1,7 +1,8 @@
 """What the server costs around an engine: the same fake engine behind (a) one bare uvicorn process,
 (b) Ray Serve as its documentation shows it, with default switches, (s) the same with this server's
-switches, and (c) this server, started as users start it, with access control on. All run at once;
-loads go round them in turn. With `--old` a fifth is (o) this server as another checkout has it.
+switches, and (c) this server, started as users start it, with access control on. Loads go round
+them in turn; while one has a load the others are stopped, so that it has the machine alone. With
+`--old` a fifth is (o) this server as another checkout has it.
 
     python benchmarks/overhead.py [--rounds 3] [--old DIRECTORY]
 """
@@ -17,7 +18,15 @@ from pathlib import Path
 import uvloop
 from load_generator import Load, Outcome, run
 from results import as_table, machine, save
-from server_process import HERE, ServerProcess, free_port, server, working_folder, write_config
+from server_process import (
+    HERE,
+    ServerProcess,
+    free_port,
+    paused,
+    server,
+    working_folder,
+    write_config,
+)
 
 LOADS = (
     Load("one token, 1 client", "fast", 1, tokens=1, stream=False, duration_s=1.5, limit=5000),
@@ -54,8 +63,8 @@ WARM_UP = (
 SETTLE_S = 3.0
 """Serve reloads HAProxy when replicas come up, which closes connections that were just opened."""
 
-REST_S = 0.5
-"""Between loads, so that what one server tidies up afterwards does not slow the next one down."""
+REST_S = 1.5
+"""Before each load, for what a server does about the time that it was stopped."""
 
 IDLE_S = 3.0
 OUTCOMES = dict[str, dict[str, list[Outcome]]]
@@ -113,8 +122,10 @@ async def _measure(servers: list[ServerProcess], rounds: int) -> tuple[OUTCOMES,
     for number in range(rounds):
         for load in LOADS:
             for process in servers:
-                await asyncio.sleep(REST_S)
-                outcomes[load.name][process.target.name].append(await run(load, process.target))
+                with paused(other for other in servers if other is not process):
+                    await asyncio.sleep(REST_S)
+                    outcome = await run(load, process.target)
+                outcomes[load.name][process.target.name].append(outcome)
             print(f"round {number + 1} of {rounds}: {load.name}", flush=True)
     return outcomes, idle
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,6 +61,12 @@ class ServerProcess:
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += process.memory_full_info().pss
         return total / 1024**2
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the whole tree."""
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     async def until_it_answers(self, probe: Load) -> None:
         """Wait for the first right answer; raises with the log's end when the process is gone."""
@@ -126,6 +132,22 @@ def server(
         yield process
     finally:
         process.stop()
+
+
+@contextmanager
+def paused(servers: Iterable[ServerProcess]) -> Generator[None]:
+    """Keep servers from running while the block does: idle ones take a quarter of a core each, with
+    hundreds of wake-ups a second, and a single client's latency would be mostly that of waiting
+    for a core.
+    """
+    waiting = list(servers)
+    try:
+        for process in waiting:
+            process.send(signal.SIGSTOP)
+        yield
+    finally:
+        for process in waiting:
+            process.send(signal.SIGCONT)
 
 
 @contextmanager
