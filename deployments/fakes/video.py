@@ -51,8 +51,8 @@ class FakeVideo(FakeEngine):
 async def _videoed(blobs: BlobStore, request: GenerateVideo, plan: VideoPlan) -> GeneratedVideo:
     from deployments.video.video_files import VideoFile, stored_video
 
-    with tempfile.TemporaryDirectory(prefix="film-") as folder:
-        path = Path(folder) / "film.mp4"
+    with tempfile.TemporaryDirectory(prefix="video-") as folder:
+        path = Path(folder) / "video.mp4"
         await asyncio.to_thread(_write, path, request, plan)
         video = VideoFile(
             size=plan.size,

@@ -71,7 +71,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
         from serve_app.core.time_line import length_s
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            target = Path(folder) / "film.mp4"
+            target = Path(folder) / "video.mp4"
             async with AsyncExitStack() as stack:
                 source = await stack.enter_async_context(self.blobs.local_file(request.video))
                 recordings = [
@@ -101,7 +101,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
         from deployments.video import video_assembly
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            silent, target, audio = (Path(folder) / n for n in ("cut.mp4", "film.mp4", "sound.wav"))
+            silent, target, audio = (Path(folder) / n for n in ("cut.mp4", "all.mp4", "sound.wav"))
             async with AsyncExitStack() as stack:
                 scenes = [await self._files(scene, stack) for scene in request.scenes]
 
@@ -134,7 +134,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
 
         warnings: list[str] = []
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            target = Path(folder) / "film.mp4"
+            target = Path(folder) / "video.mp4"
             async with self.blobs.local_file(request.video) as source:
                 work = in_thread(
                     lambda stop: burned(

@@ -39,8 +39,8 @@ class CameraMoves(ModelEngine[CameraMovesOptions], VideoModel):
         from deployments.video.camera_shot import CameraShot
         from deployments.video.video_files import VideoFiles, stored_video
 
-        with tempfile.TemporaryDirectory(prefix="film-") as folder:
-            target = Path(folder) / "film.mp4"
+        with tempfile.TemporaryDirectory(prefix="video-") as folder:
+            target = Path(folder) / "video.mp4"
             async with AsyncExitStack() as stack:
 
                 async def local(blob: Blob) -> Path:

@@ -42,8 +42,8 @@ class DiffusersVideo(WorkerEngine[DiffusersVideoOptions], VideoModel):
     async def generate_video(self, request: GenerateVideo) -> AsyncGenerator[VideoEvent]:
         checkpoint = self._checkpoint
         assert checkpoint is not None, "a closed engine is not used"
-        with tempfile.TemporaryDirectory(prefix="film-") as folder:
-            target = Path(folder) / "film.mp4"
+        with tempfile.TemporaryDirectory(prefix="video-") as folder:
+            target = Path(folder) / "video.mp4"
             async with AsyncExitStack() as stack:
 
                 async def local(blob: Blob) -> Path:

@@ -66,7 +66,7 @@ class Ear(FakeTranscription):
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Seven seconds; both audio files begin four seconds late and are silent for another one."""
-    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    path = tmp_path_factory.mktemp("video") / "video.mkv"
     source = ("-f", "lavfi", "-i")
     parts: list[Any] = [*source, "testsrc2=s=64x48:r=10:d=7"]
     for hz in HZ.values():

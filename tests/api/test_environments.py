@@ -41,7 +41,7 @@ def video_of(path: Path, frames: list[Image.Image]) -> bytes:
 def video(tmp_path: Path) -> bytes:
     """Four seconds, each of one colour."""
     frames = [Image.new("RGB", (64, 32), color) for color in COLORS for _ in range(10)]
-    return video_of(tmp_path / "film.mp4", frames)
+    return video_of(tmp_path / "video.mp4", frames)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_the_sharpest_frame_is_taken(client: httpx.AsyncClient, tmp_path: 
     for x in range(0, 64, 8):
         sharp.paste("white", (x, 0, x + 4, 64))
     blurred = sharp.filter(ImageFilter.GaussianBlur(6))
-    video = video_of(tmp_path / "film.mp4", [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
+    video = video_of(tmp_path / "video.mp4", [blurred] * 10 + [sharp] * 10 + [blurred] * 20)
     await extracted(client, videos=[base64_of(video)], max_images=1)
     (frame,) = await images_of(client, "room")
     values = frame.convert("L").getextrema()

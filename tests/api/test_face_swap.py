@@ -29,7 +29,7 @@ TARGET = base64_of(png("blue", (64, 64)))
 
 @pytest.fixture
 def video(tmp_path: Path) -> str:
-    return base64_of(clip(tmp_path / "film.mp4", 0.5).read_bytes())
+    return base64_of(clip(tmp_path / "video.mp4", 0.5).read_bytes())
 
 
 async def swapped(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:

@@ -23,7 +23,7 @@ PNG = encoded(png(size=(64, 48)))
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     return clip(path, 1.0, audio=tone(1.0)).read_bytes()
 
 
@@ -73,31 +73,31 @@ async def test_from_an_image_to_another(client: httpx.AsyncClient) -> None:
         ({}, "video"),
         ({"init_image": PNG}, "end_image"),
         ({"end_image": PNG}, "init_image"),
-        ({"video": "FILM", "init_image": PNG}, "init_image"),
-        ({"video": "FILM", "end_image": PNG}, "end_image"),
-        ({"video": "FILM", "init_image": PNG, "end_image": PNG}, "init_image"),
+        ({"video": "VIDEO", "init_image": PNG}, "init_image"),
+        ({"video": "VIDEO", "end_image": PNG}, "end_image"),
+        ({"video": "VIDEO", "init_image": PNG, "end_image": PNG}, "init_image"),
         ({"video": ""}, "video"),
         ({"video": 7}, "video"),
         ({"video": "no video"}, "video"),
         ({"video": PNG}, "video"),
         ({"video": encoded(wav(tone(0.2)))}, "video"),
         ({"video": encoded(b"\x00\x00\x00\x18ftypisom" + bytes(100))}, "video"),
-        ({"init_image": "FILM", "end_image": PNG}, "init_image"),
+        ({"init_image": "VIDEO", "end_image": PNG}, "init_image"),
         ({"init_image": PNG, "end_image": encoded(png()[:40])}, "end_image"),
-        ({"video": "FILM", "fps_multiplier": 1}, "fps_multiplier"),
-        ({"video": "FILM", "fps_multiplier": 9}, "fps_multiplier"),
-        ({"video": "FILM", "fps_multiplier": 2.5}, "fps_multiplier"),
-        ({"video": "FILM", "output_fps": 0}, "output_fps"),
-        ({"video": "FILM", "output_fps": 241}, "output_fps"),
-        ({"video": "FILM", "output_fps": "30"}, "output_fps"),
-        ({"video": "FILM", "response_format": "b64_png"}, "response_format"),
-        ({"video": "FILM", "model": "echo"}, "model"),
+        ({"video": "VIDEO", "fps_multiplier": 1}, "fps_multiplier"),
+        ({"video": "VIDEO", "fps_multiplier": 9}, "fps_multiplier"),
+        ({"video": "VIDEO", "fps_multiplier": 2.5}, "fps_multiplier"),
+        ({"video": "VIDEO", "output_fps": 0}, "output_fps"),
+        ({"video": "VIDEO", "output_fps": 241}, "output_fps"),
+        ({"video": "VIDEO", "output_fps": "30"}, "output_fps"),
+        ({"video": "VIDEO", "response_format": "b64_png"}, "response_format"),
+        ({"video": "VIDEO", "model": "echo"}, "model"),
     ],
 )
 async def test_bad_fields(
     client: httpx.AsyncClient, video: bytes, fields: dict[str, Any], param: str
 ) -> None:
-    body = {name: encoded(video) if value == "FILM" else value for name, value in fields.items()}
+    body = {name: encoded(video) if value == "VIDEO" else value for name, value in fields.items()}
     answer = await client.post(URL, json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param

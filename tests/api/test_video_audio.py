@@ -172,7 +172,7 @@ async def test_every_video_has_its_own_music(studio: Studio) -> None:
 async def test_a_video_without_a_prompt_needs_one_for_its_audio(
     studio: Studio, tmp_path: Path
 ) -> None:
-    video = write_video(tmp_path / "film.mp4", [landscape(64, 48)] * 17, fps=8).read_bytes()
+    video = write_video(tmp_path / "video.mp4", [landscape(64, 48)] * 17, fps=8).read_bytes()
     async with client_of(studio.context) as client:
         stored = (await client.post("/v1/files/upload", content=video)).json()["id"]
     answer = await studio.post(add_audio=True, prompt="", video=stored)

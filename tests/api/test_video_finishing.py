@@ -273,7 +273,7 @@ async def test_lines_are_dubbed_without_listening(studio: Studio) -> None:
 async def test_a_video_of_ones_own_keeps_its_audio_under_the_lines(
     studio: Studio, tmp_path: Path
 ) -> None:
-    clip = write_video(tmp_path / "film.mp4", [landscape(64, 48, seed=i) for i in range(8)])
+    clip = write_video(tmp_path / "video.mp4", [landscape(64, 48, seed=i) for i in range(8)])
     video = base64.b64encode(clip.read_bytes()).decode()
     await studio.made(video=video, num_frames=None, tts_text="hello")
     [mix] = studio.media.replaced

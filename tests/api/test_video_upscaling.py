@@ -32,7 +32,7 @@ def encoded(data: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     return clip(path, 1.0, audio=tone(1.0)).read_bytes()
 
 
@@ -169,7 +169,7 @@ async def test_an_unknown_model(make_context: MakeContext, tmp_path: Path, video
 async def test_a_video_that_is_cut_off(
     make_context: MakeContext, tmp_path: Path, video: bytes
 ) -> None:
-    source = write_video(tmp_path / "film.mkv", [landscape(64, 48, seed=i) for i in range(20)])
+    source = write_video(tmp_path / "video.mkv", [landscape(64, 48, seed=i) for i in range(20)])
     data = source.read_bytes()
     answer = await upscale(make_context, tmp_path, video=encoded(data[: len(data) // 2]))
     assert answer.status_code == 400, answer.text

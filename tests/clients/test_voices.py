@@ -90,7 +90,7 @@ def test_a_voice_out_of_a_video(http: httpx.Client, high: bytes, tmp_path: Path)
     audio = decoded(high)
     moments = np.arange(round(audio.duration_s * 16_000)) / 16_000 * audio.sample_rate
     samples = np.interp(moments, np.arange(len(audio.samples)), audio.samples)
-    video = clip(tmp_path / "film.mp4", 4.0, audio=bytes((samples * 32767).astype("<i2").tobytes()))
+    video = clip(tmp_path / "eve.mp4", 4.0, audio=bytes((samples * 32767).astype("<i2").tobytes()))
     body = post(http, "/v1/audio/voices/extract", name="eve", video=b64(video.read_bytes()))
     assert len(set(body["voice"]["transcript"].split()) & set(COUNTING.split())) >= 6
     taken = http.get(body["voice"]["audio_url"]).content

@@ -106,7 +106,7 @@ def test_every_format_is_heard_as_16_khz_mono(audio_format: AudioFormat, tmp_pat
 
 
 def test_the_audio_of_a_video_is_heard(tmp_path: Path) -> None:
-    path = clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0))
+    path = clip(tmp_path / "video.mp4", 1.0, audio=tone(1.0))
     assert decoded(wav(b"".join(speech_blocks(path, param="file")))).pitch_hz() == pytest.approx(
         440.0, abs=3
     )
@@ -138,5 +138,5 @@ def test_what_is_no_audio_is_refused_by_the_fields_name(data: bytes, tmp_path: P
 
 def test_a_video_without_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="there is no audio in this file") as caught:
-        list(speech_blocks(clip(tmp_path / "film.mp4", 0.5), param="video"))
+        list(speech_blocks(clip(tmp_path / "video.mp4", 0.5), param="video"))
     assert caught.value.param == "video"

@@ -45,7 +45,7 @@ async def video(
     blobs: FsspecBlobStore,
     folder: Path,
     *,
-    name: str = "film.mp4",
+    name: str = "video.mp4",
     codec: str = "libx264",
     audio: bytes | None = None,
 ) -> Blob:
@@ -117,13 +117,13 @@ async def test_the_image_is_copied_unchanged(
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
-        ("film.mp4", "libx265"),
-        ("film.webm", "libvpx"),
-        ("film.avi", "mpeg4"),
-        ("film.avi", "libx264"),
-        ("film.mkv", "libx264"),
-        ("film.ts", "libx264"),
-        ("film.ts", "mpeg2video"),
+        ("video.mp4", "libx265"),
+        ("video.webm", "libvpx"),
+        ("video.avi", "mpeg4"),
+        ("video.avi", "libx264"),
+        ("video.mkv", "libx264"),
+        ("video.ts", "libx264"),
+        ("video.ts", "mpeg2video"),
     ],
 )
 async def test_other_videos_become_mp4_with_h264(
@@ -266,7 +266,7 @@ async def test_a_video_that_was_cut_off_is_named(
             await work
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.webm", "film.avi", "film.ts"])
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.webm", "video.avi", "video.ts"])
 async def test_a_whole_video_of_any_kind_is_not_taken_for_cut_off(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path, name: str
 ) -> None:

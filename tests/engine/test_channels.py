@@ -172,7 +172,7 @@ def test_a_channel_is_turned_over_without_a_click(tmp_path: Path) -> None:
 
 def test_the_front_keeps_its_sides(tmp_path: Path) -> None:
     names = [tone(hz) / 2 for hz in (300.0, 400.0, 500.0, 60.0, 700.0, 800.0)]
-    left, right = stereo(saved(tmp_path / "film.flac", names))
+    left, right = stereo(saved(tmp_path / "video.flac", names))
     for hz in (300.0, 700.0):
         assert level(left, hz) > 20 * level(right, hz)
     for hz in (400.0, 800.0):
@@ -183,7 +183,7 @@ def test_the_front_keeps_its_sides(tmp_path: Path) -> None:
 async def test_a_video_gets_the_audio_of_any_number_of_channels(tmp_path: Path) -> None:
     blobs = FsspecBlobStore(tmp_path / "blobs")
     media = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
-    video = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
+    video = await blobs.write_file(clip(tmp_path / "video.mp4", 2.0))
     for count in (2, 11, 16):
         channels = [tone(300.0), *[-tone(300.0)] * (count - 1)]
         audio = await blobs.write_file(saved(tmp_path / "sound.wav", channels))
@@ -209,7 +209,7 @@ async def test_a_video_with_subtitles_keeps_what_is_said_in_any_channel(
     silent = clip(tmp_path / "silent.mp4", 2.0)
     channels = [*[0 * tone(300.0)] * (count - 1), tone(300.0)]
     options = ("-i", str(silent), "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-c:a", *codec)
-    video = await blobs.write_file(saved(tmp_path / "film.mkv", channels, *options))
+    video = await blobs.write_file(saved(tmp_path / "video.mkv", channels, *options))
     cue = TranscriptSegment(id=0, start=0.0, end=1.0, text="word")
     events = media.burn_subtitles(BurnSubtitles(video=video, cues=(cue,)))
     made = [event async for event in events][-1]

@@ -187,7 +187,7 @@ async def test_silence(engine: DemucsStems, blobs: FsspecBlobStore) -> None:
 async def test_a_video_and_a_header_that_claims_four_gigabytes(
     engine: DemucsStems, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0)).read_bytes()
+    video = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.0)).read_bytes()
     result, _ = await separated(engine, blobs, video)
     assert result.duration_s == pytest.approx(2.0, abs=0.1)
     data = bytearray(wav(0.1 * np.ones((1, RATE))))

@@ -237,7 +237,7 @@ async def test_leaving_after_the_first_segment_ends_the_work(
 async def test_the_audio_of_a_video_is_heard(
     engine: CountedTranscription, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0))
+    video = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.0))
     result = transcript(await heard(engine, blobs, video.read_bytes()))
     assert result.text == text_of(ORIGINAL)
     assert result.duration_s == pytest.approx(2.0, abs=0.1)

@@ -117,7 +117,7 @@ def test_what_is_covered_and_uncovered_is_taken_from_where_it_is_seen() -> None:
 async def test_a_whole_video_is_nearer_to_the_truth_than_blending(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [scene(2 * number) for number in range(6)])
+    source = write_video(tmp_path / "video.mp4", [scene(2 * number) for number in range(6)])
     _, data = await interpolated(flow, blobs, source)
     check_playable(data, size=(WIDTH, HEIGHT), fps=20, frames=12)
     shown, given = decoded(data), decoded(source.read_bytes())
@@ -149,7 +149,7 @@ async def test_rates_length_and_audio(
     fps: float,
     frames: int,
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0))
+    source = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.0))
     result, data = await interpolated(flow, blobs, source, **fields)
     check_playable(data, size=(64, 48), fps=fps, frames=frames)
     assert (result.num_frames, result.engine) == (frames, "optical_flow")
@@ -166,7 +166,7 @@ async def test_shots_are_not_blended_into_each_other(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     shots = [landscape(WIDTH, HEIGHT, seed=1)] * 2 + [landscape(WIDTH, HEIGHT, seed=2)] * 2
-    source = write_video(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "video.mp4", shots)
     _, data = await interpolated(flow, blobs, source, fps_multiplier=3)
     for number, frame in enumerate(decoded(data)):
         shot = shots[0] if number < 5 else shots[2]
@@ -205,7 +205,7 @@ def test_frames_at_times_of_their_own() -> None:
 async def test_a_single_frame(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [landscape(64, 48)])
+    source = write_video(tmp_path / "video.mp4", [landscape(64, 48)])
     _, data = await interpolated(flow, blobs, source, fps_multiplier=4)
     check_playable(data, size=(64, 48), fps=40, frames=4)
 
@@ -268,7 +268,7 @@ async def test_odd_sides_and_other_planes(
 async def test_a_slow_video(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [landscape(32, 32)] * 3, fps=1)
+    source = write_video(tmp_path / "video.mp4", [landscape(32, 32)] * 3, fps=1)
     _, data = await interpolated(flow, blobs, source)
     check_playable(data, size=(32, 32), fps=2, frames=6)
 
@@ -276,7 +276,7 @@ async def test_a_slow_video(
 async def test_a_fast_video(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [landscape(32, 32)] * 24, fps=240)
+    source = write_video(tmp_path / "video.mp4", [landscape(32, 32)] * 24, fps=240)
     with pytest.raises(InvalidRequest, match="480 frames per second") as caught:
         await interpolated(flow, blobs, source)
     assert caught.value.param == "fps_multiplier"
@@ -318,7 +318,7 @@ async def test_bad_media_are_refused_and_the_engine_lives_on(
 async def test_long_videos_are_refused(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = clip(tmp_path / "film.mp4", 2.0)
+    video = clip(tmp_path / "video.mp4", 2.0)
     with pytest.raises(PayloadTooLarge, match="more than the allowed") as caught:
         await interpolated(flow, blobs, video, max_duration_s=1.5)
     assert caught.value.param == "video"
@@ -327,7 +327,7 @@ async def test_long_videos_are_refused(
 async def test_progress_in_frames_and_cancelling(
     flow: FlowInterpolation, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [scene(number) for number in range(4)] * 5)
+    source = write_video(tmp_path / "video.mp4", [scene(number) for number in range(4)] * 5)
     request = InterpolateVideo(model="flow", video=await blobs.write_file(source), fps_multiplier=8)
     async with aclosing(flow.interpolate(request)) as events:
         first = await anext(events)
@@ -339,6 +339,6 @@ async def test_progress_in_frames_and_cancelling(
 
 async def test_the_fake(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     engine = FakeInterpolation(FakeOptions(task="interpolation"), MODEL, blobs=blobs)
-    result, data = await interpolated(engine, blobs, clip(tmp_path / "film.mp4", 1.0))
+    result, data = await interpolated(engine, blobs, clip(tmp_path / "video.mp4", 1.0))
     check_playable(data, size=(64, 48), fps=20, frames=20)
     assert result.engine == "fake"

@@ -116,7 +116,7 @@ async def test_the_audio_of_a_video(
     engine: MfccDiarization, blobs: FsspecBlobStore, two: Conversation, tmp_path: Path
 ) -> None:
     pcm = (two.samples * 32767).astype("<i2").tobytes()
-    video = clip(tmp_path / "film.mp4", 2.0, audio=pcm).read_bytes()
+    video = clip(tmp_path / "video.mp4", 2.0, audio=pcm).read_bytes()
     assert rightly_named(two, (await diarized(engine, blobs, video, 2)).turns) > 0.9
 
 

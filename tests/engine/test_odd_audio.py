@@ -84,7 +84,7 @@ def odd_files(spoken: Spoken, folder: Path) -> dict[str, bytes]:
         "surround": file_of(3 * spoken.at(96_000).clip(-0.33, 0.33), 96_000, 8),
         "four gigabytes": bytes(liar),
         "cut off": plain[: len(plain) - 7],
-        "video": clip(folder / "film.mp4", 1.0, audio=pcm).read_bytes(),
+        "video": clip(folder / "video.mp4", 1.0, audio=pcm).read_bytes(),
     }
 
 

@@ -196,7 +196,7 @@ async def test_a_video_keeps_its_frames_its_audio_and_its_length(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frames = [portrait((320, 240), (40 + 4 * number, 30, 160)) for number in range(12)]
-    video = video_of(tmp_path / "film.mp4", frames, audio=tone(1.2))
+    video = video_of(tmp_path / "video.mp4", frames, audio=tone(1.2))
     result, data, progress = await swapped(
         engine, blobs, video, target_type="video", mime="video/mp4"
     )
@@ -222,7 +222,7 @@ async def test_a_video_of_another_kind_without_audio(
     frames = [portrait((322, 242), (60, 40, 160))] * 3 + [
         Image.new("RGB", (322, 242), BACKDROP)
     ] * 2
-    video = video_of(tmp_path / "film.mkv", frames, codec="mpeg4")
+    video = video_of(tmp_path / "video.mkv", frames, codec="mpeg4")
     result, data, _ = await swapped(
         engine, blobs, video, target_type="video", mime="video/x-matroska"
     )
@@ -234,7 +234,7 @@ async def test_a_video_of_another_kind_without_audio(
 async def test_a_video_without_a_face_comes_back_as_it_is(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = video_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), BACKDROP)] * 3)
+    video = video_of(tmp_path / "video.mp4", [Image.new("RGB", (64, 48), BACKDROP)] * 3)
     result, same, _ = await swapped(engine, blobs, video, target_type="video", mime="video/mp4")
     assert (same, result.faces_swapped) == (video, 0)
     assert result.warnings[-1].startswith("target: no face was found")
@@ -243,7 +243,7 @@ async def test_a_video_without_a_face_comes_back_as_it_is(
 async def test_closing_stops_between_frames(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = video_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 300)
+    video = video_of(tmp_path / "video.mp4", [portrait((160, 120), (20, 10, 100))] * 300)
     request = SwapFaces(
         model="opencv",
         source_face=await stored(blobs, png_of(source_face()), mime="image/png"),
@@ -293,7 +293,7 @@ async def test_sources_of_every_kind(engine: OpencvFaces, blobs: FsspecBlobStore
 async def test_targets_that_cannot_be_read(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = video_of(tmp_path / "film.mp4", [portrait((160, 120), (20, 10, 100))] * 20)
+    video = video_of(tmp_path / "video.mp4", [portrait((160, 120), (20, 10, 100))] * 20)
     for data, kind in (
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "image"),
         (video, "image"),
@@ -352,7 +352,7 @@ async def test_of_a_video_the_frames_with_a_face_are_taken(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     empty, shown = Image.new("RGB", (320, 240), BACKDROP), portrait((320, 240), (60, 40, 160))
-    video = video_of(tmp_path / "film.mp4", [empty] * 20 + [shown] * 20)
+    video = video_of(tmp_path / "video.mp4", [empty] * 20 + [shown] * 20)
     faces = await extracted(engine, blobs, videos=(video,), count=4)
     assert len(faces) == 2
     assert all(face.width < 300 for face in faces)
@@ -363,7 +363,7 @@ async def test_of_a_video_the_frames_with_a_face_are_taken(
 async def test_images_come_first_and_there_is_a_limit(
     engine: OpencvFaces, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    video = video_of(tmp_path / "film.mp4", [Image.new("RGB", (64, 48), "red")] * 10)
+    video = video_of(tmp_path / "video.mp4", [Image.new("RGB", (64, 48), "red")] * 10)
     images = tuple(png_of(Image.new("RGB", (size, 20))) for size in (10, 20, 30))
     taken = await extracted(engine, blobs, images=images, videos=(video, video), count=4)
     assert [image.width for image in taken] == [10, 20, 30, 64]

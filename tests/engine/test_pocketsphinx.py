@@ -145,7 +145,7 @@ async def test_the_audio_of_a_video_is_understood(
     engine: PocketsphinxTranscription, blobs: FsspecBlobStore, spoken: bytes, tmp_path: Path
 ) -> None:
     pcm = samples_16_khz(spoken)
-    video = clip(tmp_path / "film.mp4", len(pcm) / 32_000, audio=pcm)
+    video = clip(tmp_path / "video.mp4", len(pcm) / 32_000, audio=pcm)
     result = transcript(await heard(engine, blobs, video.read_bytes()))
     assert understood(result.text) >= 5, result.text
 

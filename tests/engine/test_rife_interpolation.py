@@ -225,7 +225,7 @@ async def interpolated(
 async def test_a_whole_video_moves_evenly(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     wide = landscape(320, 128, seed=3)
     shots = [wide[:, 120 - 12 * number : 120 - 12 * number + 160] for number in range(5)]
-    source = write_video(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "video.mp4", shots)
     rife = engine(tmp_path, tiny_rife.moving_state(KINDS["4.6"], right_px=12), blobs)
     result, data = await interpolated(rife, blobs, source, fps_multiplier=3)
     check_playable(data, size=(160, 128), fps=30, frames=15)
@@ -250,7 +250,7 @@ async def test_a_whole_video_moves_evenly(blobs: FsspecBlobStore, tmp_path: Path
 async def test_rates_length_and_audio(
     blobs: FsspecBlobStore, tmp_path: Path, fields: dict[str, Any], fps: float, frames: int
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0))
+    source = clip(tmp_path / "video.mp4", 1.0, audio=tone(1.0))
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.7"]), blobs)
     result, data = await interpolated(rife, blobs, source, **fields)
     check_playable(data, size=(64, 48), fps=fps, frames=frames)
@@ -262,7 +262,7 @@ async def test_shots_are_not_blended_into_each_other(
     blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     shots = [landscape(320, 240, seed=1)] * 2 + [landscape(320, 240, seed=2)] * 2
-    source = write_video(tmp_path / "film.mp4", shots)
+    source = write_video(tmp_path / "video.mp4", shots)
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.6"]), blobs)
     _, data = await interpolated(rife, blobs, source, fps_multiplier=3)
     for number, frame in enumerate(decoded(data)):
@@ -288,7 +288,7 @@ async def test_progress_in_frames_cancelling_and_bad_media(
     blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     rife = engine(tmp_path, tiny_rife.still_state(KINDS["4.25"]), blobs)
-    source = write_video(tmp_path / "film.mp4", [landscape(64, 48, seed=n) for n in range(20)])
+    source = write_video(tmp_path / "video.mp4", [landscape(64, 48, seed=n) for n in range(20)])
     request = InterpolateVideo(model="rife", video=await blobs.write_file(source), fps_multiplier=8)
     async with aclosing(rife.interpolate(request)) as events:
         first = await anext(events)

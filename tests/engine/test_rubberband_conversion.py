@@ -202,7 +202,7 @@ async def test_unusual_audio_is_converted(
             plain = mono_wav(resampled(said, 16_000))
             source = plain[:4] + b"\xff" * 4 + plain[8:40] + b"\xff" * 4 + plain[44:]
         case _:
-            video = clip(tmp_path / "film.mp4", 4.0, audio=resampled(said, 16_000))
+            video = clip(tmp_path / "video.mp4", 4.0, audio=resampled(said, 16_000))
             source = video.read_bytes()
     for given, wanted in ((source, target), (target, source)):
         _, data = await converted(engine, blobs, given, wanted)

@@ -87,7 +87,7 @@ def edges(eye: Any) -> tuple[int, int]:
 async def test_what_is_near_is_seen_apart_by_both_eyes(
     fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [bright_square()] * 5)
+    source = write_video(tmp_path / "video.mp4", [bright_square()] * 5)
     result, data = await converted(fake, blobs, source)
     check_playable(data, size=(1280, 120), fps=10, frames=5)
     assert (result.size.width, result.size.height, result.warnings) == (1280, 120, ())
@@ -105,7 +105,7 @@ async def test_what_is_near_is_seen_apart_by_both_eyes(
 async def test_length_times_and_audio_are_kept(
     fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.3))
+    source = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.3))
     result, data = await converted(fake, blobs, source)
     check_playable(data, size=(128, 48), fps=10, frames=20)
     assert (result.fps, result.num_frames) == (10, 20)
@@ -120,7 +120,7 @@ async def test_frames_keep_times_of_their_own(
     fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     times = [0.0, 0.1, 0.5, 0.6, 2.0]
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     with VideoWriter(path, Size(width=64, height=48), fps=10, is_timed=True) as writer:
         for number, at_s in enumerate(times):
             writer.write(landscape(64, 48, seed=number), at_s=at_s)
@@ -177,7 +177,7 @@ async def test_a_checkpoint_looks_at_every_frame(
     method: Any, checkpoints: dict[str, Path], blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     engine = engine_of(checkpoints[method], blobs)
-    source = write_video(tmp_path / "film.mp4", [landscape(96, 64, seed=i) for i in range(3)])
+    source = write_video(tmp_path / "video.mp4", [landscape(96, 64, seed=i) for i in range(3)])
     result, data = await converted(engine, blobs, source, method=method)
     check_playable(data, size=(192, 64), fps=10, frames=3)
     assert result.warnings == ()
@@ -186,7 +186,7 @@ async def test_a_checkpoint_looks_at_every_frame(
 async def test_near_is_seen_apart_whatever_the_model_measures(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [bright_square()] * 2)
+    source = write_video(tmp_path / "video.mp4", [bright_square()] * 2)
     for method, distance in (("midas", False), ("zoe", True)):
         engine = engine_of(checkpoints[method], blobs)
 
@@ -203,7 +203,7 @@ async def test_near_is_seen_apart_whatever_the_model_measures(
 async def test_another_kind_of_model_is_told(
     checkpoints: dict[str, Path], fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [landscape(64, 48)])
+    source = write_video(tmp_path / "video.mp4", [landscape(64, 48)])
     result, _ = await converted(engine_of(checkpoints["midas"], blobs), blobs, source, method="zoe")
     assert result.warnings == (
         "no depth model of the kind 'zoe' is available; 'tiny' was used, which is 'midas'",
@@ -218,7 +218,7 @@ async def test_a_video_without_depth_says_so(
     fake: FakeDepth, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     grey = np.full((48, 64, 3), 90, dtype=np.uint8)
-    result, data = await converted(fake, blobs, write_video(tmp_path / "film.mp4", [grey] * 2))
+    result, data = await converted(fake, blobs, write_video(tmp_path / "video.mp4", [grey] * 2))
     assert result.warnings == (FLAT,)
     left, right = np.split(decoded(data)[0].astype(int), 2, axis=1)
     assert np.abs(left - right).max() < 3
@@ -234,7 +234,7 @@ async def test_bad_videos_are_refused_and_the_engine_lives_on(
         with pytest.raises(InvalidRequest) as caught:
             await converted(fake, blobs, tmp_path / "bad")
         assert caught.value.param == "video"
-    video = clip(tmp_path / "film.mp4", 2.0)
+    video = clip(tmp_path / "video.mp4", 2.0)
     with pytest.raises(PayloadTooLarge) as refused:
         await converted(fake, blobs, video, max_duration_s=1.5)
     assert refused.value.param == "video"
@@ -261,7 +261,7 @@ async def test_progress_in_frames_and_cancelling_between_them(
 ) -> None:
     engine = engine_of(checkpoints["midas"], blobs)
     looks = counted(engine)
-    source = write_video(tmp_path / "film.mp4", [landscape(64, 64, seed=i) for i in range(40)])
+    source = write_video(tmp_path / "video.mp4", [landscape(64, 64, seed=i) for i in range(40)])
     request = ConvertToStereo(model="tiny", video=await blobs.write_file(source))
     async with aclosing(engine.convert_to_stereo(request)) as events:
         first = await anext(events)
@@ -297,7 +297,7 @@ async def test_images_and_videos_take_turns(
     checkpoints: dict[str, Path], blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     engine = engine_of(checkpoints["midas"], blobs)
-    video = write_video(tmp_path / "film.mp4", [landscape(64, 48, seed=i) for i in range(6)])
+    video = write_video(tmp_path / "video.mp4", [landscape(64, 48, seed=i) for i in range(6)])
     made = await asyncio.gather(*(converted(engine, blobs, video) for _ in range(2)))
     assert [result.num_frames for result, _ in made] == [6, 6]
     assert made[0][0].video == made[1][0].video
@@ -309,7 +309,7 @@ async def test_a_closed_engine_refuses(
     engine = engine_of(checkpoints["midas"], blobs)
     await engine.close()
     with pytest.raises(BackendUnavailable, match="unloaded"):
-        await converted(engine, blobs, clip(tmp_path / "film.mp4", 0.5))
+        await converted(engine, blobs, clip(tmp_path / "video.mp4", 0.5))
 
 
 async def test_what_goes_wrong_with_a_frame_ends_the_video(
@@ -320,7 +320,7 @@ async def test_what_goes_wrong_with_a_frame_ends_the_video(
 
     engine = StereoConversion(broken, method=None, blobs=blobs)
     with pytest.raises(BackendUnavailable, match="it broke"):
-        await converted(engine, blobs, clip(tmp_path / "film.mp4", 0.5, audio=tone(0.5)))
+        await converted(engine, blobs, clip(tmp_path / "video.mp4", 0.5, audio=tone(0.5)))
 
 
 async def test_a_turned_video_stands_upright(

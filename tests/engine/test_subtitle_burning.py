@@ -148,7 +148,7 @@ async def test_minimal_is_smaller_and_on_a_box(
 async def test_the_audio_and_the_times_stay(
     media: AvMedia, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0)).read_bytes()
+    source = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.0)).read_bytes()
     video, _ = await burned(media, await stored(blobs, source, mime="video/mp4"), CUE)
     data = await content(blobs, video.video)
 

@@ -182,17 +182,17 @@ CASES: dict[str, tuple[str, Callable[[Path], Times]]] = {
     **{f"late {kind}": (f"video.{kind}", late) for kind in ("mp4", "mov", "mkv", "webm", "ts")},
     **{f"late image {kind}": (f"video.{kind}", late_image) for kind in ("mp4", "mkv")},
     **{f"late clock {kind}": (f"video.{kind}", late_clock) for kind in ("mp4", "mkv", "ts")},
-    "fragmented": ("film.mp4", fragmented),
-    "cut": ("film.mp4", cut),
+    "fragmented": ("video.mp4", fragmented),
+    "cut": ("video.mp4", cut),
     **{f"short image {kind}": (f"video.{kind}", short_image) for kind in ("webm", "mkv", "mp4")},
     **{f"short audio {kind}": (f"video.{kind}", short_audio) for kind in ("mkv", "mp4")},
     **{f"muted {kind}": (f"video.{kind}", muted) for kind in ("mkv", "mp4", "ts")},
     **{f"paused {kind}": (f"video.{kind}", paused) for kind in ("mkv", "mp4", "ts")},
     **{f"joined {kind}": (f"video.{kind}", joined(0, 0)) for kind in ("ts", "vob", "mkv", "webm")},
-    "joined forward": ("film.ts", joined(0, 500)),
-    "joined back": ("film.ts", joined(500, 0, 20)),
-    "joined within": ("film.ts", joined(0, 2)),
-    "joined in order": ("film.ts", joined(0, 4)),
+    "joined forward": ("video.ts", joined(0, 500)),
+    "joined back": ("video.ts", joined(500, 0, 20)),
+    "joined within": ("video.ts", joined(0, 2)),
+    "joined in order": ("video.ts", joined(0, 4)),
 }
 
 
@@ -204,7 +204,7 @@ class Case(NamedTuple):
 @pytest.fixture(scope="module", params=list(CASES))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     name, make = CASES[request.param]
-    path = tmp_path_factory.mktemp("film") / name
+    path = tmp_path_factory.mktemp("video") / name
     return Case(path, make(path))
 
 

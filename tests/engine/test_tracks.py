@@ -39,7 +39,7 @@ TRACKS = "0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four audio files; the German one is marked default."""
-    path = tmp_path_factory.mktemp("film") / "several.mkv"
+    path = tmp_path_factory.mktemp("video") / "several.mkv"
     tones = [part for hz in TONES_HZ for part in (*SOURCE, f"sine=f={hz}:r=16000:d=2")]
     maps = [part for number in range(5) for part in ("-map", number)]
     said = [

@@ -47,8 +47,8 @@ def written(path: Path, frames: list[Pixels], **options: Any) -> VideoWriter:
 
 @pytest.mark.parametrize("fps", [1, 7, 24, 29.97, 59.94, 240])
 def test_any_rate(tmp_path: Path, fps: float) -> None:
-    writer = written(tmp_path / "film.mp4", shades(12), fps=fps)
-    check_playable((tmp_path / "film.mp4").read_bytes(), size=(64, 48), fps=fps, frames=12)
+    writer = written(tmp_path / "video.mp4", shades(12), fps=fps)
+    check_playable((tmp_path / "video.mp4").read_bytes(), size=(64, 48), fps=fps, frames=12)
     assert writer.num_frames == 12
     assert writer.duration_s == pytest.approx(12 / fps, rel=1e-4)
 
@@ -66,9 +66,9 @@ def test_rates_of_television() -> None:
 
 def test_odd_sides_are_padded_with_what_is_beside(tmp_path: Path) -> None:
     frame = landscape(33, 47)
-    writer = written(tmp_path / "film.mp4", [frame] * 3, quality="best")
+    writer = written(tmp_path / "video.mp4", [frame] * 3, quality="best")
     assert (writer.size.width, writer.size.height) == (34, 48)
-    shown = decoded((tmp_path / "film.mp4").read_bytes())[0].astype(int)
+    shown = decoded((tmp_path / "video.mp4").read_bytes())[0].astype(int)
     assert shown.shape == (48, 34, 3)
     assert np.abs(shown[:47, :33] - frame).mean() < 6
     assert np.abs(shown[:47, 33] - shown[:47, 32]).mean() < 6
@@ -77,14 +77,14 @@ def test_odd_sides_are_padded_with_what_is_beside(tmp_path: Path) -> None:
 def test_colours_survive(tmp_path: Path) -> None:
     colour = np.zeros((48, 64, 3), dtype=np.uint8)
     colour[:] = (200, 30, 90)
-    written(tmp_path / "film.mp4", [colour] * 3)
-    (first, *_) = video_frames(tmp_path / "film.mp4", param="video")
+    written(tmp_path / "video.mp4", [colour] * 3)
+    (first, *_) = video_frames(tmp_path / "video.mp4", param="video")
     assert np.abs(first.pixels[20, 20].astype(int) - (200, 30, 90)).max() <= 3
 
 
 def test_frames_keep_times_of_their_own(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.5, 0.6, 2.0]
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     with VideoWriter(path, Size(width=64, height=48), fps=10, is_timed=True) as writer:
         for frame, at_s in zip(shades(5), times, strict=True):
             writer.write(frame, at_s=at_s)
@@ -103,7 +103,7 @@ def test_frames_keep_times_of_their_own(tmp_path: Path) -> None:
 def test_frames_are_dropped_or_repeated_for_another_rate(
     tmp_path: Path, fps: int, count: int
 ) -> None:
-    frames = video_frames(clip(tmp_path / "film.mp4", 2.0), param="video")
+    frames = video_frames(clip(tmp_path / "video.mp4", 2.0), param="video")
     assert len(list(at_rate(frames, fps))) == count
 
 
@@ -154,8 +154,8 @@ def test_audio_is_kept_as_long_as_the_image(tmp_path: Path, codec: str) -> None:
     spoken = clip(tmp_path / "spoken.mp4", 2.0, audio=tone(3.0))
     source = tmp_path / "source.mkv"
     ffmpeg("-i", spoken, "-c:v", "copy", "-c:a", codec, source)
-    written(tmp_path / "film.mp4", shades(15), audio=source)
-    found = look((tmp_path / "film.mp4").read_bytes())
+    written(tmp_path / "video.mp4", shades(15), audio=source)
+    found = look((tmp_path / "video.mp4").read_bytes())
     assert (found.audio_codec, found.duration_s) == ("aac", 1.5)
     assert found.audio_s == pytest.approx(1.5, abs=0.07)
 
@@ -165,10 +165,10 @@ def test_audio_that_mp4_can_hold_is_copied(tmp_path: Path, codec: str) -> None:
     spoken = clip(tmp_path / "spoken.mp4", 2.0, audio=tone(3.0))
     source = tmp_path / "source.mkv"
     ffmpeg("-i", spoken, "-c:v", "copy", "-c:a", codec, source)
-    written(tmp_path / "film.mp4", shades(15), audio=source)
+    written(tmp_path / "video.mp4", shades(15), audio=source)
     kept, given = (
         [packet for _, packet in audio_packets(path.read_bytes())]
-        for path in (tmp_path / "film.mp4", source)
+        for path in (tmp_path / "video.mp4", source)
     )
     assert len(kept) > 10
     assert kept == given[: len(kept)]
@@ -176,13 +176,13 @@ def test_audio_that_mp4_can_hold_is_copied(tmp_path: Path, codec: str) -> None:
 
 def test_a_video_without_audio_leaves_the_new_one_silent(tmp_path: Path) -> None:
     silent = clip(tmp_path / "silent.mp4", 1.0)
-    written(tmp_path / "film.mp4", shades(10), audio=silent)
-    assert look((tmp_path / "film.mp4").read_bytes()).audio_codec is None
+    written(tmp_path / "video.mp4", shades(10), audio=silent)
+    assert look((tmp_path / "video.mp4").read_bytes()).audio_codec is None
 
 
 def test_a_video_without_frames_is_not_written(tmp_path: Path) -> None:
     with (
-        VideoWriter(tmp_path / "film.mp4", Size(width=64, height=48), fps=10) as writer,
+        VideoWriter(tmp_path / "video.mp4", Size(width=64, height=48), fps=10) as writer,
         pytest.raises(InternalError, match="without frames"),
     ):
         writer.finish()
@@ -190,14 +190,14 @@ def test_a_video_without_frames_is_not_written(tmp_path: Path) -> None:
 
 def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
     with (
-        VideoWriter(tmp_path / "film.mp4", Size(width=64, height=48), fps=10) as writer,
+        VideoWriter(tmp_path / "video.mp4", Size(width=64, height=48), fps=10) as writer,
         pytest.raises(InternalError, match="64x64"),
     ):
         writer.write(landscape(64, 64))
 
 
 def test_what_a_video_says_of_itself(tmp_path: Path) -> None:
-    video = probed(clip(tmp_path / "film.mp4", 2.0, audio=tone(2.0)), param="video")
+    video = probed(clip(tmp_path / "video.mp4", 2.0, audio=tone(2.0)), param="video")
     assert (video.size.width, video.size.height, video.fps) == (64, 48, 10.0)
     assert (video.num_frames, video.has_audio) == (20, True)
     assert video.duration_s == pytest.approx(2.0, abs=0.01)
@@ -205,7 +205,7 @@ def test_what_a_video_says_of_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video"])
 def test_old_containers(tmp_path: Path, codec: str) -> None:
-    video = clip(tmp_path / "film.avi", 1.0, codec=codec)
+    video = clip(tmp_path / "video.avi", 1.0, codec=codec)
     frames = list(video_frames(video, param="video"))
     assert [frame.at_s for frame in frames] == pytest.approx([i / 10 for i in range(10)])
 
@@ -213,9 +213,9 @@ def test_old_containers(tmp_path: Path, codec: str) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_a_video_that_is_cut_off(tmp_path: Path, share: float) -> None:
     noisy = [landscape(64, 48, seed=i) for i in range(20)]
-    whole = written(tmp_path / "film.mp4", noisy)
+    whole = written(tmp_path / "video.mp4", noisy)
     assert whole.num_frames == 20
-    data = (tmp_path / "film.mp4").read_bytes()
+    data = (tmp_path / "video.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InvalidRequest, match="truncated") as caught:
         list(video_frames(tmp_path / "cut.mp4", param="video"))
@@ -223,7 +223,7 @@ def test_a_video_that_is_cut_off(tmp_path: Path, share: float) -> None:
 
 
 def test_a_video_without_its_index(tmp_path: Path) -> None:
-    data = write_video(tmp_path / "film.mp4", shades(20)).read_bytes()
+    data = write_video(tmp_path / "video.mp4", shades(20)).read_bytes()
     assert data.index(b"mdat") < data.index(b"moov")
     (tmp_path / "cut.mp4").write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(InvalidRequest, match="no video can be decoded"):
@@ -258,6 +258,6 @@ def test_audio_that_is_none_names_its_field(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"no audio at all")
     with pytest.raises(InvalidRequest, match="no audio can be decoded") as caught:
         written(
-            tmp_path / "film.mp4", shades(3), audio=tmp_path / "noise", audio_param="audio_file"
+            tmp_path / "video.mp4", shades(3), audio=tmp_path / "noise", audio_param="audio_file"
         )
     assert caught.value.param == "audio_file"

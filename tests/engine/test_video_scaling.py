@@ -77,7 +77,7 @@ async def upscaled(
 async def test_size_times_and_audio(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path, factor: int
 ) -> None:
-    source = clip(tmp_path / "film.mp4", 2.0, audio=tone(2.3))
+    source = clip(tmp_path / "video.mp4", 2.0, audio=tone(2.3))
     result, data = await upscaled(lanczos, blobs, source, factor)
     check_playable(data, size=(64 * factor, 48 * factor), fps=10, frames=20)
     assert (result.size.width, result.size.height) == (64 * factor, 48 * factor)
@@ -93,7 +93,7 @@ async def test_what_is_seen_stays_the_same(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     frames = [np.roll(landscape(64, 48), 3 * shift, axis=1) for shift in range(6)]
-    source = write_video(tmp_path / "film.mp4", frames)
+    source = write_video(tmp_path / "video.mp4", frames)
     _, data = await upscaled(lanczos, blobs, source)
     before = decoded(source.read_bytes())
     for small, large in zip(before, decoded(data), strict=True):
@@ -104,7 +104,7 @@ async def test_what_is_seen_stays_the_same(
 async def test_a_checkpoint_frame_by_frame(
     twice: Path, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    source = write_video(tmp_path / "film.mp4", [landscape(40, 34, seed=i) for i in range(3)])
+    source = write_video(tmp_path / "video.mp4", [landscape(40, 34, seed=i) for i in range(3)])
     result, data = await upscaled(swin2sr(twice, blobs), blobs, source, 4)
     check_playable(data, size=(160, 136), fps=10, frames=3)
     assert result.engine == "swin2sr"
@@ -115,7 +115,7 @@ async def test_frames_keep_times_of_their_own(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     times = [0.0, 0.1, 0.5, 0.6, 2.0]
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     with VideoWriter(path, Size(width=64, height=48), fps=10, is_timed=True) as writer:
         for number, at_s in enumerate(times):
             writer.write(landscape(64, 48, seed=number), at_s=at_s)
@@ -185,7 +185,7 @@ async def test_what_is_lost_is_said(
 
 
 def test_colours_are_taken_over_as_they_are(tmp_path: Path) -> None:
-    source, target = tmp_path / "film.mp4", tmp_path / "large.mp4"
+    source, target = tmp_path / "video.mp4", tmp_path / "large.mp4"
     said = "colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m"
     pattern = "testsrc=size=64x48:rate=10:duration=0.5"
     ffmpeg("-f", "lavfi", "-i", pattern, "-pix_fmt", "yuv420p", "-x264-params", said, source)
@@ -206,7 +206,7 @@ async def test_slow_and_fast_videos(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path, rate: int
 ) -> None:
     source = write_video(
-        tmp_path / "film.mp4", [landscape(32, 32, seed=i) for i in range(4)], fps=rate
+        tmp_path / "video.mp4", [landscape(32, 32, seed=i) for i in range(4)], fps=rate
     )
     result, data = await upscaled(lanczos, blobs, source)
     check_playable(data, size=(64, 64), fps=rate, frames=4)
@@ -242,7 +242,7 @@ async def test_bad_videos_are_refused_and_the_engine_lives_on(
 async def test_long_videos_are_refused(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    blob = await blobs.write_file(clip(tmp_path / "film.mp4", 2.0))
+    blob = await blobs.write_file(clip(tmp_path / "video.mp4", 2.0))
     request = UpscaleVideo(model="tiny", video=blob, allows_resize=True, max_duration_s=1.5)
     with pytest.raises(PayloadTooLarge, match="2 s are more than the allowed 2 s") as caught:
         await last(lanczos.upscale_video(request))
@@ -252,7 +252,7 @@ async def test_long_videos_are_refused(
 async def test_lanczos_has_to_be_allowed(
     lanczos: LanczosUpscaling, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
-    blob = await blobs.write_file(clip(tmp_path / "film.mp4", 0.5))
+    blob = await blobs.write_file(clip(tmp_path / "video.mp4", 0.5))
     with pytest.raises(BackendUnavailable, match="only resizes") as caught:
         await last(lanczos.upscale_video(UpscaleVideo(model="tiny", video=blob)))
     assert caught.value.param == "allows_resize"
@@ -277,7 +277,7 @@ async def test_progress_in_frames_and_cancelling_between_tiles(
 ) -> None:
     engine = swin2sr(twice, blobs)
     runs = counted(engine)
-    source = write_video(tmp_path / "film.mp4", [landscape(64, 64, seed=i) for i in range(30)])
+    source = write_video(tmp_path / "video.mp4", [landscape(64, 64, seed=i) for i in range(30)])
     request = UpscaleVideo(model="tiny", video=await blobs.write_file(source))
     async with aclosing(engine.upscale_video(request)) as events:
         first = await anext(events)
@@ -294,12 +294,12 @@ async def test_a_closed_engine_refuses(twice: Path, blobs: FsspecBlobStore, tmp_
     engine = swin2sr(twice, blobs)
     await engine.close()
     with pytest.raises(BackendUnavailable, match="unloaded"):
-        await upscaled(engine, blobs, clip(tmp_path / "film.mp4", 0.5))
+        await upscaled(engine, blobs, clip(tmp_path / "video.mp4", 0.5))
 
 
 async def test_the_fake_repeats_pixels(blobs: FsspecBlobStore, tmp_path: Path) -> None:
     engine = FakeUpscaling(FakeOptions(task="upscaling"), MODEL, blobs=blobs)
-    result, data = await upscaled(engine, blobs, clip(tmp_path / "film.mp4", 1.0, audio=tone(1.0)))
+    result, data = await upscaled(engine, blobs, clip(tmp_path / "video.mp4", 1.0, audio=tone(1.0)))
     check_playable(data, size=(128, 96), fps=10, frames=10)
     assert (result.engine, result.warnings) == ("fake", ())
     assert look(data).audio_s == pytest.approx(1.0, abs=0.07)

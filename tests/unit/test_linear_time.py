@@ -317,8 +317,8 @@ PATTERNS = {pattern.where: pattern for pattern in patterns()}
 
 
 def check_growth(read: Reader, worst: tuple[str, str, str]) -> None:
-    """Tenfold text, less than MOST_GROWTH times the time, up to a million characters. Small texts come
-    first, so that what is quadratic is told and not waited for.
+    """Tenfold text, less than MOST_GROWTH times the time, up to a million characters. Small texts
+    come first, so that what is quadratic is told and not waited for.
     """
     begin, middle, end = worst
     taken = LEAST_S
