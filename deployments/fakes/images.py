@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from deployments.fakes.engine import FakeEngine
-from deployments.fakes.squares import preview_file, written_image
+from deployments.fakes.squares import STEPS, preview_file, written_image
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import (
     IMAGE_MIME,
@@ -19,12 +19,11 @@ from serve_app.core.image.images import (
     Size,
     TextToImage,
 )
-from serve_app.core.image.samplers import ImageFacts
+from serve_app.core.image.samplers import ImageFacts, ImageSampling
 from serve_app.core.media import PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.runtime.streams import once
 
-STEPS = 4
 SIZE = Size(width=512, height=512)
 SIZE_STEP_PX = 8
 SCHEDULERS = ("fake",)
@@ -63,7 +62,8 @@ class FakeImages(FakeEngine):
         rule = SizeRule(SIZE_STEP_PX, SIZE)
         source, said = await self._source(request, rule)
         size = rule.rounded(request.size or SIZE)
-        made = Images(images=(), warnings=(*rule.warnings(request.size), *said, *_notes(request)))
+        warnings = (*rule.warnings(request.size), *said, *_notes(request))
+        made = Images(images=(), sampling=used_sampling(request), warnings=warnings)
         batches = request.batches
         async with self.working(verb, request.prompt, delays=not request.can_end_early):
             for batch in batches:
@@ -111,7 +111,13 @@ class FakeImages(FakeEngine):
         self, request: ImageGeneration, number: int, size: Size, source: Any
     ) -> Image:
         data, made = await asyncio.to_thread(
-            written_image, request, number, size, source, steps=request.steps or STEPS
+            written_image,
+            request,
+            number,
+            size,
+            source,
+            steps=request.steps or STEPS,
+            used=used_sampling(request),
         )
         blob = await self.blobs.write(once(data), mime=IMAGE_MIME[request.format])
         return Image(
@@ -146,6 +152,18 @@ class FakeImages(FakeEngine):
                 raise UnsupportedCapability(
                     f"model {request.model!r} takes none; leave it out", param=name
                 )
+
+
+def used_sampling(request: ImageGeneration) -> ImageSampling | None:
+    """What it has of what is asked for."""
+    sampling = request.sampling
+    if sampling is None:
+        return None
+    sampler = sampling.sampler if sampling.sampler in FACTS.samplers else FACTS.samplers[0]
+    schedule = sampling.schedule if sampling.schedule in FACTS.schedules else None
+    return sampling.model_copy(
+        update={"sampler": sampling.sampler and sampler, "schedule": schedule}
+    )
 
 
 def _notes(request: ImageGeneration) -> list[str]:

@@ -6,21 +6,30 @@ from typing import Any
 
 from deployments.media.image_encoding import encoded, parameters_text
 from serve_app.core.image.images import ImageGeneration, ImageToImage, Size, Variation
+from serve_app.core.image.samplers import ImageSampling
 
 SQUARES = 8
+STEPS = 4
+"""Where a request leaves them open."""
 PREVIEW_PX = 64
 
 
 def written_image(
-    request: ImageGeneration, number: int, size: Size, source: Any, *, steps: int
+    request: ImageGeneration,
+    number: int,
+    size: Size,
+    source: Any,
+    *,
+    steps: int,
+    used: ImageSampling | None,
 ) -> tuple[bytes, Size]:
     """Image `number` of a request as a file, and its size."""
     image = _image(request, number, size, source)
     made = Size(width=image.width, height=image.height)
     seed = request.seed + number
-    text = parameters_text(request, seed=seed, size=made, steps=steps)
-    if request.embedded_texts:
-        text = request.embedded_texts[number]
+    text = request.embedded_text(number, used)
+    if text is None:
+        text = parameters_text(request, seed=seed, size=made, steps=steps)
     data = encoded(image, request.format, compression=request.compression, parameters=text)
     return data, made
 
@@ -77,14 +86,22 @@ def _squares(request: ImageGeneration, seed: int, size: Size) -> Any:
 
 
 def _read(request: ImageGeneration, prompt: str) -> str:
-    """The prompt; where its words are weighed, the weights count and the brackets do not."""
+    """The prompt; where its words are weighed, the weights count and the brackets do not, and what
+    comes later counts, too.
+    """
+    from deployments.media.prompt_schedules import prompt_stretches
     from deployments.media.weighted_prompts import weighted_texts
 
     if not request.weighs_words:
         return prompt
-    parts = weighted_texts(prompt)
-    weights = [f"{part.weight:.6g}" for part in parts if part.weight != 1]
-    return "".join(part.text or "BREAK" for part in parts) + "".join(weights)
+    read = []
+    for stretch in prompt_stretches(
+        prompt, request.steps or STEPS, steps_before=request.steps_before
+    ):
+        parts = weighted_texts(stretch.text)
+        weights = [f"{part.weight:.6g}" for part in parts if part.weight != 1]
+        read.append("".join(part.text or "BREAK" for part in parts) + "".join(weights))
+    return "\n".join(read)
 
 
 def _marks(request: ImageGeneration) -> list[str]:

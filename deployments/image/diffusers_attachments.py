@@ -20,7 +20,8 @@ from deployments.image.diffusers_loading import ImageCheckpoint
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
-from serve_app.core.image.images import ImageGeneration, Lora, References
+from serve_app.core.image.attachments import Lora, References
+from serve_app.core.image.images import ImageGeneration
 from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import is_out_of_memory
 

@@ -16,7 +16,7 @@ import torch
 from deployments.image.diffusers_attachments import AttachmentInputs, Attachments
 from deployments.image.diffusers_calls import FAINTEST, ImagePrompt, PipelineCall, PipelineSettings
 from deployments.image.diffusers_loading import ImageCheckpoint
-from deployments.image.diffusers_sampling import SamplerTable
+from deployments.image.diffusers_sampling import SampledBy, SamplerTable
 from deployments.image.diffusers_schedulers import scheduler_of
 from deployments.image.diffusers_sources import noise_arguments, sources_as_latents
 from deployments.image.generation_queue import GeneratedImage, GenerationRequest, PendingImage
@@ -26,6 +26,7 @@ from deployments.image.remembered_prompts import RememberedPrompts
 from deployments.image.seamless_padding import seamless
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.runtime.memory import free_memory, is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -120,22 +121,16 @@ class BatchGenerator:
         self._checkpoint.take_over(pipeline)
         self._prompts.begin(settings.loras)
         with ExitStack() as stack:
-            notes = stack.enter_context(self._set_up(pipeline, settings))
+            sampled = stack.enter_context(self._set_up(pipeline, settings))
             fitted = self._attachments.attached(pipeline, settings, work.attachment_inputs)
             attached = stack.enter_context(fitted)
             if settings.is_tileable:
                 stack.enter_context(seamless(pipeline))
-            subjects = [image.work.subject for image in images]
-            arguments = work.call.arguments(settings, subjects)
-            generators = _generators(images)
-            arguments |= sources_as_latents(pipeline, work.call.can, subjects)
-            arguments |= noise_arguments(pipeline, work.call.can, settings, subjects, generators)
-            arguments |= attached.arguments | {"generator": _listed(generators)}
-            if work.call.reports_steps:
-                arguments["callback_on_step_end"] = self._step_callback(images)
+            latents: list[Any] = []
+            arguments = self._arguments(images, stack, latents) | attached.arguments
             output = pipeline(**arguments)
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
-        said = (*notes, *attached.warnings)
+        said = (*sampled.notes, *attached.warnings)
         for row, image in enumerate(images):
             _hand_on(
                 image,
@@ -143,33 +138,56 @@ class BatchGenerator:
                 was_cached=self._prompts.was_hit(row),
                 was_blacked=bool(flags[row]),
                 warnings=said,
+                sampling=sampled.used,
+                latents=latents[-1][row].cpu() if settings.keeps_latents and latents else None,
             )
 
+    def _arguments(
+        self, images: list[PendingImage[BatchItem]], stack: ExitStack, latents: list[Any]
+    ) -> dict[str, Any]:
+        """Of the pipeline, which `stack` has as it is to be called; `latents` are then its last."""
+        work = images[0].work
+        settings, pipeline, call = work.settings, work.pipeline, work.call
+        subjects = [image.work.subject for image in images]
+        guided = call.guided(settings, subjects)
+        arguments = call.arguments(settings, subjects, guided)
+        if guided is not None:
+            stack.enter_context(guided.followed(pipeline))
+        generators = _generators(images)
+        arguments |= sources_as_latents(pipeline, call.can, subjects)
+        arguments |= noise_arguments(pipeline, call.can, settings, subjects, generators)
+        if call.reports_steps:
+            arguments["callback_on_step_end"] = self._step_callback(images, latents)
+        return arguments | {"generator": _listed(generators)}
+
     @contextmanager
-    def _set_up(self, pipeline: Any, settings: PipelineSettings) -> Generator[tuple[str, ...]]:
-        """Scheduler and safety checker as asked; what the scheduler cannot do."""
+    def _set_up(self, pipeline: Any, settings: PipelineSettings) -> Generator[SampledBy]:
+        """Scheduler and safety checker as asked."""
         checker = getattr(pipeline, "safety_checker", None)
-        notes: tuple[str, ...] = ()
         if settings.sampling is None:
-            pipeline.scheduler = scheduler_of(self._scheduler, settings.scheduler)
+            sampled = SampledBy(scheduler_of(self._scheduler, settings.scheduler), (), None)
         else:
-            pipeline.scheduler, notes = self.samplers.scheduler(settings.sampling)
+            sampled = self.samplers.scheduler(settings.sampling)
+        pipeline.scheduler = sampled.scheduler
         if checker is not None and not settings.checks_safety:
             pipeline.safety_checker = None
         try:
-            yield notes
+            yield sampled
         finally:
             if checker is not None:
                 pipeline.safety_checker = checker
 
-    def _step_callback(self, images: list[PendingImage[BatchItem]]) -> StepCallback:
-        """The pipeline's callback after each step."""
+    def _step_callback(
+        self, images: list[PendingImage[BatchItem]], latents: list[Any]
+    ) -> StepCallback:
+        """The pipeline's callback after each step, of which `latents` has the result."""
         steps = images[0].work.settings.steps
 
         def report_step(pipeline: Any, step: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
             # Some schedulers take more steps than they are asked for, and editing takes fewer.
             count = getattr(pipeline, "num_timesteps", None) or steps
             done = min(steps, round((step + 1) * steps / count))
+            latents[:] = [values["latents"]] if "latents" in values else []
             self._show(pipeline, images, values.get("latents"))
             _advance(images, done)
             return values
@@ -208,11 +226,15 @@ def _hand_on(
     was_cached: bool,
     was_blacked: bool = False,
     warnings: tuple[str, ...] = (),
+    sampling: ImageSampling | None = None,
+    latents: Any = None,
 ) -> None:
     source = still.work.subject.source
     result = image.convert("RGB") if source is None else source.finished(image)
     still.order.advance([still.index], still.work.settings.steps)
-    still.order.post(GeneratedImage(still.index, result, was_cached, was_blacked, warnings))
+    still.order.post(
+        GeneratedImage(still.index, result, was_cached, was_blacked, warnings, sampling, latents)
+    )
 
 
 def _is_short(error: AppError) -> bool:

@@ -5,16 +5,19 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deployments.image.guided_prompts import GuidedPrompts
+from deployments.image.learned_words import LearnedWords
 from deployments.image.pipeline_abilities import abilities_of
+from deployments.image.weighted_embeddings import WeightedEmbeddings
 from deployments.media.image_sources import ImageSource, SizeRule
 from deployments.media.weighted_prompts import plain_text
+from serve_app.core.image.attachments import Lora, References
 from serve_app.core.image.images import (
     ImageGeneration,
     ImageToImage,
-    Lora,
+    LatentResampling,
     MaskFill,
     Quality,
-    References,
     Size,
     Variation,
 )
@@ -54,13 +57,18 @@ class PipelineSettings:
     references: References | None
     sampling: ImageSampling | None
     weighs_words: bool
+    steps_before: int
+    words: tuple[str, ...]
     clip_skip: int
     is_tileable: bool
+    keeps_latents: bool
 
 
 @dataclass(frozen=True)
 class ImagePrompt:
-    """What is generated: the part of a call that differs from image to image."""
+    """What is generated: the part of a call that differs from image to image. `latents` is a
+    tensor, of what the source was decoded from.
+    """
 
     prompt: str
     negative_prompt: str | None
@@ -69,6 +77,8 @@ class ImagePrompt:
     variation: Variation | None = None
     noise_scale: float = 1.0
     mask_fill: MaskFill = "original"
+    latents: Any = None
+    latent_resampling: LatentResampling = "bilinear"
 
 
 class PipelineCall:
@@ -76,8 +86,16 @@ class PipelineCall:
     steps and guidance are the model's.
     """
 
-    def __init__(self, pipeline: Any, options: DiffusersOptions, *, first: Any) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        options: DiffusersOptions,
+        *,
+        first: Any,
+        words: LearnedWords | None = None,
+    ) -> None:
         self.can = abilities_of(pipeline)
+        self._words = words
         self._pipeline = pipeline
         self._accepted = _defaults(pipeline)
         self._defaults = self._accepted | _defaults(first)
@@ -90,9 +108,15 @@ class PipelineCall:
         self._guidance = "true_cfg_scale" if is_true else "guidance_scale"
 
     def settings(
-        self, mode: Mode, request: ImageGeneration, source: ImageSource | None, rule: SizeRule
+        self,
+        mode: Mode,
+        request: ImageGeneration,
+        source: ImageSource | None,
+        rule: SizeRule,
+        *,
+        words: tuple[str, ...] = (),
     ) -> Any:
-        """What this request has in common with others."""
+        """What this request has in common with others; `words` are learned ones that it names."""
         size = request.size and rule.rounded(request.size)
         strength = request.strength if isinstance(request, ImageToImage) else None
         if source is not None:
@@ -111,8 +135,11 @@ class PipelineCall:
             references=request.references,
             sampling=request.sampling,
             weighs_words=request.weighs_words and self.can.read_prompts,
+            steps_before=request.steps_before if request.weighs_words else 0,
+            words=words,
             clip_skip=request.clip_skip if self.can.read_prompts else 1,
             is_tileable=request.is_tileable and self.can.be_seamless,
+            keeps_latents=request.keeps_latents and self.can.keep_latents,
         )
 
     def steps(self, request: ImageGeneration) -> int:
@@ -129,10 +156,15 @@ class PipelineCall:
         is_plain = settings.mode == "text_to_image" or "strength" in self._accepted
         return is_plain and settings.references is None
 
-    def arguments(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
+    def arguments(
+        self,
+        settings: PipelineSettings,
+        subjects: list[ImagePrompt],
+        guided: GuidedPrompts | None = None,
+    ) -> dict[str, Any]:
         """Everything but generators, callback and what is attached."""
         arguments: dict[str, Any] = {"num_inference_steps": settings.steps}
-        arguments |= self._prompts(settings, subjects)
+        arguments |= self._prompts(settings, subjects, guided)
         sampling = settings.sampling
         if sampling is not None and sampling.eta is not None and "eta" in self._accepted:
             arguments["eta"] = sampling.eta
@@ -152,21 +184,38 @@ class PipelineCall:
             arguments["mask_image"] = _listed([source.mask for source in sources])
         return arguments
 
-    def _prompts(self, settings: PipelineSettings, subjects: list[ImagePrompt]) -> dict[str, Any]:
+    def guided(
+        self, settings: PipelineSettings, subjects: list[ImagePrompt]
+    ) -> GuidedPrompts | None:
+        """The prompts step by step, where they are written in a notation that can say so."""
+        if not settings.weighs_words:
+            return None
+        return GuidedPrompts(
+            [s.prompt for s in subjects],
+            [s.negative_prompt for s in subjects],
+            steps=settings.steps,
+            steps_before=settings.steps_before,
+        )
+
+    def _prompts(
+        self,
+        settings: PipelineSettings,
+        subjects: list[ImagePrompt],
+        guided: GuidedPrompts | None,
+    ) -> dict[str, Any]:
         """As texts, or as what the encoders make of them."""
         prompts = [s.prompt for s in subjects]
         # The library's own `clip_skip` fails with the text encoders of transformers 5.
-        if settings.weighs_words or settings.clip_skip > 1:
-            from deployments.image.weighted_embeddings import WeightedEmbeddings
-
+        if guided is not None or settings.words or settings.clip_skip > 1:
             negatives = [s.negative_prompt for s in subjects]
-            embeddings = WeightedEmbeddings(self._pipeline)
-            return embeddings.arguments(
-                prompts,
-                negatives,
+            embeddings = WeightedEmbeddings(self._pipeline, self._words, settings.words)
+            readings = embeddings.arguments(
+                guided.texts if guided else prompts,
+                guided.negatives if guided else negatives,
                 clip_skip=settings.clip_skip,
                 weighs_words=settings.weighs_words,
             )
+            return guided.begun(readings) if guided else readings
         arguments: dict[str, Any] = {"prompt": _listed(prompts)}
         if settings.has_negative and "negative_prompt" in self._accepted:
             arguments["negative_prompt"] = _listed([s.negative_prompt for s in subjects])

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from typing_extensions import override
 
 from deployments.image.diffusers_attachments import (
@@ -29,17 +30,20 @@ from deployments.image.generation_queue import (
     PendingImage,
     unloaded,
 )
+from deployments.image.guided_prompts import check_composition
 from deployments.image.image_collector import ImageCollector, PreparedRequest
+from deployments.image.latent_files import read_latents
+from deployments.image.learned_words import LearnedWords
 from deployments.image.pipeline_abilities import abilities_of
 from deployments.image.remembered_prompts import RememberedPrompts
 from deployments.media.image_decoding import decoded_image
-from deployments.media.image_sources import flattened, source_of
+from deployments.media.image_sources import ImageSource, flattened, source_of
 from deployments.model_engine import ModelEngine
 from serve_app.core.config import Model
+from serve_app.core.image.image_model import ImageModel
 from serve_app.core.image.images import (
     ImageEvent,
     ImageGeneration,
-    ImageModel,
     ImageToImage,
     Inpaint,
     TextToImage,
@@ -55,6 +59,7 @@ class RequestFiles:
     """A request's blobs as local files."""
 
     image: Path | None
+    latents: Path | None
     mask: Path | None
     loras: tuple[Path | None, ...]
     references: tuple[Path, ...]
@@ -83,6 +88,7 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
         self._own_scheduler = type(first.scheduler).__name__
         attachments = Attachments(options, model, path, checkpoint=self._checkpoint, locate=locate)
         self._attachments: Attachments | None = attachments
+        self._words = LearnedWords(first, options.embeddings, locate)
         can = abilities_of(first)
         # Offloading hangs hooks of its own on the encoders, again after every image.
         is_whole = options.offload == "none"
@@ -153,8 +159,10 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
             return await stack.enter_async_context(self.blobs.local_file(blob))
 
         references = request.references.images if request.references else ()
+        latents = request.latents if isinstance(request, ImageToImage) else None
         return RequestFiles(
             image=await local(request.image) if isinstance(request, ImageToImage) else None,
+            latents=await local(latents) if latents is not None else None,
             mask=await local(request.mask) if isinstance(request, Inpaint) else None,
             loras=tuple([await local(lora.file) if lora.file else None for lora in request.loras]),
             references=tuple([await local(blob) for blob in references]),
@@ -169,8 +177,10 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
             raise unloaded()
         pipeline = checkpoint.pipeline(mode)
         attachments.check(request, pipeline)
-        call = PipelineCall(pipeline, self.options, first=checkpoint.first)
-        warnings = (*self._rule.warnings(request.size), *call.warnings(request))
+        check_composition(request)
+        call = PipelineCall(pipeline, self.options, first=checkpoint.first, words=self._words)
+        words, said = self._learned_words(request, call)
+        warnings = (*self._rule.warnings(request.size), *call.warnings(request), *said)
         source = None
         if isinstance(request, ImageToImage):
             assert files.image is not None
@@ -185,13 +195,33 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
             warnings += said
         attachment_inputs = _attachment_inputs(request, files, attachments)
         return PreparedRequest(
-            settings=call.settings(mode, request, source, self._rule),
+            settings=call.settings(mode, request, source, self._rule, words=words),
             source=source,
+            latents=self._latents(files, source, call),
             attachment_inputs=attachment_inputs,
             pipeline=pipeline,
             call=call,
             warnings=(*warnings, *attachment_inputs.warnings),
         )
+
+    def _latents(
+        self, files: RequestFiles, source: ImageSource | None, call: PipelineCall
+    ) -> torch.Tensor | None:
+        """Of the source, where they are those of its size. Blocks."""
+        if files.latents is None or source is None or source.unscaled is None:
+            return None
+        latents = read_latents(files.latents, channels=call.can.channels)
+        cells = tuple(side // call.can.cell_px for side in reversed(source.unscaled.size))
+        return latents if tuple(latents.shape[-2:]) == cells else None
+
+    def _learned_words(
+        self, request: ImageGeneration, call: PipelineCall
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those that a request names, and what has to be said of others. Blocks."""
+        named = self._words.named_in((request.prompt, request.negative_prompt or ""))
+        if named and not call.can.read_prompts:
+            return (), ("embeddings: have no effect with this model",)
+        return self._words.loaded(named)
 
 
 def _images(
@@ -219,6 +249,10 @@ def _subject(request: ImageGeneration, index: int, prepared: PreparedRequest) ->
         variation=variation and variation.model_copy(update={"seed": variation.seed + index}),
         noise_scale=request.noise_scale if isinstance(request, ImageToImage) else 1.0,
         mask_fill=request.mask_fill if isinstance(request, Inpaint) else "original",
+        latents=prepared.latents,
+        latent_resampling=request.latent_resampling
+        if isinstance(request, ImageToImage)
+        else "bilinear",
     )
 
 

@@ -57,10 +57,11 @@ CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
 
 class SampledBy(NamedTuple):
-    """A fresh scheduler, and what of the request it cannot do."""
+    """A fresh scheduler, what of the request it cannot do, and what it does instead."""
 
     scheduler: Any
     notes: tuple[str, ...]
+    used: ImageSampling | None
 
 
 class SamplerTable:
@@ -99,7 +100,8 @@ class SamplerTable:
     def scheduler(self, sampling: ImageSampling) -> SampledBy:
         """What the sampling asks for, as far as the model and diffusers have it."""
         notes: list[str] = []
-        kind, arguments = self._kind(sampling.sampler, notes)
+        sampler = self._runnable(sampling.sampler, notes)
+        kind, arguments = self._kind(sampler)
         schedule = sampling.schedule
         taken = signature(kind.__init__).parameters
         ramp: Ramp | None = None
@@ -114,25 +116,28 @@ class SamplerTable:
             elif ramp is not None and "use_karras_sigmas" in taken:
                 arguments["use_karras_sigmas"] = True
             elif ramp is None or not is_ancestral:
-                ramp = None
                 notes.append(f"schedule: {schedule!r} is not for this sampler; its own was used")
+                ramp = schedule = None
         fitting = {name: value for name, value in arguments.items() if name in taken}
         scheduler: Any = kind.from_config(self._own.config, **fitting)
         if ramp is not None:
             _use_ramp(scheduler, ramp)
         notes += _use_details(scheduler, sampling)
-        return SampledBy(scheduler, tuple(notes))
+        used = sampling.model_copy(update={"sampler": sampler, "schedule": schedule})
+        return SampledBy(scheduler, tuple(notes), used)
 
-    def _kind(self, sampler: Sampler | None, notes: list[str]) -> tuple[Any, dict[str, Any]]:
+    def _runnable(self, sampler: Sampler | None, notes: list[str]) -> Sampler | None:
+        """The same, or what stands in for it."""
+        if sampler in (None, *self.samplers):
+            return sampler
+        first = self.samplers[0]
+        used = repr(first) if self._kinds else "its own"
+        notes.append(f"sampler: {sampler!r} is not for this model; {used} was used")
+        return first
+
+    def _kind(self, sampler: Sampler | None) -> tuple[Any, dict[str, Any]]:
         if sampler is None or not self._kinds:
-            # Of a model that runs with its own only.
-            if sampler not in (None, *self.samplers):
-                notes.append(f"sampler: {sampler!r} is not for this model; its own was used")
             return type(self._own), {}
-        if sampler not in self._kinds:
-            first = self.samplers[0]
-            notes.append(f"sampler: {sampler!r} is not for this model; {first!r} was used")
-            sampler = first
         name, arguments = self._kinds[sampler]
         return getattr(diffusers, name), arguments
 

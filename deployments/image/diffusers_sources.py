@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from deployments.image.diffusers_calls import ImagePrompt, PipelineSettings
+from deployments.image.latent_files import resampled
 from deployments.image.pipeline_abilities import PipelineAbilities
 from deployments.image.varied_noise import NoiseWishes, first_noise, use_noise
 from serve_app.core.image.images import Size
@@ -49,11 +50,14 @@ def sources_as_latents(
     if not can.resize_latents or not sources or any(s.unscaled is None for s in sources):
         return {}
     rows = []
-    for source in sources:
+    for subject, source in zip(subjects, sources, strict=True):
         width, height = source.image.size
-        latents = _encoded(pipeline, source.unscaled)
+        latents = subject.latents
+        if latents is None:
+            latents = _encoded(pipeline, source.unscaled)
+        latents = latents.to(pipeline._execution_device, pipeline.unet.dtype)
         cells = (height // can.cell_px, width // can.cell_px)
-        rows.append(torch.nn.functional.interpolate(latents, size=cells, mode="bilinear"))
+        rows.append(resampled(latents, cells, subject.latent_resampling))
     return {"image": torch.cat(rows)}
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.message import Progress
 
 GATHERING_S = 0.02
@@ -29,13 +30,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A finished image, a Pillow image in RGB."""
+    """A finished image, a Pillow image in RGB, and what it was sampled with, where that was asked
+    for; the latents that it was decoded from, a tensor, likewise.
+    """
 
     index: int
     image: Any
     was_cached: bool
     was_blacked: bool
     warnings: tuple[str, ...] = ()
+    sampling: ImageSampling | None = None
+    latents: Any = None
 
 
 @dataclass(frozen=True)

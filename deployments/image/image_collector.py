@@ -8,20 +8,25 @@ from typing import Any
 from deployments.image.diffusers_attachments import AttachmentInputs
 from deployments.image.diffusers_calls import PipelineCall, PipelineSettings
 from deployments.image.generation_queue import GeneratedImage, LatentImage
+from deployments.image.latent_files import latent_bytes
 from deployments.media.image_encoding import encoded, jpeg_bytes, parameters_text
 from deployments.media.image_sources import ImageSource
 from serve_app.core.image.images import IMAGE_MIME, Image, ImageGeneration, Images, Size
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.media import Blob, BlobStore, PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.runtime.streams import once
 
+LATENTS_MIME = "application/octet-stream"
+
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request with everything in memory that generating it takes."""
+    """A request with everything in memory that generating it takes; `latents` is a tensor."""
 
     settings: PipelineSettings
     source: ImageSource | None
+    latents: Any
     attachment_inputs: AttachmentInputs
     pipeline: Any
     call: PipelineCall
@@ -46,6 +51,7 @@ class ImageCollector:
         self._images: dict[int, Image] = {}
         self._warnings = list(prepared.warnings)
         self._are_cached = True
+        self._sampling: ImageSampling | None = None
         self._preview: Blob | None = None
 
     async def add(self, generated: GeneratedImage) -> None:
@@ -53,7 +59,8 @@ class ImageCollector:
         request = self._request
         seed = request.seed + generated.index
         size = Size(width=generated.image.width, height=generated.image.height)
-        parameters = self._text(generated.index, size)
+        self._sampling = generated.sampling or self._sampling
+        parameters = self._text(generated.index, size, generated.sampling)
         write = partial(encoded, generated.image, request.format, compression=request.compression)
         data = await asyncio.to_thread(write, parameters=parameters)
         blob = await self._blobs.write(once(data), mime=IMAGE_MIME[request.format])
@@ -62,17 +69,25 @@ class ImageCollector:
             seed=seed,
             size=size,
             variation_seed=request.variation_seed(generated.index),
+            latents=await self._latents(generated),
         )
         self._are_cached = self._are_cached and generated.was_cached
         self._warnings += generated.warnings
         if generated.was_blacked:
             self._warnings.append(f"image {generated.index}: blacked out by the safety checker")
 
+    async def _latents(self, generated: GeneratedImage) -> Blob | None:
+        if generated.latents is None:
+            return None
+        data = await asyncio.to_thread(latent_bytes, generated.latents)
+        return await self._blobs.write(once(data), mime=LATENTS_MIME)
+
     def images(self) -> Images:
         """All of them."""
         return Images(
             images=tuple(self._images[index] for index in sorted(self._images)),
             prompt_cache_hit=self._are_cached,
+            sampling=self._sampling,
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
@@ -101,12 +116,13 @@ class ImageCollector:
             return progress
         return PreviewedProgress(preview=self._preview, **progress.model_dump())
 
-    def _text(self, index: int, size: Size) -> str:
+    def _text(self, index: int, size: Size, used: ImageSampling | None) -> str:
         """What stands in an image's file."""
         request, settings = self._request, self._prepared.settings
-        if request.embedded_texts:
-            return request.embedded_texts[index]
-        sampler = settings.sampling and settings.sampling.sampler
+        text = request.embedded_text(index, used)
+        if text is not None:
+            return text
+        sampler = used and used.sampler
         return parameters_text(
             request,
             seed=request.seed + index,

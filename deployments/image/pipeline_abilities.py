@@ -17,7 +17,8 @@ ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 @dataclass(frozen=True)
 class PipelineAbilities:
     """`read_prompts` is whether prompts can be read in its place: with weights, or without the last
-    layers. `vary` is whether noise can be given to it. `is_large` is a model like SDXL; one that
+    layers. `vary` is whether noise can be given to it, `keep_latents` whether it tells its last
+    ones in the form in which it takes some. `is_large` is a model like SDXL; one that
     `is_packed` has the cells of two rows and columns in one.
     """
 
@@ -25,6 +26,7 @@ class PipelineAbilities:
     be_seamless: bool
     vary: bool
     resize_latents: bool
+    keep_latents: bool
     is_large: bool
     is_packed: bool
     cell_px: int
@@ -71,6 +73,7 @@ def abilities_of(pipeline: Any) -> PipelineAbilities:
         be_seamless=is_unet,
         vary=is_known and not any(part in name for part in OTHERWISE[is_packed]),
         resize_latents=is_unet and name.endswith("Img2ImgPipeline"),
+        keep_latents=is_unet and "callback_on_step_end" in parameters,
         is_large=is_read and len(kinds) > 1,
         is_packed=is_packed,
         cell_px=int(getattr(pipeline, "vae_scale_factor", 8)),

@@ -5,14 +5,17 @@ encoder reads, each read by itself; the vectors of a word are scaled by its weig
 chunk so that their mean stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from deployments.image.learned_words import LearnedWords
 from deployments.media.weighted_prompts import WeightedText, weighted_texts
 
+PiecesOf = Callable[[str], Iterable[str | list[int]]]
 LEAST = 1e-4
 COMMA_TOKENS = 20
 """A chunk that ends within so many tokens after a comma ends at the comma."""
@@ -27,10 +30,16 @@ class Chunk:
 
 
 class WeightedEmbeddings:
-    """For the CLIP encoders of one pipeline: one as in Stable Diffusion, two as in SDXL."""
+    """For the CLIP encoders of one pipeline: one as in Stable Diffusion, two as in SDXL. Of the
+    learned `words` those with the `names` count.
+    """
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(
+        self, pipeline: Any, words: LearnedWords | None = None, names: Sequence[str] = ()
+    ) -> None:
         self._pipeline = pipeline
+        self._words = words
+        self._names = names
         self._encoders = [(pipeline.tokenizer, pipeline.text_encoder)]
         second = getattr(pipeline, "text_encoder_2", None)
         if second is not None:
@@ -49,12 +58,13 @@ class WeightedEmbeddings:
         is_zero = getattr(self._pipeline.config, "force_zeros_for_empty_prompt", False)
         texts = [*prompts, *(text or "" for text in negatives)]
         columns, pooled = [], None
-        for tokenizer, encoder in self._encoders:
-            chunked = [chunks_of(parts_of(text), tokenizer) for text in texts]
-            count = max(map(len, chunked))
-            read = [self._read(chunks, count, tokenizer, encoder, clip_skip) for chunks in chunked]
-            columns.append(torch.cat([vectors for vectors, _ in read]))
-            pooled = [summary for _, summary in read]
+        with self._words.known() if self._words else nullcontext():
+            for tokenizer, encoder in self._encoders:
+                chunked = [self._chunks(parts_of(text), tokenizer) for text in texts]
+                count = max(map(len, chunked))
+                read = [self._read(each, count, tokenizer, encoder, clip_skip) for each in chunked]
+                columns.append(torch.cat([vectors for vectors, _ in read]))
+                pooled = [summary for _, summary in read]
         width = len(prompts)
         vectors = torch.cat(columns, dim=-1)
         result = {"prompt_embeds": vectors[:width], "negative_prompt_embeds": vectors[width:]}
@@ -66,6 +76,12 @@ class WeightedEmbeddings:
             for name in [name for name in result if name.startswith("negative")]:
                 result[name] = torch.zeros_like(result[name])
         return result
+
+    def _chunks(self, parts: Sequence[WeightedText], tokenizer: Any) -> list[Chunk]:
+        if self._words is None or not self._names:
+            return chunks_of(parts, tokenizer)
+        words, names = self._words, self._names
+        return chunks_of(parts, tokenizer, lambda text: words.pieces(text, names))
 
     def _read(
         self, chunks: list[Chunk], count: int, tokenizer: Any, encoder: Any, clip_skip: int
@@ -100,9 +116,11 @@ class WeightedEmbeddings:
             return getattr(encoder, "text_model", encoder).final_layer_norm(vectors), None
 
 
-def chunks_of(parts: Sequence[WeightedText], tokenizer: Any) -> list[Chunk]:
+def chunks_of(
+    parts: Sequence[WeightedText], tokenizer: Any, pieces_of: PiecesOf = lambda text: [text]
+) -> list[Chunk]:
     """At least one. A word that does not fit any more begins the next one, and so does what
-    follows a late comma.
+    follows a late comma. `pieces_of` a text are texts, and tokens that stay together.
     """
     before, after = _marks(tokenizer)
     room = tokenizer.model_max_length - len(before) - len(after)
@@ -114,19 +132,32 @@ def chunks_of(parts: Sequence[WeightedText], tokenizer: Any) -> list[Chunk]:
             chunks.append(Chunk())
             last_comma = -1
             continue
-        for token in _tokens(tokenizer, part.text):
+        for piece in _pieces(pieces_of(part.text), tokenizer, room):
             chunk = chunks[-1]
-            if len(chunk.tokens) == room:
-                cut = last_comma + 1 if 0 < room - last_comma - 1 <= COMMA_TOKENS else room
-                cut = cut if last_comma >= 0 else room
+            end = len(chunk.tokens)
+            if end + len(piece) > room:
+                tail = end - last_comma - 1
+                is_late = last_comma >= 0 < tail <= min(COMMA_TOKENS, room - len(piece))
+                cut = end - tail if is_late else end
                 chunks.append(Chunk(chunk.tokens[cut:], chunk.weights[cut:]))
                 del chunk.tokens[cut:], chunk.weights[cut:]
                 chunk, last_comma = chunks[-1], -1
-            if [token] == comma:
+            if piece == comma:
                 last_comma = len(chunk.tokens)
-            chunk.tokens.append(token)
-            chunk.weights.append(part.weight)
+            chunk.tokens += piece
+            chunk.weights += [part.weight] * len(piece)
     return chunks
+
+
+def _pieces(pieces: Iterable[str | list[int]], tokenizer: Any, room: int) -> Generator[list[int]]:
+    """Tokens that are not to be parted: one alone, or all of a learned word, as far as there is
+    room at all.
+    """
+    for piece in pieces:
+        if isinstance(piece, list):
+            yield piece[:room]
+        elif piece:
+            yield from ([token] for token in _tokens(tokenizer, piece))
 
 
 def _unweighted(prompt: str) -> list[WeightedText]:

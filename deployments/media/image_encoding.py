@@ -4,7 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from serve_app.core.image.images import ImageFormat, ImageGeneration, ImageToImage, Lora, Size
+from serve_app.core.image.attachments import Lora
+from serve_app.core.image.images import ImageFormat, ImageGeneration, ImageToImage, Size
 
 EXIF_IFD = 0x8769
 USER_COMMENT = 0x9286

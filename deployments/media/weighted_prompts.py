@@ -8,6 +8,8 @@ import re
 from itertools import groupby
 from typing import NamedTuple
 
+from deployments.media.prompt_schedules import composed_texts, prompt_stretches
+
 ROUND, SQUARE = 1.1, 1 / 1.1
 """What a pair of brackets multiplies the weight by."""
 
@@ -71,8 +73,9 @@ def _brackets(matches: list[re.Match[str]]) -> tuple[dict[int, float], dict[int,
 
 
 def plain_text(prompt: str) -> str:
-    """The prompt without its weights."""
-    return "".join(part.text or " " for part in weighted_texts(prompt))
+    """The prompt without its weights, as it is half way, and all that it is composed of."""
+    texts = (prompt_stretches(part.text, 2)[0].text for part in composed_texts(prompt))
+    return ", ".join("".join(part.text or " " for part in weighted_texts(text)) for text in texts)
 
 
 def _merged(parts: list[WeightedText]) -> list[WeightedText]:

@@ -16,6 +16,7 @@ from serve_app.core.image.images import (
     TextToImage,
     Variation,
 )
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
@@ -58,6 +59,7 @@ class _TwoPasses:
 
     async def images(self) -> AsyncGenerator[ImageEvent]:
         request, made = self._request, Images(images=())
+        sampling: ImageSampling | None = None
         batches = request.batches
         for batch in batches:
             first = Images(images=())
@@ -67,18 +69,22 @@ class _TwoPasses:
                 else:
                     first = event
             for image in first.images:
-                async for step in self._second(image):
+                async for step in self._second(image, first.sampling):
                     if isinstance(step, Progress):
                         yield step
                     else:
                         made = request.joined(made, step)
-            made = made.model_copy(update={"warnings": _all((*first.warnings, *made.warnings))})
+            sampling = first.sampling or sampling
+            told = {"sampling": sampling, "warnings": _all((*first.warnings, *made.warnings))}
+            made = made.model_copy(update=told)
             if request.can_end_early and batch is not batches[-1]:
                 yield made
         yield made
 
-    async def _second(self, image: Image) -> AsyncGenerator[ImageEvent]:
-        operation = await self._second_pass(image)
+    async def _second(
+        self, image: Image, sampling: ImageSampling | None
+    ) -> AsyncGenerator[ImageEvent]:
+        operation = await self._second_pass(image, sampling)
         async for event in self._read(operation, 1):
             yield event
 
@@ -121,10 +127,11 @@ class _TwoPasses:
                 "can_end_early": False,
                 "embedded_texts": (),
                 "format": "png",
+                "keeps_latents": self._stays_latent,
             }
         )
 
-    async def _second_pass(self, image: Image) -> ImageToImage:
+    async def _second_pass(self, image: Image, sampling: ImageSampling | None) -> ImageToImage:
         request, hires = self._request, self._hires
         number = image.seed - request.seed
         scale = hires.scale
@@ -134,7 +141,9 @@ class _TwoPasses:
         changes: dict[str, Any] = {name: getattr(request, name) for name in PASSED_ON}
         if hires.model in (None, request.model):
             changes["vae_model"] = request.vae_model
-        negative = hires.negative_prompt
+        if hires.loras is not None:
+            changes["loras"] = hires.loras
+        negative, text = hires.negative_prompt, request.embedded_text(number, sampling)
         return ImageToImage(
             model=hires.model or request.model,
             prompt=request.prompt if hires.prompt is None else hires.prompt,
@@ -144,14 +153,17 @@ class _TwoPasses:
             size=size,
             image=await self._large(image, size),
             resize=RESIZES.get(hires.upscaler, "crop"),
+            latents=image.latents,
+            latent_resampling=hires.latent_resampling,
             strength=hires.strength,
             steps=hires.steps or request.steps,
+            steps_before=self._steps or 0,
             guidance_scale=request.guidance_scale
             if hires.guidance_scale is None
             else hires.guidance_scale,
             sampling=hires.sampling or request.sampling,
             scheduler=request.scheduler,
-            embedded_texts=request.embedded_texts[number : number + 1],
+            embedded_texts=() if text is None else (text,),
             **changes,
         )
 
@@ -175,6 +187,12 @@ class _TwoPasses:
         if large is None:
             raise UpstreamError(f"model {operation.model!r} ended without an image")
         return large.image
+
+    @property
+    def _stays_latent(self) -> bool:
+        """Whether the second pass can go on from where the first one has ended."""
+        hires, request = self._hires, self._request
+        return hires.upscaler == "latent" and hires.model in (None, request.model)
 
     def _variation(self, number: int) -> Variation | None:
         own = self._request.variation

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 UNCHOSEN = frozenset(
     {"max_pixels", "can_end_early", "leaves_out", "embedded_texts", "preview_every_s"}
+    | {"sampling_names", "keeps_latents"}
 )
 """Fields that the server's settings decide, or how the caller is answered."""
 

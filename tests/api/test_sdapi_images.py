@@ -96,6 +96,7 @@ async def test_the_second_pass_is_not_looked_at_unless_it_is_wanted(
         ),
         ({"hr_upscaler": "None", "hr_sampler_name": "Euler", "hr_scheduler": "Karras"}, (128, 128)),
         ({"hr_upscaler": "repeater", "hr_checkpoint_name": "Use same checkpoint"}, (128, 128)),
+        ({"hr_upscaler": "latent (nearest-exact)"}, (128, 128)),
     ],
 )
 async def test_a_second_pass_makes_images_larger(
@@ -134,6 +135,66 @@ async def test_loras_are_read_from_the_prompt(make_context: MakeContext) -> None
     assert info["prompt"] == "a boat <lora:film:0.5> <lora:gone:1>"
     assert "gone" in info["comments"]
     assert "film" not in info["comments"]
+
+
+async def test_loras_of_the_second_pass_are_its_own(make_context: MakeContext) -> None:
+    async with client_of(make_context(families=WITH_LORAS)) as client:
+        fields = {"enable_hr": True, "denoising_strength": 1}
+        fields |= {"hr_prompt": "a house <lora:film:0.5> <lora:gone>"}
+        first = await made(client, **fields)
+        again = await made(client, **fields, prompt="a boat <lora:film:1>")
+        alone = await made(client, prompt="a house <lora:film:0.5>", width=128, height=128)
+        without = await made(client, prompt="a house", width=128, height=128)
+    images = [opened(answer.json()["images"][0]) for answer in (first, again, alone, without)]
+    assert ImageChops.difference(images[0], images[1]).getbbox() is None
+    assert ImageChops.difference(images[0], images[2]).getbbox() is None
+    assert ImageChops.difference(images[0], images[3]).getbbox() is not None
+    info = info_of(first)
+    assert "gone" in info["comments"]
+    assert info["extra_generation_params"]["Hires prompt"] == fields["hr_prompt"]
+
+
+async def test_styles_are_of_both_passes(make_context: MakeContext) -> None:
+    async with client_of(make_context(sdapi={"styles": STYLES})) as client:
+        fields = {"enable_hr": True, "denoising_strength": 1, "styles": ["ink"]}
+        second = await made(client, **fields, hr_prompt="a house")
+        alone = await made(client, styles=["ink"], prompt="a house", width=128, height=128)
+    images = [opened(answer.json()["images"][0]) for answer in (second, alone)]
+    assert ImageChops.difference(*images).getbbox() is None
+
+
+async def test_what_was_sampled_with_is_told(client: httpx.AsyncClient) -> None:
+    """Also where that is known only once the model is there."""
+    answer = await made(client, sampler_name="LMS Karras", prompt="a boat, Sampler: LMS,\n")
+    info = info_of(answer)
+    assert info["sampler_name"] == "Euler a"
+    assert "Sampler: Euler a, Schedule type: Karras," in info["infotexts"][0]
+    image = opened(answer.json()["images"][0])
+    assert image.info["parameters"] == info["infotexts"][0]
+    assert answer.json()["parameters"]["sampler_name"] == "LMS Karras"
+
+
+@pytest.mark.parametrize("fields", [{}, {"hr_sampler_name": "DDIM", "hr_scheduler": "Uniform"}])
+async def test_the_sampler_of_two_passes_is_that_of_the_first(
+    client: httpx.AsyncClient, fields: dict[str, Any]
+) -> None:
+    sent = {"sampler_name": "Heun", "scheduler": "beta", "enable_hr": True} | fields
+    answer = await made(client, **sent, batch_size=2)
+    info = info_of(answer)
+    assert info["sampler_name"] == "Euler a"
+    for text, image in zip(info["infotexts"], answer.json()["images"], strict=True):
+        assert "Sampler: Euler a, Schedule type: Automatic," in text
+        assert opened(image).info["parameters"] == text
+
+
+@pytest.mark.parametrize("prompt", ["a [red:green:0.5] boat", "a [red|green] boat"])
+async def test_a_prompt_changes_on_the_way(client: httpx.AsyncClient, prompt: str) -> None:
+    images = [
+        opened((await made(client, prompt=text)).json()["images"][0])
+        for text in (prompt, "a red boat", "a green boat")
+    ]
+    assert ImageChops.difference(images[0], images[1]).getbbox() is not None
+    assert ImageChops.difference(images[0], images[2]).getbbox() is not None
 
 
 async def test_a_sampler_of_another_model_falls_back_and_says_so(

@@ -1,5 +1,7 @@
 """Options, lists, loading and memory of the Automatic1111 dialect."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,6 +42,38 @@ GET_LISTS = {
     "embeddings": {"loaded": {}, "skipped": {}},
     "cmd-flags": {"api": True},
 }
+
+
+def words_of(folder: Path) -> dict[str, str]:
+    """Two whose vectors are told by their files, one that nobody can look into."""
+    for name, shape in (("leaf", [2, 8]), ("large", [2, 16])):
+        header = json.dumps({"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}})
+        data = len(header).to_bytes(8, "little") + header.encode()
+        (folder / f"{name}.safetensors").write_bytes(data)
+    files = {name: str(folder / f"{name}.safetensors") for name in ("leaf", "large")}
+    return files | {"far": "org/far"}
+
+
+async def test_learned_words_are_listed(make_context: MakeContext, tmp_path: Path) -> None:
+    encoder = tmp_path / "model" / "text_encoder"
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text(json.dumps({"hidden_size": 8}))
+    families = [
+        family
+        | {"options": family["options"] | {"embeddings": words_of(tmp_path)}}
+        | {"models": [{"id": "squares", "source": str(encoder.parent), "created": 1}]}
+        if family["name"] == "images"
+        else family
+        for family in FAMILIES
+    ]
+    async with client_of(make_context(families=families)) as client:
+        found = (await client.get(f"{SD}/embeddings")).json()
+    assert found["loaded"].keys() == {"leaf", "far"}
+    assert found["skipped"].keys() == {"large"}
+    leaf = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None}
+    assert found["loaded"]["leaf"] == leaf | {"shape": 8, "vectors": 2}
+    assert found["loaded"]["far"] == leaf | {"shape": None, "vectors": None}
+    assert str(tmp_path) not in json.dumps(found)
 
 
 async def options(client: httpx.AsyncClient, **headers: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from serve_app.core.errors import (
     PayloadTooLarge,
     UnsupportedCapability,
 )
-from serve_app.core.image.images import Lora, References
+from serve_app.core.image.attachments import Lora, References
 from serve_app.core.media import Blob
 from serve_app.core.options.image import DiffusersOptions
 from tests.engine.image_requests import (

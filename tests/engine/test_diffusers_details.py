@@ -96,6 +96,21 @@ async def test_every_schedule_is_one_of_its_own(
     assert distance(await opened(blobs, made), await image(engine, blobs, differing)) > 0
 
 
+async def test_what_was_sampled_with_is_told(
+    engine: DiffusersImages, blobs: FsspecBlobStore, tmp_path: Path
+) -> None:
+    """A schedule may be for the model and not for the sampler."""
+    asked = {"sampler": "ddim", "schedule": "karras"}
+    made = await generated(engine, generation(sampling=asked))
+    assert made.sampling == ImageSampling(sampler="ddim")
+    flux = engine_of(save_flux(tmp_path), blobs)
+    made = await generated(flux, generation(sampling={"sampler": "heun"}))
+    assert made.sampling == ImageSampling(sampler="euler")
+    assert "Sampler: euler" in (await opened(blobs, made)).info["parameters"]
+    assert (await generated(flux, generation())).sampling is None
+    await flux.close()
+
+
 def euler(**options: Any) -> EulerDiscreteScheduler:
     return EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", **options

@@ -11,7 +11,8 @@ from PIL import Image, ImageStat
 from deployments.image.diffusers_images import DiffusersImages
 from deployments.image.starter_images import ensure_starter_images
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.image.images import ImageGeneration, References, Size
+from serve_app.core.image.attachments import References
+from serve_app.core.image.images import ImageGeneration, Size
 from tests.engine.image_requests import (
     distance,
     edit,

@@ -19,6 +19,7 @@ from serve_app.core.config import AppConfig, Model
 from serve_app.core.errors import InvalidRequest, ModelNotFound
 from serve_app.core.image.images import HiresPass, Images, ImageToImage, Inpaint, Size, TextToImage
 from serve_app.core.image.samplers import FLOW, ImageFacts
+from serve_app.core.image.sampling_names import SAMPLER_SLOT, SCHEDULE_SLOT
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
 from serve_app.core.options.fake import FakeOptions
@@ -242,6 +243,42 @@ async def test_a_second_pass_with_its_own_prompt(studio: Studio) -> None:
     alone = await studio.image(prompt="a house", size={"width": 128, "height": 96})
     assert not is_same(one, other)
     assert is_same(other, alone)
+
+
+@pytest.mark.parametrize("loras", [(), ({"registered": "ink", "weight": 0.5},)])
+async def test_a_second_pass_with_its_own_loras(studio: Studio, loras: Any) -> None:
+    hires = HiresPass.model_validate({"strength": 1.0, "loras": loras})
+    first = [{"registered": "ink", "weight": 2.0}]
+    made = await studio.image(loras=first, hires=hires)
+    alone = await studio.image(loras=loras, size={"width": 128, "height": 96})
+    assert is_same(made, alone)
+
+
+async def test_a_second_pass_counts_the_steps_of_the_first(studio: Studio) -> None:
+    fields = {"prompt": "a [red:green:6] boat", "weighs_words": True, "steps": 4}
+    made = await studio.image(hires=HiresPass(strength=1.0), **fields)
+    size = {"width": 128, "height": 96}
+    alone = await studio.image(**fields, size=size, steps_before=4)
+    assert is_same(made, alone)
+    assert not is_same(made, await studio.image(**fields, size=size))
+
+
+async def test_what_was_sampled_with_is_told(studio: Studio) -> None:
+    """Of two passes the first one's."""
+    asked = {"sampler": "lms", "schedule": "karras"}
+    names = {"samplers": {"euler_a": "Euler a"}, "schedules": {"karras": "Karras"}}
+    fields = {
+        "sampling": asked,
+        "embedded_texts": [f"{SAMPLER_SLOT}, {SAMPLER_SLOT}: {SCHEDULE_SLOT}"],
+        "sampling_names": names | {"automatic": "Automatic"},
+    }
+    text = f"{SAMPLER_SLOT}, Euler a: Karras"
+    hires = HiresPass.model_validate({"sampling": {"sampler": "ddim"}})
+    for given in (fields, fields | {"hires": hires}):
+        made = await studio.result(**given)
+        assert made.sampling is not None
+        assert (made.sampling.sampler, made.sampling.schedule) == ("euler_a", "karras")
+        assert (await studio.opened(made.images[0].image)).info["parameters"] == text
 
 
 @pytest.mark.parametrize("field", ["model", "upscaler"])

@@ -11,7 +11,7 @@ from serve_app.api.automatic1111.infotext import infotext, parsed
 from serve_app.api.automatic1111.numbers import Real, Whole
 from serve_app.api.automatic1111.prompts import read_prompt, styled
 from serve_app.api.automatic1111.sampler_names import chosen, listed_samplers
-from serve_app.core.image.images import Lora
+from serve_app.core.image.attachments import Lora
 from serve_app.core.image.samplers import ImageFacts
 from serve_app.core.settings import PromptStyle
 

@@ -12,6 +12,7 @@ import pytest
 
 from deployments.audio.sentences import sentences
 from deployments.fakes.replies import tokens_of
+from deployments.media.prompt_schedules import composed_texts, prompt_stretches
 from deployments.text.generation.tool_format import calls_in
 from pipelines.story_script import spread_over_scenes
 from serve_app.api.byte_ranges import requested
@@ -58,6 +59,7 @@ OURS = {
     "deployments/video/h264_pieces.py:START_CODE": "bytes of an encoder of ours",
     "serve_app/blobs/inline_text.py:CODE": "bytes, by the readers below",
     "serve_app/api/long_texts.py:INSIDE": "bytes, by the readers below",
+    "deployments/image/learned_words.py:_pattern": "the names of a family's embeddings",
     "serve_app/api/ai_server/operation_route.py:OperationRoute": "the names of our operations",
     "serve_app/api/ai_server/service_body.py:CAPITAL": "the names of fields of ours",
 }
@@ -78,6 +80,15 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "finditer",
         [(":", "1", "x"), (":", " ", "x"), (":1", " ", "x"), ("", ":1.", ""), ("", "B", "")],
     ),
+    "deployments/media/prompt_schedules.py:TOKEN": (
+        "finditer",
+        [("", "\\\\", ""), ("", "[", ""), ("", "a", ""), ("", ":|", "")],
+    ),
+    "deployments/media/prompt_schedules.py:NUMBER": (
+        "fullmatch",
+        [("", " ", "x"), ("", "1", "x"), ("1.", "1", "x"), ("1", " ", "x")],
+    ),
+    "deployments/media/prompt_schedules.py:AND": ("split", [("", "AND", ""), ("", "AND ", "")]),
     "serve_app/api/automatic1111/sampler_names.py:SEPARATORS": (
         "finditer",
         [("a", " ", ""), ("a", "_-", "b"), ("", "a_", "")],
@@ -218,6 +229,10 @@ def spoken(text: str) -> tuple[TranscriptSegment, ...]:
     return cues((TranscriptSegment.model_validate(TIMES | {"text": text}),), "subtitle")
 
 
+def changing(text: str) -> object:
+    return prompt_stretches(text, 3)
+
+
 def base64_bytes(text: str) -> int | None:
     try:
         return sum(map(len, decoded(text_pieces(text))))
@@ -256,6 +271,11 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "the sentences of a story": (lambda text: spread_over_scenes(text, 8), ("", "!?", "")),
     "tool calls": (lambda text: calls_in(text, TOOLS), ("", '{"name":"f"};', "")),
     "brackets that a model opens": (lambda text: calls_in(text, TOOLS), ("", "[", "")),
+    "a prompt that changes": (changing, ("", "[a:b:1]", "")),
+    "brackets in a prompt": (changing, ("", "[x:(y", "")),
+    "brackets in a prompt that close": (changing, ("[" * 60, "(]:1]", "")),
+    "marks in the bracket of a prompt": (changing, ("[", ":|", "1]")),
+    "parts of a prompt": (composed_texts, ("", "a:1 AND ", "")),
     "cues": (spoken, ("", f"{WORD} ", "")),
     "cues of one word": (spoken, ("", "a", "")),
     "SubRip": (lambda text: srt(spoken(text)), ("", f"{WORD}. ", "")),

@@ -1,4 +1,4 @@
-"""What lies beside a checkpoint: autoencoders and LoRAs, under the names that they have here."""
+"""What lies beside a checkpoint, under the names that it has here: autoencoders, LoRAs, words."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -6,6 +6,7 @@ from typing import Any
 
 from serve_app.api.automatic1111.checkpoints import Checkpoint
 from serve_app.api.automatic1111.error_object import NameNotFound
+from serve_app.catalog.learned_words import LearnedWord
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import DiffusersOptions
 
@@ -50,6 +51,17 @@ def listed_loras(found: Checkpoint) -> list[dict[str, Any]]:
         {"name": name, "alias": name, "path": file_name(place), "metadata": {}}
         for name, place in loras_of(found).items()
     ]
+
+
+def listed_embedding(word: LearnedWord) -> dict[str, Any]:
+    """The value of a learned word in the list of them; how it was made is not known."""
+    return {
+        "step": None,
+        "sd_checkpoint": None,
+        "sd_checkpoint_name": None,
+        "shape": word.shape and word.shape.width,
+        "vectors": word.shape and word.shape.vectors,
+    }
 
 
 def file_name(place: str) -> str:

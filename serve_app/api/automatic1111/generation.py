@@ -6,32 +6,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve_app.api.automatic1111.checkpoints import checkpoint
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
 from serve_app.api.automatic1111.image_answer import GeneratedImages, answer_body
 from serve_app.api.automatic1111.image_plan import (
-    ImagePlan,
     operation_fields,
     plan_of,
-    sampling_of,
 )
 from serve_app.api.automatic1111.img2img_body import FILLS, Img2ImgBody
-from serve_app.api.automatic1111.prompts import read_prompt
-from serve_app.api.automatic1111.sampler_names import chosen
-from serve_app.api.automatic1111.txt2img_body import LATENT, Txt2ImgBody
-from serve_app.api.automatic1111.upscaler_names import upscaler_named
+from serve_app.api.automatic1111.second_pass import with_second_pass
+from serve_app.api.automatic1111.txt2img_body import Txt2ImgBody
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import StoredBase64, json_response
 from serve_app.api.runs import Call, JobOptions, call_in, finished_result, run, submission_of
-from serve_app.catalog.catalog import CatalogEntry
-from serve_app.core.image.images import HiresPass, ImageToImage, Inpaint, TextToImage
+from serve_app.core.image.images import ImageToImage, Inpaint, TextToImage
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
 
 router = APIRouter(tags=["images"], strict_content_type=False)
-SAME = ("", "use same checkpoint", "use same sampler", "use same scheduler")
-"""What front ends say where the second pass has no choice of its own."""
-HIRES_UPSCALERS = {"None": "lanczos", "Lanczos": "lanczos", "Nearest": "nearest"}
 
 
 @router.post("/sdapi/v1/txt2img")
@@ -40,10 +31,10 @@ async def txt2img(
 ) -> Response:
     """Generate images from a prompt, in one pass or, with `enable_hr`, in two."""
     call = call_in(request, context, principal)
-    extra = hires_pairs(body) if body.enable_hr else {}
-    plan = await plan_of(call, body, extra)
+    plan, hires = await plan_of(call, body, {}), None
+    if body.enable_hr:
+        plan, hires = await with_second_pass(call, body, plan)
     fields = operation_fields(plan, body, context) | {"size": body.first_size}
-    hires = await hires_pass(call, body, plan) if body.enable_hr else None
     jobs = await _ended(call, body, [TextToImage(hires=hires, **fields)])
     return _answer(GeneratedImages(plan, body, jobs), context, {})
 
@@ -81,47 +72,6 @@ def edit_of(
     return Inpaint(image=image, mask=mask, **fields, **body.mask_fields())
 
 
-async def hires_pass(call: Call, body: Txt2ImgBody, plan: ImagePlan) -> HiresPass:
-    """The second pass. NotFound for its names; what it does not name is as in the first."""
-    catalog = call.context.catalog
-    name = body.hr_checkpoint_name
-    model = None if _is_same(name) else checkpoint(catalog, name).name
-    sampler, scheduler = body.hr_sampler_name, body.hr_scheduler
-    sampling = None
-    if not (_is_same(sampler) and _is_same(scheduler)):
-        found = chosen(
-            plan.sampling.sampler_name if _is_same(sampler) else sampler or "",
-            plan.sampling.schedule_label if _is_same(scheduler) else scheduler,
-            plan.facts,
-            prefix="hr_",
-        )
-        sampling = sampling_of(found, body)
-    return HiresPass(
-        size=body.final_size,
-        scale=body.hr_scale,
-        upscaler=_hires_upscaler(call.context, body.hr_upscaler),
-        strength=body.strength,
-        steps=body.hr_second_pass_steps or None,
-        # Its LoRAs are those of the first pass.
-        prompt=read_prompt(body.hr_prompt, {}).text or None,
-        negative_prompt=body.hr_negative_prompt or None,
-        sampling=sampling,
-        model=model,
-    )
-
-
-def hires_pairs(body: Txt2ImgBody) -> dict[str, object]:
-    """What infotexts say of the second pass."""
-    size = body.final_size
-    return {
-        "Denoising strength": body.strength,
-        "Hires upscale": body.hr_scale if size is None else None,
-        "Hires resize": f"{size.width}x{size.height}" if size else None,
-        "Hires steps": body.hr_second_pass_steps or None,
-        "Hires upscaler": body.hr_upscaler,
-    }
-
-
 def source_pairs(body: Img2ImgBody, mask: Blob | None) -> dict[str, object]:
     """What infotexts say of an edited image."""
     noise = body.initial_noise_multiplier
@@ -132,17 +82,6 @@ def source_pairs(body: Img2ImgBody, mask: Blob | None) -> dict[str, object]:
     if mask is not None:
         pairs |= {"Mask blur": max(body.blur), "Masked content": FILLS[body.inpainting_fill]}
     return pairs
-
-
-def _is_same(name: str | None) -> bool:
-    return (name or "").strip().lower() in SAME
-
-
-def _hires_upscaler(context: Context, text: str) -> str:
-    if text.strip().lower() in (name.lower() for name in LATENT):
-        return "latent"
-    found = upscaler_named(context.catalog, text, param="hr_upscaler")
-    return found.id if isinstance(found, CatalogEntry) else HIRES_UPSCALERS[found]
 
 
 async def _ended(

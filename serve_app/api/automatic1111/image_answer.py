@@ -10,9 +10,11 @@ from typing import Any
 from serve_app.api.automatic1111.comments import comments
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
 from serve_app.api.automatic1111.image_plan import VERSION, ImagePlan, infotext_of
+from serve_app.api.automatic1111.sampler_names import NAMES
 from serve_app.api.json_answer import StoredBase64
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.image.images import Image, Images
+from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.jobs import Job
 
 
@@ -34,6 +36,17 @@ class GeneratedImages:
     def files(self, blobs: FsspecBlobStore) -> list[StoredBase64]:
         """The images in base64."""
         return [StoredBase64(blobs, image.image) for image in self.images]
+
+    @property
+    def sampling(self) -> ImageSampling:
+        """What was sampled with, as far as anything was."""
+        used = (result.sampling for result in self.results if result.sampling is not None)
+        return next(used, self.plan.sampling.sampling())
+
+    def infotexts(self) -> list[str]:
+        """One for every image."""
+        texts = (infotext_of(self.plan, self.body, number) for number in self.numbers)
+        return [NAMES.filled(text, self.sampling) for text in texts]
 
     def comments(self) -> list[str]:
         """What had to be said."""
@@ -70,7 +83,7 @@ def info_object(generated: GeneratedImages) -> dict[str, Any]:
         "subseed_strength": body.subseed_strength,
         "width": size[0],
         "height": size[1],
-        "sampler_name": plan.sampling.sampler_name,
+        "sampler_name": NAMES.sampler(generated.sampling),
         "cfg_scale": body.cfg_scale,
         "steps": body.steps,
         "batch_size": body.batch_size,
@@ -85,7 +98,7 @@ def info_object(generated: GeneratedImages) -> dict[str, Any]:
         "denoising_strength": body.strength,
         "extra_generation_params": {name: v for name, v in plan.extra.items() if v is not None},
         "index_of_first_image": 0,
-        "infotexts": [infotext_of(plan, body, number) for number in numbers],
+        "infotexts": generated.infotexts(),
         "styles": body.styles,
         "job_timestamp": timestamp(generated.jobs[0]),
         "clip_skip": plan.options.clip_layers,

@@ -3,7 +3,7 @@ prompts, the seeds and the infotexts.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from serve_app.api.automatic1111.checkpoints import Checkpoint
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
 from serve_app.api.automatic1111.infotext import infotext
 from serve_app.api.automatic1111.prompts import ReadPrompt, read_prompt, styled
-from serve_app.api.automatic1111.sampler_names import ChosenSampling, chosen
+from serve_app.api.automatic1111.sampler_names import NAMES, ChosenSampling, chosen
 from serve_app.api.automatic1111.saved_options import (
     SavedOptions,
     changed_options,
@@ -27,6 +27,7 @@ from serve_app.catalog.image_facts import image_facts
 from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.samplers import ImageFacts, ImageSampling
+from serve_app.core.image.sampling_names import SAMPLER_SLOT, SCHEDULE_SLOT
 
 SEEDS = 2**32
 PREVIEW_S = 0.5
@@ -70,11 +71,12 @@ async def plan_of(call: Call, body: DiffusionBody, extra: Mapping[str, object]) 
     found = current_checkpoint(context, options)
     facts = await image_facts(context.catalog, found.found)
     sampling = chosen(body.sampler, body.scheduler, facts)
-    prompt, negative_prompt = _styled(body, context)
+    prompt, negative_prompt = styled_prompts(
+        context, body.styles, body.prompt, body.negative_prompt
+    )
     read = read_prompt(prompt, loras_of(found))
     if override.model_fields_set and not body.override_settings_restore_afterwards:
         await save_options(context, call.principal, override)
-    missing = [f"Networks not found: {', '.join(read.missing)}"] if read.missing else []
     restoring = [RESTORING] if body.restore_faces else []
     return ImagePlan(
         found=found,
@@ -86,9 +88,14 @@ async def plan_of(call: Call, body: DiffusionBody, extra: Mapping[str, object]) 
         read=read,
         seed=resolved(body.seed),
         subseed=resolved(body.subseed),
-        comments=(*sampling.comments, *missing, *restoring),
+        comments=(*sampling.comments, *networks_comments(read), *restoring),
         extra=extra,
     )
+
+
+def networks_comments(read: ReadPrompt) -> tuple[str, ...]:
+    """What has to be said of the networks that a prompt names."""
+    return (f"Networks not found: {', '.join(read.missing)}",) if read.missing else ()
 
 
 def resolved(seed: int) -> int:
@@ -121,6 +128,7 @@ def operation_fields(plan: ImagePlan, body: DiffusionBody, context: Context) -> 
         "vae_model": plan.vae,
         "preview_every_s": PREVIEW_S,
         "embedded_texts": embedded_texts(plan, body),
+        "sampling_names": NAMES,
         "max_pixels": context.config.limits.image_pixels,
     }
 
@@ -145,13 +153,13 @@ def embedded_texts(plan: ImagePlan, body: DiffusionBody) -> tuple[str, ...]:
 
 
 def infotext_of(plan: ImagePlan, body: DiffusionBody, number: int) -> str:
-    """That of an image, by its number from 0."""
+    """That of an image, by its number from 0. What is sampled with is left open in it."""
     varied = body.subseed_strength > 0
     resize = (body.seed_resize_from_w, body.seed_resize_from_h)
     pairs: dict[str, object] = {
         "Steps": body.steps,
-        "Sampler": plan.sampling.sampler_name,
-        "Schedule type": plan.sampling.schedule_label,
+        "Sampler": SAMPLER_SLOT,
+        "Schedule type": SCHEDULE_SLOT,
         "CFG scale": body.cfg_scale,
         "Seed": plan.seed + number,
         "Size": f"{body.width}x{body.height}",
@@ -169,11 +177,17 @@ def infotext_of(plan: ImagePlan, body: DiffusionBody, number: int) -> str:
     return infotext(plan.prompt, plan.negative_prompt, pairs)
 
 
-def _styled(body: DiffusionBody, context: Context) -> tuple[str, str]:
-    prompts = styled(body.prompt, body.negative_prompt, body.styles, context.config.sdapi.styles)
+def styled_prompts(
+    context: Context, styles: Sequence[str], prompt: str, negative_prompt: str, *, prefix: str = ""
+) -> tuple[str, str]:
+    """Both with the named styles. InvalidRequest, with `prefix` before the field, where that is too
+    much.
+    """
+    prompts = styled(prompt, negative_prompt, styles, context.config.sdapi.styles)
     for text, field_name in zip(prompts, ("prompt", "negative_prompt"), strict=True):
         if len(text) > PROMPT_CHARACTERS:
             raise InvalidRequest(
-                f"with its styles it has more than {PROMPT_CHARACTERS} characters", param=field_name
+                f"with its styles it has more than {PROMPT_CHARACTERS} characters",
+                param=prefix + field_name,
             )
     return prompts

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from serve_app.api.automatic1111.attachments import listed_loras, listed_vaes
+from serve_app.api.automatic1111.attachments import listed_embedding, listed_loras, listed_vaes
 from serve_app.api.automatic1111.checkpoints import checkpoints
 from serve_app.api.automatic1111.sampler_names import SCHEDULES, listed_samplers
 from serve_app.api.automatic1111.saved_options import current_checkpoint, saved_options
@@ -14,6 +14,7 @@ from serve_app.api.automatic1111.upscaler_names import listed_upscalers
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.catalog.image_facts import image_facts
+from serve_app.catalog.learned_words import learned_words
 
 router = APIRouter(tags=["models"])
 ALWAYS: dict[str, Any] = {
@@ -26,7 +27,6 @@ ALWAYS: dict[str, Any] = {
     "realesrgan-models": [],
     "artist-categories": [],
     "artists": [],
-    "embeddings": {"loaded": {}, "skipped": {}},
 }
 """What is the same on every server, because it is done without or not at all."""
 REFRESHES = ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings")
@@ -80,6 +80,19 @@ async def loras(context: ContextDep, principal: PrincipalDep) -> Response:
     """List the LoRAs of the current model."""
     found = current_checkpoint(context, await saved_options(context, principal))
     return json_response(listed_loras(found))
+
+
+@router.get("/sdapi/v1/embeddings")
+async def embeddings(context: ContextDep, principal: PrincipalDep) -> Response:
+    """List the learned words of the current model; those made for another kind are skipped."""
+    found = current_checkpoint(context, await saved_options(context, principal))
+    words = await learned_words(context.catalog, found.found)
+    return json_response(
+        {
+            "loaded": {word.name: listed_embedding(word) for word in words if word.fits},
+            "skipped": {word.name: listed_embedding(word) for word in words if not word.fits},
+        }
+    )
 
 
 @router.get("/sdapi/v1/upscalers")

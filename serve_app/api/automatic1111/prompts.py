@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app.core.image.images import Lora
+from serve_app.core.image.attachments import Lora
 from serve_app.core.settings import PromptStyle
 
 NETWORK = re.compile(r"<(lora|lyco|hypernet):([^<>:]{1,200})((?::[^<>:]{0,50}){0,4})>")

@@ -7,6 +7,7 @@ from typing import Any
 
 from serve_app.api.automatic1111.error_object import NameNotFound
 from serve_app.core.image.samplers import ImageFacts, ImageSampling, Sampler, Schedule
+from serve_app.core.image.sampling_names import SamplingNames
 
 SEPARATORS = re.compile(r"[\s_\-]+")
 AUTOMATIC = "Automatic"
@@ -91,6 +92,11 @@ SCHEDULES = (
     ScheduleName("normal", "Normal", "normal", need_inner_model=True),
     ScheduleName("ddim", "DDIM", "ddim", ("ddim_uniform",), -1, True),
     ScheduleName("beta", "Beta", "beta", need_inner_model=True),
+)
+NAMES = SamplingNames(
+    samplers={each.sampler: each.name for each in SAMPLERS if each.sampler},
+    schedules={each.schedule: each.label for each in SCHEDULES if each.schedule},
+    automatic=AUTOMATIC,
 )
 
 

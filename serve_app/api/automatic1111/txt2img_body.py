@@ -6,18 +6,18 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody, Name, Prompt
 from serve_app.api.automatic1111.numbers import Real, Switch, Whole
-from serve_app.core.image.images import Size
+from serve_app.core.image.images import LatentResampling, Size
 
 SECOND_PASS = ("hr_", "firstphase_")
 SWITCH: TypeAdapter[bool] = TypeAdapter(Switch)
-LATENT = (
-    "Latent",
-    "Latent (antialiased)",
-    "Latent (bicubic)",
-    "Latent (bicubic antialiased)",
-    "Latent (nearest)",
-    "Latent (nearest-exact)",
-)
+LATENT: dict[str, LatentResampling] = {
+    "Latent": "bilinear",
+    "Latent (antialiased)": "smooth_bilinear",
+    "Latent (bicubic)": "bicubic",
+    "Latent (bicubic antialiased)": "smooth_bicubic",
+    "Latent (nearest)": "nearest",
+    "Latent (nearest-exact)": "exact_nearest",
+}
 PassSide = Annotated[Whole, Field(ge=0, le=4096)]
 
 
@@ -28,7 +28,7 @@ class Txt2ImgBody(DiffusionBody):
 
     enable_hr: Switch = False
     hr_scale: Annotated[Real, Field(ge=1, le=4)] = 2
-    hr_upscaler: Name = LATENT[0]
+    hr_upscaler: Name = "Latent"
     hr_second_pass_steps: Annotated[Whole, Field(ge=0, le=150)] = 0
     hr_resize_x: PassSide = 0
     hr_resize_y: PassSide = 0

@@ -1,15 +1,15 @@
 """Images: text to images, and images to images."""
 
-from collections.abc import AsyncIterator
 from itertools import groupby
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
 from serve_app.core.early_end import EndsEarly
-from serve_app.core.engine import Engine
+from serve_app.core.image.attachments import Lora, References
 from serve_app.core.image.samplers import ImageSampling
+from serve_app.core.image.sampling_names import SamplingNames
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
@@ -18,6 +18,10 @@ ImageFormat = Literal["png", "jpeg", "webp"]
 Quality = Literal["low", "standard", "high"]
 Resize = Literal["crop", "stretch", "nearest", "fill", "latent"]
 MaskFill = Literal["original", "surroundings", "noise", "nothing"]
+LatentResampling = Literal[
+    "bilinear", "smooth_bilinear", "bicubic", "smooth_bicubic", "nearest", "exact_nearest"
+]
+"""How latents are resized; `smooth` leaves out what is too fine for a smaller size."""
 
 MAX_PIXELS = 64_000_000
 """Of an image that an operation takes or makes, where nothing else is said."""
@@ -36,49 +40,28 @@ class Size(Message):
     height: int = Field(ge=1)
 
 
-class Lora(Message):
-    """Low-rank weights laid over the model's own while one request runs: a stored file, or the
-    name of one that the family's options list, or a repository on the hub.
-    """
-
-    file: Blob | None = None
-    registered: str | None = None
-    source: str | None = None
-    weight: float = 1.0
-
-
-class References(Message):
-    """Images whose subject, not whose outlines, the result follows; `strength` from 0 to 1.
-    `field` is the request's field that named them, `paths` the place in it of each, where known.
-    """
-
-    images: tuple[Blob, ...] = Field(min_length=1)
-    strength: float = Field(default=0.6, ge=0, le=1)
-    field: str = "references"
-    paths: tuple[str, ...] = ()
-
-    def path(self, number: int) -> str:
-        """What an error calls an image."""
-        return self.paths[number] if number < len(self.paths) else self.field
-
-
 class Image(Message):
-    """One image; `size` is what it really has, which is the asked one up to the model's step."""
+    """One image; `size` is what it really has, which is the asked one up to the model's step.
+    `latents` are what it was decoded from, where that is asked for and the model has some.
+    """
 
     image: Blob
     seed: int
     size: Size
     variation_seed: int | None = None
+    latents: Blob | None = None
 
 
 class Images(MediaResult):
     """The last item. `prompt_cache_hit` says that the prompt had been read before; `skipped` are
-    the numbers, from 0, of images that were left out on request.
+    the numbers, from 0, of images that were left out on request. `sampling` is the sampler and the
+    schedule that were used where the request names any; of two passes, the first one's.
     """
 
     images: tuple[Image, ...]
     skipped: tuple[int, ...] = ()
     prompt_cache_hit: bool = False
+    sampling: ImageSampling | None = None
 
     @override
     def facts(self) -> dict[str, MediaFacts]:
@@ -103,11 +86,13 @@ class Variation(Message):
 class HiresPass(Message):
     """A second pass over each image, made larger by `upscaler`: `latent`, `lanczos`, `nearest` or
     the id of an upscaling model. None means as in the first pass. `size` goes before `scale`.
+    A LoRA that is registered is one of the pass's own model.
     """
 
     size: Size | None = None
     scale: float = Field(default=2.0, ge=1, le=4)
     upscaler: str = "latent"
+    latent_resampling: LatentResampling = "bilinear"
     strength: float = Field(default=0.7, ge=0, le=1)
     steps: int | None = Field(default=None, ge=1)
     prompt: str | None = None
@@ -115,6 +100,7 @@ class HiresPass(Message):
     sampling: ImageSampling | None = None
     guidance_scale: float | None = None
     model: str | None = None
+    loras: tuple[Lora, ...] | None = None
 
 
 class ImageGeneration(EndsEarly[Images]):
@@ -125,12 +111,15 @@ class ImageGeneration(EndsEarly[Images]):
     `vae_model` names one that the family's options list. `max_pixels` bounds the images taken.
 
     `sampling` goes before `scheduler`. With `weighs_words` prompts have weights, `(more:1.2)` and
-    `[less]`, and may be long. `clip_skip` counts the last layers of the text encoder, of which 1
-    is the whole. What is `is_tileable` has no seams. What a model cannot do of these is a warning.
+    `[less]`, and may be long; they may change on the way, `[from:to:0.5]` and `[one|other]`, which
+    goes on from `steps_before` of an earlier pass; and an image may be made of several, `AND`.
+    `clip_skip` counts the last layers of the text encoder, of which 1 is the whole. What is
+    `is_tileable` has no seams. What a model cannot do of these is a warning.
 
     `batch_size` images are generated at once, the model's choice by default. `leaves_out` are the
     numbers of those that are not generated. Text i of `embedded_texts` stands in the file of image
-    i in place of the parameters. Progress has a preview every `preview_every_s`, or more rarely.
+    i in place of the parameters, with the `sampling_names` of what was used. Progress has a preview
+    every `preview_every_s`, or more rarely.
     """
 
     model: str
@@ -153,12 +142,15 @@ class ImageGeneration(EndsEarly[Images]):
     sampling: ImageSampling | None = None
     variation: Variation | None = None
     weighs_words: bool = False
+    steps_before: int = Field(default=0, ge=0)
     clip_skip: int = Field(default=1, ge=1, le=12)
     is_tileable: bool = False
     batch_size: int | None = Field(default=None, ge=1)
     leaves_out: tuple[int, ...] = ()
     embedded_texts: tuple[str, ...] = ()
+    sampling_names: SamplingNames | None = None
     preview_every_s: float | None = Field(default=None, ge=0)
+    keeps_latents: bool = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -180,6 +172,13 @@ class ImageGeneration(EndsEarly[Images]):
         """The seed of the variation of an image."""
         return None if self.variation is None else self.variation.seed + number
 
+    def embedded_text(self, number: int, used: ImageSampling | None) -> str | None:
+        """What stands in an image's file, None for the parameters."""
+        if not self.embedded_texts:
+            return None
+        text, names, used = self.embedded_texts[number], self.sampling_names, used or self.sampling
+        return text if names is None or used is None else names.filled(text, used)
+
     @override
     def rest_after(self, made: Images | None) -> Self | None:
         if made is None:
@@ -197,6 +196,7 @@ class ImageGeneration(EndsEarly[Images]):
         return later.model_copy(
             update={
                 "images": tuple(images),
+                "sampling": made.sampling or later.sampling,
                 "skipped": tuple(sorted({*made.skipped, *later.skipped})),
                 "warnings": tuple(dict.fromkeys((*made.warnings, *later.warnings))),
             }
@@ -225,7 +225,8 @@ class ImageToImage(ImageGeneration, Operation[Images]):
     Without one the result has the image's own size, or, with `is_sized_by_model`, its proportions
     and about as many pixels as the model generates by itself. `resize` is another way to a size:
     out of proportion, smoothly or not or as the model's latents, or whole, with the sides filled.
-    `noise_scale` is how strong the noise is from which it is made anew.
+    Where the model has made the image, its `latents` are resized as they were. `noise_scale` is how
+    strong the noise is from which it is made anew.
     """
 
     name, task, verb, result = "image.edit", "images", "image_to_image", Images
@@ -234,6 +235,8 @@ class ImageToImage(ImageGeneration, Operation[Images]):
     strength: float = Field(default=0.75, ge=0, le=1)
     is_sized_by_model: bool = False
     resize: Resize = "crop"
+    latents: Blob | None = None
+    latent_resampling: LatentResampling = "bilinear"
     noise_scale: float = Field(default=1.0, ge=0, le=2)
 
 
@@ -277,24 +280,3 @@ class TextToImage(ImageGeneration, Operation[Images]):
 
 
 ImageEvent = Progress | Images
-
-
-class ImageModel(Engine, Protocol):
-    """Generates images. Each verb yields Progress in steps over all images, then the Images.
-
-    InvalidRequest names the field: `scheduler` and `vae_model` list those that fit the model,
-    `loras[i]` is unknown or made for another one. UnsupportedCapability for a verb, or references,
-    that the model is not made for.
-    """
-
-    def text_to_image(self, request: TextToImage) -> AsyncIterator[ImageEvent]:
-        """Images of a text."""
-        ...
-
-    def image_to_image(self, request: ImageToImage) -> AsyncIterator[ImageEvent]:
-        """An edited image."""
-        ...
-
-    def inpaint(self, request: Inpaint) -> AsyncIterator[ImageEvent]:
-        """An image with an edited part."""
-        ...

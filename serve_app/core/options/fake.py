@@ -19,8 +19,8 @@ class FakeOptions(EngineOptions):
     loading fail with that cause. `delay_s` is how long speech, transcription, image and media calls
     take; each adds a line to the file `diary` when it begins and one when it has ended, and so
     does loading. `breaks_with` makes chat, embedding and those calls fail as no engine should;
-    `as_told` does so when the text is the name of another breakage. `loras` and `vaes` are names
-    that requests for images may use, as with the engine `diffusers`.
+    `as_told` does so when the text is the name of another breakage. `loras`, `vaes` and
+    `embeddings` are names that requests for images may use, as with the engine `diffusers`.
     """
 
     engine: Literal["fake"] = "fake"
@@ -35,6 +35,7 @@ class FakeOptions(EngineOptions):
     diary: Path | None = None
     loras: dict[str, str] = Field(default_factory=dict)
     vaes: dict[str, str] = Field(default_factory=dict)
+    embeddings: dict[str, str] = Field(default_factory=dict)
 
     @property
     @override

@@ -16,10 +16,11 @@ class DiffusersOptions(TorchOptions):
     Up to `max_batch` images with the same settings, of any requests, are generated at once.
 
     `loras` and `vaes` map names that requests may use to hub ids or local paths; with `hub_loras`
-    requests may name any LoRA on the hub. `ip_adapter` is a directory or hub id that lets requests
-    bring reference images: one weights file and an `image_encoder` directory; by default the
-    directory `ip_adapter` of the model, if there is one. `ip_adapter_weights` picks one of several
-    files.
+    requests may name any LoRA on the hub. `embeddings` are learned words by textual inversion:
+    where a prompt has such a name as a word, its vectors are read. `ip_adapter` is a directory or
+    hub id that lets requests bring reference images: one weights file and an `image_encoder`
+    directory; by default the directory `ip_adapter` of the model, if there is one.
+    `ip_adapter_weights` picks one of several files.
     """
 
     engine: Literal["diffusers"] = "diffusers"
@@ -31,6 +32,7 @@ class DiffusersOptions(TorchOptions):
     loras: dict[str, str] = Field(default_factory=dict)
     hub_loras: bool = False
     vaes: dict[str, str] = Field(default_factory=dict)
+    embeddings: dict[str, str] = Field(default_factory=dict)
     ip_adapter: str | None = None
     ip_adapter_weights: str | None = None
 

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from serve_app.core.image.images import References, Size
+from serve_app.core.image.attachments import References
+from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
 from serve_app.core.pipelines import PipelineOperation

@@ -1,6 +1,6 @@
 """The engines of the task `images`, each imported where it is chosen."""
 
-from serve_app.core.image.images import ImageModel
+from serve_app.core.image.image_model import ImageModel
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.image import AnyImagesOptions
 from serve_app.family.engines.given import EngineSetup

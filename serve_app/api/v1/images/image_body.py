@@ -14,13 +14,8 @@ from serve_app.api.wire_types import Flag, Integer, Media, ModelName, Number, Te
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.bounds import INT64, MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.image.images import (
-    ImageFormat,
-    Quality,
-    References,
-    Size,
-    TextToImage,
-)
+from serve_app.core.image.attachments import References
+from serve_app.core.image.images import ImageFormat, Quality, Size, TextToImage
 from serve_app.core.media import Blob
 from serve_app.profiles.profile import Kind
 

@@ -11,7 +11,7 @@ from serve_app.api.profile_objects import get_profiles
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Media, Number, Text
 from serve_app.core.errors import InvalidRequest, NotFound
-from serve_app.core.image.images import Lora
+from serve_app.core.image.attachments import Lora
 from serve_app.core.media import Blob
 from serve_app.profiles.profile import Kind
 

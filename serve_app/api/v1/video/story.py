@@ -28,7 +28,8 @@ from serve_app.catalog.catalog import Catalog
 from serve_app.core.bounds import INT64, PROMPT_CHARACTERS
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
-from serve_app.core.image.images import References, Size
+from serve_app.core.image.attachments import References
+from serve_app.core.image.images import Size
 from serve_app.core.tasks import Task
 from serve_app.core.video.story import TellStory
 

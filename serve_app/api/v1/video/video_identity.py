@@ -5,7 +5,7 @@ from serve_app.api.profile_objects import get_profiles
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.core.errors import UnsupportedCapability
-from serve_app.core.image.images import References
+from serve_app.core.image.attachments import References
 from serve_app.core.media import Blob
 
 STRENGTH = 0.8

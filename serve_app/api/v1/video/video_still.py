@@ -5,7 +5,8 @@ from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_identity import FIELDS
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.error_fields import renamed_error_fields
-from serve_app.core.image.images import Quality, References, TextToImage
+from serve_app.core.image.attachments import References
+from serve_app.core.image.images import Quality, TextToImage
 from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoQuality
 
