@@ -51,29 +51,32 @@ def scanned(path: Path, track: AudioTrack | None, *, param: str, is_read: bool =
     """
     try:
         with opened_container(path) as container:
-            stream = audio_track(container, param, track)
-            context = stream.codec_context
-            layout = context.layout
-            # `context.name` is that of a decoder, of which some codecs have several.
-            codec = context.codec.canonical_name
-            is_pcm = codec.startswith("pcm_")
-            is_deep = codec.startswith(LOSSLESS) and context.format.name not in SHALLOW
-            warnings = audio_choice(container, track)
-            times = _times(container, stream) if is_read else UNREAD
-            return AudioScan(
-                index=stream.index,
-                codec=codec,
-                rate=context.sample_rate or 48_000,
-                channels=tuple(channel.name for channel in layout.channels),
-                has_order=is_pcm or not layout.name.endswith("channels"),
-                is_deep=is_deep,
-                is_joined=times.is_joined,
-                is_plain=times.is_plain,
-                end_s=times.end_s,
-                warnings=warnings,
-            )
+            return scanned_in(container, track, param=param, is_read=is_read)
     except av.FFmpegError as error:
         raise undecodable(param) from error
+
+
+def scanned_in(container: Any, track: AudioTrack | None, *, param: str, is_read: bool) -> AudioScan:
+    """As `scanned`, of a container that is open; one that `is_read` must be at its beginning."""
+    stream = audio_track(container, param, track)
+    context = stream.codec_context
+    layout = context.layout
+    # `context.name` is that of a decoder, of which some codecs have several.
+    codec = context.codec.canonical_name
+    is_pcm = codec.startswith("pcm_")
+    times = _times(container, stream) if is_read else UNREAD
+    return AudioScan(
+        index=stream.index,
+        codec=codec,
+        rate=context.sample_rate or 48_000,
+        channels=tuple(channel.name for channel in layout.channels),
+        has_order=is_pcm or not layout.name.endswith("channels"),
+        is_deep=codec.startswith(LOSSLESS) and context.format.name not in SHALLOW,
+        is_joined=times.is_joined,
+        is_plain=times.is_plain,
+        end_s=times.end_s,
+        warnings=audio_choice(container, track),
+    )
 
 
 class _Times(NamedTuple):

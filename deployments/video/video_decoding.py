@@ -120,22 +120,27 @@ class ProbedVideo:
     audio_choice: tuple[str, ...] = ()
 
 
-def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> ProbedVideo:
-    """Look into a video: its header and its first frame, which alone tells how it is turned.
-
-    `track` is the audio that is heard with it. InvalidRequest with `param` for what is no video or
-    has no frame, with `audio_track` for a track that is not there; PayloadTooLarge for frames of
-    more than `MAX_PIXELS` and for videos of more than `MAX_DURATION_S`.
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video that is looked into: its container, its image, and the first frame of that, which
+    alone tells how it is turned.
     """
-    with _opened(path, param) as (container, stream):
-        first = next(iter(container.decode(stream)), None)
-        if first is None:
-            raise _undecodable(param)
+
+    path: Path
+    param: str
+    container: Any
+    stream: Any
+    first: Any
+
+    def probed(self, track: AudioTrack | None) -> ProbedVideo:
+        """As the function `probed`."""
+        container, stream, first = self.container, self.stream, self.first
         shown = ShownFrame(0.0, first, stream.sample_aspect_ratio, VideoReformatter())
         width, height = upright_size(first, shown.aspect)
         fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
-        duration_s = length_s(path) if may_jump(container) else _duration_s(container, stream)
-        _check_duration(duration_s, param)
+        jumps = may_jump(container)
+        duration_s = length_s(self.path) if jumps else _duration_s(container, stream)
+        _check_duration(duration_s, self.param)
         counted = stream.frames or (round(duration_s * fps) if duration_s else None)
         return ProbedVideo(
             size=Size(width=width, height=height),
@@ -149,6 +154,27 @@ def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> Probed
             image_choice=image_choice(container),
             audio_choice=audio_choice(container, track),
         )
+
+
+def probed(path: Path, *, param: str, track: AudioTrack | None = None) -> ProbedVideo:
+    """Look into a video: its header and its first frame.
+
+    `track` is the audio that is heard with it. InvalidRequest with `param` for what is no video or
+    has no frame, with `audio_track` for a track that is not there; PayloadTooLarge for frames of
+    more than `MAX_PIXELS` and for videos of more than `MAX_DURATION_S`.
+    """
+    with open_video(path, param=param) as opened:
+        return opened.probed(track)
+
+
+@contextmanager
+def open_video(path: Path, *, param: str) -> Generator[OpenVideo]:
+    """A video to look into. Raises as `probed`, also for what fails within it."""
+    with _opened(path, param) as (container, stream):
+        first = next(iter(container.decode(stream)), None)
+        if first is None:
+            raise _undecodable(param)
+        yield OpenVideo(path, param, container, stream, first)
 
 
 def video_frames(path: Path, *, param: str) -> Generator[Frame]:

@@ -19,10 +19,9 @@ from deployments.video.plain_image import write_plain
 from deployments.video.remade_video import video_warnings
 from deployments.video.smart_cut import SmartCut, can_encode_edges
 from deployments.video.trimming import WHOLE, Portion, portion_of, trimmed
-from deployments.video.video_decoding import ProbedVideo, probed
+from deployments.video.video_decoding import ProbedVideo
 from deployments.video.video_forms import FORMS
-from deployments.video.video_scan import VideoScan, scanned_video
-from deployments.video.whole_video import check_whole
+from deployments.video.video_scan import VideoScan, inspected_video, scanned_video
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
@@ -71,9 +70,7 @@ class VideoPass:
         InvalidRequest and PayloadTooLarge with `param` `video`, or `steps[i]` and what is in it;
         Cancelled when told to stop, which kills the child.
         """
-        video = probed(self._source, param=PARAM, track=self._request.audio_track)
-        check_whole(self._source, param=PARAM)
-        scan = scanned_video(self._source, self._request.audio_track)
+        video, scan = inspected_video(self._source, self._request.audio_track)
         with tempfile.TemporaryDirectory(prefix="processing-") as name:
             folder = Path(name)
             source = self._source

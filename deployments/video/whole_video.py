@@ -17,15 +17,20 @@ def check_whole(path: Path, *, param: str) -> None:
     more than from the last key frame on; what cannot be opened is left to who decodes it.
     """
     with suppress(av.FFmpegError), opened_container(path) as container:
-        told_s = announced_s(container)
-        if told_s is None:
-            return
-        held_s = _held_s(container)
-        if held_s < told_s * WHOLE_SHARE:
-            raise InvalidRequest(
-                f"the file is truncated: it announces {told_s:.1f} s and has {held_s:.1f} s",
-                param=param,
-            )
+        check_whole_in(container, param=param)
+
+
+def check_whole_in(container: Any, *, param: str) -> None:
+    """As `check_whole`, of a container that is open. It is read somewhere else afterwards."""
+    told_s = announced_s(container)
+    if told_s is None:
+        return
+    held_s = _held_s(container)
+    if held_s < told_s * WHOLE_SHARE:
+        raise InvalidRequest(
+            f"the file is truncated: it announces {told_s:.1f} s and has {held_s:.1f} s",
+            param=param,
+        )
 
 
 def _held_s(container: Any) -> float:
