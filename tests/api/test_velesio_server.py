@@ -128,6 +128,22 @@ async def test_models(make_context: MakeContext) -> None:
     ]
 
 
+async def test_what_lies_beside_checkpoints_is_listed(make_context: MakeContext) -> None:
+    beside = {"loras": {"ink": "org/ink"}, "vaes": {"sharp": "org/sharp"}}
+    first = next(family for family in FAMILIES if family["name"] == "images")
+    second = {"name": "more", "options": first["options"] | beside, "models": [{"id": "other"}]}
+    families = [
+        family | {"options": family["options"] | beside} if family is first else family
+        for family in FAMILIES
+    ]
+    async with client_of(make_context(families=[*families, second])) as client:
+        listed = (await client.get("/models")).json()["image_models"]
+    assert [each for each in listed if each["type"] in ("lora", "vae")] == [
+        {"name": "ink", "type": "lora", "loaded": False},
+        {"name": "sharp", "type": "vae", "loaded": False},
+    ]
+
+
 @pytest.mark.covers("Velesio: GET /queue/status")
 async def test_the_queue(make_context: MakeContext) -> None:
     model = Waiting()

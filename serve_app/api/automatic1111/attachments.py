@@ -7,8 +7,7 @@ from typing import Any
 from serve_app.api.automatic1111.checkpoints import Checkpoint
 from serve_app.api.automatic1111.error_object import NameNotFound
 from serve_app.catalog.learned_words import LearnedWord
-from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.image import DiffusersOptions
+from serve_app.core.options.attachments import loras_in, vaes_in
 
 OWN = ("automatic", "none", "")
 """What means the checkpoint's own autoencoder."""
@@ -28,14 +27,12 @@ def vae_named(found: Checkpoint, text: str) -> str | None:
 
 def vaes_of(found: Checkpoint) -> Mapping[str, str]:
     """Where each autoencoder is, by name."""
-    options = found.found.family.options
-    return options.vaes if isinstance(options, DiffusersOptions | FakeOptions) else {}
+    return vaes_in(found.found.family.options)
 
 
 def loras_of(found: Checkpoint) -> Mapping[str, str]:
     """Where each LoRA is, by name."""
-    options = found.found.family.options
-    return options.loras if isinstance(options, DiffusersOptions | FakeOptions) else {}
+    return loras_in(found.found.family.options)
 
 
 def listed_vaes(found: Checkpoint) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from serve_app.api.json_answer import json_response
 from serve_app.api.openai.model_object import auto_entry, model_entries
 from serve_app.api.velesio.errors import ERRORS
 from serve_app.catalog.catalog import Catalog, CatalogEntry
+from serve_app.core.options.attachments import loras_in, vaes_in
 from serve_app.core.status import ModelStatus
 
 router = APIRouter(tags=["models"], responses=ERRORS)
@@ -48,14 +49,25 @@ def text_models(catalog: Catalog, statuses: Mapping[str, ModelStatus]) -> list[d
 
 
 def image_models(catalog: Catalog, statuses: Mapping[str, ModelStatus]) -> list[dict[str, Any]]:
-    """Those that generate, then those that upscale."""
-    return [
+    """Those that generate, those that upscale, and what may be laid beside the first: that is
+    attached to a model while it generates, and in memory no longer.
+    """
+    families = {found.family.name: found.family.options for found in catalog.every("images")}
+    beside = [
+        *(("lora", name) for options in families.values() for name in loras_in(options)),
+        *(("vae", name) for options in families.values() for name in vaes_in(options)),
+    ]
+    models = [
         {"name": found.id, "type": kind} | _loaded(found, statuses)
         for found, kind in (
             *((found, "checkpoint") for found in catalog.every("images")),
             *((found, "upscaler") for found in catalog.every("upscaling")),
         )
     ]
+    attached = [
+        {"name": name, "type": kind, "loaded": False} for kind, name in dict.fromkeys(beside)
+    ]
+    return [*models, *attached]
 
 
 def size_of(found: CatalogEntry) -> str:
