@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, Conflict, NotFound
 from serve_app.core.jobs import JOB_PREFIX, Job, JobStatus
+from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.operations import blobs_of
 from serve_app.database.connection import Database
-from serve_app.database.schema import DirectJobRow, JobRow
+from serve_app.database.schema import BlobReferenceRow, DirectJobRow, JobRow
 from serve_app.database.text import is_storable
 from serve_app.jobs.direct_rows import direct_job, running_direct_jobs
 from serve_app.jobs.records import to_job, to_jobs
@@ -75,6 +77,20 @@ class JobReader:
             newest = chosen.order_by(JobRow.number.desc())
             page = session.scalars(newest.limit(query.limit).offset(query.offset))
             return to_jobs(session, page), total
+
+        return await self.database.read(work)
+
+    async def made(self, sha256: str, *, after: float, before: float) -> list[Blob]:
+        """The files with these bytes in the results of jobs, whoever's, that ended in that time."""
+
+        def work(session: Session) -> list[Blob]:
+            holders = select(BlobReferenceRow.holder).where(BlobReferenceRow.sha256 == sha256)
+            kinds = (text.partition(":") for text in session.scalars(holders))
+            ids = [name for kind, _, name in kinds if kind == "job"]
+            ended = JobRow.finished_at.between(after, before)
+            chosen = select(JobRow).where(JobRow.id.in_(ids), ended).limit(SHOWN)
+            jobs = to_jobs(session, session.scalars(chosen))
+            return [b for job in jobs for b in blobs_of(job.result) if b.sha256 == sha256]
 
         return await self.database.read(work)
 

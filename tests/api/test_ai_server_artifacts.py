@@ -138,11 +138,32 @@ async def test_files_are_deleted_by_their_owner(make_context: MakeContext) -> No
         assert told["deleted"] == [path]
         refused(await client.get(url), 404, "NotFound", "Artifact not found")
         refused(await client.delete(f"/api/DeleteFile?path={path}", headers=one), 404, "NotFound")
+        for paths in ("[a,b]", "a,b", '["a","b"]', ["a", "b"]):
+            told = (await client.post("/api/DeleteFiles", data={"paths": paths})).json()
+            assert told == {"deleted": [], "missing": ["a", "b"], "failed": []}
 
 
 async def test_files_of_a_server_without_an_archive(make_context: MakeContext) -> None:
-    async with client_of(make_context(archive={"enabled": False})) as client:
-        assert (await client.get(await made(client))).status_code == 200
+    context: Context = make_context(
+        archive={"enabled": False}, auth={"required": False}, environment=KEYS
+    )
+    one = {"X-Api-Key": "sk-one"}
+    async with client_of(context) as client:
+        url = await made(client)
+        assert (await client.get(url)).status_code == 200
+        refused(await client.get(re.sub(r"/\d{4}/", "/1999/", url)), 404, "NotFound")
+        files = {"image": png("red", (20, 10))}
+        await client.post("/api/ImageUpscale", files=files, headers=one)
+        (blob,) = await uploads_of(context)
+        folder = url.rpartition("/")[0]
+        # It is stored, and given to a job; but it is not what the job has made.
+        answer = await client.get(f"{folder}/{blob}.png", headers=one)
+        refused(answer, 404, "NotFound", "Artifact not found")
+        own = folder.replace("/artifacts", "/artifacts/input")
+        assert (await client.get(f"{own}/{blob}.png", headers=one)).status_code == 200
+        (job,) = (await client.get("/v1/jobs?operation=image.generation")).json()["data"]
+        await context.job_store.delete(job["id"])
+        refused(await client.get(url), 404, "NotFound", "Artifact not found")
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,9 @@ async def _generated(context: Context, place: ArtifactPlace) -> Blob | None:
         return entries[0].blob
     if (await context.archive.settings()).enabled:
         return None
-    # No record is kept of what is made: whoever knows the name of the bytes may have them.
-    return await context.blobs.find_file(place.name)
+    # What was made is known from the jobs alone: other bytes that are stored are uploads.
+    made = await context.job_store.made(place.sha256, after=place.after, before=place.before)
+    return next(filter(place.is_of, made), None)
 
 
 async def _entries(context: Context, place: ArtifactPlace) -> list[Entry]:
