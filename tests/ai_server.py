@@ -56,6 +56,7 @@ def results(answer: httpx.Response) -> list[dict[str, Any]]:
     body = answer.json()
     assert "null" not in json.dumps(body)
     assert body["duration"].startswith("PT")
+    assert "responseStatus" not in body
     found: list[dict[str, Any]] = body["results"]
     return found
 

@@ -88,10 +88,20 @@ async def test_many_at_once_are_answered_in_order(client: httpx.AsyncClient) -> 
         answer = await client.post(path, json=[SMALL | {"seed": 9}, SMALL])
         assert answer.status_code == 200, answer.text
         assert [each["results"] for each in answer.json()][1] == one
+        assert answer.headers["x-autobatch-completed"] == "2"
     assert (await client.post("/api/TextToImage[]", json=[])).json() == []
     refused(await client.post("/api/TextToImage[]", json=SMALL), 400, "SerializationException")
     refused(await client.post("/api/TextToImage[]", json=[SMALL] * 101), 400, "ArgumentException")
     refused(await client.post("/api/TextToImage[]", json=[{}]), 400, "NotEmpty")
+
+
+async def test_the_first_of_many_that_fails_answers_for_all(client: httpx.AsyncClient) -> None:
+    calls = [SMALL, SMALL | {"seed": -1}, SMALL | {"refId": "never"}]
+    answer = await client.post("/api/QueueTextToImage[]", json=calls)
+    told = refused(answer, 400, "InclusiveBetween", field="Seed")
+    assert told["meta"] == {"AutoBatchIndex": "1"}
+    assert answer.headers["x-autobatch-completed"] == "1"
+    assert (await client.get("/v1/jobs")).json()["total"] == 1
 
 
 @pytest.mark.covers("AI Server: queued requests")
@@ -323,8 +333,13 @@ async def test_models_that_are_not_there(make_context: MakeContext) -> None:
         ):
             answer = await client.post(f"/api/{path}", files=files)
             refused(answer, 405, "NotSupportedException")
-        answer = await client.post("/api/TextToSpeech", json={"input": "hello"})
-        refused(answer, 405, "NotSupportedException")
+        for path, body in (
+            ("TextToSpeech", {"input": "hello"}),
+            ("ConvertImage", {"image": data_url(RED), "outputFormat": "png"}),
+            ("QueueScaleVideo", {"width": 5}),
+            ("ConvertAudio", {"outputFormat": "mp3"}),
+        ):
+            refused(await client.post(f"/api/{path}", json=body), 405, "NotSupportedException")
     async with client_of(make_context()) as client:
         answer = await client.post("/api/TextToImage", json=SMALL | {"model": "nobody"})
         refused(answer, 404, "NotFound", "Model nobody not found")
@@ -450,6 +465,9 @@ async def test_what_is_too_large(make_context: MakeContext) -> None:
     async with client_of(make_context(limits={"upload_bytes": 10})) as client:
         answer = await client.post("/api/ImageUpscale", files={"image": RED})
         refused(answer, 413, "RequestTooLarge")
+        headers = {"Content-Length": str(10**13), "Content-Type": "application/json"}
+        answer = await client.post("/api/TextToImage", content=b"{}", headers=headers)
+        refused(answer, 413, "RequestTooLarge")
 
 
 @pytest.mark.parametrize(
@@ -491,6 +509,19 @@ async def test_images_are_made_of_images(
     assert (image.format, image.size) == ("WEBP", size)
 
 
+async def test_of_two_that_are_called_alike_the_last_counts(client: httpx.AsyncClient) -> None:
+    small = png("blue", (20, 10))
+    url = data_url(small)
+    for request in (
+        form(("image", RED), ("image", small)),
+        form(("file", RED), ("file", small)),
+        {"data": {"image": [data_url(RED), url]}},
+        {"json": {"image": url}, "params": {"image": data_url(RED)}},
+    ):
+        (made,) = results(await client.post("/api/ImageUpscale", **request))
+        assert (await image_of(client, made["url"])).size == (40, 20)
+
+
 async def test_more_files_than_an_image_and_a_mask(client: httpx.AsyncClient) -> None:
     parts = form(("a", RED), ("b", RED), ("c", RED), ("positivePrompt", "x"))
     refused(await client.post("/api/ImageWithMask", **parts), 400, "ArgumentException")
@@ -513,6 +544,9 @@ async def test_texts_are_made(client: httpx.AsyncClient) -> None:
     timed = json.loads(segments["text"])
     assert " ".join(each["text"] for each in timed) == transcript["text"]
     assert all(each.keys() == {"start", "end", "text"} for each in timed)
+    queued = await client.post("/api/QueueImageToText", files={"image": RED}, data=asked)
+    status = (await ended(client, queued.json()["statusUrl"])).json()
+    assert status["results"] == [answer]
     told = (await client.post("/api/QueueSpeechToText", files={"audio": AUDIO})).json()
     assert "/api/GetTextGenerationStatus?RefId=" in told["statusUrl"]
     status = (await ended(client, told["statusUrl"])).json()
@@ -559,6 +593,22 @@ async def test_names_that_mean_the_same_model(make_context: MakeContext) -> None
     async with client_of(make_context(families=families)) as client:
         for name in ("flux-schnell", "FLUX1-SCHNELL", "text-to-image", "auto", ""):
             results(await client.post("/api/TextToImage", json=SMALL | {"model": name}))
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "files"),
+    [
+        ("ImageToImage", "image-to-image", {"image": RED}),
+        ("ImageWithMask", "image-with-mask", {"image": RED, "mask": RED}),
+        ("ImageToText", "image-to-text", {"image": RED}),
+        ("TextToSpeech", "Text-To-Speech", {}),
+    ],
+)
+async def test_names_of_tasks_are_their_default_models(
+    client: httpx.AsyncClient, name: str, model: str, files: dict[str, bytes]
+) -> None:
+    fields = PROMPT | {"input": "hello", "model": model}
+    assert results(await client.post(f"/api/{name}", data=fields, files=files))
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,26 @@ async def test_a_conversation(client: httpx.AsyncClient, body: dict[str, Any]) -
     assert sorted(said(told).split()) == ["one", "three", "two"]
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"json": SAY, "params": {"maxTokens": "50", "temperature": "0.5", "stream": "True"}},
+        {"data": {"model": "echo", "messages": json.dumps(SAY["messages"]), "n": "1"}},
+        form(("Model", "echo"), ("Messages", json.dumps(SAY["messages"])), ("Stop", "[x,y]")),
+        {"json": SAY, "params": {"stop": "x", "user": "1", "responseFormat": '{"type":"text"}'}},
+    ],
+)
+async def test_a_conversation_in_texts(client: httpx.AsyncClient, request_: dict[str, Any]) -> None:
+    answer = await client.post(URL, **request_)
+    assert answer.status_code == 200, answer.text
+    assert sorted(said(answer.json()).split()) == ["one", "three", "two"]
+
+
+async def test_texts_that_are_no_conversation(client: httpx.AsyncClient) -> None:
+    for params in ({"temperature": "warm"}, {"maxTokens": "0.5"}, {"n": "1e999"}):
+        refused(await client.post(URL, json=SAY, params=params), 400, "ArgumentException")
+
+
 async def test_log_probabilities(client: httpx.AsyncClient) -> None:
     asked = {"logProbs": True, "topLogprobs": 2}
     told = (await client.post(URL, json=SAY | asked)).json()
@@ -117,6 +137,20 @@ async def test_a_queued_conversation(client: httpx.AsyncClient) -> None:
     refused(
         await client.post("/api/QueueOpenAiChatCompletion", json={}), 400, "ArgumentNullException"
     )
+
+
+async def test_a_queued_conversation_in_a_query(client: httpx.AsyncClient) -> None:
+    url = "/api/QueueOpenAiChatCompletion"
+    told = (await client.get(url, params={"request": json.dumps(SAY)})).json()
+    status = (await ended(client, told["statusUrl"])).json()
+    assert "one two three" in said(status["result"])
+    refused(await client.get(url, params={"request": "[1]"}), 400, "ArgumentNullException")
+
+
+async def test_a_queued_conversation_that_is_repeated(client: httpx.AsyncClient) -> None:
+    call = {"json": {"request": SAY}, "headers": {"Idempotency-Key": "once"}}
+    first = (await client.post("/api/QueueOpenAiChatCompletion", **call)).json()
+    assert (await client.post("/api/QueueOpenAiChatCompletion", **call)).json() == first
 
 
 class Broken:

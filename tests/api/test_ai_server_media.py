@@ -157,6 +157,22 @@ async def test_videos_are_converted(context: Context, video: bytes, name: str) -
         results(await client.post("/api/ConvertVideo", json=body))
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("mov", "mov"), ("webm", "webm"), ("avi", "avi"), ("mkv", "mp4")]
+)
+async def test_a_scaled_video_keeps_its_container(
+    context: Context, video: bytes, given: str, kept: str
+) -> None:
+    async with client_of(context) as client:
+        parts = form(("video", video), ("outputFormat", given), filename="a.mp4")
+        made = results(await client.post("/api/ConvertVideo", **parts))
+        body = {"video": made[0]["url"], "height": 24}
+        file, data = await fetched(client, await client.post("/api/ScaleVideo", json=body))
+    assert file.endswith(f".{kept}")
+    with av.open(io.BytesIO(data)) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (32, 24)
+
+
 @pytest.mark.covers("AI Server: ConvertAudio")
 @pytest.mark.parametrize("name", ["mp3", "wav", "aac", "flac", "ogg", "m4a", "wma", "M_P3"])
 async def test_audio_is_converted(context: Context, name: str) -> None:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from serve_app.api.ai_server.given_files import GivenFiles
 from serve_app.api.ai_server.image_operations import Seed
-from serve_app.api.ai_server.known_models import voice_for
+from serve_app.api.ai_server.known_models import check_media, voice_for
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import NOT_EMPTY, Words, one_of
 from serve_app.api.ai_server.service_error import ServiceError, missing, unsupported
@@ -64,8 +64,9 @@ class ConvertAudioFields(OperationBody):
         | None
     ) = None
 
-    async def to_operation(self, call: Call, files: GivenFiles) -> Operation[Any]:  # noqa: ARG002
+    async def to_operation(self, call: Call, files: GivenFiles) -> Operation[Any]:
         """The operation."""
+        check_media(call.context.catalog)
         audio = await files.take("audio", ServiceError("No audio file provided"))
         if self.output_format is None:
             raise ServiceError(NO_FORMAT)

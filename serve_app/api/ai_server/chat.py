@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.responses import Response
 from starlette.routing import BaseRoute
 
-from serve_app.api.ai_server.arguments import Arguments, merged
+from serve_app.api.ai_server.arguments import Arguments
 from serve_app.api.ai_server.artifact_links import ServiceOutput, base_of
 from serve_app.api.ai_server.calls import (
     Prepared,
@@ -23,7 +23,7 @@ from serve_app.api.ai_server.calls import (
     waited,
     wants_job,
 )
-from serve_app.api.ai_server.chat_fields import ChatCallFields, chat_request
+from serve_app.api.ai_server.chat_fields import ChatCallFields, asked_chat, chat_request
 from serve_app.api.ai_server.job_objects import (
     STATES,
     failed_error,
@@ -34,7 +34,7 @@ from serve_app.api.ai_server.job_objects import (
 from serve_app.api.ai_server.known_models import chat_model_for
 from serve_app.api.ai_server.operation_route import GET, POST, Done, operation_routes
 from serve_app.api.ai_server.service_body import bound
-from serve_app.api.ai_server.service_error import missing, status_object
+from serve_app.api.ai_server.service_error import status_object
 from serve_app.api.ai_server.status import JobFields, asked_job
 from serve_app.api.answers import Answer, AnswerBody, Finished
 from serve_app.api.observation import observed
@@ -78,12 +78,11 @@ async def complete(call: Call, arguments: Arguments) -> Done | Response:
 async def queue(call: Call, arguments: Arguments) -> Done:
     """QueueOpenAiChatCompletion."""
     fields = bound(ChatCallFields, arguments)
-    requests = [each for each in arguments.find("request") if isinstance(each, dict)]
-    if not requests:
-        raise missing("Request")
-    _, operation = await _operation(call, Arguments(merged(requests[0])))
+    _, operation = await _operation(call, asked_chat(arguments))
     options = job_options(call, fields, is_queued=True)
-    job = await submit(call, await submission_of(call, operation, options))
+    repeatable = await repetition_of(call, fields, operation)
+    submission = await submission_of(call, operation, replace(options, repeatable=repeatable))
+    job = await submit(call, submission)
     base = base_of(call.request, call.context)
     names = {"id": job.number, "refId": job.ref_id}
     return names | {"statusUrl": status_url(base, STATUS, job.ref_id)}, job.id

@@ -1,12 +1,13 @@
 """A chat request of the typed clients, in any spelling of its names, as OpenAI's."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from serve_app.api.ai_server.arguments import Arguments
-from serve_app.api.ai_server.scalars import Words, folded
+from serve_app.api.ai_server.arguments import Arguments, merged
+from serve_app.api.ai_server.scalars import Words, folded, listed
 from serve_app.api.ai_server.service_body import ServiceBody, pascal
 from serve_app.api.ai_server.service_error import ARGUMENT, FieldProblem, ServiceError, missing
 from serve_app.api.errors import from_validation_errors
@@ -20,8 +21,16 @@ from serve_app.api.openai.chat_message import (
 from serve_app.api.openai.chat_parts import FunctionBody, ResponseFormatBody
 from serve_app.core.error_fields import root_of
 
-TEXT_FIELDS = tuple(name for name in ChatBody.model_fields if name not in JobBody.model_fields)
-"""Without those of jobs, which are called otherwise here."""
+TEXT_FIELDS = {
+    folded(name): name for name in ChatBody.model_fields if name not in JobBody.model_fields
+}
+"""By folded names; without those of jobs, which are called otherwise here."""
+PLAIN = frozenset(
+    {"model", "user", "service_tier", "provider", "reasoning_effort", "keep_alive", "tool_choice"}
+)
+"""Fields whose texts are texts."""
+LISTS = frozenset({"stop"})
+"""Fields that are a text or a list of texts."""
 PART_NAMES = ("type", "text", "image_url", "input_audio", "refusal")
 
 
@@ -33,7 +42,7 @@ class ChatCallFields(ServiceBody):
 
 def chat_request(arguments: Arguments) -> tuple[ChatBody, str]:
     """The conversation, and the name of the model. ServiceError for what is missing or wrong."""
-    values = {name: value for name in TEXT_FIELDS if _is_given(value := _first(arguments, name))}
+    values = {name: value for name, value in _given_values(arguments) if _is_given(value)}
     if not values.get("messages"):
         raise missing("Messages")
     model = values.get("model")
@@ -48,6 +57,17 @@ def chat_request(arguments: Arguments) -> tuple[ChatBody, str]:
         field = pascal(root) + (told.param or "")[len(root) :]
         problem = FieldProblem(ARGUMENT, field, told.message)
         raise ServiceError(told.message, problems=[problem]) from None
+
+
+def asked_chat(arguments: Arguments) -> Arguments:
+    """The conversation that a queued call has as `request`, an object or its JSON. ServiceError
+    where there is none.
+    """
+    requests = (_json_of(value) for value in arguments.find("request"))
+    found = next((each for each in requests if isinstance(each, dict) and each), None)
+    if found is None:
+        raise missing("Request")
+    return Arguments(merged(found))
 
 
 def openai_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +133,36 @@ def _named(value: Any, names: Iterable[str]) -> Any:
     return {known.get(folded(key), key): item for key, item in value.items()}
 
 
-def _first(arguments: Arguments, name: str) -> Any:
-    given = arguments.find(name)
-    return next((value for value in given if _is_given(value)), None)
+def _given_values(arguments: Arguments) -> Iterator[tuple[str, Any]]:
+    for key, values in arguments.given.items():
+        if (name := TEXT_FIELDS.get(key)) is not None:
+            value = next(filter(_is_given, values), None)
+            yield name, _read(name, value)
+
+
+def _read(name: str, value: Any) -> Any:
+    """What a query or a form says in texts, as JSON would."""
+    if isinstance(value, str) and name not in PLAIN:
+        if name in LISTS:
+            return listed(value) if value.lstrip().startswith("[") else value
+        return _json_of(value)
+    is_single = name not in LISTS and isinstance(value, list) and _is_text(value[-1])
+    return _read(name, value[-1]) if is_single else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _json_of(value: Any) -> Any:
+    """What is written as JSON is that, in which .NET and Python write their own `True`."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _is_given(value: Any) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
 from serve_app.api.ai_server.arguments import FILE_FIELDS, Arguments
-from serve_app.api.ai_server.scalars import folded
+from serve_app.api.ai_server.scalars import folded, single
 from serve_app.api.ai_server.service_body import pascal
 from serve_app.api.ai_server.service_error import FieldProblem, ServiceError
 from serve_app.api.multipart import FormFile
@@ -77,5 +77,6 @@ class GivenFiles:
 
     def _text(self, name: str) -> str | None:
         assert name in FILE_FIELDS
-        texts = (value for value in self._arguments.find(name) if isinstance(value, str))
+        values = map(single, self._arguments.find(name))
+        texts = (value for value in values if isinstance(value, str))
         return next((text for text in texts if text.strip()), None)

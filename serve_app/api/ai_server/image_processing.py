@@ -6,6 +6,7 @@ from pydantic import BeforeValidator
 
 from serve_app.api.ai_server.audio_operations import BAD_FORMAT, NO_FORMAT
 from serve_app.api.ai_server.given_files import GivenFiles
+from serve_app.api.ai_server.known_models import check_media
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import Decimal, Whole, between, one_of
 from serve_app.api.ai_server.service_error import ServiceError
@@ -42,6 +43,7 @@ class ImageFields(OperationBody):
 
     async def to_operation(self, call: Call, files: GivenFiles) -> Operation[Any]:
         """The operation."""
+        check_media(call.context.catalog)
         image = await files.take("image", ServiceError(NO_IMAGE))
         return ProcessImage(
             image=image,

@@ -51,6 +51,14 @@ def model_for(catalog: Catalog, task: Task, name: str | None) -> CatalogEntry:
     raise not_found(f"Model {(name or '')[:200]}")
 
 
+def check_media(catalog: Catalog) -> None:
+    """ServiceError where nothing works on media without a model."""
+    try:
+        catalog.media_runner()
+    except BackendUnavailable:
+        raise unsupported("the processing of media") from None
+
+
 async def voice_for(catalog: Catalog, name: str | None) -> tuple[CatalogEntry, str | None]:
     """The model that speaks and its voice, None for its own: the name is that of a model or of a
     voice. ServiceError as `model_for`.

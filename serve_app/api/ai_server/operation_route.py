@@ -8,18 +8,29 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from serve_app.api.ai_server.arguments import Arguments, read_all_arguments, read_arguments
 from serve_app.api.ai_server.calls import MANY, service_response
-from serve_app.api.ai_server.service_error import ERRORS, ServiceError
+from serve_app.api.ai_server.service_error import (
+    ERRORS,
+    ServiceError,
+    error_object,
+    status_object,
+)
 from serve_app.api.body_schema import body_schema
 from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.direct_route import RequestRoute
+from serve_app.api.errors import error_response
 from serve_app.api.runs import Call, call_in
+from serve_app.core.errors import AppError
 
 POST, GET = ("POST",), ("GET",)
+COMPLETED = "X-AutoBatch-Completed"
+"""How many requests of an array have been answered."""
+PLACE = "AutoBatchIndex"
+"""In `meta`: which request of an array, from 0, has failed."""
 ANY_VERB = ("GET", "POST", "PUT", "PATCH", "DELETE")
 FORM_TYPES = (
     "application/json",
@@ -31,7 +42,7 @@ Done = tuple[Any, str | None]
 Perform = Callable[[Call, Arguments], Awaitable[Done | Response]]
 
 
-class OperationRoute(APIRoute):
+class OperationRoute(RequestRoute):
     """A route whose pattern is that of the name; the paths that it takes are more."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -56,14 +67,10 @@ def operation_routes(
 
     async def endpoint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
         call = call_in(request, context, principal)
-        if not request.url.path.endswith(MANY):
-            done = await perform(call, await read_arguments(request, context))
-            return done if isinstance(done, Response) else service_response(*done)
-        answers = [await perform(call, each) for each in await read_all_arguments(request)]
-        files = [answer for answer in answers if isinstance(answer, Response)]
-        if files:
-            raise ServiceError(f"{name} answers one request at a time")
-        return service_response([done[0] for done in answers if not isinstance(done, Response)])
+        if request.url.path.endswith(MANY):
+            return await answered_in_turn(name, perform, call)
+        done = await perform(call, await read_arguments(request, context))
+        return done if isinstance(done, Response) else service_response(*done)
 
     endpoint.__name__ = name
     endpoint.__doc__ = does
@@ -80,6 +87,34 @@ def operation_routes(
         return [route]
     rest = OperationRoute(f"/api/{name}", endpoint, methods=others, include_in_schema=False)
     return [route, rest]
+
+
+async def answered_in_turn(name: str, perform: Perform, call: Call) -> Response:
+    """The answers to an array of requests, one after the other, as ServiceStack does: the first
+    that fails answers for all, and says which it is.
+    """
+    answers: list[Any] = []
+    for arguments in await read_all_arguments(call.request):
+        try:
+            done = await perform(call, arguments)
+            if isinstance(done, Response):
+                raise ServiceError(f"{name} answers one request at a time")
+        except AppError as error:
+            return _failed_in_turn(error, call, completed=len(answers))
+        answers.append(done[0])
+    return _with_completed(service_response(answers), len(answers))
+
+
+def _failed_in_turn(error: AppError, call: Call, *, completed: int) -> Response:
+    status = status_object(error)
+    status["meta"] = status.get("meta", {}) | {PLACE: str(completed)}
+    body = error_object(error, call.request.url.path) | {"responseStatus": status}
+    return _with_completed(error_response(error, body, call.request.scope), completed)
+
+
+def _with_completed(response: Response, completed: int) -> Response:
+    response.headers[COMPLETED] = str(completed)
+    return response
 
 
 def described_body(kind: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:

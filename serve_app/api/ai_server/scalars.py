@@ -81,13 +81,14 @@ def _flag(value: Any) -> Any:
 def _texts(value: Any) -> Any:
     """`[a,b]`, `a,b`, `["a","b"]`, and one that was sent several times."""
     if isinstance(value, str):
-        return _listed(value)
+        return listed(value)
     if not isinstance(value, list):
         raise unreadable(value, "a list")
     return value
 
 
-def _listed(text: str) -> list[Any]:
+def listed(text: str) -> list[Any]:
+    """The items of a list that is written as JSON, or without quotation marks."""
     text = text.strip()
     if text.startswith("["):
         try:
@@ -107,7 +108,7 @@ def _map(value: Any) -> Any:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            pairs = _listed(text.removeprefix("{").removesuffix("}"))
+            pairs = listed(text.removeprefix("{").removesuffix("}"))
             split = (str(pair).partition(":") for pair in pairs)
             value = {key.strip().strip('"'): item.strip().strip('"') for key, _, item in split}
     if not isinstance(value, Mapping):

@@ -16,6 +16,7 @@ from serve_app.api.ai_server.image_processing import (
     crop_step,
     watermark_step,
 )
+from serve_app.api.ai_server.known_models import check_media
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import NOT_EMPTY, Whole, Words, above, between, one_of
 from serve_app.api.ai_server.service_error import ServiceError
@@ -44,6 +45,7 @@ class VideoFields(OperationBody):
 
     async def to_operation(self, call: Call, files: GivenFiles) -> Operation[Any]:
         """The operation."""
+        check_media(call.context.catalog)
         video = await files.take("video", ServiceError(NO_VIDEO))
         return ProcessVideo(
             video=video,
