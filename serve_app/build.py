@@ -32,17 +32,23 @@ from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.launch.storage_check import check_storage
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import forget_counts
+from serve_app.upstreams.encryption_keys import key_ring
+from serve_app.upstreams.rotation import seal_anew
+from serve_app.upstreams.sealing import KeyRing
 
 
 def build(args: AppConfig) -> serve.Application:
     """One deployment per family and pipeline, and the ingress over them."""
-    check_storage(args.storage, nodes=_nodes())
+    nodes = _nodes()
+    check_storage(args.storage, nodes=nodes)
+    # Other nodes would not find its file.
+    ring = key_ring(os.environ, args.storage.data_dir, makes_file=nodes == 1)
     # Refused here, where somebody reads it; the ingress reads the same environment.
     from_environment(os.environ, args.storage.data_dir)
     check_forward_auth(args.auth.forward, os.environ.get(FORWARD_SECRET))
     _check_dialects(args)
     config = with_registration_times(args)
-    _prepare_database(config.storage)
+    _prepare_database(config.storage, ring)
     families = {family.name: _family(config, family) for family in config.families}
     pipelines = {
         pipeline.name: _deployment(JobsReplica, pipeline.name, pipeline.placement, -1).bind(
@@ -73,11 +79,12 @@ def _nodes() -> int:
     return sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
-def _prepare_database(storage: Storage) -> None:
+def _prepare_database(storage: Storage, ring: KeyRing) -> None:
     database = Database(storage.database_location)
     try:
         migrate(database)
         database.write_now(forget_counts)
+        seal_anew(database, ring)
         made = prepare_access(database, os.environ)
     finally:
         database.close()

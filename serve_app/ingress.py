@@ -30,6 +30,7 @@ from serve_app.remote.catalog import Handles, live_catalog
 from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
+from serve_app.upstreams.encryption_keys import key_ring
 
 
 @serve.ingress()
@@ -62,6 +63,7 @@ class Ingress:
             blobs=FsspecBlobStore(config.storage.blobs_location),
             access=access,
             observability=_observability(config, database, access),
+            ring=key_ring(os.environ, config.storage.data_dir),
             runner=lambda store: RemoteJobs(config, store, jobs),
             direct=lambda table: RemoteDirectTable(jobs[JOBS], table),
         )

@@ -3,6 +3,7 @@
 Jobs are kept in the table but not resumed, because their steps are not recorded.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog, Statuses
 from serve_app.catalog.engine_runner import runner_of
 from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.operation import OperationRunner
 from serve_app.core.pipelines import MakePipeline
 from serve_app.core.status import ModelStatus
 from serve_app.database.connection import Database
@@ -23,6 +25,7 @@ from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
 from serve_app.observability.settings import from_environment
+from serve_app.upstreams.sealing import KEY_BYTES, KeyRing
 
 
 def one_process(
@@ -35,9 +38,10 @@ def one_process(
     statuses: Mapping[str, ModelStatus] | None = None,
     pipelines: Iterable[MakePipeline] = (),
     observability: Observability | None = None,
+    ring: KeyRing | None = None,
 ) -> Context:
-    """The context of an app whose families are these objects. By default requests are counted, and
-    nothing is logged.
+    """The context of an app whose families are these objects. By default requests are counted,
+    nothing is logged, and secrets are sealed with a key of its own.
     """
 
     def runner(store: JobStore) -> JobExecutor:
@@ -53,8 +57,7 @@ def one_process(
         executor.use(PlainSteps(executor.perform))
         return executor
 
-    runners = {name: runner_of(engine) for name, engine in engines.items()}
-    catalog = Catalog(config, runners, statuses=_always(statuses or {}))
+    catalog = Catalog(config, _runners(engines), statuses=_always(statuses or {}))
     return context_over(
         config,
         catalog=catalog,
@@ -62,8 +65,13 @@ def one_process(
         blobs=blobs,
         access=access,
         observability=observability or _counting(config),
+        ring=ring or KeyRing([secrets.token_bytes(KEY_BYTES)]),
         runner=runner,
     )
+
+
+def _runners(engines: Mapping[str, Any]) -> dict[str, OperationRunner]:
+    return {name: runner_of(engine) for name, engine in engines.items()}
 
 
 def _counting(config: AppConfig) -> Observability:

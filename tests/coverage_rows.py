@@ -100,10 +100,11 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("POST /sdapi/v1/img2img, seven fields", "clients.md"),
     ),
     "Coder": (
-        planned("GET and POST /api/v2/ai/providers"),
-        planned("GET, PATCH and DELETE /api/v2/ai/providers/{id or name}"),
-        planned("api_keys, base_url, settings and the eight types"),
-        planned("Coder-Session-Token at these routes"),
+        Row("GET and POST /api/v2/ai/providers", "providers.md"),
+        Row("GET, PATCH and DELETE /api/v2/ai/providers/{id or name}", "providers.md"),
+        Row("api_keys, base_url, settings and the eight types", "providers.md"),
+        Row("Coder-Session-Token at these routes", "providers.md"),
+        planned("models of providers in /v1/models and in requests"),
     ),
     "Automatic1111": (
         Row("POST /sdapi/v1/txt2img", "clients.md"),

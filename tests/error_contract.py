@@ -10,6 +10,7 @@ CONTRACT = {
     "ModelNotFound": (404, "model_not_found", "invalid_request_error", "malformed"),
     "MethodNotAllowed": (405, "method_not_allowed", "invalid_request_error", "malformed"),
     "Conflict": (409, "conflict", "invalid_request_error", "malformed"),
+    "PreconditionFailed": (412, "precondition_failed", "invalid_request_error", "malformed"),
     "PayloadTooLarge": (413, "payload_too_large", "invalid_request_error", "overflow"),
     "UnsupportedMedia": (415, "unsupported_media_type", "invalid_request_error", "malformed"),
     "RateLimited": (429, "rate_limit_exceeded", "rate_limit_error", "network"),

@@ -35,7 +35,8 @@ from serve_app.access.web_sessions import (
 )
 from serve_app.core.errors import Unavailable
 from serve_app.database.connection import Database
-from serve_app.database.schema import SettingRow, TokenRow
+from serve_app.database.revisions import revision_of
+from serve_app.database.schema import TokenRow
 
 logger = logging.getLogger(__name__)
 
@@ -250,8 +251,7 @@ class CredentialCache:
 
 def _changed_table(session: Session, since: object) -> CredentialTable | None:
     """The table, or None when its revision is still `since`."""
-    row = session.get(SettingRow, REVISION)
-    revision = row.value if row is not None else ""
+    revision = revision_of(session, REVISION)
     if revision == since:
         return None
     tokens = (_known(row) for row in all_tokens(session))

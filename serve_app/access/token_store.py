@@ -3,7 +3,6 @@
 Every function runs inside one transaction of its caller and may be repeated with it.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from serve_app.access.tokens import API_OWNER, Scope, masked, shown_prefix, token_digest
 from serve_app.core.errors import Conflict, NotFound
-from serve_app.database.schema import SettingRow, TokenRow
+from serve_app.database.revisions import announce_change
+from serve_app.database.schema import TokenRow
 
 ENVIRONMENT = "environment"
 STORE = "store"
@@ -37,12 +37,7 @@ class NewToken:
 
 def announce(session: Session) -> None:
     """Tell every replica that credentials were revoked or added."""
-    value = secrets.token_hex(8)
-    changed = session.execute(
-        update(SettingRow).where(SettingRow.name == REVISION).values(value=value)
-    )
-    if changed.rowcount == 0:  # type: ignore[attr-defined]
-        session.add(SettingRow(name=REVISION, value=value))
+    announce_change(session, REVISION)
 
 
 def add_token(session: Session, new: NewToken, *, now: float) -> TokenRow:

@@ -7,7 +7,7 @@ from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.blobs.uploads import uploads_of
+from serve_app.blobs.uploads import Uploads, uploads_of
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import AppConfig
 from serve_app.core.jobs import JobRunner
@@ -16,6 +16,8 @@ from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.direct_table import DirectTable, DirectWriter
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
+from serve_app.upstreams.providers import Providers
+from serve_app.upstreams.sealing import KeyRing
 
 
 def context_over(
@@ -26,6 +28,7 @@ def context_over(
     blobs: FsspecBlobStore,
     access: Access,
     observability: Observability,
+    ring: KeyRing,
     runner: Callable[[JobStore], JobRunner],
     direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
 ) -> Context:
@@ -35,19 +38,12 @@ def context_over(
     store = JobStore(database, blobs.url)
     archive = Archive(database, blobs, config.archive)
     uploads = uploads_of(config, database, blobs.url)
-    intake = MediaIntake(
-        blobs,
-        config.limits,
-        public_url=config.server.public_url,
-        find_archived=archive.find_file,
-        note_use=uploads.note_use,
-    )
     jobs = runner(store)
     return Context(
         config=config,
         catalog=catalog,
         blobs=blobs,
-        intake=intake,
+        intake=_intake(config, blobs, archive, uploads),
         access=access,
         database=database,
         archive=archive,
@@ -56,4 +52,17 @@ def context_over(
         job_store=store,
         direct_jobs=DirectJobs(jobs, direct(DirectTable(database))),
         observability=observability,
+        providers=Providers(database, ring),
+    )
+
+
+def _intake(
+    config: AppConfig, blobs: FsspecBlobStore, archive: Archive, uploads: Uploads
+) -> MediaIntake:
+    return MediaIntake(
+        blobs,
+        config.limits,
+        public_url=config.server.public_url,
+        find_archived=archive.find_file,
+        note_use=uploads.note_use,
     )

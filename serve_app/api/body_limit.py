@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 STREAMED = "streams_body"
-SMALL = "takes_small_body"
+LIMITED = "takes_limited_body"
 SMALL_BYTES = 64 * 1024
 """What a form of the administration may have, and whatever is read of who has not signed in."""
 
@@ -18,9 +18,10 @@ def streams_body(request: Request) -> None:
     request.scope["state"][STREAMED] = True
 
 
-def limit_to_small_body(scope: Scope) -> None:
-    """Say, before the app is called, that the route needs no more than `SMALL_BYTES`."""
-    scope["state"][SMALL] = True
+def limit_body(scope: Scope, most_bytes: int | None) -> None:
+    """Say, before the app is called, that the route needs no more than that; None is as any."""
+    if most_bytes is not None:
+        scope["state"][LIMITED] = most_bytes
 
 
 class BodyLimit:
@@ -38,7 +39,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        limit = SMALL_BYTES if state.get(SMALL) else self._limit
+        limit = state.get(LIMITED, self._limit)
         declared, received = declared_length(Headers(scope=scope)), 0
 
         async def counted() -> Message:

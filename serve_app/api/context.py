@@ -20,6 +20,7 @@ from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
+from serve_app.upstreams.providers import Providers
 
 REMEMBERED = 64
 """Names; whoever makes up more of them gains nothing."""
@@ -41,6 +42,7 @@ class Context:
     job_store: JobStore
     direct_jobs: DirectJobs
     observability: Observability
+    providers: Providers
 
     @property
     def files(self) -> ServedFiles:

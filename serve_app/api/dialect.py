@@ -53,7 +53,8 @@ class PathRule:
     """What holds on the requests of a method whose path fits: of its segments `*` is any one, and
     `**` at the end any number. Such a path may also be a route's own, as `/v1/jobs/{id}`. `GET`
     is HEAD, too; `*` is every method. `category` is what a request counts as that was refused
-    before it became an operation. Of an open path the body is always small.
+    before it became an operation. Of an open path the body is always small; `most_bytes` is the
+    limit of bodies that are neither that nor a medium.
     """
 
     method: str
@@ -65,6 +66,7 @@ class PathRule:
     is_logged: bool = True
     is_page: bool = False
     is_small: bool = False
+    most_bytes: int | None = None
 
     def fits(self, method: str, path: str) -> bool:
         """Whether the rule holds on a request."""

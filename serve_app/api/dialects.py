@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from serve_app.api.admin.dialect import ADMIN
 from serve_app.api.ai_server.dialect import AI_SERVER
 from serve_app.api.automatic1111.dialect import AUTOMATIC1111
+from serve_app.api.coder.dialect import CODER
 from serve_app.api.dialect import Dialect
 from serve_app.api.v1.dialect import V1
 from serve_app.api.velesio.dialect import VELESIO
 from serve_app.core.jobs import Job
 
-DIALECTS = (V1, ADMIN, VELESIO, AUTOMATIC1111, AI_SERVER)
+DIALECTS = (V1, ADMIN, VELESIO, AUTOMATIC1111, AI_SERVER, CODER)
 """The first has the paths that are nobody's."""
 
 

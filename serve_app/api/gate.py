@@ -13,7 +13,7 @@ from serve_app.access.authentication import check_csrf, check_scope
 from serve_app.access.callers import Network, is_within
 from serve_app.access.rate_limits import Admission
 from serve_app.access.tokens import ANONYMOUS, Principal
-from serve_app.api.body_limit import limit_to_small_body
+from serve_app.api.body_limit import SMALL_BYTES, limit_body
 from serve_app.api.dialect import DIALECT, Access, Dialects
 from serve_app.api.errors import error_response
 from serve_app.api.route_table import RouteTable
@@ -110,8 +110,7 @@ class Gate:
         path = self._routes.pattern(scope)
         scope[DIALECT], rule = self._dialects.of(path), self._dialects.rule(method, path)
         is_open = rule.access in self._open
-        if is_open or rule.is_small:
-            limit_to_small_body(scope)
+        limit_body(scope, SMALL_BYTES if is_open or rule.is_small else rule.most_bytes)
         if is_open:
             return ANONYMOUS
         if rule.access == "scrape" and self._scrapers:
@@ -154,4 +153,6 @@ def _as_app_error(error: Exception, request_id: str) -> AppError:
     if isinstance(error, AppError):
         return error
     logger.error("request %s failed", request_id, exc_info=error)
-    return full_disk(error) or InternalError("the server failed on this request; its log says why")
+    failure = InternalError("the server failed on this request; its log says why")
+    failure.request_id = request_id
+    return full_disk(error) or failure

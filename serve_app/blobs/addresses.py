@@ -8,10 +8,8 @@ from collections.abc import Iterable
 import httpcore
 from typing_extensions import override
 
+from serve_app.core.addresses import Address, wrapped
 from serve_app.core.errors import InvalidRequest
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
@@ -20,14 +18,13 @@ def is_public(address: Address) -> bool:
     Everything that the IANA registries name as special is refused, and so are IPv6 addresses that
     only wrap an IPv4 address (mapped, 6to4, NAT64, Teredo) unless that one is public.
     """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None or address.is_site_local:
-            return False
+    inner = wrapped(address)
+    if inner is not None:
+        return is_public(inner)
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address.teredo is not None or address.is_site_local
+    ):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -10,6 +10,7 @@
     │   └── ModelNotFound
     ├── MethodNotAllowed (405)
     ├── Conflict (409)
+    ├── PreconditionFailed (412)
     ├── PayloadTooLarge (413)
     ├── UnsupportedMedia (415)
     ├── RateLimited (429)
@@ -160,6 +161,15 @@ class Conflict(AppError):
     kind = "malformed"
 
 
+class PreconditionFailed(AppError):
+    """What was to be changed is no longer as the caller knows it."""
+
+    status = 412
+    default_code = "precondition_failed"
+    type = "invalid_request_error"
+    kind = "malformed"
+
+
 class PayloadTooLarge(AppError):
     """A body or a medium over a limit."""
 
@@ -197,7 +207,9 @@ class Cancelled(AppError):
 
 
 class InternalError(AppError):
-    """Unclassified; the message never holds a stack or a path."""
+    """Unclassified; the message never holds a stack or a path. `request_id` where it is known."""
+
+    request_id: str | None = None
 
 
 class UpstreamError(AppError):

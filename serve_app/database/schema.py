@@ -1,23 +1,15 @@
 """The tables. Times are unix seconds (UTC) as floats, so that SQLite and Postgres agree on them."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
 
-Number = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only for columns declared INTEGER."""
-
-
-class Table(DeclarativeBase):
-    """The root of all tables."""
-
-    type_annotation_map: ClassVar = {
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
-        str: Text,
-        float: Float,
-    }
+from serve_app.database.provider_schema import AuditRow as AuditRow
+from serve_app.database.provider_schema import ProviderRow as ProviderRow
+from serve_app.database.provider_schema import ProviderSecretRow as ProviderSecretRow
+from serve_app.database.table import Number as Number
+from serve_app.database.table import Table as Table
 
 
 class TokenRow(Table):

@@ -26,6 +26,8 @@ from serve_app.database.connection import Database
 from serve_app.family.engines import make_engine
 from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.one_process import one_process
+from serve_app.upstreams.sealing import KeyRing
+from tests.providers import RING
 
 FAMILIES: list[dict[str, Any]] = [
     {
@@ -157,6 +159,7 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             ),
             statuses=statuses,
             pipelines=pipelines_with(video_dub),
+            ring=KeyRing([RING]),
         )
 
     yield make

@@ -82,6 +82,11 @@ BODIES: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
         ("name", "provider", "user", "expires_at"),
     ),
     (
+        *("POST", "/api/v2/ai/providers"),
+        {"type": "openai", "name": "p", "base_url": "http://127.0.0.1:1"},
+        ("type", "name", "base_url", "display_name", "icon"),
+    ),
+    (
         *("POST", "/admin/api/users"),
         {"username": "new-user", "password": "long enough"},
         ("username", "role"),
@@ -104,6 +109,8 @@ PATHS = [
     ("DELETE", "/v1/environments/{}"),
     ("PATCH", "/v1/audio/voices/{}"),
     ("DELETE", "/admin/api/tokens/{}"),
+    ("GET", "/api/v2/ai/providers/{}"),
+    ("DELETE", "/api/v2/ai/providers/{}"),
     ("PATCH", "/admin/api/users/{}"),
     ("DELETE", "/admin/api/users/{}"),
     ("POST", "/admin/api/tasks/{}/cancel"),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from serve_app.api.coder.provider_body import ProviderBody, ProviderChangeBody
 from serve_app.api.dialects import DIALECTS
 from serve_app.api.v1.audio.transcription_body import TranscriptionBody
 from serve_app.api.v1.audio.voice_body import VoiceBody
@@ -27,9 +28,17 @@ READ_BY_HAND: dict[str, type[WireObject]] = {
     "/v1/audio/transcriptions": TranscriptionBody,
     "/v1/audio/translations": TranscriptionBody,
     "/v1/audio/voices": VoiceBody,
+    "/api/v2/ai/providers": ProviderBody,
+    "/api/v2/ai/providers/{id_or_name}": ProviderChangeBody,
 }
-"""The routes that take JSON beside forms."""
-PATHS = {"id": "1", "name": "nobody", "filename": "none.png", "username": "nobody"}
+"""The routes that take JSON beside forms, or whatever its type is said to be."""
+PATHS = {
+    "id_or_name": "nobody",
+    "id": "1",
+    "name": "nobody",
+    "filename": "none.png",
+    "username": "nobody",
+}
 
 
 def bodies() -> list[tuple[str, str, type[WireObject]]]:

@@ -78,6 +78,9 @@ def error_in(body: dict[str, Any]) -> dict[str, Any]:
     if "responseStatus" in body:
         told = body["responseStatus"]
         return {"code": told["errorCode"], "message": told["message"]}
+    if "error" not in body:
+        # Coder's messages have no code, and tell in the details what was asked for.
+        return {"code": body["message"], "message": body.get("detail", body["message"])}
     if isinstance(body["error"], str):
         return {"code": body["error"], "message": body["detail"]}
     return dict(body["error"])

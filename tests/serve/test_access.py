@@ -61,3 +61,26 @@ async def test_serves_proxy_opens_no_other_way_in(base_url: str) -> None:
                 assert (await client.get(odd, headers=BOSS)).status_code == 400
             for odd in (f"{path}%00", f"/{path}", f"/x/..%2F{path}", f"{path}/", path.title()):
                 assert (await client.get(odd)).status_code == 401
+
+
+async def test_a_provider_is_the_same_on_every_replica(
+    http: httpx.AsyncClient, base_url: str
+) -> None:
+    """With its keys, which each of them can decrypt, and as it is after a change."""
+    place = "/api/v2/ai/providers"
+    sent = {"type": "openai", "name": "there", "base_url": "http://127.0.0.1:1"}
+    answer = await http.post(place, json=sent | {"api_keys": ["sk-one", "sk-two"]}, headers=BOSS)
+    assert answer.status_code == 201, answer.text
+
+    async def seen(path: str) -> list[httpx.Response]:
+        answers = []
+        for _ in range(REQUESTS):
+            async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=120) as each:
+                answers.append(await each.get(f"{place}{path}", headers=BOSS))
+        return answers
+
+    assert all(each.json() == answer.json() for each in await seen("/there"))
+    answer = await http.patch(f"{place}/there", json={"enabled": True}, headers=BOSS)
+    assert all(each.json() == answer.json() for each in await seen("/there"))
+    assert (await http.delete(f"{place}/there", headers=BOSS)).status_code == 204
+    assert {each.status_code for each in await seen("/there")} == {404}

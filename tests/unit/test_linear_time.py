@@ -62,6 +62,7 @@ OURS = {
     "deployments/image/learned_words.py:_pattern": "the names of a family's embeddings",
     "serve_app/api/ai_server/operation_route.py:OperationRoute": "the names of our operations",
     "serve_app/api/ai_server/service_body.py:CAPITAL": "the names of fields of ours",
+    "serve_app/upstreams/encryption_keys.py:HEX": "the keys of the server's environment",
 }
 """Patterns that never meet a text that a caller or a model has written, and what they meet."""
 
@@ -171,6 +172,20 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     ),
     "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
     "serve_app/core/error_fields.py:ROOT": ("match", [("", "a", ""), ("", "a", "[")]),
+    "serve_app/core/upstreams/base_url.py:SECRET": ("search", [("", "ke", ""), ("", "secre", "")]),
+    "serve_app/core/upstreams/provider_names.py:NAME": (
+        "fullmatch",
+        [("", "a", "!"), ("", "a-", "!"), ("", "a-", ""), ("a", "-", "")],
+    ),
+    "serve_app/core/upstreams/provider_names.py:HYPHENATED": (
+        "fullmatch",
+        [("", "a", "!"), ("aaaaaaaa", "-aaaa", "")],
+    ),
+    "serve_app/core/upstreams/provider_names.py:DIGITS": ("fullmatch", [("", "a", "!")]),
+    "serve_app/core/upstreams/provider_rules.py:ROLE_ARN": (
+        "fullmatch",
+        [("arn:aws", "-", ":"), ("arn:aws:iam::123456789012:role/", "a", "!")],
+    ),
     "serve_app/api/conditions.py:TAG": (
         "finditer",
         [("", '"', ""), ("", "W/", ""), ("", 'W/"', "a"), ('"', "a", "")],

@@ -1,0 +1,1 @@
+"""The API for AI providers of Coder's command line and SDK."""

@@ -1,0 +1,1 @@
+"""External AI services that models can live on, and what is known of them."""

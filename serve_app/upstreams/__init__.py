@@ -1,0 +1,1 @@
+"""Registered providers over the database, with their secrets encrypted."""
