@@ -1,11 +1,11 @@
-"""Videos in which there is nothing to be written down or said again."""
+"""Videos in which there is nothing to subtitle or to dub."""
 
 from serve_app.core.audio.transcription import Transcript
 from serve_app.core.errors import InvalidRequest
 
 
 def check_speech(transcript: Transcript) -> None:
-    """InvalidRequest where no word was heard."""
+    """InvalidRequest where nothing was transcribed."""
     if not any(has_words(segment.text) for segment in transcript.segments):
         raise InvalidRequest("the video has no speech", param="video")
 

@@ -25,7 +25,7 @@ async def check_languages(
     source_field: str = "source_language",
 ) -> None:
     """InvalidRequest, before any work, for languages that the model does not know. What is sent in
-    `source_field` may be None, to be heard.
+    `source_field` may be None, to be detected.
     """
     if is_same(source, target):
         return

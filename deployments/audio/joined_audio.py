@@ -99,8 +99,8 @@ async def audio_stream(
 ) -> AsyncGenerator[AudioEvent]:
     """What `work` tells while it writes the file that it is given, then the audio, stored."""
     written: WrittenAudio | None = None
-    with tempfile.TemporaryDirectory(prefix="sound-") as folder:
-        target = Path(folder) / "sound.wav"
+    with tempfile.TemporaryDirectory(prefix="audio-") as folder:
+        target = Path(folder) / "audio.wav"
         events: AsyncGenerator[Progress | WrittenAudio] = pushed(
             lambda push, is_stopped: work(target, push, is_stopped), thread
         )

@@ -55,7 +55,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
     @override
     async def extract_audio(self, request: ExtractAudio) -> ExtractedAudio:
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            target = Path(folder) / "sound.wav"
+            target = Path(folder) / "audio.wav"
             async with self.blobs.local_file(request.video) as source:
                 warnings = await in_cancellable_thread(
                     lambda stop: _extract(source, request, target, stop)
@@ -101,7 +101,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
         from deployments.video import video_assembly
 
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            silent, target, audio = (Path(folder) / n for n in ("cut.mp4", "all.mp4", "sound.wav"))
+            silent, target, audio = (Path(folder) / n for n in ("cut.mp4", "all.mp4", "audio.wav"))
             async with AsyncExitStack() as stack:
                 scenes = [await self._files(scene, stack) for scene in request.scenes]
 

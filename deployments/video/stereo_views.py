@@ -1,5 +1,5 @@
-"""What two eyes see of an image whose depth is known: rows moved by parallax, and what comes into
-sight beside near things filled from the background.
+"""Stereo views of an image whose depth is known: rows moved by parallax, and what comes into sight
+beside near things filled from the background.
 
 The farthest is seen by both eyes in the same place; what is nearer moves to the right for the left
 eye and to the left for the right one, out of the screen.
