@@ -40,20 +40,14 @@ from serve_app.jobs.recorded import (
 
 BLOB = Blob(sha256="ab" * 32, mime="audio/wav", size=3)
 LINE = PlacedLine(speech=Speak(model="m", text="Hi", format="wav"), field="tts_text")
-NAMES = {
-    *("AnimatedPrompt", "AssembledVideo", "CollectedText", "ConvertedVoice", "DepthMap"),
-    "DubbedVideo",
-    *("Embeddings", "ExtractedAudio", "GeneratedAudio", "GeneratedVideo", "ImageDescription"),
-    *("Images", "InterpolatedVideo", "PlacedAudio", "PlainPrompt", "ProcessedAudio"),
-    *("ProcessedImage", "PromptFormat"),
-    *("ProcessedVideo", "Relevance", "SaidText", "Script"),
-    *("Segments", "SpokenAudio", "SpokenLine", "Stems", "StereoVideo", "Subtitles"),
-    *("StoryVideo", "SubtitledVideo", "SwappedFaces", "Tokens", "ToldStory", "Transcript"),
-    "Translation",
-    *("UpscaledImage", "UpscaledVideo", "Utterance", "VideoWithAudio", "Videos"),
+STORED = json.loads(Path(__file__).with_name("stored_answers.json").read_text())
+NAMES = {case["kind"] for case in STORED} | {
+    *("AssembledVideo", "ExtractedAudio", "GeneratedVideo", "PlacedAudio", "PlainPrompt"),
+    *("PromptFormat", "SaidText", "Script", "SpokenLine", "StereoVideo", "SubtitledVideo"),
+    *("Tokens", "ToldStory", "Utterance", "VideoWithAudio"),
 }
-"""Every name under which a message is recorded. One is renamed by a row in FORMER_NAMES and stays
-here.
+"""Every name under which a message is recorded: the `kind` of each operation's result, and those of
+messages that only stages have. One is renamed by a row in FORMER_NAMES and stays here.
 """
 
 
