@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from serve_app.catalog.engine_runner import EngineRunner
-from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, R
+from serve_app.core.operation import Item, Operation
 from serve_app.core.stages import PlainStage, Stage, Stages
 
 
@@ -15,7 +14,7 @@ class Engines:
     def __init__(self, by_task: Mapping[str, Any]) -> None:
         self._by_task = by_task
 
-    def __call__(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def __call__(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         assert operation.task is not None
         return EngineRunner(self._by_task[operation.task]).run(operation)
 

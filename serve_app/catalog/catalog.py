@@ -22,7 +22,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.image.images import HiresPass, TextToImage
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, OperationRunner, R
+from serve_app.core.operation import Item, Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS, Task
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
@@ -48,7 +48,7 @@ class CatalogEntry:
 
     def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
         """The events of a text model, which has no Progress."""
-        return cast("AsyncIterator[ChatEvent]", self.runner.run(operation))
+        return self.runner.run(operation)
 
 
 class Catalog(OperationRunner):
@@ -112,14 +112,14 @@ class Catalog(OperationRunner):
         return chosen
 
     @override
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         if isinstance(operation, Transcribe) and operation.speakers is not None:
             labelled = transcribed(self.run, operation, operation.speakers)
-            return cast("AsyncIterator[Progress | R]", labelled)
+            return cast("AsyncIterator[Item]", labelled)
         if isinstance(operation, TextToImage) and operation.hires is not None:
             self._check_pass(operation.hires)
             images = enlarged(self.run, operation, operation.hires)
-            return cast("AsyncIterator[Progress | R]", images)
+            return cast("AsyncIterator[Item]", images)
         return self._runner_of(operation).run(operation)
 
     async def answer(self, operation: Operation[R]) -> R:

@@ -1,7 +1,7 @@
 """Describes images with a chat model that takes images."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import cast
+from typing import Any, cast
 
 from typing_extensions import override
 
@@ -9,7 +9,7 @@ from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, OperationRunner, R
+from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
@@ -31,12 +31,12 @@ class ChatDescriber(OperationRunner):
         self._chat = chat
 
     @override
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         if not isinstance(operation, DescribeImage):
             raise TypeError(
                 f"{operation.name!r} is no work for a chat model that was told to do it"
             )
-        return cast("AsyncIterator[Progress | R]", self.describe_image(operation))
+        return cast("AsyncIterator[Item]", self.describe_image(operation))
 
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
         """Progress in tokens, last the text. A text that was cut off is told in a warning."""

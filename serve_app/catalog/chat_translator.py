@@ -8,7 +8,7 @@ from typing import Any, cast
 from typing_extensions import override
 
 from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, OperationRunner, R
+from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.text.chat import (
     Chat,
     ChatDelta,
@@ -38,12 +38,12 @@ class ChatTranslator(OperationRunner):
         self._chat = chat
 
     @override
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         if not isinstance(operation, Translate):
             raise TypeError(
                 f"{operation.name!r} is no work for a chat model that was told to do it"
             )
-        return cast("AsyncIterator[Progress | R]", self.translate(operation))
+        return cast("AsyncIterator[Item]", self.translate(operation))
 
     async def translate(self, request: Translate) -> AsyncGenerator[TranslationEvent]:
         """Progress in texts, last the translation. Every language may be tried; a text whose answer

@@ -6,8 +6,7 @@ from typing import Any
 from typing_extensions import override
 
 from serve_app.core.loading import Loadable
-from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, OperationRunner, R
+from serve_app.core.operation import Item, Operation, OperationRunner, R
 
 
 class EngineRunner(OperationRunner):
@@ -17,7 +16,7 @@ class EngineRunner(OperationRunner):
         self._engine = engine
 
     @override
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         answer = getattr(self._engine, operation.verb)(operation)
         return single(answer) if operation.answers_once else answer
 

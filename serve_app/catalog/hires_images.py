@@ -1,6 +1,6 @@
 """Images in two passes: generated, made larger, and edited at the larger size."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, get_args
 
 from serve_app.core.errors import UpstreamError
@@ -8,7 +8,6 @@ from serve_app.core.image.images import (
     HiresPass,
     Image,
     ImageEvent,
-    ImageGeneration,
     Images,
     ImageToImage,
     Resize,
@@ -88,10 +87,12 @@ class _TwoPasses:
         async for event in self._read(operation, 1):
             yield event
 
-    async def _read(self, operation: ImageGeneration, count: int) -> AsyncGenerator[ImageEvent]:
+    async def _read(
+        self, operation: TextToImage | ImageToImage, count: int
+    ) -> AsyncGenerator[ImageEvent]:
         """Its progress as part of the whole; last its images."""
         result: Images | None = None
-        events: AsyncIterator[Progress | Images] = self._run(operation)  # type: ignore[arg-type]
+        events = self._run(operation)
         async with closing(events):
             async for event in events:
                 if isinstance(event, Progress):

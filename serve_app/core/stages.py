@@ -1,7 +1,7 @@
 """Stages of a pipeline: a plain call here, a durable step where jobs are recorded."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
@@ -126,8 +126,8 @@ class Stages(StageReports):
 
     async def outcome(self, name: str, operation: Operation[R]) -> R:
         """The outcome of an operation that is a part of a stage; its progress is the stage's."""
-        kind = cast("type[R]", operation.result)
-        return await result_of(self._stage, name, self.operations(operation), kind)
+        events = self.operations(operation)
+        return await result_of(self._stage, name, events, operation.result_type())
 
 
 async def recorded_outcome(

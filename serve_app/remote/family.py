@@ -14,8 +14,7 @@ from serve_app.catalog.engine_runner import single
 from serve_app.core.costs import METER, BusyTime
 from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
 from serve_app.core.loading import Loadable
-from serve_app.core.message import Progress
-from serve_app.core.operation import Operation, OperationRunner, R
+from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.status import ModelStatus, over_replicas
 from serve_app.runtime.streams import Gatherable
 from serve_app.runtime.unexpected import unexpected_errors
@@ -75,7 +74,7 @@ class Remote(OperationRunner, Loadable):
         self._every_handle = handle
 
     @override
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         """What has no model goes by the family's name."""
         verb, model_id = operation.verb, operation.model_name or self.name
         if operation.answers_once:

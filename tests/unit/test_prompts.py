@@ -8,8 +8,8 @@ from typing import Any, cast
 from pipelines.story_script import read_script, write_script
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.core.image.images import Size
-from serve_app.core.message import Message, Progress
-from serve_app.core.operation import Operation, R
+from serve_app.core.message import Message
+from serve_app.core.operation import Item, Operation
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, TextPart
 from serve_app.core.text.translation import Translate, Translation
 from serve_app.core.video.story import TellStory
@@ -26,10 +26,10 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[Chat] = []
 
-    def run(self, operation: Operation[R]) -> AsyncIterator[Progress | R]:
+    def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
         """See Run."""
         assert isinstance(operation, Chat)
-        return cast("AsyncIterator[Progress | R]", self._answer(operation))
+        return cast("AsyncIterator[Item]", self._answer(operation))
 
     async def _answer(self, request: Chat) -> AsyncGenerator[ChatEvent]:
         self.asked.append(request)

@@ -33,7 +33,7 @@ class GeneratedAudio(MediaResult):
 class GenerateAudio(Operation[GeneratedAudio]):
     """Make `duration_s` seconds of audio as `prompt` says. Equal seeds make equal recordings."""
 
-    name, task, verb, result = "audio.generation", "sound", "generate_audio", GeneratedAudio
+    name, task, verb = "audio.generation", "sound", "generate_audio"
 
     model: str
     prompt: str = Field(min_length=1)

@@ -48,7 +48,7 @@ class ProcessedAudio(MediaResult):
 class ProcessAudio(Operation[ProcessedAudio]):
     """Convert the audio of an audio file, or of a video, with at most one encode."""
 
-    name, task, verb, result = "audio.process", "media", "process_audio", ProcessedAudio
+    name, task, verb = "audio.process", "media", "process_audio"
 
     audio: Blob
     steps: tuple[ConvertAudioStep, ...] = Field(min_length=1, max_length=MAX_STEPS)

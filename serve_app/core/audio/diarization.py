@@ -33,7 +33,7 @@ class Diarization(Message):
 class Diarize(Operation[Diarization]):
     """Tell the speakers in `audio` apart. `num_speakers` None estimates how many there are."""
 
-    name, task, verb, result = "audio.diarization", "diarization", "diarize", Diarization
+    name, task, verb = "audio.diarization", "diarization", "diarize"
 
     model: str
     audio: Blob

@@ -68,13 +68,17 @@ class SpeechEnd(Message):
     warnings: tuple[str, ...] = ()
 
 
-class CloneSpeech(Operation[AudioChunk | SpeechEnd]):
+SpeechEvent = AudioChunk | SpeechEnd
+CloneEvent = Progress | AudioChunk | SpeechEnd
+
+
+class CloneSpeech(Operation[SpokenAudio, CloneEvent]):
     """Speak `text` in the voice that is heard in `reference`, of which at most the first
     `REFERENCE_S` seconds count. `reference_text` is what it says, for engines that need to know.
     The rest is as in Speak; the same `seed` gives the same audio.
     """
 
-    name, task, verb, result = "audio.clone", "speech", "clone", SpokenAudio
+    name, task, verb = "audio.clone", "speech", "clone"
 
     model: str
     text: str
@@ -86,13 +90,13 @@ class CloneSpeech(Operation[AudioChunk | SpeechEnd]):
     format: AudioFormat = "wav"
 
 
-class Speak(Operation[AudioChunk | SpeechEnd]):
+class Speak(Operation[SpokenAudio, SpeechEvent]):
     """Speak `text`. `voice` and `language` None mean the model's own; `language` is a lower-case
     code such as `en` or `en-us`. `pcm` is 24 kHz signed 16-bit little-endian mono. The same `seed`
     gives the same audio where the engine `honours` it.
     """
 
-    name, task, verb, result = "audio.speech", "speech", "speak", SpokenAudio
+    name, task, verb = "audio.speech", "speech", "speak"
 
     model: str
     text: str
@@ -101,10 +105,6 @@ class Speak(Operation[AudioChunk | SpeechEnd]):
     speed: float = 1.0
     seed: int | None = None
     format: AudioFormat = "mp3"
-
-
-SpeechEvent = AudioChunk | SpeechEnd
-CloneEvent = Progress | AudioChunk | SpeechEnd
 
 
 class Voice(Message):
@@ -123,7 +123,7 @@ class Voices(Message):
 class ListVoices(Operation[Voices]):
     """The preset voices of a model."""
 
-    name, task, verb, result = "audio.voices", "speech", "voices", Voices
+    name, task, verb = "audio.voices", "speech", "voices"
     answers_once = True
 
     model: str

@@ -61,7 +61,7 @@ class Stems(MediaResult):
 class SeparateStems(Operation[Stems]):
     """Take `audio` apart. Without `allows_fallback` only a trained engine may do it."""
 
-    name, task, verb, result = "audio.stems", "stems", "separate_stems", Stems
+    name, task, verb = "audio.stems", "stems", "separate_stems"
 
     model: str
     audio: Blob

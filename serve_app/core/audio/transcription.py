@@ -52,7 +52,10 @@ class Transcript(Message):
     warnings: tuple[str, ...] = ()
 
 
-class Transcribe(Operation[TranscriptSegment | Transcript]):
+TranscriptionEvent = Progress | TranscriptSegment | Transcript
+
+
+class Transcribe(Operation[Transcript, TranscriptionEvent]):
     """Write down what is said in `audio` (any readable container, also a video).
 
     `language` is a code, None detects. `mode` translate gives English text. `temperature` 0 is
@@ -60,7 +63,7 @@ class Transcribe(Operation[TranscriptSegment | Transcript]):
     a player would play.
     """
 
-    name, task, verb, result = "audio.transcription", "transcription", "transcribe", Transcript
+    name, task, verb = "audio.transcription", "transcription", "transcribe"
 
     model: str
     audio: Blob
@@ -70,9 +73,6 @@ class Transcribe(Operation[TranscriptSegment | Transcript]):
     temperature: float = 0.0
     speakers: SpeakerLabels | None = None
     audio_track: AudioTrack | None = None
-
-
-TranscriptionEvent = Progress | TranscriptSegment | Transcript
 
 
 class TranscriptionModel(Engine, Protocol):

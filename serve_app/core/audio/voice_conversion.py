@@ -29,7 +29,7 @@ class ConvertVoice(Operation[ConvertedVoice]):
     the duration. `diffusion_steps` and `guidance` are for engines that have such; None is theirs.
     """
 
-    name, task, verb, result = "audio.convert", "conversion", "convert_voice", ConvertedVoice
+    name, task, verb = "audio.convert", "conversion", "convert_voice"
 
     model: str
     source: Blob

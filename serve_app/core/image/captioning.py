@@ -24,7 +24,7 @@ class DescribeImage(Operation[ImageDescription]):
     answer; the image may have at most `max_pixels`.
     """
 
-    name, task, verb, result = "image.description", "captioning", "describe_image", ImageDescription
+    name, task, verb = "image.description", "captioning", "describe_image"
 
     model: str
     image: Blob

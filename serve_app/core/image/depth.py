@@ -49,7 +49,7 @@ class ConvertToStereo(Operation[StereoVideo]):
     the same, which the warnings say. Videos of more than `max_duration_s` are refused.
     """
 
-    name, task, verb, result = "video.stereo", "depth", "convert_to_stereo", StereoVideo
+    name, task, verb = "video.stereo", "depth", "convert_to_stereo"
 
     model: str
     video: Blob
@@ -60,7 +60,7 @@ class ConvertToStereo(Operation[StereoVideo]):
 class EstimateDepth(Operation[DepthMap]):
     """Tell how far away everything in `image` is, which may have at most `max_pixels`."""
 
-    name, task, verb, result = "image.depth", "depth", "estimate_depth", DepthMap
+    name, task, verb = "image.depth", "depth", "estimate_depth"
 
     model: str
     image: Blob

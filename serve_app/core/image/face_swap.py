@@ -49,7 +49,7 @@ class ExtractImages(Operation[ExtractedImages]):
     there is none, and for frames, the whole image is taken, its long edge at most 1024 pixels.
     """
 
-    name, task, verb, result = "image.extraction", "faces", "extract_images", ExtractedImages
+    name, task, verb = "image.extraction", "faces", "extract_images"
     answers_once = True
 
     model: str
@@ -65,7 +65,7 @@ class SwapFaces(Operation[SwappedFaces]):
     may have at most `max_pixels`.
     """
 
-    name, task, verb, result = "image.faceswap", "faces", "swap_faces", SwappedFaces
+    name, task, verb = "image.faceswap", "faces", "swap_faces"
 
     model: str
     source_face: Blob

@@ -56,7 +56,7 @@ class ProcessImage(Operation[ProcessedImage]):
     them converts. No image on the way may have more than `max_pixels`.
     """
 
-    name, task, verb, result = "image.process", "media", "process_image", ProcessedImage
+    name, task, verb = "image.process", "media", "process_image"
 
     image: Blob
     steps: tuple[ImageStep, ...] = Field(min_length=1, max_length=MAX_STEPS)

@@ -229,7 +229,7 @@ class ImageToImage(ImageGeneration, Operation[Images]):
     strong the noise is from which it is made anew.
     """
 
-    name, task, verb, result = "image.edit", "images", "image_to_image", Images
+    name, task, verb = "image.edit", "images", "image_to_image"
 
     image: Blob
     strength: float = Field(default=0.75, ge=0, le=1)
@@ -253,7 +253,7 @@ class Inpaint(ImageToImage):
     it; the result has the image's own size.
     """
 
-    name, task, verb, result = "image.inpaint", "images", "inpaint", Images
+    name, task, verb = "image.inpaint", "images", "inpaint"
 
     mask: Blob
     mask_reading: Literal["transparency", "brightness"] = "transparency"
@@ -267,13 +267,13 @@ class Inpaint(ImageToImage):
 class VaryImage(ImageToImage):
     """Vary `image` without a prompt."""
 
-    name, task, verb, result = "image.variation", "images", "image_to_image", Images
+    name, task, verb = "image.variation", "images", "image_to_image"
 
 
 class TextToImage(ImageGeneration, Operation[Images]):
     """Generate images from `prompt`. The catalog does the `hires` pass; engines do not."""
 
-    name, task, verb, result = "image.generation", "images", "text_to_image", Images
+    name, task, verb = "image.generation", "images", "text_to_image"
 
     prompt: str
     hires: HiresPass | None = None

@@ -75,7 +75,7 @@ class SegmentImage(Operation[Segments]):
     image may have at most `max_pixels`.
     """
 
-    name, task, verb, result = "image.segment", "segmentation", "segment_image", Segments
+    name, task, verb = "image.segment", "segmentation", "segment_image"
 
     model: str
     image: Blob

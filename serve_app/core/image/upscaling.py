@@ -45,7 +45,7 @@ class UpscaleVideo(Operation[UpscaledVideo]):
     UpscaleImage. Videos of more than `max_duration_s` are refused.
     """
 
-    name, task, verb, result = "video.upscale", "upscaling", "upscale_video", UpscaledVideo
+    name, task, verb = "video.upscale", "upscaling", "upscale_video"
 
     model: str
     video: Blob
@@ -60,7 +60,7 @@ class UpscaleImage(Operation[UpscaledImage]):
     `compression` is the quality of jpeg and webp, 0 to 100.
     """
 
-    name, task, verb, result = "image.upscale", "upscaling", "upscale", UpscaledImage
+    name, task, verb = "image.upscale", "upscaling", "upscale"
 
     model: str
     image: Blob

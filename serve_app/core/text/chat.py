@@ -195,12 +195,12 @@ Prompt = str | tuple[int | str, ...]
 """Text, token ids, or pieces of both."""
 
 
-class Complete(Operation[ChatEvent]):
+class Complete(Operation[CollectedText, ChatEvent]):
     """Continue prompts. Choices are numbered prompt-major: prompt `p`, choice `i` has index
     `p * n + i`. `best_of` candidates are sampled per prompt and the `n` most likely ones returned.
     """
 
-    name, task, verb, result = "complete", "chat", "complete", CollectedText
+    name, task, verb = "complete", "chat", "complete"
 
     model: str
     prompts: tuple[Prompt, ...]
@@ -216,10 +216,10 @@ class Complete(Operation[ChatEvent]):
         return self.sampling.logprobs is None
 
 
-class Chat(Operation[ChatEvent]):
+class Chat(Operation[CollectedText, ChatEvent]):
     """Answer a conversation. `model` is a canonical id, never an alias."""
 
-    name, task, verb, result = "chat", "chat", "chat", CollectedText
+    name, task, verb = "chat", "chat", "chat"
 
     model: str
     messages: tuple[ChatMessage, ...]

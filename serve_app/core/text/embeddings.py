@@ -22,7 +22,7 @@ class Embed(Operation[Embeddings]):
     `dimensions` truncates and re-normalises. At least one input is present.
     """
 
-    name, task, verb, result = "embed", "embeddings", "embed", Embeddings
+    name, task, verb = "embed", "embeddings", "embed"
     answers_once = True
 
     model: str

@@ -17,7 +17,7 @@ class Relevance(Message):
 class Rerank(Operation[Relevance]):
     """Score each document; pairs longer than `max_length` tokens are cut at the document."""
 
-    name, task, verb, result = "rerank", "rerank", "rerank", Relevance
+    name, task, verb = "rerank", "rerank", "rerank"
     answers_once = True
 
     model: str

@@ -31,7 +31,7 @@ class Tokenize(Operation[Tokens]):
     among them, such as a mark of its beginning.
     """
 
-    name, task, verb, result = "tokenize", "chat", "tokenize", Tokens
+    name, task, verb = "tokenize", "chat", "tokenize"
     answers_once = True
 
     model: str
@@ -42,7 +42,7 @@ class Tokenize(Operation[Tokens]):
 class Detokenize(Operation[PlainPrompt]):
     """Join tokens to their text, special ones too."""
 
-    name, task, verb, result = "detokenize", "chat", "detokenize", PlainPrompt
+    name, task, verb = "detokenize", "chat", "detokenize"
     answers_once = True
 
     model: str
@@ -52,7 +52,7 @@ class Detokenize(Operation[PlainPrompt]):
 class RenderPrompt(Operation[PlainPrompt]):
     """Write a conversation as the model reads it, up to where its answer begins."""
 
-    name, task, verb, result = "render-prompt", "chat", "render_prompt", PlainPrompt
+    name, task, verb = "render-prompt", "chat", "render_prompt"
     answers_once = True
 
     model: str
@@ -65,7 +65,7 @@ class RenderPrompt(Operation[PlainPrompt]):
 class ReadPromptFormat(Operation[PromptFormat]):
     """Read how a model's prompts are written."""
 
-    name, task, verb, result = "read-prompt-format", "chat", "read_prompt_format", PromptFormat
+    name, task, verb = "read-prompt-format", "chat", "read_prompt_format"
     answers_once = True
 
     model: str

@@ -27,7 +27,7 @@ class Translate(Operation[Translation]):
     matters to models that can be told.
     """
 
-    name, task, verb, result = "translate", "translation", "translate", Translation
+    name, task, verb = "translate", "translation", "translate"
 
     model: str
     texts: tuple[str, ...]

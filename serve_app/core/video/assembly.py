@@ -39,7 +39,7 @@ class AssembleVideo(Operation[AssembledVideo]):
     at their centre.
     """
 
-    name, task, verb, result = "media.assemble", "media", "assemble_video", AssembledVideo
+    name, task, verb = "media.assemble", "media", "assemble_video"
     answers_once = True
 
     scenes: tuple[VideoScene, ...] = Field(min_length=1)

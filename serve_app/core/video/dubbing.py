@@ -54,7 +54,7 @@ class DubVideo(PipelineOperation[DubbedVideo], Dubbing):
     known; else the video is transcribed.
     """
 
-    name, result = "pipeline.video-dub", DubbedVideo
+    name = "pipeline.video-dub"
 
     pipeline: ClassVar[str] = "video-dub"
 

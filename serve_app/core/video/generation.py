@@ -87,7 +87,7 @@ class GenerateVideo(Operation[GeneratedVideo]):
     images that the video is to go on from.
     """
 
-    name, task, verb, result = "video.rendering", "video", "generate_video", GeneratedVideo
+    name, task, verb = "video.rendering", "video", "generate_video"
 
     model: str
     mode: VideoMode = "t2v"

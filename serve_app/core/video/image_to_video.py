@@ -35,7 +35,7 @@ class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
     known before the work.
     """
 
-    name, result = "pipeline.image-to-video", AnimatedPrompt
+    name = "pipeline.image-to-video"
 
     pipeline: ClassVar[str] = "image-to-video"
 

@@ -29,12 +29,7 @@ class InterpolateVideo(Operation[InterpolatedVideo]):
     than `max_duration_s` are refused.
     """
 
-    name, task, verb, result = (
-        "video.interpolate",
-        "interpolation",
-        "interpolate",
-        InterpolatedVideo,
-    )
+    name, task, verb = "video.interpolate", "interpolation", "interpolate"
 
     model: str
     video: Blob | None = None

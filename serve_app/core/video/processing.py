@@ -62,7 +62,7 @@ class SubtitledVideo(Message):
 class BurnSubtitles(Operation[SubtitledVideo]):
     """Burn `cues` into the image of a video; karaoke colours words by their times."""
 
-    name, task, verb, result = "media.burn-subtitles", "media", "burn_subtitles", SubtitledVideo
+    name, task, verb = "media.burn-subtitles", "media", "burn_subtitles"
 
     video: Blob
     cues: tuple[TranscriptSegment, ...]
@@ -75,7 +75,7 @@ class ReplaceAudio(Operation[VideoWithAudio]):
     H.264 in yuv420p is copied.
     """
 
-    name, task, verb, result = "media.replace-audio", "media", "replace_audio", VideoWithAudio
+    name, task, verb = "media.replace-audio", "media", "replace_audio"
     answers_once = True
 
     video: Blob
@@ -87,7 +87,7 @@ class ExtractAudio(Operation[ExtractedAudio]):
     from `start_s` to `end_s`, which may lie beyond its end.
     """
 
-    name, task, verb, result = "media.extract-audio", "media", "extract_audio", ExtractedAudio
+    name, task, verb = "media.extract-audio", "media", "extract_audio"
     answers_once = True
 
     video: Blob

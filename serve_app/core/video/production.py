@@ -36,7 +36,7 @@ class ProduceVideo(PipelineOperation[Videos]):
     work.
     """
 
-    name, result = "video.generation", Videos
+    name = "video.generation"
 
     pipeline: ClassVar[str] = "video-generation"
 

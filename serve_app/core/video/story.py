@@ -68,7 +68,7 @@ class TellStory(PipelineOperation[StoryVideo]):
     animated from `seed` + i. `steps` and `guidance_scale` are the images'.
     """
 
-    name, result = "pipeline.story", StoryVideo
+    name = "pipeline.story"
 
     pipeline: ClassVar[str] = "story"
 

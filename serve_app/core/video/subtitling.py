@@ -45,7 +45,7 @@ class SubtitleVideo(PipelineOperation[Subtitles], Subtitling):
     `transcript` is what is said, where that is known; else the video is transcribed.
     """
 
-    name, result = "video.subtitle", Subtitles
+    name = "video.subtitle"
 
     pipeline: ClassVar[str] = "video-subtitle"
 

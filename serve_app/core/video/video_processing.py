@@ -93,7 +93,7 @@ class ProcessVideo(Operation[ProcessedVideo]):
     watermark may have more than `max_pixels`.
     """
 
-    name, task, verb, result = "video.process", "media", "process_video", ProcessedVideo
+    name, task, verb = "video.process", "media", "process_video"
 
     video: Blob
     steps: tuple[VideoStep, ...] = Field(min_length=1, max_length=MAX_STEPS)

@@ -5,7 +5,6 @@ saved voice.
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import cast
 
 from serve_app.api.context import Context
 from serve_app.api.v1.audio.speech_body import SpeechBody
@@ -41,10 +40,9 @@ class SpeechRequest:
 
     def events(self, catalog: Catalog) -> AsyncIterator[SpeechEvent]:
         """Its audio, straight from its family."""
-        events = catalog.run(self.operation)
         if isinstance(self.operation, Speak):
-            return cast("AsyncIterator[SpeechEvent]", events)
-        return _without_progress(events)
+            return catalog.run(self.operation)
+        return _without_progress(catalog.run(self.operation))
 
     def explained(self) -> AbstractAsyncContextManager[None]:
         """Within it, errors name the field that the caller sent."""
