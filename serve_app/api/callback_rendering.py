@@ -21,9 +21,9 @@ def callback_rendering(
 
     async def pieces(job: Job) -> AsyncGenerator[bytes]:
         # Only now: it is 8 MiB, and most servers call nobody back.
+        from serve_app.api.caller_jobs import in_dialect
         from serve_app.api.dialects import DIALECTS, dialect_of
         from serve_app.api.json_answer import json_pieces
-        from serve_app.api.runs import in_dialect
         from serve_app.api.served_files import ServedFiles
 
         dialect = dialect_of(job, dialects or DIALECTS)

@@ -96,6 +96,7 @@ class Dialect:
     `takes_bare_basic`, a Basic credential may be a token without a user name. `configure` is asked
     once for each app. `error_status` is for dialects in which errors have another status than in
     the core; `json_type` is the content type of errors.
+    Jobs are read below `jobs_path`.
     """
 
     name: str
@@ -115,10 +116,15 @@ class Dialect:
     configure: Configure | None = None
     error_status: ErrorStatus = core_status
     json_type: str = "application/json"
+    jobs_path: str = ""
 
     def configured(self, config: AppConfig) -> "Dialect":
         """The same as the configuration has it."""
         return self if self.configure is None else self.configure(self, config)
+
+    def job_url(self, job_id: str, files: ServedFiles) -> str:
+        """Where a job is read; absolute when the server knows its public address."""
+        return f"{files.root}{self.jobs_path}/{job_id}"
 
     def own_field(self, param: str | None, operation: str) -> str | None:
         """What the caller calls a field that an error of the operation, or of its job, is about.

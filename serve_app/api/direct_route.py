@@ -14,11 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.api.context import get_context, get_principal
+from serve_app.api.call import get_call
 from serve_app.api.errors import from_http_exception
 from serve_app.api.route_table import route_of
 
-PARAMETERS = ("body", "request", "context", "principal")
+PARAMETERS = ("body", "call")
 JSON = b"application/json"
 
 
@@ -40,25 +40,21 @@ class DirectRoute(APIRoute):
             body = self._read(await request.body())
         except (ValidationError, HTTPException, ClientDisconnect):
             return False
-        response = await self.endpoint(
-            body, request, await get_context(request), await get_principal(request)
-        )
+        response = await self.endpoint(body, await get_call(request))
         await response(scope, receive, send)
         return True
 
 
 class RequestRoute(APIRoute):
-    """A route that reads its requests itself, whatever type they are of: nothing is left for the
-    framework to do.
+    """A route that takes the call and reads its request itself, whatever type that is of: nothing
+    is left for the framework to do.
     """
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer. Raises AppError for a body over a limit, as FastAPI's handlers would."""
         request = Request(scope, receive, send)
         try:
-            response = await self.endpoint(
-                request, await get_context(request), await get_principal(request)
-            )
+            response = await self.endpoint(await get_call(request))
         except HTTPException as error:
             method, path = scope["method"], scope["path"]
             raise from_http_exception(error, method=method, path=path) from error

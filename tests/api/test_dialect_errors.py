@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel
 
+from serve_app.api.call import dialect_errors
+from serve_app.api.caller_jobs import failure
 from serve_app.api.dialect import JOB, JOB_FIELDS, Dialect
 from serve_app.api.dialects import DIALECTS
-from serve_app.api.runs import dialect_errors, failure
 from serve_app.core.errors import AppError, StillRunning
 from serve_app.core.jobs import Job, JobProgress, failure_of
 from serve_app.core.operation import OPERATIONS

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from serve_app.api.caller_jobs import failure, finished_result, in_dialect
 from serve_app.api.context import Context
 from serve_app.api.dialect import JOB, JOB_FIELDS
 from serve_app.api.dialects import DIALECTS, dialect_of
-from serve_app.api.runs import failure, finished_result, in_dialect
 from serve_app.core.audio.speech import Speak
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.core.jobs import Job, Submission, failure_of

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.answers import AnswerOutput, PlainText
+from serve_app.api.answers import AnswerOutput
+from serve_app.api.call import Call
 from serve_app.api.json_answer import json_response
 from serve_app.api.lite.task_object import task_object
-from serve_app.api.runs import Call, JobOptions, finished_result, run, submission_of, submit
+from serve_app.api.operation_answers import finished_answer
+from serve_app.api.runs import JobOptions, run, submission_of, submit
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, Text
 from serve_app.core.jobs import RefId
@@ -40,16 +42,9 @@ async def answered(
 ) -> Response:
     """The response with the result, or with the task if the client does not wait."""
     submission = await submission_of(call, operation, body.job_options(output))
-    files = call.context.files
     if body.later:
         job = await submit(call, submission)
-        content: Any = await task_object(job, call.dialect, files)
-    else:
-        job = await run(call, submission)
-        # Raises the error of a job that failed.
-        finished_result(job, call.dialect)
-        content = await call.dialect.body(job, files)
-    headers = {"X-Job-ID": job.id}
-    if isinstance(content, PlainText):
-        return Response(content.text, headers=headers, media_type=content.mime)
-    return json_response(content, headers)
+        task = await task_object(job, call.dialect, call.context.files)
+        return json_response(task, {"X-Job-ID": job.id})
+    job = await run(call, submission)
+    return await finished_answer(call, job, {"X-Job-ID": job.id})

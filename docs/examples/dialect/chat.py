@@ -3,15 +3,15 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.json_answer import json_response
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, dialect_errors, run_text, stream, submission_of
+from serve_app.api.runs import run_text, stream, submission_of
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, Text
@@ -55,13 +55,10 @@ class LiteChatBody(LiteTaskBody):
 
 
 @router.post("/lite/chat")
-async def chat(
-    body: LiteChatBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def chat(body: LiteChatBody, call: CallDep) -> Response:
     """Reply to a conversation."""
-    call = call_in(request, context, principal)
     with dialect_errors(call.dialect, Chat.name):
-        found = context.catalog.find("chat", body.engine)
+        found = call.context.catalog.find("chat", body.engine)
     operation = Chat(model=found.id, messages=body.messages())
     if body.live and body.is_task:
         raise InvalidRequest("a stream cannot run as a task; leave out 'live'", param="live")
@@ -71,7 +68,7 @@ async def chat(
     headers = {"X-Job-ID": submission.id}
     if body.live:
         events = await stream(call, submission, found.stream_text(operation))
-        return sse_response(live_frames(events), request, headers=headers)
+        return sse_response(live_frames(events), call.request, headers=headers)
     content = await run_text(call, submission, lambda: said(found.stream_text(operation)))
     return json_response(content, headers)
 

@@ -3,14 +3,13 @@
 import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, dialect_errors
 from serve_app.api.wire_types import Integer, Text
 from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS
 from serve_app.core.image.images import Images, Size, TextToImage
@@ -30,15 +29,12 @@ class LiteImagesBody(LiteTaskBody):
 
 
 @router.post("/lite/images")
-async def images(
-    body: LiteImagesBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def images(body: LiteImagesBody, call: CallDep) -> Response:
     """Generate images. A missing seed is chosen here, so that a resumed job generates the same
     images.
     """
-    call = call_in(request, context, principal)
     with dialect_errors(call.dialect, TextToImage.name):
-        found = context.catalog.find("images", body.engine)
+        found = call.context.catalog.find("images", body.engine)
     operation = TextToImage(
         model=found.id,
         prompt=body.wanted,

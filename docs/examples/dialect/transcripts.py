@@ -2,14 +2,13 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, AnswerOutput, Finished, PlainText
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.lite.calls import LiteTaskBody, answered
-from serve_app.api.runs import call_in, dialect_errors
 from serve_app.api.wire_types import Media, Text
 from serve_app.catalog.transcription_routing import request_language, select
 from serve_app.core.audio.transcription import Transcribe, Transcript
@@ -33,15 +32,12 @@ class LiteTranscriptOutput(AnswerOutput):
 
 
 @router.post("/lite/transcripts")
-async def transcripts(
-    body: LiteTranscriptBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def transcripts(body: LiteTranscriptBody, call: CallDep) -> Response:
     """Transcribe a recording."""
-    call = call_in(request, context, principal)
     # Errors about the media name the field that the client sent.
-    audio = await context.intake.take(body.recording, param="recording", kind="audio")
+    audio = await call.context.intake.take(body.recording, param="recording", kind="audio")
     with dialect_errors(call.dialect, Transcribe.name):
-        found = select(context.catalog, body.engine, body.spoken, translates=False)
+        found = select(call.context.catalog, body.engine, body.spoken, translates=False)
         language = request_language(body.spoken, found.model)
     operation = Transcribe(model=found.id, audio=audio, language=language)
     return await answered(call, body, operation, LiteTranscriptOutput(form=body.as_form))

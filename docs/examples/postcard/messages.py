@@ -28,7 +28,7 @@ class SendPostcard(PipelineOperation[Postcard]):
     ids; without a speech model nothing is read aloud.
     """
 
-    name, result = "pipeline.postcard", Postcard
+    name = "pipeline.postcard"
     pipeline = "postcard"
 
     prompt: str

@@ -3,18 +3,19 @@
 import secrets
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.images.image_body import PROMPT_CHARACTERS, SEEDS
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -52,14 +53,12 @@ class PostcardBody(JobBody):
 
 
 @router.post("/v1/pipelines/postcard")
-async def postcard(
-    body: PostcardBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def postcard(body: PostcardBody, call: CallDep) -> Response:
     """An image, a caption for it, and the caption read aloud."""
-    check_configured(context, SendPostcard.pipeline)
-    operation = body.to_postcard(context)
+    check_configured(call.context, SendPostcard.pipeline)
+    operation = body.to_postcard(call.context)
     output = media_output(body.response_format, "image")
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def postcard_body(finished: Finished[Message, Postcard, MediaOutput]) -> AnswerBody:

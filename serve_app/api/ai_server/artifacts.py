@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from starlette.routing import BaseRoute
 
@@ -15,9 +15,9 @@ from serve_app.api.ai_server.service_body import ServiceBody, bound
 from serve_app.api.ai_server.service_error import ERRORS, ServiceError, not_found
 from serve_app.api.ai_server.variants import variant_of
 from serve_app.api.archive_entries import visible_owner
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.context import Context
 from serve_app.api.file_answer import stored_file_response
-from serve_app.api.runs import Call, call_in
 from serve_app.archive.entries import Entry
 from serve_app.core.errors import Forbidden, NotFound
 from serve_app.core.media import Blob
@@ -46,13 +46,10 @@ class PathsFields(ServiceBody):
 @router.get("/artifacts/input/{path:path}", response_class=Response)
 async def uploaded(
     path: str,
-    request: Request,
-    context: ContextDep,
-    principal: PrincipalDep,
+    call: CallDep,
     download: Download = None,
 ) -> Response:
     """Download an upload of one's own."""
-    call = call_in(request, context, principal)
     blob, place = await _found(call, f"input/{path}")
     return _answer(call, blob, place, is_download=_is_yes(download))
 
@@ -60,31 +57,24 @@ async def uploaded(
 @router.get("/artifacts/{path:path}", response_class=Response)
 async def artifact(
     path: str,
-    request: Request,
-    context: ContextDep,
-    principal: PrincipalDep,
+    call: CallDep,
     download: Download = None,
 ) -> Response:
     """Download a generated file; `Range` and `If-None-Match` are supported."""
-    call = call_in(request, context, principal)
     blob, place = await _found(call, path)
     return _answer(call, blob, place, is_download=_is_yes(download))
 
 
 @router.get("/variants/{options}/{path:path}", response_class=Response)
-async def variant(
-    options: str, path: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def variant(options: str, path: str, call: CallDep) -> Response:
     """Download a generated image in another size, as WebP."""
-    return await _variant(call_in(request, context, principal), options, path)
+    return await _variant(call, options, path)
 
 
 @router.delete("/files/{path:path}")
-async def delete_file(
-    path: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def delete_file(path: str, call: CallDep) -> Response:
     """Delete a file of one's own."""
-    await _deleted(call_in(request, context, principal), path)
+    await _deleted(call, path)
     return service_response({})
 
 

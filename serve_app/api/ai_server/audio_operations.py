@@ -10,7 +10,7 @@ from serve_app.api.ai_server.known_models import check_media, voice_for
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import NOT_EMPTY, Words, one_of
 from serve_app.api.ai_server.service_error import ServiceError, missing, unsupported
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.catalog.transcription_routing import select
 from serve_app.core.audio.audio_processing import (
     AUDIO_FILE_MIME,

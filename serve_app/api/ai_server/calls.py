@@ -14,10 +14,12 @@ from serve_app.api.ai_server.service_body import ServiceBody, bound, checked_ref
 from serve_app.api.ai_server.service_error import ServiceError
 from serve_app.api.ai_server.table import Row
 from serve_app.api.answers import PlainText
+from serve_app.api.call import Call
+from serve_app.api.caller_jobs import find_job
 from serve_app.api.job_body import prefers_async
 from serve_app.api.json_answer import json_response
 from serve_app.api.repetition import repeatable_of
-from serve_app.api.runs import Call, JobOptions, find_job, run, submission_of, submit
+from serve_app.api.runs import JobOptions, run, submission_of, submit
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import StillRunning
 from serve_app.core.jobs import Job, Repeatable, Submission

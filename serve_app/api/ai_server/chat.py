@@ -37,10 +37,12 @@ from serve_app.api.ai_server.service_body import bound
 from serve_app.api.ai_server.service_error import status_object
 from serve_app.api.ai_server.status import JobFields, asked_job
 from serve_app.api.answers import Answer, AnswerBody, Finished
+from serve_app.api.call import Call, dialect_errors
 from serve_app.api.observation import observed
 from serve_app.api.openai.chat_body import ChatBody
-from serve_app.api.openai.chat_response import answer_text, chat_completion, job_identity
-from serve_app.api.runs import Call, dialect_errors, run_text, submission_of, submit
+from serve_app.api.openai.chat_response import chat_completion
+from serve_app.api.openai.finished_chat import answer_text, job_identity
+from serve_app.api.runs import run_text, submission_of, submit
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.errors import StillRunning
 from serve_app.core.jobs import KEY_HEADER, Job

@@ -8,8 +8,8 @@ from serve_app.api.ai_server.arguments import FILE_FIELDS, Arguments
 from serve_app.api.ai_server.scalars import folded, single
 from serve_app.api.ai_server.service_body import pascal
 from serve_app.api.ai_server.service_error import FieldProblem, ServiceError
+from serve_app.api.call import Call
 from serve_app.api.multipart import FormFile
-from serve_app.api.runs import Call
 from serve_app.blobs.intake import checked
 from serve_app.blobs.store import ObservedStore
 from serve_app.core.errors import InvalidRequest

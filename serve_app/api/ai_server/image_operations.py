@@ -18,7 +18,7 @@ from serve_app.api.ai_server.scalars import (
     between,
 )
 from serve_app.api.ai_server.service_error import ServiceError, missing, unsupported
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MAX_IMAGES, PROMPT_CHARACTERS

@@ -10,7 +10,7 @@ from serve_app.api.ai_server.known_models import check_media
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import Decimal, Whole, between, one_of
 from serve_app.api.ai_server.service_error import ServiceError
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.core.image.image_processing import (
     IMAGE_FILE_MIME,
     ConvertImageStep,

@@ -6,8 +6,8 @@ from serve_app.api.ai_server.artifact_links import ServiceOutput
 from serve_app.api.ai_server.results import duration_of, file_objects, text_objects
 from serve_app.api.ai_server.service_error import ServiceError, message_of, status_object
 from serve_app.api.answers import PlainText
+from serve_app.api.caller_jobs import failure
 from serve_app.api.dialect import Dialect
-from serve_app.api.runs import failure
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.image.processing_steps import CropStep, ScaleStep, WatermarkStep

@@ -10,7 +10,7 @@ from serve_app.api.ai_server.known_models import NAMED_VOICES
 from serve_app.api.ai_server.operation_route import Done, operation_routes
 from serve_app.api.ai_server.scalars import Whole, YesNo
 from serve_app.api.ai_server.service_body import ServiceBody, bound
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.audio.audio_generation import GenerateAudio
 from serve_app.core.audio.speech import Speak

@@ -4,7 +4,7 @@ from typing import Any
 
 from serve_app.api.ai_server.given_files import GivenFiles
 from serve_app.api.ai_server.service_body import ServiceBody
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.core.operation import Operation
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
@@ -20,10 +19,9 @@ from serve_app.api.ai_server.service_error import (
     status_object,
 )
 from serve_app.api.body_schema import body_schema
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
 from serve_app.api.direct_route import RequestRoute
 from serve_app.api.errors import error_response
-from serve_app.api.runs import Call, call_in
 from serve_app.core.errors import AppError
 
 POST, GET = ("POST",), ("GET",)
@@ -65,11 +63,10 @@ def operation_routes(
     """The routes of an operation. It is described once, by the verb that clients use."""
     described, *others = sorted(verbs, key=lambda verb: verb != ("POST" if body else "GET"))
 
-    async def endpoint(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-        call = call_in(request, context, principal)
-        if request.url.path.endswith(MANY):
+    async def endpoint(call: CallDep) -> Response:
+        if call.request.url.path.endswith(MANY):
             return await answered_in_turn(name, perform, call)
-        done = await perform(call, await read_arguments(request, context))
+        done = await perform(call, await read_arguments(call.request, call.context))
         return done if isinstance(done, Response) else service_response(*done)
 
     endpoint.__name__ = name

@@ -7,7 +7,7 @@ from serve_app.api.ai_server.arguments import Arguments
 from serve_app.api.ai_server.calls import accepted, prepared, queued, waited, wants_job
 from serve_app.api.ai_server.operation_route import ANY_VERB, POST, Done, Perform, operation_routes
 from serve_app.api.ai_server.table import ROWS, Row
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 
 
 def _waiting(row: Row) -> Perform:

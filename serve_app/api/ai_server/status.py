@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from starlette.routing import BaseRoute
 
@@ -17,8 +17,8 @@ from serve_app.api.ai_server.scalars import Whole
 from serve_app.api.ai_server.service_body import ServiceBody, bound
 from serve_app.api.ai_server.service_error import ERRORS, not_found, status_object
 from serve_app.api.ai_server.table import ARTIFACT_STATUS, TEXT_STATUS
-from serve_app.api.context import ContextDep, PrincipalDep
-from serve_app.api.runs import Call, call_in, find_job
+from serve_app.api.call import Call, CallDep
+from serve_app.api.caller_jobs import find_job
 from serve_app.core.audio.audio_processing import ProcessAudio
 from serve_app.core.audio.speech import Speak
 from serve_app.core.audio.transcription import Transcribe
@@ -135,21 +135,15 @@ def request_object(operation: Operation[Any]) -> dict[str, Any]:
 
 
 @router.get("/generation/ref/{ref_id}")
-async def generation_by_ref(
-    ref_id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def generation_by_ref(ref_id: str, call: CallDep) -> Response:
     """Read a generation that has ended, by the name that its caller gave it."""
-    call = call_in(request, context, principal)
     job = await asked_job(call, JobFields(ref_id=ref_id), ARTIFACTS | TEXTS)
     return service_response(generation_object(call, job), job.id)
 
 
 @router.get("/generation/{id}")
-async def generation_by_id(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def generation_by_id(id: str, call: CallDep) -> Response:
     """Read a generation that has ended, by its number."""
-    call = call_in(request, context, principal)
     number = id if id.isascii() and id.isdigit() and len(id) < 19 else "0"
     job = await asked_job(call, JobFields(job_id=int(number)), ARTIFACTS | TEXTS)
     return service_response(generation_object(call, job), job.id)

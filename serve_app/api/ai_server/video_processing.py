@@ -20,7 +20,7 @@ from serve_app.api.ai_server.known_models import check_media
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import NOT_EMPTY, Whole, Words, above, between, one_of
 from serve_app.api.ai_server.service_error import ServiceError
-from serve_app.api.runs import Call
+from serve_app.api.call import Call
 from serve_app.core.image.processing_steps import ScaleStep
 from serve_app.core.operation import Operation
 from serve_app.core.video.video_processing import (

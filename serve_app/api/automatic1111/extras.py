@@ -3,27 +3,27 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from serve_app.api.automatic1111.extras_body import ExtraBatchBody, ExtrasBody, ExtraSingleBody
 from serve_app.api.automatic1111.upscaler_names import Resizing, upscaler_named
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.context import Context
 from serve_app.api.json_answer import StoredBase64, json_response
-from serve_app.api.runs import Call, call_in, finished_result, run, submission_of
+from serve_app.api.runs import run_to_result
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.image.image_processing import (
     ConvertImageStep,
     ImageStep,
-    ProcessedImage,
     ProcessImage,
 )
 from serve_app.core.image.image_texts import image_size
 from serve_app.core.image.images import Size
 from serve_app.core.image.processing_steps import CropStep, ScaleStep, WatermarkStep
-from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
+from serve_app.core.image.upscaling import Scale, UpscaleImage
 from serve_app.core.media import Blob
-from serve_app.core.operation import Operation
+from serve_app.core.operation import Operation, R
 
 router = APIRouter(tags=["images"], strict_content_type=False)
 SCALES: tuple[Scale, ...] = (2, 3, 4, 8)
@@ -71,43 +71,39 @@ class Extras:
         upscaled = await self._run(
             UpscaleImage(model=way.id, image=image, scale=scale, max_pixels=self._max_pixels)
         )
-        assert isinstance(upscaled, UpscaledImage)
         is_there = upscaled.size == target
         return upscaled.image, () if is_there else (scale_to(target, "smooth"),)
 
     async def _processed(self, image: Blob, steps: tuple[ImageStep, ...]) -> Blob:
         operation = ProcessImage(image=image, steps=steps, max_pixels=self._max_pixels)
         processed = await self._run(operation)
-        assert isinstance(processed, ProcessedImage)
         return processed.image
 
     @property
     def _max_pixels(self) -> int:
         return self._call.context.config.limits.image_pixels
 
-    async def _run(self, operation: Operation[Any]) -> Any:
-        job = await run(self._call, await submission_of(self._call, operation))
+    async def _run(self, operation: Operation[R]) -> R:
+        job, result = await run_to_result(self._call, operation)
         self.job_id = job.id
-        return finished_result(job, self._call.dialect)
+        return result
 
 
 @router.post("/sdapi/v1/extra-single-image")
-async def extra_single_image(
-    body: ExtraSingleBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def extra_single_image(body: ExtraSingleBody, call: CallDep) -> Response:
     """Enlarge an image by a factor or to a size."""
-    extras = Extras(call_in(request, context, principal), body)
+    context = call.context
+    extras = Extras(call, body)
     image = await context.intake.take(body.image, param="image", kind="image")
     made = StoredBase64(context.blobs, await extras.made(image, param="image"))
     return json_response({"html_info": "", "image": made}, {"X-Job-ID": extras.job_id})
 
 
 @router.post("/sdapi/v1/extra-batch-images")
-async def extra_batch_images(
-    body: ExtraBatchBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def extra_batch_images(body: ExtraBatchBody, call: CallDep) -> Response:
     """Enlarge several images alike."""
-    extras = Extras(call_in(request, context, principal), body)
+    context = call.context
+    extras = Extras(call, body)
     params = [f"imageList[{number}].data" for number in range(len(body.files))]
     images = [
         await context.intake.take(file.data, param=param, kind="image")

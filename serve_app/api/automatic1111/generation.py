@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
@@ -15,9 +15,10 @@ from serve_app.api.automatic1111.image_plan import (
 from serve_app.api.automatic1111.img2img_body import FILLS, Img2ImgBody
 from serve_app.api.automatic1111.second_pass import with_second_pass
 from serve_app.api.automatic1111.txt2img_body import Txt2ImgBody
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.context import Context
 from serve_app.api.json_answer import StoredBase64, json_response
-from serve_app.api.runs import Call, JobOptions, call_in, finished_result, run, submission_of
+from serve_app.api.runs import JobOptions, run_to_result
 from serve_app.core.image.images import ImageToImage, Inpaint, TextToImage
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
@@ -26,25 +27,20 @@ router = APIRouter(tags=["images"], strict_content_type=False)
 
 
 @router.post("/sdapi/v1/txt2img")
-async def txt2img(
-    body: Txt2ImgBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def txt2img(body: Txt2ImgBody, call: CallDep) -> Response:
     """Generate images from a prompt, in one pass or, with `enable_hr`, in two."""
-    call = call_in(request, context, principal)
     plan, hires = await plan_of(call, body, {}), None
     if body.enable_hr:
         plan, hires = await with_second_pass(call, body, plan)
-    fields = operation_fields(plan, body, context) | {"size": body.first_size}
+    fields = operation_fields(plan, body, call.context) | {"size": body.first_size}
     jobs = await _ended(call, body, [TextToImage(hires=hires, **fields)])
-    return _answer(GeneratedImages(plan, body, jobs), context, {})
+    return _answer(GeneratedImages(plan, body, jobs), call.context, {})
 
 
 @router.post("/sdapi/v1/img2img")
-async def img2img(
-    body: Img2ImgBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def img2img(body: Img2ImgBody, call: CallDep) -> Response:
     """Edit images, or the part of them that a mask selects."""
-    call = call_in(request, context, principal)
+    context = call.context
     images = [
         await context.intake.take(image, param=f"init_images[{number}]", kind="image")
         for number, image in enumerate(body.sources)
@@ -91,10 +87,9 @@ async def _ended(
     jobs: list[Job] = []
     for operation in operations:
         options = JobOptions(ref_id=None if jobs else body.force_task_id)
-        job = await run(call, await submission_of(call, operation, options))
-        result = finished_result(job, call.dialect)
+        job, made = await run_to_result(call, operation, options)
         jobs.append(job)
-        if len(getattr(result, "images", ())) + len(getattr(result, "skipped", ())) < body.count:
+        if len(made.images) + len(made.skipped) < body.count:
             break
     return jobs
 

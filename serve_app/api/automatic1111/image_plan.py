@@ -21,8 +21,8 @@ from serve_app.api.automatic1111.saved_options import (
     save_options,
     saved_options,
 )
+from serve_app.api.call import Call
 from serve_app.api.context import Context
-from serve_app.api.runs import Call
 from serve_app.catalog.image_facts import image_facts
 from serve_app.core.bounds import PROMPT_CHARACTERS
 from serve_app.core.errors import InvalidRequest

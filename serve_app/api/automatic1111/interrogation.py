@@ -3,19 +3,19 @@
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.automatic1111.diffusion_body import Name
 from serve_app.api.automatic1111.error_object import NameNotFound
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import call_in, dialect_errors, finished_result, run, submission_of
+from serve_app.api.runs import run_to_result
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import MediaText
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.image.captioning import DescribeImage, ImageDescription
+from serve_app.core.image.captioning import DescribeImage
 
 router = APIRouter(tags=["images"], strict_content_type=False)
 CAPTIONER, TAGGERS = "clip", ("deepdanbooru", "deepbooru")
@@ -33,11 +33,9 @@ class InterrogateBody(WireObject):
 
 
 @router.post("/sdapi/v1/interrogate")
-async def interrogate(
-    body: InterrogateBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def interrogate(body: InterrogateBody, call: CallDep) -> Response:
     """Describe an image in a sentence, or in tags."""
-    call = call_in(request, context, principal)
+    context = call.context
     kind = body.model.strip().lower() or CAPTIONER
     if kind not in (CAPTIONER, *TAGGERS):
         raise NameNotFound("Model not found", (CAPTIONER, TAGGERS[0]), param="model")
@@ -47,9 +45,7 @@ async def interrogate(
     operation = DescribeImage(
         model=found.id, image=image, max_pixels=context.config.limits.image_pixels
     )
-    job = await run(call, await submission_of(call, operation))
-    described = finished_result(job, call.dialect)
-    assert isinstance(described, ImageDescription)
+    job, described = await run_to_result(call, operation)
     caption = described.text if kind == CAPTIONER else ", ".join(tags_of(described.text))
     return json_response({"caption": caption}, {"X-Job-ID": job.id})
 

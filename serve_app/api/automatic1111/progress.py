@@ -4,16 +4,17 @@ import base64
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.automatic1111.image_answer import timestamp
 from serve_app.api.automatic1111.numbers import Switch, Whole
 from serve_app.api.automatic1111.task_names import ref_id_of, task_name_of
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.caller_jobs import end_early, find_job
+from serve_app.api.context import Context
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import Call, call_in, end_early, find_job
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Text
 from serve_app.core.early_end import EarlyEnd
@@ -56,51 +57,45 @@ class TaskBody(WireObject):
 
 @router.get("/sdapi/v1/progress")
 async def progress(
-    request: Request,
-    context: ContextDep,
-    principal: PrincipalDep,
+    call: CallDep,
     skip_current_image: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
     """Read how far the caller's own generation is, with a preview of the current image."""
-    call = call_in(request, context, principal)
     job = await present_job(call)
     if job is None:
         return json_response(IDLE)
     wants_image = skip_current_image.lower() not in ("true", "1", "yes", "on")
-    image = await preview(context, job.progress.preview) if wants_image else None
+    image = await preview(call.context, job.progress.preview) if wants_image else None
     return json_response(progress_object(job) | {"current_image": image})
 
 
 @router.post("/sdapi/v1/interrupt")
-async def interrupt(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def interrupt(call: CallDep) -> Response:
     """End the caller's own generation; its request is answered with the images that are ready."""
-    await _end(call_in(request, context, principal), "finish")
+    await _end(call, "finish")
     return json_response({})
 
 
 @router.post("/sdapi/v1/skip")
-async def skip(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def skip(call: CallDep) -> Response:
     """Leave out the image that is being generated, and go on with the next one."""
-    await _end(call_in(request, context, principal), "skip")
+    await _end(call, "skip")
     return json_response(None)
 
 
 @router.get("/internal/pending-tasks")
-async def pending_tasks(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def pending_tasks(call: CallDep) -> Response:
     """List the caller's own requests that wait for their turn."""
-    call = call_in(request, context, principal)
     tasks = [job.id for job in reversed(await _jobs(call, "queued", MOST_PENDING))]
     return json_response({"size": len(tasks), "tasks": tasks})
 
 
 @router.post("/internal/progress")
-async def task_progress(
-    body: TaskBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def task_progress(body: TaskBody, call: CallDep) -> Response:
     """Read how far one of the caller's own requests is, by its id or its `force_task_id`."""
     job: Job | None = None
     with suppress(NotFound, Conflict):
-        job = await find_job(call_in(request, context, principal), ref_id_of(body.id_task))
+        job = await find_job(call, ref_id_of(body.id_task))
     is_active = job is not None and job.status == "running"
     is_queued = job is not None and job.status == "queued"
     return json_response(

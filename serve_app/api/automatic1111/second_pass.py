@@ -18,8 +18,8 @@ from serve_app.api.automatic1111.prompts import read_prompt
 from serve_app.api.automatic1111.sampler_names import ChosenSampling, chosen
 from serve_app.api.automatic1111.txt2img_body import LATENT, Txt2ImgBody
 from serve_app.api.automatic1111.upscaler_names import upscaler_named
+from serve_app.api.call import Call
 from serve_app.api.context import Context
-from serve_app.api.runs import Call
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.catalog.image_facts import image_facts
 from serve_app.core.image.images import HiresPass

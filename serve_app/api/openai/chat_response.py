@@ -1,20 +1,14 @@
 """Chat answers in OpenAI's shape: whole, and as a stream of chunks."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve_app.api.answers import AnswerOutput, Finished
 from serve_app.api.sse import DONE, frame
-from serve_app.core.message import Message
 from serve_app.core.text.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
 from serve_app.runtime.streams import closing, gathered
-
-EVENTS_PER_TURN = 100
-"""Of what was said, after which other requests have their turn."""
 
 
 @dataclass
@@ -185,19 +179,3 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     if usage.reasoning_tokens is not None:
         value["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return value
-
-
-def job_identity(prefix: str, finished: Finished[Message, Message, AnswerOutput]) -> dict[str, Any]:
-    """`id` and `created` of an answer that is a job's: the same whenever it is asked for."""
-    return {
-        "id": f"{prefix}-{finished.job.id.removeprefix('job-')}",
-        "created": finished.created,
-    }
-
-
-async def answer_text(events: tuple[ChatEvent, ...]) -> AsyncGenerator[ChatEvent]:
-    """What was said, as it came."""
-    for position, event in enumerate(events, start=1):
-        yield event
-        if position % EVENTS_PER_TURN == 0:
-            await asyncio.sleep(0)

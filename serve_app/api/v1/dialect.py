@@ -58,4 +58,5 @@ V1 = Dialect(
     file_paths=(f"{FILES}/*",),
     fields=FIELDS,
     is_native=True,
+    jobs_path="/v1/jobs",
 )

@@ -3,8 +3,9 @@
 from typing import Any
 
 from serve_app.api.answers import AnswerBody, AnswerOutput, Finished
-from serve_app.api.openai.chat_response import job_identity, logprob_object
+from serve_app.api.openai.chat_response import logprob_object
 from serve_app.api.openai.completion_response import text_completion
+from serve_app.api.openai.finished_chat import job_identity
 from serve_app.core.text.chat import (
     ChatDelta,
     ChatEvent,

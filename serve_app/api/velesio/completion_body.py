@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from serve_app.api.openai.completion_body import CompletionBody
-from serve_app.api.velesio.calls import wanted_model
+from serve_app.api.velesio.model_names import wanted_model
 from serve_app.api.velesio.sampling import LLAMA_MARKS, NO_EFFECT, LlamaBody
 from serve_app.api.wire_types import Text, TokenId
 from serve_app.catalog.catalog import Catalog, CatalogEntry

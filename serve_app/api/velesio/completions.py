@@ -1,22 +1,21 @@
 """POST /completion and /completions."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from serve_app.access.tokens import Principal
 from serve_app.api.answers import Answer, AnswerOutput
-from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.dialect import dialect_in
+from serve_app.api.call import Call, CallDep, dialect_errors
 from serve_app.api.direct_route import DirectRoute
-from serve_app.api.runs import dialect_errors
+from serve_app.api.operation_answers import streamed, text_answer
 from serve_app.api.sse import sse_response
-from serve_app.api.velesio.calls import TextCall, format_errors, text_call
 from serve_app.api.velesio.completion_answer import completion_answer, completion_object
 from serve_app.api.velesio.completion_body import LlamaCompletionBody, completion_of, model_of
 from serve_app.api.velesio.errors import ERRORS, llama_error
+from serve_app.api.velesio.format_errors import format_errors
 from serve_app.api.velesio.frames import documented_frames, llama_frames, spaced
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete
@@ -26,52 +25,52 @@ router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 @router.post("/completion")
-async def completion(
-    body: LlamaCompletionBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def completion(body: LlamaCompletionBody, call: CallDep) -> Response:
     """Continue a prompt. A body with `n_predict`, `cache_prompt`, `id_slot` or `n_keep` has the
     defaults and the frames of llama.cpp.
     """
-    return await completed(body, request, context, principal)
+    return await completed(body, call)
 
 
 @router.post("/completions")
-async def completions(
-    body: LlamaCompletionBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def completions(body: LlamaCompletionBody, call: CallDep) -> Response:
     """Continue a prompt, by the name that OpenAI's SDKs have for it."""
-    return await completed(body, request, context, principal)
+    return await completed(body, call)
 
 
-async def completed(
-    body: LlamaCompletionBody, request: Request, context: Context, principal: Principal
-) -> Response:
+async def completed(body: LlamaCompletionBody, call: Call) -> Response:
     """The answer, whole or as a stream."""
-    with dialect_errors(dialect_in(request.scope), Complete.name):
-        found = model_of(body, context.catalog)
-        operation = await completion_of(body, context.catalog, found)
-    idle = body.idle_fields(found.family.options.honours)
-    call = text_call(body, operation, (request, context, principal), idle=idle)
+    catalog = call.context.catalog
+    with dialect_errors(call.dialect, Complete.name):
+        found = model_of(body, catalog)
+        operation = await completion_of(body, catalog, found)
     with format_errors(body.format_field):
         if body.stream:
             return await _streamed(body, call, operation, found)
-        if body.is_llama and len(operation.prompts) > 1:
-            return await call.answered(lambda: _one_by_one(operation, found))
-        count = len(operation.prompts) * operation.sampling.n
-        return await call.answered(lambda: _whole(operation, found, count))
+        idle = body.idle_fields(found.family.options.honours)
+        answer = partial(_answer, body, operation, found)
+        return await text_answer(call, body, operation, answer, idle=idle)
 
 
 async def _streamed(
-    body: LlamaCompletionBody, call: TextCall, operation: Complete, found: CatalogEntry
+    body: LlamaCompletionBody, call: Call, operation: Complete, found: CatalogEntry
 ) -> Response:
-    request = call.call.request
+    idle = body.idle_fields(found.family.options.honours)
     if body.is_llama:
-        opened, headers = await call.streamed(each_prompt(operation, found))
+        each = each_prompt(operation, found)
+        opened, headers = await streamed(call, body, operation, each, idle=idle)
         frames = spaced(llama_frames(opened))
-        return sse_response(frames, request, headers=headers, render=llama_error)
-    opened, headers = await call.streamed(found.stream_text(operation))
+        return sse_response(frames, call.request, headers=headers, render=llama_error)
+    events = found.stream_text(operation)
+    opened, headers = await streamed(call, body, operation, events, idle=idle)
     frames = documented_frames(opened, model=found.id, wants_usage=body.wants_usage)
-    return sse_response(frames, request, headers=headers)
+    return sse_response(frames, call.request, headers=headers)
+
+
+async def _answer(body: LlamaCompletionBody, operation: Complete, found: CatalogEntry) -> Any:
+    if body.is_llama and len(operation.prompts) > 1:
+        return await _one_by_one(operation, found)
+    return await _whole(operation, found, len(operation.prompts) * operation.sampling.n)
 
 
 async def _whole(operation: Complete, found: CatalogEntry, count: int) -> dict[str, Any]:

@@ -66,4 +66,5 @@ VELESIO = Dialect(
     render_job=render_job,
     answers=Answers(answer for part in TEXT for answer in part.ANSWERS),
     fields=FIELDS,
+    jobs_path=JOBS,
 )

@@ -2,23 +2,22 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 from typing_extensions import override
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.dialect import dialect_in
+from serve_app.api.call import Call, CallDep, dialect_errors
 from serve_app.api.openai.embedding_body import EmbeddingBody
 from serve_app.api.openai.embedding_response import (
     EmbeddingOutput,
     embedding_list,
     embeddings_body,
 )
-from serve_app.api.runs import dialect_errors
-from serve_app.api.velesio.calls import text_call, wanted_model
+from serve_app.api.operation_answers import text_answer
 from serve_app.api.velesio.errors import ERRORS
+from serve_app.api.velesio.model_names import wanted_model
 from serve_app.api.wire_types import ModelName, Text
 from serve_app.core.bounds import MAX_EMBEDDED
 from serve_app.core.error_fields import renamed_error_fields
@@ -50,28 +49,22 @@ class LlamaEmbeddingBody(EmbeddingBody):
 
 
 @router.post("/embeddings")
-async def velesio_embeddings(
-    body: LlamaEmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def velesio_embeddings(body: LlamaEmbeddingBody, call: CallDep) -> Response:
     """Embed texts. `content` instead of `input` is answered as llama.cpp does."""
-    return await embedded(body, (request, context, principal), is_array=body.stream is not None)
+    return await embedded(body, call, is_array=body.stream is not None)
 
 
 @router.post("/embedding")
-async def embedding(
-    body: LlamaEmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def embedding(body: LlamaEmbeddingBody, call: CallDep) -> Response:
     """Embed a text, as llama.cpp does."""
-    return await embedded(body, (request, context, principal), is_array=True)
+    return await embedded(body, call, is_array=True)
 
 
-async def embedded(
-    body: LlamaEmbeddingBody, given: tuple[Request, Context, Any], *, is_array: bool
-) -> Response:
+async def embedded(body: LlamaEmbeddingBody, call: Call, *, is_array: bool) -> Response:
     """The vectors, in the form that the body asks for."""
-    request, context, _ = given
-    with dialect_errors(dialect_in(request.scope), Embed.name):
-        found = context.catalog.find("embeddings", wanted_model(body.model))
+    catalog = call.context.catalog
+    with dialect_errors(call.dialect, Embed.name):
+        found = catalog.find("embeddings", wanted_model(body.model))
     texts = body.texts()
     if not texts or body.image is not None:
         raise InvalidRequest("a text is needed, and nothing else is embedded here", param=INPUT)
@@ -79,12 +72,12 @@ async def embedded(
     output = EmbeddingOutput(encoding_format=body.encoding_format, quantization=body.quantization)
 
     async def answer() -> Any:
-        listed = embedding_list(await context.catalog.answer(operation), found.id, output)
+        listed = embedding_list(await catalog.answer(operation), found.id, output)
         return listed if body.content is None else llama_embeddings(listed, is_array=is_array)
 
     own = {} if body.content is None else {INPUT: CONTENT}
     with renamed_error_fields(own):
-        return await text_call(body, operation, given, output=output).answered(answer)
+        return await text_answer(call, body, operation, answer, output=output)
 
 
 def llama_embeddings(listed: dict[str, Any], *, is_array: bool) -> Any:

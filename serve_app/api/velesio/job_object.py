@@ -12,11 +12,6 @@ from serve_app.core.operations import blobs_of
 JOBS = "/queue/jobs"
 
 
-def job_url(job_id: str, files: ServedFiles) -> str:
-    """Absolute when the server knows its public address."""
-    return f"{files.root}{JOBS}/{job_id}"
-
-
 async def job_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:
     """A job. `result_url` is that of its first file, or its own where its result is a text; times
     are unix seconds. `result` is an addition.
@@ -33,7 +28,7 @@ async def job_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str
         "started_at": _second(job.started_at),
         "finished_at": _second(job.finished_at),
         "error": error_detail(error) if error else None,
-        "result_url": _result_url(job, files),
+        "result_url": _result_url(job, dialect, files),
         "result": body.text if isinstance(body, PlainText) else body,
     }
 
@@ -45,11 +40,11 @@ def _progress(job: Job) -> float:
     return round((job.progress.percent or 0.0) / 100, 4)
 
 
-def _result_url(job: Job, files: ServedFiles) -> str | None:
+def _result_url(job: Job, dialect: Dialect, files: ServedFiles) -> str | None:
     if job.result is None:
         return None
     made = blobs_of(job.result)
-    return files.blob_url(made[0], job.files) if made else job_url(job.id, files)
+    return files.blob_url(made[0], job.files) if made else dialect.job_url(job.id, files)
 
 
 def _second(value: float | None) -> int | None:

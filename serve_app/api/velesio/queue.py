@@ -1,17 +1,16 @@
 """/queue: what waits and runs, and the caller's jobs."""
 
-import asyncio
 import time
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from serve_app.api.archive_entries import visible_owner
-from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.dialect import dialect_in
+from serve_app.api.call import Call, CallDep
+from serve_app.api.caller_jobs import cancel, find_job, listed_jobs
+from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import call_in, cancel, find_job, in_dialect
 from serve_app.api.velesio.errors import ERRORS
 from serve_app.api.velesio.job_object import job_object
 from serve_app.api.velesio.workers import live_models, worker_kind
@@ -42,44 +41,27 @@ async def queue_status(context: ContextDep) -> Response:
 
 
 @router.get("/queue/jobs")
-async def list_queue(
-    request: Request,
-    context: ContextDep,
-    principal: PrincipalDep,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> Response:
+async def list_queue(call: CallDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
     """List the client's jobs, newest first; running text operations come before all others."""
-    owner = visible_owner(principal)
-    dialect = dialect_in(request.scope)
-    jobs = (await context.running_direct(owner))[:limit]
-    if len(jobs) < limit:
-        stored, _ = await context.job_store.jobs(JobQuery(owner=owner, limit=limit - len(jobs)))
-        jobs += stored
-    shown = []
-    for job in jobs:
-        shown.append(await job_object(in_dialect(job, dialect), dialect, context.files))
-        await asyncio.sleep(0)
+    shown, _ = await listed_jobs(call, JobQuery(limit=limit), partial(_object, call))
     return json_response({"jobs": shown})
 
 
 @router.get("/queue/jobs/{id}")
-async def read_queued(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def read_queued(id: str, call: CallDep) -> Response:
     """Read a job by its id or its `ref_id`."""
-    call = call_in(request, context, principal)
-    job = await find_job(call, id)
-    return json_response(await job_object(job, call.dialect, context.files))
+    return json_response(await _object(call, await find_job(call, id)))
 
 
 @router.delete("/queue/jobs/{id}")
-async def cancel_queued(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def cancel_queued(id: str, call: CallDep) -> Response:
     """Cancel a job at its next step."""
-    call = call_in(request, context, principal)
     job = await cancel(call, id)
     return json_response({"id": job.id, "status": "cancelled"})
+
+
+async def _object(call: Call, job: Job) -> dict[str, Any]:
+    return await job_object(job, call.dialect, call.context.files)
 
 
 async def running_jobs(context: Context) -> list[Job]:

@@ -2,17 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.context import Context, ContextDep
-from serve_app.api.dialect import dialect_in
+from serve_app.api.call import Call, CallDep, dialect_errors
 from serve_app.api.json_answer import json_response
 from serve_app.api.openai.chat_body import ChatBody
-from serve_app.api.runs import dialect_errors
-from serve_app.api.velesio.calls import wanted_model
 from serve_app.api.velesio.errors import ERRORS
+from serve_app.api.velesio.model_names import wanted_model
 from serve_app.api.velesio.prompt_formats import format_name
 from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Flag, ModelName, Text, TokenId
@@ -45,25 +43,26 @@ class DetokenizeBody(WireObject):
 
 
 @router.post("/tokenize")
-async def tokenize(body: TokenizeBody, request: Request, context: ContextDep) -> Response:
+async def tokenize(body: TokenizeBody, call: CallDep) -> Response:
     """Cut a text into the model's tokens."""
-    model = model_id(request, context, body.model, Tokenize)
+    model = model_id(call, body.model, Tokenize)
     operation = Tokenize(model=model, text=body.content, adds_specials=body.add_special)
-    return json_response({"tokens": (await answer(request, context, operation)).ids})
+    return json_response({"tokens": (await answer(call, operation)).ids})
 
 
 @router.post("/detokenize")
-async def detokenize(body: DetokenizeBody, request: Request, context: ContextDep) -> Response:
+async def detokenize(body: DetokenizeBody, call: CallDep) -> Response:
     """Join tokens to their text."""
-    model = model_id(request, context, body.model, Detokenize)
+    model = model_id(call, body.model, Detokenize)
     operation = Detokenize(model=model, ids=tuple(body.tokens))
-    return json_response({"content": (await answer(request, context, operation)).text})
+    return json_response({"content": (await answer(call, operation)).text})
 
 
 @router.post("/apply-template")
-async def apply_template(body: ChatBody, request: Request, context: ContextDep) -> Response:
+async def apply_template(body: ChatBody, call: CallDep) -> Response:
     """Write a conversation as the model reads it."""
-    with dialect_errors(dialect_in(request.scope), RenderPrompt.name):
+    context = call.context
+    with dialect_errors(call.dialect, RenderPrompt.name):
         found = context.catalog.find("chat", wanted_model(body.model))
         chat = await body.to_chat(found, context.catalog, context.intake)
     operation = RenderPrompt(
@@ -73,25 +72,25 @@ async def apply_template(body: ChatBody, request: Request, context: ContextDep) 
         thinking=chat.thinking,
         reasoning_effort=chat.reasoning_effort,
     )
-    return json_response({"prompt": (await answer(request, context, operation)).text})
+    return json_response({"prompt": (await answer(call, operation)).text})
 
 
 @router.get("/template")
 @router.post("/template")
-async def template(request: Request, context: ContextDep) -> Response:
+async def template(call: CallDep) -> Response:
     """Name the format of prompts that is nearest to the default model's, as LLM for Unity does."""
-    model = model_id(request, context, None, ReadPromptFormat)
-    read = await answer(request, context, ReadPromptFormat(model=model))
+    model = model_id(call, None, ReadPromptFormat)
+    read = await answer(call, ReadPromptFormat(model=model))
     return json_response({"template": format_name(read.template or "", model)})
 
 
 @router.get("/props")
 @router.post("/props")
-async def props(request: Request, context: ContextDep) -> Response:
+async def props(call: CallDep) -> Response:
     """Read the context length, the chat template and the number of slots of the default model."""
-    with dialect_errors(dialect_in(request.scope), ReadPromptFormat.name):
-        found = context.catalog.find("chat", None)
-    read = await answer(request, context, ReadPromptFormat(model=found.id))
+    with dialect_errors(call.dialect, ReadPromptFormat.name):
+        found = call.context.catalog.find("chat", None)
+    read = await answer(call, ReadPromptFormat(model=found.id))
     return json_response(
         {
             "default_generation_settings": {"n_ctx": read.context_length or 0},
@@ -108,13 +107,13 @@ async def slots() -> Response:
     raise NotFound("slots cannot be listed, saved or restored on this server")
 
 
-def model_id(request: Request, context: Context, name: str | None, kind: type[Operation[R]]) -> str:
+def model_id(call: Call, name: str | None, kind: type[Operation[R]]) -> str:
     """The id of the text model that a request names."""
-    with dialect_errors(dialect_in(request.scope), kind.name):
-        return context.catalog.find("chat", wanted_model(name)).id
+    with dialect_errors(call.dialect, kind.name):
+        return call.context.catalog.find("chat", wanted_model(name)).id
 
 
-async def answer(request: Request, context: Context, operation: Operation[R]) -> R:
+async def answer(call: Call, operation: Operation[R]) -> R:
     """What the operation results in; its errors name this dialect's fields."""
-    with dialect_errors(dialect_in(request.scope), operation.name):
-        return await context.catalog.answer(operation)
+    with dialect_errors(call.dialect, operation.name):
+        return await call.context.catalog.answer(operation)

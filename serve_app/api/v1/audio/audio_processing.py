@@ -2,15 +2,15 @@
 
 from typing import ClassVar, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.process_body import ProcessBody, WireStep, described, read_process_body
@@ -51,9 +51,10 @@ class AudioProcessBody(ProcessBody):
 
 
 @router.post("/v1/audio/process", openapi_extra=described(AudioProcessBody))
-async def process_audio(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def process_audio(call: CallDep) -> Response:
     """Convert audio into another format."""
-    body = await read_process_body(request, context, AudioProcessBody)
+    context = call.context
+    body = await read_process_body(call.request, context, AudioProcessBody)
     output = media_output(body.response_format, "audio")
     async with validating_media_first(context, ("audio", body.audio, "audio")):
         context.catalog.media_runner()
@@ -62,7 +63,7 @@ async def process_audio(request: Request, context: ContextDep, principal: Princi
         steps=tuple(step.to_step() for step in body.steps),
         audio_track=body.audio_track,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def processed_audio_body(

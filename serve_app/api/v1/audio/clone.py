@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.spoken_language import spoken_language
 from serve_app.api.v1.audio.voice_references import (
@@ -17,7 +19,6 @@ from serve_app.api.v1.audio.voice_references import (
     saved_voice,
 )
 from serve_app.api.v1.configured import validating_media_first
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, Media, ModelName, Number, Text
@@ -73,10 +74,9 @@ class CloneBody(JobBody):
 
 
 @router.post("/v1/audio/clone")
-async def clone(
-    body: CloneBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def clone(body: CloneBody, call: CallDep) -> Response:
     """Speak a text in the voice of a recording."""
+    context = call.context
     form = media_form(body.response_format, "audio")
     if not body.text.strip():
         raise InvalidRequest("the text must not be blank", param="text")
@@ -98,4 +98,4 @@ async def clone(
     # To the operation's errors the text is `input`, as the speech routes call it.
     with renamed_error_fields({"input": "text"}):
         async with reference_named(reference, param="ref_audio"):
-            return await job_answer(body, operation, request, context, principal, output)
+            return await job_answer(call, body, operation, output)

@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.audio.voice_references import (
     VoiceReference,
     recorded_voice,
@@ -17,7 +19,6 @@ from serve_app.api.v1.audio.voice_references import (
 )
 from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -64,10 +65,9 @@ class ConvertBody(JobBody):
 
 
 @router.post("/v1/audio/convert")
-async def convert(
-    body: ConvertBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def convert(body: ConvertBody, call: CallDep) -> Response:
     """Give a recording another voice."""
+    context = call.context
     output = media_output(body.response_format, "audio")
     source: SentMedium = ("source_audio", body.source_audio, "audio")
     async with validating_media_first(
@@ -86,7 +86,7 @@ async def convert(
         guidance=body.inference_cfg_rate,
     )
     async with reference_named(target, param="target_voice"):
-        return await job_answer(body, operation, request, context, principal, output)
+        return await job_answer(call, body, operation, output)
 
 
 async def converted_body(finished: Finished[Message, ConvertedVoice, MediaOutput]) -> AnswerBody:

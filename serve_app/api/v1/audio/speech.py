@@ -8,17 +8,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from serve_app.access.tokens import Principal
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.repetition import repeatable_of
-from serve_app.api.runs import call_in, finished_result, run
+from serve_app.api.call import Call, CallDep
+from serve_app.api.caller_jobs import result_of
+from serve_app.api.operation_answers import job_answer, job_submission, streamed
+from serve_app.api.runs import run
 from serve_app.api.sse import frame, sse_response
 from serve_app.api.v1.audio.speech_answer import SpeechOutput, speech_body
 from serve_app.api.v1.audio.speech_body import ENVELOPES, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import speech_request
 from serve_app.api.v1.audio.speech_recording import SpeechRecording
-from serve_app.api.v1.jobs.job_calls import NO_OUTPUT, job_answer, job_submission, streamed
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.audio.speech import (
     AUDIO_MIME,
@@ -27,7 +26,6 @@ from serve_app.core.audio.speech import (
     Speak,
     SpeechEnd,
     SpeechEvent,
-    SpokenAudio,
 )
 from serve_app.core.errors import InvalidRequest
 from serve_app.runtime.streams import closing, started
@@ -42,28 +40,27 @@ ANSWERS = (
 
 
 @router.post("/v1/audio/speech", response_class=Response)
-async def speech(
-    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def speech(body: SpeechBody, call: CallDep) -> Response:
     """Speak a text: streamed bytes, server-sent events, or a JSON envelope."""
+    context = call.context
     if body.stream_format == "sse":
-        refuse_envelope(body, request)
+        refuse_envelope(body, call.request)
     utterance = await speech_request(context, body)
     operation = utterance.operation
-    if body.response_format in ENVELOPES or body.is_async(request.headers):
+    if body.response_format in ENVELOPES or body.is_async(call.request.headers):
         output = SpeechOutput(response_format=body.response_format)
         async with utterance.explained():
-            return await job_answer(body, operation, request, context, principal, output)
-    if body.needs_job(request.headers) and body.stream_format != "sse":
+            return await job_answer(call, body, operation, output)
+    if body.needs_job(call.request.headers) and body.stream_format != "sse":
         async with utterance.explained():
-            return await _of_a_job(body, operation, request, context, principal)
+            return await _of_a_job(call, body, operation)
     said = utterance.events(context.catalog)
     async with utterance.explained():
-        events, headers = await streamed(body, operation, request, context, principal, said)
-    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+        events, headers = await streamed(call, body, operation, said)
+    recording = SpeechRecording(context, operation, call.principal.owner, body.tag)
     recorded = recording.listen(events)
     if body.stream_format == "sse":
-        response = sse_response(speech_frames(recorded), request, headers=headers)
+        response = sse_response(speech_frames(recorded), call.request, headers=headers)
     else:
         response = audio_response(recorded, operation, headers)
     response.background = BackgroundTask(recording.keep_without_errors)
@@ -71,10 +68,9 @@ async def speech(
 
 
 @router.post("/v1/audio/speech/stream", response_class=Response)
-async def speech_stream(
-    body: SpeechBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def speech_stream(body: SpeechBody, call: CallDep) -> Response:
     """Speak a text, always as streamed raw bytes."""
+    context = call.context
     if body.response_format not in (None, "pcm", "wav"):
         raise InvalidRequest("this route streams only 'pcm' or 'wav'", param="response_format")
     if body.stream_format == "sse":
@@ -83,32 +79,20 @@ async def speech_stream(
     operation = utterance.operation
     said = utterance.events(context.catalog)
     async with utterance.explained():
-        events, headers = await streamed(body, operation, request, context, principal, said)
-    recording = SpeechRecording(context, operation, principal.owner, body.tag)
+        events, headers = await streamed(call, body, operation, said)
+    recording = SpeechRecording(context, operation, call.principal.owner, body.tag)
     response = audio_response(recording.listen(events), operation, headers)
     response.background = BackgroundTask(recording.keep_without_errors)
     return response
 
 
-async def _of_a_job(
-    body: SpeechBody,
-    operation: Speak | CloneSpeech,
-    request: Request,
-    context: Context,
-    principal: Principal,
-) -> Response:
+async def _of_a_job(call: Call, body: SpeechBody, operation: Speak | CloneSpeech) -> Response:
     """Raw bytes of what is to have a name or a callback: not before all is spoken."""
-    call = call_in(request, context, principal)
-    repeatable = await repeatable_of(body, operation, request)
-    job = await run(
-        call, await job_submission(call, body, operation, NO_OUTPUT, repeatable=repeatable)
-    )
-    result = finished_result(job, call.dialect)
-    if not isinstance(result, SpokenAudio):
-        raise TypeError(f"{job.operation_name} cannot have a {type(result).__name__}")
+    job = await run(call, await job_submission(call, body, operation))
+    result = result_of(job, operation, call.dialect)
     headers = {"X-Job-ID": job.id, "Content-Type": AUDIO_MIME[operation.format]} | body.ignored()
     # A job outlives its files: one that is gone is told before the answer has begun.
-    audio = await started(context.blobs.read(result.audio))
+    audio = await started(call.context.blobs.read(result.audio))
     return StreamingResponse(audio, headers=headers)
 
 

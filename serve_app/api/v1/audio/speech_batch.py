@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
+from serve_app.api.call import dialect_errors
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.dialect import dialect_in
 from serve_app.api.errors import from_validation_errors
 from serve_app.api.json_answer import json_response
 from serve_app.api.request_body import ignored_header
-from serve_app.api.runs import dialect_errors
 from serve_app.api.v1.audio.speech_answer import SpeechOutput
 from serve_app.api.v1.audio.speech_body import SpeechBatchBody, SpeechBody
 from serve_app.api.v1.audio.speech_cloning import speech_request

@@ -1,16 +1,16 @@
 """POST /v1/audio/stems."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.fields import FIELDS
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_form
 from serve_app.api.v1.wire import ERRORS
@@ -45,10 +45,9 @@ class StemsOutput(MediaOutput):
 
 
 @router.post("/v1/audio/stems")
-async def stems(
-    body: StemsBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def stems(body: StemsBody, call: CallDep) -> Response:
     """Separate a mix into voices and instruments."""
+    context = call.context
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with validating_media_first(context, ("audio", body.audio, "audio")):
@@ -61,7 +60,7 @@ async def stems(
         allows_fallback=allows_fallback,
     )
     output = StemsOutput(response_format=form, trained_engine=chosen.trained_engine)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def stems_body(finished: Finished[Message, Stems, StemsOutput]) -> AnswerBody:

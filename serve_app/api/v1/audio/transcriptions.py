@@ -1,17 +1,17 @@
 """POST /v1/audio/transcriptions and /v1/audio/translations."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from serve_app.access.tokens import Principal
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.context import Context
 from serve_app.api.observation import observed
+from serve_app.api.operation_answers import job_answer, streamed
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.audio.transcription_answer import TranscriptionOutput, transcription_body
 from serve_app.api.v1.audio.transcription_body import TranscriptionBody, read_transcription
 from serve_app.api.v1.audio.transcription_response import transcription_frames
-from serve_app.api.v1.jobs.job_calls import job_answer, streamed
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.transcription_routing import check_translation, request_language, select
 from serve_app.core.audio.transcription import SpeakerLabels, Transcribe
@@ -39,24 +39,24 @@ FORM = {
 
 
 @router.post("/v1/audio/transcriptions", response_class=Response, openapi_extra=FORM)
-async def transcriptions(
-    request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def transcriptions(call: CallDep) -> Response:
     """Transcribe speech, in its language or (`translate`) in English."""
-    body, audio = await read_transcription(request, context)
+    context = call.context
+    body, audio = await read_transcription(call.request, context)
     operation = to_transcribe(
         context, body, audio, is_translation=body.translation_field is not None
     )
-    return await _answered(request, context, principal, body, operation)
+    return await _answered(call, body, operation)
 
 
 @router.post("/v1/audio/translations", response_class=Response, openapi_extra=FORM)
-async def translations(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def translations(call: CallDep) -> Response:
     """Transcribe speech in any language and translate it into English."""
-    body, audio = await read_transcription(request, context)
+    context = call.context
+    body, audio = await read_transcription(call.request, context)
     body.leave(body.original_language_fields())
     operation = to_transcribe(context, body, audio, is_translation=True)
-    return await _answered(request, context, principal, body, operation)
+    return await _answered(call, body, operation)
 
 
 def to_transcribe(
@@ -90,31 +90,26 @@ def _labels(context: Context, body: TranscriptionBody) -> SpeakerLabels:
     return SpeakerLabels(model=model.id, num_speakers=body.num_speakers)
 
 
-async def _answered(
-    request: Request,
-    context: Context,
-    principal: Principal,
-    body: TranscriptionBody,
-    operation: Transcribe,
-) -> Response:
+async def _answered(call: Call, body: TranscriptionBody, operation: Transcribe) -> Response:
     """Segments as they are transcribed, or the whole transcript of a job."""
-    observed(request).extra |= {
+    catalog = call.context.catalog
+    observed(call.request).extra |= {
         "language": operation.language,
         "response_format": body.response_format or "json",
         "segment_granularity": body.segment_granularity,
-        "provider": context.catalog.find("transcription", operation.model).family.options.engine,
+        "provider": catalog.find("transcription", operation.model).family.options.engine,
     }
     if body.stream:
-        events = context.catalog.run(operation)
-        opened, headers = await streamed(body, operation, request, context, principal, events)
-        model = context.catalog.find("transcription", operation.model).model
+        events = catalog.run(operation)
+        opened, headers = await streamed(call, body, operation, events)
+        model = catalog.find("transcription", operation.model).model
         late = None if model.supports_streaming else model.id
         frames = transcription_frames(opened, late_model=late)
-        return sse_response(frames, request, headers=headers)
+        return sse_response(frames, call.request, headers=headers)
     output = TranscriptionOutput(
         response_format=body.response_format, segment_granularity=body.segment_granularity
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 ANSWERS = (Answer(Transcribe, TranscriptionOutput, transcription_body, reads_operation=True),)

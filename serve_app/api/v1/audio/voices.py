@@ -157,7 +157,7 @@ async def delete_voice(name: str, profiles: ProfilesDep, principal: PrincipalDep
 async def _transcript(
     context: Context, given: str, audio: Blob, *, field: str = "audio"
 ) -> tuple[str, dict[str, list[str]]]:
-    """What is said: as given, or as the transcription model hears it. Without one, nothing and a
+    """What is said: as given, or as the transcription model says. Without one, nothing and a
     warning: a voice can be told its transcript later.
     """
     if given.strip():

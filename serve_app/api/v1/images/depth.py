@@ -1,15 +1,15 @@
 """POST /v1/images/depth."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -35,10 +35,9 @@ class DepthBody(JobBody):
 
 
 @router.post("/v1/images/depth")
-async def depth(
-    body: DepthBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def depth(body: DepthBody, call: CallDep) -> Response:
     """Estimate the depth of an image: a grey image in which near is bright."""
+    context = call.context
     output = media_output(body.response_format, "image")
     async with validating_media_first(context, ("image", body.image, "image")):
         found = context.catalog.find("depth", body.model)
@@ -47,7 +46,7 @@ async def depth(
         image=await context.intake.take(body.image, param="image", kind="image"),
         max_pixels=context.config.limits.image_pixels,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def depth_body(finished: Finished[Message, DepthMap, MediaOutput]) -> AnswerBody:

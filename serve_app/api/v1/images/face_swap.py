@@ -1,15 +1,16 @@
 """POST /v1/images/faceswap."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import SentMedium, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -41,10 +42,9 @@ class FaceSwapBody(JobBody):
 
 
 @router.post("/v1/images/faceswap")
-async def face_swap(
-    body: FaceSwapBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def face_swap(body: FaceSwapBody, call: CallDep) -> Response:
     """Swap a face into an image or a video."""
+    context = call.context
     if body.target_type is not None:
         # Known to be wrong before anything is fetched.
         media_output(body.response_format, body.target_type)
@@ -62,7 +62,7 @@ async def face_swap(
         max_pixels=context.config.limits.image_pixels,
     )
     output = media_output(body.response_format, kind)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def _target(body: FaceSwapBody, context: Context) -> tuple[Blob, TargetType]:

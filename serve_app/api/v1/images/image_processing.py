@@ -2,15 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.process_body import (
@@ -64,9 +64,10 @@ class ImageProcessBody(MarkedBody):
 
 
 @router.post("/v1/images/process", openapi_extra=described(ImageProcessBody))
-async def process_image(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def process_image(call: CallDep) -> Response:
     """Scale, crop, mark and convert an image, in one pass."""
-    body = await read_process_body(request, context, ImageProcessBody)
+    context = call.context
+    body = await read_process_body(call.request, context, ImageProcessBody)
     output = media_output(body.response_format, "image")
     async with validating_media_first(context, ("image", body.image, "image")):
         context.catalog.media_runner()
@@ -75,7 +76,7 @@ async def process_image(request: Request, context: ContextDep, principal: Princi
         steps=await stored_steps(body.steps, body.watermark, context),
         max_pixels=context.config.limits.image_pixels,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def processed_image_body(

@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -93,17 +93,16 @@ class SegmentBody(JobBody):
 
 
 @router.post("/v1/images/segment")
-async def segment(
-    body: SegmentBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def segment(body: SegmentBody, call: CallDep) -> Response:
     """Segment an image: the objects at points and in boxes, or all objects."""
+    context = call.context
     output = media_output(body.response_format, "image")
     body.places()
     async with validating_media_first(context, ("image", body.image, "image")):
         model = context.catalog.find("segmentation", body.model).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def segments_body(finished: Finished[Message, Segments, MediaOutput]) -> AnswerBody:

@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
 from serve_app.api.v1.fields import FIELDS
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
@@ -46,10 +46,9 @@ class UpscaleBody(JobBody):
 
 
 @router.post("/v1/images/upscale")
-async def upscale(
-    body: UpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def upscale(body: UpscaleBody, call: CallDep) -> Response:
     """Upscale an image by exactly 2, 3, 4 or 8."""
+    context = call.context
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with validating_media_first(context, ("image", body.image, "image")):
@@ -64,7 +63,7 @@ async def upscale(
         compression=95 if body.output_compression is None else body.output_compression,
         max_pixels=context.config.limits.image_pixels,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def upscaled_body(finished: Finished[Message, UpscaledImage, MediaOutput]) -> AnswerBody:

@@ -1,15 +1,11 @@
-"""A job as the native dialect shows it, and its result as the answer of a call that waited."""
+"""A job as the native dialect shows it."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
-
-from fastapi.responses import Response
 
 from serve_app.api.answers import PlainText
 from serve_app.api.dialect import Dialect
 from serve_app.api.errors import render_native
-from serve_app.api.json_answer import json_response
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.jobs import Job
 
@@ -18,7 +14,7 @@ async def job_object(
     job: Job, dialect: Dialect, files: ServedFiles, *, is_listed: bool = False
 ) -> dict[str, Any]:
     """The Job object; in a list its result has files by URL."""
-    url = job_url(job.id, files)
+    url = dialect.job_url(job.id, files)
     body = await dialect.body(job, files, is_listed=is_listed)
     error = job.failure.error() if job.failure else None
     return {
@@ -44,24 +40,6 @@ async def job_object(
         "events_url": f"{url}/events",
         "cancel_url": f"{url}/cancel",
     }
-
-
-async def job_response(
-    job: Job, dialect: Dialect, files: ServedFiles, headers: Mapping[str, str]
-) -> Response:
-    """The answer of a call that waited and whose job has ended well."""
-    body = await dialect.body(job, files)
-    if body is None:
-        raise TypeError(f"{job.operation_name} has no answer in {dialect.name}")
-    if isinstance(body, PlainText):
-        kind = {"Content-Type": f"{body.mime}; charset=utf-8"}
-        return Response(body.text.encode(), headers=kind | dict(headers))
-    return json_response(body, headers)
-
-
-def job_url(job_id: str, files: ServedFiles) -> str:
-    """Absolute when the server knows its public address."""
-    return f"{files.root}/v1/jobs/{job_id}"
 
 
 def elapsed_s(job: Job) -> float:

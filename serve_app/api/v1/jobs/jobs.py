@@ -1,17 +1,16 @@
 """/v1/jobs, and the progress of a medium's newest job."""
 
-import asyncio
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from serve_app.access.tokens import Principal
-from serve_app.api.archive_entries import visible_owner
+from serve_app.api.call import Call, CallDep
+from serve_app.api.caller_jobs import cancel, find_job, listed_jobs
 from serve_app.api.context import Context, ContextDep, PrincipalDep
-from serve_app.api.dialect import dialect_in
 from serve_app.api.json_answer import json_response
-from serve_app.api.runs import call_in, cancel, find_job, in_dialect
 from serve_app.api.sse import sse_response
 from serve_app.api.v1.jobs.job_events import job_events
 from serve_app.api.v1.jobs.job_object import elapsed_s, job_object, progress_object
@@ -26,9 +25,7 @@ FILTER = 200
 
 @router.get("/v1/jobs")
 async def list_jobs(
-    request: Request,
-    context: ContextDep,
-    principal: PrincipalDep,
+    call: CallDep,
     status: Annotated[JobStatus | None, Query()] = None,
     operation: Annotated[str | None, Query(max_length=FILTER)] = None,
     tag: Annotated[str | None, Query(max_length=FILTER)] = None,
@@ -40,63 +37,43 @@ async def list_jobs(
 
     Running text operations, which are kept in memory, come first.
     """
-    owner = visible_owner(principal)
-    query = JobQuery(owner=owner, status=status, operation=operation, tag=tag, ref_id=ref_id)
-    direct = [job for job in await context.running_direct(owner) if _matches(job, query)]
-    shown = direct[offset : offset + limit]
-    page = {"limit": limit - len(shown), "offset": max(0, offset - len(direct))}
-    found, total = await context.job_store.jobs(query.model_copy(update=page))
-    dialect = dialect_in(request.scope)
-    data = []
-    for job in (*shown, *found):
-        shown_job = in_dialect(job, dialect)
-        data.append(await job_object(shown_job, dialect, context.files, is_listed=True))
-        await asyncio.sleep(0)
-    answer = {
-        "object": "list",
-        "data": data,
-        "total": total + len(direct),
-        "limit": limit,
-        "offset": offset,
-    }
-    return json_response(answer)
+    query = JobQuery(
+        status=status, operation=operation, tag=tag, ref_id=ref_id, limit=limit, offset=offset
+    )
+    render = partial(_object, call, is_listed=True)
+    data, total = await listed_jobs(call, query, render)
+    page = {"total": total, "limit": limit, "offset": offset}
+    return json_response({"object": "list", "data": data} | page)
 
 
 @router.get("/v1/jobs/{id}")
-async def get_job(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def get_job(id: str, call: CallDep) -> Response:
     """Read a job by its id, its number or its `ref_id`."""
-    call = call_in(request, context, principal)
-    job = await find_job(call, id)
-    return json_response(await job_object(job, call.dialect, context.files))
+    return json_response(await _object(call, await find_job(call, id)))
 
 
 @router.post("/v1/jobs/{id}/cancel")
-async def cancel_job(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def cancel_job(id: str, call: CallDep) -> Response:
     """Cancel a job at its next step."""
-    call = call_in(request, context, principal)
-    job = await cancel(call, id)
-    return json_response(await job_object(job, call.dialect, context.files))
+    return json_response(await _object(call, await cancel(call, id)))
 
 
 @router.get("/v1/jobs/{id}/events", response_class=Response)
-async def watch_job(
-    id: str, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def watch_job(id: str, call: CallDep) -> Response:
     """Stream `status`, `progress` and `warning` events, and last `done` with the whole job."""
-    call = call_in(request, context, principal)
     job = await find_job(call, id)
-    seen = request.headers.get("last-event-id", "").strip()
+    seen = call.request.headers.get("last-event-id", "").strip()
     frames = job_events(
         job,
         since=int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0,
         look=lambda: find_job(call, job.id),
-        render=lambda job: job_object(job, call.dialect, context.files),
+        render=partial(_object, call),
     )
-    return sse_response(frames, request)
+    return sse_response(frames, call.request)
+
+
+async def _object(call: Call, job: Job, *, is_listed: bool = False) -> dict[str, Any]:
+    return await job_object(job, call.dialect, call.context.files, is_listed=is_listed)
 
 
 @router.get("/v1/images/progress")
@@ -147,12 +124,3 @@ def _progress(job: Job | None) -> dict[str, Any]:
         "elapsed": round(elapsed_s(job), 3),
         "job_id": job.id,
     }
-
-
-def _matches(job: Job, query: JobQuery) -> bool:
-    return (
-        query.status in (None, job.status)
-        and query.operation in (None, job.operation_name)
-        and query.tag in (None, job.tag)
-        and query.ref_id in (None, job.ref_id)
-    )

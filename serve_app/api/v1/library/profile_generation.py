@@ -3,7 +3,8 @@
 import secrets
 
 from serve_app.access.tokens import Principal
-from serve_app.api.runs import Call, finished_result, run, submission_of
+from serve_app.api.call import Call
+from serve_app.api.runs import run_to_result
 from serve_app.api.v1.images.image_body import SEEDS, checked_prompt
 from serve_app.api.v1.library.profile_body import GenerateBody
 from serve_app.core.image.images import Images, Size, TextToImage
@@ -30,10 +31,7 @@ async def generated_images(body: GenerateBody, call: Call) -> tuple[Job, Images]
         seed=secrets.randbelow(SEEDS),
         steps=body.steps,
     )
-    job = await run(call, await submission_of(call, operation))
-    images = finished_result(job, call.dialect)
-    assert isinstance(images, Images)
-    return job, images
+    return await run_to_result(call, operation)
 
 
 def profile_items(images: Images) -> list[NewProfileItem]:

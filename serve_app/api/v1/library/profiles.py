@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from serve_app.api.call import CallDep
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import LIST_KEYS, ProfilesDep, detail, summary
-from serve_app.api.runs import call_in
 from serve_app.api.v1.library.profile_body import (
     ExtractBody,
     GenerateBody,
@@ -77,19 +77,17 @@ async def list_profiles(kind: KindDep, profiles: ProfilesDep) -> Response:
 async def generate_profile(
     body: GenerateBody,
     kind: KindDep,
-    request: Request,
-    context: ContextDep,
     profiles: ProfilesDep,
-    principal: PrincipalDep,
+    call: CallDep,
 ) -> Response:
     """Create a profile whose images an image model generates."""
     checked_name(body.name, kind)
-    await check_may_replace(profiles, kind, body.name, principal)
-    job, images = await generated_images(body, call_in(request, context, principal))
+    await check_may_replace(profiles, kind, body.name, call.principal)
+    job, images = await generated_images(body, call)
     profile = await profiles.save(
         kind,
         body.name,
-        by=principal,
+        by=call.principal,
         description=body.description,
         items=profile_items(images),
     )

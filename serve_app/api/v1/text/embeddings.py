@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.openai.embedding_body import EmbeddingBody
 from serve_app.api.openai.embedding_response import (
@@ -14,7 +15,7 @@ from serve_app.api.openai.embedding_response import (
     embedding_list,
     embeddings_body,
 )
-from serve_app.api.v1.jobs.job_calls import text_answer
+from serve_app.api.operation_answers import text_answer
 from serve_app.api.v1.wire import ERRORS
 from serve_app.core.bounds import MAX_EMBEDDED
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
@@ -24,10 +25,9 @@ router = APIRouter(tags=["text"], responses=ERRORS, route_class=DirectRoute)
 
 
 @router.post("/v1/embeddings")
-async def embeddings(
-    body: EmbeddingBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def embeddings(body: EmbeddingBody, call: CallDep) -> Response:
     """Embed texts and images; the vectors of texts come first."""
+    context = call.context
     found = context.catalog.find("embeddings", body.model)
     texts, images = body.texts(), body.images()
     if not texts and not images:
@@ -47,7 +47,7 @@ async def embeddings(
     async def answer() -> dict[str, Any]:
         return embedding_list(await context.catalog.answer(operation), found.id, output)
 
-    return await text_answer(body, operation, request, context, principal, answer, output=output)
+    return await text_answer(call, body, operation, answer, output=output)
 
 
 async def _stored_image(context: Context, image: str, position: int) -> Any:

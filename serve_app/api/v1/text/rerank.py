@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.job_body import JobBody
 from serve_app.api.openai.chat_parts import NestedBody
-from serve_app.api.v1.jobs.job_calls import text_answer
+from serve_app.api.operation_answers import text_answer
 from serve_app.api.v1.text.rerank_response import RerankOutput, rerank_body, rerank_result
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, Text
@@ -43,20 +43,18 @@ class RerankBody(JobBody):
 
 
 @router.post("/v1/rerank")
-async def rerank(
-    body: RerankBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def rerank(body: RerankBody, call: CallDep) -> Response:
     """Sort documents by their relevance to a query, best first."""
-    found = context.catalog.find("rerank", body.model)
+    found = call.context.catalog.find("rerank", body.model)
     operation = Rerank(
         model=found.id, query=body.query, documents=body.texts(), max_length=body.max_length
     )
     output = RerankOutput(top_n=body.top_n, return_documents=body.return_documents)
 
     async def answer() -> dict[str, Any]:
-        return rerank_result(await context.catalog.answer(operation), operation, output)
+        return rerank_result(await call.context.catalog.answer(operation), operation, output)
 
-    return await text_answer(body, operation, request, context, principal, answer, output=output)
+    return await text_answer(call, body, operation, answer, output=output)
 
 
 ANSWERS = (Answer(Rerank, RerankOutput, rerank_body, reads_operation=True),)

@@ -3,16 +3,17 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import Call, CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.audio.spoken_models import known_language, known_locale
 from serve_app.api.v1.configured import check_configured, validating_media_first
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.dub_answer import DubOutput, dub_body
 from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
@@ -69,36 +70,25 @@ class DubBody(JobBody):
 
 
 @router.post("/v1/video/dub")
-async def dub(
-    body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def dub(body: DubBody, call: CallDep) -> Response:
     """Dub a video: transcribe, translate and speak every segment, and keep its timing."""
-    return await _answer(body, request, context, principal, burns_subtitles=False, is_item=True)
+    return await _answer(body, call, burns_subtitles=False, is_item=True)
 
 
 @router.post("/v1/pipelines/video-dub", tags=["pipelines"])
-async def video_dub(
-    body: DubBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def video_dub(body: DubBody, call: CallDep) -> Response:
     """Dub a video and burn its subtitles in."""
-    return await _answer(body, request, context, principal, burns_subtitles=True, is_item=False)
+    return await _answer(body, call, burns_subtitles=True, is_item=False)
 
 
-async def _answer(
-    body: DubBody,
-    request: Request,
-    context: Context,
-    principal: PrincipalDep,
-    *,
-    burns_subtitles: bool,
-    is_item: bool,
-) -> Response:
+async def _answer(body: DubBody, call: Call, *, burns_subtitles: bool, is_item: bool) -> Response:
+    context = call.context
     form = media_form(body.response_format, "video")
     async with validating_media_first(context, ("video", body.video, "video")):
         operation, warnings = await body.to_dub(context, burns_subtitles=burns_subtitles)
         check_configured(context, DubVideo.pipeline)
     output = DubOutput(response_format=form, warnings=tuple(warnings), is_item=is_item)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 ANSWERS = (Answer(DubVideo, DubOutput, dub_body),)

@@ -3,17 +3,18 @@
 import secrets
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import check_configured
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.image_to_video_answer import animation_body
 from serve_app.api.v1.video.video_audio import background, spoken_prompt
@@ -159,14 +160,12 @@ class ImageToVideoBody(JobBody):
 
 
 @router.post("/v1/pipelines/image-to-video")
-async def image_to_video(
-    body: ImageToVideoBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def image_to_video(body: ImageToVideoBody, call: CallDep) -> Response:
     """Generate an image from a prompt and animate it; on request, add post-processing."""
     output = media_output(body.response_format, "video")
-    operation = await body.to_animate(context)
-    check_configured(context, AnimatePrompt.pipeline)
-    return await job_answer(body, operation, request, context, principal, output)
+    operation = await body.to_animate(call.context)
+    check_configured(call.context, AnimatePrompt.pipeline)
+    return await job_answer(call, body, operation, output)
 
 
 def _seed(requested: int | None) -> int:

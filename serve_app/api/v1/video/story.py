@@ -3,13 +3,15 @@
 import secrets
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import (
     SentMedium,
     check_configured,
@@ -19,7 +21,6 @@ from serve_app.api.v1.configured import (
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.images.image_extras import profile_images
 from serve_app.api.v1.images.sizes import requested_size
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.story_answer import story_body
 from serve_app.api.v1.wire import ERRORS
@@ -137,15 +138,14 @@ class StoryBody(JobBody):
 
 
 @router.post("/v1/pipelines/story")
-async def story(
-    body: StoryBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def story(body: StoryBody, call: CallDep) -> Response:
     """Turn a story into a video: a script, an image per scene, animations and a narrator."""
+    context = call.context
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, *body.media()):
         operation = await body.to_story(context)
         check_configured(context, TellStory.pipeline)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 def _id(catalog: Catalog, task: Task, name: str | None, param: str) -> str:

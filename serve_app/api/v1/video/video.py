@@ -2,14 +2,14 @@
 
 from itertools import zip_longest
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import check_configured, validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item, media_link
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_body import VideoBody
@@ -23,15 +23,14 @@ router = APIRouter(tags=["video"], responses=ERRORS)
 
 
 @router.post("/v1/video/generations")
-async def video_generations(
-    body: VideoBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def video_generations(body: VideoBody, call: CallDep) -> Response:
     """Generate up to four videos from a prompt, images or a video, with increasing seeds."""
+    context = call.context
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, *body.media()):
         operation = await to_produce(body, context)
         check_configured(context, ProduceVideo.pipeline)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def videos_body(finished: Finished[Message, Videos, MediaOutput]) -> AnswerBody:

@@ -2,15 +2,16 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import SentMedium, validating_media_first
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS
@@ -69,10 +70,9 @@ class InterpolationBody(JobBody):
 
 
 @router.post("/v1/video/interpolate")
-async def interpolate(
-    body: InterpolationBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def interpolate(body: InterpolationBody, call: CallDep) -> Response:
     """Increase the frame rate of a video, or interpolate between two images."""
+    context = call.context
     body.check_media()
     output = media_output(body.response_format, "video")
     first: SentMedium = ("init_image", body.init_image, "image")
@@ -80,7 +80,7 @@ async def interpolate(
     async with validating_media_first(context, ("video", body.video, "video"), first, last):
         found = context.catalog.find("interpolation", body.model)
     operation = await body.to_interpolate(found.id, context)
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 ANSWERS = (Answer(InterpolateVideo, MediaOutput, remade_video_body),)

@@ -2,15 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field, model_validator
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.process_body import (
@@ -88,9 +88,10 @@ class VideoProcessBody(MarkedBody):
 
 
 @router.post("/v1/video/process", openapi_extra=described(VideoProcessBody))
-async def process_video(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+async def process_video(call: CallDep) -> Response:
     """Scale, crop, mark, cut and convert a video, in one pass."""
-    body = await read_process_body(request, context, VideoProcessBody)
+    context = call.context
+    body = await read_process_body(call.request, context, VideoProcessBody)
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, ("video", body.video, "video")):
         context.catalog.media_runner()
@@ -100,7 +101,7 @@ async def process_video(request: Request, context: ContextDep, principal: Princi
         audio_track=body.audio_track,
         max_pixels=context.config.limits.image_pixels,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 async def processed_video_body(

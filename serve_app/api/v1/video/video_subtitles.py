@@ -2,16 +2,17 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import Context, ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
+from serve_app.api.context import Context
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.audio.spoken_models import is_translator, known_locale, spoken_models
 from serve_app.api.v1.configured import check_configured, validating_media_first
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import media_form
 from serve_app.api.v1.video.subtitle_answer import SubtitleForm, SubtitleOutput, subtitles_body
 from serve_app.api.v1.wire import ERRORS
@@ -90,16 +91,15 @@ class SubtitleBody(JobBody):
 
 
 @router.post("/v1/video/subtitle")
-async def subtitle(
-    body: SubtitleBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def subtitle(body: SubtitleBody, call: CallDep) -> Response:
     """Transcribe a video into subtitles, as a file or burned in."""
+    context = call.context
     async with validating_media_first(context, ("video", body.video, "video")):
         operation = await body.to_subtitle(context)
         check_configured(context, SubtitleVideo.pipeline)
     wanted: SubtitleForm = "burned_video" if body.burns else body.response_format or "srt"
     output = SubtitleOutput(format=wanted, response_format=media_form(body.output_format, "video"))
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 ANSWERS = (Answer(SubtitleVideo, SubtitleOutput, subtitles_body),)

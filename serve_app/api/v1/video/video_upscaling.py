@@ -2,16 +2,16 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.context import ContextDep, PrincipalDep
+from serve_app.api.call import CallDep
 from serve_app.api.job_body import JobBody
+from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.fields import FIELDS
-from serve_app.api.v1.jobs.job_calls import job_answer
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS
@@ -42,10 +42,9 @@ class VideoUpscaleBody(JobBody):
 
 
 @router.post("/v1/video/upscale")
-async def upscale_video(
-    body: VideoUpscaleBody, request: Request, context: ContextDep, principal: PrincipalDep
-) -> Response:
+async def upscale_video(body: VideoUpscaleBody, call: CallDep) -> Response:
     """Upscale a video by 2, 3 or 4; timestamps and audio are kept."""
+    context = call.context
     allows_resize = bool(body.allow_resize)
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, ("video", body.video, "video")):
@@ -57,7 +56,7 @@ async def upscale_video(
         factor=body.upscale_factor or 2,
         allows_resize=allows_resize,
     )
-    return await job_answer(body, operation, request, context, principal, output)
+    return await job_answer(call, body, operation, output)
 
 
 ANSWERS = (Answer(UpscaleVideo, MediaOutput, remade_video_body),)
