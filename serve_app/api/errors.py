@@ -28,6 +28,8 @@ from serve_app.core.errors import (
 )
 
 MESSAGE_CHARACTERS = 2000
+REFUSALS = frozenset({"malformed", "overflow", "cancelled"})
+"""Kinds of errors that are about the request itself, whatever status a dialect has for them."""
 ABSENT = frozenset({"missing", "extra_forbidden"})
 """Complaints of pydantic's about a field of a name that is not in the body, or not in the model."""
 BEGUN_JOB = "begun_job"
@@ -57,16 +59,16 @@ def error_response(error: AppError, body: dict[str, Any], scope: Scope) -> JSONR
     """
     begun = scope["state"].get(BEGUN_JOB)
     dialect = dialect_in(scope)
-    status, kind = dialect.error_status(error), dialect.json_type
-    headers = ({} if begun is None else {"X-Job-ID": begun}) | error_headers(error, status)
+    headers = ({} if begun is None else {"X-Job-ID": begun}) | error_headers(error)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = dialect.challenge
-    return JSONResponse(body, status, headers=headers, media_type=kind)
+    status = dialect.error_status(error)
+    return JSONResponse(body, status, headers=headers, media_type=dialect.json_type)
 
 
-def error_headers(error: AppError, status: int | None = None) -> dict[str, str]:
+def error_headers(error: AppError) -> dict[str, str]:
     """What tells a client how to react: `Retry-After`, `x-should-retry`, `WWW-Authenticate`; and
-    the job that failed. `status` is that of the answer, if it is not the error's own.
+    the job that failed.
     """
     headers: dict[str, str] = {} if error.job_id is None else {"X-Job-ID": error.job_id}
     wait_s = error.retry_after_s
@@ -74,14 +76,14 @@ def error_headers(error: AppError, status: int | None = None) -> dict[str, str]:
         wait_s = UNKNOWN_WAIT_S
     if wait_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
-    if is_final(error, wait_s, error.status if status is None else status):
+    if is_final(error, wait_s):
         headers["x-should-retry"] = "false"
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return headers
 
 
-def is_final(error: AppError, wait_s: float | None, status: int) -> bool:
+def is_final(error: AppError, wait_s: float | None) -> bool:
     """Whether the same request would get the same answer, or do the same work again. OpenAI's SDKs
     repeat 408, 409, 429 and every 5xx unless they are told. Of an unforeseen error, and of one of
     somebody else's server, nobody knows: that is left to the client.
@@ -90,7 +92,8 @@ def is_final(error: AppError, wait_s: float | None, status: int) -> bool:
         return True
     if wait_s is not None:
         return False
-    return status < 500 or isinstance(error, Unavailable) or error.job_id is not None
+    is_refused = error.kind in REFUSALS
+    return is_refused or isinstance(error, Unavailable) or error.job_id is not None
 
 
 def from_http_exception(error: HTTPException, *, method: str, path: str) -> AppError:
