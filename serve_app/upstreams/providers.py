@@ -53,7 +53,7 @@ class Providers:
     async def get(self, id_or_name: str) -> Provider:
         """One of them."""
         named = _checked(id_or_name)
-        return _found(await self.all(), named)
+        return await self._database.read(lambda session: self._one(session, named))
 
     async def create(self, new: NewProvider, *, by: Principal) -> Provider:
         """Register a provider. Conflict when the name is taken."""
@@ -115,15 +115,20 @@ class Providers:
         hosts = first_at_hosts(stored)
         return [shown(each, hosts, self._ring) for each in stored]
 
-    def _one(self, session: Session, provider_id: str) -> Provider:
+    def _one(self, session: Session, named: str) -> Provider:
         session.flush()
-        return _found(self._shown(session), provider_id)
+        all_stored = live_providers(session)
+        return self._provider(_found(all_stored, named), all_stored)
+
+    def _provider(self, stored: StoredProvider, all_stored: Sequence[StoredProvider]) -> Provider:
+        return shown(stored, first_at_hosts(all_stored), self._ring)
 
     def _expected(self, session: Session, named: str, is_expected: IsExpected) -> StoredProvider:
-        provider = _found(self._shown(session), named)
-        if not is_expected(provider):
+        all_stored = live_providers(session)
+        stored = _found(all_stored, named)
+        if not is_expected(self._provider(stored, all_stored)):
             raise PreconditionFailed("the provider was changed since; read it again")
-        return next(each for each in live_providers(session) if each.row.id == provider.id)
+        return stored
 
 
 def _checked(id_or_name: str) -> str:
@@ -134,8 +139,8 @@ def _checked(id_or_name: str) -> str:
     return named
 
 
-def _found(providers: Sequence[Provider], named: str) -> Provider:
-    for provider in providers:
-        if named in (provider.id, provider.name):
-            return provider
+def _found(all_stored: Sequence[StoredProvider], named: str) -> StoredProvider:
+    for stored in all_stored:
+        if named in (stored.row.id, stored.row.name):
+            return stored
     raise UnknownProvider(f"no provider is {named[:100]!r}", param="id")

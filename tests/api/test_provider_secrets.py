@@ -13,11 +13,19 @@ from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from serve_app.api.context import Context
 from serve_app.core.jobs import Submission
+from serve_app.core.message import Message
 from serve_app.core.text.rerank import Rerank
+from serve_app.core.upstreams.provider import (
+    BedrockChange,
+    KeyChange,
+    NewProvider,
+    ProviderChange,
+)
 from serve_app.database.connection import Database
 from serve_app.database.schema import Table
 from serve_app.observability.observability import Observability
@@ -191,3 +199,12 @@ async def test_secrets_of_a_lost_key_are_told(context: Context) -> None:
         sent = {"api_keys": [{"api_key": TWO}]}
         answer = await client.patch(f"{PROVIDERS}/mine", json=sent)
         assert (answer.status_code, "status" in answer.json()) == (200, False)
+
+
+@pytest.mark.parametrize("kind", [NewProvider, ProviderChange, KeyChange, BedrockChange])
+def test_a_message_that_is_wrong_shows_no_key(kind: type[Message]) -> None:
+    """Not even one that nobody should be able to make."""
+    wrong = {"api_keys": [ONE, 5], "api_key": [ONE], "access_key": [ONE], "other": ONE}
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(wrong)
+    check(str(caught.value).encode() + repr(caught.value).encode(), kind)

@@ -5,7 +5,7 @@ Keys are in these messages only on their way in, as values that show themselves 
 
 from typing import Literal, get_args
 
-from pydantic import SecretStr
+from pydantic import ConfigDict, SecretStr
 
 from serve_app.core.message import Message
 
@@ -15,6 +15,8 @@ ProviderType = Literal[
 PROVIDER_TYPES: tuple[ProviderType, ...] = get_args(ProviderType)
 BedrockProtocol = Literal["invoke-model", "mantle"]
 ELLIPSIS = "..."
+HIDING = ConfigDict(hide_input_in_errors=True)
+"""For messages that may have keys in them: the library would show them in its errors."""
 
 
 class ProviderKey(Message):
@@ -61,6 +63,8 @@ class BedrockChange(BedrockSettings):
     one removes it.
     """
 
+    model_config = HIDING
+
     access_key: SecretStr | None = None
     access_key_secret: SecretStr | None = None
 
@@ -72,6 +76,8 @@ class BedrockChange(BedrockSettings):
 
 class NewProvider(Message):
     """A provider that is to be registered; nothing of it has been checked."""
+
+    model_config = HIDING
 
     type: str = ""
     name: str = ""
@@ -86,6 +92,8 @@ class NewProvider(Message):
 class KeyChange(Message):
     """A key that shall be there: one that is (`id`), or a new one (`api_key`)."""
 
+    model_config = HIDING
+
     id: str | None = None
     api_key: SecretStr | None = None
 
@@ -94,6 +102,8 @@ class ProviderChange(Message):
     """What shall be otherwise; None leaves a field as it is. `api_keys` are all that shall be there
     afterwards, in their order.
     """
+
+    model_config = HIDING
 
     display_name: str | None = None
     icon: str | None = None
