@@ -30,6 +30,7 @@ config = CLIPTextConfig(
 
 class Pipeline(TextualInversionLoaderMixin):
     components = {}
+    hf_device_map = {}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=tokens, eos_token="<end>", pad_token="<end>", model_max_length=8
     )
