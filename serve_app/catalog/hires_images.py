@@ -16,6 +16,7 @@ from serve_app.core.image.images import (
     Variation,
 )
 from serve_app.core.image.samplers import ImageSampling
+from serve_app.core.image.sampling_names import of_second_pass
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
@@ -59,6 +60,7 @@ class _TwoPasses:
     async def images(self) -> AsyncGenerator[ImageEvent]:
         request, made = self._request, Images(images=())
         sampling: ImageSampling | None = None
+        second: ImageSampling | None = None
         batches = request.batches
         for batch in batches:
             first = Images(images=())
@@ -72,10 +74,12 @@ class _TwoPasses:
                     if isinstance(step, Progress):
                         yield step
                     else:
+                        second = step.sampling or second
                         made = request.joined(made, step)
             sampling = first.sampling or sampling
-            told = {"sampling": sampling, "warnings": _all((*first.warnings, *made.warnings))}
-            made = made.model_copy(update=told)
+            told = {"sampling": sampling, "second_sampling": second}
+            warnings = _all((*first.warnings, *made.warnings))
+            made = made.model_copy(update=told | {"warnings": warnings})
             if request.can_end_early and batch is not batches[-1]:
                 yield made
         yield made
@@ -145,6 +149,7 @@ class _TwoPasses:
         if hires.loras is not None:
             changes["loras"] = hires.loras
         negative, text = hires.negative_prompt, request.embedded_text(number, sampling)
+        left = text and of_second_pass(text)
         return ImageToImage(
             model=hires.model or request.model,
             prompt=request.prompt if hires.prompt is None else hires.prompt,
@@ -164,7 +169,8 @@ class _TwoPasses:
             else hires.guidance_scale,
             sampling=hires.sampling or request.sampling,
             scheduler=request.scheduler,
-            embedded_texts=() if text is None else (text,),
+            embedded_texts=() if left is None else (left,),
+            sampling_names=None if left == text else request.sampling_names,
             **changes,
         )
 

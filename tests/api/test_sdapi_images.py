@@ -174,9 +174,19 @@ async def test_what_was_sampled_with_is_told(client: httpx.AsyncClient) -> None:
     assert answer.json()["parameters"]["sampler_name"] == "LMS Karras"
 
 
-@pytest.mark.parametrize("fields", [{}, {"hr_sampler_name": "DDIM", "hr_scheduler": "Uniform"}])
-async def test_the_sampler_of_two_passes_is_that_of_the_first(
-    client: httpx.AsyncClient, fields: dict[str, Any]
+@pytest.mark.parametrize(
+    ("fields", "second"),
+    [
+        ({}, ""),
+        (
+            {"hr_sampler_name": "DDIM", "hr_scheduler": "Uniform"},
+            "Hires sampler: DDIM, Hires schedule type: Uniform, ",
+        ),
+        ({"hr_sampler_name": "LMS"}, "Hires sampler: Euler a, "),
+    ],
+)
+async def test_the_samplers_of_two_passes_are_told(
+    client: httpx.AsyncClient, fields: dict[str, Any], second: str
 ) -> None:
     sent = {"sampler_name": "Heun", "scheduler": "beta", "enable_hr": True} | fields
     answer = await made(client, **sent, batch_size=2)
@@ -184,6 +194,7 @@ async def test_the_sampler_of_two_passes_is_that_of_the_first(
     assert info["sampler_name"] == "Euler a"
     for text, image in zip(info["infotexts"], answer.json()["images"], strict=True):
         assert "Sampler: Euler a, Schedule type: Automatic," in text
+        assert f"Hires upscaler: Latent, {second}Version" in text
         assert opened(image).info["parameters"] == text
 
 

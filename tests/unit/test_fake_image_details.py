@@ -278,6 +278,8 @@ async def test_what_was_sampled_with_is_told(studio: Studio) -> None:
         made = await studio.result(**given)
         assert made.sampling is not None
         assert (made.sampling.sampler, made.sampling.schedule) == ("euler_a", "karras")
+        second = made.second_sampling and made.second_sampling.sampler
+        assert second == ("ddim" if "hires" in given else None)
         assert (await studio.opened(made.images[0].image)).info["parameters"] == text
 
 

@@ -43,10 +43,30 @@ class GeneratedImages:
         used = (result.sampling for result in self.results if result.sampling is not None)
         return next(used, self.plan.sampling.sampling())
 
+    @property
+    def second_sampling(self) -> ImageSampling:
+        """The same of a second pass."""
+        used = (result.second_sampling for result in self.results if result.second_sampling)
+        return next(used, self.sampling)
+
     def infotexts(self) -> list[str]:
         """One for every image."""
         texts = (infotext_of(self.plan, self.body, number) for number in self.numbers)
-        return [NAMES.filled(text, self.sampling) for text in texts]
+        return [self.told(text) for text in texts]
+
+    def told(self, text: str) -> str:
+        """With what was sampled with in both passes."""
+        return NAMES.filled_second(NAMES.filled(text, self.sampling), self.second_sampling)
+
+    def extra(self) -> dict[str, Any]:
+        """The further pairs of infotexts."""
+        return {
+            name: NAMES.filled_second(value, self.second_sampling)
+            if isinstance(value, str)
+            else value
+            for name, value in self.plan.extra.items()
+            if value is not None
+        }
 
     def comments(self) -> list[str]:
         """What had to be said."""
@@ -96,7 +116,7 @@ def info_object(generated: GeneratedImages) -> dict[str, Any]:
         "seed_resize_from_w": body.seed_resize_from_w,
         "seed_resize_from_h": body.seed_resize_from_h,
         "denoising_strength": body.strength,
-        "extra_generation_params": {name: v for name, v in plan.extra.items() if v is not None},
+        "extra_generation_params": generated.extra(),
         "index_of_first_image": 0,
         "infotexts": generated.infotexts(),
         "styles": body.styles,

@@ -23,6 +23,7 @@ from serve_app.api.context import Context
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.catalog.image_facts import image_facts
 from serve_app.core.image.images import HiresPass
+from serve_app.core.image.sampling_names import SECOND_SAMPLER_SLOT, SECOND_SCHEDULE_SLOT
 
 SAME = ("", "use same checkpoint", "use same sampler", "use same scheduler")
 """What front ends say where the second pass has no choice of its own."""
@@ -71,6 +72,8 @@ def pairs(body: Txt2ImgBody, plan: ImagePlan, found: Checkpoint) -> Mapping[str,
         "Hires resize": f"{size.width}x{size.height}" if size else None,
         "Hires steps": body.hr_second_pass_steps or None,
         "Hires upscaler": body.hr_upscaler,
+        "Hires sampler": None if is_same(body.hr_sampler_name) else SECOND_SAMPLER_SLOT,
+        "Hires schedule type": None if is_same(body.hr_scheduler) else SECOND_SCHEDULE_SLOT,
         "Hires checkpoint": None if found.name == plan.found.name else found.title,
         "Hires prompt": body.hr_prompt or None,
         "Hires negative prompt": body.hr_negative_prompt or None,

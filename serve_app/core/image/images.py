@@ -55,13 +55,14 @@ class Image(Message):
 class Images(MediaResult):
     """The last item. `prompt_cache_hit` says that the prompt had been read before; `skipped` are
     the numbers, from 0, of images that were left out on request. `sampling` is the sampler and the
-    schedule that were used where the request names any; of two passes, the first one's.
+    schedule that were used where the request names any, `second_sampling` those of a second pass.
     """
 
     images: tuple[Image, ...]
     skipped: tuple[int, ...] = ()
     prompt_cache_hit: bool = False
     sampling: ImageSampling | None = None
+    second_sampling: ImageSampling | None = None
 
     @override
     def facts(self) -> dict[str, MediaFacts]:

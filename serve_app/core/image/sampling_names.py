@@ -9,6 +9,8 @@ SAMPLER_SLOT, SCHEDULE_SLOT = "\ufdd0", "\ufdd1"
 """Characters that Unicode keeps free for such purposes. In a text the last one counts, behind
 everything that a client has written.
 """
+SECOND_SAMPLER_SLOT, SECOND_SCHEDULE_SLOT = "\ufdd2", "\ufdd3"
+"""Those of a second pass."""
 
 
 class SamplingNames(Message):
@@ -32,6 +34,17 @@ class SamplingNames(Message):
         """The text with what was used."""
         text = _with_last(text, SAMPLER_SLOT, self.sampler(used))
         return _with_last(text, SCHEDULE_SLOT, self.schedule(used))
+
+    def filled_second(self, text: str, used: ImageSampling) -> str:
+        """The text with what a second pass has used."""
+        text = _with_last(text, SECOND_SAMPLER_SLOT, self.sampler(used))
+        return _with_last(text, SECOND_SCHEDULE_SLOT, self.schedule(used))
+
+
+def of_second_pass(text: str) -> str:
+    """A text in which the first pass is told already, for the pass that is left."""
+    text = _with_last(text, SECOND_SAMPLER_SLOT, SAMPLER_SLOT)
+    return _with_last(text, SECOND_SCHEDULE_SLOT, SCHEDULE_SLOT)
 
 
 def _with_last(text: str, slot: str, name: str) -> str:
