@@ -30,7 +30,10 @@ SURE_CHARACTERS = 400
 """Of these no text needs more, whatever has to be escaped."""
 WORD_CHARACTERS = 300
 GAP_S = 0.02
-"""Between two writes. HAProxy makes one chunk of what it reads at once."""
+"""Between two writes. HAProxy makes one chunk of what it reads at once, whatever its options are:
+only time keeps them apart. Measured on two processors with 14 busy processes: without a pause 440
+of 960 pairs were joined, with 5 ms none.
+"""
 
 
 def pieces(text: str) -> Iterator[str]:
