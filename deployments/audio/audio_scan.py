@@ -18,6 +18,8 @@ from serve_app.core.tracks import AudioTrack, audio_choice
 
 LONGEST_PRIMING_S = Fraction(1, 10)
 SHALLOW = frozenset({"s16", "s16p", "u8", "u8p"})
+STEADY = frozenset({"wav", "w64", "aiff", "au"})
+"""Formats in which uncompressed samples stand one after the other: there are no times to read."""
 LOSSLESS = ("flac", "alac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "pcm_")
 
 
@@ -64,7 +66,10 @@ def scanned_in(container: Any, track: AudioTrack | None, *, param: str, is_read:
     # `context.name` is that of a decoder, of which some codecs have several.
     codec = context.codec.canonical_name
     is_pcm = codec.startswith("pcm_")
-    times = _times(container, stream) if is_read else UNREAD
+    times = UNREAD
+    if is_read:
+        is_steady = is_pcm and container.format.name in STEADY and stream.duration
+        times = _steady(stream) if is_steady else _times(container, stream)
     return AudioScan(
         index=stream.index,
         codec=codec,
@@ -86,6 +91,10 @@ class _Times(NamedTuple):
 
 
 UNREAD = _Times(is_joined=False, is_plain=True, end_s=0.0)
+
+
+def _steady(stream: Any) -> _Times:
+    return UNREAD._replace(end_s=float(stream.duration * stream.time_base))
 
 
 def _times(container: Any, stream: Any) -> _Times:

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from deployments.audio.audio_scan import scanned
 from deployments.video.av_media import AvMedia
 from serve_app.blobs.recognition import media_type
 from serve_app.blobs.store import FsspecBlobStore
@@ -51,6 +52,13 @@ async def media(blobs: FsspecBlobStore) -> AsyncGenerator[AvMedia]:
     engine = AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
     yield engine
     await engine.close()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff", "a.au"])
+def test_samples_without_times_are_plain(tmp_path: Path, name: str) -> None:
+    ffmpeg(*SOURCE, TONE, tmp_path / name)
+    scan = scanned(tmp_path / name, None, param="audio")
+    assert (scan.is_plain, scan.is_joined, scan.end_s) == (True, False, pytest.approx(3.0))
 
 
 async def converted(
