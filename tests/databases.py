@@ -1,14 +1,19 @@
 """The database of a test: SQLite, or a real Postgres for tests that are marked `on_both`."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
+from serve_app.access.bootstrap import prepare_access
+from serve_app.access.passwords import Passwords
 from serve_app.database.connection import Database
 from serve_app.database.migrate import migrate
 
+CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+Prepared = Callable[[Mapping[str, str]], Path]
 on_both = pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 
 
@@ -20,6 +25,27 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     migrate(database)
     database.close()
     return file
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Prepared:
+    """The database of a server that has started once with an environment, to be copied: SQLAlchemy
+    compiles its statements anew for each file, which takes longer than most tests.
+    """
+    made: dict[frozenset[tuple[str, str]], Path] = {}
+
+    def file_for(environment: Mapping[str, str]) -> Path:
+        key = frozenset(environment.items())
+        if key not in made:
+            file = tmp_path_factory.mktemp("prepared") / "polyphony.sqlite"
+            shutil.copyfile(migrated, file)
+            database = Database(f"sqlite:///{file}")
+            prepare_access(database, environment, passwords=CHEAP)
+            database.close()
+            made[key] = file
+        return made[key]
+
+    return file_for
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 
 from serve_app.access.authentication import access_over
 from serve_app.access.bootstrap import prepare_access
-from serve_app.access.passwords import Passwords
 from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
@@ -27,6 +25,7 @@ from serve_app.family.engines import make_engine
 from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.one_process import one_process
 from serve_app.upstreams.sealing import KeyRing
+from tests.databases import CHEAP, Prepared
 from tests.providers import RING
 
 FAMILIES: list[dict[str, Any]] = [
@@ -105,12 +104,11 @@ FAMILIES: list[dict[str, Any]] = [
     },
     {"name": "media", "options": {"engine": "fake", "task": "media"}},
 ]
-CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MakeContext = Callable[..., Context]
 
 
 @pytest.fixture
-def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
+def make_context(tmp_path: Path, prepared: Prepared) -> Iterator[MakeContext]:
     """A context over fakes; keyword arguments replace sections of the configuration."""
     databases: list[Database] = []
 
@@ -141,11 +139,13 @@ def make_context(tmp_path: Path, migrated: Path) -> Iterator[MakeContext]:
             made[family.name] = make_engine(family.options, given)
 
         file = tmp_path / "polyphony.sqlite"
-        if not file.exists():
-            shutil.copyfile(migrated, file)
+        is_new = not file.exists()
+        if is_new:
+            shutil.copyfile(prepared(environment or {}), file)
         database = Database(database_url or f"sqlite:///{file}")
         databases.append(database)
-        prepare_access(database, environment or {}, passwords=CHEAP)
+        if database_url or not is_new:
+            prepare_access(database, environment or {}, passwords=CHEAP)
         return one_process(
             config,
             made | dict(runs or {}),
