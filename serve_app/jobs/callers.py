@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from serve_app.database.connection import Database
@@ -48,23 +48,27 @@ class Callers:
 
         await self._database.write(work)
 
-    async def stop_abandoned(self) -> None:
-        """Stop the jobs that nobody has come back for. Nobody could while no process ran jobs, so
-        that a process which has just started gives every caller the whole time.
+    def has_abandoned(self, session: Session) -> bool:
+        """Whether there are jobs that nobody has come back for. Nobody could while no process ran
+        jobs, so that a process which has just started gives every caller the whole time.
         """
-        before = self._clock() - RETURN_S
-        if before <= self._started_at:
-            return
-        abandoned = select(JobRow).where(
-            JobRow.status.in_(("queued", "running")),
-            JobRow.left_at < before,
-            JobRow.cancel_requested.is_(False),
-        )
+        if self._clock() - RETURN_S <= self._started_at:
+            return False
+        ids = self._abandoned().with_only_columns(JobRow.id).limit(1)
+        return session.scalar(ids) is not None
+
+    async def stop_abandoned(self) -> None:
+        """Stop those."""
 
         def work(session: Session) -> None:
-            for row in session.scalars(abandoned.with_for_update()):
+            for row in session.scalars(self._abandoned().with_for_update()):
                 stop(session, row, now=self._clock())
 
-        ids = abandoned.with_only_columns(JobRow.id).limit(1)
-        if await self._database.read(lambda session: session.scalar(ids)) is not None:
-            await self._database.write(work)
+        await self._database.write(work)
+
+    def _abandoned(self) -> Select[JobRow]:
+        return select(JobRow).where(
+            JobRow.status.in_(("queued", "running")),
+            JobRow.left_at < self._clock() - RETURN_S,
+            JobRow.cancel_requested.is_(False),
+        )

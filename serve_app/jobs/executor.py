@@ -29,6 +29,7 @@ from serve_app.core.stages import AnotherVersion, Stage
 from serve_app.jobs.insistent_writes import until_stored
 from serve_app.jobs.kept_pieces import KeptPieces
 from serve_app.jobs.leases import Leases
+from serve_app.jobs.pending_work import pending_work
 from serve_app.jobs.running_job import RunningJob
 from serve_app.jobs.staging import JobStage, Steps
 from serve_app.jobs.store import JobReport, JobStore
@@ -177,18 +178,11 @@ class JobExecutor(JobRunner):
         """Every `LOOK_S`: take over what a dead process left, stop what is cancelled, start what
         waits.
         """
-        for executor in await self._leases.dead():
-            released = await self._store.release(executor)
-            await self._leases.forget(executor)
-            if released:
-                logger.warning("took over %d jobs of a process that died", released)
-        await self._store.callers.stop_abandoned()
-        looked_at = time.monotonic()
-        pending = await self._store.pending_work(self._leases.executor)
+        pending = await pending_work(self._store, self._leases)
         for job_id in pending.cancelled & self._runs.keys():
             self._runs[job_id].cancel()
         for job_id in pending.asked.keys() & self._runs.keys():
-            self._runs[job_id].ask(pending.asked[job_id], known_at=looked_at)
+            self._runs[job_id].ask(pending.asked[job_id], known_at=pending.looked_at)
         self._starting &= set(pending.running)
         missing = set(pending.running) - self._runs.keys() - self._starting
         # One that was added while this looked is not lost: it is known by the next look.

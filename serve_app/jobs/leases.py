@@ -8,7 +8,7 @@ clocks of machines differ, and anew after a pause in which nobody could look or 
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +65,14 @@ class Leases:
 
     async def dead(self) -> tuple[str, ...]:
         """The executors that will not finish what they began. To be asked again and again."""
+        return self.dead_among(await self._database.read(self.others))
 
-        def work(session: Session) -> list[ExecutorRow]:
-            others = select(ExecutorRow).where(ExecutorRow.id != self.executor)
-            return list(session.scalars(others))
+    def others(self, session: Session) -> Sequence[ExecutorRow]:
+        """All executors but this one."""
+        return session.scalars(select(ExecutorRow).where(ExecutorRow.id != self.executor)).all()
 
-        rows = await self._database.read(work)
+    def dead_among(self, rows: Sequence[ExecutorRow]) -> tuple[str, ...]:
+        """Those of the others, which were read just now, that are dead."""
         now = self._ticks()
         known = self._known if now - self._checked_at < LONGEST_PAUSE_S else {}
         self._checked_at = now

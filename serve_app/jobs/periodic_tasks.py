@@ -49,10 +49,11 @@ class PipelineDemand:
 
     async def refresh(self) -> None:
         """Open the requests that are not open yet."""
-        for name, handle in self._pipelines.items():
-            for job_id in await self._store.unfinished(name, limit=MOST_SIGNALLED):
+        unfinished = await self._store.unfinished(self._pipelines.keys(), limit=MOST_SIGNALLED)
+        for name, job_ids in unfinished.items():
+            for job_id in job_ids:
                 if job_id not in self._signalled:
-                    task = asyncio.create_task(self._signal(job_id, handle))
+                    task = asyncio.create_task(self._signal(job_id, self._pipelines[name]))
                     self._signalled[job_id] = task
 
     async def _signal(self, job_id: str, handle: DeploymentHandle[Any]) -> None:

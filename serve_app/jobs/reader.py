@@ -1,11 +1,10 @@
 """Reads jobs from the table: one by any of its names, or many by filters."""
 
-from typing import cast
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Select, false, func, select
 from sqlalchemy.orm import Session
 
-from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, Conflict, NotFound
 from serve_app.core.jobs import JOB_PREFIX, Job, JobStatus
 from serve_app.core.media import Blob
@@ -34,17 +33,6 @@ class JobQuery(Message):
     dialect: str | None = None
     limit: int = 50
     offset: int = 0
-
-
-class PendingWork(Message):
-    """What an executor has to do: its running jobs, those of them to stop, those asked to end
-    early, and queues in which somebody waits or was lost.
-    """
-
-    running: tuple[str, ...]
-    cancelled: frozenset[str]
-    asked: dict[str, EarlyEnd]
-    queues: frozenset[str]
 
 
 class JobReader:
@@ -113,13 +101,20 @@ class JobReader:
 
         return await self.database.read(work)
 
-    async def unfinished(self, queue: str, *, limit: int) -> tuple[str, ...]:
-        """The ids of a queue's running and waiting jobs, oldest first."""
+    async def unfinished(
+        self, queues: Collection[str], *, limit: int
+    ) -> Mapping[str, tuple[str, ...]]:
+        """The ids of the running and waiting jobs of those queues that have any, oldest first; at
+        most `limit` of each queue.
+        """
+        active = JobRow.status.in_(("running", "queued"))
 
-        def work(session: Session) -> tuple[str, ...]:
-            ids = select(JobRow.id).where(
-                JobRow.queue == queue, JobRow.status.in_(("running", "queued"))
-            )
+        def work(session: Session) -> dict[str, tuple[str, ...]]:
+            busy = select(JobRow.queue).where(active, JobRow.queue.in_(list(queues))).distinct()
+            return {queue: oldest(session, queue) for queue in session.scalars(busy).all()}
+
+        def oldest(session: Session, queue: str) -> tuple[str, ...]:
+            ids = select(JobRow.id).where(active, JobRow.queue == queue)
             return tuple(session.scalars(ids.order_by(JobRow.number).limit(limit)))
 
         return await self.database.read(work)
@@ -162,26 +157,6 @@ class JobReader:
         """Whether somebody waits in a queue. It takes no lock, as claiming does."""
         waiting = select(JobRow.id).where(JobRow.queue == queue, JobRow.status == "queued").limit(1)
         return await self.database.read(lambda session: session.scalar(waiting) is not None)
-
-    async def pending_work(self, executor: str) -> PendingWork:
-        """What others have changed for an executor."""
-
-        def work(session: Session) -> PendingWork:
-            mine = session.execute(
-                select(JobRow.id, JobRow.cancel_requested, JobRow.asked_for).where(
-                    JobRow.executor == executor, JobRow.status == "running"
-                )
-            ).all()
-            lost = (JobRow.status == "running") & JobRow.executor.is_(None)
-            queues = select(JobRow.queue).where((JobRow.status == "queued") | lost).distinct()
-            return PendingWork(
-                running=tuple(job_id for job_id, _, _ in mine),
-                cancelled=frozenset(job_id for job_id, is_cancelled, _ in mine if is_cancelled),
-                asked={job_id: cast("EarlyEnd", asked) for job_id, _, asked in mine if asked},
-                queues=frozenset(session.scalars(queues)),
-            )
-
-        return await self.database.read(work)
 
 
 def unknown(name: str) -> AppError:

@@ -77,6 +77,14 @@ async def test_jobs_start_while_there_is_room_and_then_in_order(store: JobStore)
     assert (await store.get("job-3")).position == 1
 
 
+async def test_the_unfinished_jobs_of_queues_are_found(store: JobStore) -> None:
+    for number in range(4):
+        await add(store, number)
+    await store.finish("job-0", "first", "succeeded", report=DONE)
+    found = await store.unfinished(["images", "speech"], limit=2)
+    assert found == {"speech": ("job-1", "job-2")}
+
+
 async def test_nobody_jumps_the_line(store: JobStore) -> None:
     """A job that comes when there is room waits while others wait."""
     for number in range(3):
