@@ -4,62 +4,18 @@ shipped switches turn on, and Ray's own.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from serve_app.launch.processes import adopt_orphans
 from tests.serve.kills.conftest import Server
 
 BREAKAGES = ("error", "keyword_only", "timeout", "cancelled")
 CLIP = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(100)
 PATIENCE_S = 120
 """Far below the limit of 600 s up to which a call may wait for its job."""
-
-
-def brittle(
-    name: str, task: str, breaks_with: str = "as_told", **options: object
-) -> dict[str, Any]:
-    models = [] if task == "media" else [{"id": name}]
-    return {
-        "name": name,
-        "options": {"engine": "fake", "task": task, "breaks_with": breaks_with, **options},
-        "models": models,
-        "placement": {"min_replicas": 1},
-    }
-
-
-@pytest.fixture(
-    scope="module",
-    params=[None, pytest.param("RAY_SERVE_THROUGHPUT_OPTIMIZED", marks=pytest.mark.slow)],
-)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """One with the shipped switches and one without the switch that chooses gRPC."""
-    adopt_orphans()
-    directory = tmp_path_factory.mktemp("brittle")
-    slow = {"delay_s": 3, "diary": str(directory / "diary")}
-    running = Server(
-        directory,
-        families=[
-            brittle("talk", "chat"),
-            brittle("vectors", "embeddings"),
-            brittle("voice", "speech"),
-            brittle("slow", "speech", **slow),
-            brittle("deaf", "transcription", "cancelled"),
-            brittle("media", "media"),
-        ],
-        pipelines=("video-subtitle",),
-        without=request.param,
-        jobs={"on_disconnect": "continue", "placement": {}},
-        defaults={"speech": "voice"},
-    )
-    running.start()
-    yield running
-    running.kill()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve_app.launch.processes import adopt_orphans
 from tests.serve.kills.conftest import ROOT, Server
 
 LISTEN = "0A"
@@ -25,26 +24,7 @@ DRIVER = Path(sys.executable).name
 """The launcher's process has no title of its own."""
 PROBE = Path(__file__).with_name("port_probe.py")
 """What is asked of a port, and what kinds of answer there are."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One that needs no token, with the dashboard and a token of Ray's in a home of its own."""
-    adopt_orphans()
-    directory = tmp_path_factory.mktemp("ports")
-    options = {"engine": "fake", "task": "chat"}
-    running = Server(
-        directory,
-        environment={"HOME": str(directory)},
-        families=[{"name": "echo", "options": options, "models": [{"id": "echo"}]}],
-        pipelines=(),
-        arguments=("--dashboard",),
-        jobs={"placement": {}},
-        defaults={"speech": None},
-    )
-    running.start()
-    yield running
-    running.kill()
+pytestmark = pytest.mark.parametrize("server", [None], indirect=True, scope="package")
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +106,7 @@ def test_no_port_does_anything_for_who_has_no_token(server: Server, elsewhere: E
     assert readable <= {"ray::DashboardAgent", "dashboard.py", "monitor.py"}
     assert ("gcs_server", "token") in open_to_others
     assert ("raylet", "token") in open_to_others
-    assert ("ray::ServeReplica:default:echo", "token") in open_to_others
+    assert ("ray::ServeReplica:default:talk", "token") in open_to_others
     assert {title for title, is_local, _ in found if is_local} >= {"haproxy", "dashboard.py"}
     documented = (ROOT / "docs" / "operations.md").read_text()
     for title, is_local, answer in found:
@@ -149,7 +129,7 @@ async def test_the_dashboard_is_where_the_start_says_and_takes_rays_token(server
         assert (await client.get("/api/serve/applications/")).status_code == 401
         headers = {"Authorization": f"Bearer {token}"}
         answer = await client.get("/api/serve/applications/", headers=headers)
-    assert "echo" in answer.json()["applications"]["default"]["deployments"]
+    assert "talk" in answer.json()["applications"]["default"]["deployments"]
     assert (server.data.parent / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
 
 
