@@ -5,6 +5,7 @@ are needed until everything was encrypted anew, at the next start.
 """
 
 import binascii
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from serve_app.upstreams.sealing import KEY_BYTES, KeyRing
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "ENCRYPTION_KEYS"
 FILE = "encryption.key"
@@ -28,13 +31,16 @@ def key_ring(
     environment: Mapping[str, str], data_dir: Path, *, makes_file: bool = False
 ) -> KeyRing:
     """The keys of the environment, and those of the file in `data_dir` behind them. With
-    `makes_file`, a file is made where there is neither. Blocks. Raises UnusableKeys, which names
-    where a key is and never the key.
+    `makes_file`, a file is made where there is neither; without one, nothing can be sealed. Blocks.
+    Raises UnusableKeys, which names where a key is and never the key.
     """
     keys = _read(environment.get(VARIABLE, ""), VARIABLE)
     file = data_dir / FILE
     if makes_file and not keys:
-        _make(file)
+        try:
+            _make(file)
+        except OSError as error:
+            logger.warning("%s cannot be made (%s): set %s", file, error.strerror, VARIABLE)
     if file.exists():
         _close_to_others(file)
         keys += _read(file.read_text(encoding="utf-8", errors="replace"), str(file))
@@ -78,4 +84,7 @@ def _make(file: Path) -> None:
 
 def _close_to_others(file: Path) -> None:
     if file.stat().st_mode & 0o077:
-        file.chmod(0o600)
+        try:
+            file.chmod(0o600)
+        except OSError as error:
+            logger.warning("other users can read %s (%s): chmod 600 it", file, error.strerror)

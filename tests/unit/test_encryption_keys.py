@@ -82,6 +82,14 @@ def test_a_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_where_no_file_can_be_made_nothing_is_sealed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert len(key_ring({}, tmp_path / "file", makes_file=True)) == 0
+    assert VARIABLE in caplog.text
+
+
 def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
     rings: list[KeyRing] = []
     threads = [
