@@ -16,6 +16,7 @@ from serve_app.core.errors import AppError
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.stages import Stages
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
 from serve_app.core.video.generation import GenerateVideo
@@ -193,11 +194,11 @@ def _story_scenes(
 
 def _failures(
     scenes: Sequence[StoryScene], audio_error: AppError | None, video_error: AppError | None
-) -> list[str]:
+) -> list[Notice]:
     """Everything that went wrong, as sentences."""
     errors = [error for scene in scenes for error in (scene.image_error, scene.clip_error)]
     errors += [_sentence(audio_error), _sentence(video_error)]
-    return [error for error in errors if error]
+    return [Notice(text=error) for error in errors if error]
 
 
 def _sentence(error: AppError | None) -> str | None:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Run
 from serve_app.core.text.chat import (
     Chat,
@@ -31,7 +32,7 @@ class Script(Message):
     """Scenes and, where the model's answer was of no use, what was done about it."""
 
     scenes: tuple[Scene, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 async def write_script(run: Run, request: TellStory) -> Script:
@@ -43,8 +44,9 @@ async def write_script(run: Run, request: TellStory) -> Script:
         scenes = read_script(answer, request)
         if scenes is not None:
             return Script(scenes=scenes)
-    warning = f"{request.text_model!r} wrote no usable script; the sentences of the story are used"
-    return Script(scenes=spread_over_scenes(request.story, request.scenes), warnings=(warning,))
+    said = f"{request.text_model!r} wrote no usable script; the sentences of the story are used"
+    scenes = spread_over_scenes(request.story, request.scenes)
+    return Script(scenes=scenes, warnings=(Notice(text=said),))
 
 
 def read_script(answer: str, request: TellStory) -> tuple[Scene, ...] | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.error_fields import renamed_error_fields
+from serve_app.core.notices import Notice
 from serve_app.core.stages import Stages
 from serve_app.core.text.languages import language_code
 from serve_app.core.text.translation import Purpose, Translate, Translation
@@ -43,7 +44,7 @@ async def translate_segments(
     target: str,
     purpose: Purpose,
     source_field: str = "source_language",
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Notice]]:
     """A text per segment, and warnings: a segment that the model fails on stays as it was, and so
     do all where the languages are the same. Within the stage `translate`; errors about the source
     name `source_field`.
@@ -62,18 +63,18 @@ async def translate_segments(
     return list(made.texts), _warnings(model, made, purpose)
 
 
-def _warnings(model: str, made: Translation, purpose: Purpose) -> list[str]:
-    warnings = []
+def _warnings(model: str, made: Translation, purpose: Purpose) -> list[Notice]:
+    said = []
     if made.kept:
-        warnings.append(
+        said.append(
             f"{model!r} did not translate segment {_listed(made.kept)}; "
             f"the original words are {purpose} there"
         )
     if made.cut:
-        warnings.append(
+        said.append(
             f"{model!r} did not finish segment {_listed(made.cut)}; its translation is cut there"
         )
-    return warnings
+    return [Notice(text=text) for text in said]
 
 
 def _listed(places: Sequence[int]) -> str:

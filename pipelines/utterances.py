@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEnd
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Run
 from serve_app.runtime.streams import closing
 
@@ -17,7 +18,7 @@ class Utterance(Message):
 
     audio: Blob
     duration_s: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 async def speak_line(run: Run, blobs: BlobStore, operation: Speak | CloneSpeech) -> Utterance:

@@ -12,6 +12,7 @@ from serve_app.core.audio.transcription import Transcribe, Transcript, Transcrip
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice, as_notices
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.video.dubbing import (
     BURN,
@@ -66,19 +67,19 @@ class VideoDub:
         texts, untranslated = await self._stage(
             TRANSLATE,
             lambda: self._translated(request, source, transcript.segments),
-            tuple[list[str], list[str]],
+            tuple[list[str], list[Notice]],
         )
         lines, voice_warnings = await self._stage(
             SPEAK,
             lambda: self._spoken(request, audio, transcript, texts),
-            tuple[tuple[PlacedAudio, ...], tuple[str, ...]],
+            tuple[tuple[PlacedAudio, ...], tuple[Notice, ...]],
         )
         placed = (*([] if background is None else [background]), *lines)
         replacement = ReplaceAudio(video=request.video, recordings=placed)
         spoken = await self._stage.run(REPLACE, replacement)
         video, missing = await self._burned(request, spoken.video, transcript.segments, texts)
-        said = (*extracted.warnings, *transcript.warnings, *lost, *untranslated, *voice_warnings)
-        warnings = (*said, *spoken.warnings, *missing)
+        known = (*extracted.warnings, *transcript.warnings, *lost)
+        warnings = (*known, *untranslated, *voice_warnings, *spoken.warnings, *missing)
         yield DubbedVideo(
             video=video,
             segments=tuple(
@@ -86,7 +87,7 @@ class VideoDub:
                 for s, text in zip(transcript.segments, texts, strict=True)
             ),
             source_language=source,
-            warnings=tuple(dict.fromkeys(warnings)),
+            warnings=tuple(dict.fromkeys(as_notices(warnings))),
         )
 
     async def _transcribed(self, request: DubVideo, audio: Blob) -> Transcript:
@@ -104,7 +105,7 @@ class VideoDub:
         check_speech(transcript)
         return transcript
 
-    async def _background(self, request: DubVideo) -> tuple[PlacedAudio | None, tuple[str, ...]]:
+    async def _background(self, request: DubVideo) -> tuple[PlacedAudio | None, tuple[Notice, ...]]:
         """The video's audio without its voices, and warnings."""
         if request.stems_model is None:
             return None, ()
@@ -117,14 +118,16 @@ class VideoDub:
         made, error = await self._separated(operation)
         if made is None:
             why = error.explanation if error else "no stems were returned"
-            return None, (f"the background audio of the video is left out; {why}",)
+            said = f"the background audio of the video is left out; {why}"
+            return None, (Notice(text=said),)
         (stem,) = [stem for stem in made.stems if stem.name == "instrumental"]
         warnings = made.warnings
         if made.quality == "best-effort":
-            warnings += (
+            said = (
                 "the background was separated by signal processing; traces of the original voice "
-                "may remain",
+                "may remain"
             )
+            warnings += (Notice(text=said),)
         return PlacedAudio(audio=stem.audio, start_s=0.0), warnings
 
     async def _separated(self, operation: SeparateStems) -> Attempt[Stems]:
@@ -132,7 +135,7 @@ class VideoDub:
 
     async def _translated(
         self, request: DubVideo, source: str | None, segments: Sequence[TranscriptSegment]
-    ) -> tuple[list[str], list[str]]:
+    ) -> tuple[list[str], list[Notice]]:
         return await translate_segments(
             self._stage,
             segments,
@@ -144,13 +147,13 @@ class VideoDub:
 
     async def _spoken(
         self, request: DubVideo, audio: Blob, transcript: Transcript, texts: Sequence[str]
-    ) -> tuple[tuple[PlacedAudio, ...], tuple[str, ...]]:
+    ) -> tuple[tuple[PlacedAudio, ...], tuple[Notice, ...]]:
         segments = transcript.segments
         ends_s = [*(segment.start for segment in segments[1:]), transcript.duration_s]
         reference = await self._reference(audio, segments) if request.clones_voice else None
         await self._stage.hold(reference)
         placed: list[PlacedAudio] = []
-        warnings: list[str] = []
+        warnings: list[Notice] = []
         too_long: list[str] = []
         for count, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
             if not has_words(text):
@@ -166,10 +169,11 @@ class VideoDub:
                 too_long.append(str(count - 1))
             self._report(SPEAK, count, len(segments))
         if too_long:
-            warnings.append(
+            said = (
                 f"segment {', '.join(too_long)}: too long for its time even when spoken faster; "
                 "it overlaps what follows or is cut at the end"
             )
+            warnings.append(Notice(text=said))
         return tuple(placed), tuple(dict.fromkeys(warnings))
 
     async def _reference(self, audio: Blob, segments: Sequence[TranscriptSegment]) -> Blob:
@@ -186,7 +190,7 @@ class VideoDub:
         video: Blob,
         segments: Sequence[TranscriptSegment],
         texts: Sequence[str],
-    ) -> tuple[Blob, tuple[str, ...]]:
+    ) -> tuple[Blob, tuple[Notice, ...]]:
         if not request.burns_subtitles:
             return video, ()
         translated = [

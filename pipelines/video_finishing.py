@@ -14,6 +14,7 @@ from serve_app.core.image.depth import ConvertToStereo, StereoVideo
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.stages import Stages
 from serve_app.core.video.dubbing import DubbedVideo
 from serve_app.core.video.finishing import (
@@ -49,7 +50,7 @@ class FinishedVideo:
 
     video: GeneratedVideo
     subtitles: Blob | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 class VideoFinishing:

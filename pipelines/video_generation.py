@@ -35,9 +35,9 @@ class VideoGeneration:
             stills = [image.image for image in images.images]
             warnings += images.warnings
         videos = [await self._generated(request, i, still) for i, still in enumerate(stills)]
-        warnings += [text for video in videos for text in video.warnings]
+        warnings += [notice for video in videos for notice in video.warnings]
         done = [await self._finishing(request, i).finished(video) for i, video in enumerate(videos)]
-        warnings += [text for finished in done for text in finished.warnings]
+        warnings += [notice for finished in done for notice in finished.warnings]
         yield Videos(
             videos=tuple(finished.video for finished in done),
             subtitles=tuple(finished.subtitles for finished in done),

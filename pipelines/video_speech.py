@@ -8,6 +8,7 @@ from pipelines.video_subtitles import VideoSubtitles
 from serve_app.core.audio.transcription import Transcript, TranscriptSegment
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.video.dubbing import DubbedVideo, Dubbing, DubVideo
 from serve_app.core.video.finishing import PlacedLine
@@ -21,7 +22,7 @@ class SpokenLine(Message):
     audio: Blob
     start_s: float
     end_s: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class VideoWords:
@@ -50,19 +51,20 @@ class VideoWords:
 
 def spoken_transcript(
     lines: Sequence[SpokenLine], duration_s: float
-) -> tuple[Transcript | None, tuple[str, ...]]:
+) -> tuple[Transcript | None, tuple[Notice, ...]]:
     """What is heard of the lines in a video that lasts so long, in the order of their times, and
     warnings for what is not. None where nothing is heard.
     """
-    warnings = [text for line in lines for text in line.warnings]
+    warnings = [notice for line in lines for notice in line.warnings]
     spoken = sorted((line for line in lines if line.start_s < duration_s), key=_start_s)
     for line in lines:
         if line.end_s > duration_s:
             lost = "is left out" if line.start_s >= duration_s else "is cut"
-            warnings.append(
-                f"{line.line.field}: {lost}; it is spoken from {line.start_s:.1f} to "
-                f"{line.end_s:.1f} s, and the video ends at {duration_s:.1f} s"
+            said = (
+                f"{lost}; it is spoken from {line.start_s:.1f} to {line.end_s:.1f} s, and the "
+                f"video ends at {duration_s:.1f} s"
             )
+            warnings.append(Notice(field=line.line.field, text=said))
     if not spoken:
         return None, tuple(warnings)
     segments = tuple(_segment(number, line, duration_s) for number, line in enumerate(spoken))

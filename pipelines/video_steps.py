@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pipelines.parallel import Attempt, attempted
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation, R
 from serve_app.core.stages import Stages
 from serve_app.core.video.finishing import VideoFinish
@@ -17,7 +18,7 @@ class VideoSteps:
     """
 
     def __init__(self, stage: Stages, plan: VideoFinish, named: Callable[[str], str]) -> None:
-        self.warnings: list[str] = []
+        self.warnings: list[Notice] = []
         self._stage = stage
         self._plan = plan
         self._named = named
@@ -43,7 +44,6 @@ class VideoSteps:
     def _told(self, step: str, done: Attempt[T], field: str | None) -> T | None:
         made, error = done
         if error is not None:
-            self.warnings.append(
-                f"{field or self._plan.field(step)}: left out; {error.explanation}"
-            )
+            own = field or self._plan.field(step)
+            self.warnings.append(Notice(field=own, text=f"left out; {error.explanation}"))
         return made

@@ -7,6 +7,7 @@ from pipelines.translation import check_languages, translate_segments
 from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.media import Blob, BlobStore
+from serve_app.core.notices import Notice, as_notices
 from serve_app.core.stages import Stages, result_of
 from serve_app.core.text.languages import language_code
 from serve_app.core.video.processing import (
@@ -70,13 +71,13 @@ class VideoSubtitles:
 
     async def _translated(
         self, request: SubtitleVideo, transcript: Transcript
-    ) -> tuple[tuple[TranscriptSegment, ...], list[str]]:
+    ) -> tuple[tuple[TranscriptSegment, ...], tuple[Notice, ...]]:
         if not request.needs_translation:
-            return transcript.segments, []
+            return transcript.segments, ()
         texts, warnings = await self._stage(
             TRANSLATE,
             lambda: self._translation(request, transcript),
-            tuple[list[str], list[str]],
+            tuple[list[str], list[Notice]],
         )
         segments = tuple(
             segment.model_copy(update={"text": text, "words": ()})
@@ -84,11 +85,11 @@ class VideoSubtitles:
             else segment
             for segment, text in zip(transcript.segments, texts, strict=True)
         )
-        return segments, warnings
+        return segments, as_notices(warnings)
 
     async def _translation(
         self, request: SubtitleVideo, transcript: Transcript
-    ) -> tuple[list[str], list[str]]:
+    ) -> tuple[list[str], list[Notice]]:
         assert request.target_language is not None
         return await translate_segments(
             self._stage,
@@ -112,7 +113,7 @@ class VideoSubtitles:
 
     async def _burned(
         self, request: SubtitleVideo, read: tuple[TranscriptSegment, ...]
-    ) -> tuple[Blob | None, tuple[str, ...]]:
+    ) -> tuple[Blob | None, tuple[Notice, ...]]:
         if not request.burns:
             return None, ()
         operation = BurnSubtitles(

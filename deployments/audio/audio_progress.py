@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from serve_app.core.containers import opened_container
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.tracks import AudioTrack, audio_choice
 
 
@@ -14,7 +15,7 @@ class AudioFacts(NamedTuple):
     """
 
     duration_s: float | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def audio_facts(path: Path, track: AudioTrack | None = None) -> AudioFacts:

@@ -13,6 +13,7 @@ from deployments.audio.audio_decoding import audio_track, undecodable
 from deployments.audio.down_mixing import stereo_filter
 from deployments.audio.placed_audio import TOLERATED_S
 from serve_app.core.containers import opened_container
+from serve_app.core.notices import Notice
 from serve_app.core.time_line import UNTIMED_FORMATS, TimeLine
 from serve_app.core.tracks import AudioTrack, audio_choice
 
@@ -38,7 +39,7 @@ class AudioScan:
     is_joined: bool
     is_plain: bool
     end_s: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     def channel_filter(self, most: int) -> list[str]:
         """What leaves no more channels than that, and only such as have an order."""

@@ -17,10 +17,11 @@ from deployments.audio.voice_likeness import voice_change
 from serve_app.core.audio.speech import REFERENCE_S, AudioChunk, CloneEvent, CloneSpeech, SpeechEnd
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
-BEST_EFFORT = (
-    "cloned by signal processing, not by a trained model: espeak-ng speaks with the reference's "
-    "pitch and average spectrum; accent and finer timbre are not cloned"
+BEST_EFFORT = Notice(
+    text="cloned by signal processing, not by a trained model: espeak-ng speaks with the "
+    "reference's pitch and average spectrum; accent and finer timbre are not cloned"
 )
 HIGH_VOICE_HZ = 155.0
 HIGH_VARIANT = "f2"
@@ -121,6 +122,6 @@ def _reshaped(
         yield from audio
 
 
-def _without_effect(request: CloneSpeech) -> Iterator[str]:
+def _without_effect(request: CloneSpeech) -> Iterator[Notice]:
     if request.seed is not None:
-        yield "seed has no effect: espeak-ng is deterministic"
+        yield Notice(field="seed", text="has no effect: espeak-ng is deterministic")

@@ -17,6 +17,7 @@ from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import loading
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import DiffusersAudioOptions
 
 TRAINED_S = 10.24
@@ -49,13 +50,13 @@ class AudioCheckpoint:
         self.steps: int = taken["num_inference_steps"].default
         self.sample_rate, self.window = self._facts(options.window_s)
 
-    def warnings(self, prompt: str) -> tuple[str, ...]:
+    def warnings(self, prompt: str) -> tuple[Notice, ...]:
         """What of the prompt is not heard."""
         tokenizer = self.pipeline.tokenizer
         limit = tokenizer.model_max_length
         if len(tokenizer(prompt).input_ids) <= limit:
             return ()
-        return (f"the model uses only the first {limit} tokens of the prompt",)
+        return (Notice(text=f"the model uses only the first {limit} tokens of the prompt"),)
 
     def _facts(self, window_s: float | None) -> tuple[int, int]:
         """Hz, and samples."""

@@ -17,6 +17,7 @@ from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, Gen
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import AudioGenerationOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
@@ -29,7 +30,7 @@ class WrittenAudio:
     sample_rate: int
     channels: int
     samples: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 Push = Callable[[Progress | WrittenAudio], None]
@@ -69,7 +70,7 @@ class JoinedAudio:
         self._file.write(samples[:, :end])
         self._held = samples[:, end:].copy()
 
-    def finish(self, count: int, warnings: tuple[str, ...] = ()) -> WrittenAudio:
+    def finish(self, count: int, warnings: tuple[Notice, ...] = ()) -> WrittenAudio:
         """Complete the file, `count` samples long."""
         assert self._file is not None
         assert self._held is not None

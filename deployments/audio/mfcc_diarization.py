@@ -14,14 +14,15 @@ from deployments.audio.speech_windows import speech_windows
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.diarization import Diarization, DiarizationEvent, Diarize, Diarizer
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import MfccOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
 
 WINDOW_S = 30.0
-BEST_EFFORT = (
-    "speakers were separated by signal processing, not by a trained model (best effort): similar "
-    "voices may be merged, and speakers who overlap are not separated"
+BEST_EFFORT = Notice(
+    text="speakers were separated by signal processing, not by a trained model (best effort): "
+    "similar voices may be merged, and speakers who overlap are not separated"
 )
 
 

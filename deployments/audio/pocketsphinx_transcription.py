@@ -24,6 +24,7 @@ from serve_app.core.audio.transcription import (
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import PocketsphinxOptions
 from serve_app.core.text.languages import language_code
 from serve_app.runtime.threads import in_thread
@@ -95,11 +96,11 @@ class PocketsphinxTranscription(ModelEngine[PocketsphinxOptions], TranscriptionM
         )
 
 
-def unused(request: Transcribe) -> tuple[str, ...]:
+def unused(request: Transcribe) -> tuple[Notice, ...]:
     """What the request asks for that the library has no word for."""
     requested = {"prompt": request.prompt is not None, "temperature": request.temperature > 0}
     return tuple(
-        f"{name} has no effect on model {request.model!r}"
+        Notice(field=name, text=f"has no effect on model {request.model!r}")
         for name, is_set in requested.items()
         if is_set
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from serve_app.core.audio.speech import OPENAI_VOICES, Voice
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
+from serve_app.core.notices import Notice
 from serve_app.core.text.languages import language_code
 
 LISTED = 40
@@ -57,7 +58,7 @@ class OwnLanguages:
         """The language of a model that has one."""
         return next(iter(self._codes)) if len(self._codes) == 1 else None
 
-    def warnings(self, requested: str | None) -> tuple[str, ...]:
+    def warnings(self, requested: str | None) -> tuple[Notice, ...]:
         """InvalidRequest for a language that is not among those that are known; a warning when
         none is.
         """
@@ -65,7 +66,8 @@ class OwnLanguages:
         if code is None or code in self._codes:
             return ()
         if not self._codes:
-            return (f"language {requested!r} had no effect: the model declares no languages",)
+            said = f"language {requested!r} had no effect: the model declares no languages"
+            return (Notice(text=said),)
         raise InvalidRequest(
             f"model {self._model_id!r} does not speak {requested!r}; "
             f"languages: {', '.join(sorted(self._codes))}",

@@ -27,15 +27,18 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import RubberbandOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
 
-BEST_EFFORT = (
-    "converted by signal processing, not by a trained model: the pitch and the average spectrum "
-    "are the target's; accent, breath and the finer timbre stay the source's"
+BEST_EFFORT = Notice(
+    text="converted by signal processing, not by a trained model: the pitch and the average "
+    "spectrum are the target's; accent, breath and the finer timbre stay the source's"
 )
-UNVOICED = "no voice was detected in the source; only pitch_shift changes its pitch"
+UNVOICED = Notice(
+    text="no voice was detected in the source; only the pitch shift changes its pitch"
+)
 TARGET_S = 300.0
 """More of the target tells nothing new."""
 Push = Callable[[Progress], None]
@@ -74,12 +77,13 @@ class RubberbandConversion(ModelEngine[RubberbandOptions], VoiceConverter):
         yield ConvertedVoice(audio=audio, duration_s=conversion.duration_s, warnings=warnings)
 
 
-def without_diffusion(request: ConvertVoice, model: str) -> Iterator[str]:
+def without_diffusion(request: ConvertVoice, model: str) -> Iterator[Notice]:
     """Warnings for what was asked of an engine that does not diffuse."""
     requested = {"number of diffusion steps": request.diffusion_steps, "guidance": request.guidance}
     for words, value in requested.items():
         if value is not None:
-            yield f"the {words} has no effect: model {model!r} is not a diffusion model"
+            said = f"the {words} has no effect: model {model!r} is not a diffusion model"
+            yield Notice(text=said)
 
 
 class Conversion:
@@ -92,7 +96,7 @@ class Conversion:
         self._wav = wav
         self._source_s = 0.0
         self.duration_s = 0.0
-        self.warnings: tuple[str, ...] = ()
+        self.warnings: tuple[Notice, ...] = ()
 
     def run(self, push: Push, stop: Callable[[], bool]) -> None:
         """Blocks. Measures both, then writes the file."""

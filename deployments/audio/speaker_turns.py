@@ -8,6 +8,7 @@ import numpy as np
 
 from deployments.audio.mfcc import FRAMES_PER_S, Features
 from serve_app.core.audio.diarization import Diarization, SpeakerTurn, speaker_name
+from serve_app.core.notices import Notice
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -78,10 +79,11 @@ def _same(labels: Labels) -> Iterator[tuple[int, int, int]]:
 
 
 def diarization_of(
-    turns: tuple[SpeakerTurn, ...], num_speakers: int | None, *warnings: str
+    turns: tuple[SpeakerTurn, ...], num_speakers: int | None, *warnings: Notice
 ) -> Diarization:
     """The result, which says when it found fewer speakers than it was told of."""
     found = len({turn.speaker for turn in turns})
     if turns and num_speakers is not None and found < num_speakers:
-        warnings += (f"only {found} of {num_speakers} speakers could be distinguished",)
+        said = f"only {found} of {num_speakers} speakers could be distinguished"
+        warnings += (Notice(text=said),)
     return Diarization(turns=turns, warnings=warnings)

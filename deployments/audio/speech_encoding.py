@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from deployments.audio.audio_encoding import encode
 from deployments.audio.audio_tempo import TempoFilter
 from serve_app.core.audio.speech import AudioChunk, CloneSpeech, Speak, SpeechEnd, SpeechEvent
+from serve_app.core.notices import Notice
 
 
 def spoken(
@@ -13,7 +14,7 @@ def spoken(
     *,
     sample_rate: int,
     tempo: float = 1.0,
-    warnings: tuple[str, ...] = (),
+    warnings: tuple[Notice, ...] = (),
 ) -> Iterator[SpeechEvent]:
     """Signed 16-bit mono samples, `tempo` times as fast, in the form that is asked for, then
     a SpeechEnd.

@@ -38,6 +38,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import SpeechT5ConversionOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
@@ -47,7 +48,9 @@ SHORTEST, LONGEST = 0.5, 2.5
 """Frames of the result per frame of the source; as they are counted, 1.25 is the same duration."""
 SHORTEST_PIECE = 1_600
 """Samples; the convolutions that listen need some."""
-NOT_SUNG = "singing changes only the sample rate: this model follows speech, not melodies"
+NOT_SUNG = Notice(
+    text="singing changes only the sample rate: this model follows speech, not melodies"
+)
 Stop = Callable[[], bool]
 
 
@@ -105,7 +108,7 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter)
             warnings=tuple(self._warnings(request)),
         )
 
-    def _warnings(self, request: ConvertVoice) -> Iterator[str]:
+    def _warnings(self, request: ConvertVoice) -> Iterator[Notice]:
         yield from without_diffusion(request, self.model.id)
         if request.is_singing:
             yield NOT_SUNG

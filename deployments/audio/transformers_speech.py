@@ -36,6 +36,7 @@ from serve_app.core.audio.speech import (
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import PocketTtsOptions, TransformersSpeechOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import in_thread
@@ -117,7 +118,11 @@ class TransformersSpeech(ModelEngine[TransformersSpeechOptions | PocketTtsOption
                     yield item
 
     def _spoken(
-        self, request: Speak | CloneSpeech, synthesize: Say, warnings: tuple[str, ...], stop: Stop
+        self,
+        request: Speak | CloneSpeech,
+        synthesize: Say,
+        warnings: tuple[Notice, ...],
+        stop: Stop,
     ) -> Iterator[SpeechEvent]:
         speaker = self._speaker
         return spoken(

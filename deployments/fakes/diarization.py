@@ -11,6 +11,7 @@ from serve_app.core.audio.diarization import (
     speaker_name,
 )
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 TURNS = 3
 
@@ -28,5 +29,5 @@ class FakeDiarization(FakeEngine):
                 SpeakerTurn(start=k, end=k + 1, speaker=speaker_name(k % speakers))
                 for k in range(TURNS)
             ),
-            warnings=("nobody listened",),
+            warnings=(Notice(text="nobody listened"),),
         )

@@ -19,9 +19,10 @@ from serve_app.core.image.images import (
     Size,
     TextToImage,
 )
-from serve_app.core.image.samplers import ImageFacts, ImageSampling
+from serve_app.core.image.samplers import ImageFacts, ImageSampling, not_taken
 from serve_app.core.media import PreviewedProgress
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.runtime.streams import once
 
 SIZE = Size(width=512, height=512)
@@ -94,7 +95,7 @@ class FakeImages(FakeEngine):
                     await asyncio.sleep(self.options.delay_s)
             yield await self._written(request, number, size, source)
 
-    async def _source(self, request: ImageGeneration, rule: Any) -> tuple[Any, tuple[str, ...]]:
+    async def _source(self, request: ImageGeneration, rule: Any) -> tuple[Any, tuple[Notice, ...]]:
         """The Source of a request that has one."""
         from deployments.media.image_sources import source_of
 
@@ -166,15 +167,15 @@ def used_sampling(request: ImageGeneration) -> ImageSampling | None:
     )
 
 
-def _notes(request: ImageGeneration) -> list[str]:
+def _notes(request: ImageGeneration) -> list[Notice]:
     """What it has no such thing of."""
     sampling = request.sampling
     if sampling is None:
         return []
     notes = []
-    if sampling.sampler not in (None, *FACTS.samplers):
+    if sampling.sampler is not None and sampling.sampler not in FACTS.samplers:
         first = FACTS.samplers[0]
-        notes.append(f"sampler: {sampling.sampler!r} is not for this model; {first!r} was used")
-    if sampling.schedule not in (None, *FACTS.schedules):
-        notes.append(f"schedule: {sampling.schedule!r} is not for this model; its own was used")
+        notes.append(not_taken("sampler", "this model", sampling.sampler, first))
+    if sampling.schedule is not None and sampling.schedule not in FACTS.schedules:
+        notes.append(not_taken("schedule", "this model", sampling.schedule))
     return notes

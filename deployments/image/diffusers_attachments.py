@@ -22,6 +22,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
 from serve_app.core.image.attachments import Lora, References
 from serve_app.core.image.images import ImageGeneration
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import is_out_of_memory
 
@@ -42,7 +43,7 @@ class AttachmentInputs:
 
     loras: tuple[dict[str, torch.Tensor], ...] = ()
     references: tuple[Any, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Attached:
     """What a pipeline is called with besides, and what has to be said of it."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
 
 
 class Attachments:
@@ -143,7 +144,7 @@ class Attachments:
 
     def _load_lora(
         self, pipeline: Any, state: dict[str, torch.Tensor], name: str, param: str
-    ) -> list[str]:
+    ) -> list[Notice]:
         try:
             pipeline.load_lora_weights(dict(state), adapter_name=name)
         except Exception as error:  # The library refuses foreign tensors with many classes.
@@ -155,7 +156,8 @@ class Attachments:
         if not there:
             raise self._incompatible(param)
         if there < wanted:
-            return [f"{param}: {wanted - there} of {wanted} tensors do not fit this model"]
+            said = f"{wanted - there} of {wanted} tensors do not fit this model"
+            return [Notice(field=param, text=said)]
         return []
 
     @contextmanager

@@ -27,6 +27,7 @@ from deployments.image.seamless_padding import seamless
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable
 from serve_app.core.image.samplers import ImageSampling
+from serve_app.core.notices import Notice
 from serve_app.runtime.memory import free_memory, is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -225,7 +226,7 @@ def _hand_on(
     *,
     was_cached: bool,
     was_blacked: bool = False,
-    warnings: tuple[str, ...] = (),
+    warnings: tuple[Notice, ...] = (),
     sampling: ImageSampling | None = None,
     latents: Any = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from deployments.image.guided_prompts import GuidedPrompts
 from deployments.image.learned_words import LearnedWords
-from deployments.image.pipeline_abilities import abilities_of
+from deployments.image.pipeline_abilities import NO_EFFECT, abilities_of
 from deployments.image.weighted_embeddings import WeightedEmbeddings
 from deployments.media.image_sources import ImageSource, SizeRule
 from deployments.media.weighted_prompts import plain_text
@@ -22,6 +22,7 @@ from serve_app.core.image.images import (
     Variation,
 )
 from serve_app.core.image.samplers import ImageSampling
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import DiffusersOptions
 
 Mode = Literal["text_to_image", "image_to_image", "inpaint"]
@@ -226,18 +227,19 @@ class PipelineCall:
         is_plain = request.weighs_words and not self.can.read_prompts
         return plain_text(text) if text is not None and is_plain else text
 
-    def warnings(self, request: ImageGeneration) -> list[str]:
+    def warnings(self, request: ImageGeneration) -> list[Notice]:
         """What the model cannot follow to the letter."""
         warnings = self.can.warnings(request)
         takes_negatives = "negative_prompt" in self._accepted and self._is_guided_by_negatives
         if request.negative_prompt and not takes_negatives:
-            warnings.append("negative_prompt: has no effect with this model")
+            warnings.append(Notice(field="negative_prompt", text=NO_EFFECT))
         elif request.negative_prompt and (self._guidance_scale(request) or 0) <= 1:
-            warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
+            said = "has no effect with a guidance scale up to 1"
+            warnings.append(Notice(field="negative_prompt", text=said))
         if request.guidance_scale is not None and self._guidance not in self._accepted:
-            warnings.append("guidance_scale: has no effect with this model")
+            warnings.append(Notice(field="guidance_scale", text=NO_EFFECT))
         if isinstance(request, ImageToImage) and "strength" not in self._accepted:
-            warnings.append("strength: has no effect with this model")
+            warnings.append(Notice(field="strength", text=NO_EFFECT))
         return warnings
 
     @property

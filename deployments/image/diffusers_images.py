@@ -50,6 +50,7 @@ from serve_app.core.image.images import (
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import DiffusersOptions
 from serve_app.runtime.memory import free_memory
 
@@ -216,11 +217,11 @@ class DiffusersImages(ModelEngine[DiffusersOptions], ImageModel):
 
     def _learned_words(
         self, request: ImageGeneration, call: PipelineCall
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    ) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
         """Those that a request names, and what has to be said of others. Blocks."""
         named = self._words.named_in((request.prompt, request.negative_prompt or ""))
         if named and not call.can.read_prompts:
-            return (), ("embeddings: have no effect with this model",)
+            return (), (Notice(text="embeddings have no effect with this model"),)
         return self._words.loaded(named)
 
 
@@ -266,7 +267,7 @@ def _attachment_inputs(
         file = files.loras[position] or attachments.lora_file(lora, param)
         loras.append(lora_tensors(file, param))
     references = []
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     for number, path in enumerate(files.references):
         assert request.references is not None
         param = request.references.path(number)

@@ -12,7 +12,14 @@ import diffusers
 
 from deployments.image.ancestral_noise import scale_ancestral_noise
 from deployments.image.noise_schedules import RAMPS, Ramp, ramp_of, set_ramped_timesteps
-from serve_app.core.image.samplers import ImageFacts, ImageSampling, Sampler, Schedule
+from serve_app.core.image.samplers import (
+    ImageFacts,
+    ImageSampling,
+    Sampler,
+    Schedule,
+    not_taken,
+)
+from serve_app.core.notices import Notice
 
 SDE = {"algorithm_type": "sde-dpmsolver++"}
 ODE = {"algorithm_type": "dpmsolver++"}
@@ -53,6 +60,7 @@ SPACINGS: dict[Schedule, str] = {
     "ddim": "leading",
 }
 FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+NO_EFFECT = "has no effect with this sampler"
 CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
 
@@ -60,7 +68,7 @@ class SampledBy(NamedTuple):
     """A fresh scheduler, what of the request it cannot do, and what it does instead."""
 
     scheduler: Any
-    notes: tuple[str, ...]
+    notes: tuple[Notice, ...]
     used: ImageSampling | None
 
 
@@ -99,7 +107,7 @@ class SamplerTable:
 
     def scheduler(self, sampling: ImageSampling) -> SampledBy:
         """What the sampling asks for, as far as the model and diffusers have it."""
-        notes: list[str] = []
+        notes: list[Notice] = []
         sampler = self._runnable(sampling.sampler, notes)
         kind, arguments = self._kind(sampler)
         schedule = sampling.schedule
@@ -116,7 +124,7 @@ class SamplerTable:
             elif ramp is not None and "use_karras_sigmas" in taken:
                 arguments["use_karras_sigmas"] = True
             elif ramp is None or not is_ancestral:
-                notes.append(f"schedule: {schedule!r} is not for this sampler; its own was used")
+                notes.append(not_taken("schedule", "this sampler", schedule))
                 ramp = schedule = None
         fitting = {name: value for name, value in arguments.items() if name in taken}
         scheduler: Any = kind.from_config(self._own.config, **fitting)
@@ -126,13 +134,13 @@ class SamplerTable:
         used = sampling.model_copy(update={"sampler": sampler, "schedule": schedule})
         return SampledBy(scheduler, tuple(notes), used)
 
-    def _runnable(self, sampler: Sampler | None, notes: list[str]) -> Sampler | None:
+    def _runnable(self, sampler: Sampler | None, notes: list[Notice]) -> Sampler | None:
         """The same, or what stands in for it."""
-        if sampler in (None, *self.samplers):
+        if sampler is None or sampler in self.samplers:
             return sampler
         first = self.samplers[0]
-        used = repr(first) if self._kinds else "its own"
-        notes.append(f"sampler: {sampler!r} is not for this model; {used} was used")
+        used = first if self._kinds else None
+        notes.append(not_taken("sampler", "this model", sampler, used))
         return first
 
     def _kind(self, sampler: Sampler | None) -> tuple[Any, dict[str, Any]]:
@@ -165,7 +173,7 @@ def _use_ramp(scheduler: Any, ramp: Ramp) -> None:
     )
 
 
-def _use_details(scheduler: Any, sampling: ImageSampling) -> list[str]:
+def _use_details(scheduler: Any, sampling: ImageSampling) -> list[Notice]:
     """Fix what steps take besides; what they do not take is noted."""
     taken = signature(scheduler.step).parameters
     values = {
@@ -174,16 +182,16 @@ def _use_details(scheduler: Any, sampling: ImageSampling) -> list[str]:
         "s_tmax": float("inf") if sampling.churn_to is None else sampling.churn_to,
         "s_noise": sampling.noise,
     }
-    notes = []
+    notes: list[Notice] = []
     if sampling.churn and "s_churn" not in taken:
-        notes.append("churn: has no effect with this sampler")
+        notes.append(Notice(field="sampling.churn", text=NO_EFFECT))
     if sampling.noise != 1 and "s_noise" not in taken:
-        notes.append("noise: has no effect with this sampler")
+        notes.append(Notice(field="sampling.noise", text=NO_EFFECT))
     if isinstance(scheduler, diffusers.EulerAncestralDiscreteScheduler):
         if sampling.eta not in (None, 1.0):
             scale_ancestral_noise(scheduler, sampling.eta)
     elif sampling.eta not in (None, 1.0) and "eta" not in taken:
-        notes.append("eta: has no effect with this sampler")
+        notes.append(Notice(field="sampling.eta", text=NO_EFFECT))
     fixed = {name: value for name, value in values.items() if name in taken}
     if sampling.churn or sampling.noise != 1:
         step: Callable[..., Any] = scheduler.step

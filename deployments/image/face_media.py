@@ -21,6 +21,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.face_swap import FaceSwapEvent, SwapFaces, SwappedFaces
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.runtime.streams import closing as closing_stream
 from serve_app.runtime.threads import in_thread
 
@@ -31,7 +32,7 @@ Swap = Callable[[Pixels, Face], Pixels]
 """An RGB image with another face in place of this one; the image itself where that cannot be
 done. Blocks.
 """
-NO_FACE = "target: no face was found; it is returned unchanged"
+NO_FACE = Notice(field="target", text="no face was found; it is returned unchanged")
 
 
 class FaceTools(Protocol):
@@ -54,7 +55,7 @@ class SwapOutcome:
     width: int
     height: int
     duration_s: float | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 async def swap_events(
@@ -63,7 +64,7 @@ async def swap_events(
     blobs: BlobStore,
     *,
     executor: Executor | None = None,
-    warnings: tuple[str, ...] = (),
+    warnings: tuple[Notice, ...] = (),
 ) -> AsyncGenerator[FaceSwapEvent]:
     """The events of one request; see FaceModel."""
     swapped: SwapOutcome | None = None
@@ -130,7 +131,7 @@ class FaceSwap:
 
 
 def _image(
-    request: SwapFaces, change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...]
+    request: SwapFaces, change: FaceSwap, target: Path, made: Path, warnings: tuple[Notice, ...]
 ) -> Iterator[Progress | SwapOutcome]:
     image = decoded_image(target, param="target", max_pixels=request.max_pixels)
     pixels, count = change(np.array(image.image))
@@ -149,7 +150,7 @@ def _with_alpha(pixels: Pixels, still: DecodedImage) -> Image.Image:
 
 
 def _video(
-    change: FaceSwap, target: Path, made: Path, warnings: tuple[str, ...], stop: Stop
+    change: FaceSwap, target: Path, made: Path, warnings: tuple[Notice, ...], stop: Stop
 ) -> Iterator[Progress | SwapOutcome]:
     """Frame by frame, so that a long video takes no more memory than a short one."""
     video = probed(target, param="target")

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 GATHERING_S = 0.02
 """How long the thread waits for company before it starts; an image takes seconds."""
@@ -38,7 +39,7 @@ class GeneratedImage:
     image: Any
     was_cached: bool
     was_blacked: bool
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     sampling: ImageSampling | None = None
     latents: Any = None
 

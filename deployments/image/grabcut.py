@@ -9,9 +9,10 @@ from typing_extensions import override
 
 from deployments.model_engine import ModelEngine
 from serve_app.core.image.segmentation import SegmentationModel, SegmentEvent, SegmentImage
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import GrabcutOptions
 
-WARNING = "objects were selected by colour (GrabCut), not by a trained model"
+WARNING = Notice(text="objects were selected by colour (GrabCut), not by a trained model")
 
 
 class GrabcutSegmentation(ModelEngine[GrabcutOptions], SegmentationModel):

@@ -15,6 +15,7 @@ from serve_app.core.image.images import IMAGE_MIME, Image, ImageGeneration, Imag
 from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.media import Blob, BlobStore, PreviewedProgress
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.runtime.streams import once
 
 LATENTS_MIME = "application/octet-stream"
@@ -30,7 +31,7 @@ class PreparedRequest:
     attachment_inputs: AttachmentInputs
     pipeline: Any
     call: PipelineCall
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 class ImageCollector:
@@ -74,7 +75,8 @@ class ImageCollector:
         self._are_cached = self._are_cached and generated.was_cached
         self._warnings += generated.warnings
         if generated.was_blacked:
-            self._warnings.append(f"image {generated.index}: blacked out by the safety checker")
+            said = f"image {generated.index}: blacked out by the safety checker"
+            self._warnings.append(Notice(text=said))
 
     async def _latents(self, generated: GeneratedImage) -> Blob | None:
         if generated.latents is None:

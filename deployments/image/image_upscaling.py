@@ -18,6 +18,7 @@ from serve_app.core.image.images import IMAGE_MIME, Size
 from serve_app.core.image.upscaling import UpscaledImage, UpscaleEvent, UpscaleImage
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 Enlarge = Callable[[Image.Image, int], Iterator[Progress | EnlargedImage]]
 """Takes an RGB image and a factor; yields Progress and last the image."""
@@ -28,7 +29,7 @@ class UpscaledFile:
     """The size and warnings of a finished file."""
 
     size: Size
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 class ImageUpscaling:

@@ -20,10 +20,12 @@ from serve_app.core.image.upscaling import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import LanczosOptions
 
-WARNING = (
-    "engine: resized by Lanczos resampling, which adds no detail; no trained upscaler was used"
+WARNING = Notice(
+    field="engine",
+    text="resized by Lanczos resampling, which adds no detail; no trained upscaler was used",
 )
 
 

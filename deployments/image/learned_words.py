@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from serve_app.core.errors import AppError
+from serve_app.core.notices import Notice
 
 Locate = Callable[[str], Path]
 SUFFIXES = (".safetensors", ".pt", ".bin")
@@ -40,7 +41,7 @@ class LearnedWords:
         self._lock = threading.Lock()
         self._tokens: dict[str, list[int]] = {}
         self._vectors: list[list[torch.Tensor]] = []
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Notice] = {}
 
     def named_in(self, texts: Sequence[str]) -> tuple[str, ...]:
         """The names that stand in texts as words, in whatever case."""
@@ -51,7 +52,7 @@ class LearnedWords:
         )
         return tuple(dict.fromkeys(found))
 
-    def loaded(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def loaded(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
         """Those of the names that are there from now on, and what has to be said of the others,
         which are words like all others. Blocks, and may download.
         """
@@ -94,14 +95,13 @@ class LearnedWords:
         try:
             file = _file_in(self._locate(self._files[name]))
             rows = vectors_of(_content(file), [self._width(each) for each in self._encoders])
+            problem = "is for another kind of model"
         except AppError as error:
-            self._refused[name] = f"embeddings: {name!r} cannot be had: {error.message}"
-            return
+            rows, problem = None, f"cannot be had: {error.message}"
         except UNREADABLE:
-            self._refused[name] = f"embeddings: {name!r} cannot be read"
-            return
+            rows, problem = None, "cannot be read"
         if rows is None:
-            self._refused[name] = f"embeddings: {name!r} is for another kind of model"
+            self._refused[name] = Notice(text=f"the embedding {name!r} {problem}")
             return
         first = len(self._vectors)
         self._vectors.extend(rows)

@@ -17,14 +17,15 @@ from serve_app.core.image.face_swap import (
     SwapFaces,
 )
 from serve_app.core.media import BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.options.image import OpencvFacesOptions
 
 if TYPE_CHECKING:
     from deployments.image.face_finding import Face, Pixels
     from deployments.image.face_media import Swap
 
-WARNING = (
-    "faces were blended over others by image processing (OpenCV), not by a trained model: "
+WARNING = Notice(
+    text="faces were blended over others by image processing (OpenCV), not by a trained model: "
     "expression, pose and light are those of the source"
 )
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from deployments.media.weighted_prompts import plain_text
 from serve_app.core.image.images import ImageGeneration, ImageToImage, Size
+from serve_app.core.notices import Notice
 
 CLIP = (["CLIPTextModel"], ["CLIPTextModel", "CLIPTextModelWithProjection"])
 OTHERWISE = {False: ("Kontext", "Flux2"), True: ("Kontext", "Flux2", "Inpaint")}
 """Parts of the names of pipelines that handle noise in ways of their own, by whether they pack it.
 """
+NO_EFFECT = "has no effect with this model"
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
@@ -39,7 +41,7 @@ class PipelineAbilities:
             return self.channels, 2 * (size.height // step), 2 * (size.width // step)
         return self.channels, size.height // self.cell_px, size.width // self.cell_px
 
-    def warnings(self, request: ImageGeneration) -> list[str]:
+    def warnings(self, request: ImageGeneration) -> list[Notice]:
         """What of a request it cannot do."""
         wanted = {
             "weighs_words": not self.read_prompts and _is_weighted(request),
@@ -49,10 +51,11 @@ class PipelineAbilities:
         }
         if isinstance(request, ImageToImage) and not self.vary:
             wanted["noise_scale"] = request.noise_scale != 1
-        warnings = [f"{name}: has no effect with this model" for name in wanted if wanted[name]]
+        warnings = [Notice(field=name, text=NO_EFFECT) for name in wanted if wanted[name]]
         is_latent = isinstance(request, ImageToImage) and request.resize == "latent"
         if is_latent and not self.resize_latents:
-            warnings.append("resize: this model resizes pixels, not latents")
+            said = "this model resizes pixels, not latents"
+            warnings.append(Notice(field="resize", text=said))
         return warnings
 
 

@@ -24,6 +24,7 @@ from serve_app.core.image.segmentation import (
 )
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.runtime.streams import closing, once
 from serve_app.runtime.threads import in_thread
 
@@ -56,7 +57,7 @@ class SegmentationOutcome:
     """Of the work in the thread."""
 
     size: Size
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 Find = Callable[[Image.Image, list[Prompt], Stop], Iterator[Progress | Mask]]
@@ -72,7 +73,7 @@ async def stored_segments(
     *,
     engine: str,
     quality: Quality,
-    warnings: tuple[str, ...] = (),
+    warnings: tuple[Notice, ...] = (),
     executor: Executor | None = None,
 ) -> AsyncGenerator[SegmentEvent]:
     """The events of one request; see SegmentationModel."""
@@ -114,7 +115,7 @@ def segmented(
             param="max_masks",
         )
     sheet = SegmentSheet(image.image, request.mode)
-    warnings: list[str] = list(image.warnings)
+    warnings: list[Notice] = list(image.warnings)
     masks = 0
     for item in find(image.image, prompts, stop):
         if isinstance(item, Progress):
@@ -122,16 +123,17 @@ def segmented(
             continue
         masks += 1
         if masks > request.max_masks:
-            warnings.append(f"max_masks: only the best {request.max_masks} masks were kept")
+            said = f"only the best {request.max_masks} masks were kept"
+            warnings.append(Notice(field="max_masks", text=said))
             break
         if item.image.getbbox() is None:
             field = prompts[masks - 1].field if prompts else "image"
-            warnings.append(f"{field}: no object was found there")
+            warnings.append(Notice(field=field, text="no object was found there"))
             continue
         yield from sheet.add(item)
     yield from sheet.overlay()
     if not masks:
-        warnings.append("image: no object was found")
+        warnings.append(Notice(field="image", text="no object was found"))
     yield SegmentationOutcome(size, tuple(warnings))
 
 

@@ -29,6 +29,7 @@ from serve_app.core.image.captioning import (
 )
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.text import TransformersOptions
 from serve_app.runtime.streams import closing
 from serve_app.runtime.threads import pushed
@@ -115,8 +116,9 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions], ImageDescriber):
             stopping_criteria=transformers.StoppingCriteriaList([watch]),
         )
         text = self._reader.text(ids, inputs.get("input_ids"))
-        cut = (f"text: cut off after {tokens} tokens",) if watch.is_at_end else ()
-        push(ImageDescription(text=text, warnings=image.warnings + cut))
+        cut = Notice(field="text", text=f"cut off after {tokens} tokens")
+        warnings = (*image.warnings, *([cut] if watch.is_at_end else []))
+        push(ImageDescription(text=text, warnings=warnings))
 
     def _room(self, inputs: Any) -> int:
         """How many tokens fit beside the prompt. ContextLengthExceeded when none does."""

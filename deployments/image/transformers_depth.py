@@ -35,6 +35,7 @@ from serve_app.core.image.depth import (
 from serve_app.core.image.images import Size
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.text import TransformersOptions
 from serve_app.runtime.threads import in_turn
 
@@ -118,7 +119,7 @@ class TransformersDepth(WorkerEngine[TransformersOptions], DepthEstimator):
 
     def _made(
         self, source: Path, target: Path, request: EstimateDepth, stop: Stop
-    ) -> Iterator[Progress | tuple[Size, tuple[str, ...]]]:
+    ) -> Iterator[Progress | tuple[Size, tuple[Notice, ...]]]:
         still = decoded_image(source, param="image", max_pixels=request.max_pixels)
         progress = partial(Progress, phase="depth", total=1)
         yield progress(current=0)
@@ -179,7 +180,7 @@ def inverted(distances: Numbers) -> Numbers:
 
 def as_brightness(
     depth: Numbers, *, predicts_distance: bool
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+) -> tuple[NDArray[np.uint8], tuple[Notice, ...]]:
     """From 0 for the farthest to 255 for the nearest. Distances are inverted first, as those
     numbers are that relative models give; what is no number is far.
     """
@@ -188,7 +189,8 @@ def as_brightness(
     is_known = np.isfinite(depth)
     if not is_known.any() or np.ptp(depth[is_known]) <= 0:
         flat = np.zeros(depth.shape, np.uint8)
-        return flat, ("depth: the model estimates the same distance everywhere",)
+        said = "the model estimates the same distance everywhere"
+        return flat, (Notice(field="depth", text=said),)
     least, most = float(depth[is_known].min()), float(depth[is_known].max())
     near = np.where(is_known, (depth - least) / (most - least), 0)
     return np.rint(near * 255).astype(np.uint8), ()

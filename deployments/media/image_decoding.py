@@ -12,6 +12,7 @@ from PIL import Image
 
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.image.image_files import UNREADABLE, opened_image, upright
+from serve_app.core.notices import Notice
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
@@ -25,7 +26,7 @@ class DecodedImage:
     image: Image.Image
     alpha: Image.Image | None = None
     colours: bytes | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def decoded_image(path: Path, *, param: str, max_pixels: int) -> DecodedImage:
@@ -57,17 +58,17 @@ def check_pixels(width: int, height: int, *, param: str, max_pixels: int) -> Non
         )
 
 
-def _left_out(image: Any, param: str) -> tuple[str, ...]:
+def _left_out(image: Any, param: str) -> tuple[Notice, ...]:
     frames = getattr(image, "n_frames", 1)
-    warnings = []
+    said = []
     if frames > 1:
-        warnings.append(f"{param}: the first of {frames} frames was used")
+        said.append(f"the first of {frames} frames was used")
     if image.mode in DEEP_MODES or any(";16" in str(tile[3]) for tile in image.tile):
-        warnings.append(f"{param}: reduced to 8 bits per channel")
-    return tuple(warnings)
+        said.append("reduced to 8 bits per channel")
+    return tuple(Notice(field=param, text=text) for text in said)
 
 
-def _plain(image: Image.Image, warnings: tuple[str, ...]) -> DecodedImage:
+def _plain(image: Image.Image, warnings: tuple[Notice, ...]) -> DecodedImage:
     colours = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
     if image.mode in DEEP_MODES:
         return DecodedImage(_eight_bits(image).convert("RGB"), warnings=warnings)

@@ -13,6 +13,7 @@ from serve_app.core.image.image_processing import ProcessImage
 from serve_app.core.image.images import Size
 from serve_app.core.image.processing_steps import CropStep, ScaleStep, WatermarkStep
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 
 Stop = Callable[[], bool]
 RESAMPLING = {"smooth": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
@@ -22,7 +23,7 @@ class ProcessedImageFile(Message):
     """What is known of a file that was written."""
 
     size: Size
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def processed_image(

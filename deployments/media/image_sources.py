@@ -13,6 +13,7 @@ from deployments.media.image_resizing import padded, resized
 from deployments.media.masks import Box, filled, mask_of, region_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import ImageToImage, Inpaint, Size
+from serve_app.core.notices import Notice
 
 LATENT_FILLS = ("noise", "nothing")
 """Of masked parts: noise and nothing look otherwise where the model works."""
@@ -20,7 +21,7 @@ LATENT_FILLS = ("noise", "nothing")
 SIDE_PX = range(16, 4097)
 """Of images that are edited at their own size."""
 
-NOTHING = "mask: nothing is selected, so nothing is edited"
+NOTHING = Notice(field="mask", text="nothing is selected, so nothing is edited")
 
 Pair = tuple[int, int]
 
@@ -80,12 +81,13 @@ class SizeRule:
         width, height = sides
         return self.rounded(Size(width=width, height=height))
 
-    def warnings(self, requested: Size | None) -> list[str]:
+    def warnings(self, requested: Size | None) -> list[Notice]:
         """What has to be said of the size that was asked for."""
         size = requested and self.rounded(requested)
         if size is None or size == requested:
             return []
-        return [f"size: rounded to {size.width}x{size.height}, a multiple of {self.step_px}"]
+        said = f"rounded to {size.width}x{size.height}, a multiple of {self.step_px}"
+        return [Notice(field="size", text=said)]
 
     def _near(self, length: int) -> int:
         return max(self.step_px, round(length / self.step_px) * self.step_px)
@@ -99,7 +101,7 @@ def source_of(
     rule: SizeRule,
     fills_latents: bool = False,
     resizes_latents: bool = False,
-) -> tuple[ImageSource, tuple[str, ...]]:
+) -> tuple[ImageSource, tuple[Notice, ...]]:
     """The request's still, ready to be edited, and what of the files was left out. What the model
     does with latents is not done with pixels here.
 

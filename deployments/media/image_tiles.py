@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 Pixels = NDArray[np.uint8]
 LANCZOS = Image.Resampling.LANCZOS
@@ -49,7 +50,7 @@ class EnlargedImage:
     """The end of an enlargement; `warnings` say how it was done if not in one pass."""
 
     image: Image.Image
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def enlarged(
@@ -134,13 +135,14 @@ def _fill(
     target.paste(made.crop((left - x, top - y, right - x, bottom - y)), (left, top))
 
 
-def _warnings(scale: int, wanted: int, factors: tuple[int, ...]) -> tuple[str, ...]:
+def _warnings(scale: int, wanted: int, factors: tuple[int, ...]) -> tuple[Notice, ...]:
     if factors == (scale,) and scale == wanted:
         return ()
     runs = "one pass" if len(factors) == 1 else f"{len(factors)} passes"
     is_exact = scale ** len(factors) == wanted
     resized = "" if is_exact else f", resized to {wanted} times"
-    return (f"scale: the model enlarges {scale} times; {runs}{resized}",)
+    said = f"the model enlarges {scale} times; {runs}{resized}"
+    return (Notice(field="scale", text=said),)
 
 
 def _up(value: int, step: int) -> int:

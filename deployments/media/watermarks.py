@@ -7,6 +7,7 @@ from PIL import Image
 
 from deployments.media.image_decoding import decoded_image
 from serve_app.core.image.processing_steps import MARGIN_PX, WatermarkStep
+from serve_app.core.notices import Notice
 
 Pair = tuple[int, int]
 
@@ -15,7 +16,7 @@ class Mark(NamedTuple):
     """`image` is RGBA in the size in which it is seen, with its opacity."""
 
     image: Image.Image
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def prepared_mark(
@@ -38,7 +39,8 @@ def prepared_mark(
         image.putalpha(image.getchannel("A").point(lambda value: round(value * step.opacity)))
     warnings = decoded.warnings
     if fit < 1:
-        warnings += (f"{param}: shrunk to {pair[0]}x{pair[1]} to fit into {size[0]}x{size[1]}",)
+        said = f"shrunk to {pair[0]}x{pair[1]} to fit into {size[0]}x{size[1]}"
+        warnings += (Notice(field=param, text=said),)
     return Mark(image, warnings)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from deployments.text.schema_gaps import gaps_in, plain
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.notices import Notice
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, TextFormat, Tool
 from serve_app.core.text.json_schema import Schema, rewritten
 
@@ -16,19 +17,19 @@ ROUNDS = 8
 """One thing left out may show another."""
 
 
-async def enforced(request: Chat) -> tuple[Chat, tuple[str, ...]]:
+async def enforced(request: Chat) -> tuple[Chat, tuple[Notice, ...]]:
     """As `enforced_request`, beside the event loop: a large schema takes seconds."""
     if not request.is_constrained:
         return request, ()
     return await asyncio.to_thread(enforced_request, request)
 
 
-def enforced_request(request: Chat) -> tuple[Chat, tuple[str, ...]]:
+def enforced_request(request: Chat) -> tuple[Chat, tuple[Notice, ...]]:
     """The request with every schema that it enforces as llguidance can follow it, and a warning
     for each thing that was left out. InvalidRequest for what cannot be followed at all, or is to be
     followed strictly and cannot.
     """
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     changes: dict[str, Any] = {}
     form, mode = request.response_format, request.tool_choice.mode
     if mode in ("required", "function"):
@@ -41,9 +42,9 @@ def enforced_request(request: Chat) -> tuple[Chat, tuple[str, ...]]:
     return request.model_copy(update=changes), tuple(dict.fromkeys(warnings))
 
 
-async def enforced_format(form: TextFormat) -> tuple[TextFormat, tuple[str, ...]]:
+async def enforced_format(form: TextFormat) -> tuple[TextFormat, tuple[Notice, ...]]:
     """The same for a format alone, as completions have it."""
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     if form.type != "json_schema":
         return form, ()
     changed = await asyncio.to_thread(_enforced_format, form, warnings)
@@ -51,7 +52,7 @@ async def enforced_format(form: TextFormat) -> tuple[TextFormat, tuple[str, ...]
 
 
 async def warned(
-    events: AsyncIterator[ChatEvent], warnings: tuple[str, ...]
+    events: AsyncIterator[ChatEvent], warnings: tuple[Notice, ...]
 ) -> AsyncGenerator[ChatEvent]:
     """The events with the warnings in the first delta, and nothing before it: whatever is wrong
     with a request is known before its first event.
@@ -62,7 +63,7 @@ async def warned(
         yield event
 
 
-def _enforced_format(form: TextFormat, warnings: list[str]) -> TextFormat:
+def _enforced_format(form: TextFormat, warnings: list[Notice]) -> TextFormat:
     if form.type != "json_schema" or not form.json_schema:
         return form
     check = SchemaCheck("response_format.json_schema", "the schema", strict=form.strict)
@@ -71,7 +72,7 @@ def _enforced_format(form: TextFormat, warnings: list[str]) -> TextFormat:
     return form.model_copy(update={"json_schema": schema})
 
 
-def _enforced_tool(tool: Tool, position: int, warnings: list[str]) -> Tool:
+def _enforced_tool(tool: Tool, position: int, warnings: list[Notice]) -> Tool:
     if not tool.parameters:
         return tool
     param = f"tools[{position}].function.parameters"
@@ -88,7 +89,7 @@ class SchemaCheck:
         self._param = param
         self._subject = subject
         self._strict = strict
-        self.warnings: list[str] = []
+        self.warnings: list[Notice] = []
 
     def enforced(self, schema: Schema) -> Schema:
         """The schema without what cannot be enforced."""
@@ -99,7 +100,7 @@ class SchemaCheck:
                 raise self._refusal(f"cannot be followed: {problem.strip()[:300]}")
             if kept := [name for gap in gaps if gap.is_asserted for name in gap.names]:
                 self._check_strict(kept)
-            self.warnings += [f"{self._param}: {gap.said}" for gap in gaps]
+            self.warnings += [Notice(field=self._param, text=gap.said) for gap in gaps]
             before = schema
             for gap in gaps:
                 schema = dict(rewritten(schema, gap.mend))

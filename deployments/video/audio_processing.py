@@ -21,6 +21,7 @@ from deployments.video.whole_video import check_whole
 from serve_app.core.audio.audio_processing import AudioFileFormat, ProcessAudio
 from serve_app.core.containers import opened_container
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.tracks import AudioTrack, chosen_audio
 
 PARAM = "audio"
@@ -71,7 +72,7 @@ class ProcessedAudioFile(Message):
 
     duration_s: float
     is_copied: bool
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def processed_audio(

@@ -21,6 +21,7 @@ from serve_app.core.image.image_processing import IMAGE_FILE_MIME, ProcessedImag
 from serve_app.core.image.processing_steps import WatermarkStep
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo, VideoScene
 from serve_app.core.video.processing import (
@@ -83,7 +84,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
                 ]
                 plain = Path(folder) / "plain.mp4"
 
-                def work(stop: Callable[[], bool]) -> tuple[str, ...]:
+                def work(stop: Callable[[], bool]) -> tuple[Notice, ...]:
                     check_whole(source, param="video")
                     image, lasts_s = source, 0.0
                     if not is_plain(source):
@@ -132,7 +133,7 @@ class AvMedia(ModelEngine[AvOptions], MediaProcessor):
     ) -> AsyncGenerator[Progress | SubtitledVideo]:
         from deployments.video.subtitle_burning import burned
 
-        warnings: list[str] = []
+        warnings: list[Notice] = []
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             target = Path(folder) / "video.mp4"
             async with self.blobs.local_file(request.video) as source:
@@ -234,7 +235,7 @@ async def in_cancellable_thread(work: Callable[[Callable[[], bool]], T]) -> T:
 
 def _extract(
     source: Path, request: ExtractAudio, target: Path, stop: Callable[[], bool]
-) -> tuple[str, ...]:
+) -> tuple[Notice, ...]:
     """16 kHz mono WAV; the header is written again when the length is known. Gives warnings."""
     from deployments.video.video_decoding import check_length
     from deployments.video.whole_video import check_whole

@@ -20,6 +20,7 @@ from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts
 from serve_app.core.video.plan import VideoPlan, check_media, check_mode, planned
 
@@ -172,16 +173,17 @@ class CameraShot:
         request = self._request
         return any((request.num_frames, request.num_segments, request.duration_s))
 
-    def _warnings(self) -> tuple[str, ...]:
+    def _warnings(self) -> tuple[Notice, ...]:
         """What has no effect here; on a still that was generated from the prompt, all of it had
         one.
         """
         request = self._request
-        unmoved = []
+        unmoved: list[Notice] = []
         if self._motion is None and request.strength is not None:
-            unmoved = ["the strength has no effect without camera motion"]
+            unmoved = [Notice(text="the strength has no effect without camera motion")]
         if request.mode == "t2v":
             return tuple(unmoved)
         unused = [words for name, words in UNUSED.items() if getattr(request, name) is not None]
         unused += ["the prompt has"] if request.prompt.strip() else []
-        return (*unmoved, *(f"{words} no effect on camera moves" for words in unused))
+        said = (Notice(text=f"{words} no effect on camera moves") for words in unused)
+        return (*unmoved, *said)

@@ -13,11 +13,13 @@ from PIL import Image
 
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.images import Size
+from serve_app.core.notices import Notice
 from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoQuality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
+NO_EFFECT = "has no effect with this model"
 STEP_SHARES: dict[VideoQuality | None, float] = {"draft": 0.4, "fast": 0.7, None: 1.0, "best": 1.5}
 MAX_STEPS = 150
 STEPS = 50
@@ -106,19 +108,22 @@ class VideoCall:
             if value is not None and self._takes(name)
         }
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Notice]:
         """What the model cannot follow to the letter."""
-        request, warnings = self._request, []
+        request = self._request
+        warnings: list[Notice] = []
         if request.camera_motion is not None:
-            warnings.append("camera_motion: added to the prompt")
+            warnings.append(Notice(field="camera_motion", text="added to the prompt"))
         if request.strength is not None and request.mode != "v2v":
-            warnings.append(f"strength: has no effect in the mode {request.mode!r}")
+            said = f"has no effect in the mode {request.mode!r}"
+            warnings.append(Notice(field="strength", text=said))
         if request.negative_prompt and not self._takes("negative_prompt"):
-            warnings.append("negative_prompt: has no effect with this model")
+            warnings.append(Notice(field="negative_prompt", text=NO_EFFECT))
         elif request.negative_prompt and (self._guidance_scale or 0) <= 1:
-            warnings.append("negative_prompt: has no effect with a guidance_scale up to 1")
+            said = "has no effect with a guidance scale up to 1"
+            warnings.append(Notice(field="negative_prompt", text=said))
         if request.prompt.strip() and not self._takes("prompt") and request.mode != "t2v":
-            warnings.append("prompt: has no effect with this model")
+            warnings.append(Notice(field="prompt", text=NO_EFFECT))
         return warnings
 
     def _takes(self, name: str) -> bool:

@@ -23,6 +23,7 @@ from deployments.video.video_encoding import VideoWriter
 from deployments.video.video_files import VideoFile, VideoFiles, image
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.video import DiffusersVideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoMode
 from serve_app.core.video.plan import (
@@ -101,8 +102,8 @@ class VideoMaking:
         fixed = self._checkpoint.kind.fixed_size
         if fixed is None or fixed == plan.size:
             return plan
-        said = f"width, height: this model generates {fixed.width}x{fixed.height} only"
-        return replace(plan, size=fixed, warnings=(said,))
+        said = f"this model generates {fixed.width}x{fixed.height} only"
+        return replace(plan, size=fixed, warnings=(Notice(field="size", text=said),))
 
     def _renderings(self, plan: VideoPlan, source: ProbedVideo | None) -> list[tuple[int, int]]:
         request = self._request
@@ -200,11 +201,11 @@ class VideoMaking:
             for pixels in at_rate(frames, plan.fps):
                 yield covered(pixels, plan.size)
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self) -> list[Notice]:
         offload = self._request.offload
         if offload in (None, "none") or self._checkpoint.device.type == "cuda":
             return []
-        return ["offloading has no effect without a GPU"]
+        return [Notice(text="offloading has no effect without a GPU")]
 
 
 class Rendering:

@@ -18,6 +18,7 @@ from deployments.video.video_forms import VideoForm
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.image.images import Size
 from serve_app.core.image.processing_steps import CropStep, ScaleStep, WatermarkStep
+from serve_app.core.notices import Notice
 from serve_app.core.video.video_processing import ProcessVideo
 
 SLOWEST_FPS, FASTEST_FPS = 1.0, 60.0
@@ -32,7 +33,7 @@ class FilterGraph(NamedTuple):
     text: str
     size: Size
     marks: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class GraphMaker:
@@ -56,7 +57,7 @@ class GraphMaker:
         self._chains: list[str] = []
         self._filters: list[str] = [*portion.filters()]
         self._marks: list[str] = []
-        self._warnings: list[str] = []
+        self._warnings: list[Notice] = []
 
     def graph(self, form: VideoForm, index: int, *, is_stretched: bool) -> FilterGraph:
         """For the image in the `index`th track; `is_stretched` is one whose pixels are not square.

@@ -37,6 +37,7 @@ from deployments.video.video_files import image
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.video.interpolation import MAX_FPS, PAIR_FPS, InterpolateVideo
 
 AS_GIVEN = 0.02
@@ -60,7 +61,7 @@ class FrameSource(NamedTuple):
     colours: Colours = BT709
     audio: Path | None = None
     has_cuts: bool = True
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def video_source(path: Path, limit_s: float) -> FrameSource:
@@ -93,7 +94,8 @@ def pair_source(first: Path, last: Path) -> FrameSource:
             yield GivenFrame(number / PAIR_FPS, planes_of(studio_frame(pixels)))
 
     is_cut = end.shape != begin.shape
-    warnings = ("end_image: cropped and resized to the size of init_image",) if is_cut else ()
+    said = Notice(field="end_image", text="cropped and resized to the size of the first image")
+    warnings = (said,) if is_cut else ()
     size = even_size(Size(width=width, height=height))
     return FrameSource(stills(), size, PAIR_FPS, 2 / PAIR_FPS, has_cuts=False, warnings=warnings)
 

@@ -19,6 +19,7 @@ from deployments.video.video_scaling import (
 )
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import Cancelled
+from serve_app.core.notices import Notice
 from serve_app.core.time_line import UNTIMED_FORMATS, TimeLine
 from serve_app.core.tracks import AudioTrack, image_track
 
@@ -51,12 +52,13 @@ def _is_in_one_piece(container: Any, stream: Any) -> bool:
     return True
 
 
-def losses(source: Path) -> tuple[str, ...]:
+def losses(source: Path) -> tuple[Notice, ...]:
     """What of a video with audio files of its own is not in one with another audio."""
     video = probed(source, param=PARAM)
     warnings = [*video.image_choice]
     if video.num_recordings > 1:
-        warnings.append(f"video: one audio file replaces its {video.num_recordings} audio tracks")
+        said = f"one audio file replaces its {video.num_recordings} audio tracks"
+        warnings.append(Notice(field=PARAM, text=said))
     if video.is_high_range and not is_plain(source):
         warnings.append(HIGH_RANGE_LOST)
     return tuple(warnings)

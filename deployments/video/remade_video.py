@@ -12,9 +12,12 @@ from deployments.video.video_encoding import VideoWriter
 from serve_app.core.errors import PayloadTooLarge
 from serve_app.core.image.images import Size
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 SLOWEST_FPS = 0.01
-HIGH_RANGE_LOST = "video: its high dynamic range was converted to standard range"
+HIGH_RANGE_LOST = Notice(
+    field="video", text="its high dynamic range was converted to standard range"
+)
 LONGEST_SIDE_PX = 16_384
 """No image of H.264 is wider or higher."""
 
@@ -28,7 +31,7 @@ class RemadeFile(NamedTuple):
     fps: float
     num_frames: int
     duration_s: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 def check_duration(video: ProbedVideo, limit_s: float) -> None:
@@ -40,7 +43,7 @@ def check_duration(video: ProbedVideo, limit_s: float) -> None:
         )
 
 
-def video_warnings(video: ProbedVideo) -> list[str]:
+def video_warnings(video: ProbedVideo) -> list[Notice]:
     """What of a video is not in the new one."""
     warnings = [*video.image_choice, *video.audio_choice]
     if video.is_high_range:

@@ -36,6 +36,7 @@ from serve_app.core.image.depth import ConvertToStereo, DepthMethod, StereoEvent
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 
 Stop = Callable[[], bool]
 FrameDepth = Callable[[Image.Image, Stop], Field]
@@ -51,7 +52,9 @@ RIM = np.ones((3, 3), dtype=np.uint8)
 """Around what is near in a map: the pixels at its edge, which the map has half-way to what is
 behind, move with it, and not half as far.
 """
-FLAT = "the depth model estimates the same distance everywhere; both views are the same"
+FLAT = Notice(
+    text="the depth model estimates the same distance everywhere; both views are the same"
+)
 
 
 class _Deep(NamedTuple):
@@ -89,14 +92,15 @@ class StereoConversion:
             result=result,
         )
 
-    def _method_warnings(self, request: ConvertToStereo) -> tuple[str, ...]:
+    def _method_warnings(self, request: ConvertToStereo) -> tuple[Notice, ...]:
         if request.method in (None, self._method):
             return ()
         kind = repr(self._method) if self._method else "of another kind"
-        return (
+        said = (
             f"no depth model of the kind {request.method!r} is available; {request.model!r} was "
-            f"used, which is {kind}",
+            f"used, which is {kind}"
         )
+        return (Notice(text=said),)
 
 
 def stereoscopic(
@@ -128,7 +132,7 @@ def stereoscopic(
     yield RemadeFile(writer.size, video.fps, writer.num_frames, writer.duration_s, tuple(warnings))
 
 
-def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:
+def view_size(size: Size) -> tuple[Size, tuple[Notice, ...]]:
     """The size of one view, of even sides, so that they share no colour; and a warning
     where that is half of the video's width.
     """
@@ -136,10 +140,11 @@ def view_size(size: Size) -> tuple[Size, tuple[str, ...]]:
     if 2 * whole.width <= LONGEST_SIDE_PX and 2 * whole.width * whole.height <= MAX_PIXELS:
         return whole, ()
     half = even_size(Size(width=(whole.width + 1) // 2, height=whole.height))
-    return half, (
+    said = (
         f"each view has half of the video's width, because H.264 does not support "
-        f"{2 * whole.width}x{whole.height}",
+        f"{2 * whole.width}x{whole.height}"
     )
+    return half, (Notice(text=said),)
 
 
 def _deep_frames(

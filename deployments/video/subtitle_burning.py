@@ -32,6 +32,7 @@ from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InternalError, InvalidRequest
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.time_line import is_joined
 from serve_app.core.tracks import AudioTrack, chosen_audio, image_track
 from serve_app.core.video.processing import SubtitleStyle
@@ -56,10 +57,10 @@ def burned(
     style: SubtitleStyle,
     track: AudioTrack | None = None,
     stop: Stop,
-) -> Generator[Progress | str]:
+) -> Generator[Progress | Notice]:
     """Write `source` with its cues burned in to `target`, as MP4 of the same times and audio.
 
-    Progress in frames, and sentences to warn of characters that no font has and of what of the
+    Progress in frames, and warnings of characters that no font has and of what of the
     video is lost. InvalidRequest with `param` `video` for what is no video, or was cut
     off; Cancelled when told to stop, which kills the child.
     """
@@ -132,12 +133,13 @@ def _track(audio: Any) -> list[str]:
     return ["-af", ",".join(filters), "-c:a", "aac", "-b:a", str(AAC_BITS_PER_S)]
 
 
-def _warnings(complaints: str) -> list[str]:
+def _warnings(complaints: str) -> list[Notice]:
     missing = sorted({chr(int(code, 16)) for code in NO_GLYPH.findall(complaints)})
     if not missing:
         return []
     listed = " ".join(missing[:20])
-    return [f"subtitles: no installed font has {listed}; install one on the server"]
+    said = f"no installed font has {listed}; install one on the server"
+    return [Notice(field="subtitles", text=said)]
 
 
 def _font() -> bytes:

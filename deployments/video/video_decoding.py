@@ -25,6 +25,7 @@ from deployments.video.video_reading import FALLBACK_RATE, VideoReading
 from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.image.images import Size
+from serve_app.core.notices import Notice
 from serve_app.core.time_line import (
     announced_s,
     length_s,
@@ -116,8 +117,8 @@ class ProbedVideo:
     num_recordings: int = 0
     colours: Colours = BT709
     is_high_range: bool = False
-    image_choice: tuple[str, ...] = ()
-    audio_choice: tuple[str, ...] = ()
+    image_choice: tuple[Notice, ...] = ()
+    audio_choice: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)

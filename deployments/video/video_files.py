@@ -11,6 +11,7 @@ from deployments.media.image_decoding import decoded_image
 from deployments.media.image_sources import flattened
 from serve_app.core.image.images import MAX_PIXELS, Size
 from serve_app.core.media import Blob, BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -60,7 +61,7 @@ class VideoFile:
     num_frames: int
     duration_s: float
     seed: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def image(path: Path, *, param: str) -> Pixels:

@@ -26,11 +26,12 @@ from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.video import H264Encoder
 from serve_app.core.video.video_processing import ConvertVideoStep, ProcessVideo, TrimStep
 
 PARAM = "video"
-ODD_SIZE = "video: its odd sides need 4:4:4, which some players do not support"
+ODD_SIZE = Notice(field="video", text="its odd sides need 4:4:4, which some players do not support")
 Stop = Callable[[], bool]
 Encoded = Literal["all", "edges", "nothing"]
 
@@ -41,7 +42,7 @@ class ProcessedVideoFile(Message):
     size: Size
     duration_s: float
     encoded: Encoded
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class VideoPass:
@@ -198,7 +199,9 @@ class VideoPass:
         except ChildFailed as error:
             raise InvalidRequest("the video cannot be decoded to its end", param=PARAM) from error
 
-    def _made(self, size: Size, encoded: Encoded, warnings: tuple[str, ...]) -> ProcessedVideoFile:
+    def _made(
+        self, size: Size, encoded: Encoded, warnings: tuple[Notice, ...]
+    ) -> ProcessedVideoFile:
         with opened_container(self._target) as container:
             duration_s = (container.duration or 0) / av.time_base
         kept = tuple(dict.fromkeys(warnings))

@@ -40,6 +40,7 @@ from serve_app.core.image.images import Size
 from serve_app.core.image.upscaling import UpscaledVideo, UpscaleVideo, VideoUpscaleEvent
 from serve_app.core.media import BlobStore
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.runtime.threads import in_turn
 
 Stop = Callable[[], bool]
@@ -50,7 +51,7 @@ class ScaledFrame(NamedTuple):
 
     frame: Any = None
     pixels: Pixels | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class FrameScaler(Protocol):
@@ -68,7 +69,7 @@ class ResampledFrames(FrameScaler):
     is right.
     """
 
-    def __init__(self, kind: Interpolation, *warnings: str) -> None:
+    def __init__(self, kind: Interpolation, *warnings: Notice) -> None:
         self._kind = kind
         self._warnings = warnings
         # Prepared once: the tables of a filter take longer to make than a small frame to resize.

@@ -14,6 +14,7 @@ from serve_app.api.served_files import ServedFiles
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import OPERATIONS
 
 
@@ -53,6 +54,8 @@ class PlainText:
 
 
 AnswerBody = dict[str, Any] | PlainText
+Tell = Callable[[Iterable[Notice]], list[str]]
+"""What notices of an operation are in a dialect; see `Dialect.told`."""
 OperationOf = TypeVar("OperationOf", bound=Message, covariant=True)
 ResultOf = TypeVar("ResultOf", bound=Message, covariant=True)
 OutputOf = TypeVar("OutputOf", bound=AnswerOutput, covariant=True)
@@ -70,6 +73,7 @@ class Finished(Generic[OperationOf, ResultOf, OutputOf]):
     result: ResultOf
     output: OutputOf
     files: ServedFiles
+    tell: Tell
 
     @property
     def created(self) -> int:

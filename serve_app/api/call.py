@@ -1,20 +1,23 @@
 """`Call`: a request, who makes it, and the dialect that it is made in.
 
-Errors of operations name fields of the core. Here, and nowhere else, they are made to name those
-of the dialect that is spoken.
+Errors and warnings of operations name fields of the core. Here and in the dialect, and nowhere
+else, they are made to name those of the dialect that is spoken.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from serve_app.access.tokens import Principal
+from serve_app.api.answers import Tell
 from serve_app.api.context import Context, get_context, get_principal
 from serve_app.api.dialect import Dialect, dialect_in
 from serve_app.core.errors import AppError
+from serve_app.core.operation import Operation
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Call:
         """How long it waits for its job."""
         limits = self.context.config.jobs.sync_timeout_s
         return limits.get(self.dialect.name, self.dialect.sync_timeout_s)
+
+    def telling(self, operation: Operation[Any, Any]) -> Tell:
+        """How warnings of the operation are told."""
+        return partial(self.dialect.told, operation=operation.name)
 
 
 async def get_call(request: Request) -> Call:

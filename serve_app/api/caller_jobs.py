@@ -9,7 +9,7 @@ from serve_app.api.call import Call, dialect_errors
 from serve_app.api.dialect import JOB, Dialect
 from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import AppError, Cancelled, InternalError
-from serve_app.core.jobs import Job
+from serve_app.core.jobs import Job, JobWarning
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation, R
 from serve_app.jobs.reader import JobQuery
@@ -70,12 +70,19 @@ async def end_early(call: Call, name: str, what: EarlyEnd) -> Job:
 
 def in_dialect(job: Job, dialect: Dialect) -> Job:
     """The job as a dialect shows it: without what another one has kept with it, and its failure
-    about a field of the dialect's.
+    and warnings about fields of the dialect's.
     """
-    changes: dict[str, Any] = {} if job.dialect == dialect.name else {"output": {}}
+    is_own = job.dialect == dialect.name
+    changes: dict[str, Any] = {} if is_own else {"output": {}}
     if job.failure is not None:
         param = dialect.own_field(job.failure.param, job.operation_name)
         changes["failure"] = job.failure.model_copy(update={"param": param})
+    if job.warnings:
+        texts = dialect.told(job.warnings, job.operation_name, is_own=is_own)
+        changes["warnings"] = tuple(
+            JobWarning(text=text, revision=warning.revision)
+            for text, warning in zip(texts, job.warnings, strict=True)
+        )
     return job.model_copy(update=changes) if changes else job
 
 

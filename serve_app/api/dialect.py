@@ -2,9 +2,9 @@
 a path belongs to, and what holds on the path.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from starlette.routing import BaseRoute
@@ -14,11 +14,12 @@ from serve_app.access.rate_limits import RouteClass
 from serve_app.api.answers import AnswerBody, Answers, Finished
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.config import AppConfig
-from serve_app.core.error_fields import renamed, root_of
+from serve_app.core.error_fields import root_of
 from serve_app.core.errors import AppError
 from serve_app.core.jobs import Job
+from serve_app.core.notices import Notice, with_field
 from serve_app.core.operation import OPERATIONS
-from serve_app.core.operations import Unreadable
+from serve_app.core.operations import Unreadable, core_fields
 from serve_app.observability.classes import Category
 
 Access = Literal["open", "download", "artifact", "scrape", "inference", "own", "admin"]
@@ -41,6 +42,10 @@ DIALECT = "polyphony.dialect"
 JOB = "job"
 """In `Dialect.fields`, beside the names of operations: what is asked for of jobs."""
 JOB_FIELDS = frozenset({"id", "ref_id", "tag", "priority", "callback_url"})
+
+
+OwnNames = str | tuple[str, ...]
+"""What a field is called here; several fields may be one of the core's, as width and height."""
 
 
 def core_status(error: AppError) -> int:
@@ -91,8 +96,9 @@ class Dialect:
     of the first dialect that has some. From `file_paths`, patterns as those of rules, files are
     downloaded whose names in the store or the archive are the last segments: where a client names
     one as a medium, it is read from there. `fields` has, by the name of an operation, what a field
-    of it is called here. Other fields are called as in the core where the dialect is `is_native`,
-    and else not named at all. `challenge` is the `WWW-Authenticate` of a 401; with
+    of it is called here, for errors and warnings. Other fields are called as in the core where the
+    dialect is `is_native`, and else not named at all. `values` has, by such a field, what its
+    values are called. `challenge` is the `WWW-Authenticate` of a 401; with
     `takes_bare_basic`, a Basic credential may be a token without a user name. `configure` is asked
     once for each app. `error_status` is for dialects in which errors have another status than in
     the core; `json_type` is the content type of errors.
@@ -109,7 +115,8 @@ class Dialect:
     session_pages: SessionPages | None = None
     file_paths: tuple[str, ...] = ()
     sync_timeout_s: float = 600
-    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    fields: Mapping[str, Mapping[str, OwnNames]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
     challenge: str = "Bearer"
     takes_bare_basic: bool = False
@@ -130,16 +137,38 @@ class Dialect:
         """What the caller calls a field that an error of the operation, or of its job, is about.
         What is a field of neither is the dialect's own already.
         """
+        return next(iter(self.own_fields(param, operation)), None)
+
+    def own_fields(self, param: str | None, operation: str) -> tuple[str, ...]:
+        """The same, where the caller has several fields for one."""
         root = root_of(param)
-        if root is None:
-            return param
-        core = OPERATIONS.get(operation)
-        if core is None or root not in core.known_fields():
-            operation = JOB
+        if param is None or root is None:
+            return () if param is None else (param,)
+        if not _is_of(root, operation):
             if root not in JOB_FIELDS:
-                return param
-        own = self.fields.get(operation, {}).get(root, root if self.is_native else None)
-        return renamed(param, {root: own})
+                return (param,)
+            operation = JOB
+        listed = self.fields.get(operation, {})
+        place = param if param in listed else root
+        own = listed.get(place, root if self.is_native else ())
+        names = (own,) if isinstance(own, str) else own
+        return tuple(name + param[len(place) :] for name in names)
+
+    def told(self, notices: Iterable[Notice], operation: str, *, is_own: bool = True) -> list[str]:
+        """Warnings of the operation, each after what the caller calls the field that it is about.
+        Unless the call `is_own`, what is a field of another dialect is not named.
+        """
+        return [self._told(notice, operation, is_own=is_own) for notice in notices]
+
+    def _told(self, notice: Notice, operation: str, *, is_own: bool) -> str:
+        field, root = notice.field, root_of(notice.field)
+        names: tuple[str, ...] = ()
+        if root is not None and _is_of(root, operation):
+            names = self.own_fields(field, operation)
+        elif field is not None and (self.is_native if root in core_fields() else is_own):
+            names = (field,)
+        text = notice.explained(self.values.get(field or "", {}))
+        return with_field(", ".join(names) or None, text)
 
     async def body(
         self, job: Job, files: ServedFiles, *, is_listed: bool = False
@@ -161,6 +190,7 @@ class Dialect:
             result=job.result,
             output=output.by_url() if is_listed else output,
             files=files,
+            tell=partial(self.told, operation=job.operation_name, is_own=job.dialect == self.name),
         )
         return await answer.write(finished)
 
@@ -191,6 +221,11 @@ class Dialects:
         """What holds on a request; `path` is its route's pattern where that is known."""
         rules = self._of(path).rules
         return next((rule for rule in rules if rule.fits(method, path)), PathRule(method, path))
+
+
+def _is_of(field: str, operation: str) -> bool:
+    core = OPERATIONS.get(operation)
+    return core is not None and field in core.known_fields()
 
 
 def fits(pattern: str, path: str) -> bool:

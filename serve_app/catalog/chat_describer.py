@@ -9,6 +9,7 @@ from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.text.chat import (
     Chat,
@@ -21,7 +22,6 @@ from serve_app.core.text.chat import (
 from serve_app.runtime.streams import closing
 
 INSTRUCTION = "Describe this image in one sentence."
-CUT = "text: cut off after {} tokens"
 
 
 class ChatDescriber(OperationRunner):
@@ -54,8 +54,8 @@ class ChatDescriber(OperationRunner):
                 if root_of(error.param) == "messages":
                     raise error.about("image") from error.__cause__
                 raise
-        warnings = (CUT.format(request.max_tokens),) if is_cut else ()
-        yield ImageDescription(text=text.strip(), warnings=warnings)
+        cut = Notice(field="text", text=f"cut off after {request.max_tokens} tokens")
+        yield ImageDescription(text=text.strip(), warnings=(cut,) if is_cut else ())
 
 
 def _conversation(request: DescribeImage) -> Chat:

@@ -20,6 +20,7 @@ from serve_app.core.image.sampling_names import of_second_pass
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Run
 from serve_app.runtime.streams import closing
 
@@ -206,5 +207,5 @@ class _TwoPasses:
         return own and own.model_copy(update={"seed": own.seed + number})
 
 
-def _all(warnings: tuple[str, ...]) -> tuple[str, ...]:
+def _all(warnings: tuple[Notice, ...]) -> tuple[Notice, ...]:
     return tuple(dict.fromkeys(warnings))

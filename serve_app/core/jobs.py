@@ -26,6 +26,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
 
@@ -132,10 +133,9 @@ class JobProgress(Message):
     preview: Blob | None = None
 
 
-class JobWarning(Message):
+class JobWarning(Notice):
     """A soft failure and the revision of the job that brought it."""
 
-    text: str
     revision: int
 
 

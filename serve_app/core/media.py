@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 
 MediaKind = Literal["image", "audio", "video"]
 
@@ -42,7 +43,7 @@ class MediaFacts(Message):
 class MediaResult(Message):
     """A result that is made of files, which enter the archive. `warnings` are soft failures."""
 
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     def facts(self) -> dict[str, MediaFacts]:
         """What is known of the files, by hash."""

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, TypeVar, get_args
@@ -28,6 +29,15 @@ for _room in ROOMS:
 def pipeline_operations() -> list[type[PipelineOperation[Any]]]:
     """Those that pipelines do."""
     return [kind for kind in OPERATIONS.values() if issubclass(kind, PipelineOperation)]
+
+
+@cache
+def core_fields() -> frozenset[str]:
+    """The fields of all operations, of those in them, and of all results."""
+    kinds = OPERATIONS.values()
+    return frozenset().union(
+        *(kind.known_fields() for kind in kinds), *(kind.result.model_fields for kind in kinds)
+    )
 
 
 class Unreadable(Message):

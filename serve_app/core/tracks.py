@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.notices import Notice
 from serve_app.core.text.languages import language_code
 
 STILL_CODECS = frozenset({"mjpeg", "png", "gif", "bmp", "tiff", "webp", "jpeg2000"})
@@ -63,24 +64,26 @@ def is_default(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.default)
 
 
-def audio_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[str, ...]:
+def audio_choice(container: Any, wanted: AudioTrack | None = None) -> tuple[Notice, ...]:
     """A warning where others could have been heard in place of `audio_track`."""
     recordings = container.streams.audio
     if len(_matching(recordings, wanted)) < 2:
         return ()
     taken = recordings.index(chosen_audio(container, wanted))
     listed, name = _listed(recordings, _described), _named(taken, recordings, _described)
-    return (f"{PARAM}: track {name} was used; the file has {listed}",)
+    said = f"track {name} was used; the file has {listed}"
+    return (Notice(field=PARAM, text=said),)
 
 
-def image_choice(container: Any) -> tuple[str, ...]:
+def image_choice(container: Any) -> tuple[Notice, ...]:
     """A warning where others could have been seen in place of `image_track`."""
     videos = videos_of(container)
     if len(videos) < 2:
         return ()
     taken = videos.index(image_track(container))
     listed, name = _listed(videos, _seen), _named(taken, videos, _seen)
-    return (f"video: video track {name} was used; the file has {listed}",)
+    said = f"video track {name} was used; the file has {listed}"
+    return (Notice(field="video", text=said),)
 
 
 def _listed(tracks: Sequence[Any], facts: Callable[[Any], str]) -> str:

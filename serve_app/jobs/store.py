@@ -24,6 +24,7 @@ from serve_app.core.jobs import (
 )
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operations import blobs_of, to_json
 from serve_app.database.connection import Database
 from serve_app.database.schema import JobRow
@@ -51,7 +52,7 @@ class JobReport:
 
     progress: JobProgress
     stages: tuple[StageState, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class JobStore(JobReader):
@@ -274,7 +275,7 @@ def _write_report(row: JobRow, report: JobReport) -> None:
     row.progress = to_json(report.progress)
     row.stages = [to_json(stage) for stage in report.stages]
     new = report.warnings[len(row.warnings) :]
-    added = [{"text": text, "revision": row.revision} for text in new]
+    added = [to_json(notice) | {"revision": row.revision} for notice in new]
     row.warnings = [*row.warnings, *added]
 
 

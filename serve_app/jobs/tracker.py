@@ -9,6 +9,7 @@ from serve_app.core.errors import Unavailable
 from serve_app.core.jobs import JobProgress, StageState
 from serve_app.core.media import Blob, PreviewedProgress
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.jobs.store import JobReport
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Tracker:
         self._progress = JobProgress()
         # When the phase began, and how far it was when it was first told of.
         self._phase_started_at = (time.monotonic(), 0)
-        self._warnings: list[str] = []
+        self._warnings: list[Notice] = []
         self._write = write
         self._changed = asyncio.Event()
 
@@ -91,9 +92,9 @@ class Tracker:
         )
         self._changed.set()
 
-    def warn(self, texts: Sequence[str]) -> None:
+    def warn(self, notices: Sequence[Notice]) -> None:
         """Soft failures, in the order in which they happened."""
-        self._warnings += [text for text in texts if text not in self._warnings]
+        self._warnings += [notice for notice in notices if notice not in self._warnings]
         self._changed.set()
 
     def report(self, *, is_done: bool = False) -> JobReport:

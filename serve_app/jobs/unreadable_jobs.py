@@ -11,11 +11,10 @@ UNREADABLE_JOB = (
 
 async def fail_unreadable(store: JobStore, job: Job, executor: str) -> None:
     """The end of one."""
-    warnings = tuple(warning.text for warning in job.warnings)
     await store.finish(
         job.id,
         executor,
         "failed",
-        report=JobReport(job.progress, job.stages, warnings),
+        report=JobReport(job.progress, job.stages, job.warnings),
         failure=failure_of(InternalError(UNREADABLE_JOB)),
     )

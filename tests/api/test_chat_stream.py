@@ -11,6 +11,7 @@ import pytest
 
 from serve_app.api.app import create_app
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.notices import Notice
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from tests.api.conftest import MakeContext, client_of
 
@@ -45,7 +46,7 @@ class Leaving:
     """Leaves something out, which it says with the first words."""
 
     async def chat(self, request: Chat) -> AsyncGenerator[ChatEvent]:
-        yield ChatDelta(text="one", warnings=("a was left out", "b too"))
+        yield ChatDelta(text="one", warnings=(Notice(text="a was left out"), Notice(text="b too")))
         yield ChatDelta(index=1, text="two")
         yield ChatDelta(text=" more", finish_reason="stop")
         yield ChatDelta(index=1, finish_reason="length")

@@ -19,6 +19,7 @@ from serve_app.core.audio.speech import (
 )
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.images import png
 from tests.material import tone, wav
@@ -52,7 +53,7 @@ class Remembering:
             raise InvalidRequest("no voice was detected in the reference", param="reference")
         yield Progress(phase="clone", current=1, total=2)
         yield AudioChunk(data=DATA)
-        yield SpeechEnd(duration_s=0.5, characters=2, warnings=("not quite the same",))
+        yield SpeechEnd(duration_s=0.5, characters=2, warnings=(Notice(text="not quite the same"),))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.voice_conversion import ConversionEvent, ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.notices import Notice
 from serve_app.core.options.audio import RubberbandOptions
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.images import png
@@ -39,7 +40,9 @@ class Remembering:
         self.asked.append(request)
         if request.target.size < len(OTHER):
             raise InvalidRequest("no voice was detected in the target", param="target")
-        yield ConvertedVoice(audio=request.source, duration_s=1.0, warnings=("roughly",))
+        yield ConvertedVoice(
+            audio=request.source, duration_s=1.0, warnings=(Notice(text="roughly"),)
+        )
 
 
 @pytest.fixture

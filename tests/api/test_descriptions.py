@@ -11,6 +11,7 @@ from serve_app.core.jobs import Job, Submission
 from serve_app.jobs.direct import new_job_id
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.images import chunks, claiming_png, huge_png, png
+from tests.notices import texts_of
 
 CAPTIONS = {
     "name": "captions",
@@ -58,7 +59,7 @@ async def test_a_chat_model_that_sees_does_it_too(
 async def test_an_answer_that_is_cut_says_so(make_context: MakeContext) -> None:
     job = await described(make_context(), png(), "org/eye", question="a b c d e", max_tokens=3)
     assert isinstance(job.result, ImageDescription)
-    assert job.result.warnings == ("text: cut off after 3 tokens",)
+    assert texts_of(job.result.warnings) == ("text: cut off after 3 tokens",)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ async def test_a_sampler_of_another_model_falls_back_and_says_so(
 async def test_what_the_engine_cannot_do_is_told_in_own_words(client: httpx.AsyncClient) -> None:
     info = info_of(await made(client, sampler_name="LMS Karras", width=66))
     assert "sampler_name: 'LMS' is not for this model" in info["comments"]
-    assert "width and height: rounded to 64x64" in info["comments"]
+    assert "width, height: rounded to 64x64" in info["comments"]
 
 
 async def test_images_are_left_out_of_the_answer(client: httpx.AsyncClient) -> None:

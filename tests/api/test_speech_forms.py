@@ -12,6 +12,7 @@ import pytest
 
 from serve_app.core.audio.speech import AudioChunk, Speak, SpeechEnd, SpeechEvent
 from serve_app.core.audio.wav import sized
+from serve_app.core.notices import Notice
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 from tests.material import decoded, wav
 
@@ -128,7 +129,7 @@ class Talkative:
     async def speak(self, request: Speak) -> AsyncGenerator[SpeechEvent]:
         self.seen.append(request)
         yield AudioChunk(data=b"hum")
-        yield SpeechEnd(duration_s=0.5, characters=3, warnings=("it was late",))
+        yield SpeechEnd(duration_s=0.5, characters=3, warnings=(Notice(text="it was late"),))
 
 
 async def test_what_a_model_warns_of_is_in_the_answer(make_context: MakeContext) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.video.dubbing import DubbedSegment, DubbedVideo, DubVideo, DubVideoEvent
 from tests.api.conftest import FAMILIES, MakeContext, client_of
 
@@ -36,7 +37,7 @@ class Dubbing:
             video=request.video,
             segments=(segment,),
             source_language="en",
-            warnings=("a voice was missing",),
+            warnings=(Notice(text="a voice was missing"),),
         )
 
 

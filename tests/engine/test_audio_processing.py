@@ -26,6 +26,7 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
 from tests.material import content, decoded, tone, wav
+from tests.notices import texts_of
 from tests.videos import audio_packets, ffmpeg
 
 FORMATS: tuple[AudioFileFormat, ...] = get_args(AudioFileFormat)
@@ -156,7 +157,7 @@ async def test_the_track_that_is_asked_for(media: AvMedia, tmp_path: Path) -> No
     ffmpeg(*tones, "-map", "0", "-map", "1", "-c:a", "flac", path)
     first, data = await converted(media, path, "wav")
     assert decoded(data).pitch_hz() == pytest.approx(500, abs=3)
-    assert "track 0" in first.warnings[0]
+    assert "track 0" in texts_of(first.warnings)[0]
     _, data = await converted(media, path, "wav", audio_track=1)
     assert decoded(data).pitch_hz() == pytest.approx(900, abs=3)
     with pytest.raises(InvalidRequest) as raised:

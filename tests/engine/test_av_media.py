@@ -25,6 +25,7 @@ from serve_app.core.video.processing import (
     ReplaceAudio,
 )
 from tests.material import HEIGHT, WIDTH, clip, content, decoded, silence, stored, tone, wav
+from tests.notices import texts_of
 from tests.videos import check_playable, ffmpeg
 
 VIDEO_S = 2.0
@@ -286,7 +287,7 @@ async def test_what_a_video_loses_with_its_audio_is_said(
     ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     video = await blobs.write_file(source, mime="video/mp4")
     made = await media.replace_audio(ReplaceAudio(video=video, recordings=()))
-    assert made.warnings == (
+    assert texts_of(made.warnings) == (
         "video: one audio file replaces its 2 audio tracks",
         "video: its high dynamic range was converted to standard range",
     )

@@ -25,6 +25,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.video import CameraMovesOptions
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
 from tests.material import clip, content, stored, tone
+from tests.notices import texts_of
 from tests.videos import (
     Pixels,
     check_playable,
@@ -190,7 +191,7 @@ async def test_odd_sides_are_rounded_and_it_is_said(studio: Studio) -> None:
     made, data, _ = await studio.made(image=image, size=size, num_frames=2)
     check_playable(data, size=(162, 120), fps=24, frames=2)
     assert made.size == Size(width=162, height=120)
-    assert made.warnings == ("width, height: rounded to 162x120",)
+    assert texts_of(made.warnings) == ("size: rounded to 162x120",)
 
 
 async def test_what_has_no_effect_is_said(studio: Studio) -> None:
@@ -198,7 +199,7 @@ async def test_what_has_no_effect_is_said(studio: Studio) -> None:
     made, _, _ = await studio.made(
         mode="ti2v", image=image, num_frames=2, prompt="a boat", steps=5, guidance_scale=2.0
     )
-    assert made.warnings == (
+    assert texts_of(made.warnings) == (
         "steps have no effect on camera moves",
         "guidance has no effect on camera moves",
         "the prompt has no effect on camera moves",
@@ -216,7 +217,7 @@ async def test_what_a_video_of_ones_own_loses_is_said(studio: Studio, tmp_path: 
     ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, source)
     video = await studio.blobs.write_file(source, mime="video/mp4")
     made, _, _ = await studio.made(mode="v2v", video=video, size=None, strength=0.3)
-    assert made.warnings == (
+    assert texts_of(made.warnings) == (
         "the strength has no effect without camera motion",
         "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
     )

@@ -42,6 +42,7 @@ from tests.engine.tiny_diffusion import (
     save_stable_diffusion_xl,
     save_vae,
 )
+from tests.notices import texts_of
 
 # The library says of every IP-Adapter that no module of the UNet wants another number type.
 logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
@@ -234,7 +235,7 @@ async def test_each_reference_image_is_told_from_the_others(
     large = await stored(blobs, gradient((40, 30)))
     references = References(images=(deep, large), paths=("image[1]", "image[2]"))
     result = await generated(engine, generation(references=references))
-    assert result.warnings == ("image[1]: reduced to 8 bits per channel",)
+    assert texts_of(result.warnings) == ("image[1]: reduced to 8 bits per channel",)
     with pytest.raises(PayloadTooLarge, match="40x30") as caught:
         await generated(engine, generation(references=references, max_pixels=40 * 30 - 1))
     assert caught.value.param == "image[2]"

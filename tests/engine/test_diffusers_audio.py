@@ -23,6 +23,7 @@ from serve_app.core.settings import Storage
 from serve_app.family.engines import load_engine
 from tests.engine.tiny_audio import RATE, save_audioldm, save_audioldm2, save_stable_audio
 from tests.material import content, decoded
+from tests.notices import texts_of
 
 MODEL = Model(id="tiny")
 OPTIONS = DiffusersAudioOptions(device="cpu", threads=1, steps=2)
@@ -135,7 +136,7 @@ async def test_closing_the_stream_stops_the_work(
 
 async def test_long_prompts_are_cut_with_a_warning(engine: DiffusersAudio) -> None:
     audio, _ = await made(engine, prompt="rain " * 40)
-    assert audio.warnings == ("the model uses only the first 16 tokens of the prompt",)
+    assert texts_of(audio.warnings) == ("the model uses only the first 16 tokens of the prompt",)
 
 
 async def test_other_kinds_are_refused(checkpoints: dict[str, Path], blobs: Any) -> None:

@@ -28,6 +28,7 @@ from tests.engine.image_requests import (
 )
 from tests.engine.tiny_diffusion import save_flux, save_stable_diffusion, save_stable_diffusion_xl
 from tests.images import chunks, claiming_png, png
+from tests.notices import texts_of
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     "sd": save_stable_diffusion,
@@ -111,7 +112,7 @@ async def test_a_mask_that_selects_nothing_is_told(
     source = gradient((32, 24))
     made, mask = await stored(blobs, source), await stored(blobs, Image.new("L", (32, 24)))
     result = await generated(engine, edit(made, mask=mask))
-    assert [warning for warning in result.warnings if warning.startswith("mask: ")]
+    assert [warning for warning in texts_of(result.warnings) if warning.startswith("mask: ")]
     kept = await image(engine, blobs, edit(made, mask=mask))
     assert ImageChops.difference(kept, source).getbbox() is None
 
@@ -137,7 +138,7 @@ async def test_a_given_size_is_rounded_and_told(
     image = await stored(blobs, gradient((40, 20)))
     images = await generated(sd, edit(image, size=Size(width=23, height=25), strength=0))
     assert images.images[0].size == Size(width=24, height=24)
-    assert images.warnings == ("size: rounded to 24x24, a multiple of 8",)
+    assert texts_of(images.warnings) == ("size: rounded to 24x24, a multiple of 8",)
     middle = gradient((40, 20)).crop((10, 0, 30, 20)).resize((24, 24), Image.Resampling.LANCZOS)
     assert distance(await opened(blobs, images), middle) <= 4
 

@@ -19,6 +19,7 @@ from serve_app.core.image.images import Images, Size, TextToImage
 from serve_app.core.message import Progress
 from serve_app.core.options.image import DiffusersOptions
 from tests.engine.tiny_diffusion import save_prudish_stable_diffusion, save_stable_diffusion
+from tests.notices import texts_of
 
 MODEL = Model(id="tiny", source="tiny")
 SMALL = Size(width=32, height=24)
@@ -131,12 +132,14 @@ async def test_a_size_between_the_models_steps_is_rounded_and_said_so(
 ) -> None:
     images = await generated(engine, size=Size(width=33, height=23))
     assert (await image(blobs, images)).size == (32, 24)
-    assert images.warnings == ("size: rounded to 32x24, a multiple of 8",)
+    assert texts_of(images.warnings) == ("size: rounded to 32x24, a multiple of 8",)
 
 
 async def test_a_negative_prompt_without_guidance_is_told(engine: DiffusersImages) -> None:
     images = await generated(engine, negative_prompt="a house", guidance_scale=0.5)
-    assert images.warnings == ("negative_prompt: has no effect with a guidance_scale up to 1",)
+    assert texts_of(images.warnings) == (
+        "negative_prompt: has no effect with a guidance scale up to 1",
+    )
 
 
 @pytest.mark.parametrize("name", [*NAMES, "Euler a", "DPM++ 2M Karras", "UniPCMultistepScheduler"])
@@ -220,7 +223,7 @@ async def test_the_safety_checker_blacks_out_unless_it_is_disabled(
     engine = DiffusersImages(DiffusersOptions(threads=1), MODEL, path=path, blobs=blobs)
     for _ in range(2):
         checked = await generated(engine, count=2)
-        assert checked.warnings == tuple(
+        assert texts_of(checked.warnings) == tuple(
             f"image {index}: blacked out by the safety checker" for index in range(2)
         )
         assert (await image(blobs, checked)).getextrema() == ((0, 0),) * 3

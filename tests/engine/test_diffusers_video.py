@@ -35,6 +35,7 @@ from tests.engine.tiny_video import (
 )
 from tests.images import png
 from tests.material import clip, content, stored, tone
+from tests.notices import texts_of
 from tests.videos import check_playable, decoded, landscape, look, write_video
 
 CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
@@ -142,7 +143,7 @@ async def test_every_mode_of_every_family(studio: MakeStudio, name: str) -> None
         assert [event.current for event in progress] == sorted(e.current for e in progress)
         last = progress[-1]
         assert (last.phase, last.current, last.total) == ("denoise", last.total, last.total)
-        said = {text.partition(":")[0] for text in made.warnings}
+        said = {text.partition(":")[0] for text in texts_of(made.warnings)}
         assert said == ({"prompt"} if name == "svd" and mode == "extend" else set())
     await made_by.engine.close()
     await made_by.engine.close()
@@ -202,7 +203,7 @@ async def test_every_setting_changes_the_video(studio: MakeStudio, change: dict[
     plain, _, _ = await made_by.made(**fields)
     changed, _, _ = await made_by.made(**fields | change)
     assert plain.video != changed.video
-    said = [text.partition(":")[0] for text in changed.warnings]
+    said = [text.partition(":")[0] for text in texts_of(changed.warnings)]
     assert said == (["camera_motion"] if "camera_motion" in change else [])
 
 
@@ -297,7 +298,7 @@ async def test_sizes_and_lengths_are_rounded_and_it_is_said(studio: MakeStudio) 
         prompt="a boat", size=Size(width=70, height=50), num_frames=11
     )
     check_playable(data, size=(64, 64), fps=25, frames=9)
-    assert made.warnings == ("width, height: rounded to 64x64", "num_frames: rounded to 9")
+    assert texts_of(made.warnings) == ("size: rounded to 64x64", "num_frames: rounded to 9")
 
 
 async def test_what_has_no_effect_is_said(studio: MakeStudio) -> None:
@@ -310,13 +311,13 @@ async def test_what_has_no_effect_is_said(studio: MakeStudio) -> None:
         offload="model",
         num_frames=5,
     )
-    said = [text.partition(":")[0] for text in made.warnings]
+    said = [text.partition(":")[0] for text in texts_of(made.warnings)]
     assert said == ["strength", "negative_prompt", "offloading has no effect without a GPU"]
     svd = studio("svd")
     made, _, _ = await svd.made(
         mode="i2v", image=await svd.image(), negative_prompt="a red", num_frames=3
     )
-    assert [text.partition(":")[0] for text in made.warnings] == ["negative_prompt"]
+    assert [text.partition(":")[0] for text in texts_of(made.warnings)] == ["negative_prompt"]
 
 
 async def test_a_still_of_the_prompt_is_animated(studio: MakeStudio) -> None:

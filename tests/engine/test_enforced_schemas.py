@@ -21,6 +21,7 @@ from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.errors import InvalidRequest
 from tests.api import conftest as api
 from tests.engine.tiny_chat import engine_of
+from tests.notices import texts_of
 
 make_context = api.make_context
 URL = "/v1/chat/completions"
@@ -315,7 +316,7 @@ def test_only_what_cannot_be_read_is_left_out() -> None:
         "d": {"type": "string"},
         "e": {"type": "array", "items": {}},
     }
-    assert sorted(check.warnings) == [
+    assert sorted(texts_of(check.warnings)) == [
         "x: 'format' is not enforced for 'path'",
         "x: 'not' is not enforced",
         "x: 'uniqueItems' is not enforced",

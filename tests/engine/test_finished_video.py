@@ -31,6 +31,7 @@ from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.video.production import ProduceVideo, Videos
 from tests.material import clip, content, espeak, stored, tone, wav
 from tests.material import decoded as heard
+from tests.notices import texts_of
 from tests.running import stages_over
 from tests.videos import check_playable, decoded, look
 
@@ -149,7 +150,7 @@ async def test_more_and_larger_frames_keep_the_time(
     assert (video.size.width, video.size.height, video.fps) == (320, 240, 20)
     check_playable(data, size=(320, 240), fps=20, frames=video.num_frames)
     assert video.duration_s == pytest.approx(0.8, abs=0.06)
-    assert any("lanczos" in warning.lower() for warning in made.warnings)
+    assert any("lanczos" in warning.lower() for warning in texts_of(made.warnings))
 
 
 async def test_an_audio_of_ones_own_lies_under_the_words(

@@ -17,6 +17,7 @@ from serve_app.core.image.segmentation import Box, Point, SegmentImage, Segments
 from serve_app.core.message import Progress
 from serve_app.core.options.image import GrabcutOptions
 from tests.material import content, stored
+from tests.notices import texts_of
 from tests.scenes import objects, overlap, png_of
 
 GOOD = 0.9
@@ -70,7 +71,7 @@ async def test_objects_in_boxes(
         assert segment.score is not None
         assert 0.5 < segment.score <= 1
     assert (result.engine, result.quality) == ("grabcut", "best-effort")
-    assert "by colour" in result.warnings[-1]
+    assert "by colour" in texts_of(result.warnings)[-1]
 
 
 async def test_objects_at_points(engine: GrabcutSegmentation, blobs: FsspecBlobStore) -> None:
@@ -126,7 +127,7 @@ async def test_nothing_is_found_where_there_is_nothing(
 ) -> None:
     result, masks = await found(engine, blobs, png_of(Image.new("RGB", (50, 40), "teal")))
     assert masks == []
-    assert result.warnings[0] == "image: no object was found"
+    assert texts_of(result.warnings)[0] == "image: no object was found"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (3, 3), (17, 2), (64, 64)])
@@ -176,7 +177,7 @@ async def test_the_first_of_several_frames_is_taken(
     image.save(target, "GIF", save_all=True, append_images=[image.rotate(90), image.rotate(180)])
     result, masks = await found(engine, blobs, target.getvalue(), boxes=(box_around(disc, 6),))
     assert overlap(masks[0], disc) > GOOD
-    assert "the first of 3 frames" in result.warnings[0]
+    assert "the first of 3 frames" in texts_of(result.warnings)[0]
 
 
 async def test_points_count_in_the_upright_image(

@@ -32,6 +32,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
 from tests.images import chunks, claiming_png, png
 from tests.material import content
+from tests.notices import texts_of
 
 FORMATS: tuple[ImageFileFormat, ...] = get_args(ImageFileFormat)
 PILLOW = {
@@ -178,7 +179,7 @@ async def test_a_watermark_larger_than_the_image_is_shrunk(media: AvMedia) -> No
     rows, columns = np.nonzero(np.asarray(image.convert("RGB"))[..., 0] < 128)
     assert (columns.min(), columns.max() + 1) == (0, 30)
     assert (rows.min(), rows.max() + 1) == (0, 10)
-    assert result.warnings == ("steps[0].image: shrunk to 30x10 to fit into 30x20",)
+    assert texts_of(result.warnings) == ("steps[0].image: shrunk to 30x10 to fit into 30x20",)
 
 
 async def test_where_there_is_no_room_the_margin_is_smaller(media: AvMedia) -> None:

@@ -28,6 +28,7 @@ from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVid
 from tests.engine.tiny_vision import last, stored
 from tests.images import huge_png, png
 from tests.material import clip, tone
+from tests.notices import texts_of
 from tests.videos import (
     Pixels,
     audio_packets,
@@ -232,7 +233,9 @@ async def test_images_of_unlike_sizes(flow: FlowInterpolation, blobs: FsspecBlob
     }
     result, data = await interpolated(flow, blobs, **ends)
     check_playable(data, size=(64, 48), fps=4, frames=4)
-    assert result.warnings == ("end_image: cropped and resized to the size of init_image",)
+    assert texts_of(result.warnings) == (
+        "end_image: cropped and resized to the size of the first image",
+    )
 
 
 @pytest.mark.parametrize("degrees", [90, 180])

@@ -18,6 +18,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.audio import MfccOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import clip, silence, stored, tone, wav
+from tests.notices import texts_of
 
 TWO = ("en-us+m3", "en-us+f2")
 FOUR = ("en-us", "en-us+f1", "en-us+m4", "en-us+f3")
@@ -72,7 +73,7 @@ async def test_two_voices_are_told_apart(
 async def test_it_says_that_it_is_best_effort(
     engine: MfccDiarization, blobs: FsspecBlobStore, two: Conversation
 ) -> None:
-    [warning] = (await diarized(engine, blobs, two.wav)).warnings
+    [warning] = texts_of((await diarized(engine, blobs, two.wav)).warnings)
     assert "best effort" in warning
 
 
@@ -132,7 +133,7 @@ async def test_more_speakers_than_speech_is_said(
     result = await diarized(engine, blobs, alone.wav, 50)
     found = len(voices(result))
     assert 1 <= found < 50
-    assert f"only {found} of 50 speakers could be distinguished" in result.warnings
+    assert f"only {found} of 50 speakers could be distinguished" in texts_of(result.warnings)
 
 
 async def test_the_shortest_audio_is_no_error(

@@ -20,6 +20,7 @@ from serve_app.core.image.face_swap import ExtractImages, SwapFaces, SwappedFace
 from serve_app.core.message import Progress
 from serve_app.core.options.image import OpencvFacesOptions
 from tests.material import content, decoded, stored, tone
+from tests.notices import texts_of
 from tests.scenes import BACKDROP, FAIR, png_of, portrait
 
 FACES = ((20, 20, 180), (300, 60, 120))
@@ -147,7 +148,7 @@ async def test_every_face_is_swapped_and_nothing_else_is_touched(
     for left, top, side in FACES:
         changed[top : top + side, left : left + side] = False
     assert not changed.any()
-    assert "OpenCV" in result.warnings[-1]
+    assert "OpenCV" in texts_of(result.warnings)[-1]
 
 
 async def test_the_colour_is_that_of_the_target(
@@ -189,7 +190,7 @@ async def test_a_target_without_a_face_comes_back_as_it_is(
     data = png_of(Image.new("RGB", (60, 40), "red"))
     result, same, _ = await swapped(engine, blobs, data)
     assert (same, result.faces_swapped) == (data, 0)
-    assert result.warnings == ("target: no face was found; it is returned unchanged",)
+    assert texts_of(result.warnings) == ("target: no face was found; it is returned unchanged",)
 
 
 async def test_a_video_keeps_its_frames_its_audio_and_its_length(
@@ -237,7 +238,7 @@ async def test_a_video_without_a_face_comes_back_as_it_is(
     video = video_of(tmp_path / "video.mp4", [Image.new("RGB", (64, 48), BACKDROP)] * 3)
     result, same, _ = await swapped(engine, blobs, video, target_type="video", mime="video/mp4")
     assert (same, result.faces_swapped) == (video, 0)
-    assert result.warnings[-1].startswith("target: no face was found")
+    assert texts_of(result.warnings)[-1].startswith("target: no face was found")
 
 
 async def test_closing_stops_between_frames(
@@ -287,7 +288,7 @@ async def test_sources_of_every_kind(engine: OpencvFaces, blobs: FsspecBlobStore
     moving = io.BytesIO()
     source_face().save(moving, "GIF", save_all=True, append_images=[source_face().rotate(90)])
     result, _, _ = await swapped(engine, blobs, target, source=moving.getvalue())
-    assert result.warnings[0] == "source_face: the first of 2 frames was used"
+    assert texts_of(result.warnings)[0] == "source_face: the first of 2 frames was used"
 
 
 async def test_targets_that_cannot_be_read(

@@ -29,6 +29,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.audio import PocketsphinxOptions, RubberbandOptions
 from tests.material import COUNTING, clip, content, counting, decoded, silence, spoken, stored, tone
 from tests.material import wav as mono_wav
+from tests.notices import texts_of
 
 MAN, WOMAN = "en-us", "en-us+f2"
 SENTENCE = "the old sailor buys seven green apples for his hungry horse"
@@ -106,7 +107,7 @@ async def test_the_pitch_and_the_spectrum_become_the_targets(
     assert audio.duration_s == pytest.approx(original.duration_s, abs=0.05)
     assert result.duration_s == pytest.approx(audio.duration_s, abs=0.001)
     assert 0.3 < audio.loudness(0, 9) / original.loudness(0, 9) < 3
-    assert "signal processing" in result.warnings[0]
+    assert "signal processing" in texts_of(result.warnings)[0]
     assert len(result.warnings) == 1
 
 
@@ -164,7 +165,7 @@ async def test_what_has_no_effect_is_said_when_it_was_asked_for(
 ) -> None:
     said = await spoken(tmp_path, "good morning")
     result, _ = await converted(engine, blobs, said, said, diffusion_steps=10, guidance=0.7)
-    warnings = [warning.partition(" has no effect")[0] for warning in result.warnings[1:]]
+    warnings = [warning.partition(" has no effect")[0] for warning in texts_of(result.warnings)[1:]]
     assert warnings == ["the number of diffusion steps", "the guidance"]
 
 
@@ -218,7 +219,9 @@ async def test_silence_is_converted_and_said_to_be_voiceless(
 ) -> None:
     said = await spoken(tmp_path, SENTENCE)
     result, data = await converted(engine, blobs, mono_wav(silence(2.0)), said)
-    assert any("no voice was detected in the source" in warning for warning in result.warnings)
+    assert any(
+        "no voice was detected in the source" in warning for warning in texts_of(result.warnings)
+    )
     assert decoded(data).loudness(0, 2) == 0
     assert decoded(data).duration_s == pytest.approx(2.0, abs=0.01)
 

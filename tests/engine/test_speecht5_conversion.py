@@ -24,6 +24,7 @@ from serve_app.family.engines import load_engine
 from tests.engine.test_rubberband_conversion import children
 from tests.engine.tiny_conversion import FRAMES_PER_S, HOP, RATE, converter, speaker_model
 from tests.material import content, decoded, silence, spoken, stored, tone, wav
+from tests.notices import texts_of
 
 SENTENCE = "the old sailor buys seven green apples"
 MODEL = Model(id="speecht5", source="x")
@@ -120,7 +121,7 @@ async def test_pitch_duration_and_rate_are_changed_on_the_way_out(
     assert decoded(data).sample_rate == 44_100
     wanted = longest_s(decoded(said).duration_s) / 2
     assert decoded(data).duration_s == pytest.approx(wanted, rel=0.1)
-    names = [warning.partition(" has ")[0] for warning in result.warnings]
+    names = [warning.partition(" has ")[0] for warning in texts_of(result.warnings)]
     assert names[:2] == ["the number of diffusion steps", "the guidance"]
     assert names[2].startswith("singing")
 

@@ -26,6 +26,7 @@ from serve_app.core.options.text import TransformersOptions
 from tests.engine.tiny_vision import last, save_depth_anything, save_dpt, save_zoedepth
 from tests.images import png
 from tests.material import clip, tone
+from tests.notices import texts_of
 from tests.videos import (
     audio_packets,
     check_playable,
@@ -154,8 +155,8 @@ def test_eyes_are_squeezed_where_h264_has_no_such_images() -> None:
     assert view_size(Size(width=3840, height=2160)) == (Size(width=3840, height=2160), ())
     size, [warning] = view_size(Size(width=8192, height=4320))
     assert (size.width, size.height) == (4096, 4320)
-    assert "8192" not in warning.partition("16384x4320")[0]
-    assert warning.startswith("each view has half of the video's width")
+    assert "8192" not in warning.text.partition("16384x4320")[0]
+    assert warning.text.startswith("each view has half of the video's width")
     assert view_size(Size(width=10_001, height=99))[0] == Size(width=5002, height=100)
 
 
@@ -205,11 +206,11 @@ async def test_another_kind_of_model_is_told(
 ) -> None:
     source = write_video(tmp_path / "video.mp4", [landscape(64, 48)])
     result, _ = await converted(engine_of(checkpoints["midas"], blobs), blobs, source, method="zoe")
-    assert result.warnings == (
+    assert texts_of(result.warnings) == (
         "no depth model of the kind 'zoe' is available; 'tiny' was used, which is 'midas'",
     )
     result, _ = await converted(fake, blobs, source, method="zoe")
-    assert result.warnings == (
+    assert texts_of(result.warnings) == (
         "no depth model of the kind 'zoe' is available; 'tiny' was used, which is of another kind",
     )
 

@@ -23,6 +23,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles, SubtitledVideo, SubtitleStyle
 from tests.material import clip, content, stored, tone
+from tests.notices import texts_of
 from tests.videos import audio_packets, ffmpeg, look
 
 SIZE = Size(width=321, height=240)
@@ -202,7 +203,7 @@ async def test_what_of_a_video_is_lost_is_said(
     codecs = ("-c:v", "libx265", "-x265-params", said, "-pix_fmt", "yuv420p10le", "-c:a", "aac")
     ffmpeg(*images, *recordings, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     video, _ = await burned(media, await blobs.write_file(source, mime="video/mp4"), CUE)
-    assert video.warnings == (
+    assert texts_of(video.warnings) == (
         "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
         "video: its high dynamic range was converted to standard range",
     )

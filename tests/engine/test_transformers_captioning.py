@@ -30,6 +30,7 @@ from tests.engine.tiny_chat import IMAGE_MARK, save_vision
 from tests.engine.tiny_encoders import WORDS
 from tests.engine.tiny_vision import gradient, last, save_blip, stored
 from tests.images import huge_png, png
+from tests.notices import texts_of
 
 MODEL = Model(id="tiny", source="tiny")
 
@@ -131,7 +132,7 @@ async def test_progress_counts_tokens_and_an_end_by_the_limit_is_said(
     assert [(p.phase, p.current, p.total) for p in progress] == [
         ("describe", count, 3) for count in (1, 2, 3)
     ]
-    assert end.warnings == ("text: cut off after 3 tokens",)
+    assert texts_of(end.warnings) == ("text: cut off after 3 tokens",)
 
 
 async def test_cancelling_stops_after_a_token(captioner: Path, blobs: FsspecBlobStore) -> None:

@@ -29,6 +29,7 @@ from tests.engine.tiny_vision import (
     stored,
 )
 from tests.images import huge_png, png
+from tests.notices import texts_of
 
 MODEL = Model(id="tiny", source="tiny")
 
@@ -205,7 +206,7 @@ def test_a_flat_answer_is_black_and_says_so(value: float, predicts_distance: boo
         np.full((2, 2), value, np.float32), predicts_distance=predicts_distance
     )
     assert near.tolist() == [[0, 0], [0, 0]]
-    assert warnings == ("depth: the model estimates the same distance everywhere",)
+    assert texts_of(warnings) == ("depth: the model estimates the same distance everywhere",)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ async def test_the_first_frame_of_an_animation(
     data = (tmp_path / "moving.gif").read_bytes()
     result, made = await depth_of(engine_of(dpt, blobs), blobs, data)
     assert made.size == (20, 30)
-    assert "image: the first of 2 frames was used" in result.warnings
+    assert "image: the first of 2 frames was used" in texts_of(result.warnings)
 
 
 async def test_bad_images_are_refused_and_the_engine_lives_on(

@@ -23,6 +23,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.audio import TransformersDiarizationOptions
 from tests.conversation import Conversation, conversation, rightly_named
 from tests.material import silence, stored, tone, wav
+from tests.notices import texts_of
 
 TWO = ("en-us+m3", "en-us+f2")
 
@@ -140,7 +141,9 @@ async def test_more_speakers_than_speech_is_said(
 ) -> None:
     alone = await conversation(tmp_path, TWO[:1], sentences=1)
     result = await diarized(engine, blobs, alone.wav, 50)
-    assert any("of 50 speakers could be distinguished" in warning for warning in result.warnings)
+    assert any(
+        "of 50 speakers could be distinguished" in warning for warning in texts_of(result.warnings)
+    )
 
 
 async def test_silence_has_no_speaker(

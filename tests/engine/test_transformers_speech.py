@@ -30,6 +30,7 @@ from tests.engine.tiny_speech import (
     vits_duration_s,
 )
 from tests.material import Audio, decoded
+from tests.notices import texts_of
 
 SENTENCES = ("hello there my friend", "and good bye now")
 TEXT = ". ".join(SENTENCES)
@@ -238,7 +239,7 @@ async def test_the_checkpoint_decides_the_language(
         await events_of(single, language="de")
     assert caught.value.param == "language"
     assert "languages: en" in caught.value.message
-    [warning] = ending(await events_of(named, text="hello", language="de")).warnings
+    [warning] = texts_of(ending(await events_of(named, text="hello", language="de")).warnings)
     assert "'de' had no effect" in warning
     german = engine(vits_folder, languages=("de",))
     assert ending(await events_of(german, language="de")).warnings == ()

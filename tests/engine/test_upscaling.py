@@ -21,6 +21,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.image import LanczosOptions, Swin2srOptions
 from tests.engine.tiny_vision import gradient, image_of, last, save_swin2sr, stored
 from tests.images import huge_png, png
+from tests.notices import texts_of
 
 MODEL = Model(id="tiny", source="tiny")
 TILES: dict[str, Any] = {"tile_px": 32, "overlap_px": 8}
@@ -75,7 +76,9 @@ async def test_a_larger_model_is_resized_and_says_so(
 ) -> None:
     result, made = await upscaled(engine_of(fourfold, blobs), blobs, gradient(9, 5), scale=3)
     assert made.size == (27, 15)
-    assert result.warnings == ("scale: the model enlarges 4 times; one pass, resized to 3 times",)
+    assert texts_of(result.warnings) == (
+        "scale: the model enlarges 4 times; one pass, resized to 3 times",
+    )
 
 
 @pytest.mark.parametrize("upsampler", ["pixelshuffle", "pixelshuffle_aux"])
@@ -89,7 +92,7 @@ async def test_a_model_that_only_cleans_is_resized(tmp_path: Path, blobs: Fsspec
     path = save_swin2sr(tmp_path / "checkpoint", upscale=1, upsampler="")
     result, made = await upscaled(engine_of(path, blobs), blobs, gradient(9, 5), scale=2)
     assert made.size == (18, 10)
-    assert "resized to 2 times" in result.warnings[0]
+    assert "resized to 2 times" in texts_of(result.warnings)[0]
 
 
 async def test_the_same_pixels_as_the_library(twice: Path, blobs: FsspecBlobStore) -> None:
@@ -225,7 +228,7 @@ async def test_lanczos_keeps_colours_and_says_what_it_is(
     image = gradient(30, 20)
     result, made = await upscaled(lanczos, blobs, image, scale=8, allows_resize=True)
     assert (made.size, result.engine) == ((240, 160), "lanczos")
-    assert result.warnings[0].startswith("engine: resized by Lanczos")
+    assert texts_of(result.warnings)[0].startswith("engine: resized by Lanczos")
     back = np.asarray(made.resize(image.size, Image.Resampling.BOX), int)
     assert np.abs(back - np.asarray(image, int)).max() <= 3
 

@@ -28,6 +28,7 @@ from serve_app.core.video.video_processing import (
 )
 from tests.images import chunks, png
 from tests.material import content, decoded
+from tests.notices import texts_of
 from tests.videos import audio_packets, ffmpeg, look
 
 FORMATS: tuple[VideoFileFormat, ...] = get_args(VideoFileFormat)
@@ -207,7 +208,7 @@ async def test_a_watermark_larger_than_the_video(media: AvMedia, quarters: Path)
     result, data = await processed(media, quarters, mark, marks=(png("black", (640, 240)),))
     (first, *_) = frames(data)
     assert (first.max(axis=2) < 60).sum() == pytest.approx(160 * 60, abs=700)
-    assert result.warnings == ("steps[0].image: shrunk to 160x60 to fit into 160x120",)
+    assert texts_of(result.warnings) == ("steps[0].image: shrunk to 160x60 to fit into 160x120",)
 
 
 async def test_only_the_container_changes(media: AvMedia, quarters: Path, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ async def test_the_track_that_is_asked_for(media: AvMedia, tmp_path: Path) -> No
     ffmpeg(*SOURCE, QUARTERS, *tones, "-map", 0, "-map", 1, "-map", 2, "-c:a", "aac", path)
     result, data = await processed(media, path, ScaleStep(width=80))
     assert decoded(data).pitch_hz() == pytest.approx(500, abs=3)
-    assert "track 0" in result.warnings[0]
+    assert "track 0" in texts_of(result.warnings)[0]
     result, data = await processed(media, path, ConvertVideoStep(format="mp4"), audio_track=1)
     assert decoded(data).pitch_hz() == pytest.approx(900, abs=3)
     assert result.encoded == "nothing"

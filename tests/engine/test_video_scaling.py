@@ -28,6 +28,7 @@ from serve_app.core.options.image import LanczosOptions, Swin2srOptions
 from tests.engine.tiny_vision import last, save_swin2sr
 from tests.images import png
 from tests.material import clip, tone
+from tests.notices import texts_of
 from tests.videos import (
     audio_packets,
     check_playable,
@@ -108,7 +109,7 @@ async def test_a_checkpoint_frame_by_frame(
     result, data = await upscaled(swin2sr(twice, blobs), blobs, source, 4)
     check_playable(data, size=(160, 136), fps=10, frames=3)
     assert result.engine == "swin2sr"
-    assert result.warnings == ("scale: the model enlarges 2 times; 2 passes",)
+    assert texts_of(result.warnings) == ("scale: the model enlarges 2 times; 2 passes",)
 
 
 async def test_frames_keep_times_of_their_own(
@@ -178,7 +179,7 @@ async def test_what_is_lost_is_said(
     ffmpeg(*images, *recordings, "-map", 0, "-map", 1, "-map", 2, *codecs, source)
     result, data = await upscaled(lanczos, blobs, source)
     check_playable(data, size=(128, 96), fps=10, frames=10)
-    assert result.warnings[:2] == (
+    assert texts_of(result.warnings)[:2] == (
         "audio_track: track 0 (und, default) was used; the file has 0 (und, default), 1 (und)",
         "video: its high dynamic range was converted to standard range",
     )

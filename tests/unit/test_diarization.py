@@ -7,6 +7,8 @@ from deployments.audio.speaker_clustering import MOST_PIECES, cluster
 from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
 from serve_app.core.audio.diarization import SpeakerTurn, by_speaker, speaker_name
 from serve_app.core.audio.transcription import TranscriptSegment, Word
+from serve_app.core.notices import Notice
+from tests.notices import texts_of
 
 TURNS = (
     SpeakerTurn(start=0.0, end=1.0, speaker="A"),
@@ -106,7 +108,10 @@ def test_regions_pieces_and_turns() -> None:
         (5.0, 8.0, "B"),
         (14.0, 19.0, "B"),
     ]
-    assert diarization_of(turns, 2, "as is").warnings == ("as is",)
-    assert diarization_of(turns, 3).warnings == ("only 2 of 3 speakers could be distinguished",)
+    said = Notice(text="as is")
+    assert diarization_of(turns, 2, said).warnings == (said,)
+    assert texts_of(diarization_of(turns, 3).warnings) == (
+        "only 2 of 3 speakers could be distinguished",
+    )
     assert speech_regions(np.zeros(0, dtype=np.float32)) == []
     assert speech_regions(np.full(500, -70, dtype=np.float32)) == []

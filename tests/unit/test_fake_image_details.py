@@ -25,6 +25,7 @@ from serve_app.core.message import Progress
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.status import ModelStatus
 from tests.images import chunks
+from tests.notices import texts_of
 
 SMALL = Size(width=64, height=48)
 FAMILIES = [
@@ -132,9 +133,9 @@ async def test_a_weight_of_one_is_none(studio: Studio) -> None:
 
 async def test_a_sampler_that_it_has_not_is_said(studio: Studio) -> None:
     made = await studio.result(sampling={"sampler": "lms", "schedule": "beta"})
-    assert made.warnings == (
-        "sampler: 'lms' is not for this model; 'euler_a' was used",
-        "schedule: 'beta' is not for this model; its own was used",
+    assert texts_of(made.warnings) == (
+        "sampling.sampler: 'lms' is not for this model; 'euler_a' was used",
+        "sampling.schedule: 'beta' is not for this model; its own was used",
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from deployments.media.image_decoding import DecodedImage, decoded_image
 from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from tests.images import claiming_png, huge_png, png
+from tests.notices import texts_of
 
 LIMIT = 64_000_000
 
@@ -69,7 +70,7 @@ def test_sixteen_bits_are_reduced_not_cut_off(value: int, grey: int, tmp_path: P
     deep = Image.fromarray(np.full((2, 2), value, np.uint16))
     image = decoded(saved(deep, "PNG"), tmp_path)
     assert pixel(image) == (grey, grey, grey)
-    assert image.warnings == ("image: reduced to 8 bits per channel",)
+    assert texts_of(image.warnings) == ("image: reduced to 8 bits per channel",)
 
 
 def test_floats_are_read_from_0_to_1(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_the_first_of_several_frames_is_taken_and_that_is_said(format: str, tmp_
     r, _, b = pixel(image)
     assert r > 200
     assert b < 60
-    assert image.warnings == ("image: the first of 2 frames was used",)
+    assert texts_of(image.warnings) == ("image: the first of 2 frames was used",)
 
 
 def test_the_colour_profile_of_rgb_is_kept(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from deployments.media.image_tiles import (
     tiles,
 )
 from serve_app.core.message import Progress
+from tests.notices import texts_of
 
 SMALL = Tiling(tile_px=32, overlap_px=6, step_px=4)
 
@@ -95,8 +96,10 @@ def test_sizes_are_exact_whatever_the_network_does(
 
 def test_what_was_done_is_said() -> None:
     image = noise(4, 4)
-    assert run(image, 4, repeating(2)).warnings == ("scale: the model enlarges 2 times; 2 passes",)
-    assert run(image, 2, repeating(4)).warnings == (
+    assert texts_of(run(image, 4, repeating(2)).warnings) == (
+        "scale: the model enlarges 2 times; 2 passes",
+    )
+    assert texts_of(run(image, 2, repeating(4)).warnings) == (
         "scale: the model enlarges 4 times; one pass, resized to 2 times",
     )
 

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from serve_app.api.automatic1111.comments import comments
+from serve_app.api.automatic1111.dialect import AUTOMATIC1111
 from serve_app.api.automatic1111.error_object import NameNotFound
 from serve_app.api.automatic1111.infotext import infotext, parsed
 from serve_app.api.automatic1111.numbers import Real, Whole
 from serve_app.api.automatic1111.prompts import read_prompt, styled
 from serve_app.api.automatic1111.sampler_names import chosen, listed_samplers
 from serve_app.core.image.attachments import Lora
-from serve_app.core.image.samplers import ImageFacts
+from serve_app.core.image.samplers import ImageFacts, not_taken
+from serve_app.core.notices import Notice
 from serve_app.core.settings import PromptStyle
 
 WHOLE: TypeAdapter[int] = TypeAdapter(Whole)
@@ -132,20 +133,26 @@ def test_unknown_samplers_are_refused_with_the_names_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("warning", "told"),
+    ("notice", "told"),
     [
         (
-            "sampler: 'dpm++_2m' is not for this model; 'euler_a' was used",
+            not_taken("sampler", "this model", "dpm++_2m", "euler_a"),
             "sampler_name: 'DPM++ 2M' is not for this model; 'Euler a' was used",
         ),
-        ("schedule: 'sgm_uniform' is odd", "scheduler: 'SGM Uniform' is odd"),
-        ("size: rounded to 64x64", "width and height: rounded to 64x64"),
-        ("ended early: 1 of 3 images", "ended early: 1 of 3 images"),
-        ("it's all well", "it's all well"),
+        (
+            not_taken("schedule", "this sampler", "sgm_uniform"),
+            "scheduler: 'SGM Uniform' is not for this sampler; its own was used",
+        ),
+        (Notice(field="sampling.churn", text="has no effect"), "s_churn: has no effect"),
+        (Notice(field="size", text="rounded to 64x64"), "width, height: rounded to 64x64"),
+        (Notice(field="text", text="cut off"), "cut off"),
+        (Notice(text="ended early: 1 of 3 images"), "ended early: 1 of 3 images"),
+        (Notice(text="it's {all} well"), "it's {all} well"),
     ],
+    ids=str,
 )
-def test_warnings_are_told_in_own_words(warning: str, told: str) -> None:
-    assert comments([warning, warning]) == [told]
+def test_warnings_are_told_in_own_words(notice: Notice, told: str) -> None:
+    assert AUTOMATIC1111.told([notice], "image.generation") == [told]
 
 
 def test_only_samplers_that_the_model_can_run_are_listed() -> None:

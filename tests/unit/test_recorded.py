@@ -20,6 +20,7 @@ from serve_app.core.image.images import Images, Size
 from serve_app.core.jobs import failure_of
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import OPERATIONS
 from serve_app.core.stages import AnotherVersion
 from serve_app.core.text.embeddings import Embeddings
@@ -42,7 +43,8 @@ BLOB = Blob(sha256="ab" * 32, mime="audio/wav", size=3)
 LINE = PlacedLine(speech=Speak(model="m", text="Hi", format="wav"), field="tts_text")
 STORED = json.loads(Path(__file__).with_name("stored_answers.json").read_text())
 NAMES = {case["kind"] for case in STORED} | {
-    *("AssembledVideo", "ExtractedAudio", "GeneratedVideo", "PlacedAudio", "PlainPrompt"),
+    *("AssembledVideo", "ExtractedAudio", "GeneratedVideo", "Notice", "PlacedAudio"),
+    "PlainPrompt",
     *("PromptFormat", "SaidText", "Script", "SpokenLine", "StereoVideo", "SubtitledVideo"),
     *("Tokens", "ToldStory", "Utterance", "VideoWithAudio"),
 }
@@ -62,10 +64,11 @@ def read(record: str) -> Any:
         "text",
         7,
         (["a", "\ud800\0"], []),
-        (PlacedAudio(audio=BLOB, start_s=0.5), ("warning",)),
+        (PlacedAudio(audio=BLOB, start_s=0.5), (Notice(text="warning"),)),
+        (["a"], [Notice(field="size", text="{!r} is odd", values=("7",))]),
         (Utterance(audio=BLOB, duration_s=0.1),),
         (SpokenLine(line=LINE, audio=BLOB, start_s=0, end_s=1),),
-        Script(scenes=(Scene(line="a", image="b"),), warnings=("w",)),
+        Script(scenes=(Scene(line="a", image="b"),), warnings=(Notice(field="story", text="w"),)),
         Transcript(text="a", language=None, duration_s=1, segments=()),
         Embeddings(vectors=(b"\xff\xfe\xfb",), dimensions=1, prompt_tokens=1),
         ExtractedAudio(audio=BLOB),
@@ -92,7 +95,7 @@ def test_every_name_that_was_recorded_is_known() -> None:
     """A message that is renamed is read under its former name too."""
     # What is asked for within a stage is recorded as a part of what the stage returns.
     results = {kind.result for kind in OPERATIONS.values()} - {Diarization, ExtractedImages, Voices}
-    kinds = (*results, PlacedAudio, Script, SpokenLine, Utterance)
+    kinds = (*results, Notice, PlacedAudio, Script, SpokenLine, Utterance)
     now = {kind.__name__ for kind in kinds}
     assert now <= NAMES, "new results are to be listed"
     assert {FORMER_NAMES.get(name, name) for name in NAMES} <= now

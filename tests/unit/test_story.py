@@ -33,6 +33,7 @@ from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
 from serve_app.core.video.generation import GenerateVideo, VideoEvent
 from serve_app.core.video.story import StoryVideo, TellStory
+from tests.notices import texts_of
 from tests.running import stages_over
 
 T = TypeVar("T")
@@ -228,7 +229,7 @@ async def test_one_failing_image_does_not_waste_the_others(stage: Stage) -> None
     told = await stage.tell(animates="all")
     assert [scene.image is not None for scene in told.scenes] == [True, False, True]
     assert told.scenes[1].image_error == "stage 'picture-2': the brush broke"
-    assert told.warnings == ("stage 'picture-2': the brush broke",)
+    assert texts_of(told.warnings) == ("stage 'picture-2': the brush broke",)
     assert [request.seed for request in stage.video.asked] == [7, 9]
     # The line is told over the image before.
     shown = stage.media.asked.scenes
@@ -257,7 +258,7 @@ async def test_what_fails_besides_is_told(stage: Stage) -> None:
     assert told.audio_error == "stage 'narration': unknown voice 'nobody'"
     assert told.audio is None
     assert told.video is not None
-    assert told.warnings == (told.scenes[0].clip_error, told.audio_error)
+    assert texts_of(told.warnings) == (told.scenes[0].clip_error, told.audio_error)
 
 
 async def test_a_story_that_is_too_long_for_its_author_is_named(stage: Stage) -> None:
@@ -298,7 +299,7 @@ async def test_a_model_that_writes_noise_is_replaced_by_the_story(stage: Stage) 
         "It carries the lantern home.",
         "The forest glows all night.",
     ]
-    assert told.warnings == (
+    assert texts_of(told.warnings) == (
         "'author' wrote no usable script; the sentences of the story are used",
     )
 

@@ -9,8 +9,10 @@ from pipelines.video_background import UNDER_SPEECH, background_levels
 from serve_app.core.audio.audio_generation import AudioEvent, GenerateAudio, GeneratedAudio
 from serve_app.core.config import Model
 from serve_app.core.errors import Unavailable
+from serve_app.core.notices import Notice
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.video.processing import GainPoint
+from tests.notices import texts_of
 from tests.unit.test_video_finishing import DUBBING, LINE, Graph
 
 MUSIC = {"model": "band", "prompt": "slow piano", "kind": "music"}
@@ -27,7 +29,9 @@ class Band(FakeAudio):
         self.asked = (*self.asked, request)
         async for event in super().generate_audio(request):
             if isinstance(event, GeneratedAudio):
-                yield event.model_copy(update={"warnings": ("audio_prompt: cut",)})
+                yield event.model_copy(
+                    update={"warnings": (Notice(field="audio_prompt", text="cut"),)}
+                )
             else:
                 yield event
 
@@ -63,7 +67,7 @@ async def test_music_is_as_long_as_the_video(graph: Graph, band: Band) -> None:
     [audio] = mix.recordings
     assert (audio.audio.mime, audio.start_s) == ("audio/wav", 0.0)
     assert gain_at(audio.levels, 1.0) == 1.0
-    assert made.warnings == ("audio_prompt: cut",)
+    assert texts_of(made.warnings) == ("audio_prompt: cut",)
 
 
 async def test_every_video_has_its_own_music(graph: Graph, band: Band) -> None:
@@ -108,7 +112,9 @@ async def test_without_its_music_the_video_is_as_it_was(graph: Graph, band: Band
     graph.stage.failing = {"make-sound": Unavailable("the band is gone")}
     made = await graph.produced(finish={"background": MUSIC})
     assert band.asked == ()
-    assert made.warnings == ("make-sound: left out; stage 'make-sound': the band is gone",)
+    assert texts_of(made.warnings) == (
+        "make-sound: left out; stage 'make-sound': the band is gone",
+    )
     assert graph.media.asked == ()
     assert len(made.videos) == 1
 
@@ -118,7 +124,7 @@ async def test_lines_are_heard_without_the_music(graph: Graph, band: Band) -> No
     asked = {"background": MUSIC, "lines": [LINE], "dubbing": DUBBING}
     made = await graph.produced(finish=asked | {"fields": {"make-sound": "add_audio"}})
     assert band.asked == ()
-    assert made.warnings[0].startswith("add_audio: left out")
+    assert texts_of(made.warnings)[0].startswith("add_audio: left out")
     assert [len(mix.recordings) for mix in graph.media.asked[:1]] == [1]
     assert graph.stage.begun[-1] == "dub"
 

@@ -30,6 +30,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InvalidRequest, Unavailable
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
@@ -42,6 +43,7 @@ from serve_app.core.video.processing import (
     SubtitledVideo,
     VideoWithAudio,
 )
+from tests.notices import texts_of
 from tests.running import stages_over
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ class Transcription(FakeTranscription):
 
     segments: Sequence[TranscriptSegment] | None = None
     language: str | None = "en"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     asked: Transcribe | None = None
 
     async def transcribe(self, request: Transcribe) -> AsyncGenerator[TranscriptionEvent]:
@@ -279,11 +281,11 @@ async def test_an_unknown_source_language_is_translated(graph: Graph) -> None:
 async def test_a_segment_that_is_not_translated_stays_and_is_said(
     graph: Graph, answer: str
 ) -> None:
-    graph.transcription.warnings = ("heard badly",)
+    graph.transcription.warnings = (Notice(text="heard badly"),)
     graph.chat.answers = [*translations("eins"), answer, *translations("drei")]
     result = await graph.dub("de")
     assert [segment.text for segment in result.segments] == ["eins", SAID[1], "drei"]
-    assert result.warnings == (
+    assert texts_of(result.warnings) == (
         "heard badly",
         "'brain' did not translate segment 1; the original words are spoken there",
     )
@@ -338,7 +340,7 @@ async def test_what_is_too_long_for_its_time_is_told(graph: Graph) -> None:
         for i, (start, end, characters) in enumerate(times)
     ]
     dubbed = await graph.dub()
-    assert dubbed.warnings == (
+    assert texts_of(dubbed.warnings) == (
         "segment 3: too long for its time even when spoken faster; "
         "it overlaps what follows or is cut at the end",
     )
@@ -417,7 +419,7 @@ async def test_a_background_that_cannot_be_had_is_told(graph: Graph) -> None:
     result = await graph.dub(stems_model="apart")
     assert graph.media.asked is not None
     assert len(graph.media.asked.recordings) == 3
-    (warning,) = result.warnings
+    (warning,) = texts_of(result.warnings)
     assert warning == (
         "the background audio of the video is left out; stage 'separate': the separator is gone"
     )

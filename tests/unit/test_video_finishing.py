@@ -33,6 +33,7 @@ from serve_app.core.video.finishing import PlacedLine, VideoFinish
 from serve_app.core.video.image_to_video import AnimatedPrompt, AnimatePrompt
 from serve_app.core.video.processing import ReplaceAudio, VideoWithAudio
 from serve_app.core.video.production import ProduceVideo, Videos
+from tests.notices import texts_of
 from tests.running import stages_over
 
 T = TypeVar("T")
@@ -197,7 +198,7 @@ FIELDS = {
 async def test_what_fails_is_left_out(graph: Graph, step: str, field: str) -> None:
     graph.stage.failing = {step: Unavailable("it broke")}
     made = await graph.produced(finish=EVERYTHING | {"fields": FIELDS})
-    assert f"{field}: left out; stage {step!r}: it broke" in made.warnings
+    assert f"{field}: left out; stage {step!r}: it broke" in texts_of(made.warnings)
     assert graph.stage.begun[-1] == "stereo"
     assert ("burn-subtitles" in graph.stage.begun) == (step != "subtitle")
     assert (made.subtitles == (None,)) == (step == "subtitle")
@@ -275,7 +276,7 @@ async def test_an_image_is_drawn_and_animated(graph: Graph) -> None:
             "image": {"model": "p", "prompt": "a boat", "seed": 3},
             "generation": {"model": "m", "mode": "ti2v", "prompt": "a boat", "seed": 4},
             "finish": {"size": {"model": "large"}, "lines": [LINE]},
-            "warnings": ["fps: odd"],
+            "warnings": [{"field": "fps", "text": "odd"}],
         }
     )
     pipeline = ImageToVideo(stages_over(graph.parts, graph.stage), graph.blobs)
@@ -284,7 +285,7 @@ async def test_an_image_is_drawn_and_animated(graph: Graph) -> None:
     assert tuple(graph.stage.begun) == request.stages
     assert request.stages == ("image", "video", "upscale", "speak", "add-sound")
     assert (made.image.seed, made.video.seed) == (3, 4)
-    assert made.warnings[0] == "fps: odd"
+    assert texts_of(made.warnings)[0] == "fps: odd"
     facts = made.facts()
     assert facts[made.video.video.sha256].width == made.video.size.width
     assert facts[made.image.image.sha256].seed == 3
@@ -305,7 +306,7 @@ def test_lines_are_told_in_the_order_in_which_they_are_heard() -> None:
         (0, 0, 1, "first"),
         (1, 3, 4, "last"),
     ]
-    assert [text.partition(";")[0] for text in warnings] == [
+    assert [text.partition(";")[0] for text in texts_of(warnings)] == [
         "last: is cut",
         "never: is left out",
     ]

@@ -11,9 +11,11 @@ from serve_app.core.errors import AppError, UpstreamError
 from serve_app.core.image.images import Image, ImageEvent, Images, Size, TextToImage
 from serve_app.core.media import Blob
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo, VideoEvent
 from serve_app.core.video.production import ProduceVideo, Videos
+from tests.notices import texts_of
 from tests.running import stages_over
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ class Images_:
         yield Progress(phase="denoise", current=1, total=1)
         seeds = range(request.seed, request.seed + request.count)
         images = [Image(image=blob(f"still {seed}"), seed=seed, size=SIZE) for seed in seeds]
-        yield Images(images=tuple(images), warnings=("size: rounded",))
+        yield Images(images=tuple(images), warnings=(Notice(field="size", text="rounded"),))
 
 
 class Video:
@@ -60,7 +62,10 @@ class Video:
                 num_frames=8,
                 duration_s=1.0,
                 seed=request.seed,
-                warnings=("steps: none", f"seed {request.seed}"),
+                warnings=(
+                    Notice(field="steps", text="none"),
+                    Notice(text=f"seed {request.seed}"),
+                ),
             )
 
 
@@ -110,9 +115,9 @@ class Graph:
 
 async def test_one_video() -> None:
     graph = Graph()
-    made = await graph.produced(warnings=("audio_type: none",))
+    made = await graph.produced(warnings=(Notice(field="audio_type", text="none"),))
     assert [video.seed for video in made.videos] == [5]
-    assert made.warnings == ("audio_type: none", "steps: none", "seed 5")
+    assert texts_of(made.warnings) == ("audio_type: none", "steps: none", "seed 5")
     assert graph.stage.begun == ["generate"]
     assert graph.stage.told == [("generate", "frames")]
     facts = made.facts()[blob("video 5").sha256]
@@ -124,7 +129,7 @@ async def test_every_video_is_a_stage() -> None:
     made = await graph.produced(count=3)
     assert [video.seed for video in made.videos] == [5, 6, 7]
     assert graph.stage.begun == ["generate-1", "generate-2", "generate-3"]
-    assert made.warnings == ("steps: none", "seed 5", "seed 6", "seed 7")
+    assert texts_of(made.warnings) == ("steps: none", "seed 5", "seed 6", "seed 7")
 
 
 async def test_stills_are_drawn_first_and_each_is_animated() -> None:
@@ -134,7 +139,7 @@ async def test_stills_are_drawn_first_and_each_is_animated() -> None:
     assert graph.stage.begun == ["picture", "generate-1", "generate-2"]
     assert graph.images.asked == [image]
     assert [video.image for video in graph.video.asked] == [blob("still 5"), blob("still 6")]
-    assert made.warnings[0] == "size: rounded"
+    assert texts_of(made.warnings)[0] == "size: rounded"
 
 
 async def test_a_job_that_is_resumed_keeps_what_was_finished() -> None:

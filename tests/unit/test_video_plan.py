@@ -8,6 +8,7 @@ from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import Size
 from serve_app.core.video.generation import GenerateVideo, VideoFacts
 from serve_app.core.video.plan import legal_frames, planned, renderings, rounded_size
+from tests.notices import texts_of
 
 
 def facts(**changes: Any) -> VideoFacts:
@@ -151,7 +152,7 @@ def test_a_video_made_anew_may_be_longer_than_a_rendering() -> None:
 
 def test_rounding_is_told() -> None:
     plan = planned(request(size=Size(width=500, height=512), num_frames=80), facts())
-    assert plan.warnings == ("width, height: rounded to 496x512", "num_frames: rounded to 81")
+    assert texts_of(plan.warnings) == ("size: rounded to 496x512", "num_frames: rounded to 81")
     assert planned(request(num_frames=81), facts()).warnings == ()
 
 
@@ -175,4 +176,4 @@ def test_frames_to_go_on_from_are_told_where_they_are_others(
     fields: dict[str, Any], told: tuple[str, ...]
 ) -> None:
     native = facts(cond_frames=9, frame_step=8, continuation="native")
-    assert planned(request(**fields), native).warnings == told
+    assert texts_of(planned(request(**fields), native).warnings) == told

@@ -13,6 +13,7 @@ from deployments.text.vllm_chat import VllmBackend, VllmChat, engine_arguments
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.options.text import VllmOptions
 from serve_app.core.text.chat import (
     Chat,
@@ -153,7 +154,7 @@ async def test_what_no_grammar_has_is_left_out_with_a_warning(tmp_path: Path) ->
     first, *others = [event async for event in engine.chat(request)]
     sent = server.requests[0]["response_format"]["json_schema"]["schema"]
     assert sent == {"type": "string"}
-    warning = "response_format.json_schema: 'not' is not enforced"
+    warning = Notice(field="response_format.json_schema", text="'not' is not enforced")
     assert first == ChatDelta(text="Hel", warnings=(warning,))
     assert not any(event.warnings for event in others if isinstance(event, ChatDelta))
     strict = form.model_copy(update={"strict": True})

@@ -15,6 +15,7 @@ from serve_app.api.wire_object import WireObject
 from serve_app.core.config import Capability
 from serve_app.core.message import Message
 from serve_app.core.operation import OPERATIONS
+from serve_app.core.operations import core_fields
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("serve_app/core", "serve_app/catalog", "serve_app/family", "deployments", "pipelines")
@@ -86,6 +87,28 @@ def errors() -> Iterator[tuple[str, str, str]]:
                 yield path, told(param) if is_text else f"{{{ast.unparse(param)}}}", told(message)
 
 
+def notices() -> Iterator[Found]:
+    """The text of every warning, and the file; where it is a variable, each text that this is set
+    to in the file.
+    """
+    for path, tree in files():
+        set_to = [
+            (target.id, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "Notice":
+                continue
+            given = next(word.value for word in node.keywords if word.arg == "text")
+            name = given.id if isinstance(given, ast.Name) else None
+            for text in [given] if name is None else [v for n, v in set_to if n == name]:
+                if isinstance(text, ast.Constant | ast.JoinedStr):
+                    yield path, re.sub(r"\{[^{}]*\}", "{}", told(text))
+
+
 def test_the_wire_has_words_of_its_own() -> None:
     assert {"ref_audio", "source_audio", "target_voice", "fallback_mode"} <= wire_words()
     assert {"allow_resize", "interpolate_output", "upscale_factor", "point_labels"} <= names()
@@ -108,6 +131,15 @@ def test_no_error_is_about_a_field_of_the_wire() -> None:
 
 def test_no_message_begins_with_its_field() -> None:
     assert [found for found in errors() if found[2].startswith(f"{found[1]}: ")] == []
+
+
+def test_no_warning_names_a_field_in_its_text() -> None:
+    """Each dialect has its own name for a field, and puts it before the text."""
+    begins = re.compile(rf"({'|'.join(core_fields())})[^ ]*: ")
+    names = re.compile(rf"\b({'|'.join(word for word in core_fields() if '_' in word)})\b")
+    found = [*notices()]
+    assert len(found) > 40
+    assert [each for each in found if begins.match(each[1]) or names.search(each[1])] == []
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -18,7 +18,7 @@ FIELDS = {
     "image.generation": {"model": "engine", "prompt": "wanted", "size": "pixels", "seed": "seed"},
     "audio.transcription": {"model": "engine", "audio": "recording", "language": "spoken"},
 }
-"""This dialect's names for the fields that errors may name."""
+"""This dialect's names for the fields that errors and warnings may name."""
 
 LITE = Dialect(
     name="lite",

@@ -7,6 +7,7 @@ from pipelines.utterances import Utterance, speak_line
 from serve_app.core.audio.speech import Speak
 from serve_app.core.image.images import Images, TextToImage
 from serve_app.core.media import BlobStore
+from serve_app.core.notices import Notice
 from serve_app.core.stages import Stages
 from serve_app.core.text.chat import Chat, ChatDelta, ChatMessage, Sampling, TextPart
 from serve_app.core.video.postcard import CAPTION, IMAGE, VOICE, Postcard, SendPostcard
@@ -33,13 +34,14 @@ class PostcardPress:
             self._generated(request), self._read(request, caption)
         )
         warnings = [*generated.warnings, *(read.warnings if read else ())]
+        warnings += [Notice(text=error.explanation)] if error else []
         yield Postcard(
             image=generated.images[0].image,
             caption=caption,
             audio=read.audio if read else None,
             size=request.size,
             seed=request.seed,
-            warnings=(*warnings, error.explanation) if error else tuple(warnings),
+            warnings=tuple(warnings),
         )
 
     async def _written(self, request: SendPostcard) -> str:

@@ -15,6 +15,7 @@ from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
 from serve_app.core.errors import Cancelled, Unavailable
 from serve_app.core.image.images import ImageEvent, Size, TextToImage
+from serve_app.core.notices import Notice
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.stages import PlainStage
 from serve_app.core.video.postcard import Postcard, SendPostcard
@@ -122,7 +123,7 @@ async def test_a_caption_that_cannot_be_read_is_a_warning(parts: Parts) -> None:
     parts.speech.error = Unavailable("the voice is lost")
     card = await parts.sent()
     assert card.audio is None
-    assert card.warnings == ("stage 'voice': the voice is lost",)
+    assert card.warnings == (Notice(text="stage 'voice': the voice is lost"),)
 
 
 async def test_a_cancelled_pipeline_yields_no_postcard(parts: Parts) -> None:

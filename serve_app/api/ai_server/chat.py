@@ -123,7 +123,6 @@ async def chat_answer(operation: Chat, events: AsyncIterator[ChatEvent]) -> dict
         n=operation.sampling.n,
         has_logprobs=operation.sampling.logprobs is not None,
     )
-    answer.pop("warnings", None)
     answer["choices"] = [
         _given(choice) | {"message": _given(choice["message"])} for choice in answer["choices"]
     ]

@@ -1,5 +1,7 @@
 """The dialect as a value."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
@@ -9,7 +11,7 @@ from serve_app.api.ai_server.job_objects import callback_object
 from serve_app.api.ai_server.service_error import ERRORS, error_object, error_status
 from serve_app.api.ai_server.table import ROWS
 from serve_app.api.answers import Answers
-from serve_app.api.dialect import JOB, Dialect, PathRule
+from serve_app.api.dialect import JOB, Dialect, OwnNames, PathRule
 
 SYNC_TIMEOUT_S = 60
 READS = (
@@ -48,9 +50,9 @@ GENERATION = {
     "scheduler": "Arguments",
 }
 EDIT = GENERATION | {"strength": "Denoise", "image": "Image"}
-FIELDS = {
+FIELDS: Mapping[str, Mapping[str, OwnNames]] = {
     JOB: {"id": "JobId", "ref_id": "RefId", "tag": "Tag", "callback_url": "ReplyTo"},
-    "image.generation": GENERATION | {"size": "Width"},
+    "image.generation": {**GENERATION, "size": ("Width", "Height")},
     "image.edit": EDIT,
     "image.inpaint": EDIT | {"mask": "Mask"},
     "image.upscale": {"image": "Image"},
@@ -68,7 +70,7 @@ FIELDS = {
         "response_format": "ResponseFormat",
     },
 }
-"""This dialect's names for the fields that errors may name."""
+"""This dialect's names for the fields that errors and warnings may name."""
 router = APIRouter(tags=["models"], responses=ERRORS)
 
 

@@ -34,7 +34,7 @@ async def txt2img(body: Txt2ImgBody, call: CallDep) -> Response:
         plan, hires = await with_second_pass(call, body, plan)
     fields = operation_fields(plan, body, call.context) | {"size": body.first_size}
     jobs = await _ended(call, body, [TextToImage(hires=hires, **fields)])
-    return _answer(GeneratedImages(plan, body, jobs), call.context, {})
+    return _answer(GeneratedImages(call.dialect, plan, body, jobs), call.context, {})
 
 
 @router.post("/sdapi/v1/img2img")
@@ -53,7 +53,7 @@ async def img2img(body: Img2ImgBody, call: CallDep) -> Response:
     operations = [edit_of(image, mask, body, fields) for image in images]
     jobs = await _ended(call, body, operations)
     sources = _repeated(context, images, mask) if body.include_init_images else NOT_REPEATED
-    return _answer(GeneratedImages(plan, body, jobs), context, sources)
+    return _answer(GeneratedImages(call.dialect, plan, body, jobs), context, sources)
 
 
 NOT_REPEATED: dict[str, Any] = {"init_images": None, "mask": None}

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from serve_app.api.automatic1111.comments import comments
 from serve_app.api.automatic1111.diffusion_body import DiffusionBody
 from serve_app.api.automatic1111.image_plan import VERSION, ImagePlan, infotext_of
 from serve_app.api.automatic1111.sampler_names import NAMES
+from serve_app.api.dialect import Dialect
 from serve_app.api.json_answer import StoredBase64
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.image.images import Image, Images
@@ -21,7 +21,10 @@ from serve_app.core.jobs import Job
 class GeneratedImages:
     """The results of the jobs of one request, in their order."""
 
-    def __init__(self, plan: ImagePlan, body: DiffusionBody, jobs: Sequence[Job]) -> None:
+    def __init__(
+        self, dialect: Dialect, plan: ImagePlan, body: DiffusionBody, jobs: Sequence[Job]
+    ) -> None:
+        self.dialect = dialect
         self.plan = plan
         self.body = body
         self.jobs = jobs
@@ -69,9 +72,14 @@ class GeneratedImages:
         }
 
     def comments(self) -> list[str]:
-        """What had to be said."""
-        said = (text for result in self.results for text in result.warnings)
-        return comments((*self.plan.comments, *said))
+        """What had to be said, each once."""
+        told = (
+            text
+            for job in self.jobs
+            if isinstance(job.result, Images)
+            for text in self.dialect.told(job.result.warnings, job.operation_name)
+        )
+        return [*dict.fromkeys((*self.plan.comments, *told))]
 
 
 def answer_body(

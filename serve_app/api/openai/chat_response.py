@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from serve_app.api.answers import Tell
 from serve_app.api.sse import DONE, frame
+from serve_app.core.notices import Notice
 from serve_app.core.text.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
 from serve_app.runtime.streams import closing, gathered
 
@@ -55,12 +57,17 @@ class ChoiceText:
 
 
 async def chat_completion(
-    events: AsyncIterator[ChatEvent], *, model: str, n: int, has_logprobs: bool
+    events: AsyncIterator[ChatEvent],
+    *,
+    model: str,
+    n: int,
+    has_logprobs: bool,
+    tell: Tell | None = None,
 ) -> dict[str, Any]:
-    """The whole answer of `n` choices."""
+    """The whole answer of `n` choices, with the warnings where there is a way to `tell` them."""
     answers = [ChoiceText() for _ in range(n)]
     usage: Usage | None = None
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     for event in await gathered(events):
         if isinstance(event, Usage):
             usage = event
@@ -85,11 +92,11 @@ async def chat_completion(
         "choices": choices,
         "usage": usage_object(usage) if usage else None,
     }
-    return answer | ({"warnings": warnings} if warnings else {})
+    return answer | ({"warnings": tell(warnings)} if tell and warnings else {})
 
 
 async def chat_chunks(
-    events: AsyncIterator[ChatEvent], *, model: str, n: int, wants_usage: bool
+    events: AsyncIterator[ChatEvent], *, model: str, n: int, wants_usage: bool, tell: Tell
 ) -> AsyncGenerator[bytes]:
     """SSE frames: deltas, of which a choice's first has the role and its last the warnings, usage
     when asked, `[DONE]`.
@@ -107,7 +114,7 @@ async def chat_chunks(
     async with closing(events):
         async for event in events:
             if isinstance(event, ChatDelta):
-                warnings += event.warnings
+                warnings += tell(event.warnings) if event.warnings else ()
                 for choice in _delta_choices(event, is_first=event.index in silent):
                     is_last = choice["choices"][0]["finish_reason"] is not None
                     more = {"warnings": warnings} if warnings and is_last else {}

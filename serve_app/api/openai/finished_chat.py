@@ -21,6 +21,7 @@ async def finished_chat(finished: Finished[Chat, CollectedText, AnswerOutput]) -
         model=operation.model,
         n=operation.sampling.n,
         has_logprobs=operation.sampling.logprobs is not None,
+        tell=finished.tell,
     )
     return answer | job_identity("chatcmpl", finished)
 

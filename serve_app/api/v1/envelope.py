@@ -21,4 +21,4 @@ def result_envelope(
     finished: Finished[Message, MediaResult, AnswerOutput], *items: dict[str, Any]
 ) -> dict[str, Any]:
     """The object for a job, with its result's warnings."""
-    return envelope(finished.created, [*items], finished.result.warnings)
+    return envelope(finished.created, [*items], finished.tell(finished.result.warnings))

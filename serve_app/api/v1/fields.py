@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
+from serve_app.api.dialect import OwnNames
+
 DUBBING = {"source_language": "source_lang", "target_language": "target_lang"}
 RENDERING = {
     "duration_s": "duration_seconds",
     "offload": "offload_strategy",
     "steps": "num_inference_steps",
 }
-FIELDS: Mapping[str, Mapping[str, str]] = {
+SIZE = ("width", "height")
+FIELDS: Mapping[str, Mapping[str, OwnNames]] = {
     "audio.speech": {"text": "input"},
     "audio.clone": {"text": "input", "reference": "ref_audio"},
     "audio.convert": {"source": "source_audio", "target": "target_voice"},
@@ -21,8 +24,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "format": "output_format",
     },
     "pipeline.video-dub": DUBBING,
-    "video.generation": RENDERING,
-    "video.rendering": RENDERING,
+    "video.generation": {**RENDERING, "size": SIZE},
+    "video.rendering": {**RENDERING, "size": SIZE},
     "video.subtitle": {"target_language": "target_lang"},
     "video.upscale": {"factor": "upscale_factor", "allows_resize": "allow_resize"},
 }

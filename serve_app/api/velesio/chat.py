@@ -15,7 +15,7 @@ from serve_app.api.operation_answers import streamed, text_answer
 from serve_app.api.sse import sse_response
 from serve_app.api.velesio.completion_body import model_of, token_biases
 from serve_app.api.velesio.errors import ERRORS
-from serve_app.api.velesio.format_errors import format_errors
+from serve_app.api.velesio.format_errors import format_errors, format_telling
 from serve_app.api.velesio.sampling import NO_EFFECT, LlamaBody
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.errors import InvalidRequest
@@ -46,19 +46,26 @@ async def velesio_chat(body: VelesioChatBody, call: CallDep) -> Response:
     n = operation.sampling.n
     has_logprobs = operation.sampling.logprobs is not None
     idle = body.idle_fields(found.family.options.honours)
-    with format_errors(body.format_field):
+    form = body.format_field
+    tell = format_telling(call, operation, form)
+    with format_errors(form):
         if body.stream:
             opened, headers = await streamed(
                 call, body, operation, found.stream_text(operation), idle=idle
             )
-            frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
+            usage = body.wants_usage
+            frames = chat_chunks(opened, model=found.id, n=n, wants_usage=usage, tell=tell)
             return sse_response(frames, call.request, headers=headers)
         return await text_answer(
             call,
             body,
             operation,
             lambda: chat_completion(
-                found.stream_text(operation), model=found.id, n=n, has_logprobs=has_logprobs
+                found.stream_text(operation),
+                model=found.id,
+                n=n,
+                has_logprobs=has_logprobs,
+                tell=tell,
             ),
             idle=idle,
         )

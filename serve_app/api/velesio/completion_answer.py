@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serve_app.api.answers import AnswerBody, AnswerOutput, Finished
+from serve_app.api.answers import AnswerBody, AnswerOutput, Finished, Tell
 from serve_app.api.openai.chat_response import logprob_object
 from serve_app.api.openai.completion_response import text_completion
 from serve_app.api.openai.finished_chat import job_identity
@@ -16,14 +16,16 @@ from serve_app.core.text.chat import (
 )
 
 
-def completion_object(events: list[ChatEvent], *, model: str, count: int) -> dict[str, Any]:
+def completion_object(
+    events: list[ChatEvent], *, model: str, count: int, tell: Tell
+) -> dict[str, Any]:
     """The answer of `count` choices; llama.cpp's keys are those of the first."""
     deltas = [event for event in events if isinstance(event, ChatDelta)]
     usage = next((event for event in events if isinstance(event, Usage)), None)
     answer = text_completion(events, model=model, count=count)
     first = [delta for delta in deltas if delta.index == 0]
     probabilities = [item for delta in first for item in delta.logprobs]
-    warnings = [warning for delta in deltas for warning in delta.warnings]
+    warnings = tell(notice for delta in deltas for notice in delta.warnings)
     return (
         answer
         | {"index": 0, "content": answer["choices"][0]["text"], "tokens": [], "id_slot": -1}
@@ -63,5 +65,5 @@ async def completion_answer(
     operation = finished.operation
     count = len(operation.prompts) * operation.sampling.n
     events = list(finished.result.events)
-    answer = completion_object(events, model=operation.model, count=count)
+    answer = completion_object(events, model=operation.model, count=count, tell=finished.tell)
     return answer | job_identity("cmpl", finished)

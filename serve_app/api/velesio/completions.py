@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from serve_app.api.answers import Answer, AnswerOutput
+from serve_app.api.answers import Answer, AnswerOutput, Tell
 from serve_app.api.call import Call, CallDep, dialect_errors
 from serve_app.api.direct_route import DirectRoute
 from serve_app.api.operation_answers import streamed, text_answer
@@ -15,7 +15,7 @@ from serve_app.api.sse import sse_response
 from serve_app.api.velesio.completion_answer import completion_answer, completion_object
 from serve_app.api.velesio.completion_body import LlamaCompletionBody, completion_of, model_of
 from serve_app.api.velesio.errors import ERRORS, llama_error
-from serve_app.api.velesio.format_errors import format_errors
+from serve_app.api.velesio.format_errors import format_errors, format_telling
 from serve_app.api.velesio.frames import documented_frames, llama_frames, spaced
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete
@@ -44,16 +44,18 @@ async def completed(body: LlamaCompletionBody, call: Call) -> Response:
     with dialect_errors(call.dialect, Complete.name):
         found = model_of(body, catalog)
         operation = await completion_of(body, catalog, found)
-    with format_errors(body.format_field):
+    form = body.format_field
+    tell = format_telling(call, operation, form)
+    with format_errors(form):
         if body.stream:
-            return await _streamed(body, call, operation, found)
+            return await _streamed(body, call, operation, found, tell)
         idle = body.idle_fields(found.family.options.honours)
-        answer = partial(_answer, body, operation, found)
+        answer = partial(_answer, body, operation, found, tell)
         return await text_answer(call, body, operation, answer, idle=idle)
 
 
 async def _streamed(
-    body: LlamaCompletionBody, call: Call, operation: Complete, found: CatalogEntry
+    body: LlamaCompletionBody, call: Call, operation: Complete, found: CatalogEntry, tell: Tell
 ) -> Response:
     idle = body.idle_fields(found.family.options.honours)
     if body.is_llama:
@@ -63,26 +65,30 @@ async def _streamed(
         return sse_response(frames, call.request, headers=headers, render=llama_error)
     events = found.stream_text(operation)
     opened, headers = await streamed(call, body, operation, events, idle=idle)
-    frames = documented_frames(opened, model=found.id, wants_usage=body.wants_usage)
+    frames = documented_frames(opened, model=found.id, wants_usage=body.wants_usage, tell=tell)
     return sse_response(frames, call.request, headers=headers)
 
 
-async def _answer(body: LlamaCompletionBody, operation: Complete, found: CatalogEntry) -> Any:
+async def _answer(
+    body: LlamaCompletionBody, operation: Complete, found: CatalogEntry, tell: Tell
+) -> Any:
     if body.is_llama and len(operation.prompts) > 1:
-        return await _one_by_one(operation, found)
-    return await _whole(operation, found, len(operation.prompts) * operation.sampling.n)
+        return await _one_by_one(operation, found, tell)
+    return await _whole(operation, found, len(operation.prompts) * operation.sampling.n, tell)
 
 
-async def _whole(operation: Complete, found: CatalogEntry, count: int) -> dict[str, Any]:
+async def _whole(
+    operation: Complete, found: CatalogEntry, count: int, tell: Tell
+) -> dict[str, Any]:
     events = await gathered(found.stream_text(operation))
-    return completion_object(events, model=found.id, count=count)
+    return completion_object(events, model=found.id, count=count, tell=tell)
 
 
-async def _one_by_one(operation: Complete, found: CatalogEntry) -> list[dict[str, Any]]:
+async def _one_by_one(operation: Complete, found: CatalogEntry, tell: Tell) -> list[dict[str, Any]]:
     """As llama.cpp answers several prompts."""
     answers = []
     for number, each in enumerate(single_prompts(operation)):
-        answers.append(await _whole(each, found, 1) | {"index": number})
+        answers.append(await _whole(each, found, 1, tell) | {"index": number})
     return answers
 
 

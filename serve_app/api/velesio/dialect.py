@@ -46,7 +46,7 @@ FIELDS = {
     "render-prompt": PROMPT,
     "read-prompt-format": MODEL,
 }
-"""This dialect's names for the fields that errors may name."""
+"""This dialect's names for the fields that errors and warnings may name."""
 
 
 async def render_job(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
+from serve_app.api.answers import Tell
 from serve_app.api.json_answer import dumps
 from serve_app.api.openai.chat_response import usage_object
 from serve_app.api.openai.completion_response import (
@@ -77,7 +78,7 @@ async def spaced(frames: AsyncIterator[bytes], *, gap_s: float = GAP_S) -> Async
 
 
 async def documented_frames(
-    events: AsyncIterator[ChatEvent], *, model: str, wants_usage: bool
+    events: AsyncIterator[ChatEvent], *, model: str, wants_usage: bool, tell: Tell
 ) -> AsyncGenerator[bytes]:
     """Text in frames, a last one for each choice with why it ended, usage when asked, `[DONE]`."""
     head = completion_head(model)
@@ -89,7 +90,7 @@ async def documented_frames(
                 if wants_usage:
                     yield frame(head | {"choices": [], "usage": usage_object(event)})
                 continue
-            warnings += event.warnings
+            warnings += tell(event.warnings) if event.warnings else ()
             for choice in _choices(event, offsets):
                 is_last = choice["finish_reason"] is not None
                 more = {"warnings": warnings} if warnings and is_last else {}

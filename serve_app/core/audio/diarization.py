@@ -11,6 +11,7 @@ from serve_app.core.audio.transcription import TranscriptSegment, Word
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 
@@ -27,7 +28,7 @@ class Diarization(Message):
     """The last item: turns in time order, speakers named `A`, `B` … as they are first heard."""
 
     turns: tuple[SpeakerTurn, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class Diarize(Operation[Diarization]):

@@ -8,6 +8,7 @@ from typing_extensions import override
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 AudioFormat = Literal["mp3", "wav", "opus", "flac", "aac", "pcm"]
@@ -65,7 +66,7 @@ class SpeechEnd(Message):
 
     duration_s: float
     characters: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 SpeechEvent = AudioChunk | SpeechEnd

@@ -8,6 +8,7 @@ from pydantic import Field
 from serve_app.core.engine import Engine
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 
@@ -49,7 +50,7 @@ class Transcript(Message):
     language: str | None
     duration_s: float
     segments: tuple[TranscriptSegment, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 TranscriptionEvent = Progress | TranscriptSegment | Transcript

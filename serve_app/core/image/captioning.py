@@ -9,6 +9,7 @@ from serve_app.core.engine import Engine
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 
@@ -16,7 +17,7 @@ class ImageDescription(Message):
     """A caption or an answer. `warnings` are soft failures."""
 
     text: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class DescribeImage(Operation[ImageDescription]):

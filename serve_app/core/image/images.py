@@ -12,6 +12,7 @@ from serve_app.core.image.samplers import ImageSampling
 from serve_app.core.image.sampling_names import SamplingNames
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -194,14 +195,13 @@ class ImageGeneration(EndsEarly[Images]):
         if made is None:
             return later
         images = sorted((*made.images, *later.images), key=lambda image: image.seed)
-        return later.model_copy(
-            update={
-                "images": tuple(images),
-                "sampling": made.sampling or later.sampling,
-                "skipped": tuple(sorted({*made.skipped, *later.skipped})),
-                "warnings": tuple(dict.fromkeys((*made.warnings, *later.warnings))),
-            }
-        )
+        changes = {
+            "images": tuple(images),
+            "sampling": made.sampling or later.sampling,
+            "skipped": tuple(sorted({*made.skipped, *later.skipped})),
+            "warnings": tuple(dict.fromkeys((*made.warnings, *later.warnings))),
+        }
+        return later.model_copy(update=changes)
 
     @override
     def skipping(self, made: Images | None) -> Images:
@@ -215,7 +215,7 @@ class ImageGeneration(EndsEarly[Images]):
     @override
     def ended_with(self, made: Images | None) -> Images:
         made = made or Images(images=())
-        said = f"ended early: {len(made.images)} of {self.count} images"
+        said = Notice(text=f"ended early: {len(made.images)} of {self.count} images")
         return made.model_copy(update={"warnings": (*made.warnings, said)})
 
 

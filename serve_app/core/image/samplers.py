@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 
 Sampler = Literal[
     "euler_a",
@@ -57,6 +58,18 @@ class ImageSampling(Message):
     churn_from: float = Field(default=0, ge=0)
     churn_to: float | None = Field(default=None, ge=0)
     noise: float = Field(default=1, ge=0)
+
+
+def not_taken(
+    field: Literal["sampler", "schedule"], taker: str, wanted: str, used: str | None = None
+) -> Notice:
+    """That a model, or a sampler, runs another one, or its own."""
+    instead = "its own" if used is None else "{!r}"
+    return Notice(
+        field=f"sampling.{field}",
+        text=f"{{!r}} is not for {taker}; {instead} was used",
+        values=(wanted,) if used is None else (wanted, used),
+    )
 
 
 class ImageFacts(Message):

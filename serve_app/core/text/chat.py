@@ -6,6 +6,7 @@ from pydantic import Field
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -166,7 +167,7 @@ class ChatDelta(Message):
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     stop_word: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class Usage(Message):

@@ -7,6 +7,7 @@ from typing_extensions import override
 from serve_app.core.image.images import Image, TextToImage
 from serve_app.core.media import MediaFacts, MediaResult
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.video.finishing import VideoFinish, weight_of
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
@@ -42,7 +43,7 @@ class AnimatePrompt(PipelineOperation[AnimatedPrompt]):
     image: TextToImage
     generation: GenerateVideo
     finish: VideoFinish = VideoFinish()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def model(self) -> str:

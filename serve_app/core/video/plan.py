@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.image.images import Size
 from serve_app.core.media import Blob
+from serve_app.core.notices import Notice
 from serve_app.core.video.generation import MODE_NAMES, GenerateVideo, VideoFacts
 
 
@@ -22,7 +23,7 @@ class VideoPlan:
     num_frames: int
     render_frames: int
     overlap: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def planned(request: GenerateVideo, facts: VideoFacts, *, size: Size | None = None) -> VideoPlan:
@@ -190,13 +191,13 @@ def _check_length(request: GenerateVideo, facts: VideoFacts, wanted: int, render
         )
 
 
-def _size_warning(request: GenerateVideo, rounded: Size) -> tuple[str, ...]:
+def _size_warning(request: GenerateVideo, rounded: Size) -> tuple[Notice, ...]:
     if request.size is None or request.size == rounded:
         return ()
-    return (f"width, height: rounded to {rounded.width}x{rounded.height}",)
+    return (Notice(field="size", text=f"rounded to {rounded.width}x{rounded.height}"),)
 
 
-def _length_warning(request: GenerateVideo, facts: VideoFacts) -> tuple[str, ...]:
+def _length_warning(request: GenerateVideo, facts: VideoFacts) -> tuple[Notice, ...]:
     requested = request.num_frames
     if (
         requested is None
@@ -204,13 +205,14 @@ def _length_warning(request: GenerateVideo, facts: VideoFacts) -> tuple[str, ...
         or requested == legal_frames(requested, facts)
     ):
         return ()
-    return (f"num_frames: rounded to {legal_frames(requested, facts)}",)
+    return (Notice(field="num_frames", text=f"rounded to {legal_frames(requested, facts)}"),)
 
 
-def _overlap_warning(request: GenerateVideo, used: int) -> tuple[str, ...]:
+def _overlap_warning(request: GenerateVideo, used: int) -> tuple[Notice, ...]:
     requested = request.num_cond_frames
     if requested is None or requested == used:
         return ()
     if used == 0:
-        return ("num_cond_frames: has no effect, because no video is continued",)
-    return (f"num_cond_frames: rounded to {used}",)
+        said = "has no effect, because no video is continued"
+        return (Notice(field="num_cond_frames", text=said),)
+    return (Notice(field="num_cond_frames", text=f"rounded to {used}"),)

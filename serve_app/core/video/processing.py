@@ -11,6 +11,7 @@ from serve_app.core.engine import Engine
 from serve_app.core.image.image_processing import ProcessedImage, ProcessImage
 from serve_app.core.media import Blob
 from serve_app.core.message import Message, Progress
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 from serve_app.core.tracks import AudioTrack
 from serve_app.core.video.assembly import AssembledVideo, AssembleVideo
@@ -25,7 +26,7 @@ class ExtractedAudio(Message):
     """
 
     audio: Blob
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class GainPoint(Message):
@@ -49,14 +50,14 @@ class VideoWithAudio(Message):
     """An MP4 with H.264 in yuv420p, as long as the video was; the warnings say what is lost."""
 
     video: Blob
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class SubtitledVideo(Message):
     """An MP4 with H.264 in yuv420p of the video's times, with one audio track."""
 
     video: Blob
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class BurnSubtitles(Operation[SubtitledVideo]):

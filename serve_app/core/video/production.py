@@ -8,6 +8,7 @@ from typing_extensions import override
 from serve_app.core.image.images import TextToImage
 from serve_app.core.media import Blob, MediaFacts, MediaResult
 from serve_app.core.message import Progress
+from serve_app.core.notices import Notice
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.video.finishing import VideoFinish, weight_of
 from serve_app.core.video.generation import GeneratedVideo, GenerateVideo
@@ -44,7 +45,7 @@ class ProduceVideo(PipelineOperation[Videos]):
     count: int = Field(default=1, ge=1)
     image: TextToImage | None = None
     finish: VideoFinish = VideoFinish()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def model(self) -> str:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from serve_app.api.answers import Answer
+from serve_app.api.answers import Answer, Tell
 from serve_app.api.call import Call, CallDep
 from serve_app.api.caller_jobs import result_of
 from serve_app.api.operation_answers import job_answer, job_submission, streamed
@@ -60,7 +60,8 @@ async def speech(body: SpeechBody, call: CallDep) -> Response:
     recording = SpeechRecording(context, operation, call.principal.owner, body.tag)
     recorded = recording.listen(events)
     if body.stream_format == "sse":
-        response = sse_response(speech_frames(recorded), call.request, headers=headers)
+        frames = speech_frames(recorded, call.telling(operation))
+        response = sse_response(frames, call.request, headers=headers)
     else:
         response = audio_response(recorded, operation, headers)
     response.background = BackgroundTask(recording.keep_without_errors)
@@ -123,7 +124,7 @@ async def audio_chunks(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[byt
                 yield event.data
 
 
-async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[bytes]:
+async def speech_frames(events: AsyncIterator[SpeechEvent], tell: Tell) -> AsyncGenerator[bytes]:
     """`speech.audio.delta` with base64 audio, last `speech.audio.done`."""
     async with closing(events):
         async for event in events:
@@ -132,7 +133,7 @@ async def speech_frames(events: AsyncIterator[SpeechEvent]) -> AsyncGenerator[by
                     audio = base64.b64encode(event.data[start : start + DELTA_BYTES]).decode()
                     yield frame({"type": "speech.audio.delta", "audio": audio})
             elif isinstance(event, SpeechEnd):
-                warnings = {"warnings": list(event.warnings)} if event.warnings else {}
+                warnings = {"warnings": tell(event.warnings)} if event.warnings else {}
                 done = {"type": "speech.audio.done", "usage": spoken_usage(event)}
                 yield frame(done | warnings)
 

@@ -103,7 +103,8 @@ class SpeechBatch:
         names = {blob.sha256: entry.filename} if entry else {}
         links = MediaLinks(self._context.files, names)
         item = await links.item(blob, SpeechOutput(response_format=body.response_format).form)
-        return item | ({"warnings": list(recording.warnings)} if recording.warnings else {})
+        warnings = self._dialect.told(recording.warnings, utterance.operation.name)
+        return item | ({"warnings": warnings} if warnings else {})
 
 
 def _check_form(response_format: str | None) -> None:

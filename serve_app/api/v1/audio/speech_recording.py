@@ -16,6 +16,7 @@ from serve_app.core.audio.speech import (
 from serve_app.core.audio.wav import sized
 from serve_app.core.errors import AppError
 from serve_app.core.media import Blob
+from serve_app.core.notices import Notice
 from serve_app.runtime.streams import closing, once
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class SpeechRecording:
                 yield event
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Notice, ...]:
         """What the model had to say besides."""
         return self._spoken.warnings if self._spoken else ()
 

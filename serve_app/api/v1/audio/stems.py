@@ -5,12 +5,11 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.call import CallDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.job_body import JobBody
 from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_form
 from serve_app.api.v1.wire import ERRORS
@@ -18,7 +17,6 @@ from serve_app.api.wire_types import Flag, MediaText, Text
 from serve_app.catalog.stem_selection import select_stems
 from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.message import Message
 
 router = APIRouter(tags=["audio"], responses=ERRORS)
@@ -51,7 +49,7 @@ async def stems(body: StemsBody, call: CallDep) -> Response:
     form = media_form(body.response_format, "audio")
     allows_fallback = bool(body.fallback_mode)
     async with validating_media_first(context, ("audio", body.audio, "audio")):
-        with renamed_error_fields(FIELDS[SeparateStems.name]):
+        with dialect_errors(call.dialect, SeparateStems.name):
             chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
     operation = SeparateStems(
         model=chosen.model.id,

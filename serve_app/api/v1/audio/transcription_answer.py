@@ -29,6 +29,7 @@ async def transcription_body(
         response_format=form,
         task=finished.operation.mode,
         granularity=finished.output.segment_granularity,
+        tell=finished.tell,
     )
     if isinstance(body, str):
         return PlainText(body, mime="text/vtt" if form == "vtt" else "text/plain")

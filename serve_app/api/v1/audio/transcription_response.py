@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from serve_app.api.answers import Tell
 from serve_app.api.sse import frame
 from serve_app.core.audio.transcription import Transcript, TranscriptionEvent, TranscriptSegment
 from serve_app.core.video.subtitles import Granularity, cues, srt, vtt
@@ -10,7 +11,12 @@ from serve_app.runtime.streams import closing
 
 
 def transcript_body(
-    transcript: Transcript, *, response_format: str, task: str, granularity: Granularity | None
+    transcript: Transcript,
+    *,
+    response_format: str,
+    task: str,
+    granularity: Granularity | None,
+    tell: Tell,
 ) -> dict[str, Any] | str:
     """JSON, or the text of the forms that are text."""
     is_subtitle = response_format in ("srt", "vtt")
@@ -31,7 +37,7 @@ def transcript_body(
             if any(segment.speaker for segment in segments):
                 body["segments"] = [_segment(segment) for segment in segments]
     if transcript.warnings:
-        body["warnings"] = list(transcript.warnings)
+        body["warnings"] = tell(transcript.warnings)
     return body
 
 
@@ -74,7 +80,7 @@ def diarized(
 
 
 async def transcription_frames(
-    events: AsyncIterator[TranscriptionEvent], *, late_model: str | None = None
+    events: AsyncIterator[TranscriptionEvent], *, tell: Tell, late_model: str | None = None
 ) -> AsyncGenerator[bytes]:
     """A delta per segment; all deltas joined are the text. No `[DONE]`. `late_model` is the model
     when its segments come all at the end.
@@ -91,7 +97,7 @@ async def transcription_frames(
                 for segment in _unsent(event, sent):
                     yield frame(_delta(segment, is_first=not sent))
                     sent.append(segment.text)
-                yield frame(_done(event))
+                yield frame(_done(event, tell))
 
 
 def not_streaming(model: str) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def _delta(segment: TranscriptSegment, *, is_first: bool) -> dict[str, Any]:
     }
 
 
-def _done(transcript: Transcript) -> dict[str, Any]:
+def _done(transcript: Transcript, tell: Tell) -> dict[str, Any]:
     done: dict[str, Any] = {
         "type": "transcript.text.done",
         "text": transcript.text,
@@ -137,7 +143,7 @@ def _done(transcript: Transcript) -> dict[str, Any]:
         "duration": round(transcript.duration_s, 3),
         "usage": usage(transcript),
     }
-    return done | {"warnings": list(transcript.warnings)} if transcript.warnings else done
+    return done | {"warnings": tell(transcript.warnings)} if transcript.warnings else done
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:

@@ -104,7 +104,7 @@ async def _answered(call: Call, body: TranscriptionBody, operation: Transcribe) 
         opened, headers = await streamed(call, body, operation, events)
         model = catalog.find("transcription", operation.model).model
         late = None if model.supports_streaming else model.id
-        frames = transcription_frames(opened, late_model=late)
+        frames = transcription_frames(opened, late_model=late, tell=call.telling(operation))
         return sse_response(frames, call.request, headers=headers)
     output = TranscriptionOutput(
         response_format=body.response_format, segment_granularity=body.segment_granularity

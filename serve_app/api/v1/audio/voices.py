@@ -24,6 +24,7 @@ from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import Unavailable
 from serve_app.core.media import Blob
+from serve_app.core.notices import Notice
 from serve_app.database.text import storable
 from serve_app.profiles.profile import (
     NewProfileItem,
@@ -167,7 +168,8 @@ async def _transcript(
         with renamed_error_fields({"audio": field}):
             events = await gathered(model.runner.run(Transcribe(model=model.id, audio=audio)))
     except Unavailable as error:
-        return "", {"warnings": [f"transcript: left empty, because {error.message}"]}
+        left = Notice(field="transcript", text=f"left empty, because {error.message}")
+        return "", {"warnings": [str(left)]}
     texts = [event.text for event in events if isinstance(event, Transcript)]
     return storable("".join(texts)), {}
 

@@ -7,19 +7,17 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer, AnswerBody, Finished
-from serve_app.api.call import CallDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.job_body import JobBody
 from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
 from serve_app.api.v1.envelope import result_envelope
-from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, Integer, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.images import ImageFormat
 from serve_app.core.image.upscaling import Scale, UpscaledImage, UpscaleImage
 from serve_app.core.message import Message
@@ -52,7 +50,7 @@ async def upscale(body: UpscaleBody, call: CallDep) -> Response:
     output = media_output(body.response_format, "image")
     allows_resize = bool(body.allow_resize)
     async with validating_media_first(context, ("image", body.image, "image")):
-        with renamed_error_fields(FIELDS[UpscaleImage.name]):
+        with dialect_errors(call.dialect, UpscaleImage.name):
             found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleImage(
         model=found.id,

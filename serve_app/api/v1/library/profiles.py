@@ -91,7 +91,8 @@ async def generate_profile(
         description=body.description,
         items=profile_items(images),
     )
-    warnings = {"warnings": list(images.warnings)} if images.warnings else {}
+    told = call.dialect.told(images.warnings, job.operation_name)
+    warnings = {"warnings": told} if told else {}
     return json_response(_done(profile) | warnings, {"X-Job-ID": job.id} | body.ignored())
 
 

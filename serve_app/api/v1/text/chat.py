@@ -24,10 +24,11 @@ async def chat_completions(body: ChatBody, call: CallDep) -> Response:
     found = context.catalog.find("chat", body.model)
     operation = await body.to_chat(found, context.catalog, context.intake)
     n = operation.sampling.n
+    tell = call.telling(operation)
     if body.stream:
         events = found.stream_text(operation)
         opened, headers = await streamed(call, body, operation, events)
-        frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage)
+        frames = chat_chunks(opened, model=found.id, n=n, wants_usage=body.wants_usage, tell=tell)
         return sse_response(frames, call.request, headers=headers)
     has_logprobs = operation.sampling.logprobs is not None
     return await text_answer(
@@ -35,7 +36,11 @@ async def chat_completions(body: ChatBody, call: CallDep) -> Response:
         body,
         operation,
         lambda: chat_completion(
-            found.stream_text(operation), model=found.id, n=n, has_logprobs=has_logprobs
+            found.stream_text(operation),
+            model=found.id,
+            n=n,
+            has_logprobs=has_logprobs,
+            tell=tell,
         ),
     )
 

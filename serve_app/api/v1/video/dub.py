@@ -20,6 +20,7 @@ from serve_app.api.v1.video.dubbing import NO_STEMS, to_dubbing
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, MediaText, ModelName, Text, Track
 from serve_app.core.bounds import MEDIA_CHARACTERS
+from serve_app.core.notices import Notice
 from serve_app.core.video.dubbing import DubVideo
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -49,7 +50,7 @@ class DubBody(JobBody):
 
     async def to_dub(
         self, context: Context, *, burns_subtitles: bool
-    ) -> tuple[DubVideo, list[str]]:
+    ) -> tuple[DubVideo, list[Notice]]:
         """The operation, with the video stored, and what is known to be missing in its result."""
         source = known_language(self.source_lang, "source_lang") if self.source_lang else None
         keeps_background = self.keep_background is not False
@@ -66,7 +67,8 @@ class DubBody(JobBody):
         video = await context.intake.take(self.video, param="video", kind="video")
         operation = DubVideo(video=video, audio_track=self.audio_track, **dict(requested))
         is_lost = requested.stems_model is None and keeps_background
-        return operation, [f"keep_background: {NO_STEMS}"] if is_lost else []
+        lost = Notice(field="keep_background", text=NO_STEMS)
+        return operation, [lost] if is_lost else []
 
 
 @router.post("/v1/video/dub")

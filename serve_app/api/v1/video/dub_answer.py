@@ -7,13 +7,14 @@ from serve_app.api.v1.envelope import envelope
 from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.video.dubbing import DubbedVideo
 
 
 class DubOutput(MediaOutput):
     """`is_item` is the shape without steps; `warnings` were known before the job began."""
 
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     is_item: bool = False
 
 
@@ -23,7 +24,8 @@ async def dub_body(finished: Finished[Message, DubbedVideo, DubOutput]) -> Answe
     item = await media_item(finished, dubbed.video)
     segments = [segment.model_dump() for segment in dubbed.segments]
     more = {"segments": segments} if output.is_item else {}
-    answer = envelope(finished.created, [item | more], (*output.warnings, *dubbed.warnings))
+    warnings = finished.tell((*output.warnings, *dubbed.warnings))
+    answer = envelope(finished.created, [item | more], warnings)
     return answer if output.is_item else answer | _steps(dubbed, segments, item)
 
 

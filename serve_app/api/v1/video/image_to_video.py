@@ -29,6 +29,7 @@ from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import Size, TextToImage
 from serve_app.core.image.upscaling import VideoFactor
+from serve_app.core.notices import Notice
 from serve_app.core.video.finishing import VideoFinish
 from serve_app.core.video.generation import CameraMotion, GenerateVideo, VideoFacts
 from serve_app.core.video.image_to_video import AnimatePrompt
@@ -95,11 +96,11 @@ class ImageToVideoBody(JobBody):
             warnings=() if video_options(found).denoises else self._idle(found.id),
         )
 
-    def _idle(self, model: str) -> tuple[str, ...]:
+    def _idle(self, model: str) -> tuple[Notice, ...]:
         """What a model has no use for that animates without denoising."""
         names = ("num_inference_steps", "guidance_scale")
         return tuple(
-            f"{name}: has no effect on {model!r}"
+            Notice(field=name, text=f"has no effect on {model!r}")
             for name in names
             if getattr(self, name) is not None
         )

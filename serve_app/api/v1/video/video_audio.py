@@ -12,6 +12,7 @@ from serve_app.core.audio.audio_generation import AudioKind
 from serve_app.core.audio.speech import CloneSpeech, Speak
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
+from serve_app.core.notices import Notice
 from serve_app.core.video.finishing import BackgroundAudio, PlacedLine
 
 KINDS: dict[str, AudioKind] = {"music": "music", "sfx": "sfx", "ambient": "ambient"}
@@ -23,7 +24,10 @@ BEGINNINGS: dict[AudioKind, str] = {
 """What a video's prompt, which says what is seen, becomes a prompt for audio by: in the words of
 the captions that such models know.
 """
-LIPS_STILL = "dialogs: no configured model can synchronise lips; the lines are only spoken"
+LIPS_STILL = Notice(
+    field="dialogs",
+    text="no configured model can synchronise lips; the lines are only spoken",
+)
 
 
 @asynccontextmanager
@@ -101,14 +105,15 @@ async def video_background(
     return await background(context, body.audio_type, body.audio_prompt, video_prompt=video_prompt)
 
 
-def audio_warnings(body: FinishingFields) -> list[str]:
+def audio_warnings(body: FinishingFields) -> list[Notice]:
     """What is known to be missing, or to have no effect, in what is heard."""
     warnings = []
     if any(dialog.lip_sync is None for dialog in body.dialogs or ()):
         warnings.append(LIPS_STILL)
     if body.add_audio and _has_own_audio(body):
         names = [name for name in ("audio_type", "audio_prompt") if getattr(body, name)]
-        warnings += [f"{name}: has no effect together with an audio file" for name in names]
+        said = "has no effect together with an audio file"
+        warnings += [Notice(field=name, text=said) for name in names]
     return warnings
 
 

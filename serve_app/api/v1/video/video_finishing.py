@@ -12,6 +12,7 @@ from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.image.upscaling import VideoFactor
+from serve_app.core.notices import Notice
 from serve_app.core.video.finishing import (
     AUDIO,
     BURN,
@@ -80,7 +81,7 @@ def refuse_not_served(body: VideoBody) -> None:
 
 async def to_finish(
     body: FinishingFields, context: Context, *, video_prompt: str | None, has_source: bool
-) -> tuple[VideoFinish, list[str]]:
+) -> tuple[VideoFinish, list[Notice]]:
     """The steps, their media stored, and what is known to be missing in their result. A video that
     `has_source` sounds as that does.
     """
@@ -118,10 +119,10 @@ def step_fields(body: FinishingFields) -> dict[str, str]:
     return STEP_FIELDS | {SUBTITLE: subtitles, AUDIO: audio}
 
 
-def idle_details(body: FinishingFields) -> list[str]:
+def idle_details(body: FinishingFields) -> list[Notice]:
     """A warning for every detail of a step that is not asked for."""
     return [
-        f"{name}: has no effect without {' or '.join(map(repr, switches))}"
+        Notice(field=name, text=f"has no effect without {' or '.join(map(repr, switches))}")
         for name, switches in SWITCHES.items()
         if getattr(body, name) not in (None, False) and not any(getattr(body, s) for s in switches)
     ]

@@ -9,6 +9,7 @@ from serve_app.catalog.transcription_routing import request_language, select
 from serve_app.core.choices import explicit
 from serve_app.core.error_fields import Fields, renamed_error_fields
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.notices import Notice
 from serve_app.core.text.languages import language_code
 from serve_app.core.video.dubbing import Dubbing
 from serve_app.core.video.subtitling import Subtitling
@@ -70,13 +71,14 @@ async def subtitling(
 
 def language_warnings(
     body: FinishingFields, dubbed: Dubbing | None, *, is_known: bool
-) -> list[str]:
+) -> list[Notice]:
     """What is known to be missing, or to have no effect."""
     warnings = []
     if dubbed is not None and dubbed.stems_model is None:
-        warnings.append(f"dub_video: {NO_STEMS}")
+        warnings.append(Notice(field="dub_video", text=NO_STEMS))
     if body.whisper_model is not None and is_known:
-        warnings.append("whisper_model: has no effect, because the words are known")
+        said = "has no effect, because the words are known"
+        warnings.append(Notice(field="whisper_model", text=said))
     return warnings
 
 

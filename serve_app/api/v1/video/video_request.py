@@ -3,7 +3,7 @@
 import secrets
 
 from serve_app.api.context import Context
-from serve_app.api.v1.fields import FIELDS
+from serve_app.api.v1.fields import RENDERING
 from serve_app.api.v1.images.image_body import SEEDS
 from serve_app.api.v1.video.video_body import VideoBody
 from serve_app.api.v1.video.video_finishing import idle_details, refuse_not_served, to_finish
@@ -57,7 +57,7 @@ async def to_produce(body: VideoBody, context: Context) -> ProduceVideo:
     )
     generation = await _generation(body, context, found, mode)
     if facts is not None:
-        with renamed_error_fields(FIELDS[GenerateVideo.name]):
+        with renamed_error_fields(RENDERING):
             planned(generation, facts)
     return ProduceVideo(
         generation=generation,

@@ -7,9 +7,11 @@ from serve_app.catalog.catalog import Catalog
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.attachments import References
 from serve_app.core.image.images import Quality, TextToImage
+from serve_app.core.notices import Notice
 from serve_app.core.options.video import VideoOptions
 from serve_app.core.video.generation import GenerateVideo, VideoQuality
 
+NO_KEYFRAME = "has no effect, because no keyframe is generated"
 QUALITIES: dict[VideoQuality | None, Quality] = {"draft": "low", "best": "high"}
 
 
@@ -41,21 +43,20 @@ async def still(
     )
 
 
-def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[str]:
+def idle_keyframe(body: VideoBody, *, is_generated: bool) -> list[Notice]:
     """A warning for every field of a keyframe that is not generated, or of idle references."""
-    idle = []
+    idle: dict[str, str] = {}
     if not is_generated:
-        why = "has no effect, because no keyframe is generated"
-        names = ("keyframe_model", "keyframe_steps")
-        idle = [f"{name}: {why}" for name in names if getattr(body, name) is not None]
-        idle += [f"keyframe_identity: {why}"] if body.keyframe_identity == "always" else []
+        names = ["keyframe_model", "keyframe_steps"]
+        idle = {name: NO_KEYFRAME for name in names if getattr(body, name) is not None}
+        if body.keyframe_identity == "always":
+            idle["keyframe_identity"] = NO_KEYFRAME
     elif body.keyframe_identity == "never":
-        idle = [
-            "keyframe_identity: a keyframe is generated anyway, because the model only animates"
-        ]
+        why = "a keyframe is generated anyway, because the model only animates"
+        idle["keyframe_identity"] = why
     if body.character_strength is not None and not any(getattr(body, name) for name in FIELDS):
-        idle.append("character_strength: has no effect without references")
-    return idle
+        idle["character_strength"] = "has no effect without references"
+    return [Notice(field=name, text=text) for name, text in idle.items()]
 
 
 def _model(body: VideoBody, catalog: Catalog) -> str:

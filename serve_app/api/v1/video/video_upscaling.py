@@ -7,18 +7,16 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve_app.api.answers import Answer
-from serve_app.api.call import CallDep
+from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.job_body import JobBody
 from serve_app.api.operation_answers import job_answer
 from serve_app.api.v1.configured import validating_media_first
-from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.video.video_item import remade_video_body
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Flag, MediaText, ModelName, Text
 from serve_app.catalog.upscaler_selection import select_upscaler
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.image.upscaling import UpscaleVideo, VideoFactor
 
 router = APIRouter(tags=["video"], responses=ERRORS)
@@ -48,7 +46,7 @@ async def upscale_video(body: VideoUpscaleBody, call: CallDep) -> Response:
     allows_resize = bool(body.allow_resize)
     output = media_output(body.response_format, "video")
     async with validating_media_first(context, ("video", body.video, "video")):
-        with renamed_error_fields(FIELDS[UpscaleVideo.name]):
+        with dialect_errors(call.dialect, UpscaleVideo.name):
             found = await select_upscaler(context.catalog, body.model, allows_resize=allows_resize)
     operation = UpscaleVideo(
         model=found.id,
