@@ -48,7 +48,7 @@ class UniversalMasks:
             field = prompts[0].field.partition("[")[0]
             raise UnsupportedCapability(
                 f"model {self._model_id!r} segments all objects and takes no points or boxes; "
-                "leave out 'points' and 'boxes', or use a SAM model",
+                "leave them out, or use a SAM model",
                 param=field,
             )
         yield Progress(phase="segment", current=0, total=1)

@@ -187,7 +187,7 @@ def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> 
         if side not in SIDE_PX:
             raise InvalidRequest(
                 f"an image of {image.width}x{image.height} cannot be edited at its own size; its "
-                f"sides must be from {SIDE_PX.start} to {SIDE_PX[-1]}; set 'size'",
+                f"sides must be from {SIDE_PX.start} to {SIDE_PX[-1]}; request a size",
                 param="image",
             )
     width, height = (-(-side // step_px) * step_px for side in image.size)

@@ -48,7 +48,7 @@ class TransformersCrossEncoder:
         """
         if max_length is not None and self.limit is not None and max_length > self.limit:
             raise InvalidRequest(
-                f"max_length {max_length} is more than the model's {self.limit} tokens",
+                f"{max_length} tokens are more than the {self.limit} that the model reads",
                 param="max_length",
             )
         length = max_length or self.limit

@@ -72,7 +72,7 @@ class TransformersEmbeddings(WorkerEngine[TransformersOptions]):
     def _dimensions(self, request: Embed) -> int:
         if request.dimensions is not None and request.dimensions > self._width:
             raise InvalidRequest(
-                f"dimensions {request.dimensions} is more than the {self._width} "
+                f"{request.dimensions} dimensions are more than the {self._width} "
                 f"of model {self.model.id!r}",
                 param="dimensions",
             )

@@ -147,7 +147,7 @@ def rate_of(fps: float, request: InterpolateVideo) -> Fraction:
     if rate > MAX_FPS:
         raise InvalidRequest(
             f"{float(rate):g} frames per second are more than the allowed "
-            f"{MAX_FPS:g}; ask for an output_fps",
+            f"{MAX_FPS:g}; choose a lower multiplier, or a rate",
             param="fps_multiplier",
         )
     return rate

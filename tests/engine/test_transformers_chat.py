@@ -222,7 +222,7 @@ async def test_a_checkpoint_without_a_chat_template_says_what_it_can_do(tmp_path
     save_chat(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     engine = engine_of(tmp_path)
-    with pytest.raises(InvalidRequest, match=r"no chat template; use /v1/completions"):
+    with pytest.raises(InvalidRequest, match=r"no chat template; it only continues a prompt"):
         await read(engine.chat(ask()))
     await engine.close()
 

@@ -143,7 +143,7 @@ async def test_dimensions_truncate_and_renormalise(engine: TransformersEmbedding
 
 
 async def test_more_dimensions_than_there_are(engine: TransformersEmbeddings) -> None:
-    with pytest.raises(InvalidRequest, match="dimensions 25 is more than the 24") as caught:
+    with pytest.raises(InvalidRequest, match="25 dimensions are more than the 24") as caught:
         await engine.embed(Embed(model="tiny", texts=("red",), dimensions=25))
     assert caught.value.param == "dimensions"
 

@@ -81,7 +81,7 @@ async def test_only_the_document_is_cut(checkpoint: Path) -> None:
 
 async def test_more_than_the_model_reads(checkpoint: Path) -> None:
     engine = engine_of(checkpoint)
-    with pytest.raises(InvalidRequest, match="max_length 33 is more than the model's 32") as caught:
+    with pytest.raises(InvalidRequest, match="33 tokens are more than the 32 that") as caught:
         await engine.rerank(Rerank(model="tiny", query="cat", documents=("dog",), max_length=33))
     assert caught.value.param == "max_length"
     with pytest.raises(ContextLengthExceeded) as overflow:

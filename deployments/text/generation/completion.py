@@ -94,7 +94,7 @@ def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> s
         if before in vocabulary and after in vocabulary and middle in vocabulary:
             return f"{before}{prompt}{after}{suffix}{middle}"
     raise UnsupportedCapability(
-        f"model {generator.checkpoint.model_id!r} does not support infilling; leave out 'suffix'",
+        f"model {generator.checkpoint.model_id!r} does not support infilling; leave the suffix out",
         param="suffix",
     )
 

@@ -44,7 +44,7 @@ class Prompts:
         """
         if self._template is None:
             raise InvalidRequest(
-                f"model {self._model_id!r} has no chat template; use /v1/completions",
+                f"model {self._model_id!r} has no chat template; it only continues a prompt",
                 param="messages",
             )
         messages = request.messages
