@@ -36,7 +36,7 @@ class LearnedWords:
         self._encoders = [encoder for encoder in encoders if encoder is not None]
         self._files = files
         self._locate = locate
-        self._names = {name.lower(): name for name in files}
+        self._names = {name.casefold(): name for name in files}
         self._pattern = _pattern(files)
         self._lock = threading.Lock()
         self._tokens: dict[str, list[int]] = {}
@@ -47,21 +47,25 @@ class LearnedWords:
         """The names that stand in texts as words, in whatever case."""
         if self._pattern is None:
             return ()
-        found = (
-            self._names[word.lower()] for text in texts for word in self._pattern.findall(text)
-        )
-        return tuple(dict.fromkeys(found))
+        found = (self._name(word) for text in texts for word in self._pattern.findall(text))
+        return tuple(dict.fromkeys(name for name in found if name is not None))
 
     def loaded(self, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
         """Those of the names that are there from now on, and what has to be said of the others,
         which are words like all others. Blocks, and may download.
         """
+        away: list[Notice] = []
         with self._lock:
             for name in names:
                 if name not in self._tokens and name not in self._refused:
-                    self._load(name)
+                    try:
+                        self._load(name)
+                    except AppError as error:
+                        # Not for good: a hub may answer the next time.
+                        problem = f"cannot be had: {error.message}"
+                        away.append(Notice(text=f"the embedding {name!r} {problem}"))
         said = [self._refused[name] for name in names if name in self._refused]
-        return tuple(name for name in names if name in self._tokens), tuple(said)
+        return tuple(name for name in names if name in self._tokens), (*said, *away)
 
     def pieces(self, text: str, names: Sequence[str]) -> Generator[str | list[int]]:
         """The text in stretches of words like all others and the tokens of those that are learned,
@@ -69,12 +73,16 @@ class LearnedWords:
         """
         position = 0
         for match in self._pattern.finditer(text) if self._pattern and names else ():
-            name = self._names[match[0].lower()]
-            if name in names:
+            name = self._name(match[0])
+            if name is not None and name in names:
                 yield text[position : match.start()]
                 yield self._tokens[name]
                 position = match.end()
         yield text[position:]
+
+    def _name(self, word: str) -> str | None:
+        """The one that a word is; the pattern knows letters as equal that are two when folded."""
+        return self._names.get(word.casefold())
 
     @contextmanager
     def known(self) -> Generator[None]:
@@ -96,8 +104,6 @@ class LearnedWords:
             file = _file_in(self._locate(self._files[name]))
             rows = vectors_of(_content(file), [self._width(each) for each in self._encoders])
             problem = "is for another kind of model"
-        except AppError as error:
-            rows, problem = None, f"cannot be had: {error.message}"
         except UNREADABLE:
             rows, problem = None, "cannot be read"
         if rows is None:

@@ -1,13 +1,13 @@
 """The words that image models have learned beside their weights, by textual inversion."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.config import Model
-from serve_app.core.options.fake import FakeOptions
-from serve_app.core.options.image import DiffusersOptions
+from serve_app.core.options.attachments import embeddings_in
 from serve_app.family.embedding_files import EmbeddingShape, embedding_shape
 from serve_app.family.model_configuration import known_configurations
 
@@ -25,14 +25,14 @@ class LearnedWord:
 
 async def learned_words(catalog: Catalog, found: CatalogEntry) -> list[LearnedWord]:
     """Those that the model's options list."""
-    options = found.family.options
-    if not isinstance(options, DiffusersOptions | FakeOptions) or not options.embeddings:
+    files = embeddings_in(found.family.options)
+    if not files:
         return []
     data_dir = catalog.config.storage.data_dir
-    return await asyncio.to_thread(_read, options.embeddings, found.model, data_dir)
+    return await asyncio.to_thread(_read, files, found.model, data_dir)
 
 
-def _read(files: dict[str, str], model: Model, data_dir: Path) -> list[LearnedWord]:
+def _read(files: Mapping[str, str], model: Model, data_dir: Path) -> list[LearnedWord]:
     width = _width(model, data_dir)
     words = []
     for name, source in files.items():

@@ -11,7 +11,11 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
 from deployments.image.diffusers_images import DiffusersImages
+from deployments.image.learned_words import LearnedWords
+from deployments.image.weighted_embeddings import chunks_of
+from deployments.media.weighted_prompts import weighted_texts
 from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.errors import BackendUnavailable
 from tests.engine.image_requests import distance, engine_of, generated, generation, image, opened
 from tests.engine.tiny_diffusion import (
     WORDS,
@@ -136,11 +140,31 @@ async def test_what_cannot_be_used_is_a_word_and_said(
     assert distance(again, plain) <= 1
 
 
-async def test_a_long_word_is_not_parted(checkpoint: Path, tmp_path: Path) -> None:
-    from deployments.image.learned_words import LearnedWords
-    from deployments.image.weighted_embeddings import chunks_of
-    from deployments.media.weighted_prompts import weighted_texts
+@pytest.mark.parametrize("word", ["Style", "STYLE", "\u017ftyle", "s\u0307tyle", "\u0130nk"])
+def test_letters_of_every_case(word: str) -> None:
+    words = LearnedWords(object(), {"Style": "x", "ink": "x", "\u0130nk": "x"}, Path)
+    found = words.named_in([f"a {word}, b"])
+    assert found == {"s\u0307tyle": (), "\u0130nk": ("\u0130nk",)}.get(word, ("Style",))
 
+
+def test_a_hub_that_was_away_is_asked_again(checkpoint: Path, files: dict[str, str]) -> None:
+    asked = []
+
+    def locate(source: str) -> Path:
+        asked.append(source)
+        if len(asked) == 1:
+            raise BackendUnavailable("no hub")
+        return Path(source)
+
+    words = LearnedWords(DiffusionPipeline.from_pretrained(checkpoint), files, locate)
+    names, said = words.loaded(["leaf"])
+    assert (names, len(said)) == ((), 1)
+    for _ in range(2):
+        assert words.loaded(["leaf"]) == (("leaf",), ())
+    assert len(asked) == 2
+
+
+async def test_a_long_word_is_not_parted(checkpoint: Path, tmp_path: Path) -> None:
     pipeline: Any = DiffusionPipeline.from_pretrained(checkpoint)
     parts = vectors(checkpoint, *["red"] * 6)
     content = dict(zip(("clip_l", "clip_g"), parts, strict=False))

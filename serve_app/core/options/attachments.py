@@ -15,3 +15,8 @@ def loras_in(options: EngineOptions) -> Mapping[str, str]:
 def vaes_in(options: EngineOptions) -> Mapping[str, str]:
     """Where each autoencoder is."""
     return options.vaes if isinstance(options, DiffusersOptions | FakeOptions) else {}
+
+
+def embeddings_in(options: EngineOptions) -> Mapping[str, str]:
+    """Where each learned word is."""
+    return options.embeddings if isinstance(options, DiffusersOptions | FakeOptions) else {}
