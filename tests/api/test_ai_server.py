@@ -566,6 +566,18 @@ async def test_texts_are_spoken(client: httpx.AsyncClient, model: str | None) ->
     assert (await ended(client, told["statusUrl"])).json()["jobState"] == "Completed"
 
 
+async def test_what_is_done_otherwise_is_told(client: httpx.AsyncClient) -> None:
+    body = {"input": "hello", "model": "tts-shimmer"}
+    own = ["Model: 'hum' has no voice 'shimmer'; its own voice is heard"]
+    assert (await client.post("/api/TextToSpeech", json=body)).json()["warnings"] == own
+    told = (await client.post("/api/QueueTextToSpeech", json=body)).json()
+    assert (await ended(client, told["statusUrl"])).json()["warnings"] == own
+    answer = await client.post("/api/TextToSpeech", json=body | {"model": "tts-alloy"})
+    assert "warnings" not in answer.json()
+    answer = await client.post("/api/TextToImage", json=SMALL | {"width": 100})
+    assert answer.json()["warnings"] == ["Width, Height: rounded to 96x64, a multiple of 8"]
+
+
 async def test_a_voice_that_is_not_there(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/TextToSpeech", json={"input": "hello", "model": "nobody"})
     refused(answer, 404, "NotFound", "Model nobody not found")

@@ -11,6 +11,7 @@ from serve_app.api.context import Context
 from serve_app.blobs.sniff import ALSO_NAMED, extension_of
 from serve_app.core.jobs import Job
 from serve_app.core.media import Blob
+from serve_app.core.notices import Notice
 
 ARTIFACTS = "/artifacts"
 INPUT = "input"
@@ -23,13 +24,15 @@ PLACE = re.compile(
 
 class ServiceOutput(AnswerOutput):
     """What the answer needs beside the result: the server's address as the caller knows it, the
-    number of the caller's token, the name of an uploaded file, and what the callback gives back.
+    number of the caller's token, the name of an uploaded file, what the callback gives back, and
+    what was known before the job began to be done otherwise than it was asked for.
     """
 
     base: str = ""
     key: int = 0
     stem: str | None = None
     state: str | None = None
+    notices: tuple[Notice, ...] | None = None
 
     @classmethod
     def of(cls, job: Job, dialect: str) -> Self:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from serve_app.api.ai_server.given_files import GivenFiles
 from serve_app.api.ai_server.image_operations import Seed
-from serve_app.api.ai_server.known_models import check_media, voice_for
+from serve_app.api.ai_server.known_models import check_media, named_voice, voice_for
 from serve_app.api.ai_server.operation_body import OperationBody
 from serve_app.api.ai_server.scalars import NOT_EMPTY, Words, one_of
 from serve_app.api.ai_server.service_error import ServiceError, missing, unsupported
@@ -20,6 +20,7 @@ from serve_app.core.audio.audio_processing import (
 )
 from serve_app.core.audio.speech import Speak
 from serve_app.core.audio.transcription import Transcribe
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 INPUT_CHARACTERS = 16_384
@@ -39,6 +40,14 @@ class TextToSpeechFields(OperationBody):
         """The operation."""
         found, voice = await voice_for(call.context.catalog, self.model)
         return Speak(model=found.id, text=self.input, voice=voice, seed=self.seed, format="mp3")
+
+    def notices(self, operation: Operation[Any]) -> tuple[Notice, ...]:
+        """That the model has no such voice: its own one is heard then."""
+        voice = named_voice(self.model)
+        if voice is None or not isinstance(operation, Speak) or operation.voice is not None:
+            return ()
+        text = f"{operation.model!r} has no voice {voice!r}; its own voice is heard"
+        return (Notice(field="voice", text=text),)
 
 
 class SpeechToTextFields(OperationBody):

@@ -23,6 +23,7 @@ from serve_app.api.runs import JobOptions, run, submission_of, submit
 from serve_app.api.served_files import ServedFiles
 from serve_app.core.errors import StillRunning
 from serve_app.core.jobs import Job, Repeatable, Submission
+from serve_app.core.notices import Notice
 from serve_app.core.operation import Operation
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -56,13 +57,20 @@ async def prepared(call: Call, row: Row, arguments: Arguments, *, is_queued: boo
     files = GivenFiles(call, row.files, arguments)
     operation = await body.to_operation(call, files)
     await files.keep()
-    options = job_options(call, body, is_queued=is_queued, stem=body.stem(files))
+    options = job_options(
+        call, body, is_queued=is_queued, stem=body.stem(files), notices=body.notices(operation)
+    )
     options = replace(options, repeatable=await repetition_of(call, body, operation))
     return Prepared(await submission_of(call, operation, options), row.status)
 
 
 def job_options(
-    call: Call, body: ServiceBody, *, is_queued: bool, stem: str | None = None
+    call: Call,
+    body: ServiceBody,
+    *,
+    is_queued: bool,
+    stem: str | None = None,
+    notices: tuple[Notice, ...] = (),
 ) -> JobOptions:
     """What is asked for besides the operation: in the body, else in headers. Every job has a name
     here.
@@ -76,6 +84,7 @@ def job_options(
         key=call.principal.token_number,
         stem=stem,
         state=body.state,
+        notices=notices or None,
     )
     return JobOptions(
         output=output.stored(),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,7 @@ from serve_app.api.ai_server.operation_route import GET, POST, Done, operation_r
 from serve_app.api.ai_server.service_body import bound
 from serve_app.api.ai_server.service_error import status_object
 from serve_app.api.ai_server.status import JobFields, asked_job
-from serve_app.api.answers import Answer, AnswerBody, Finished
+from serve_app.api.answers import Answer, AnswerBody, Finished, Tell
 from serve_app.api.call import Call, dialect_errors
 from serve_app.api.observation import observed
 from serve_app.api.openai.chat_body import ChatBody
@@ -46,6 +46,7 @@ from serve_app.api.runs import run_text, submission_of, submit
 from serve_app.catalog.catalog import CatalogEntry
 from serve_app.core.errors import StillRunning
 from serve_app.core.jobs import KEY_HEADER, Job
+from serve_app.core.notices import Notice
 from serve_app.core.text.chat import Chat, ChatEvent, CollectedText
 
 STATUS = "GetOpenAiChatStatus"
@@ -67,9 +68,13 @@ async def complete(call: Call, arguments: Arguments) -> Done | Response:
     if fields.ref_id or KEY_HEADER in call.request.headers:
         body, job = await waited(call, ready)
         return body, job.id
+
+    def tell(notices: Iterable[Notice]) -> list[str]:
+        return call.dialect.told(notices, Chat.name)
+
     try:
         body = await run_text(
-            call, submission, lambda: chat_answer(operation, found.stream_text(operation))
+            call, submission, lambda: chat_answer(operation, found.stream_text(operation), tell)
         )
     except StillRunning as error:
         raise await timed_out(call, error, ready) from error
@@ -115,13 +120,16 @@ async def wait_for_chat(call: Call, arguments: Arguments) -> Done:
         await asyncio.sleep(LOOK_S)
 
 
-async def chat_answer(operation: Chat, events: AsyncIterator[ChatEvent]) -> dict[str, Any]:
+async def chat_answer(
+    operation: Chat, events: AsyncIterator[ChatEvent], tell: Tell
+) -> dict[str, Any]:
     """The whole answer, without what is null."""
     answer = await chat_completion(
         events,
         model=operation.model,
         n=operation.sampling.n,
         has_logprobs=operation.sampling.logprobs is not None,
+        tell=tell,
     )
     answer["choices"] = [
         _given(choice) | {"message": _given(choice["message"])} for choice in answer["choices"]
@@ -131,7 +139,8 @@ async def chat_answer(operation: Chat, events: AsyncIterator[ChatEvent]) -> dict
 
 async def chat_body(finished: Finished[Chat, CollectedText, ServiceOutput]) -> AnswerBody:
     """The answer of a job."""
-    answer = await chat_answer(finished.operation, answer_text(finished.result.events))
+    events = answer_text(finished.result.events)
+    answer = await chat_answer(finished.operation, events, finished.tell)
     return answer | job_identity("chatcmpl", finished)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve_app.api.ai_server.artifact_links import ServiceOutput
-from serve_app.api.ai_server.results import duration_of, file_objects, text_objects
+from serve_app.api.ai_server.results import duration_of, file_objects, text_objects, warnings_of
 from serve_app.api.ai_server.service_error import ServiceError, message_of, status_object
 from serve_app.api.answers import PlainText
 from serve_app.api.caller_jobs import failure
@@ -110,7 +110,10 @@ async def status_object_of(job: Job, dialect: Dialect, base: str) -> dict[str, A
         return status
     output = ServiceOutput.of(job, dialect.name)
     results: list[Any] = [*file_objects(job, output, base)] or text_objects(job)
-    return status | {"results": results} | duration_of(job)
+    warnings = warnings_of(
+        job.result, output.notices, lambda notices: dialect.told(notices, job.operation_name)
+    )
+    return status | {"results": results} | duration_of(job) | warnings
 
 
 async def callback_object(job: Job, dialect: Dialect, files: ServedFiles) -> dict[str, Any]:

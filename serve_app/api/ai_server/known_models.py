@@ -67,8 +67,8 @@ async def voice_for(catalog: Catalog, name: str | None) -> tuple[CatalogEntry, s
     wanted = (name or "").strip()
     if wanted.lower() in {"", "auto", *DEFAULT_VOICES}:
         return default, None
-    voice = wanted.lower().removeprefix(VOICE_PREFIX)
-    if wanted.lower() != voice and voice in VOICE_NAMES:
+    voice = named_voice(wanted)
+    if voice is not None:
         return default, voice if await _is_voice(catalog, default, voice) else None
     try:
         return catalog.find("speech", wanted), None
@@ -78,6 +78,13 @@ async def voice_for(catalog: Catalog, name: str | None) -> tuple[CatalogEntry, s
     except UnsupportedCapability:
         raise _of_another_task(catalog, "speech") from None
     raise not_found(f"Model {wanted[:200]}")
+
+
+def named_voice(name: str | None) -> str | None:
+    """The voice that one of the names with a prefix means, which are always there."""
+    folded = (name or "").strip().lower()
+    voice = folded.removeprefix(VOICE_PREFIX)
+    return voice if voice != folded and voice in VOICE_NAMES else None
 
 
 async def _is_voice(catalog: Catalog, found: CatalogEntry, name: str) -> bool:

@@ -1,11 +1,11 @@
 """What jobs have made, as this dialect tells it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from serve_app.api.ai_server.artifact_links import ServiceOutput, artifact_path
-from serve_app.api.answers import Answer, AnswerBody, Finished
+from serve_app.api.answers import Answer, AnswerBody, Finished, Tell
 from serve_app.core.audio.audio_processing import ProcessAudio, ProcessedAudio
 from serve_app.core.audio.speech import Speak, SpokenAudio
 from serve_app.core.audio.transcription import Transcribe, Transcript
@@ -14,8 +14,9 @@ from serve_app.core.image.image_processing import ProcessedImage, ProcessImage
 from serve_app.core.image.images import Images, ImageToImage, Inpaint, TextToImage
 from serve_app.core.image.upscaling import UpscaledImage, UpscaleImage
 from serve_app.core.jobs import Job
-from serve_app.core.media import Blob
+from serve_app.core.media import Blob, MediaResult
 from serve_app.core.message import Message
+from serve_app.core.notices import Notice
 from serve_app.core.video.video_processing import ProcessedVideo, ProcessVideo
 
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3600, 60
@@ -85,6 +86,17 @@ def duration_of(job: Job) -> dict[str, str]:
     return {"duration": xsd_duration(job.finished_at - job.started_at)}
 
 
+def warnings_of(
+    result: Message | None, more: Iterable[Notice] | None, tell: Tell
+) -> dict[str, list[str]]:
+    """`warnings`: what could not be done as it was asked for. Nothing where there is none."""
+    own: Iterable[Notice] = ()
+    if isinstance(result, MediaResult | ImageDescription | Transcript):
+        own = result.warnings
+    texts = tell([*(more or ()), *own])
+    return {"warnings": texts} if texts else {}
+
+
 def xsd_duration(seconds: float) -> str:
     """`PT1.234S`, as XML Schema writes a duration."""
     milliseconds = max(0, round(seconds * 1000))
@@ -103,12 +115,16 @@ def xsd_duration(seconds: float) -> str:
 async def artifact_body(finished: Finished[Message, Message, ServiceOutput]) -> AnswerBody:
     """ArtifactGenerationResponse."""
     objects = file_objects(finished.job, finished.output, finished.files.root)
-    return {"results": [*objects]} | duration_of(finished.job)
+    return {"results": [*objects]} | duration_of(finished.job) | _warnings(finished)
 
 
 async def text_body(finished: Finished[Message, Message, ServiceOutput]) -> AnswerBody:
     """TextGenerationResponse."""
-    return {"results": text_objects(finished.job)} | duration_of(finished.job)
+    return {"results": text_objects(finished.job)} | duration_of(finished.job) | _warnings(finished)
+
+
+def _warnings(finished: Finished[Message, Message, ServiceOutput]) -> dict[str, list[str]]:
+    return warnings_of(finished.result, finished.output.notices, finished.tell)
 
 
 ANSWERS = (
