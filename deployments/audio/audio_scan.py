@@ -69,8 +69,8 @@ def scanned_in(container: Any, track: AudioTrack | None, *, param: str, is_read:
     is_pcm = codec.startswith("pcm_")
     times = UNREAD
     if is_read:
-        is_steady = is_pcm and container.format.name in STEADY and stream.duration
-        times = _steady(stream) if is_steady else _times(container, stream)
+        is_known = is_steady(container, stream)
+        times = _steady(stream) if is_known else _times(container, stream)
     return AudioScan(
         index=stream.index,
         codec=codec,
@@ -83,6 +83,13 @@ def scanned_in(container: Any, track: AudioTrack | None, *, param: str, is_read:
         end_s=times.end_s,
         warnings=audio_choice(container, track),
     )
+
+
+def is_steady(container: Any, stream: Any) -> bool:
+    """Whether samples stand one after the other, from the beginning to the announced end."""
+    codec: str = stream.codec_context.codec.canonical_name
+    is_pcm = codec.startswith("pcm_") and container.format.name in STEADY
+    return is_pcm and bool(stream.duration)
 
 
 class _Times(NamedTuple):

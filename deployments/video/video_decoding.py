@@ -249,7 +249,12 @@ def check_length(path: Path, *, param: str) -> None:
     cannot be opened is left to who decodes it.
     """
     with suppress(av.FFmpegError), opened_container(path) as container:
-        _check_duration(length_s(path) if may_jump(container) else announced_s(container), param)
+        check_length_in(container, path, param=param)
+
+
+def check_length_in(container: Any, path: Path, *, param: str) -> None:
+    """As `check_length`, of a container that is open."""
+    _check_duration(length_s(path) if may_jump(container) else announced_s(container), param)
 
 
 def _check_duration(lasts_s: float | None, param: str) -> None:
