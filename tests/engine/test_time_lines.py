@@ -2,13 +2,11 @@
 track.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -238,18 +236,15 @@ def played(data: bytes, folder: Path) -> Times:
     """As the program of ffmpeg plays it, which has a clock of its own."""
     path = folder / "played.mp4"
     path.write_bytes(data)
-    audio = raw(path, "-af", "aresample=16000:async=1:first_pts=0", "-ac", "1", "-f", "s16le")
-    samples = np.frombuffer(audio, "<i2") / 32768
-    frames = raw(path, "-vf", "fps=25:start_time=0,scale=1:1", "-pix_fmt", "gray", "-f", "rawvideo")
-    light = np.frombuffer(frames, np.uint8)
+    heard, seen = folder / "heard", folder / "seen"
+    audio = ("-af", "aresample=16000:async=1:first_pts=0", "-ac", 1, "-f", "s16le", heard)
+    image = ("-vf", "fps=25:start_time=0,scale=1:1", "-pix_fmt", "gray", "-f", "rawvideo", seen)
+    ffmpeg("-i", path, *audio, *image)
+    samples = np.frombuffer(heard.read_bytes(), "<i2") / 32768
+    light = np.frombuffer(seen.read_bytes(), np.uint8)
     with av.open(str(path)) as container:
         lasts_s = (container.duration or 0) / av.time_base
     return Times(loud(samples, 16_000), begins(light > 128, FRAME_S), lasts_s)
-
-
-def raw(path: Path, *options: str) -> bytes:
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), *options, "pipe:1"]
-    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def near(seconds: list[float]) -> Any:
