@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from serve_app.launch.environment import load_environment
-from tests.grouping import group, places
+from tests.grouping import WITH_SERVER, group, places
 
 if TYPE_CHECKING:
     from tests.scheduling import ByServer
@@ -22,6 +22,10 @@ load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
 pytest_plugins = ("tests.databases", "tests.disks", "tests.hubs", "tests.servers")
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 WORKER_BYTES = 4 * 1024**3
+NICENESS = 5
+"""Of workers whose tests need no server. With servers, the processor is asked for in bursts, and
+waited for with limits.
+"""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; with more threads than cores, small tensors are slow.
@@ -47,10 +51,19 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as there are cores, of which one has the servers; fewer where memory is short."""
+    """As many as there are cores, and one more, because those with the servers wait for them half
+    of their time; fewer where memory is short.
+    """
     chosen = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
     most = psutil.virtual_memory().available // WORKER_BYTES
-    return int(chosen) if chosen else max(1, min(max(2, len(os.sched_getaffinity(0))), most))
+    return int(chosen) if chosen else max(1, min(len(os.sched_getaffinity(0)) + 1, most))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """A worker without a server makes way for those with one."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(WITH_SERVER):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 @pytest.hookimpl(optionalhook=True)
