@@ -164,6 +164,15 @@ async def test_seeds_of_another_size_and_faces(client: httpx.AsyncClient) -> Non
     assert "Seed resize" not in info["infotexts"][0]
 
 
+@pytest.mark.parametrize(("scale", "is_said"), [(1.5, False), (7, True)])
+async def test_a_guidance_by_the_source_is_said_to_have_no_effect(
+    client: httpx.AsyncClient, scale: float, is_said: bool
+) -> None:
+    sent = QUICK | {"init_images": [base64_png()], "image_cfg_scale": scale}
+    info = info_of(await client.post(f"{SD}/img2img", json=sent))
+    assert ("image_cfg_scale" in str(info["comments"])) is is_said
+
+
 @pytest.mark.parametrize("fields", [{"mask_blur": 7}, {"mask_blur_x": 2, "mask_blur_y": 7}])
 async def test_a_mask_is_softened(client: httpx.AsyncClient, fields: dict[str, Any]) -> None:
     sent = QUICK | {"init_images": [base64_png()], "mask": base64_png("white")} | fields

@@ -20,6 +20,7 @@ Side = Annotated[Whole, Field(ge=64, le=4096)]
 Seed = Annotated[Whole, Field(lt=INT64 - MOST_IMAGES)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 SAMPLER = "Euler a"
+RESTORING = "Face restoration is not available; the images are as the model made them"
 NOT_SHOWN = frozenset({"init_images", "mask"})
 """Fields of the request that its answer repeats only where that is asked for."""
 
@@ -92,6 +93,10 @@ class DiffusionBody(WireObject):
         if self.subseed_strength == 0 and first is None:
             return None
         return Variation(seed=subseed, strength=self.subseed_strength, from_size=first)
+
+    def without_effect(self) -> tuple[str, ...]:
+        """What was asked for and is not done, for `comments`."""
+        return (RESTORING,) if self.restore_faces else ()
 
     def check_scripts(self) -> None:
         """InvalidRequest for a script: there are none. Empty arguments are for none."""

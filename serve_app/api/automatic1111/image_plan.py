@@ -35,7 +35,6 @@ EMBEDDED_CHARACTERS = 1_000_000
 """Of all infotexts together: they travel with the operation, whose messages are limited."""
 VERSION = f"polyphony {__version__}"
 WEIGHTS = frozenset("()[]")
-RESTORING = "Face restoration is not available; the images are as the model made them"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,6 @@ async def plan_of(call: Call, body: DiffusionBody, extra: Mapping[str, object]) 
     read = read_prompt(prompt, loras_of(found))
     if override.model_fields_set and not body.override_settings_restore_afterwards:
         await save_options(context, call.principal, override)
-    restoring = [RESTORING] if body.restore_faces else []
     return ImagePlan(
         found=found,
         options=options,
@@ -88,7 +86,7 @@ async def plan_of(call: Call, body: DiffusionBody, extra: Mapping[str, object]) 
         read=read,
         seed=resolved(body.seed),
         subseed=resolved(body.subseed),
-        comments=(*sampling.comments, *networks_comments(read), *restoring),
+        comments=(*sampling.comments, *networks_comments(read), *body.without_effect()),
         extra=extra,
     )
 

@@ -13,6 +13,8 @@ from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import MaskFill, Resize
 
 RESIZES: tuple[Resize, ...] = ("stretch", "crop", "fill", "latent")
+IMAGE_GUIDANCE = 1.5
+UNGUIDED = "image_cfg_scale has no effect: no engine here follows the source beside the prompt"
 FILLS: tuple[MaskFill, ...] = ("surroundings", "original", "noise", "nothing")
 MOST_SOURCES = 16
 SentImage = Annotated[MediaText, Field(max_length=MEDIA_CHARACTERS)]
@@ -39,7 +41,7 @@ class Img2ImgBody(DiffusionBody):
     inpaint_full_res: Switch = True
     inpaint_full_res_padding: Annotated[Whole, Field(ge=0, le=4096)] = 0
     inpainting_mask_invert: Annotated[WholeOrFlag, Field(ge=0, le=1)] = 0
-    image_cfg_scale: Annotated[Real, Field(ge=0, le=100)] = 1.5
+    image_cfg_scale: Annotated[Real, Field(ge=0, le=100)] = IMAGE_GUIDANCE
     initial_noise_multiplier: Annotated[Real, Field(ge=0, le=2)] = 1
     include_init_images: Switch = False
 
@@ -56,6 +58,11 @@ class Img2ImgBody(DiffusionBody):
         if self.mask_blur is not None:
             return self.mask_blur, self.mask_blur
         return self.mask_blur_x, self.mask_blur_y
+
+    @override
+    def without_effect(self) -> tuple[str, ...]:
+        unguided = (UNGUIDED,) if self.image_cfg_scale != IMAGE_GUIDANCE else ()
+        return super().without_effect() + unguided
 
     @override
     def parameters(self, seed: int) -> dict[str, Any]:
