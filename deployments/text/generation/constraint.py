@@ -6,7 +6,7 @@ from typing import Any
 
 import llguidance
 import llguidance.hf
-import llguidance.numpy
+import llguidance.torch
 import torch
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
@@ -100,8 +100,7 @@ class Constraint:
         self._vocabulary = vocabulary
         self._eos_ids = eos_ids
         self._after = after
-        # Not llguidance.torch, which imports torch's compiler: two seconds and 120 MB.
-        self._mask = llguidance.numpy.allocate_token_bitmask(1, vocabulary)
+        self._mask = llguidance.torch.allocate_token_bitmask(1, vocabulary)
 
     def copy(self) -> "Constraint":
         """An independent constraint at the same place."""
@@ -114,8 +113,8 @@ class Constraint:
         if self._after is not None:
             ends = torch.tensor(self._eos_ids, dtype=torch.long, device=logits.device)
             return logits.index_fill(-1, ends, -torch.inf)
-        llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask, 0)
-        words = torch.from_numpy(self._mask[0])
+        llguidance.torch.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        words = self._mask[0]
         bits = (words.unsqueeze(-1) >> torch.arange(32, dtype=torch.int32)) & 1
         allowed = bits.flatten()[: logits.numel()].bool().to(logits.device)
         return logits.masked_fill(~allowed, -torch.inf)
