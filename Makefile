@@ -40,6 +40,7 @@ serve: $(LOCAL)
 
 bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/overhead.py $(if $(OLD),--old '$(OLD)')
+	$(if $(OLD),$(BIN)/python benchmarks/earlier_build.py "$(OLD)")
 	$(BIN)/python benchmarks/mixed_load.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/local_default.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/jobs.py

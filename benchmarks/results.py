@@ -78,13 +78,13 @@ def _cpu_model() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
-def save(about: dict[str, Any], outcomes: OUTCOMES) -> Path:
+def save(about: dict[str, Any], outcomes: OUTCOMES, *, kind: str = "overhead") -> Path:
     """Write every round's outcome."""
     rounds = {
         load: {name: [asdict(outcome) for outcome in each] for name, each in by_server.items()}
         for load, by_server in outcomes.items()
     }
-    return save_as("overhead", about, {"loads": rounds})
+    return save_as(kind, about, {"loads": rounds})
 
 
 def save_as(kind: str, about: dict[str, Any], figures: dict[str, Any]) -> Path:
