@@ -8,11 +8,9 @@ from serve_app.api.answers import Answer, AnswerOutput
 from serve_app.api.call import CallDep, dialect_errors
 from serve_app.api.context import Context
 from serve_app.api.direct_route import DirectRoute
+from serve_app.api.openai.chat_answer import chat_answer
 from serve_app.api.openai.chat_body import ChatBody
-from serve_app.api.openai.chat_response import chat_chunks, chat_completion
 from serve_app.api.openai.finished_chat import finished_chat
-from serve_app.api.operation_answers import streamed, text_answer
-from serve_app.api.sse import sse_response
 from serve_app.api.velesio.completion_body import model_of, token_biases
 from serve_app.api.velesio.errors import ERRORS
 from serve_app.api.velesio.format_errors import format_errors, format_telling
@@ -43,32 +41,11 @@ async def velesio_chat(body: VelesioChatBody, call: CallDep) -> Response:
     with dialect_errors(call.dialect, Chat.name):
         found = model_of(body, context.catalog)
         operation = await chat_of(body, context, found)
-    n = operation.sampling.n
-    has_logprobs = operation.sampling.logprobs is not None
-    idle = body.idle_fields(found.family.options.honours)
     form = body.format_field
     tell = format_telling(call, operation, form)
+    idle = body.idle_fields(found.family.options.honours)
     with format_errors(form):
-        if body.stream:
-            opened, headers = await streamed(
-                call, body, operation, found.stream_text(operation), idle=idle
-            )
-            usage = body.wants_usage
-            frames = chat_chunks(opened, model=found.id, n=n, wants_usage=usage, tell=tell)
-            return sse_response(frames, call.request, headers=headers)
-        return await text_answer(
-            call,
-            body,
-            operation,
-            lambda: chat_completion(
-                found.stream_text(operation),
-                model=found.id,
-                n=n,
-                has_logprobs=has_logprobs,
-                tell=tell,
-            ),
-            idle=idle,
-        )
+        return await chat_answer(call, body, operation, found, tell=tell, idle=idle)
 
 
 async def chat_of(body: VelesioChatBody, context: Context, found: CatalogEntry) -> Chat:
