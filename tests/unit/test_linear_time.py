@@ -24,6 +24,7 @@ from serve_app.core.text.chat import Tool
 from serve_app.core.video.subtitles import cues, srt, vtt
 from serve_app.database.text import storable
 from serve_app.observability.masking import is_secret, masked_query
+from serve_app.upstreams.server_sent_events import EventReader
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("serve_app", "deployments", "pipelines")
@@ -262,6 +263,13 @@ def sifted(text: str) -> bytes:
     return b"".join((*pieces, sieve.finish()))
 
 
+def events(text: str) -> int:
+    """A stream of events, as slow servers send it."""
+    reader, body = EventReader(), text.encode()
+    found = [reader.feed(body[i : i + 16]) for i in range(0, len(body), 16)]
+    return sum(map(len, found)) + len(reader.finish())
+
+
 READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "base64 with white space in it": (base64_bytes, ("A", " ", "!")),
     "base64 with line ends": (base64_bytes, ("", "QUJD\r\n", "")),
@@ -299,6 +307,9 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "a part's quotes": (lambda text: parameters(text.encode()), ('form-data; a="', '" ', "")),
     "a part's escapes": (lambda text: parameters(text.encode()), ('form-data; a="', '\\";', "")),
     "a part's spaces": (lambda text: parameters(text.encode()), ('form-data; a="b"', " ", "c")),
+    "events of a stream": (events, ("", "data: a\n\n", "")),
+    "an event of many lines": (events, ("", "data:a\n", "")),
+    "an event of one line": (events, ("data: ", "a", "\n\n")),
     "ranges": (lambda text: requested(text, 100), ("bytes=", "0-1,", "")),
     "a number in a range": (lambda text: requested(text, 100), ("bytes=", "9", "-")),
 }
