@@ -30,6 +30,7 @@ from serve_app.family.replica import Replica
 from serve_app.ingress import Ingress
 from serve_app.jobs.replica import JobsReplica, MainJobsReplica
 from serve_app.launch.storage_check import check_storage
+from serve_app.metering.usage_meter import forget_batches
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import forget_counts
 from serve_app.upstreams.encryption_keys import key_ring
@@ -84,6 +85,7 @@ def _prepare_database(storage: Storage, ring: KeyRing) -> None:
     try:
         migrate(database)
         database.write_now(forget_counts)
+        database.write_now(forget_batches)
         seal_anew(database, ring)
         made = prepare_access(database, os.environ)
     finally:

@@ -67,7 +67,9 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     if context.config.server.cors_origins:
         app.add_middleware(Cors, origins=context.config.server.cors_origins)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(Observation, observability=context.observability, dialects=spoken)
+    app.add_middleware(
+        Observation, observability=context.observability, meter=context.meter, dialects=spoken
+    )
     app.add_middleware(RequestIds)
     return app
 
@@ -85,6 +87,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     contexts: Contexts = app.state.contexts
     context = contexts.at(None)
     await context.direct_jobs.flush()
+    await context.meter.flush()
     await asyncio.to_thread(context.observability.close)
 
 

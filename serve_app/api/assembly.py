@@ -15,6 +15,7 @@ from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.direct_table import DirectTable, DirectWriter
 from serve_app.jobs.store import JobStore
+from serve_app.metering.usage_meter import UsageMeter, usage_meter
 from serve_app.observability.observability import Observability
 from serve_app.upstreams.providers import Providers
 from serve_app.upstreams.sealing import KeyRing
@@ -29,6 +30,7 @@ def context_over(
     access: Access,
     observability: Observability,
     ring: KeyRing,
+    meter: UsageMeter | None = None,
     runner: Callable[[JobStore], JobRunner],
     direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
 ) -> Context:
@@ -52,6 +54,7 @@ def context_over(
         job_store=store,
         direct_jobs=DirectJobs(jobs, direct(DirectTable(database))),
         observability=observability,
+        meter=meter or usage_meter(config, database),
         providers=Providers(database, ring),
     )
 

@@ -19,6 +19,7 @@ from serve_app.core.jobs import Job, JobRunner
 from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
+from serve_app.metering.usage_meter import UsageMeter
 from serve_app.observability.observability import Observability
 from serve_app.upstreams.providers import Providers
 
@@ -42,6 +43,7 @@ class Context:
     job_store: JobStore
     direct_jobs: DirectJobs
     observability: Observability
+    meter: UsageMeter
     providers: Providers
 
     @property

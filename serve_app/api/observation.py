@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.access.tokens import ANONYMOUS, Principal
 from serve_app.api.dialect import Dialects
+from serve_app.metering.usage_meter import UsageMeter
 from serve_app.observability.observability import Observability
 from serve_app.observability.observed import Observed
 from serve_app.observability.payloads import Capture
@@ -17,9 +19,17 @@ STREAMED = (b"text/event-stream", b"audio/")
 class Observation:
     """Gives every request an `Observed`, for the routes to add to, and hands it on at its end."""
 
-    def __init__(self, app: ASGIApp, *, observability: Observability, dialects: Dialects) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        observability: Observability,
+        meter: UsageMeter,
+        dialects: Dialects,
+    ) -> None:
         self._app = app
         self._observability = observability
+        self._meter = meter
         self._dialects = dialects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,7 +40,10 @@ class Observation:
         request = observed_in(scope)
         self._classify(request)
         if not self._observability.watches(request):
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._charge(request, scope)
             return
         watch = AnswerWatch(request, self._observability)
         try:
@@ -44,7 +57,14 @@ class Observation:
             watch.fail()
             raise
         finally:
+            self._charge(request, scope)
             watch.end(scope)
+
+    def _charge(self, request: Observed, scope: Scope) -> None:
+        used = request.settle()
+        if used is not None:
+            payer: Principal = scope["state"].get("principal") or ANONYMOUS
+            self._meter.add(payer.token_number, payer.owner, request.model, request.provider, used)
 
     def _classify(self, request: Observed) -> None:
         """By the path alone: a request is watched before its route is known."""

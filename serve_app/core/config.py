@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from serve_app.core.operations import pipeline_operations
 from serve_app.core.options.engine import Section
 from serve_app.core.options.every_engine import AnyEngineOptions
+from serve_app.core.prices import UsageSettings
 from serve_app.core.settings import (
     ArchiveDefaults,
     Artifacts,
@@ -118,6 +119,7 @@ class AppConfig(Section):
     artifacts: Artifacts = Artifacts()
     metrics: Metrics = Metrics()
     sdapi: Sdapi = Sdapi()
+    usage: UsageSettings = UsageSettings()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
     families: tuple[Family, ...] = ()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.database.provider_schema import AuditRow as AuditRow
@@ -10,6 +10,8 @@ from serve_app.database.provider_schema import ProviderRow as ProviderRow
 from serve_app.database.provider_schema import ProviderSecretRow as ProviderSecretRow
 from serve_app.database.table import Number as Number
 from serve_app.database.table import Table as Table
+from serve_app.database.usage_schema import UsageRow as UsageRow
+from serve_app.database.usage_schema import UsageTotalRow as UsageTotalRow
 
 
 class TokenRow(Table):
@@ -30,6 +32,7 @@ class TokenRow(Table):
     created_at: Mapped[float]
     last_used: Mapped[float | None]
     expires_at: Mapped[float | None]
+    budget: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class UserRow(Table):
@@ -126,6 +129,7 @@ class JobRow(Table):
     is_awaited: Mapped[bool]
     asked_for: Mapped[str | None]
     partial: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    token: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class DirectJobRow(Table):

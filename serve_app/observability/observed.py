@@ -4,11 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from serve_app.core.amounts import Amounts
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.jobs import Job
 from serve_app.core.operation import Operation
 from serve_app.core.text.chat import Chat, CollectedText, Complete, Usage
 from serve_app.core.text.embeddings import Embed
+from serve_app.core.usage import StreamCount
 from serve_app.observability.classes import (
     Category,
     Outcome,
@@ -23,7 +25,9 @@ class Observed:
     """One request from its first byte to its last. Durations are milliseconds."""
 
     __slots__ = (
+        "_count",
         "_started_at",
+        "_used",
         "category",
         "client",
         "completion_tokens",
@@ -39,6 +43,7 @@ class Observed:
         "model",
         "path",
         "prompt_tokens",
+        "provider",
         "query",
         "request_id",
         "scheme",
@@ -63,6 +68,7 @@ class Observed:
         self.token_id: str | None = None
         self.category: Category | None = None
         self.model: str | None = None
+        self.provider: str | None = None
         self.status: int | None = None
         self.may_pass = False
         self.has_left = False
@@ -72,6 +78,8 @@ class Observed:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.extra: dict[str, Any] = {}
+        self._count: StreamCount | None = None
+        self._used: Amounts | None = None
 
     @property
     def elapsed_ms(self) -> float:
@@ -92,8 +100,23 @@ class Observed:
         if seconds:
             self.extra["rtf"] = round(self.latency_ms / 1000 / seconds, 4)
 
+    def settle(self) -> Amounts | None:
+        """What the models used that have answered the request itself; None when it is nothing.
+        What jobs use is counted with them.
+        """
+        count, self._count = self._count, None
+        counted = None if count is None else count.total()
+        if counted is not None:
+            # A stream that was cut off has not told all of its tokens.
+            self.prompt_tokens = counted.prompt_tokens
+            self.completion_tokens = counted.completion_tokens
+            self._use(counted)
+        return self._used
+
     def note_operation(self, operation: Operation[Any], *, is_streamed: bool) -> None:
         """What the request asks for."""
+        if is_streamed:
+            self._count = StreamCount(operation)
         self.category = category_of_operation(operation.name) or self.category
         self.model = getattr(operation, "model", None) or self.model
         match operation:
@@ -106,8 +129,44 @@ class Observed:
             case Transcribe():
                 self.extra |= {"request_audio_bytes": operation.audio.size, "stream": is_streamed}
 
+    def note_ran(self, model: str, provider: str | None = None) -> None:
+        """The model that has answered, where it is another than the one that was asked for."""
+        self.model, self.provider = model, provider
+
     def note_item(self, item: object) -> None:
         """An item of a stream; nearly all say nothing that is kept."""
+        if self._count is not None:
+            self._count.take(item)
+        self._note(item)
+
+    def note_usage(self, answer: dict[str, Any], *, provider: str | None = None) -> None:
+        """The `usage` of a whole answer; `provider` is who has given it."""
+        self.provider = provider or self.provider
+        usage = answer.get("usage") or {}
+        read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+        self.prompt_tokens += read
+        self.completion_tokens += written
+        of_prompt = usage.get("prompt_tokens_details") or {}
+        of_completion = usage.get("completion_tokens_details") or {}
+        self._use(
+            Amounts(
+                requests=1,
+                prompt_tokens=read,
+                completion_tokens=written,
+                cached_tokens=of_prompt.get("cached_tokens") or 0,
+                reasoning_tokens=of_completion.get("reasoning_tokens") or 0,
+            )
+        )
+
+    def note_job(self, job: Job) -> None:
+        """A job that the request has waited for."""
+        if job.started_at is not None:
+            self.slot_wait_ms = round(max(job.started_at - job.created_at, 0.0) * 1000, 3)
+        items = job.result.events if isinstance(job.result, CollectedText) else (job.result,)
+        for item in items:
+            self._note(item)
+
+    def _note(self, item: object) -> None:
         if isinstance(item, Usage):
             self.prompt_tokens += item.prompt_tokens
             self.completion_tokens += item.completion_tokens
@@ -117,16 +176,8 @@ class Observed:
                 "detected_language": item.language,
             }
 
-    def note_usage(self, answer: dict[str, Any]) -> None:
-        """The `usage` of a whole answer."""
-        usage = answer.get("usage") or {}
-        self.prompt_tokens += usage.get("prompt_tokens") or 0
-        self.completion_tokens += usage.get("completion_tokens") or 0
-
-    def note_job(self, job: Job) -> None:
-        """A job that the request has waited for."""
-        if job.started_at is not None:
-            self.slot_wait_ms = round(max(job.started_at - job.created_at, 0.0) * 1000, 3)
-        items = job.result.events if isinstance(job.result, CollectedText) else (job.result,)
-        for item in items:
-            self.note_item(item)
+    def _use(self, amounts: Amounts) -> None:
+        if self._used is None:
+            self._used = amounts
+        else:
+            self._used.add(amounts)

@@ -1,0 +1,1 @@
+"""What tokens and users have used of models. Pure: no Ray."""
