@@ -6,7 +6,13 @@ WITH_SERVER = ("tests/clients/", "tests/serve/")
 """Folders whose tests start servers. One worker has all of a folder, so that its servers do not
 start and work beside each other, which would make them too slow for their clients.
 """
-WITHOUT_SERVER = ("tests/api/test_openapi.py", "tests/engine/", "tests/unit/", "tests/api/")
+WITHOUT_SERVER = (
+    "tests/api/test_openapi.py",
+    "tests/engine/",
+    "tests/unit/",
+    "tests/api/",
+    "tests/upstreams/",
+)
 """What takes longest first, so that no worker is left alone with it at the end."""
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from serve_app.core.addresses import is_metadata
 from serve_app.core.errors import UpstreamError
-from serve_app.upstreams.connections import ProviderBackend
+from serve_app.upstreams.connections import ProviderAddresses, check_literal
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.7", "8.8.8.8"])
 async def test_this_machine_and_private_networks_are_allowed(host: str) -> None:
-    found = await ProviderBackend("mine").allowed_addresses(host, 80)
+    found = await ProviderAddresses().allowed_addresses(host, 80)
     assert [str(address) for address in found] == [host]
 
 
@@ -20,9 +20,21 @@ async def test_this_machine_and_private_networks_are_allowed(host: str) -> None:
 )
 async def test_what_becomes_an_address_of_metadata_is_refused(host: str) -> None:
     """However it is spelled: what counts is what the name stands for."""
-    with pytest.raises(UpstreamError, match="metadata") as caught:
-        await ProviderBackend("mine").allowed_addresses(host, 80)
-    assert caught.value.provider == "mine"
+    with pytest.raises(UpstreamError, match="metadata"):
+        await ProviderAddresses().allowed_addresses(host, 80)
+    with pytest.raises(UpstreamError, match="metadata"):
+        await ProviderAddresses().resolve(host, 80)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "fe80::1%eth0"])
+def test_an_address_that_is_not_looked_up_is_refused_too(host: str) -> None:
+    with pytest.raises(UpstreamError, match="metadata"):
+        check_literal(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "api.example.com"])
+def test_other_hosts_are_not(host: str) -> None:
+    check_literal(host)
 
 
 @pytest.mark.parametrize(
