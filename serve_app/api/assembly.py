@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from serve_app.access.authentication import Access
+from serve_app.access.credential_settings import CredentialSettings
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
 from serve_app.blobs.intake import MediaIntake
@@ -47,6 +48,7 @@ def context_over(
         blobs=blobs,
         intake=_intake(config, blobs, archive, uploads),
         access=access,
+        credential_settings=CredentialSettings(database, is_alone=config.ingress.max_replicas == 1),
         database=database,
         archive=archive,
         uploads=uploads,

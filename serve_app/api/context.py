@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from serve_app.access.authentication import Access
+from serve_app.access.credential_settings import CredentialSettings
 from serve_app.access.tokens import Principal
 from serve_app.api.served_files import ServedFiles
 from serve_app.archive.archive import Archive
@@ -36,6 +37,7 @@ class Context:
     blobs: FsspecBlobStore
     intake: MediaIntake
     access: Access
+    credential_settings: CredentialSettings
     database: Database
     archive: Archive
     uploads: Uploads

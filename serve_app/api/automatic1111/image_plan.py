@@ -147,7 +147,7 @@ def embedded_texts(plan: ImagePlan, body: DiffusionBody) -> tuple[str, ...]:
     first = infotext_of(plan, body, 0)
     if len(first) * body.count > EMBEDDED_CHARACTERS:
         return ()
-    return tuple(infotext_of(plan, body, number) for number in range(body.count))
+    return (first, *(infotext_of(plan, body, number) for number in range(1, body.count)))
 
 
 def infotext_of(plan: ImagePlan, body: DiffusionBody, number: int) -> str:

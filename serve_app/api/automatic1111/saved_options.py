@@ -3,12 +3,9 @@ every replica reads the same.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from serve_app.access.tokens import Principal
 from serve_app.api.automatic1111.attachments import vae_named
@@ -19,7 +16,6 @@ from serve_app.api.wire_object import WireObject
 from serve_app.api.wire_types import Text
 from serve_app.core.errors import ModelNotFound
 from serve_app.core.message import Message
-from serve_app.database.schema import SettingRow
 
 CLIP_LAYERS = 12
 ROW = "automatic1111/"
@@ -74,33 +70,20 @@ def current_checkpoint(context: Context, options: SavedOptions) -> Checkpoint:
 
 async def saved_options(context: Context, principal: Principal) -> SavedOptions:
     """Those of a credential."""
-    return await context.database.read(partial(_read, name=_row_name(principal)))
+    return _options(await context.credential_settings.read(_row_name(principal)))
 
 
 async def save_options(context: Context, principal: Principal, body: SettingsBody) -> None:
     """Set what a body names, for this credential alone."""
-    name = _row_name(principal)
 
-    def work(session: Session) -> None:
-        value = changed_options(context, _read(session, name=name), body).model_dump()
-        row = session.get(SettingRow, name, with_for_update=True)
-        if row is None:
-            session.add(SettingRow(name=name, value=value))
-        else:
-            row.value = value
+    def changed(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        return changed_options(context, _options(stored), body).model_dump()
 
-    try:
-        await context.database.write(work)
-    except IntegrityError:
-        # Another call of the same credential was the first in the same instant.
-        await context.database.write(work)
+    await context.credential_settings.change(_row_name(principal), changed)
 
 
-def _read(session: Session, *, name: str) -> SavedOptions:
-    row = session.get(SettingRow, name)
-    stored = row.value if row is not None else None
-    known = stored if isinstance(stored, Mapping) else {}
-    kept = {key: known[key] for key in SavedOptions.model_fields if key in known}
+def _options(stored: Mapping[str, Any]) -> SavedOptions:
+    kept = {key: stored[key] for key in SavedOptions.model_fields if key in stored}
     try:
         return SavedOptions.model_validate(kept)
     except ValidationError:
