@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 # What is imported stays: looking through it again and again takes a third of the time.
 gc.disable()
 load_environment(Path(__file__).parents[1] / "serve.env", os.environ)
-pytest_plugins = ("tests.databases", "tests.disks", "tests.hubs", "tests.servers")
+pytest_plugins = (
+    "tests.databases",
+    "tests.disks",
+    "tests.hubs",
+    "tests.servers",
+    "tests.upstreams.stub_server",
+)
 FOLDERS = {"unit", "api", "serve", "engine", "clients"}
 WORKER_BYTES = 4 * 1024**3
 NICENESS = 5

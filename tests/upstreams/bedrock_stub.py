@@ -1,0 +1,138 @@
+"""Stub of Amazon Bedrock with Anthropic's models, of the Mantle endpoint beside it, and of STS.
+
+Frames: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html
+"""
+
+import base64
+import json
+import struct
+import zlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.upstreams.answers import StubRequest
+from tests.upstreams.anthropic_stub import KINDS, events, message
+from tests.upstreams.signatures import ACCESS_KEY, SECRET, fault
+from tests.upstreams.vendor_stub import SSE, Reply, VendorStub, sse
+
+EVENT_STREAM = "application/vnd.amazon.eventstream"
+ASSUMED = {
+    "AccessKeyId": "ASIAEXAMPLE",
+    "SecretAccessKey": "assumed-secret",
+    "SessionToken": "t/+=",
+}
+FAULTS = {400: "ValidationException", 403: "AccessDeniedException", 429: "ThrottlingException"}
+
+
+def frame(payload: bytes, **headers: str) -> bytes:
+    """A message of an event stream; headers are named with `_` for `-`, and all are texts."""
+    coded = b""
+    for name, value in headers.items():
+        key, text = f":{name.replace('_', '-')}".encode(), value.encode()
+        coded += struct.pack(">B", len(key)) + key + struct.pack(">BH", 7, len(text)) + text
+    prelude = struct.pack(">II", 16 + len(coded) + len(payload), len(coded))
+    body = prelude + struct.pack(">I", zlib.crc32(prelude)) + coded + payload
+    return body + struct.pack(">I", zlib.crc32(body))
+
+
+def chunk_frame(event: dict[str, Any]) -> bytes:
+    """An event of a model, with the padding that hides its length."""
+    data = base64.b64encode(json.dumps(event).encode()).decode()
+    payload = json.dumps({"bytes": data, "p": "abcdefgh"}).encode()
+    kinds = {"event_type": "chunk", "content_type": "application/json"}
+    return frame(payload, **kinds, message_type="event")
+
+
+def exception_frame(kind: str, text: str) -> bytes:
+    """What ends a stream that has begun."""
+    kinds = {"exception_type": kind, "content_type": "application/json"}
+    return frame(json.dumps({"message": text}).encode(), **kinds, message_type="exception")
+
+
+class BedrockStub(VendorStub):
+    """One origin for all its services; real ones have a host each. Signatures are checked."""
+
+    name, folder = "bedrock", ""
+
+    def reset(self) -> None:
+        super().reset()
+        self.secrets = {ACCESS_KEY: SECRET, ASSUMED["AccessKeyId"]: ASSUMED["SecretAccessKey"]}
+        self.mode = "invoke"
+
+    def key_of(self, headers: dict[str, str]) -> str:
+        """The id of the access key."""
+        return headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
+
+    def known_models(self) -> list[dict[str, Any]]:
+        modalities = {"inputModalities": ["TEXT", "IMAGE"], "outputModalities": ["TEXT"]}
+        rest = {"responseStreamingSupported": True, "modelLifecycle": {"status": "ACTIVE"}}
+        claude = {"modelId": "anthropic.claude-opus-5-5", "providerName": "Anthropic"}
+        titan = {"modelId": "amazon.titan-embed-text-v2:0", "providerName": "Amazon"}
+        return [claude | modalities | rest, titan | modalities | rest]
+
+    def error(self, status: int, message: str) -> Any:
+        if self.mode == "mantle":
+            error = {"type": KINDS.get(status, "api_error"), "message": message}
+            return {"type": "error", "error": error}
+        return {"message": message}
+
+    async def handle(self, request: StubRequest, reply: Reply) -> None:
+        service = "sts" if request.path == "/" else "bedrock"
+        service = "bedrock-mantle" if "/v1/messages" in request.path else service
+        if problem := fault(request, f"/{self.name}", service, self.secrets):
+            await reply.refuse(403, problem, {"x-amzn-errortype": "InvalidSignatureException"})
+            return
+        path = request.path
+        if path == "/":
+            await self.assume(request, reply)
+        elif path == "/foundation-models":
+            await reply.json({"modelSummaries": self.models})
+        elif path.endswith("/v1/messages"):
+            await self.mantle(request, reply)
+        elif request.json.get("anthropic_version") != "bedrock-2023-05-31":
+            await reply.refuse(400, "anthropic_version: Field required")
+        elif {"model", "stream"} & request.json.keys():
+            await reply.refuse(400, "model: Extra inputs are not permitted")
+        elif path.endswith("/invoke-with-response-stream"):
+            await reply.stream(self.frames(request, reply), EVENT_STREAM)
+        else:
+            await reply.json(message(self.answer, path.split("/")[2]))
+
+    async def frames(self, request: StubRequest, reply: Reply) -> AsyncIterator[bytes]:
+        """What a model streams; the last event counts for Bedrock, too."""
+        counts = {"inputTokenCount": 9, "outputTokenCount": 4, "invocationLatency": 80}
+        for event in events(self.answer, request.path.split("/")[2]):
+            if event["type"] == "message_delta" and reply.trouble.mishap == "error_in_stream":
+                yield exception_frame("modelStreamErrorException", reply.trouble.message)
+                return
+            last = event["type"] == "message_stop"
+            metrics = {"amazon-bedrock-invocationMetrics": counts} if last else {}
+            yield chunk_frame(event | metrics)
+
+    async def mantle(self, request: StubRequest, reply: Reply) -> None:
+        """Anthropic's API, signed."""
+        if not request.json.get("stream"):
+            await reply.json(message(self.answer, request.json["model"]))
+            return
+
+        async def frames() -> AsyncIterator[bytes]:
+            for event in events(self.answer, request.json["model"]):
+                yield sse(event, event["type"])
+
+        await reply.stream(frames(), SSE)
+
+    async def assume(self, request: StubRequest, reply: Reply) -> None:
+        """The XML of AssumeRole."""
+        asked = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+        assert asked["Action"] == "AssumeRole"
+        ends = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 3600, UTC)
+        given = ASSUMED | {"Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        inner = "".join(f"<{name}>{value}</{name}>" for name, value in given.items())
+        body = (
+            '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+            f"<AssumeRoleResult><Credentials>{inner}</Credentials></AssumeRoleResult>"
+            "</AssumeRoleResponse>"
+        )
+        await reply.whole(200, body.encode(), "text/xml")
