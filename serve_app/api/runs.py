@@ -46,6 +46,7 @@ async def submission_of(
         id=new_job_id(),
         operation=operation,
         owner=call.principal.owner,
+        token=call.principal.token_number,
         dialect=call.dialect.name,
         ref_id=options.ref_id,
         tag=options.tag,

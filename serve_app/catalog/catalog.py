@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
+from serve_app.catalog.counted_runs import CountedRunner
 from serve_app.catalog.diarized_transcription import transcribed
 from serve_app.catalog.hires_images import RESIZES, enlarged
 from serve_app.core.audio.transcription import Transcribe
@@ -45,6 +46,15 @@ class CatalogEntry:
     def id(self) -> str:
         """The canonical id, which is what core messages carry."""
         return self.model.id
+
+    @property
+    def counted(self) -> OperationRunner:
+        """What runs it, and counts what it uses where that is metered. What asks a chat model has
+        it counted by itself.
+        """
+        if isinstance(self.runner, ChatTranslator | ChatDescriber):
+            return self.runner
+        return CountedRunner(self.runner, self.id)
 
     def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
         """The events of a text model, which has no Progress."""
@@ -100,9 +110,9 @@ class Catalog(OperationRunner):
         """
         if task == "translation" and self._means_chat(name):
             chat = self._find("chat", name)
-            return CatalogEntry(chat.model, chat.family, ChatTranslator(chat.runner))
+            return CatalogEntry(chat.model, chat.family, ChatTranslator(chat.counted))
         if task == "captioning" and (seeing := self._seeing(name)):
-            return CatalogEntry(seeing.model, seeing.family, ChatDescriber(seeing.runner))
+            return CatalogEntry(seeing.model, seeing.family, ChatDescriber(seeing.counted))
         return self._find(task, name)
 
     def with_media(self, family: str) -> "Catalog":
@@ -158,7 +168,7 @@ class Catalog(OperationRunner):
             case None:
                 raise UnsupportedCapability(f"{operation.name!r} is run as a job")
             case task:
-                return self.find(task, operation.model_name).runner
+                return self.find(task, operation.model_name).counted
 
     def _find(self, task: Task, name: str | None) -> CatalogEntry:
         name = explicit(name)

@@ -1,20 +1,24 @@
-"""Device time that a piece of work costs, counted where the work is awaited."""
+"""Device time that a piece of work costs, and what it uses of models, counted where the work is
+awaited.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from serve_app.core.amounts import UsedModels
 from serve_app.core.message import Message
 
 
 @dataclass
 class Meter:
     """Seconds for which replicas of families were busy with the work; those of calls at the same
-    time add up.
+    time add up. `used` is what the models have used that did it.
     """
 
     device_s: float = 0.0
+    used: UsedModels = field(default_factory=UsedModels)
 
 
 class BusyTime(Message):

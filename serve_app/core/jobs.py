@@ -154,13 +154,15 @@ class Repeatable(Message):
 class Submission(Message):
     """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
     `output` is what its `dialect` needs to write the result, and of no concern to anybody else.
-    `is_awaited` by a caller who stays for the result.
+    `is_awaited` by a caller who stays for the result. `token` is the id of the one that it came
+    with, 0 without.
     """
 
     id: str
     # To pydantic an operation of one result is none of another, nor of any.
     operation: SkipValidation[Operation[Any]]
     owner: str
+    token: int = 0
     dialect: str = NATIVE
     ref_id: RefId | None = None
     tag: str | None = None

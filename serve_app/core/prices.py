@@ -74,3 +74,7 @@ class Pricing:
             self._found[model] = next(fitting, None)
         price = self._found[model]
         return 0.0 if price is None else price.of(amounts)
+
+
+FREE = Pricing(())
+"""Without any prices."""

@@ -123,17 +123,16 @@ class StreamCount:
 
     def take(self, item: object) -> None:
         """The next item. Of several results of one stream, the last one has all of them."""
-        kind = type(item)
-        if kind is ChatDelta:
-            self._open_deltas += 1
-        elif kind is Usage:
+        if isinstance(item, ChatDelta):
+            self._open_deltas += bool(item.text or item.reasoning or item.tool_calls)
+        elif isinstance(item, Usage):
             self._open_deltas = 0
             self._told = self._told or Amounts()
-            self._told.add(tokens_of(item))  # type: ignore[arg-type]
-        elif kind is AudioChunk:
-            self._audio_bytes += len(item.data)  # type: ignore[attr-defined]
-        elif kind is TranscriptSegment:
-            self._heard_s = max(self._heard_s, item.end)  # type: ignore[attr-defined]
+            self._told.add(tokens_of(item))
+        elif isinstance(item, AudioChunk):
+            self._audio_bytes += len(item.data)
+        elif isinstance(item, TranscriptSegment):
+            self._heard_s = max(self._heard_s, item.end)
         else:
             self._result = amounts_of(item) or self._result
 

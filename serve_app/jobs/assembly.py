@@ -1,17 +1,23 @@
 """A JobExecutor from its parts, the same in a replica and in a test."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog
+from serve_app.core.amounts import LOCAL
 from serve_app.core.config import AppConfig
+from serve_app.core.costs import METER
 from serve_app.core.early_end import EndsEarly
+from serve_app.core.errors import AppError
 from serve_app.core.message import Message, Progress
 from serve_app.core.operation import Operation
 from serve_app.core.pipelines import MakePipeline, PipelineOperation
+from serve_app.core.prices import Pricing
 from serve_app.core.stages import Pieces, Stage, Stages, recorded_outcome
+from serve_app.core.usage import amounts_of
 from serve_app.database.connection import Database
 from serve_app.jobs.executor import JobExecutor
 from serve_app.jobs.leases import Leases
@@ -58,8 +64,21 @@ class OperationExecutor:
     ) -> Message:
         run = self._catalog.run
         if pieces is not None and isinstance(operation, EndsEarly) and operation.can_end_early:
-            return await PiecewiseRun(operation, pieces, run=run, report=report).outcome()
+            note_made = partial(self._note_made, operation)
+            return await PiecewiseRun(
+                operation, pieces, run=run, report=report, note_made=note_made
+            ).outcome()
         return await self._outcome(operation, run(operation), report)
+
+    def _note_made(self, operation: Operation[Any], made: Message) -> None:
+        """What an earlier run has used for the pieces that it has made."""
+        meter, amounts = METER.get(), amounts_of(made)
+        if meter is None or amounts is None or operation.task is None:
+            return
+        # A model that is not there any more is told of when the rest is to be made.
+        with suppress(AppError):
+            found = self._catalog.find(operation.task, operation.model_name)
+            meter.used.add((found.id, LOCAL), amounts)
 
     async def _outcome(
         self,
@@ -91,6 +110,7 @@ def job_executor(
         stages_of=queues.stages_of,
         perform=perform,
         record=OutputArchive(config, database, blobs).record,
+        pricing=Pricing(config.usage.prices),
         max_pending=config.limits.max_pending,
         stage_attempts=settings.stage_attempts,
         cancels_on_disconnect=settings.on_disconnect == "cancel",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
+from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import (
     AppError,
@@ -25,6 +26,7 @@ from serve_app.core.media import Blob
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
+from serve_app.core.prices import FREE, Pricing
 from serve_app.core.stages import AnotherVersion, Stage
 from serve_app.jobs.insistent_writes import until_stored
 from serve_app.jobs.kept_pieces import KeptPieces
@@ -64,6 +66,7 @@ class JobExecutor(JobRunner):
         stages_of: Callable[[Operation[Any]], Mapping[str, float]],
         perform: Perform,
         record: Record,
+        pricing: Pricing = FREE,
         max_pending: int,
         stage_attempts: int,
         cancels_on_disconnect: bool,
@@ -75,6 +78,7 @@ class JobExecutor(JobRunner):
         self._stages_of = stages_of
         self._do = perform
         self._record = record
+        self._pricing = pricing
         self._max_pending = max_pending
         self._stage_attempts = stage_attempts
         self._cancels_on_disconnect = cancels_on_disconnect
@@ -244,11 +248,18 @@ class JobExecutor(JobRunner):
                 result=None if error else result,
                 files=files,
                 failure=failure_of(error) if error else None,
+                used=self._priced(run),
             )
         )
         waiting = self._waiting.get(job.id)
         if ended is not None and waiting is not None and not waiting.done():
             waiting.set_result(ended)
+
+    def _priced(self, run: RunningJob) -> dict[Ran, Amounts]:
+        used = run.used.by_model
+        for (model, _), amounts in used.items():
+            amounts.cost = self._pricing.cost(model, amounts)
+        return used
 
     async def _done(self, operation: Operation[Any], stage: Stage) -> Message:
         try:

@@ -16,7 +16,9 @@ Events = Callable[[Operation[Any]], AsyncIterator[Message]]
 
 
 class PiecewiseRun:
-    """One run of an operation. What earlier runs have made is not made again."""
+    """One run of an operation. What earlier runs have made is not made again;
+    `note_made` is told of it.
+    """
 
     def __init__(
         self,
@@ -25,16 +27,20 @@ class PiecewiseRun:
         *,
         run: Events,
         report: Callable[[Progress], None],
+        note_made: Callable[[Message], None],
     ) -> None:
         self._operation = operation
         self._pieces = pieces
         self._run = run
         self._report = report
+        self._note_made = note_made
         self._made: Message | None = None
 
     async def outcome(self) -> Message:
         """The result: whole, without what is skipped, or what is there when it is to finish."""
         self._made = await self._pieces.made()
+        if self._made is not None:
+            self._note_made(self._made)
         while (rest := self._operation.rest_after(self._made)) is not None:
             asked = await self._read_until_asked(cast("Operation[Any]", rest))
             if asked is None:

@@ -4,9 +4,10 @@ A later version reads it, or knows that it cannot.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from serve_app.core.amounts import UsedModel
 from serve_app.core.jobs import Failure
 from serve_app.core.message import Message
 from serve_app.core.operations import Unreadable, read_message, to_json
@@ -25,14 +26,24 @@ FORMER_NAMES = {
 """Messages by the names under which earlier versions have recorded them."""
 
 
-def write_result(value: object) -> str:
-    """The record of what a stage returns. TypeError for what could not be read again."""
-    return json.dumps({"form": FORM, "result": _written(value)})
+def write_result(value: object, used: Sequence[UsedModel] = ()) -> str:
+    """The record of what a stage returns, and of what models have used for it. TypeError for what
+    could not be read again.
+    """
+    return json.dumps({"form": FORM, "result": _written(value)} | _used(used))
 
 
-def write_failure(failure: Failure) -> str:
+def write_failure(failure: Failure, used: Sequence[UsedModel] = ()) -> str:
     """The record of what a stage fails of."""
-    return json.dumps({"form": FORM, "failure": to_json(failure)})
+    return json.dumps({"form": FORM, "failure": to_json(failure)} | _used(used))
+
+
+def used_in(record: str) -> tuple[UsedModel, ...]:
+    """What models have used for a stage; nothing where that is not known."""
+    try:
+        return tuple(map(UsedModel.model_validate, json.loads(record).get("used", ())))
+    except (ValueError, AttributeError):
+        return ()
 
 
 def read_record(record: str, *, stage: str) -> Any:
@@ -47,6 +58,10 @@ def read_record(record: str, *, stage: str) -> Any:
     except (ValueError, KeyError, TypeError):
         raise AnotherVersion(stage) from None
     raise failure.error()
+
+
+def _used(used: Sequence[UsedModel]) -> dict[str, Any]:
+    return {"used": [to_json(each) for each in used]} if used else {}
 
 
 def _written(value: object) -> Any:

@@ -1,10 +1,11 @@
 """A row of the table of jobs as a Job, and a Submission as a row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.early_end import EarlyEnd
 from serve_app.core.jobs import (
     FINAL,
@@ -18,6 +19,7 @@ from serve_app.core.jobs import (
 )
 from serve_app.core.operations import Unreadable, read_operation, read_result, to_json
 from serve_app.database.schema import JobRow
+from serve_app.metering.usage_table import UsageKey, day_of, stored_model
 
 UNREADABLE_RESULT = (
     "the result was recorded by another version of this server and cannot be read; "
@@ -35,6 +37,7 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         output=submission.output,
         dialect=submission.dialect,
         owner=submission.owner,
+        token=submission.token,
         tag=submission.tag,
         ref_id=submission.ref_id,
         model=getattr(operation, "model", None),
@@ -117,6 +120,15 @@ def asked_of(row: JobRow) -> EarlyEnd | None:
     """What the row is asked for, which only this package writes."""
     asked: EarlyEnd | None = row.asked_for  # type: ignore[assignment]
     return asked
+
+
+def charged(row: JobRow, used: Mapping[Ran, Amounts], *, now: float) -> dict[UsageKey, Amounts]:
+    """What models have used for a job, on whose account."""
+    day, token = day_of(now), row.token or 0
+    return {
+        UsageKey(day, token, row.owner, stored_model(model), provider): amounts
+        for (model, provider), amounts in used.items()
+    }
 
 
 def is_final(row: JobRow) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from serve_app.core.amounts import UsedModels
 from serve_app.core.early_end import EarlyEnd
 from serve_app.core.errors import Cancelled
 from serve_app.jobs.tracker import Tracker
@@ -15,10 +16,13 @@ T = TypeVar("T")
 
 @dataclass
 class RunningJob:
-    """A job that this process works on; one that `is_fresh` was never worked on before."""
+    """A job that this process works on; one that `is_fresh` was never worked on before. `used` is
+    what the models have used for it, in earlier runs, too.
+    """
 
     tracker: Tracker
     is_fresh: bool = False
+    used: UsedModels = field(default_factory=UsedModels)
     working: set["asyncio.Task[object]"] = field(default_factory=set)
     is_cancelled: bool = False
     asked_for: EarlyEnd | None = None

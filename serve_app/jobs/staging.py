@@ -63,6 +63,8 @@ class JobStage(Stage):
                 if tracker.has_stages and isinstance(error, AppError):
                     note_stage(error, name)
                 raise
+            finally:
+                self._run.used.merge(meter.used.by_model)
         tracker.end(name, device_s=meter.device_s)
         return result
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from serve_app.blobs.references import UnheldBlob, discard, hold, release
+from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.errors import Conflict, QueueFull
 from serve_app.core.jobs import (
     Failure,
@@ -34,11 +35,13 @@ from serve_app.jobs.direct_rows import forget_direct_job, stop_direct_job
 from serve_app.jobs.early_ends import EarlyEnds
 from serve_app.jobs.queue_lock import load, lock_queue
 from serve_app.jobs.reader import JobReader, unknown
-from serve_app.jobs.records import is_final, new_row, to_job
+from serve_app.jobs.records import charged, is_final, new_row, to_job
 from serve_app.jobs.repetition import job_joined
+from serve_app.metering.usage_table import add_usage
 
 RETRY_AFTER_S = 5
 MOST_ATTEMPTS = 10
+NOTHING: Mapping[Ran, Amounts] = {}
 _DEADLY = Failure(
     kind="InternalError",
     message=f"the process that ran this job died {MOST_ATTEMPTS} times; it is not tried again",
@@ -161,9 +164,11 @@ class JobStore(JobReader):
         result: Message | None = None,
         files: Mapping[str, str] | None = None,
         failure: Failure | None = None,
+        used: Mapping[Ran, Amounts] = NOTHING,
     ) -> Job | None:
         """End a job that `executor` runs; None, and no change, when somebody else has ended or
-        taken it. `files` are the public names of the result's blobs, by hash.
+        taken it. `files` are the public names of the result's blobs, by hash. What models have
+        `used` is charged in the same transaction, and so once, to whoever has submitted it.
         """
 
         def work(session: Session) -> Job | None:
@@ -177,6 +182,7 @@ class JobStore(JobReader):
             hold(session, holder(row.id), blobs_of(result))
             _write_report(row, report)
             session.flush()
+            add_usage(session, charged(row, used, now=self._clock()))
             return to_job(session, row)
 
         return await self.database.write(work)

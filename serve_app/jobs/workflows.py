@@ -5,9 +5,9 @@ A job's workflow has the job's id. DBOS is one per process: so is `Workflows`.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dbos import (
     DBOS,
@@ -19,12 +19,10 @@ from dbos import (
 from dbos import error as dbos_error
 from typing_extensions import override
 
-from serve_app.core.errors import AppError
-from serve_app.core.jobs import failure_of
 from serve_app.core.stages import AnotherVersion
 from serve_app.database.connection import Database
 from serve_app.jobs.former_records import rewrite_pickles
-from serve_app.jobs.recorded import read_record, write_failure, write_result
+from serve_app.jobs.recorded_steps import recorded_step
 from serve_app.jobs.staging import Steps
 
 T = TypeVar("T")
@@ -90,23 +88,13 @@ class Workflows(Steps):
 
     @override
     async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        done: list[T] = []
-
-        async def recorded() -> str:
+        async def keep(recorded: Callable[[], Coroutine[Any, Any, str]]) -> str:
             try:
-                done.append(await work())
-            except AppError as error:
-                return write_failure(failure_of(error))
-            return await asyncio.to_thread(write_result, done[0])
+                return await DBOS.run_step_async({"name": name}, recorded)
+            except dbos_error.DBOSUnexpectedStepError:
+                raise AnotherVersion(name) from None
 
-        try:
-            record = await DBOS.run_step_async({"name": name}, recorded)
-        except dbos_error.DBOSUnexpectedStepError:
-            raise AnotherVersion(name) from None
-        if done:
-            return done[0]
-        result: T = await asyncio.to_thread(read_record, record, stage=name)
-        return result
+        return await recorded_step(name, work, keep)
 
     async def forget(self, job_ids: Iterable[str]) -> None:
         """Delete the records of finished jobs."""

@@ -12,8 +12,12 @@ from serve_app.api.admin import (
     status,
     tasks,
     tokens,
+    usage,
     users,
 )
 
-PARTS = (archive, profiles, sign_in, password, tokens, users, pages, tasks, status, observability)
+PARTS = (
+    *(archive, profiles, sign_in, password, tokens, usage, users, pages, tasks, status),
+    observability,
+)
 routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]
