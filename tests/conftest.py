@@ -49,8 +49,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What the libraries have made stays: an engine that closes need not look through it."""
-    gc.collect()
+    """What the libraries have made stays: an engine that closes need not look through it, and what
+    of it is garbage is too little to look for.
+    """
     gc.freeze()
     gc.enable()
 

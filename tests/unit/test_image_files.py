@@ -5,6 +5,8 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from serve_app.profiles.images import check_image
 opened = unread("image/heic")
 """None: pillow-heif is there, and has made itself known to Pillow."""
 SIZE = (64, 48)
+Cases = Mapping[str, Callable[[], bytes]]
+"""Files of some hundred megabytes, each made by the test that reads it."""
 
 
 def coloured() -> Image.Image:
@@ -75,87 +79,100 @@ def gif(*blocks: bytes) -> bytes:
     return plain[:place] + b"".join(blocks) + plain[place:]
 
 
-def pngs() -> dict[str, bytes]:
-    bomb, large = zlib.compress(bytes(100_000_000)), zlib.compress(bytes(2_000_000))
+@cache
+def zeros(size: int) -> bytes:
+    """Packed."""
+    return zlib.compress(bytes(size))
+
+
+def pngs() -> Cases:
     exif = b"MM\0*\0\0\0\x08\xff\xff"
-    cases = {
-        "long text": png(chunk(b"tEXt", b"k\0" + b"x" * 70_000_000)),
-        "a long text packed": png(chunk(b"zTXt", b"k\0\0" + large)),
-        "texts that grow": png(*[chunk(b"zTXt", b"k\0\0" + bomb)] * 20),
-        "unicode that grows": png(chunk(b"iTXt", b"k\0\1\0\0\0" + bomb)),
-        "unicode that grows at the end": png(chunk(b"iTXt", b"k\0\1\0\0\0" + bomb), at_end=True),
-        "editors' notes": png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 9_000_000)),
-        "many texts": png(*[chunk(b"tEXt", b"k\0v")] * 50_000),
-        "a profile that grows": png(chunk(b"iCCP", b"k\0\0" + bomb)),
-        "a profile that is none": png(chunk(b"iCCP", b"k\0\0abc")),
-        "a profile of another packing": png(chunk(b"iCCP", b"k\0\5" + large)),
-        "exif of many entries": png(chunk(b"eXIf", exif + bytes(50))),
-        "movement of no frames": png(chunk(b"acTL", bytes(8))),
-        "movement that is none": png(chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0")),
-        "claims of origin": png(chunk(b"caBX", bytes(30_000_000))),
-        "something behind": png() + b"garbage" * 1000,
-        "no end": png()[:-12],
+    cases: dict[str, Callable[[], bytes]] = {
+        "long text": lambda: png(chunk(b"tEXt", b"k\0" + b"x" * 70_000_000)),
+        "a long text packed": lambda: png(chunk(b"zTXt", b"k\0\0" + zeros(2_000_000))),
+        "texts that grow": lambda: png(*[chunk(b"zTXt", b"k\0\0" + zeros(100_000_000))] * 20),
+        "unicode that grows": lambda: png(chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100_000_000))),
+        "unicode that grows at the end": lambda: png(
+            chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100_000_000)), at_end=True
+        ),
+        "editors' notes": lambda: png(
+            chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 9_000_000)
+        ),
+        "many texts": lambda: png(*[chunk(b"tEXt", b"k\0v")] * 50_000),
+        "a profile that grows": lambda: png(chunk(b"iCCP", b"k\0\0" + zeros(100_000_000))),
+        "a profile that is none": lambda: png(chunk(b"iCCP", b"k\0\0abc")),
+        "a profile of another packing": lambda: png(chunk(b"iCCP", b"k\0\5" + zeros(2_000_000))),
+        "exif of many entries": lambda: png(chunk(b"eXIf", exif + bytes(50))),
+        "movement of no frames": lambda: png(chunk(b"acTL", bytes(8))),
+        "movement that is none": lambda: png(chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0")),
+        "claims of origin": lambda: png(chunk(b"caBX", bytes(30_000_000))),
+        "something behind": lambda: png() + b"garbage" * 1000,
+        "no end": lambda: png()[:-12],
     }
     for name in (b"tEXt", b"iTXt", b"zTXt", b"iCCP", b"eXIf", b"pHYs", b"gAMA", b"cHRM", b"sRGB"):
         for data, what in ((b"", "empty"), (b"\0", "odd"), (b"k\0abcdefgh", "odd too")):
             for at_end in (False, True):
                 where = "at the end" if at_end else "in front"
                 word = name.decode()
-                cases[f"{word} {what} {where}"] = png(chunk(name, data), at_end=at_end)
+                cases[f"{word} {what} {where}"] = partial(png, chunk(name, data), at_end=at_end)
                 damaged = chunk(name, data, is_damaged=True)
-                cases[f"{word} {what} {where}, damaged"] = png(damaged, at_end=at_end)
+                cases[f"{word} {what} {where}, damaged"] = partial(png, damaged, at_end=at_end)
     return cases
 
 
-def jpegs() -> dict[str, bytes]:
+def jpegs() -> Cases:
     exif, xmp = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
     return {
-        "exif that is none": jpeg(segment(0xE1, exif + b"junk" * 50)),
-        "exif that ends": jpeg(segment(0xE1, exif)),
-        "exif that points away": jpeg(segment(0xE1, exif + b"II*\0\xff\xff\xff\xff")),
-        "a lot of exif": jpeg(*[segment(0xE1, exif + b"II*\0\x08\0\0\0" + bytes(60_000))] * 20),
-        "editors' notes": jpeg(*[segment(0xE1, xmp + bytes(60_000))] * 300),
-        "comments": jpeg(*[segment(0xFE, bytes(60_000))] * 300),
-        "several images that are none": jpeg(segment(0xE2, b"MPF\0junk")),
-        "several images of no number": jpeg(segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0")),
-        "a profile in too few parts": jpeg(segment(0xE2, b"ICC_PROFILE\0\1\5abc")),
-        "a profile that ends": jpeg(segment(0xE2, b"ICC_PROFILE\0")),
-        "a layout that ends": jpeg(segment(0xED, b"Photoshop 3.0\0008BIM\x03")),
-        "colours that end": jpeg(segment(0xEE, b"Adobe")),
-        "a header that ends": jpeg(segment(0xE0, b"JFIF")),
-        "empty segments": jpeg(*[segment(marker, b"") for marker in range(0xE0, 0xF0)]),
-        "filling": jpeg(b"\xff" * 1000),
-        "something left over": jpeg(segment(0xFE, b"words") + b"\0\0\0"),
-        "something behind": jpeg() + b"x" * 5000,
-        "no end": jpeg()[:-2],
-        "half an end": jpeg()[:-1],
+        "exif that is none": lambda: jpeg(segment(0xE1, exif + b"junk" * 50)),
+        "exif that ends": lambda: jpeg(segment(0xE1, exif)),
+        "exif that points away": lambda: jpeg(segment(0xE1, exif + b"II*\0\xff\xff\xff\xff")),
+        "a lot of exif": lambda: jpeg(
+            *[segment(0xE1, exif + b"II*\0\x08\0\0\0" + bytes(60_000))] * 20
+        ),
+        "editors' notes": lambda: jpeg(*[segment(0xE1, xmp + bytes(60_000))] * 300),
+        "comments": lambda: jpeg(*[segment(0xFE, bytes(60_000))] * 300),
+        "several images that are none": lambda: jpeg(segment(0xE2, b"MPF\0junk")),
+        "several images of no number": lambda: jpeg(segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0")),
+        "a profile in too few parts": lambda: jpeg(segment(0xE2, b"ICC_PROFILE\0\1\5abc")),
+        "a profile that ends": lambda: jpeg(segment(0xE2, b"ICC_PROFILE\0")),
+        "a layout that ends": lambda: jpeg(segment(0xED, b"Photoshop 3.0\0008BIM\x03")),
+        "colours that end": lambda: jpeg(segment(0xEE, b"Adobe")),
+        "a header that ends": lambda: jpeg(segment(0xE0, b"JFIF")),
+        "empty segments": lambda: jpeg(*[segment(marker, b"") for marker in range(0xE0, 0xF0)]),
+        "filling": lambda: jpeg(b"\xff" * 1000),
+        "something left over": lambda: jpeg(segment(0xFE, b"words") + b"\0\0\0"),
+        "something behind": lambda: jpeg() + b"x" * 5000,
+        "no end": lambda: jpeg()[:-2],
+        "half an end": lambda: jpeg()[:-1],
     }
 
 
-def others() -> dict[str, bytes]:
+def others() -> Cases:
     twenty_mb = b"x" * 20_000_000
     return {
-        "a lot of comments": gif(b"!\xfe" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"),
-        "notes in a gif": gif(b"!\xff\x0bXMP DataXMP" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"),
-        "odd notes in a gif": gif(b"!\xff\x01a\0"),
-        "notes in webp": saved(
+        "a lot of comments": lambda: gif(b"!\xfe" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"),
+        "notes in a gif": lambda: gif(
+            b"!\xff\x0bXMP DataXMP" + (b"\xff" + b"c" * 255) * 80_000 + b"\0"
+        ),
+        "odd notes in a gif": lambda: gif(b"!\xff\x01a\0"),
+        "notes in webp": lambda: saved(
             coloured(), "WEBP", lossless=True, xmp=twenty_mb, exif=b"Exif\0\0no"
         ),
-        "notes in avif": saved(coloured(), "AVIF", quality=95, xmp=twenty_mb),
-        "notes in heic": saved(coloured(), "HEIF", quality=95, xmp=twenty_mb),
-        "notes in jpeg 2000": jpeg_2000(box(b"uuid", twenty_mb)),
-        "text in jpeg 2000": jpeg_2000(box(b"xml ", twenty_mb)),
-        "words in tiff": saved(coloured(), "TIFF", description="x" * 20_000_000),
+        "notes in avif": lambda: saved(coloured(), "AVIF", quality=95, xmp=twenty_mb),
+        "notes in heic": lambda: saved(coloured(), "HEIF", quality=95, xmp=twenty_mb),
+        "notes in jpeg 2000": lambda: jpeg_2000(box(b"uuid", twenty_mb)),
+        "text in jpeg 2000": lambda: jpeg_2000(box(b"xml ", twenty_mb)),
+        "words in tiff": lambda: saved(coloured(), "TIFF", description="x" * 20_000_000),
     }
 
 
-CASES = pngs() | jpegs() | others()
+CASES = {**pngs(), **jpegs(), **others()}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_lies_beside_the_pixels_changes_nothing(tmp_path: Path, name: str) -> None:
     path = tmp_path / "picture"
-    path.write_bytes(CASES[name])
+    path.write_bytes(CASES[name]())
     read = decoded_image(path, param="image", max_pixels=10_000)
     assert read.warnings == ()
     assert read.image.size == SIZE
