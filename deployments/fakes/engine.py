@@ -243,8 +243,17 @@ def _vector(text: str, size: int) -> bytes:
     return struct.pack(f"<{size}f", *(value / norm for value in values))
 
 
-def _tone(duration_s: float) -> bytes:
-    """440 Hz, signed 16-bit little-endian mono."""
-    count = int(duration_s * SAMPLE_RATE)
+def _eleven_waves() -> bytes:
+    """After which the samples repeat."""
+    count = SAMPLE_RATE // 40
     step = 2 * math.pi * 440 / SAMPLE_RATE
     return struct.pack(f"<{count}h", *(int(9000 * math.sin(k * step)) for k in range(count)))
+
+
+TONE = _eleven_waves()
+
+
+def _tone(duration_s: float) -> bytes:
+    """440 Hz, signed 16-bit little-endian mono."""
+    size = 2 * int(duration_s * SAMPLE_RATE)
+    return (TONE * (size // len(TONE) + 1))[:size]
