@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from deployments.audio.rubberband import Feeder, ffmpeg_path
-from serve_app.core.containers import READING
+from serve_app.core.containers import READING, reading_of
 from serve_app.core.errors import Cancelled
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,11 @@ class ChildFailed(Exception):
     def __init__(self, complaints: str) -> None:
         super().__init__(complaints)
         self.complaints = complaints
+
+
+def safe_reading(path: Path) -> list[str]:
+    """The same before this file. What is found out of it here is found out by the child, too."""
+    return [piece for name, value in reading_of(path).items() for piece in (f"-{name}", value)]
 
 
 def written(

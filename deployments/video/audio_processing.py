@@ -15,7 +15,7 @@ from deployments.audio.audio_decoding import audio_track, decoded_frames, undeco
 from deployments.audio.audio_progress import audio_progress
 from deployments.audio.audio_scan import AudioScan, is_steady, scanned, scanned_in
 from deployments.audio.down_mixing import Target, mixed_frames
-from deployments.audio.ffmpeg_child import SAFE_READING, ChildFailed, written
+from deployments.audio.ffmpeg_child import ChildFailed, safe_reading, written
 from deployments.video.video_decoding import check_length_in
 from deployments.video.whole_video import check_whole_in
 from serve_app.core.audio.audio_processing import AudioFileFormat, ProcessAudio
@@ -91,7 +91,7 @@ def processed_audio(
         folder = Path(name)
         (folder / "source").symlink_to(source.absolute())
         feed = None if scan.is_plain else _placed(source, request.audio_track, scan)
-        command = [*_reading(scan), *_writing(request.format, scan, is_copied=is_copied)]
+        command = [*_reading(scan, source), *_writing(request.format, scan, is_copied=is_copied)]
         child = written([*command, "-y", str(target.absolute())], folder, stop, feed=feed)
         try:
             with closing(child) as reports:
@@ -117,9 +117,17 @@ def inspected_audio(path: Path, track: AudioTrack | None) -> AudioScan:
     return scanned(path, track, param=PARAM)
 
 
-def _reading(scan: AudioScan) -> list[str]:
+def _reading(scan: AudioScan, source: Path) -> list[str]:
     if scan.is_plain:
-        return [*SAFE_READING, "-i", "source", "-map", f"0:{scan.index}", "-map_chapters", "-1"]
+        return [
+            *safe_reading(source),
+            "-i",
+            "source",
+            "-map",
+            f"0:{scan.index}",
+            "-map_chapters",
+            "-1",
+        ]
     count = str(_num_placed(scan))
     return ["-f", "f32le", "-ar", str(scan.rate), "-ac", count, "-i", "pipe:0"]
 

@@ -11,6 +11,8 @@ from serve_app.core.containers import opened_container
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.time_line import announced_s, begin_of
 
+BEFORE_END = av.time_base // 10
+
 
 def check_whole(path: Path, *, param: str) -> None:
     """InvalidRequest for a video, or an audio file, that was cut off. Decodes nothing and reads no
@@ -35,11 +37,12 @@ def check_whole_in(container: Any, *, param: str) -> None:
 
 def _held_s(container: Any) -> float:
     """When the last packet of any track ends, counted from the beginning: one of them may end long
-    before the others. Where the end cannot be sought, or
-    nothing is found there, everything is read.
+    before the others. Where the end cannot be sought, or nothing is found there, everything is
+    read.
     """
     begin = container.start_time or 0
-    for place in (begin + container.duration, begin):
+    # Where every packet can be sought, there is nothing at the very end.
+    for place in (begin + max(0, container.duration - BEFORE_END), begin):
         with suppress(av.FFmpegError):
             container.seek(place)
             if end_s := _end_s(container):
@@ -48,11 +51,12 @@ def _held_s(container: Any) -> float:
 
 
 def _end_s(container: Any) -> float:
-    end_s = 0.0
+    ends: dict[int, int] = {}
     # A file that was cut off ends with an error, or does not.
     with suppress(av.FFmpegError):
         for packet in container.demux():
             if packet.pts is not None:
-                end = packet.pts + (packet.duration or 0)
-                end_s = max(end_s, float(end * packet.time_base))
-    return end_s
+                end, index = packet.pts + (packet.duration or 0), packet.stream_index
+                ends[index] = max(end, ends.get(index, end))
+    streams = container.streams
+    return max((float(end * streams[index].time_base) for index, end in ends.items()), default=0.0)

@@ -4,6 +4,7 @@ FFmpeg chooses a demuxer by content, and some of what it knows are playlists and
 other files and addresses to read. What a caller sent must never do that.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,24 @@ READING: dict[str, str] = {
 ID3_HEADER = 10
 PROBED_BYTES = 1 << 20
 """As far as FFmpeg looks into a file to tell what it is."""
+PLAIN_PROBED_BYTES = 1 << 16
+PLAIN_WAV = (b"RIFF", b"RF64"), b"WAVEfmt ", b"\x01\0"
+"""How a file of plain samples begins: at bytes 0, 8 and 20."""
+DTS_SYNC = (b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8")
+"""ETSI TS 102 114, in both byte orders, in 16 and in 14 bits of each word."""
+
+
+def reading_of(path: Path) -> dict[str, str]:
+    """The options of one file. In what says that it has plain samples, FFmpeg looks for DTS, which
+    takes 30 ms of a processor; where there is none, it is told to look less far.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(PROBED_BYTES)
+        kinds, form, tag = PLAIN_WAV
+        is_plain = head[:4] in kinds and head[8:16] == form and head[20:22] == tag
+        if is_plain and not any(sync in head for sync in DTS_SYNC):
+            return READING | {"probesize": str(PLAIN_PROBED_BYTES)}
+    return READING
 
 
 def opened_container(path: Path) -> Any:
@@ -85,7 +104,10 @@ def opened_container(path: Path) -> Any:
     import av
 
     container = av.open(
-        f"file:{path}", format=_after_tag(path), options=dict(READING), metadata_errors="ignore"
+        f"file:{path}",
+        format=_after_tag(path),
+        options=dict(reading_of(path)),
+        metadata_errors="ignore",
     )
     for stream in container.streams.audio:
         _forget_order(stream.codec_context)

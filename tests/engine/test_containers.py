@@ -1,5 +1,6 @@
 """What files may make the server read: themselves, and nothing else."""
 
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from serve_app.archive.previews import media_preview
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import Model
-from serve_app.core.containers import READING
+from serve_app.core.containers import READING, opened_container, reading_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles
 from serve_app.profiles.recordings import check_audio
 from tests.material import clip, tone, wav
+from tests.videos import ffmpeg
 
 HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n"
 DASH = """<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"
@@ -81,3 +83,35 @@ def test_every_demuxer_named_is_one_of_the_library(tmp_path: Path) -> None:
     assert not {"hls", "concat", "dash", "image2", "lavfi", "sdp"} & set(
         READING["format_whitelist"].split(",")
     )
+
+
+def dts(path: Path) -> bytes:
+    """A tone of three seconds as bare DTS frames, written to a file beside the given one."""
+    bare = path.with_suffix(".dts")
+    source = ("-f", "lavfi", "-i", "sine=d=3:r=48000", "-ac", "2")
+    ffmpeg(*source, "-c:a", "dca", "-strict", "-2", "-b:a", "768k", str(bare))
+    return bare.read_bytes()
+
+
+@pytest.mark.parametrize("silent_s", [0.0, 1.5])
+def test_dts_that_is_said_to_be_samples_is_found(tmp_path: Path, silent_s: float) -> None:
+    """As it comes from a compact disc, of which the beginning is silent."""
+    path = tmp_path / "disc.wav"
+    stored = bytes(round(silent_s * 48_000) * 4) + dts(path)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", "not compressed"))
+        file.writeframes(stored)
+    with opened_container(path) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == "dts"
+    assert "probesize" not in reading_of(path)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_plain_samples_are_not_searched_for_dts(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "plain.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, bits // 8, 48_000, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(bits // 8 * 96_000))
+    assert "probesize" in reading_of(path)
+    with opened_container(path) as container:
+        assert container.duration == 2 * av.time_base
