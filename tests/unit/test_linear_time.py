@@ -174,6 +174,10 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "serve_app/access/users.py:USERNAME": ("fullmatch", [("", "a", "!")]),
     "serve_app/core/error_fields.py:ROOT": ("match", [("", "a", ""), ("", "a", "[")]),
     "serve_app/core/upstreams/base_url.py:SECRET": ("search", [("", "ke", ""), ("", "secre", "")]),
+    "serve_app/upstreams/claude_models.py:VERSION": (
+        "search",
+        [("", "claude-", ""), ("claude-", "a", "!"), ("claude-", "1", "!"), ("", "claude-a-", "")],
+    ),
     "serve_app/core/upstreams/provider_names.py:NAME": (
         "fullmatch",
         [("", "a", "!"), ("", "a-", "!"), ("", "a-", ""), ("a", "-", "")],

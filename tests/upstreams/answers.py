@@ -43,7 +43,8 @@ class StubAnswer:
 @dataclass
 class StubTrouble:
     """What goes wrong, `times` times, for requests with `key` (any without) whose path ends with
-    `path`. Without a `mishap` the status is answered; `delay_s` comes before either.
+    `path`. Without a `mishap` the status is answered; `delay_s` comes before either. Streams stop
+    after as many parts as `after` says.
     """
 
     status: int = 200
@@ -55,6 +56,7 @@ class StubTrouble:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     delay_s: float = 0.0
+    after: int = 2
 
     def meets(self, request: "StubRequest") -> bool:
         """Whether it comes now."""

@@ -137,7 +137,7 @@ class AnthropicStub(VendorStub):
             await reply.refuse(404, "Not found")
         elif problem := self.problem(request.json, request.headers["anthropic-version"]):
             await reply.refuse(400, problem)
-        elif request.json.get("stream"):
+        elif request.json.get("stream") and self.streams:
             await reply.stream(self.frames(request, reply), SSE)
         else:
             await reply.json(message(self.answer, request.json["model"]))

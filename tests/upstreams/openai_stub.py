@@ -49,7 +49,7 @@ class OpenAIStub(VendorStub):
         match request.path.removeprefix(self.folder):
             case "/models":
                 await reply.json({"object": "list", "data": self.models})
-            case "/chat/completions" if request.json.get("stream"):
+            case "/chat/completions" if request.json.get("stream") and self.streams:
                 await reply.stream(self.chat_events(request, reply), SSE)
             case "/chat/completions":
                 await reply.json(self.chat(request))

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -81,6 +82,8 @@ def vendor_stubs() -> Iterator[VendorStubs]:
     sockets = [config.bind_socket()]
     thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
+    while not server.started:
+        time.sleep(0.005)
     for each in stubs.all.values():
         each.origin = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     try:

@@ -39,6 +39,8 @@ class VendorStub:
         self.models: list[dict[str, Any]] = self.known_models()
         self.keys: set[str] | None = None
         """Those that are accepted; None accepts all."""
+        self.streams = True
+        """Whether it is able to; else it answers whole, though it was asked for a stream."""
         self.left = 0
 
     @property
@@ -65,6 +67,11 @@ class VendorStub:
     def slow(self, delay_s: float, times: int = 1, **fields: Any) -> None:
         """An answer that takes its time."""
         self.troubles.append(StubTrouble(delay_s=delay_s, times=times, **fields))
+
+    async def has_been_left(self, times: int = 1) -> None:
+        """Wait until so many clients have gone before their answer was complete."""
+        while self.left < times:
+            await asyncio.sleep(0.01)
 
     def known_models(self) -> list[dict[str, Any]]:
         """As the vendor lists them."""
@@ -150,17 +157,19 @@ class Reply:
     async def stream(
         self, parts: AsyncIterator[bytes], mime: str, headers: dict[str, str] | None = None
     ) -> None:
-        """A body of unknown length. Stalled and broken ones stop after the second part; truncated
-        ones end there as if they were complete.
+        """A body of unknown length. Stalled and broken ones stop after some parts; truncated ones
+        end there as if they were complete.
         """
         await self._start(200, {"content-type": mime} | (headers or {}))
         sent = 0
         async for part in parts:
             await self._part(part)
             sent += 1
-            if sent == 2 and self.trouble.mishap == "truncated":
+            if sent < self.trouble.after:
+                continue
+            if self.trouble.mishap == "truncated":
                 break
-            if sent == 2 and self.trouble.mishap in ("stalled", "broken"):
+            if self.trouble.mishap in ("stalled", "broken"):
                 await self._come_to_grief()
         await self._send({"type": "http.response.body", "body": b""})
 
