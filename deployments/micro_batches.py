@@ -93,4 +93,4 @@ class MicroBatches(Generic[Item, Result]):
 
 
 def _unloaded() -> BackendUnavailable:
-    return BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+    return BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)

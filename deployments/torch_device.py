@@ -33,7 +33,7 @@ def device_of(options: HasDevice) -> torch.device:
     """
     if options.device == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailable(
-            "no CUDA device is visible here; set placement.gpus, or device to 'auto'"
+            "no CUDA device is visible here", remedy="set placement.gpus, or device to 'auto'"
         )
     if options.threads is not None:
         torch.set_num_threads(options.threads)

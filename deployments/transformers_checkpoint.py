@@ -38,7 +38,7 @@ def loading(model: Model, path: Path | None, *, library: str = "transformers") -
     """The model's directory; what the libraries raise inside becomes BackendUnavailable."""
     if path is None:
         raise BackendUnavailable(
-            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+            f"model {model.id!r} has no source", remedy="set it to a hub id or a local directory"
         )
     # Bars are for terminals; a replica's log has one line per model.
     transformers.utils.logging.disable_progress_bar()
@@ -47,8 +47,8 @@ def loading(model: Model, path: Path | None, *, library: str = "transformers") -
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).replace(str(path), "its directory").strip().split("\n")[0]
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by {library}: {_without_paths(reason)}; "
-            "check that its source is a complete checkpoint of the right kind"
+            f"model {model.id!r} cannot be loaded by {library}: {_without_paths(reason)}",
+            remedy="check that its source is a complete checkpoint of the right kind",
         ) from error
 
 
@@ -61,8 +61,8 @@ def check_complete(
     lost = sorted(name for name in missing if unused is None or not re.search(unused, name))
     if lost:
         raise BackendUnavailable(
-            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more; "
-            f"set its source to {kind}"
+            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more",
+            remedy=f"set its source to {kind}",
         )
 
 

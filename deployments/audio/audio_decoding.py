@@ -79,7 +79,7 @@ def _bytes(frame: Any) -> bytes:
 def undecodable(param: str) -> InvalidRequest:
     """The error of a file that holds nothing to hear."""
     return InvalidRequest(
-        "no audio can be decoded from this file; send wav, mp3, flac, ogg, m4a, webm "
-        "or a video with audio",
+        "no audio can be decoded from this file",
+        remedy="send wav, mp3, flac, ogg, m4a, webm or a video with audio",
         param=param,
     )

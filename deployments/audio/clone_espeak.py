@@ -66,8 +66,8 @@ def reference_character(path: Path, stop: Stop) -> VoiceCharacter:
     character = measured_character(blocks, stop)
     if character.pitch_hz is None and not stop():
         raise InvalidRequest(
-            f"no voice was detected in the first {REFERENCE_S:.0f} seconds of the reference; "
-            "send a recording with speech",
+            f"no voice was detected in the first {REFERENCE_S:.0f} seconds of the reference",
+            remedy="send a recording with speech",
             param="reference",
         )
     return character

@@ -39,7 +39,8 @@ class SpeechT5CloningSpeaker(SpeechT5Speaker, CloningSpeaker):
         pcm = (resampled * 32767).astype("<i2").tobytes()
         if measured_character(iter([pcm]), lambda: False).pitch_hz is None:
             raise InvalidRequest(
-                "no voice was detected in the reference; send a recording with speech",
+                "no voice was detected in the reference",
+                remedy="send a recording with speech",
                 param="reference",
             )
         return self._embedder.vector(resampled)

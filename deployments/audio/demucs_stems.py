@@ -71,8 +71,8 @@ class DemucsStems(ModelEngine[DemucsOptions], StemSeparator):
         missing = [name for name in names if name in OWN_STEMS and name not in self._bag.sources]
         if missing:
             raise UnsupportedCapability(
-                f"model {self.model.id!r} does not separate {missing[0]!r}; "
-                f"its stems: {', '.join(self._bag.sources)}",
+                f"model {self.model.id!r} does not separate {missing[0]!r}",
+                remedy=f"its stems: {', '.join(self._bag.sources)}",
                 param="stem_mode",
             )
 
@@ -183,14 +183,17 @@ def _load(options: DemucsOptions, model: Model, path: Path | None) -> tuple[Any,
 
     if path is None:
         raise BackendUnavailable(
-            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+            f"model {model.id!r} has no source", remedy="set it to a hub id or a local directory"
         )
     device = device_of(options)
     try:
         return load_bag(path).eval().to(device), device
     except (ValueError, RuntimeError) as error:
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by demucs; its source must be a directory with "
-            "weights of Demucs (.safetensors or .th) and, for a bag of models, its list (.yaml)",
+            f"model {model.id!r} cannot be loaded by demucs",
+            remedy=(
+                "its source must be a directory with weights of Demucs (.safetensors or .th) and, "
+                "for a bag of models, its list (.yaml)"
+            ),
             provider=options.engine,
         ) from error

@@ -41,8 +41,11 @@ class AudioCheckpoint:
             self.duration_name = next((name for name in DURATIONS if name in taken), "")
             if not self.duration_name:
                 raise BackendUnavailable(
-                    f"model {model.id!r} is a {type(self.pipeline).__name__}; engine "
-                    "'diffusers_audio' takes Stable Audio, AudioLDM, AudioLDM 2 and MusicLDM"
+                    f"model {model.id!r} is a {type(self.pipeline).__name__}",
+                    remedy=(
+                        "engine 'diffusers_audio' takes Stable Audio, AudioLDM, AudioLDM 2 and "
+                        "MusicLDM"
+                    ),
                 )
             _make_generative(self.pipeline)
             self.pipeline.to(self.device)

@@ -146,7 +146,9 @@ class EspeakSpeech(ModelEngine[EspeakOptions], SpeechModel):
         voice = self._named(name)
         if voice is None:
             listed = ", ".join([*OPENAI_VOICES, *self._languages[:LISTED]])
-            raise InvalidRequest(f"unknown voice {name[:100]!r}; voices: {listed} …", param="voice")
+            raise InvalidRequest(
+                f"unknown voice {name[:100]!r}", remedy=f"voices: {listed} …", param="voice"
+            )
         return voice
 
     def _named(self, name: str) -> str | None:
@@ -170,7 +172,8 @@ class EspeakSpeech(ModelEngine[EspeakOptions], SpeechModel):
         found = tag if tag in self._identifiers else self._nearest(language)
         if found is None:
             raise InvalidRequest(
-                f"espeak-ng does not speak {language!r}; languages: {', '.join(self._languages)}",
+                f"espeak-ng does not speak {language!r}",
+                remedy=f"languages: {', '.join(self._languages)}",
                 param="language",
             )
         return found

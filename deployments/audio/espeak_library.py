@@ -49,8 +49,8 @@ class EspeakLibrary:
             data = str(espeakng_loader.get_data_path()).encode()
         except (ImportError, OSError) as error:
             raise BackendUnavailable(
-                "espeak-ng cannot be loaded; install the local extra: "
-                "pip install 'polyphony[local]'",
+                "espeak-ng cannot be loaded",
+                remedy="install the local extra: pip install 'polyphony[local]'",
                 provider="espeak",
             ) from error
         self._library = library

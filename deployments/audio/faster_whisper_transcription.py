@@ -64,8 +64,8 @@ class FasterWhisperTranscription(ModelEngine[FasterWhisperOptions], Transcriptio
         known = self._whisper.supported_languages
         if code not in known:
             raise InvalidRequest(
-                f"model {self.model.id!r} does not understand {request.language!r}; "
-                f"languages: {', '.join(known)}",
+                f"model {self.model.id!r} does not understand {request.language!r}",
+                remedy=f"languages: {', '.join(known)}",
                 param="language",
             )
         return code
@@ -105,7 +105,7 @@ def _load(options: FasterWhisperOptions, model: Model, path: Path | None) -> Any
 
     if path is None:
         raise BackendUnavailable(
-            f"model {model.id!r} has no source; set it to a hub id or a local directory"
+            f"model {model.id!r} has no source", remedy="set it to a hub id or a local directory"
         )
     try:
         return WhisperModel(
@@ -118,7 +118,7 @@ def _load(options: FasterWhisperOptions, model: Model, path: Path | None) -> Any
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by faster-whisper; its source must be a Whisper "
-            "checkpoint in CTranslate2's form",
+            f"model {model.id!r} cannot be loaded by faster-whisper",
+            remedy="its source must be a Whisper checkpoint in CTranslate2's form",
             provider="faster_whisper",
         ) from error

@@ -36,8 +36,8 @@ class HpssStems(ModelEngine[HpssOptions], StemSeparator):
     async def separate_stems(self, request: SeparateStems) -> AsyncGenerator[StemEvent]:
         if not request.allows_fallback:
             raise BackendUnavailable(
-                f"model {request.model!r} separates by signal processing only; "
-                "allow the fallback to use it",
+                f"model {request.model!r} separates by signal processing only",
+                remedy="allow the fallback to use it",
                 param="allows_fallback",
                 provider=self.options.engine,
             )

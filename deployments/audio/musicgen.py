@@ -131,8 +131,11 @@ def _opened(
     config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
     if config.model_type != "musicgen":
         raise BackendUnavailable(
-            f"model {model.id!r} is of type {config.model_type!r}; engine 'musicgen' takes "
-            "checkpoints such as facebook/musicgen-small or facebook/musicgen-stereo-small"
+            f"model {model.id!r} is of type {config.model_type!r}",
+            remedy=(
+                "engine 'musicgen' takes checkpoints such as facebook/musicgen-small or "
+                "facebook/musicgen-stereo-small"
+            ),
         )
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True)
     arguments = {"dtype": _dtype(options, device), "local_files_only": True} | options.extra

@@ -44,8 +44,8 @@ class MusicgenWindows:
         longest = min(limit, decoder.max_position_embeddings) - books
         if longest < 3 * FADE_FRAMES:
             raise BackendUnavailable(
-                f"the checkpoint's generation settings allow {limit} tokens, too few for audio; "
-                "set max_length in its generation_config.json, 1500 for MusicGen's own"
+                f"the checkpoint's generation settings allow {limit} tokens, too few for audio",
+                remedy="set max_length in its generation_config.json, 1500 for MusicGen's own",
             )
         return cls(
             sample_rate=codec.sampling_rate,

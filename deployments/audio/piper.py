@@ -167,7 +167,8 @@ def _load(piper: Piper, model: Model, path: Path | None) -> PiperVoice:
     if len(found) != 1:
         raise BackendUnavailable(
             f"model {model.id!r} needs one Piper voice: set its source to an .onnx file, or to a "
-            f"directory with one; it has {len(found)}",
+            "directory with one",
+            remedy=f"it has {len(found)}",
             provider="piper",
         )
     try:
@@ -176,7 +177,7 @@ def _load(piper: Piper, model: Model, path: Path | None) -> PiperVoice:
         # onnxruntime's errors have no common base but Exception.
         reason = str(error).replace(str(found[0].parent), "its directory").split("\n")[0]
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by piper: {reason}; check that the voice and "
-            "its .onnx.json are complete",
+            f"model {model.id!r} cannot be loaded by piper: {reason}",
+            remedy="check that the voice and its .onnx.json are complete",
             provider="piper",
         ) from error

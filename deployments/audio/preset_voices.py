@@ -20,7 +20,8 @@ class PresetVoices:
     def __init__(self, speakers: Sequence[str], *, default: str | None) -> None:
         if default is not None and default not in speakers:
             raise BackendUnavailable(
-                f"options.voice: unknown voice {default[:100]!r}; voices: {_listed(speakers)}"
+                f"options.voice: unknown voice {default[:100]!r}",
+                remedy=f"voices: {_listed(speakers)}",
             )
         self._default = speakers[0] if default is None else default
         self._named = {name: name for name in (self._default, *speakers)}
@@ -40,7 +41,8 @@ class PresetVoices:
         found = self._named.get(requested) or self._folded.get(requested.lower())
         if found is None:
             raise InvalidRequest(
-                f"unknown voice {name[:100]!r}; voices: {_listed(list(self._named))}",
+                f"unknown voice {name[:100]!r}",
+                remedy=f"voices: {_listed(list(self._named))}",
                 param="voice",
             )
         return found
@@ -69,8 +71,8 @@ class OwnLanguages:
             said = f"language {requested!r} had no effect: the model declares no languages"
             return (Notice(text=said),)
         raise InvalidRequest(
-            f"model {self._model_id!r} does not speak {requested!r}; "
-            f"languages: {', '.join(sorted(self._codes))}",
+            f"model {self._model_id!r} does not speak {requested!r}",
+            remedy=f"languages: {', '.join(sorted(self._codes))}",
             param="language",
         )
 

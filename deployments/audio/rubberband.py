@@ -62,8 +62,8 @@ def ffmpeg_path() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as error:
         raise BackendUnavailable(
-            "imageio-ffmpeg is not installed; install the local extra: "
-            "pip install 'polyphony[local]'",
+            "imageio-ffmpeg is not installed",
+            remedy="install the local extra: pip install 'polyphony[local]'",
             provider="rubberband",
         ) from error
 
@@ -151,4 +151,4 @@ def _check(status: int, complaints: IO[bytes]) -> None:
         return
     complaints.seek(0)
     logger.error("ffmpeg failed: %s", complaints.read(4000).decode("utf-8", "replace"))
-    raise InternalError("ffmpeg failed; the server's log says why", provider="ffmpeg")
+    raise InternalError("ffmpeg failed", remedy="the server's log says why", provider="ffmpeg")

@@ -106,7 +106,8 @@ class Conversion:
             return
         if target.pitch_hz is None:
             raise InvalidRequest(
-                "no voice was detected in the target; send a recording with speech",
+                "no voice was detected in the target",
+                remedy="send a recording with speech",
                 param="target",
             )
         self._write(self._reshaping(source, target, stop), push, stop)

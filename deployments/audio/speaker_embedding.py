@@ -24,9 +24,11 @@ class SpeakerEmbedder:
     def __init__(self, path: Path | None, device: torch.device, *, size: int) -> None:
         if path is None or not path.is_dir():
             raise BackendUnavailable(
-                "a speaker model is needed to recognise voices; set options.speaker_model to "
-                "a hub id such as 'microsoft/wavlm-base-plus-sv', or put one into the directory "
-                "'speaker_model' of the model",
+                "a speaker model is needed to recognise voices",
+                remedy=(
+                    "set options.speaker_model to a hub id such as 'microsoft/wavlm-base-plus-sv', "
+                    "or put one into the directory 'speaker_model' of the model"
+                ),
                 provider="transformers",
             )
         extractor = transformers.AutoFeatureExtractor.from_pretrained(path, local_files_only=True)
@@ -35,7 +37,8 @@ class SpeakerEmbedder:
         if found != size:
             raise BackendUnavailable(
                 f"options.speaker_model: its vectors have {found} numbers, and the model needs "
-                f"{size}; choose a speaker model with {size}",
+                f"{size}",
+                remedy=f"choose a speaker model with {size}",
                 provider="transformers",
             )
         self._extractor: Any = extractor

@@ -134,7 +134,8 @@ class SpeechT5Conversion(ModelEngine[SpeechT5ConversionOptions], VoiceConverter)
         blocks = list(first_seconds(speech_blocks(target, param="target"), TARGET_S))
         if measured_character(iter(blocks), stop).pitch_hz is None and not stop():
             raise InvalidRequest(
-                "no voice was detected in the target; send a recording with speech",
+                "no voice was detected in the target",
+                remedy="send a recording with speech",
                 param="target",
             )
         return self._embedder.vector(float_samples(iter(blocks)))
@@ -176,8 +177,8 @@ def _converter(path: Path, options: SpeechT5ConversionOptions) -> torch.nn.Modul
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     if config.model_type != "speecht5":
         raise BackendUnavailable(
-            f"a checkpoint of type {config.model_type!r} cannot convert voices; use a SpeechT5 "
-            "speech-to-speech checkpoint, such as 'microsoft/speecht5_vc'"
+            f"a checkpoint of type {config.model_type!r} cannot convert voices",
+            remedy="use a SpeechT5 speech-to-speech checkpoint, such as 'microsoft/speecht5_vc'",
         )
     model: torch.nn.Module = transformers.SpeechT5ForSpeechToSpeech.from_pretrained(
         path, local_files_only=True, **options.extra
@@ -188,8 +189,11 @@ def _converter(path: Path, options: SpeechT5ConversionOptions) -> torch.nn.Modul
 def _vocoder(path: Path) -> torch.nn.Module:
     if not path.is_dir():
         raise BackendUnavailable(
-            "SpeechT5 needs a vocoder; set options.vocoder to a hub id such as "
-            "'microsoft/speecht5_hifigan', or put it into the directory 'vocoder' of the model",
+            "SpeechT5 needs a vocoder",
+            remedy=(
+                "set options.vocoder to a hub id such as 'microsoft/speecht5_hifigan', or put it "
+                "into the directory 'vocoder' of the model"
+            ),
             provider="transformers",
         )
     model: torch.nn.Module = transformers.SpeechT5HifiGan.from_pretrained(

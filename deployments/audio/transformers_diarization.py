@@ -126,7 +126,8 @@ def check_count(lengths: Labels) -> None:
     if len(lengths) > MOST_PIECES:
         raise PayloadTooLarge(
             f"{lengths.sum() / FRAMES_PER_S / 3600:.1f} hours of speech are too many for "
-            "diarization; send the recording in parts",
+            "diarization",
+            remedy="send the recording in parts",
             param="audio",
         )
 

@@ -177,9 +177,10 @@ def _speaker(
         case "pocket_tts", PocketTtsOptions(voices=voices):
             return PocketSpeaker(path, device, options.extra, audio_tokenizer=part, voices=voices)
     raise BackendUnavailable(
-        f"a checkpoint of type {config.model_type!r} does not speak with engine "
-        f"{options.engine!r}; engine transformers_speech takes vits and speecht5, engine "
-        "pocket_tts takes pocket_tts"
+        f"a checkpoint of type {config.model_type!r} does not speak with engine {options.engine!r}",
+        remedy=(
+            "engine transformers_speech takes vits and speecht5, engine pocket_tts takes pocket_tts"
+        ),
     )
 
 

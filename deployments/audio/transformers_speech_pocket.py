@@ -95,7 +95,8 @@ class PocketSpeaker(Speaker, CloningSpeaker):
         """InvalidRequest for silence."""
         if not samples.size or float(np.abs(samples).max()) < SILENCE:
             raise InvalidRequest(
-                "no voice was detected in the reference; send a recording with speech",
+                "no voice was detected in the reference",
+                remedy="send a recording with speech",
                 param="reference",
             )
         codec = self._processor.audio_tokenizer
@@ -166,8 +167,11 @@ def recorded(path: Path, sample_rate: int) -> Samples:
 def _load_codec(path: Path) -> Any:
     if not path.is_dir():
         raise BackendUnavailable(
-            "Pocket TTS needs its audio tokenizer; set options.audio_tokenizer to a hub id or a "
-            "local path, or put it into the directory 'audio_tokenizer' of the model",
+            "Pocket TTS needs its audio tokenizer",
+            remedy=(
+                "set options.audio_tokenizer to a hub id or a local path, or put it into the "
+                "directory 'audio_tokenizer' of the model"
+            ),
             provider="transformers",
         )
     return transformers.PocketTTSAudioTokenizerModel.from_pretrained(path, local_files_only=True)

@@ -109,8 +109,11 @@ class SpeechT5Speaker(Speaker):
 def _load_vocoder(path: Path) -> Any:
     if not path.is_dir():
         raise BackendUnavailable(
-            "SpeechT5 needs a vocoder; set options.vocoder to a hub id such as "
-            "'microsoft/speecht5_hifigan', or put it into the directory 'vocoder' of the model",
+            "SpeechT5 needs a vocoder",
+            remedy=(
+                "set options.vocoder to a hub id such as 'microsoft/speecht5_hifigan', or put it "
+                "into the directory 'vocoder' of the model"
+            ),
             provider="transformers",
         )
     return transformers.SpeechT5HifiGan.from_pretrained(path, local_files_only=True)

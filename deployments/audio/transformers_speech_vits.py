@@ -26,8 +26,8 @@ class VitsSpeaker(Speaker):
         tokenizer = transformers.VitsTokenizer.from_pretrained(path, local_files_only=True)
         if tokenizer.phonemize and not is_phonemizer_available():
             raise BackendUnavailable(
-                "this checkpoint needs phonemes; install espeak-ng and phonemizer: "
-                "pip install phonemizer",
+                "this checkpoint needs phonemes",
+                remedy="install espeak-ng and phonemizer: pip install phonemizer",
                 provider="transformers",
             )
         self._tokenizer = tokenizer
@@ -46,8 +46,11 @@ class VitsSpeaker(Speaker):
         """
         if self._tokenizer.is_uroman and not text.isascii() and not is_uroman_available():
             raise InvalidRequest(
-                "this model reads Latin letters; write the text in them, or install the "
-                "romanizer on the server: pip install uroman",
+                "this model reads Latin letters",
+                remedy=(
+                    "write the text in them, or install the romanizer on the server: pip install "
+                    "uroman"
+                ),
                 param="text",
             )
         inputs = [self._tokenizer(part)["input_ids"] for part in sentences(text)]

@@ -183,7 +183,9 @@ class FakeSpeech(FakeEngine):
         names = [voice.name for voice in listed.voices]
         if request.voice is not None and request.voice not in names:
             raise InvalidRequest(
-                f"unknown voice {request.voice!r}; voices: {', '.join(names)}", param="voice"
+                f"unknown voice {request.voice!r}",
+                remedy=f"voices: {', '.join(names)}",
+                param="voice",
             )
         encoder = encode(request.format, SAMPLE_RATE)
         duration_s = len(request.text) * SECONDS_PER_CHARACTER / request.speed

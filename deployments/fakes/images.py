@@ -139,7 +139,9 @@ class FakeImages(FakeEngine):
         """Refuse what this engine has not."""
         if request.scheduler not in (None, *SCHEDULERS):
             raise InvalidRequest(
-                f"unknown scheduler {request.scheduler[:50]!r}; schedulers: fake", param="scheduler"
+                f"unknown scheduler {request.scheduler[:50]!r}",
+                remedy="schedulers: fake",
+                param="scheduler",
             )
         options = self.options
         loras = any(lora.registered not in options.loras for lora in request.loras)
@@ -151,7 +153,7 @@ class FakeImages(FakeEngine):
         for name, value in given.items():
             if value:
                 raise UnsupportedCapability(
-                    f"model {request.model!r} takes none; leave it out", param=name
+                    f"model {request.model!r} takes none", remedy="leave it out", param=name
                 )
 
 

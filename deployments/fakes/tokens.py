@@ -20,7 +20,9 @@ def decoded(request: Detokenize) -> str:
     for position, token in enumerate(request.ids):
         if not 0 <= token < VOCABULARY:
             raise InvalidRequest(
-                f"there is no token {token}; the last is {VOCABULARY - 1}", param=f"ids[{position}]"
+                f"there is no token {token}",
+                remedy=f"the last is {VOCABULARY - 1}",
+                param=f"ids[{position}]",
             )
     return bytes(request.ids).decode("utf-8", "replace")
 

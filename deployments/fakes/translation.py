@@ -38,8 +38,8 @@ class FakeTranslation(FakeEngine, Translator):
         target = language_code(request.target_language) or request.target_language
         if self.model.languages and target not in self.model.languages:
             raise InvalidRequest(
-                f"model {request.model!r} does not translate to {target!r}; "
-                f"it translates to: {', '.join(self.model.languages)}",
+                f"model {request.model!r} does not translate to {target!r}",
+                remedy=f"it translates to: {', '.join(self.model.languages)}",
                 param="target_language",
             )
         total = len(request.texts)

@@ -83,8 +83,8 @@ class Attachments:
         name = request.vae_model
         if name is not None and name not in self._options.vaes:
             raise InvalidRequest(
-                f"unknown VAE {name[:100]!r} for model {self._model.id!r}; "
-                f"VAEs in its options: {_names(self._options.vaes)}",
+                f"unknown VAE {name[:100]!r} for model {self._model.id!r}",
+                remedy=f"VAEs in its options: {_names(self._options.vaes)}",
                 param="vae_model",
             )
         if request.references is not None and not self._takes_references(pipeline):
@@ -98,7 +98,7 @@ class Attachments:
         try:
             found = self._found(source)
         except AppError as error:
-            raise InvalidRequest(error.message, param=param) from error
+            raise InvalidRequest(error.problem, remedy=error.remedy, param=param) from error
         files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
         files = [file for file in files if file.name == LORA_FILE] or files
         if len(files) != 1:
@@ -238,21 +238,21 @@ class Attachments:
     def _check_lora(self, lora: Lora, param: str) -> None:
         if lora.registered is not None and lora.registered not in self._options.loras:
             raise InvalidRequest(
-                f"unknown LoRA {lora.registered[:100]!r} for model {self._model.id!r}; "
-                f"LoRAs in its options: {_names(self._options.loras)}",
+                f"unknown LoRA {lora.registered[:100]!r} for model {self._model.id!r}",
+                remedy=f"LoRAs in its options: {_names(self._options.loras)}",
                 param=param,
             )
         if lora.source is not None and not self._options.hub_loras:
             raise InvalidRequest(
-                f"LoRAs from the hub are not allowed for model {self._model.id!r}; send "
-                "the file, or ask the operator to list it or to set hub_loras",
+                f"LoRAs from the hub are not allowed for model {self._model.id!r}",
+                remedy="send the file, or ask the operator to list it or to set hub_loras",
                 param=param,
             )
 
     def _incompatible(self, param: str) -> InvalidRequest:
         return InvalidRequest(
-            f"the LoRA does not fit model {self._model.id!r}; "
-            "use one that was trained for its architecture",
+            f"the LoRA does not fit model {self._model.id!r}",
+            remedy="use one that was trained for its architecture",
             param=param,
         )
 

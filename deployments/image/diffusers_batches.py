@@ -214,7 +214,8 @@ class BatchGenerator:
         size = settings.size
         requested = f"{size.width}x{size.height}" if size else "the model's own size"
         return BackendUnavailable(
-            f"model {self._model.id!r} ran out of memory at {requested}; request a smaller size",
+            f"model {self._model.id!r} ran out of memory at {requested}",
+            remedy="request a smaller size",
             provider="diffusers",
             code="out_of_memory",
         )

@@ -39,8 +39,8 @@ class ImageCheckpoint:
         self._offload = options.offload
         if options.offload != "none" and self.device.type != "cuda":
             raise BackendUnavailable(
-                f"model {model.id!r}: offload {options.offload!r} needs a CUDA device; "
-                "set it to 'none'"
+                f"model {model.id!r}: offload {options.offload!r} needs a CUDA device",
+                remedy="set it to 'none'",
             )
         diffusers.utils.logging.disable_progress_bar()
         with loading(model, path, library="diffusers") as directory:
@@ -55,7 +55,9 @@ class ImageCheckpoint:
         """UnsupportedCapability when the checkpoint is not made for it."""
         if mode not in self._pipelines:
             raise UnsupportedCapability(
-                f"model {self._model.id!r} cannot {DEEDS[mode]}; use another model", param="model"
+                f"model {self._model.id!r} cannot {DEEDS[mode]}",
+                remedy="use another model",
+                param="model",
             )
         return self._pipelines[mode]
 

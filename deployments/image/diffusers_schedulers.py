@@ -47,7 +47,8 @@ def scheduler_of(own: Any, name: str | None) -> Any:
         short = [short for short, (full, _) in NAMES.items() if full in fitting]
         listed = ", ".join([*short, *sorted(fitting)])
         raise InvalidRequest(
-            f"unknown scheduler {name[:50]!r} for this model; schedulers: {listed}",
+            f"unknown scheduler {name[:50]!r} for this model",
+            remedy=f"schedulers: {listed}",
             param="scheduler",
         )
     return kind.from_config(own.config, **arguments)

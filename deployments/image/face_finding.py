@@ -100,7 +100,8 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     cascade = cv2.CascadeClassifier(folder + name)
     if cascade.empty():
         raise BackendUnavailable(
-            f"OpenCV has no {name!r}; install opencv-python-headless 4, because 5 ships none",
+            f"OpenCV has no {name!r}",
+            remedy="install opencv-python-headless 4, because 5 ships none",
             provider="opencv_faces",
         )
     return cascade

@@ -101,7 +101,8 @@ def _work(
     faces = tools.find(pixels)
     if not faces:
         raise InvalidRequest(
-            "no face was found in the source; send an image that shows one from the front",
+            "no face was found in the source",
+            remedy="send an image that shows one from the front",
             param="source_face",
         )
     change = FaceSwap(tools, tools.swapper(pixels, faces[0]), request.faces == "largest")

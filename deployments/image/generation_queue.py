@@ -232,4 +232,4 @@ class GenerationQueue(Generic[T]):
 
 def unloaded() -> BackendUnavailable:
     """What requests are told that came too late."""
-    return BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+    return BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)

@@ -46,7 +46,9 @@ def check_composition(request: ImageGeneration) -> None:
     count = len(composed_texts(request.prompt)) if request.weighs_words else 1
     if count > MOST_STRANDS:
         raise InvalidRequest(
-            f"it joins {count} prompts by AND; at most {MOST_STRANDS} can be", param="prompt"
+            f"it joins {count} prompts by AND",
+            remedy=f"at most {MOST_STRANDS} can be",
+            param="prompt",
         )
 
 

@@ -98,7 +98,8 @@ def _providers(options: InsightfaceOptions) -> list[str]:
     has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if options.device == "cuda" and not has_gpu:
         raise BackendUnavailable(
-            "onnxruntime has no CUDA support; install onnxruntime-gpu, or set device to 'auto'",
+            "onnxruntime has no CUDA support",
+            remedy="install onnxruntime-gpu, or set device to 'auto'",
             provider=options.engine,
         )
     cpu = ["CPUExecutionProvider"]
@@ -109,8 +110,11 @@ def _weights(model: Model, path: Path | None, engine: str) -> dict[str, Path]:
     files = {file.name: file for file in sorted(path.glob("*.onnx"))} if path else {}
     if SWAPPER not in files:
         raise BackendUnavailable(
-            f"model {model.id!r} has no {SWAPPER!r}; set its source to a directory with it and "
-            "with the ONNX files of a detection and a recognition model",
+            f"model {model.id!r} has no {SWAPPER!r}",
+            remedy=(
+                "set its source to a directory with it and with the ONNX files of a detection and "
+                "a recognition model"
+            ),
             provider=engine,
         )
     return files
@@ -120,8 +124,8 @@ def _detection(kinds: dict[str, Any], model: Model, engine: str) -> Any:
     found = _of_kind(kinds, "detection", model, engine)
     if not getattr(found, "use_kps", True):
         raise BackendUnavailable(
-            f"the detection model of {model.id!r} does not locate eyes; use one that does, such as "
-            "det_10g.onnx",
+            f"the detection model of {model.id!r} does not locate eyes",
+            remedy="use one that does, such as det_10g.onnx",
             provider=engine,
         )
     return found
@@ -130,7 +134,8 @@ def _detection(kinds: dict[str, Any], model: Model, engine: str) -> Any:
 def _of_kind(kinds: dict[str, Any], kind: str, model: Model, engine: str) -> Any:
     if kind not in kinds:
         raise BackendUnavailable(
-            f"model {model.id!r} has no {kind} model; put its ONNX file beside {SWAPPER!r}",
+            f"model {model.id!r} has no {kind} model",
+            remedy=f"put its ONNX file beside {SWAPPER!r}",
             provider=engine,
         )
     return kinds[kind]

@@ -62,7 +62,8 @@ class LanczosUpscaling(ModelEngine[LanczosOptions], Upscaler):
     def _check_allowed(self, request: UpscaleImage | UpscaleVideo) -> None:
         if not request.allows_resize:
             raise BackendUnavailable(
-                f"model {request.model!r} only resizes; allow that, or choose another model",
+                f"model {request.model!r} only resizes",
+                remedy="allow that, or choose another model",
                 param="allows_resize",
                 provider=self.options.engine,
             )

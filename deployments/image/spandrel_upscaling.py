@@ -61,11 +61,15 @@ def weights_file(path: Path, model: Model) -> Path:
         if found:
             names = ", ".join(file.name for file in found[:8])
             raise BackendUnavailable(
-                f"model {model.id!r} has several weights files ({names}); set its source to one"
+                f"model {model.id!r} has several weights files ({names})",
+                remedy="set its source to one",
             )
     raise BackendUnavailable(
-        f"model {model.id!r} has no weights file; set its source to one of the kinds "
-        f"{', '.join(SUFFIXES)}, or to a directory that holds one"
+        f"model {model.id!r} has no weights file",
+        remedy=(
+            f"set its source to one of the kinds {', '.join(SUFFIXES)}, or to a directory that "
+            "holds one"
+        ),
     )
 
 
@@ -77,7 +81,9 @@ def _loaded(options: SpandrelOptions, model: Model, path: Path | None) -> Any:
         from deployments.torch_device import device_of
 
     if path is None:
-        raise BackendUnavailable(f"model {model.id!r} has no source; set it to a weights file")
+        raise BackendUnavailable(
+            f"model {model.id!r} has no source", remedy="set it to a weights file"
+        )
     file = weights_file(path, model)
     try:
         network = spandrel.ModelLoader(device=device_of(options)).load_from_file(file)
@@ -92,8 +98,8 @@ def _loaded(options: SpandrelOptions, model: Model, path: Path | None) -> Any:
         KeyError,
     ) as error:
         raise BackendUnavailable(
-            f"model {model.id!r} cannot be loaded by spandrel ({type(error).__name__}); "
-            "check that its weights are of an architecture that spandrel knows",
+            f"model {model.id!r} cannot be loaded by spandrel ({type(error).__name__})",
+            remedy="check that its weights are of an architecture that spandrel knows",
             provider=options.engine,
         ) from error
     _check_kind(network, model)
@@ -118,5 +124,6 @@ def _check_kind(network: Any, model: Model) -> None:
     if not fits:
         raise BackendUnavailable(
             f"model {model.id!r} ({network.architecture.name}) does not upscale colour or "
-            "grey images; set its source to weights of an upscaler"
+            "grey images",
+            remedy="set its source to weights of an upscaler",
         )

@@ -83,8 +83,11 @@ class TransformersCaptioning(WorkerEngine[TransformersOptions], ImageDescriber):
     async def describe_image(self, request: DescribeImage) -> AsyncGenerator[DescriptionEvent]:
         if request.question is not None and not (self._answers_only or self._reader.answers):
             raise UnsupportedCapability(
-                f"model {request.model!r} captions images and answers no questions; use a "
-                "model that does, such as Salesforce/blip-vqa-base or a chat model with vision",
+                f"model {request.model!r} captions images and answers no questions",
+                remedy=(
+                    "use a model that does, such as Salesforce/blip-vqa-base or a chat model with "
+                    "vision"
+                ),
                 param="question",
             )
         async with self.blobs.local_file(request.image) as path:

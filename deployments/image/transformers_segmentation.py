@@ -58,10 +58,10 @@ def _loaded(options: TransformersOptions, model: Model, path: Path | None) -> Fi
         if config.model_type in UNIVERSAL:
             return UniversalMasks(model.id, directory, device=device, arguments=arguments).find
     raise BackendUnavailable(
-        f"model {model.id!r} is a {config.model_type!r} checkpoint; segmentation takes "
-        f"{', '.join((*PROMPTED, *UNIVERSAL))}"
+        f"model {model.id!r} is a {config.model_type!r} checkpoint",
+        remedy=f"segmentation takes {', '.join((*PROMPTED, *UNIVERSAL))}",
     )
 
 
 def _unloaded(*_: object) -> Any:
-    raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+    raise BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)

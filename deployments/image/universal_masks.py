@@ -47,8 +47,8 @@ class UniversalMasks:
         if prompts:
             field = prompts[0].field.partition("[")[0]
             raise UnsupportedCapability(
-                f"model {self._model_id!r} segments all objects and takes no points or boxes; "
-                "leave them out, or use a SAM model",
+                f"model {self._model_id!r} segments all objects and takes no points or boxes",
+                remedy="leave them out, or use a SAM model",
                 param=field,
             )
         yield Progress(phase="segment", current=0, total=1)

@@ -186,8 +186,8 @@ def _at_own_size(image: Image.Image, mask: Image.Image | None, step_px: int) -> 
     for side in image.size:
         if side not in SIDE_PX:
             raise InvalidRequest(
-                f"an image of {image.width}x{image.height} cannot be edited at its own size; its "
-                f"sides must be from {SIDE_PX.start} to {SIDE_PX[-1]}; request a size",
+                f"an image of {image.width}x{image.height} cannot be edited at its own size",
+                remedy=(f"its sides must be from {SIDE_PX.start} to {SIDE_PX[-1]}; request a size"),
                 param="image",
             )
     width, height = (-(-side // step_px) * step_px for side in image.size)

@@ -112,8 +112,8 @@ class SchemaCheck:
         if self._strict:
             listed = ", ".join(map(repr, dict.fromkeys(names)))
             raise self._refusal(
-                f"cannot be enforced as 'strict' asks; leave out {listed}, or 'strict'"
+                "cannot be enforced as 'strict' asks", remedy=f"leave out {listed}, or 'strict'"
             )
 
-    def _refusal(self, reason: str) -> InvalidRequest:
-        return InvalidRequest(f"{self._subject} {reason}", param=self._param)
+    def _refusal(self, reason: str, *, remedy: str | None = None) -> InvalidRequest:
+        return InvalidRequest(f"{self._subject} {reason}", remedy=remedy, param=self._param)

@@ -50,7 +50,9 @@ class LoopThread:
                 yield item[0]
             await asyncio.wait((running,))
             if running.cancelled() and self._stopping:
-                raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+                raise BackendUnavailable(
+                    "the model was unloaded", remedy="try again", retry_after_s=1
+                )
             running.result()
         finally:
             running.cancel()

@@ -52,7 +52,8 @@ class PromptTokens:
         for position, token in enumerate(request.ids):
             if not 0 <= token < self._vocabulary:
                 raise InvalidRequest(
-                    f"there is no token {token}; the last is {self._vocabulary - 1}",
+                    f"there is no token {token}",
+                    remedy=f"the last is {self._vocabulary - 1}",
                     param=f"ids[{position}]",
                 )
 

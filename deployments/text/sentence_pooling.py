@@ -79,8 +79,8 @@ def _pool_of(config: dict[str, Any]) -> Pool:
     modes = [named] if isinstance(named, str) else [FLAGS[f] for f in FLAGS if config.get(f)]
     if len(modes) > 1 or not POOLS.keys() >= set(modes):
         raise BackendUnavailable(
-            f"the checkpoint's pooling {'+'.join(modes)!r} is not supported; "
-            f"supported: {', '.join(map(repr, POOLS))}"
+            f"the checkpoint's pooling {'+'.join(modes)!r} is not supported",
+            remedy=f"supported: {', '.join(map(repr, POOLS))}",
         )
     return POOLS[modes[0] if modes else "mean"]
 
@@ -90,8 +90,8 @@ def _dense(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
     activation = str(config.get("activation_function", "Identity")).rpartition(".")[2]
     if activation not in ACTIVATIONS:
         raise BackendUnavailable(
-            f"the checkpoint's activation {activation!r} is not supported; "
-            f"supported: {', '.join(map(repr, ACTIVATIONS))}"
+            f"the checkpoint's activation {activation!r} is not supported",
+            remedy=f"supported: {', '.join(map(repr, ACTIVATIONS))}",
         )
     weights = _weights(folder)
     linear, bias = weights["linear.weight"].float(), weights.get("linear.bias")

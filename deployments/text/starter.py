@@ -58,8 +58,8 @@ def ensure_built(directory: Path, recipe: Recipe) -> Path:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise BackendUnavailable(
-            f"the {recipe.name} cannot be written ({error.strerror}); "
-            "give storage.data_dir a writable place with 20 MB free"
+            f"the {recipe.name} cannot be written ({error.strerror})",
+            remedy="give storage.data_dir a writable place with 20 MB free",
         ) from error
     return directory
 

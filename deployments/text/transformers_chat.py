@@ -71,5 +71,5 @@ class TransformersChat(ModelEngine[TransformersOptions], TokenVerbs):
 
     def _open(self) -> "TextGenerator":
         if self._generator is None:
-            raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+            raise BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)
         return self._generator

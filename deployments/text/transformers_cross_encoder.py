@@ -32,8 +32,8 @@ class TransformersCrossEncoder:
         self._labels = int(loaded.config.num_labels)
         if report["missing_keys"] or self._labels not in (1, 2):
             raise BackendUnavailable(
-                f"model {model.id!r} is not a cross-encoder with one or two labels; "
-                "set its source to a reranking checkpoint"
+                f"model {model.id!r} is not a cross-encoder with one or two labels",
+                remedy="set its source to a reranking checkpoint",
             )
         self.limit = token_limit(loaded, self._tokenizer, options)
         self._model = loaded.to(self._device).eval()

@@ -98,7 +98,8 @@ class TransformersEncoder:
             raise InvalidRequest("there is nothing to embed in an empty input", param=param)
         if self.limit is not None and len(tokens) > self.limit:
             raise ContextLengthExceeded(
-                f"the input has {len(tokens)} tokens; the model reads {self.limit} at most",
+                f"the input has {len(tokens)} tokens",
+                remedy=f"the model reads {self.limit} at most",
                 param=param,
             )
         return tokens
@@ -130,8 +131,8 @@ def _check_complete(model: Model, missing: Iterable[str]) -> None:
     lost = sorted(name for name in missing if not re.search(r"pooler|decoder", name))
     if lost:
         raise BackendUnavailable(
-            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more; "
-            "set its source to an embedding checkpoint"
+            f"model {model.id!r} has no weights for {lost[0]!r} and {len(lost) - 1} more",
+            remedy="set its source to an embedding checkpoint",
         )
 
 

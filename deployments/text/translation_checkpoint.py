@@ -155,7 +155,7 @@ class TranslationCheckpoint:
             return self._fixed(model)
         if kind not in ("m2m_100", "nllb-moe"):
             raise BackendUnavailable(
-                f"model {model.id!r} is of the kind {kind!r}; set its source to {KIND}"
+                f"model {model.id!r} is of the kind {kind!r}", remedy=f"set its source to {KIND}"
             )
         known = getattr(self._tokenizer, "lang_code_to_id", None)
         if known is None:
@@ -193,8 +193,8 @@ class TranslationCheckpoint:
     ) -> CheckpointLanguages:
         if not targets:
             raise BackendUnavailable(
-                f"model {model.id!r} does not declare its target languages; set its languages, "
-                "such as [de]"
+                f"model {model.id!r} does not declare its target languages",
+                remedy="set its languages, such as [de]",
             )
         return CheckpointLanguages(
             model.id,

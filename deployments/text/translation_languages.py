@@ -116,8 +116,8 @@ class CheckpointLanguages:
         to = self._targets.nearest(target)
         if to is None:
             raise InvalidRequest(
-                f"model {self._model_id!r} does not translate to {target!r}; "
-                f"it translates to: {', '.join(self._targets.names)}",
+                f"model {self._model_id!r} does not translate to {target!r}",
+                remedy=f"it translates to: {', '.join(self._targets.names)}",
                 param="target_language",
             )
         if source is None and needs_source and self._names_source:
@@ -137,8 +137,8 @@ class CheckpointLanguages:
         found = self._sources.nearest(source)
         if found is None:
             raise InvalidRequest(
-                f"model {self._model_id!r} does not translate from {source!r}; "
-                f"it translates from: {', '.join(self._sources.names)}",
+                f"model {self._model_id!r} does not translate from {source!r}",
+                remedy=f"it translates from: {', '.join(self._sources.names)}",
                 param="source_language",
             )
         return found if self._names_source else None

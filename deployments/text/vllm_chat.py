@@ -75,10 +75,11 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
     ) -> None:
         super().__init__(options, model, path=path, blobs=blobs)
         if start_backend is None and importlib.util.find_spec("vllm") is None:
-            raise BackendUnavailable(f"model {model.id!r} needs vLLM; {INSTALL}")
+            raise BackendUnavailable(f"model {model.id!r} needs vLLM", remedy=f"{INSTALL}")
         if path is None:
             raise BackendUnavailable(
-                f"model {model.id!r} has no source; set it to a hub id or a local directory"
+                f"model {model.id!r} has no source",
+                remedy="set it to a hub id or a local directory",
             )
         self._fingerprint = _fingerprint(options, model)
         self._loop = LoopThread("vllm")
@@ -152,7 +153,7 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
 
     def _running(self) -> VllmBackend:
         if self._backend is None:
-            raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+            raise BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)
         return self._backend
 
     async def _base64(self, blob: Blob) -> str:
@@ -264,19 +265,23 @@ def _version() -> str:
 def _loading_error(model: Model, error: Exception) -> BackendUnavailable:
     if isinstance(error, ImportError):
         return BackendUnavailable(
-            f"model {model.id!r} needs {error.name or 'vLLM'!r} to run in vLLM; {INSTALL}"
+            f"model {model.id!r} needs {error.name or 'vLLM'!r} to run in vLLM", remedy=f"{INSTALL}"
         )
     return BackendUnavailable(
-        f"model {model.id!r} cannot be loaded by vLLM ({type(error).__name__}); the server's log "
-        "says why: often too little GPU memory (lower context_length, or raise "
-        "gpu_memory_utilization or tensor_parallel) or an architecture that vLLM does not know",
+        f"model {model.id!r} cannot be loaded by vLLM ({type(error).__name__})",
+        remedy=(
+            "the server's log says why: often too little GPU memory (lower context_length, or "
+            "raise gpu_memory_utilization or tensor_parallel) or an architecture that vLLM does "
+            "not know"
+        ),
     )
 
 
 def _running_error(error: Exception) -> AppError:
     logger.error("vllm failed while it answered", exc_info=error)
     return BackendUnavailable(
-        f"the engine failed ({type(error).__name__}); the server's log says why",
+        f"the engine failed ({type(error).__name__})",
+        remedy="the server's log says why",
         provider=PROVIDER,
         retry_after_s=30 if type(error).__name__ == "EngineDeadError" else None,
     )

@@ -152,7 +152,7 @@ def error_of(error: object, *, prompt_param: str) -> AppError:
     logger.error("vllm: %s", message)
     if status == 503:
         return Unavailable("the engine is overloaded", provider=PROVIDER, retry_after_s=5)
-    return InternalError("the engine failed; the server's log says why", provider=PROVIDER)
+    return InternalError("the engine failed", remedy="the server's log says why", provider=PROVIDER)
 
 
 def _error_fields(error: object) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def complete_fields(request: Complete) -> dict[str, Any]:
     """
     if request.suffix:
         raise UnsupportedCapability(
-            "vLLM does not support infilling; leave the suffix out", param="suffix"
+            "vLLM does not support infilling", remedy="leave the suffix out", param="suffix"
         )
     sampling = request.sampling
     if ranks(request):

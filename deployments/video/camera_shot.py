@@ -131,7 +131,7 @@ class CameraShot:
         still = self._files.first_image()
         if still is None:
             raise InvalidRequest(
-                f"model {self._request.model!r} animates images; send one", param="image"
+                f"model {self._request.model!r} animates images", remedy="send one", param="image"
             )
         return still
 

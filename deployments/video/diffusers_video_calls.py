@@ -62,7 +62,8 @@ class VideoCall:
         self._options = options
         if request.camera_motion is not None and not self._takes("prompt"):
             raise UnsupportedCapability(
-                f"model {request.model!r} has no prompt for camera motion; leave it out",
+                f"model {request.model!r} has no prompt for camera motion",
+                remedy="leave it out",
                 param="camera_motion",
             )
 

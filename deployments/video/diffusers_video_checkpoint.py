@@ -27,8 +27,8 @@ class VideoCheckpoint:
         self.device = device_of(options)
         if options.offload != "none" and self.device.type != "cuda":
             raise BackendUnavailable(
-                f"model {model.id!r}: offload {options.offload!r} needs a CUDA device; "
-                "set it to 'none'"
+                f"model {model.id!r}: offload {options.offload!r} needs a CUDA device",
+                remedy="set it to 'none'",
             )
         diffusers.utils.logging.disable_progress_bar()
         with loading(model, path, library="diffusers") as directory:

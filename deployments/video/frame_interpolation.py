@@ -146,8 +146,8 @@ def rate_of(fps: float, request: InterpolateVideo) -> Fraction:
     rate = exact_rate(fps) * request.fps_multiplier
     if rate > MAX_FPS:
         raise InvalidRequest(
-            f"{float(rate):g} frames per second are more than the allowed "
-            f"{MAX_FPS:g}; choose a lower multiplier, or a rate",
+            f"{float(rate):g} frames per second are more than the allowed {MAX_FPS:g}",
+            remedy="choose a lower multiplier, or a rate",
             param="fps_multiplier",
         )
     return rate

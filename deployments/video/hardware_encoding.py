@@ -38,7 +38,8 @@ def h264_encoders(choice: H264Encoder, size: Size) -> list[list[str]]:
         return [software]
     if choice != "auto" and not works(choice):
         raise BackendUnavailable(
-            f"the encoder {choice!r} does not work on this machine; choose auto or libx264",
+            f"the encoder {choice!r} does not work on this machine",
+            remedy="choose auto or libx264",
             provider="av",
         )
     found = next((each for each in _wanted(choice) if works(each)), None)

@@ -48,11 +48,15 @@ def weights_file(model: Model, path: Path) -> Path:
         if found:
             names = ", ".join(str(file.relative_to(path)) for file in found[:8])
             raise BackendUnavailable(
-                f"model {model.id!r} has several weights files ({names}); set its source to one"
+                f"model {model.id!r} has several weights files ({names})",
+                remedy="set its source to one",
             )
     raise BackendUnavailable(
-        f"model {model.id!r} has no weights file; set its source to the flownet.pkl of a RIFE 4, "
-        f"or to a directory that holds one file of the kinds {', '.join(SUFFIXES)}"
+        f"model {model.id!r} has no weights file",
+        remedy=(
+            "set its source to the flownet.pkl of a RIFE 4, or to a directory that holds one file "
+            f"of the kinds {', '.join(SUFFIXES)}"
+        ),
     )
 
 
@@ -67,8 +71,8 @@ def loaded_network(
         network = _filled(_layout(state, divisor), state)
     except UnfitWeights as error:
         raise BackendUnavailable(
-            f"model {model.id!r} is not a known RIFE 4 checkpoint: {error}; set its source to "
-            "the flownet.pkl of a published RIFE 4"
+            f"model {model.id!r} is not a known RIFE 4 checkpoint: {error}",
+            remedy="set its source to the flownet.pkl of a published RIFE 4",
         ) from error
     return network.to(device, dtype).eval().requires_grad_(requires_grad=False)
 

@@ -13,7 +13,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.options.video import RifeOptions
 from serve_app.core.video.interpolation import InterpolateVideo, InterpolationEvent, Interpolator
 from serve_app.runtime.memory import free_memory
-from serve_app.runtime.threads import UNLOADED
+from serve_app.runtime.threads import unloaded
 
 if TYPE_CHECKING:
     from deployments.video.rife_motion import RifeFinder
@@ -42,7 +42,7 @@ class RifeInterpolation(ModelEngine[RifeOptions], Interpolator):
         from deployments.video.interpolation_files import interpolation_events
 
         if self._finder is None:
-            raise BackendUnavailable(UNLOADED, retry_after_s=1)
+            raise unloaded()
         return interpolation_events(request, self._finder, self.blobs, engine=self.options.engine)
 
 
@@ -55,14 +55,15 @@ def _finder(options: RifeOptions, model: Model, path: Path | None) -> "RifeFinde
 
     if path is None:
         raise BackendUnavailable(
-            f"model {model.id!r} has no source; set it to the flownet.pkl of a RIFE 4"
+            f"model {model.id!r} has no source", remedy="set it to the flownet.pkl of a RIFE 4"
         )
     device = device_of(options)
     is_on_gpu = device.type == "cuda"
     name = ("float16" if is_on_gpu else "float32") if options.dtype == "auto" else options.dtype
     if name != "float32" and not is_on_gpu:
         raise BackendUnavailable(
-            f"model {model.id!r} runs on a CPU, which does not take dtype {name!r}; set it to auto"
+            f"model {model.id!r} runs on a CPU, which does not take dtype {name!r}",
+            remedy="set it to auto",
         )
     network = loaded_network(
         model,

@@ -147,5 +147,5 @@ def _font() -> bytes:
     font = ImageFont.load_default(20)
     data = getattr(font, "font_bytes", None)
     if not isinstance(data, bytes):
-        raise InternalError("Pillow was built without FreeType; install its wheel")
+        raise InternalError("Pillow was built without FreeType", remedy="install its wheel")
     return data

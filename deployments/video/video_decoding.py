@@ -260,8 +260,8 @@ def check_length_in(container: Any, path: Path, *, param: str) -> None:
 def _check_duration(lasts_s: float | None, param: str) -> None:
     if lasts_s is not None and lasts_s > MAX_DURATION_S:
         raise PayloadTooLarge(
-            f"{lasts_s / 3600:.1f} hours are more than the allowed "
-            f"{MAX_DURATION_S / 3600:g}; cut the video",
+            f"{lasts_s / 3600:.1f} hours are more than the allowed {MAX_DURATION_S / 3600:g}",
+            remedy="cut the video",
             param=param,
         )
 
@@ -274,6 +274,7 @@ def _duration_s(container: Any, stream: Any) -> float | None:
 
 def _undecodable(param: str) -> InvalidRequest:
     return InvalidRequest(
-        "no video can be decoded from this file; send mp4, webm, mkv or mov",
+        "no video can be decoded from this file",
+        remedy="send mp4, webm, mkv or mov",
         param=param,
     )

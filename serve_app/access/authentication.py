@@ -120,14 +120,15 @@ class Access:
         host = headers.get("host", "")
         if host_name(host) not in LOOPBACK_NAMES:
             raise _not_allowed(
-                f"host {host[:100]!r} is not allowed; use localhost or 127.0.0.1",
+                f"host {host[:100]!r} is not allowed", remedy="use localhost or 127.0.0.1"
             )
         if method in SAFE_METHODS or not names_a_page(headers):
             return
         if not self.origins.allow(headers, self.caller(headers, peer, scheme=scheme)):
             page = headers.get("origin", "another site")[:100]
             raise _not_allowed(
-                f"web pages of {page!r} are not allowed; list the origin in server.cors_origins"
+                f"web pages of {page!r} are not allowed",
+                remedy="list the origin in server.cors_origins",
             )
 
 
@@ -154,14 +155,18 @@ def access_over(
     )
 
 
-def _not_allowed(what: str) -> Forbidden:
-    remedy = "or set auth.required and API_TOKENS"
-    return Forbidden(f"{what} while auth.required is false, {remedy}", code="host_not_allowed")
+def _not_allowed(what: str, *, remedy: str | None = None) -> Forbidden:
+    always = "while auth.required is false, or set auth.required and API_TOKENS"
+    if remedy is None:
+        return Forbidden(f"{what} {always}", code="host_not_allowed")
+    return Forbidden(what, remedy=f"{remedy} {always}", code="host_not_allowed")
 
 
 def unauthenticated() -> Unauthenticated:
     """The error for a request without a valid credential."""
-    return Unauthenticated("a valid API token is needed; send 'Authorization: Bearer <token>'")
+    return Unauthenticated(
+        "a valid API token is needed", remedy="send 'Authorization: Bearer <token>'"
+    )
 
 
 def check_scope(principal: Principal, scope: Scope) -> None:

@@ -46,7 +46,7 @@ LOOK_FIRST_S = 4.0
 LOOK_FOR_UNKNOWN_S = 0.5
 PATIENCE_S = 1.0
 RETRY_AFTER_S = 5
-UNKNOWN = "the database does not respond, so this credential cannot be checked; try again"
+UNKNOWN = "the database does not respond, so this credential cannot be checked"
 SESSION_CACHE_S = 60.0
 MOST_SESSIONS = 10_000
 
@@ -115,7 +115,7 @@ class CredentialCache:
             has_refreshed = await self._wait_for(self._begin_refresh())
             known = self._find(digest)
             if known is None and not has_refreshed:
-                raise Unavailable(UNKNOWN, retry_after_s=RETRY_AFTER_S)
+                raise Unavailable(UNKNOWN, remedy="try again", retry_after_s=RETRY_AFTER_S)
         if known is None:
             return None
         self._note_use(known)

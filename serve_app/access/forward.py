@@ -94,7 +94,8 @@ class ForwardSignIn:
             user = find_user(session, forwarded.username) or self._add(session, forwarded)
             if user.password is not None:
                 raise Forbidden(
-                    f"{user.username!r} is an account of this server; sign in with its password"
+                    f"{user.username!r} is an account of this server",
+                    remedy="sign in with its password",
                 )
             if user.role != forwarded.role:
                 user.role = forwarded.role

@@ -95,15 +95,16 @@ class RateLimits:
         if count > rate.requests_per_minute:
             wait_s = max(window.reset_at - self._clock(), 0)
             refusal = RateLimited(
-                f"more than {rate.requests_per_minute} requests in this minute; "
-                f"try again in {math.ceil(wait_s)} s",
+                f"more than {rate.requests_per_minute} requests in this minute",
+                remedy=f"try again in {math.ceil(wait_s)} s",
                 retry_after_s=wait_s,
             )
             return Admission(window, refusal, _nothing)
         slot = await self._slots.take(key, rate.concurrent)
         if slot is None:
             refusal = RateLimited(
-                f"{rate.concurrent} requests of this credential are running; wait for one to end",
+                f"{rate.concurrent} requests of this credential are running",
+                remedy="wait for one to end",
                 retry_after_s=BUSY_RETRY_S,
             )
             return Admission(window, refusal, _nothing)

@@ -82,7 +82,7 @@ class SignIn:
         def work(session: Session) -> None:
             row = session.get(UserRow, web.user_id, with_for_update=True)
             if row is None or row.password != stored:
-                raise InvalidRequest("the password was changed meanwhile; sign in again")
+                raise InvalidRequest("the password was changed meanwhile", remedy="sign in again")
             row.password, row.must_change_password = hashed, False
             row.last_changed_at = self._clock()
             end_sessions(session, web.user_id, but=web.digest)
@@ -100,7 +100,8 @@ class SignIn:
             if len(times) >= MOST_FAILURES:
                 wait_s = times[-MOST_FAILURES] + WINDOW_S - now
                 raise RateLimited(
-                    f"too many failed sign-ins; try again in {math.ceil(wait_s / 60)} min",
+                    "too many failed sign-ins",
+                    remedy=f"try again in {math.ceil(wait_s / 60)} min",
                     retry_after_s=wait_s,
                 )
         rows = [LoginFailureRow(subject=subject, at=now) for subject in subjects]

@@ -82,8 +82,8 @@ def revoke_token(session: Session, token_id: int) -> None:
         raise NotFound(f"no token has the id {token_id!r}")
     if row.source == ENVIRONMENT:
         raise Conflict(
-            f"token {token_id} comes from the environment; "
-            "remove it from API_TOKENS or ADMIN_TOKEN and restart the server"
+            f"token {token_id} comes from the environment",
+            remedy="remove it from API_TOKENS or ADMIN_TOKEN and restart the server",
         )
     row.source, row.scopes = REVOKED, []
     announce(session)

@@ -32,7 +32,7 @@ def check_username(username: str) -> None:
         )
     if username in RESERVED:
         raise InvalidRequest(
-            f"the user name {username!r} is reserved; choose another", param="username"
+            f"the user name {username!r} is reserved", remedy="choose another", param="username"
         )
 
 
@@ -115,4 +115,6 @@ def _keep_an_admin(session: Session, row: UserRow) -> None:
     # Locked, so that two admins cannot remove each other at the same time.
     admins = session.scalars(select(UserRow.id).where(UserRow.role == "admin").with_for_update())
     if row.role == "admin" and len(list(admins)) == 1:
-        raise InvalidRequest(f"{row.username!r} is the last admin; create another one first")
+        raise InvalidRequest(
+            f"{row.username!r} is the last admin", remedy="create another one first"
+        )

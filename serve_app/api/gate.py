@@ -106,7 +106,7 @@ class Gate:
         access.check_origin(method, headers, peer, scheme=scheme)
         if "\r" in scope["path"] or "\n" in scope["path"]:
             # A pattern's `$` overlooks one at the end, what compares texts does not.
-            raise InvalidRequest("the path contains a line break; remove it")
+            raise InvalidRequest("the path contains a line break", remedy="remove it")
         path = self._routes.pattern(scope)
         scope[DIALECT], rule = self._dialects.of(path), self._dialects.rule(method, path)
         is_open = rule.access in self._open
@@ -153,6 +153,6 @@ def _as_app_error(error: Exception, request_id: str) -> AppError:
     if isinstance(error, AppError):
         return error
     logger.error("request %s failed", request_id, exc_info=error)
-    failure = InternalError("the server failed on this request; its log says why")
+    failure = InternalError("the server failed on this request", remedy="its log says why")
     failure.request_id = request_id
     return full_disk(error) or failure

@@ -60,8 +60,8 @@ class JobBody(Body):
         }
         for name in (name for name, value in requested.items() if value):
             raise InvalidRequest(
-                "a streamed answer, or one with several parts, cannot be a job; leave out "
-                "'async', 'Prefer: respond-async', 'ref_id' and 'callback_url'",
+                "a streamed answer, or one with several parts, cannot be a job",
+                remedy="leave out 'async', 'Prefer: respond-async', 'ref_id' and 'callback_url'",
                 param=name,
             )
 

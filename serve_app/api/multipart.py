@@ -200,14 +200,18 @@ async def _store(
 def _unexpected(name: str, kinds: Mapping[str, MediaKind | None]) -> InvalidRequest:
     allowed = ", ".join(map(repr, sorted(kinds)))
     return InvalidRequest(
-        f"unexpected file in the field {name[:100]!r}; files go into {allowed}", param=name[:100]
+        f"unexpected file in the field {name[:100]!r}",
+        remedy=f"files go into {allowed}",
+        param=name[:100],
     )
 
 
 def _text(part: FormPart) -> str:
     charset = parameters(part.headers.get(b"content-type", b"")).get("charset", "utf-8").lower()
     if charset not in CHARSETS:
-        raise InvalidRequest(f"the text is in {charset[:40]!r}; send UTF-8", param=part.name[:100])
+        raise InvalidRequest(
+            f"the text is in {charset[:40]!r}", remedy="send UTF-8", param=part.name[:100]
+        )
     try:
         return part.text.decode(charset)
     except UnicodeDecodeError:
@@ -225,6 +229,7 @@ def _boundary(request: Request) -> bytes:
     boundary = parameters(header).get("boundary", "")
     if not boundary:
         raise InvalidRequest(
-            "the multipart content type names no boundary; leave the header to the HTTP library"
+            "the multipart content type names no boundary",
+            remedy="leave the header to the HTTP library",
         )
     return boundary.encode()

@@ -52,7 +52,7 @@ async def _guarded(
         yield frame(render(error, path))
     except Exception:
         logger.exception("a stream on %s failed", path)
-        failure = InternalError("the server failed during this answer; its log says why")
+        failure = InternalError("the server failed during this answer", remedy="its log says why")
         yield frame(render(failure, path))
     finally:
         await close(frames)

@@ -94,8 +94,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         for address in addresses:
             if not is_public(address) and not self._allowed.has(host, port, address):
                 raise InvalidRequest(
-                    f"the host {host!r} is not on the public internet; "
-                    f"{self._instead}ask the operator to add it to limits.fetch_allow",
+                    f"the host {host!r} is not on the public internet",
+                    remedy=f"{self._instead}ask the operator to add it to limits.fetch_allow",
                     param=self._param,
                 )
         return addresses

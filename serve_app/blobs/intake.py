@@ -116,7 +116,7 @@ class MediaIntake:
         try:
             blob = await self._store.write(chunks, limit=self._limits.upload_bytes)
         except PayloadTooLarge as error:
-            raise PayloadTooLarge(error.message, param=param) from None
+            raise PayloadTooLarge(error.problem, remedy=error.remedy, param=param) from None
         return checked(blob, param=param, kind=kind)
 
     async def _blob_of(self, value: str, param: str) -> Blob:
@@ -191,7 +191,7 @@ class MediaIntake:
         try:
             return await self._store.write(_stream(pieces), limit=self._limits.base64_bytes)
         except PayloadTooLarge as error:
-            raise PayloadTooLarge(error.message, param=param) from None
+            raise PayloadTooLarge(error.problem, remedy=error.remedy, param=param) from None
 
     async def _local(self, value: str, param: str) -> Blob:
         """A file below an allowed root, after links are resolved."""

@@ -259,5 +259,5 @@ def _file_is_gone(blob: Blob) -> NotFound:
 
 def _storage_error(error: OSError) -> BackendUnavailable:
     if error.errno in FULL:
-        return BackendUnavailable("the blob store is full; free space or enlarge it")
+        return BackendUnavailable("the blob store is full", remedy="free space or enlarge it")
     return BackendUnavailable(f"cannot write to the blob store ({type(error).__name__})")

@@ -168,7 +168,8 @@ def _kept(
         if used + blob.size > quota:
             raise PayloadTooLarge(
                 f"this file of {blob.size} bytes exceeds the quota of {quota} bytes of uploads per "
-                f"user, of which {used} are in use; delete some with DELETE {FILES}/{{filename}}",
+                f"user, of which {used} are in use",
+                remedy=f"delete some with DELETE {FILES}/{{filename}}",
                 param=param,
             )
     hold(session, holder, [blob], used_at=now)
@@ -185,7 +186,8 @@ def _deleted(session: Session, *, name: str, owner: str | None) -> list[UnheldBl
         found = [row for row in rows if extension_of(row.mime) == match[2]]
     if not found:
         raise NotFound(
-            f"no upload is named {name[:100]!r}; generated files are archive entries",
+            f"no upload is named {name[:100]!r}",
+            remedy="generated files are archive entries",
             param="filename",
         )
     return [one for row in found for one in release(session, row.holder, [row.sha256])]

@@ -16,8 +16,8 @@ async def select_audio(catalog: Catalog, kind: AudioKind) -> CatalogEntry:
     every = (await ranked_models(catalog, "sound")).in_turn
     if not every:
         raise BackendUnavailable(
-            f"no model that generates audio is configured; add a family to the configuration"
-            f"{TASKS['sound'].suggestion}",
+            "no model that generates audio is configured",
+            remedy=f"add a family to the configuration{TASKS['sound'].suggestion}",
             provider="sound",
         )
     for found in every:
@@ -26,7 +26,7 @@ async def select_audio(catalog: Catalog, kind: AudioKind) -> CatalogEntry:
     listed = ", ".join(
         f"{found.id!r} generates {_or(kinds_of(found))}" for found in catalog.every("sound")
     )
-    raise UnsupportedCapability(f"no configured model generates {kind!r}; {listed}")
+    raise UnsupportedCapability(f"no configured model generates {kind!r}", remedy=f"{listed}")
 
 
 def kinds_of(found: CatalogEntry) -> tuple[AudioKind, ...]:

@@ -97,7 +97,9 @@ class Catalog(OperationRunner):
         """The model with this id or alias, case-sensitive first. Raises ModelNotFound."""
         found = self._found.get(name) or self._folded.get(name.lower())
         if found is None:
-            raise ModelNotFound(f"unknown model {name!r}; {self._listing()}", param="model")
+            raise ModelNotFound(
+                f"unknown model {name!r}", remedy=f"{self._listing()}", param="model"
+            )
         return found
 
     def find(self, task: Task, name: str | None) -> CatalogEntry:
@@ -149,7 +151,7 @@ class Catalog(OperationRunner):
         family = self._media or next(families, None)
         if family is None:
             raise BackendUnavailable(
-                "no media family is configured to cut, join and convert media; add one"
+                "no media family is configured to cut, join and convert media", remedy="add one"
             )
         return self._runners[family]
 
@@ -177,7 +179,8 @@ class Catalog(OperationRunner):
         found = self.named(name)
         if found.family.options.task != task:
             raise UnsupportedCapability(
-                f"model {name!r} is for {found.family.options.task}; {self._listing(task)}",
+                f"model {name!r} is for {found.family.options.task}",
+                remedy=f"{self._listing(task)}",
                 param="model",
             )
         return found
@@ -202,8 +205,8 @@ class Catalog(OperationRunner):
             if found.family.options.task == task:
                 return found
         raise BackendUnavailable(
-            f"no {TASKS[task].label} model is configured; add a family for it to the configuration"
-            f"{TASKS[task].suggestion}",
+            f"no {TASKS[task].label} model is configured",
+            remedy=f"add a family for it to the configuration{TASKS[task].suggestion}",
             param="model",
         )
 

@@ -25,7 +25,9 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> CatalogEntry:
     """
     able = cloning_models(catalog)
     if not able:
-        raise BackendUnavailable("no configured speech model clones voices; add a family that does")
+        raise BackendUnavailable(
+            "no configured speech model clones voices", remedy="add a family that does"
+        )
     wanted = (explicit(engine) or "").strip()
     if not wanted:
         return select_clone(catalog, None, param="engine")
@@ -35,8 +37,8 @@ def select_clone_engine(catalog: Catalog, engine: str | None) -> CatalogEntry:
             return found
     engines = dict.fromkeys(name for f in able for name in (f.family.options.engine, f.id))
     raise InvalidRequest(
-        f"no engine or model that clones voices is named {wanted[:100]!r}; "
-        f"engines and models: auto, {', '.join(engines)}",
+        f"no engine or model that clones voices is named {wanted[:100]!r}",
+        remedy=f"engines and models: auto, {', '.join(engines)}",
         param="engine",
     )
 
@@ -51,6 +53,7 @@ def _checked(catalog: Catalog, found: CatalogEntry, param: str) -> CatalogEntry:
         return found
     able = ", ".join(repr(f.id) for f in cloning_models(catalog)) or "none is configured"
     raise UnsupportedCapability(
-        f"model {found.id!r} speaks with its own voices only; models that clone: {able}",
+        f"model {found.id!r} speaks with its own voices only",
+        remedy=f"models that clone: {able}",
         param=param,
     )

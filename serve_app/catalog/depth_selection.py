@@ -54,7 +54,10 @@ def _kind(catalog: Catalog, found: CatalogEntry) -> str | None:
 def _no_such_depth_model(method: DepthMethod, kinds: dict[str, str]) -> UnsupportedCapability:
     there = ", ".join(f"{id!r} ({kind})" for id, kind in kinds.items())
     return UnsupportedCapability(
-        f"no configured depth model is of the kind {method!r}; models: {there}; "
-        f"leave it out, or add one to the configuration{TASKS['depth'].suggestion}",
+        f"no configured depth model is of the kind {method!r}",
+        remedy=(
+            f"models: {there}; leave it out, or add one to the configuration"
+            f"{TASKS['depth'].suggestion}"
+        ),
         param="method",
     )

@@ -27,9 +27,9 @@ async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSepa
     fallbacks = now.fallbacks
     if allows_fallback and fallbacks:
         return ChosenSeparator(fallbacks[0], None)
-    remedy = "; allow the fallback to separate by signal processing" if fallbacks else ""
     raise BackendUnavailable(
-        f"no trained stem separation model is available{remedy}",
+        "no trained stem separation model is available",
+        remedy="allow the fallback to separate by signal processing" if fallbacks else None,
         param="allows_fallback" if fallbacks else None,
         provider="stems",
     )

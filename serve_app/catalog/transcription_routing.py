@@ -59,8 +59,8 @@ def select(
     if size in SIZES and (found := _of_size(installed, size)):
         return found
     raise ModelNotFound(
-        f"unknown transcription model {name!r}; configured: {_names(installed)}; "
-        f"sizes: {', '.join(SIZES)}",
+        f"unknown transcription model {name!r}",
+        remedy=f"configured: {_names(installed)}; sizes: {', '.join(SIZES)}",
         param="model",
     )
 
@@ -75,12 +75,12 @@ def request_language(text: str | None, model: Model) -> str | None:
     code = language_code(text)
     if code is None:
         raise InvalidRequest(
-            f"unknown language {text[:50]!r}; use an ISO 639-1 code", param="language"
+            f"unknown language {text[:50]!r}", remedy="use an ISO 639-1 code", param="language"
         )
     if model.languages and code not in model.languages:
         raise InvalidRequest(
-            f"model {model.id!r} does not understand {code!r}; "
-            f"languages: {', '.join(model.languages)}",
+            f"model {model.id!r} does not understand {code!r}",
+            remedy=f"languages: {', '.join(model.languages)}",
             param="language",
         )
     return code
@@ -92,8 +92,8 @@ def check_translation(model: Model, catalog: Catalog, *, param: str) -> None:
         return
     able = [f.id for f in installed_models(catalog) if f.model.can_translate]
     raise UnsupportedCapability(
-        f"model {model.id!r} does not translate; models that do: "
-        f"{', '.join(map(repr, able)) or 'none is configured'}",
+        f"model {model.id!r} does not translate",
+        remedy=f"models that do: {', '.join(map(repr, able)) or 'none is configured'}",
         param=param,
     )
 
@@ -106,7 +106,7 @@ def installed_models(catalog: Catalog) -> list[Asr]:
 def _routed(catalog: Catalog, installed: list[Asr], language: str | None) -> Asr:
     if not installed:
         raise BackendUnavailable(
-            "no speech recognition model is configured; add a family for it", param="model"
+            "no speech recognition model is configured", remedy="add a family for it", param="model"
         )
     code = language_code(language or "")
     if catalog.config.defaults.of("transcription") is not None:

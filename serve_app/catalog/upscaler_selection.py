@@ -29,7 +29,8 @@ async def select_upscaler(
 def _none_trained(fact: str, *, is_resizable: bool) -> BackendUnavailable:
     resize = "allow resizing by Lanczos resampling, or " if is_resizable else ""
     return BackendUnavailable(
-        f"{fact}; {resize}add a family to the configuration{TASKS['upscaling'].suggestion}",
+        f"{fact}",
+        remedy=f"{resize}add a family to the configuration{TASKS['upscaling'].suggestion}",
         param="allows_resize" if is_resizable else "model",
         provider="upscaling",
     )

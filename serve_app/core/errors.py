@@ -41,10 +41,11 @@ ErrorType = Literal[
 class AppError(Exception):
     """A failure that has a place in the HTTP contract.
 
-    `message` is shown to callers: lower case, names the thing, says what would work. `param` is
-    the path of a field of the operation, which the message does not begin with: every dialect has
-    its own name for it. `provider` is the engine or upstream that failed. `retry_after_s` is set
-    where trying again can succeed. `stage` is the innermost stage of a pipeline that failed.
+    `problem` is what is wrong, in lower case and with the name of the thing, `remedy` what would
+    work; `message`, which callers are shown, is both. `param` is the path of a field of the
+    operation, which the message does not begin with: every dialect has its own name for it.
+    `provider` is the engine or upstream that failed. `retry_after_s` is set where trying again can
+    succeed. `stage` is the innermost stage of a pipeline that failed.
     """
 
     status: ClassVar[int] = 500
@@ -54,8 +55,9 @@ class AppError(Exception):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        remedy: str | None = None,
         param: str | None = None,
         provider: str | None = None,
         code: str | None = None,
@@ -63,14 +65,20 @@ class AppError(Exception):
         job_id: str | None = None,
         stage: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(told(problem, remedy))
+        self.problem = problem
+        self.remedy = remedy
         self.param = param
         self.provider = provider
         self.code = code or self.default_code
         self.retry_after_s = retry_after_s
         self.job_id = job_id
         self.stage = stage
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and what would work."""
+        return told(self.problem, self.remedy)
 
     @property
     def explanation(self) -> str:
@@ -84,7 +92,12 @@ class AppError(Exception):
         return changed.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message,), self.__dict__
+        return type(self), (self.problem,), self.__dict__
+
+
+def told(problem: str, remedy: str | None) -> str:
+    """Both as one text."""
+    return problem if remedy is None else f"{problem}; {remedy}"
 
 
 class InvalidRequest(AppError):

@@ -75,7 +75,7 @@ FAILURES: dict[str, type[AppError]] = {
 
 
 class Failure(Message):
-    """An AppError at rest: the name of its class and what it says."""
+    """An AppError at rest: the name of its class and what it says; `message` is its problem."""
 
     kind: str
     message: str
@@ -83,11 +83,13 @@ class Failure(Message):
     param: str | None = None
     provider: str | None = None
     stage: str | None = None
+    remedy: str | None = None
 
     def error(self) -> AppError:
         """The error, to be raised again. It will not pass by itself."""
         return FAILURES.get(self.kind, InternalError)(
             self.message,
+            remedy=self.remedy,
             param=self.param,
             provider=self.provider,
             code=self.code,
@@ -100,7 +102,8 @@ def failure_of(error: AppError) -> Failure:
     kind = next((c.__name__ for c in type(error).__mro__ if c.__name__ in FAILURES), "AppError")
     return Failure(
         kind=kind,
-        message=error.message,
+        message=error.problem,
+        remedy=error.remedy,
         code=error.code,
         param=error.param,
         provider=error.provider,

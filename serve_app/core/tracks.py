@@ -51,7 +51,8 @@ def chosen_audio(container: Any, wanted: AudioTrack | None = None) -> Any:
     found = _matching(recordings, wanted)
     if recordings and not found:
         raise InvalidRequest(
-            f"there is no audio track {wanted!r}; the file has {_listed(recordings, _described)}",
+            f"there is no audio track {wanted!r}",
+            remedy=f"the file has {_listed(recordings, _described)}",
             param=PARAM,
         )
     return next(iter([*filter(is_default, found), *found]), None)

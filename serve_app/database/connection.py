@@ -88,8 +88,8 @@ class Database:
             except DBAPIError as error:
                 if _is_full(error):
                     raise BackendUnavailable(
-                        "the disk of the database is full, and nothing was changed; free space on "
-                        "it or enlarge it"
+                        "the disk of the database is full, and nothing was changed",
+                        remedy="free space on it or enlarge it",
                     ) from error
                 if self._is_closed or not _may_pass(error):
                     raise
@@ -164,7 +164,9 @@ def away_as_unavailable() -> Iterator[None]:
 
 
 def _away() -> Unavailable:
-    return Unavailable("the database does not respond; nothing was changed", retry_after_s=5)
+    return Unavailable(
+        "the database does not respond", remedy="nothing was changed", retry_after_s=5
+    )
 
 
 def _may_pass(error: DBAPIError) -> bool:

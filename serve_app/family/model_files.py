@@ -58,8 +58,8 @@ def locate(
         return local
     if source.startswith(("/", ".", "~")):
         raise BackendUnavailable(
-            f"model {model_id!r}: its source {source!r} does not exist on this machine; "
-            "correct the path, or name a hub id"
+            f"model {model_id!r}: its source {source!r} does not exist on this machine",
+            remedy="correct the path, or name a hub id",
         )
     request = _HubRequest(source, revision, model_id, hub or Hub())
     with explained(model_id, source, revision):
@@ -129,7 +129,8 @@ def _downloaded(request: _HubRequest, report: Report) -> Path:
     if not any(name.endswith(WEIGHTS) for name in names):
         raise BackendUnavailable(
             f"model {request.model_id!r}: {request.source!r} on the hub has no weights in "
-            "safetensors or PyTorch form; name another repository"
+            "safetensors or PyTorch form",
+            remedy="name another repository",
         )
     left = [name for name in names if _cached_file(request, name, info.sha) is None]
     total, missing = (sum(sizes[name] for name in files) for files in (names, left))
@@ -173,8 +174,8 @@ def _check_space(request: _HubRequest, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BackendUnavailable(
-            f"model {request.model_id!r} needs {needed} more bytes on disk and {free} are free; "
-            "free some, or set HF_HOME to a larger disk"
+            f"model {request.model_id!r} needs {needed} more bytes on disk and {free} are free",
+            remedy="free some, or set HF_HOME to a larger disk",
         )
 
 

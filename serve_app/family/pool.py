@@ -181,7 +181,12 @@ class EnginePool:
         loading = asyncio.wrap_future(slot.loading)
         while not loading.done():
             if slot.status.state == "downloading" or time.monotonic() > deadline:
-                raise ModelNotReady(_progress(slot.status), param="model", retry_after_s=10)
+                raise ModelNotReady(
+                    _progress(slot.status),
+                    remedy="try again later",
+                    param="model",
+                    retry_after_s=10,
+                )
             await asyncio.wait((loading,), timeout=POLL_S)
         error = loading.exception()
         if error is not None:
@@ -262,7 +267,8 @@ def _loading_error(model: Model, error: Exception) -> AppError:
         return error
     logger.exception("model %r cannot be loaded", model.id)
     return BackendUnavailable(
-        f"model {model.id!r} cannot be loaded ({type(error).__name__}); the server's log says why",
+        f"model {model.id!r} cannot be loaded ({type(error).__name__})",
+        remedy="the server's log says why",
         param="model",
     )
 
@@ -270,5 +276,5 @@ def _loading_error(model: Model, error: Exception) -> AppError:
 def _progress(status: ModelStatus) -> str:
     if status.state == "downloading" and status.bytes_total:
         percent = 100 * (status.bytes_done or 0) // status.bytes_total
-        return f"model {status.id!r} is being downloaded ({percent} %); try again later"
-    return f"model {status.id!r} is {status.state}; try again later"
+        return f"model {status.id!r} is being downloaded ({percent} %)"
+    return f"model {status.id!r} is {status.state}"

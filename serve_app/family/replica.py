@@ -176,7 +176,8 @@ class Replica:
         # Only here, where the error with its frames is gone, can their tensors be freed.
         free_memory()
         raise BackendUnavailable(
-            f"model {model_id!r} ran out of memory; send a smaller request",
+            f"model {model_id!r} ran out of memory",
+            remedy="send a smaller request",
             provider=model_id,
             code="out_of_memory",
         )

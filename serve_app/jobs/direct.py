@@ -67,8 +67,8 @@ class DirectJobs:
                 except LimitPassed:
                     await self._go_on(submission, run)
                     raise StillRunning(
-                        f"this takes longer than {timeout_s:g} s; job {submission.id!r} keeps "
-                        "running",
+                        f"this takes longer than {timeout_s:g} s",
+                        remedy=f"job {submission.id!r} keeps running",
                         job_id=submission.id,
                     ) from None
             except asyncio.CancelledError:

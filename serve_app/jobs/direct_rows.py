@@ -60,7 +60,7 @@ def forget_direct_job(session: Session, job_id: str) -> bool:
     if row is None:
         return False
     if not _job(row).is_final:
-        raise Conflict(f"job {row.id!r} is running; cancel it first")
+        raise Conflict(f"job {row.id!r} is running", remedy="cancel it first")
     session.delete(row)
     return True
 

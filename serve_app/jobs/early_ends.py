@@ -99,5 +99,7 @@ def _in_pieces(row: JobRow) -> EndsEarly[Any]:
 
 def _indivisible(job_id: str) -> UnsupportedCapability:
     return UnsupportedCapability(
-        f"job {job_id!r} has no result before it has all of it; cancel it instead", param="id"
+        f"job {job_id!r} has no result before it has all of it",
+        remedy="cancel it instead",
+        param="id",
     )

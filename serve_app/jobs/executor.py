@@ -123,7 +123,9 @@ class JobExecutor(JobRunner):
                 return job if job.is_final else await self._ended(job.id, waiting)
         except LimitPassed:
             raise StillRunning(
-                f"job {job.id!r} takes longer than {timeout_s:g} s; it keeps running", job_id=job.id
+                f"job {job.id!r} takes longer than {timeout_s:g} s",
+                remedy="it keeps running",
+                job_id=job.id,
             ) from None
         except asyncio.CancelledError:
             if self._cancels_on_disconnect:

@@ -195,7 +195,9 @@ def _referred_to(
         return mine[0] if mine else None
     if len(rows) > 1:
         ids = ", ".join(f"{row.id!r} of {row.owner!r}" for row in rows[:SHOWN])
-        raise Conflict(f"{ref_id!r} names jobs of several owners: {ids}; use an id", param="id")
+        raise Conflict(
+            f"{ref_id!r} names jobs of several owners: {ids}", remedy="use an id", param="id"
+        )
     return rows[0] if rows else None
 
 

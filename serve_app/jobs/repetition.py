@@ -23,8 +23,8 @@ def job_joined(session: Session, submission: Submission) -> JobRow | None:
         if row is not None:
             if row.call_digest != call.digest:
                 raise Conflict(
-                    f"the key {call.key!r} was used for a different request; a retry must have the "
-                    "same path and body",
+                    f"the key {call.key!r} was used for a different request",
+                    remedy="a retry must have the same path and body",
                     param=KEY_HEADER,
                 )
             return _joined(session, row, submission)

@@ -44,7 +44,8 @@ MOST_ATTEMPTS = 10
 NOTHING: Mapping[Ran, Amounts] = {}
 _DEADLY = Failure(
     kind="InternalError",
-    message=f"the process that ran this job died {MOST_ATTEMPTS} times; it is not tried again",
+    message=f"the process that ran this job died {MOST_ATTEMPTS} times",
+    remedy="it is not tried again",
     code="internal_error",
 )
 
@@ -269,7 +270,7 @@ class JobStore(JobReader):
                     raise unknown(job_id)
                 return []
             if not is_final(row):
-                raise Conflict(f"job {row.id!r} is {row.status}; cancel it first")
+                raise Conflict(f"job {row.id!r} is {row.status}", remedy="cancel it first")
             unheld = release(session, holder(row.id))
             session.delete(row)
             return unheld
@@ -288,6 +289,7 @@ def _write_report(row: JobRow, report: JobReport) -> None:
 def _check_room(queue: str, waiting: int, most: int) -> None:
     if waiting >= most:
         raise QueueFull(
-            f"{waiting} jobs already wait for {queue!r}; try again later",
+            f"{waiting} jobs already wait for {queue!r}",
+            remedy="try again later",
             retry_after_s=RETRY_AFTER_S,
         )

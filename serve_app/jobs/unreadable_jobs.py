@@ -4,8 +4,9 @@ from serve_app.core.errors import InternalError
 from serve_app.core.jobs import Job, failure_of
 from serve_app.jobs.store import JobReport, JobStore
 
-UNREADABLE_JOB = (
-    "the job was accepted by another version of this server and cannot be read; send it again"
+UNREADABLE_JOB = InternalError(
+    "the job was accepted by another version of this server and cannot be read",
+    remedy="send it again",
 )
 
 
@@ -16,5 +17,5 @@ async def fail_unreadable(store: JobStore, job: Job, executor: str) -> None:
         executor,
         "failed",
         report=JobReport(job.progress, job.stages, job.warnings),
-        failure=failure_of(InternalError(UNREADABLE_JOB)),
+        failure=failure_of(UNREADABLE_JOB),
     )

@@ -29,16 +29,17 @@ UNREADABLE = InvalidRequest(
     "the request is not valid HTTP: its first line, its headers or its chunks are malformed"
 )
 SLOW = BackendUnavailable(
-    "the request did not arrive in time; try again", code="timeout", retry_after_s=1
+    "the request did not arrive in time", remedy="try again", code="timeout", retry_after_s=1
 )
 LARGE = PayloadTooLarge("the request is larger than this server accepts")
 LONG = PayloadTooLarge(
     f"the URL or the headers have more than {MAX_HEADERS_BYTES // 1024} KiB, or there are more "
-    f"than {MAX_HEADERS} headers; send fewer or shorter ones"
+    f"than {MAX_HEADERS} headers",
+    remedy="send fewer or shorter ones",
 )
-CRASHED = AppError("the server failed on this request; its log says why")
+CRASHED = AppError("the server failed on this request", remedy="its log says why")
 AWAY = BackendUnavailable(
-    "the server is starting, restarting or too busy to answer; try again", retry_after_s=2
+    "the server is starting, restarting or too busy to answer", remedy="try again", retry_after_s=2
 )
 ERRORS = {400: UNREADABLE, 408: SLOW, 413: LARGE, 431: LONG, 500: CRASHED, 503: AWAY}
 RAYS_ERROR_FILE = "500.http"

@@ -66,8 +66,8 @@ def checked_name(name: str, kind: Kind, *, param: str = "name") -> str:
     if (VOICE_NAME if is_voice else NAME).fullmatch(name) is None:
         also = "'_' and '-'" if is_voice else "' ', '_', '.' and '-'"
         raise InvalidRequest(
-            f"{name[:80]!r} is not a valid {kind} name; use 1 to 64 ASCII letters and "
-            f"digits, after the first also {also}",
+            f"{name[:80]!r} is not a valid {kind} name",
+            remedy=f"use 1 to 64 ASCII letters and digits, after the first also {also}",
             param=param,
         )
     return name
@@ -81,8 +81,8 @@ def changed_items(profile: Profile, change: ProfileChange) -> list[NewProfileIte
     for position in change.remove:
         if not 0 <= position < len(there):
             raise InvalidRequest(
-                f"there is no position {position}; "
-                f"{profile.name!r} has {len(there)} of them, counted from 0",
+                f"there is no position {position}",
+                remedy=f"{profile.name!r} has {len(there)} of them, counted from 0",
                 param=change.remove_param,
             )
     removed = {there[position].number for position in change.remove}
@@ -91,8 +91,8 @@ def changed_items(profile: Profile, change: ProfileChange) -> list[NewProfileIte
     items = [*(item for item in profile.items if item.number not in removed), *change.add]
     if profile.kind != "voice" and not items:
         raise InvalidRequest(
-            "the last image of a profile cannot be removed; add another "
-            "first, or delete the profile",
+            "the last image of a profile cannot be removed",
+            remedy="add another first, or delete the profile",
             param=change.remove_param,
         )
     check_count(len(items))

@@ -120,7 +120,7 @@ class Profiles:
             profile, unheld = await self._database.write(work)
         except IntegrityError:
             raise Conflict(
-                "the profile was changed by another request at the same time; try again"
+                "the profile was changed by another request at the same time", remedy="try again"
             ) from None
         await discard(self._database, self._blobs_url, unheld)
         return profile
@@ -168,8 +168,8 @@ def _owned(session: Session, kind: Kind, name: str, by: Principal) -> Row:
 def _check_owner(row: Row | Profile, by: Principal) -> None:
     if row.owner != by.owner and "admin" not in by.scopes:
         raise Forbidden(
-            f"the {row.kind} {row.name!r} belongs to another user; only the owner or an admin can "
-            "change it",
+            f"the {row.kind} {row.name!r} belongs to another user",
+            remedy="only the owner or an admin can change it",
             code="not_owner",
         )
 

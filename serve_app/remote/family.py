@@ -39,17 +39,18 @@ def _serves_errors(name: str) -> Generator[None]:
         raise (cause if isinstance(cause, AppError) else error) from None
     except BackPressureError:
         raise QueueFull(
-            f"too many requests are waiting for {name!r}; try again later", retry_after_s=5
+            f"too many requests are waiting for {name!r}", remedy="try again later", retry_after_s=5
         ) from None
     except RayActorError:
         raise BackendUnavailable(
-            f"the process of {name!r} died while it worked on this; try again",
+            f"the process of {name!r} died while it worked on this",
+            remedy="try again",
             provider=name,
             retry_after_s=2,
         ) from None
     except DeploymentUnavailableError:
         raise BackendUnavailable(
-            f"{name!r} cannot be started; the server's log says why", provider=name
+            f"{name!r} cannot be started", remedy="the server's log says why", provider=name
         ) from None
 
 

@@ -13,7 +13,8 @@ def full_disk(error: BaseException) -> BackendUnavailable | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in FULL:
             return BackendUnavailable(
-                "a disk of the server is full; free space on it or enlarge it, and try again"
+                "a disk of the server is full",
+                remedy="free space on it or enlarge it, and try again",
             )
         cause = cause.__cause__ or cause.__context__
     return None

@@ -23,5 +23,5 @@ def needed(
         yield
     except ImportError as error:
         raise BackendUnavailable(
-            f"{who} needs {error.name or str(error)!r}; {remedy}", provider=provider
+            f"{who} needs {error.name or str(error)!r}", remedy=f"{remedy}", provider=provider
         ) from error

@@ -12,7 +12,11 @@ from serve_app.core.errors import BackendUnavailable
 
 T = TypeVar("T")
 _END = object()
-UNLOADED = "the model was unloaded; try again"
+
+
+def unloaded() -> BackendUnavailable:
+    """The error of work whose model was unloaded before or in the middle of it."""
+    return BackendUnavailable("the model was unloaded", remedy="try again", retry_after_s=1)
 
 
 def in_thread(
@@ -58,13 +62,13 @@ async def pushed(
     try:
         running = loop.run_in_executor(executor, _work, work, push, begun, stop)
     except RuntimeError:
-        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        raise unloaded() from None
     running.add_done_callback(lambda _: items.put_nowait(_END))
     try:
         while (item := await items.get()) is not _END:
             yield cast("T", item)
         if running.cancelled():
-            raise BackendUnavailable(UNLOADED, retry_after_s=1)
+            raise unloaded()
         await running
     finally:
         stop.set()
@@ -128,13 +132,13 @@ def in_turn(executor: Executor, work: Callable[[], T]) -> T:
     try:
         running = executor.submit(work)
     except RuntimeError:
-        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        raise unloaded() from None
     try:
         return running.result()
     except CancelledError:
         if not running.cancelled():
             raise
-        raise BackendUnavailable(UNLOADED, retry_after_s=1) from None
+        raise unloaded() from None
 
 
 def iterate_callbacks(

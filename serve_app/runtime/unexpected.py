@@ -42,7 +42,7 @@ def unexpected_errors(what: str, *, provider: str | None = None) -> Generator[No
         if (full := full_disk(error)) is not None:
             raise full from None
     raise InternalError(
-        f"{what} failed unexpectedly; the server's log says why", provider=provider
+        f"{what} failed unexpectedly", remedy="the server's log says why", provider=provider
     ) from None
 
 

@@ -127,7 +127,7 @@ class Providers:
         all_stored = live_providers(session)
         stored = _found(all_stored, named)
         if not is_expected(self._provider(stored, all_stored)):
-            raise PreconditionFailed("the provider was changed since; read it again")
+            raise PreconditionFailed("the provider was changed since", remedy="read it again")
         return stored
 
 

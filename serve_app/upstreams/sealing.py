@@ -37,8 +37,8 @@ class KeyRing:
         """The secret as the database may keep it. BackendUnavailable without any key."""
         if self._current is None:
             raise BackendUnavailable(
-                "this server has no key to encrypt secrets with; set ENCRYPTION_KEYS, and on a "
-                "cluster the same on every node"
+                "this server has no key to encrypt secrets with",
+                remedy="set ENCRYPTION_KEYS, and on a cluster the same on every node",
             )
         nonce = secrets.token_bytes(NONCE_BYTES)
         cipher = self._ciphers[self._current]

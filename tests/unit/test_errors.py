@@ -1,15 +1,19 @@
 """The error tree: every class has a place in the contract and survives a process boundary."""
 
+import ast
 import asyncio
 import errno
 import pickle
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RayTaskError
 
+import serve_app
 from serve_app.core import errors
 from serve_app.core.errors import AppError, InternalError, ModelNotFound, QueueFull
+from serve_app.core.jobs import failure_of
 from serve_app.remote.family import remote_errors
 from serve_app.runtime.unexpected import only_expected
 from tests.error_contract import CONTRACT
@@ -35,10 +39,60 @@ def test_status_code_type_and_kind(name: str) -> None:
 @pytest.mark.parametrize("kind", list(subclasses(AppError)), ids=lambda kind: kind.__name__)
 def test_pickling_keeps_everything(kind: type[AppError]) -> None:
     error = kind("m", param="p", provider="q", code="c", retry_after_s=1.5, job_id="j", stage="s")
+    error.remedy = "r"
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert copy.__dict__ == error.__dict__
     assert str(copy) == "m"
+
+
+def test_a_remedy_stands_behind_the_problem() -> None:
+    error = ModelNotFound("unknown model 'x'", remedy="models: 'y'", stage="speak")
+    assert (error.problem, error.remedy) == ("unknown model 'x'", "models: 'y'")
+    assert error.message == str(error) == "unknown model 'x'; models: 'y'"
+    assert error.explanation == "stage 'speak': unknown model 'x'; models: 'y'"
+    for copy in (pickle.loads(pickle.dumps(error)), error.about("a"), failure_of(error).error()):
+        assert (copy.message, copy.remedy) == (error.message, error.remedy)
+
+
+def sources() -> list[Path]:
+    root = Path(serve_app.__file__).parents[1]
+    return [
+        path
+        for name in ("serve_app", "deployments", "pipelines")
+        for path in root.glob(f"{name}/**/*.py")
+    ]
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def test_nobody_writes_a_remedy_into_the_problem() -> None:
+    """What names an error class and begins with a text that has both parts."""
+    kinds = {kind.__name__ for kind in subclasses(AppError)} | {"AppError", "ServiceError"}
+    found = [
+        f"{path.name}:{call.lineno}"
+        for path in sources()
+        for call in calls(path)
+        if call.args and ast.unparse(call.func).rpartition(".")[2] in kinds
+        for text in ast.walk(call.args[0])
+        if isinstance(text, ast.Constant) and "; " in str(text.value)
+    ]
+    assert found == []
+
+
+def test_nobody_looks_for_a_remedy_in_a_message() -> None:
+    cutting = {"split", "rsplit", "partition", "rpartition"}
+    found = [
+        f"{path.name}:{call.lineno}"
+        for path in sources()
+        for call in calls(path)
+        if ast.unparse(call.func).rpartition(".")[2] in cutting
+        and any(isinstance(mark, ast.Constant) and mark.value in (";", "; ") for mark in call.args)
+        and "message" in ast.unparse(call.func)
+    ]
+    assert found == []
 
 
 def test_what_a_handle_raises_becomes_the_original() -> None:

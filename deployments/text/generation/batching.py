@@ -177,4 +177,6 @@ def _takes_requests(manager: Any) -> bool:
 
 
 def _stopped() -> BackendUnavailable:
-    return BackendUnavailable("the text engine was interrupted; try again", retry_after_s=1)
+    return BackendUnavailable(
+        "the text engine was interrupted", remedy="try again", retry_after_s=1
+    )

@@ -82,7 +82,7 @@ async def _ids(generator: TextGenerator, request: Complete, number: int) -> list
 def _check_token(token: int, vocabulary: int) -> None:
     if token >= vocabulary:
         raise InvalidRequest(
-            f"there is no token {token}; the last is {vocabulary - 1}", param="prompt"
+            f"there is no token {token}", remedy=f"the last is {vocabulary - 1}", param="prompt"
         )
 
 
@@ -94,7 +94,8 @@ def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> s
         if before in vocabulary and after in vocabulary and middle in vocabulary:
             return f"{before}{prompt}{after}{suffix}{middle}"
     raise UnsupportedCapability(
-        f"model {generator.checkpoint.model_id!r} does not support infilling; leave the suffix out",
+        f"model {generator.checkpoint.model_id!r} does not support infilling",
+        remedy="leave the suffix out",
         param="suffix",
     )
 

@@ -124,8 +124,11 @@ class TextGenerator:
         room = self.checkpoint.context_length - len(prompt)
         if room < 1:
             raise ContextLengthExceeded(
-                f"the prompt has {len(prompt)} tokens; the context of "
-                f"{self.checkpoint.model_id!r} holds {self.checkpoint.context_length}",
+                f"the prompt has {len(prompt)} tokens",
+                remedy=(
+                    f"the context of {self.checkpoint.model_id!r} holds "
+                    f"{self.checkpoint.context_length}"
+                ),
                 param=param,
             )
         return room if sampling.max_tokens is None else min(room, sampling.max_tokens)
@@ -135,7 +138,8 @@ class TextGenerator:
         for token in sampling.logit_bias:
             if token >= self.checkpoint.vocabulary:
                 raise InvalidRequest(
-                    f"there is no token {token}; the last is {self.checkpoint.vocabulary - 1}",
+                    f"there is no token {token}",
+                    remedy=f"the last is {self.checkpoint.vocabulary - 1}",
                     param="logit_bias",
                 )
 
@@ -160,7 +164,9 @@ class TextGenerator:
         is_open = [True] * len(choices)
         for step in self.loop.steps(decoding, stop, is_open):
             if self._is_closed:
-                raise BackendUnavailable("the model was unloaded; try again", retry_after_s=1)
+                raise BackendUnavailable(
+                    "the model was unloaded", remedy="try again", retry_after_s=1
+                )
             choice = choices[step.index]
             yield from choice.push(step)
             is_open[step.index] = not choice.is_finished

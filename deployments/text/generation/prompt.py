@@ -44,7 +44,8 @@ class Prompts:
         """
         if self._template is None:
             raise InvalidRequest(
-                f"model {self._model_id!r} has no chat template; it only continues a prompt",
+                f"model {self._model_id!r} has no chat template",
+                remedy="it only continues a prompt",
                 param="messages",
             )
         messages = request.messages

@@ -56,7 +56,8 @@ class VisionInputs:
         except (ValueError, LookupError) as error:
             # A text may hold the mark that stands for an image.
             raise InvalidRequest(
-                "the model's processor cannot read the messages; leave out placeholders for images",
+                "the model's processor cannot read the messages",
+                remedy="leave out placeholders for images",
                 param="messages",
             ) from error
         inputs = inputs.to(self._checkpoint.model.device)

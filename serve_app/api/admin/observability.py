@@ -92,7 +92,7 @@ def _key(value: object) -> Switch:
         if value == known:
             return known
     shown = json.dumps(value)[:50]
-    raise InvalidRequest(f"unknown key {shown}; keys: {', '.join(SWITCHES)}", param="key")
+    raise InvalidRequest(f"unknown key {shown}", remedy=f"keys: {', '.join(SWITCHES)}", param="key")
 
 
 def _word(value: object) -> str:

@@ -31,7 +31,7 @@ async def get_visitor(
 async def get_web_session(principal: PrincipalDep) -> WebSession:
     """The web session on a route that only a browser can use. Unauthenticated."""
     if principal.session is None:
-        raise Unauthenticated("sign in at /login; an API token has no password")
+        raise Unauthenticated("sign in at /login", remedy="an API token has no password")
     return principal.session
 
 

@@ -103,7 +103,9 @@ def _groupings(text: str) -> tuple[Grouping, ...]:
     for name in wanted:
         if name not in GROUPINGS:
             raise InvalidRequest(
-                f"unknown grouping {name!r}; groupings: {', '.join(GROUPINGS)}", param="group_by"
+                f"unknown grouping {name!r}",
+                remedy=f"groupings: {', '.join(GROUPINGS)}",
+                param="group_by",
             )
     return tuple(name for name in GROUPINGS if name in wanted)
 

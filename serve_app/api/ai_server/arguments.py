@@ -108,7 +108,8 @@ async def _json(request: Request, kind: str) -> Any:
         return None
     if kind not in ("", "application/json", "text/json", "text/plain"):
         raise ServiceError(
-            f"a body of type {kind[:100]!r} is not read; send JSON or a form",
+            f"a body of type {kind[:100]!r} is not read",
+            remedy="send JSON or a form",
             error_code=SERIALIZATION,
         )
     try:

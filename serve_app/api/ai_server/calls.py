@@ -151,7 +151,8 @@ async def timed_out(call: Call, error: StillRunning, ready: Prepared) -> Service
         "statusUrl": status_url(base, ready.status, job.ref_id),
     }
     return ServiceError(
-        f"the request takes longer than {call.timeout_s:g} s; its job runs on",
+        f"the request takes longer than {call.timeout_s:g} s",
+        remedy="its job runs on",
         error_code="TimeoutException",
         answered=504,
         meta=meta,

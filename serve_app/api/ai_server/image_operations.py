@@ -132,7 +132,7 @@ class ImageWithMaskFields(GenerationFields):
     async def to_operation(self, call: Call, files: GivenFiles) -> Operation[Any]:
         """The operation."""
         if files.count > MOST_FILES:
-            raise ServiceError(f"{files.count} files were sent; send an image and a mask")
+            raise ServiceError(f"{files.count} files were sent", remedy="send an image and a mask")
         image = await files.take("image", missing("Image"))
         mask = await files.take("mask", missing("Mask"))
         found = model_for(call.context.catalog, "images", self.model)

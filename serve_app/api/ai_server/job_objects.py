@@ -93,10 +93,10 @@ def _step_error(job: Job) -> AppError | None:
         case ScaleStep():
             return ServiceError("Invalid scale dimensions")
         case WatermarkStep():
-            return ServiceError(f"the watermark cannot be used: {reason.message}")
+            return ServiceError(f"the watermark cannot be used: {reason.error().message}")
         case TrimStep():
-            return ServiceError(f"the times cannot be used: {reason.message}")
-    return ServiceError(reason.message)
+            return ServiceError(f"the times cannot be used: {reason.error().message}")
+    return ServiceError(reason.error().message)
 
 
 async def status_object_of(job: Job, dialect: Dialect, base: str) -> dict[str, Any]:

@@ -108,8 +108,9 @@ class ServiceError(AppError):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        remedy: str | None = None,
         error_code: str = ARGUMENT,
         answered: int = 400,
         problems: Sequence[FieldProblem] = (),
@@ -117,7 +118,7 @@ class ServiceError(AppError):
         beside: Mapping[str, Any] | None = None,
         job_id: str | None = None,
     ) -> None:
-        super().__init__(message, code=error_code, job_id=job_id)
+        super().__init__(problem, remedy=remedy, code=error_code, job_id=job_id)
         self.answered = answered
         self.problems = tuple(problems)
         self.meta = dict(meta or {})

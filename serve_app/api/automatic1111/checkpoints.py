@@ -72,7 +72,8 @@ def checkpoint(catalog: Catalog, text: str | None) -> Checkpoint:
     if found is None:
         names = ", ".join(repr(each.name) for each in checkpoints(catalog)) or "none is configured"
         raise ModelNotFound(
-            f"unknown checkpoint {text[:SHOWN]!r}; checkpoints: {names}",
+            f"unknown checkpoint {text[:SHOWN]!r}",
+            remedy=f"checkpoints: {names}",
             param="sd_model_checkpoint",
         )
     return found

@@ -39,7 +39,7 @@ class ExtrasBody(WireObject):
         """InvalidRequest where a face restorer is to be seen: there is none."""
         for name in ("gfpgan_visibility", "codeformer_visibility"):
             if getattr(self, name) > 0:
-                raise InvalidRequest("no face restorer is available; use 0", param=name)
+                raise InvalidRequest("no face restorer is available", remedy="use 0", param=name)
 
     def factor(self, size: Size) -> float:
         """By how much an image of this size is enlarged."""

@@ -183,7 +183,8 @@ class MessageReader:
                 return TextPart(text=part.refusal)
             case OtherPartBody():
                 raise InvalidRequest(
-                    f"parts of the type {part.type[:50]!r} are not supported; types: {TAKEN_PARTS}",
+                    f"parts of the type {part.type[:50]!r} are not supported",
+                    remedy=f"types: {TAKEN_PARTS}",
                     param=where,
                 )
             case AudioPartBody():
@@ -200,6 +201,7 @@ class MessageReader:
     ) -> UnsupportedCapability:
         others = ", ".join(map(repr, able)) or "none is configured"
         return UnsupportedCapability(
-            f"model {self._found.id!r} does not accept {what}; models that do: {others}",
+            f"model {self._found.id!r} does not accept {what}",
+            remedy=f"models that do: {others}",
             param=where,
         )

@@ -97,8 +97,8 @@ def tool_choice_to_core(
         names = [tool.name for tool in tools]
         if choice.function.name not in names:
             raise InvalidRequest(
-                f"no tool is named {choice.function.name!r}; "
-                f"tools: {', '.join(map(repr, names)) or 'none given'}",
+                f"no tool is named {choice.function.name!r}",
+                remedy=f"tools: {', '.join(map(repr, names)) or 'none given'}",
                 param=param,
             )
         return ToolChoice(mode="function", name=choice.function.name)

@@ -18,7 +18,9 @@ def check_configured(context: Context, pipeline: str) -> None:
     """BackendUnavailable for a pipeline that the configuration does not list."""
     if all(listed.name != pipeline for listed in context.config.pipelines):
         raise BackendUnavailable(
-            f"the pipeline {pipeline!r} is not configured; add it to 'pipelines'", provider=pipeline
+            f"the pipeline {pipeline!r} is not configured",
+            remedy="add it to 'pipelines'",
+            provider=pipeline,
         )
 
 

@@ -130,4 +130,6 @@ def hardware_summary() -> dict[str, Any]:
 def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
     if value is not None and value not in allowed:
         listed = ", ".join(allowed)
-        raise InvalidRequest(f"unknown value {value[:100]!r}; values: {listed}", param=name)
+        raise InvalidRequest(
+            f"unknown value {value[:100]!r}", remedy=f"values: {listed}", param=name
+        )

@@ -51,7 +51,7 @@ async def velesio_chat(body: VelesioChatBody, call: CallDep) -> Response:
 async def chat_of(body: VelesioChatBody, context: Context, found: CatalogEntry) -> Chat:
     """The operation, with its media stored."""
     if (body.top_k or 0) < 0:
-        raise InvalidRequest("top_k is at least 0; 0 is off", param="top_k")
+        raise InvalidRequest("top_k is at least 0", remedy="0 is off", param="top_k")
     operation = await body.to_chat(found, context.catalog, context.intake)
     biases = operation.sampling.logit_bias | await token_biases(body, context.catalog, found.id)
     sampling = operation.sampling.model_copy(update={"logit_bias": biases})

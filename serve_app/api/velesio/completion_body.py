@@ -56,7 +56,7 @@ class LlamaCompletionBody(LlamaBody, CompletionBody):
     @override
     def to_complete(self, model: str) -> Complete:
         if not self.is_llama and (self.top_k or 0) < 0:
-            raise InvalidRequest("top_k is at least 0; 0 is off", param="top_k")
+            raise InvalidRequest("top_k is at least 0", remedy="0 is off", param="top_k")
         made = super().to_complete(model)
         changes: dict[str, Any] = {"response_format": self.llama_format() or made.response_format}
         if self.is_llama:

@@ -86,7 +86,7 @@ def error_code(error: AppError) -> str:
 def error_detail(error: AppError) -> dict[str, str]:
     """The code, the message and the details."""
     message = _plain(error.explanation)[:MESSAGE_CHARACTERS]
-    remedy = message.rpartition("; ")[2] if "; " in message else ""
+    remedy = _plain(error.remedy or "")[:MESSAGE_CHARACTERS]
     if isinstance(error, TimedOut) and error.job_id:
         details = error.job_id
     else:

@@ -120,7 +120,9 @@ class LlamaBody(SamplingBody):
         """
         if self.grammar and self.json_schema:
             raise InvalidRequest(
-                "a grammar and a schema cannot hold at once; leave one of them out", param="grammar"
+                "a grammar and a schema cannot hold at once",
+                remedy="leave one of them out",
+                param="grammar",
             )
         if self.grammar:
             return TextFormat(type="grammar", grammar=self.grammar)

@@ -53,6 +53,7 @@ class ChatModel(Engine, Protocol):
 
 def _without_tokenizer(model: str) -> UnsupportedCapability:
     return UnsupportedCapability(
-        f"the tokenizer of model {model!r} is not on this server; name another model",
+        f"the tokenizer of model {model!r} is not on this server",
+        remedy="name another model",
         param="model",
     )

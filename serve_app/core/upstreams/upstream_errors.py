@@ -82,8 +82,8 @@ def refusal_error(
             return Unavailable(text, provider=provider, retry_after_s=wait)
         case moved if moved < 400:
             return UpstreamError(
-                f"provider {provider!r} redirects to another URL, which is not followed; "
-                "change its base_url",
+                f"provider {provider!r} redirects to another URL, which is not followed",
+                remedy="change its base_url",
                 provider=provider,
             )
     return UpstreamError(text, provider=provider)

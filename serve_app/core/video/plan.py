@@ -70,7 +70,8 @@ def check_mode(request: GenerateVideo, facts: VideoFacts) -> None:
     if request.mode not in facts.modes:
         able = ", ".join(f"{mode!r} ({MODE_NAMES[mode]})" for mode in facts.modes)
         raise UnsupportedCapability(
-            f"model {request.model!r} cannot do {request.mode!r}; it can do {able}",
+            f"model {request.model!r} cannot do {request.mode!r}",
+            remedy=f"it can do {able}",
             param="mode",
         )
 

@@ -98,7 +98,8 @@ class FamilyLoader(Loader):
             if time.monotonic() > deadline:
                 self._ledger.release(model.id)
                 raise BackendUnavailable(
-                    f"{text}; unload a model, or place it elsewhere",
+                    f"{text}",
+                    remedy="unload a model, or place it elsewhere",
                     param="model",
                     code="out_of_memory",
                     retry_after_s=10,

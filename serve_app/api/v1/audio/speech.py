@@ -102,8 +102,8 @@ def refuse_envelope(body: SpeechBody, request: Request) -> None:
     body.refuse_job(request.headers)
     if body.response_format in ENVELOPES:
         raise InvalidRequest(
-            f"{body.response_format!r} cannot be combined with stream_format 'sse'; "
-            f"use one of {', '.join(AUDIO_MIME)}",
+            f"{body.response_format!r} cannot be combined with stream_format 'sse'",
+            remedy=f"use one of {', '.join(AUDIO_MIME)}",
             param="response_format",
         )
 

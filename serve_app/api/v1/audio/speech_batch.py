@@ -85,7 +85,7 @@ class SpeechBatch:
             return self._render_error(error, self._path)
         except Exception:
             logger.exception("an item of a batch on %s failed", self._path)
-            internal = InternalError("the server failed on this item; its log says why")
+            internal = InternalError("the server failed on this item", remedy="its log says why")
             return self._render_error(internal, self._path)
 
     async def _spoken(self, body: SpeechBody) -> dict[str, Any]:
@@ -110,5 +110,7 @@ class SpeechBatch:
 def _check_form(response_format: str | None) -> None:
     if response_format not in (None, *FORMS):
         raise InvalidRequest(
-            f"unknown response format; formats: {', '.join(FORMS)}", param="response_format"
+            "unknown response format",
+            remedy=f"formats: {', '.join(FORMS)}",
+            param="response_format",
         )

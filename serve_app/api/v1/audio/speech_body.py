@@ -145,7 +145,8 @@ class SpeechBody(SpeechShared):
             return "clone"
         if task == "voicedesign":
             raise UnsupportedCapability(
-                "no configured model designs voices from a description; set 'voice' instead",
+                "no configured model designs voices from a description",
+                remedy="set 'voice' instead",
                 param="task_type",
             )
         if task not in ("", "customvoice"):

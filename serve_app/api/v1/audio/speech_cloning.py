@@ -70,7 +70,8 @@ async def _reference(context: Context, body: SpeechBody) -> VoiceReference | Non
     task = body.task()
     if task == "customvoice" and body.ref_audio is not None:
         raise InvalidRequest(
-            "CustomVoice uses an existing voice; leave out 'ref_audio', or send VoiceClone",
+            "CustomVoice uses an existing voice",
+            remedy="leave out 'ref_audio', or send VoiceClone",
             param="task_type",
         )
     if body.ref_audio is not None:

@@ -13,7 +13,7 @@ def spoken_language(text: str | None, *, param: str = "language") -> str | None:
     code = language_code(text)
     if code is None:
         raise InvalidRequest(
-            f"unknown language {text[:50]!r}; use an ISO code such as 'en'", param=param
+            f"unknown language {text[:50]!r}", remedy="use an ISO code such as 'en'", param=param
         )
     folded = text.strip().lower().replace("_", "-")
     return folded if folded.partition("-")[0] == code else code

@@ -37,7 +37,7 @@ def known_language(text: str, param: str) -> str:
     code = language_code(text)
     if code is None:
         raise InvalidRequest(
-            f"unknown language {text[:50]!r}; use an ISO code such as 'de'", param=param
+            f"unknown language {text[:50]!r}", remedy="use an ISO code such as 'de'", param=param
         )
     return code
 

@@ -137,8 +137,8 @@ class TranscriptionBody(JobBody):
         """UnsupportedCapability for translation to anything but English."""
         if self.target_language is not None and language_code(self.target_language) != "en":
             raise UnsupportedCapability(
-                f"no configured model translates speech to "
-                f"{self.target_language[:50]!r}; only to English ('en')",
+                f"no configured model translates speech to {self.target_language[:50]!r}",
+                remedy="only to English ('en')",
                 param="target_language",
             )
 

@@ -53,7 +53,8 @@ class LoraBody(WireObject):
         if path := self.model or self.path:
             return Lora(file=await _stored_file(context, f"file://{path}", param), weight=weight)
         raise InvalidRequest(
-            "no LoRA is named; set 'id', 'file', 'data', 'url', 'model' or 'path'",
+            "no LoRA is named",
+            remedy="set 'id', 'file', 'data', 'url', 'model' or 'path'",
             param=param,
         )
 
@@ -94,4 +95,4 @@ async def _stored_file(context: Context, value: str, param: str) -> Blob:
     try:
         return await context.intake.take(value, param=param)
     except (InvalidRequest, NotFound) as error:
-        raise InvalidRequest(error.message, param=param) from None
+        raise InvalidRequest(error.problem, remedy=error.remedy, param=param) from None

@@ -66,8 +66,8 @@ class SegmentBody(JobBody):
         labels = [1] * len(points) if self.point_labels is None else self.point_labels
         if len(labels) != len(points):
             raise InvalidRequest(
-                f"{len(labels)} labels were sent for {len(points)} points; "
-                "send one per point: 1 on the object, 0 beside it",
+                f"{len(labels)} labels were sent for {len(points)} points",
+                remedy="send one per point: 1 on the object, 0 beside it",
                 param="point_labels",
             )
         return tuple(

@@ -103,9 +103,13 @@ async def _received(request: Request, intake: MediaIntake) -> Blob:
             if texts and not blobs:
                 return await intake.take(texts[-1], param="file")
             if not blobs:
-                raise InvalidRequest("the form has no file; send it as 'file'", param="file")
+                raise InvalidRequest(
+                    "the form has no file", remedy="send it as 'file'", param="file"
+                )
             if len(blobs) > 1:
-                raise InvalidRequest(f"{len(blobs)} files were sent; send one", param="file")
+                raise InvalidRequest(
+                    f"{len(blobs)} files were sent", remedy="send one", param="file"
+                )
             return blobs[0]
         case "application/json":
             body = await read_json_object(request)

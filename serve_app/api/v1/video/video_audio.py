@@ -36,7 +36,7 @@ async def needed_for(field: str) -> AsyncIterator[None]:
     try:
         yield
     except BackendUnavailable as error:
-        raise UnsupportedCapability(error.message, param=field) from error
+        raise UnsupportedCapability(error.problem, remedy=error.remedy, param=field) from error
 
 
 async def background(
@@ -52,13 +52,15 @@ async def background(
             found = await select_audio(context.catalog, kind)
     except UnsupportedCapability as error:
         raise UnsupportedCapability(
-            f"{error.message}; or use the type 'speech', which speaks 'audio_prompt'",
+            f"{error.message}",
+            remedy="or use the type 'speech', which speaks 'audio_prompt'",
             param=field,
         ) from error
     own, of_video = (prompt or "").strip(), (video_prompt or "").strip()
     if not own and not of_video:
         raise InvalidRequest(
-            f"the video has no prompt to generate {kind!r} from; describe the audio",
+            f"the video has no prompt to generate {kind!r} from",
+            remedy="describe the audio",
             param="audio_prompt",
         )
     return BackgroundAudio(

@@ -75,7 +75,9 @@ def refuse_not_served(body: VideoBody) -> None:
             raise UnsupportedCapability(why, param=name)
     if body.stage in ("distill", "refinement"):
         raise UnsupportedCapability(
-            f"no configured model has the stage {body.stage!r}; leave it out", param="stage"
+            f"no configured model has the stage {body.stage!r}",
+            remedy="leave it out",
+            param="stage",
         )
 
 

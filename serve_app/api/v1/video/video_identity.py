@@ -38,12 +38,13 @@ async def references(body: VideoBody, context: Context) -> References | None:
 def refuse_own_image(body: VideoBody, field: str) -> None:
     """UnsupportedCapability where no keyframe is generated that could show what `field` asks."""
     if body.image or body.video or body.cond_frames:
-        why = "the video begins with your own image, so no keyframe is generated"
+        why, remedy = "the video begins with your own image, so no keyframe is generated", None
     elif body.keyframe_identity == "never":
-        why = "video models need a keyframe to follow references; leave out 'keyframe_identity'"
+        why = "video models need a keyframe to follow references"
+        remedy = "leave out 'keyframe_identity'"
     else:
         return
-    raise UnsupportedCapability(why, param=field)
+    raise UnsupportedCapability(why, remedy=remedy, param=field)
 
 
 async def _sent(body: VideoBody, context: Context) -> list[Blob]:

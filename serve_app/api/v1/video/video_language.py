@@ -113,6 +113,7 @@ def _named(model: str | None) -> Fields:
 
 def _silent(field: str) -> InvalidRequest:
     return InvalidRequest(
-        "the video has no speech; send 'dialogs', 'tts_text', 'audio_file' or a source video",
+        "the video has no speech",
+        remedy="send 'dialogs', 'tts_text', 'audio_file' or a source video",
         param=field,
     )

@@ -26,7 +26,7 @@ async def capable_facts(
     others = await every_video_facts(catalog, statuses)
     able = [repr(id) for id, known in others.items() if mode in known.modes]
     raise UnsupportedCapability(
-        f"model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]}); "
-        f"models that can: {', '.join(able) or 'none known'}",
+        f"model {found.id!r} cannot do {mode!r} ({MODE_NAMES[mode]})",
+        remedy=f"models that can: {', '.join(able) or 'none known'}",
         param="mode",
     )

@@ -95,7 +95,8 @@ def check_media(body: VideoBody, mode: VideoMode) -> None:
         raise InvalidRequest(f"the mode {mode!r} needs a prompt", param="prompt")
     if body.image is not None and body.cond_frames:
         raise InvalidRequest(
-            "the video cannot continue from 'cond_frames' and start with 'image'; send one of them",
+            "the video cannot continue from 'cond_frames' and start with 'image'",
+            remedy="send one of them",
             param="cond_frames",
         )
     for name in TAKEN[mode]:

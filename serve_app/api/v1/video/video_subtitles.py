@@ -57,8 +57,8 @@ class SubtitleBody(JobBody):
         """The operation, with the video stored."""
         if self.burn and self.response_format not in (None, "burned_video"):
             raise InvalidRequest(
-                f"{self.response_format!r} is text, and 'burn' asks for a video; "
-                "leave one of them out",
+                f"{self.response_format!r} is text, and 'burn' asks for a video",
+                remedy="leave one of them out",
                 param="response_format",
             )
         target = self._target()
