@@ -16,6 +16,7 @@ from serve_app.core.upstreams.exchange import (
     UpstreamRequest,
     UpstreamResponse,
     UpstreamTarget,
+    WireForm,
 )
 from serve_app.core.upstreams.upstream_calls import Header, call_headers, call_url
 from serve_app.runtime.streams import closing
@@ -30,17 +31,22 @@ VISION = "image_to_text"
 
 
 class AnthropicForm:
-    """Satisfies `WireForm`. Images are read from `blobs`."""
+    """Satisfies `WireForm`. Images are read from `blobs`. Providers with settings of Amazon Bedrock
+    are spoken to as `bedrock` does it.
+    """
 
     tasks: frozenset[Task] = frozenset({"chat"})
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: BlobStore, bedrock: WireForm | None = None) -> None:
         self._blobs = blobs
+        self._bedrock = bedrock
 
     def run(
         self, operation: Operation[Any, Item], target: UpstreamTarget, calls: UpstreamCalls
     ) -> AsyncIterator[Item]:
         """The deltas of a chat, which is all that there is."""
+        if self._bedrock is not None and target.provider.settings is not None:
+            return self._bedrock.run(operation, target, calls)
         chat = asked_chat(operation, target)
         return cast("AsyncIterator[Item]", self._chat(chat, target, calls))
 
@@ -48,6 +54,8 @@ class AnthropicForm:
         self, target: UpstreamTarget, calls: UpstreamCalls
     ) -> tuple[UpstreamListing, ...]:
         """What `/v1/models` has, page by page."""
+        if self._bedrock is not None and target.provider.settings is not None:
+            return await self._bedrock.models(target, calls)
         found: list[UpstreamListing] = []
         query = "limit=1000"
         for _ in range(MOST_PAGES):

@@ -24,7 +24,9 @@ from serve_app.core.text.chat import Tool
 from serve_app.core.video.subtitles import cues, srt, vtt
 from serve_app.database.text import storable
 from serve_app.observability.masking import is_secret, masked_query
+from serve_app.upstreams.aws_event_stream import EventStreamReader
 from serve_app.upstreams.server_sent_events import EventReader
+from tests.upstreams.bedrock_stub import frame
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("serve_app", "deployments", "pipelines")
@@ -274,6 +276,16 @@ def events(text: str) -> int:
     return sum(map(len, found)) + len(reader.finish())
 
 
+def messages(text: str) -> int:
+    """Of Amazon's event streams, as slow servers send them: a large one, or many small ones."""
+    reader, found = EventStreamReader(), 0
+    parts = (text,) if text[0] == "a" else text.split()
+    body = b"".join(frame(part.encode()) for part in parts)
+    for i in range(0, len(body), 64):
+        found += len(reader.feed(body[i : i + 64]))
+    return found
+
+
 READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "base64 with white space in it": (base64_bytes, ("A", " ", "!")),
     "base64 with line ends": (base64_bytes, ("", "QUJD\r\n", "")),
@@ -314,6 +326,8 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "events of a stream": (events, ("", "data: a\n\n", "")),
     "an event of many lines": (events, ("", "data:a\n", "")),
     "an event of one line": (events, ("data: ", "a", "\n\n")),
+    "a large message of an event stream": (messages, ("", "a", "")),
+    "small messages of an event stream": (messages, ("", "bcdefghij ", "")),
     "ranges": (lambda text: requested(text, 100), ("bytes=", "0-1,", "")),
     "a number in a range": (lambda text: requested(text, 100), ("bytes=", "9", "-")),
 }

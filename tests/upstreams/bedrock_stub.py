@@ -8,12 +8,12 @@ import json
 import struct
 import zlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 from tests.upstreams.answers import StubRequest
-from tests.upstreams.anthropic_stub import KINDS, events, message
+from tests.upstreams.anthropic_stub import events, message
 from tests.upstreams.signatures import ACCESS_KEY, SECRET, fault
 from tests.upstreams.vendor_stub import SSE, Reply, VendorStub, sse
 
@@ -23,7 +23,6 @@ ASSUMED = {
     "SecretAccessKey": "assumed-secret",
     "SessionToken": "t/+=",
 }
-FAULTS = {400: "ValidationException", 403: "AccessDeniedException", 429: "ThrottlingException"}
 
 
 def frame(payload: bytes, **headers: str) -> bytes:
@@ -59,7 +58,7 @@ class BedrockStub(VendorStub):
     def reset(self) -> None:
         super().reset()
         self.secrets = {ACCESS_KEY: SECRET, ASSUMED["AccessKeyId"]: ASSUMED["SecretAccessKey"]}
-        self.mode = "invoke"
+        self.role_lasts_s = 3600.0
 
     def key_of(self, headers: dict[str, str]) -> str:
         """The id of the access key."""
@@ -67,15 +66,23 @@ class BedrockStub(VendorStub):
 
     def known_models(self) -> list[dict[str, Any]]:
         modalities = {"inputModalities": ["TEXT", "IMAGE"], "outputModalities": ["TEXT"]}
-        rest = {"responseStreamingSupported": True, "modelLifecycle": {"status": "ACTIVE"}}
-        claude = {"modelId": "anthropic.claude-opus-5-5", "providerName": "Anthropic"}
-        titan = {"modelId": "amazon.titan-embed-text-v2:0", "providerName": "Amazon"}
-        return [claude | modalities | rest, titan | modalities | rest]
+        modalities |= {"responseStreamingSupported": True}
+        haiku = {"modelId": "anthropic.claude-3-haiku-20240307-v1:0"}
+        haiku |= {"providerName": "Anthropic", "inferenceTypesSupported": ["ON_DEMAND"]}
+        opus = {"modelId": "anthropic.claude-opus-5-5", "providerName": "Anthropic"}
+        opus |= {"inferenceTypesSupported": ["INFERENCE_PROFILE"]}
+        return [haiku | modalities, opus | modalities]
+
+    def profiles(self, query: str) -> dict[str, Any]:
+        """Two pages."""
+        rest = {"status": "ACTIVE", "type": "SYSTEM_DEFINED"}
+        claude = {"inferenceProfileId": "eu.anthropic.claude-opus-5-5"}
+        nova = {"inferenceProfileId": "eu.amazon.nova-pro-v1:0"}
+        if "nextToken=a%2Fb%3D" in query:
+            return {"inferenceProfileSummaries": [claude | rest]}
+        return {"inferenceProfileSummaries": [nova | rest], "nextToken": "a/b="}
 
     def error(self, status: int, message: str) -> Any:
-        if self.mode == "mantle":
-            error = {"type": KINDS.get(status, "api_error"), "message": message}
-            return {"type": "error", "error": error}
         return {"message": message}
 
     async def handle(self, request: StubRequest, reply: Reply) -> None:
@@ -89,6 +96,8 @@ class BedrockStub(VendorStub):
             await self.assume(request, reply)
         elif path == "/foundation-models":
             await reply.json({"modelSummaries": self.models})
+        elif path == "/inference-profiles":
+            await reply.json(self.profiles(request.query))
         elif path.endswith("/v1/messages"):
             await self.mantle(request, reply)
         elif request.json.get("anthropic_version") != "bedrock-2023-05-31":
@@ -127,7 +136,7 @@ class BedrockStub(VendorStub):
         """The XML of AssumeRole."""
         asked = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         assert asked["Action"] == "AssumeRole"
-        ends = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 3600, UTC)
+        ends = datetime.now(UTC) + timedelta(seconds=self.role_lasts_s)
         given = ASSUMED | {"Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
         inner = "".join(f"<{name}>{value}</{name}>" for name, value in given.items())
         body = (

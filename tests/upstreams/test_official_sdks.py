@@ -250,7 +250,9 @@ def test_boto3_gets_errors(stubs: VendorStubs) -> None:
 def test_boto3_lists_models_and_assumes_roles(stubs: VendorStubs) -> None:
     listing, tokens = aws("bedrock", stubs), aws("sts", stubs)
     models = listing.list_foundation_models()["modelSummaries"]
-    assert [each["providerName"] for each in models] == ["Anthropic", "Amazon"]
+    assert [each["providerName"] for each in models] == ["Anthropic", "Anthropic"]
+    profiles = listing.list_inference_profiles()["inferenceProfileSummaries"]
+    assert profiles[0]["inferenceProfileId"] == "eu.amazon.nova-pro-v1:0"
     role = {"RoleArn": "arn:aws:iam::123456789012:role/a", "RoleSessionName": "polyphony"}
     given = tokens.assume_role(**role, ExternalId="xy")["Credentials"]
     assert given["SecretAccessKey"] == "assumed-secret"
