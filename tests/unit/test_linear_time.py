@@ -180,6 +180,14 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "search",
         [("", "claude-", ""), ("claude-", "a", "!"), ("claude-", "1", "!"), ("", "claude-a-", "")],
     ),
+    "serve_app/core/upstreams/upstream_errors.py:TOO_LONG": (
+        "search",
+        [("", "context ", ""), ("", "exceeds the model ", ""), ("", "token count ", "")],
+    ),
+    "serve_app/core/upstreams/upstream_errors.py:KEY_LIKE": (
+        "search",
+        [("", "sk-", ""), ("", "sk-a ", ""), ("", "key_key-k!", "")],
+    ),
     "serve_app/core/upstreams/provider_names.py:NAME": (
         "fullmatch",
         [("", "a", "!"), ("", "a-", "!"), ("", "a-", ""), ("a", "-", "")],

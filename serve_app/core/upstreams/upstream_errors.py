@@ -143,7 +143,7 @@ def _field(param: str | None, fields: Collection[str]) -> str | None:
     """The field that a path of the provider's begins with, if it is one of the operation's."""
     if param is None:
         return None
-    first = re.split(r"[.\[]", param, maxsplit=1)[0]
+    first = param.replace("[", ".").partition(".")[0]
     return param if first in fields else None
 
 

@@ -1,0 +1,1 @@
+"""OpenAI's form, which most providers speak: one module per modality."""
