@@ -20,7 +20,7 @@ from serve_app.api.callback_rendering import callback_rendering
 from serve_app.api.dialects import DIALECTS
 from serve_app.catalog.registration import with_registration_times
 from serve_app.composition import PIPELINES
-from serve_app.core.config import INGRESS, JOBS, AppConfig, Family
+from serve_app.core.config import INGRESS, JOBS, UPSTREAMS, AppConfig, Family
 from serve_app.core.options.text import VllmOptions
 from serve_app.core.settings import Placement, Storage
 from serve_app.database.connection import Database
@@ -34,6 +34,7 @@ from serve_app.metering.usage_meter import forget_batches
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import forget_counts
 from serve_app.upstreams.encryption_keys import key_ring
+from serve_app.upstreams.replica import UpstreamsReplica
 from serve_app.upstreams.rotation import seal_anew
 from serve_app.upstreams.sealing import KeyRing
 
@@ -51,6 +52,10 @@ def build(args: AppConfig) -> serve.Application:
     config = with_registration_times(args)
     _prepare_database(config.storage, ring)
     families = {family.name: _family(config, family) for family in config.families}
+    upstreams = _deployment(
+        UpstreamsReplica, UPSTREAMS, config.upstreams.placement, config.limits.max_pending
+    )
+    families[UPSTREAMS] = upstreams.bind(config)
     pipelines = {
         pipeline.name: _deployment(JobsReplica, pipeline.name, pipeline.placement, -1).bind(
             config, pipeline.name, families, make=PIPELINES

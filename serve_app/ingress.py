@@ -13,7 +13,7 @@ from serve_app.access.forward import SECRET as FORWARD_SECRET
 from serve_app.api.app import create_app
 from serve_app.api.assembly import context_over
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.config import JOBS, UPSTREAMS, AppConfig
 from serve_app.database.connection import Database
 from serve_app.jobs.remote import RemoteDirectTable, RemoteJobs
 from serve_app.launch.direct_ingress import (
@@ -27,10 +27,13 @@ from serve_app.observability.observed import Observed
 from serve_app.observability.settings import from_environment
 from serve_app.observability.sharing import SharedCounts
 from serve_app.remote.catalog import Handles, live_catalog
+from serve_app.remote.upstreams import RemoteUpstreams
 from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
 from serve_app.upstreams.encryption_keys import key_ring
+from serve_app.upstreams.known_providers import KnownProviders
+from serve_app.upstreams.listed_models import ListedModels
 
 
 @serve.ingress()
@@ -56,9 +59,15 @@ class Ingress:
             own_proxies=own_proxies(os.environ),
             forward_secret=os.environ.get(FORWARD_SECRET),
         )
+        listed = ListedModels(
+            KnownProviders(database),
+            RemoteUpstreams(families[UPSTREAMS]),
+            age_s=config.upstreams.listing_age_s,
+        )
         self._context = context_over(
             config,
-            catalog=live_catalog(config, families),
+            listed=listed,
+            catalog=live_catalog(config, families, listed),
             database=database,
             blobs=FsspecBlobStore(config.storage.blobs_location),
             access=access,

@@ -13,7 +13,7 @@ from serve_app.api.context import Context
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog, Statuses
 from serve_app.catalog.engine_runner import runner_of
-from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.config import JOBS, UPSTREAMS, AppConfig
 from serve_app.core.operation import OperationRunner
 from serve_app.core.pipelines import MakePipeline
 from serve_app.core.status import ModelStatus
@@ -25,6 +25,10 @@ from serve_app.jobs.plain_steps import PlainSteps
 from serve_app.jobs.store import JobStore
 from serve_app.observability.observability import Observability
 from serve_app.observability.settings import from_environment
+from serve_app.upstreams.assembly import upstream_runner
+from serve_app.upstreams.known_providers import KnownProviders
+from serve_app.upstreams.listed_models import ListedModels
+from serve_app.upstreams.live import LiveProviders
 from serve_app.upstreams.sealing import KEY_BYTES, KeyRing
 
 
@@ -43,31 +47,44 @@ def one_process(
     """The context of an app whose families are these objects. By default requests are counted,
     nothing is logged, and secrets are sealed with a key of its own.
     """
-
-    def runner(store: JobStore) -> JobExecutor:
-        executor = job_executor(
-            config,
-            (JOBS, *(pipeline.name for pipeline in config.pipelines)),
-            store=store,
-            leases=Leases(database, "one-process"),
-            database=database,
-            blobs=blobs,
-            perform=OperationExecutor(config, catalog, blobs, pipelines),
-        )
-        executor.use(PlainSteps(executor.perform))
-        return executor
-
-    catalog = Catalog(config, _runners(engines), statuses=_always(statuses or {}))
+    ring = ring or KeyRing([secrets.token_bytes(KEY_BYTES)])
+    upstreams = upstream_runner(config, LiveProviders(database, ring), blobs)
+    age_s = config.upstreams.listing_age_s
+    listed = ListedModels(KnownProviders(database), upstreams, age_s=age_s)
+    runners = _runners(engines) | {UPSTREAMS: upstreams}
+    catalog = Catalog(config, runners, statuses=_always(statuses or {}), directory=listed)
+    perform = OperationExecutor(config, catalog, blobs, pipelines)
     return context_over(
         config,
+        listed=listed,
         catalog=catalog,
         database=database,
         blobs=blobs,
         access=access,
         observability=observability or _counting(config),
-        ring=ring or KeyRing([secrets.token_bytes(KEY_BYTES)]),
-        runner=runner,
+        ring=ring,
+        runner=lambda store: _executor(config, store, database, blobs, perform),
     )
+
+
+def _executor(
+    config: AppConfig,
+    store: JobStore,
+    database: Database,
+    blobs: FsspecBlobStore,
+    perform: OperationExecutor,
+) -> JobExecutor:
+    executor = job_executor(
+        config,
+        (JOBS, *(pipeline.name for pipeline in config.pipelines)),
+        store=store,
+        leases=Leases(database, "one-process"),
+        database=database,
+        blobs=blobs,
+        perform=perform,
+    )
+    executor.use(PlainSteps(executor.perform))
+    return executor
 
 
 def _runners(engines: Mapping[str, Any]) -> dict[str, OperationRunner]:

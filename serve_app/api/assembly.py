@@ -18,6 +18,7 @@ from serve_app.jobs.direct_table import DirectTable, DirectWriter
 from serve_app.jobs.store import JobStore
 from serve_app.metering.usage_meter import UsageMeter, usage_meter
 from serve_app.observability.observability import Observability
+from serve_app.upstreams.listed_models import ListedModels
 from serve_app.upstreams.providers import Providers
 from serve_app.upstreams.sealing import KeyRing
 
@@ -31,6 +32,7 @@ def context_over(
     access: Access,
     observability: Observability,
     ring: KeyRing,
+    listed: ListedModels,
     meter: UsageMeter | None = None,
     runner: Callable[[JobStore], JobRunner],
     direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
@@ -57,7 +59,8 @@ def context_over(
         direct_jobs=DirectJobs(jobs, direct(DirectTable(database))),
         observability=observability,
         meter=meter or usage_meter(config, database),
-        providers=Providers(database, ring),
+        providers=Providers(database, ring, changed=listed.known.refresh),
+        listed=listed,
     )
 
 

@@ -22,6 +22,7 @@ from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.store import JobStore
 from serve_app.metering.usage_meter import UsageMeter
 from serve_app.observability.observability import Observability
+from serve_app.upstreams.listed_models import ListedModels
 from serve_app.upstreams.providers import Providers
 
 REMEMBERED = 64
@@ -47,6 +48,7 @@ class Context:
     observability: Observability
     meter: UsageMeter
     providers: Providers
+    listed: ListedModels
 
     @property
     def files(self) -> ServedFiles:
@@ -73,7 +75,11 @@ class Contexts:
 async def get_context(request: Request) -> Context:
     """The context that `create_app` was given, for a caller who knows the server by this host."""
     contexts: Contexts = request.app.state.contexts
-    return contexts.at(request.headers.get("host"))
+    context = contexts.at(request.headers.get("host"))
+    if context.listed.known.is_stale:
+        # Models are looked up without waiting for anything.
+        await context.listed.known.look()
+    return context
 
 
 async def get_principal(request: Request) -> Principal:

@@ -9,6 +9,7 @@ from serve_app.api.caller_jobs import result_of
 from serve_app.api.dialect import JOB
 from serve_app.api.errors import BEGUN_JOB
 from serve_app.api.observation import observed
+from serve_app.core.costs import ANSWERING
 from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.operation import Operation, R
 from serve_app.jobs.callbacks import check_callback
@@ -87,7 +88,9 @@ async def run_to_result(
 
 async def run_text(call: Call, submission: Submission, work: Callable[[], Awaitable[T]]) -> T:
     """What `work` makes of a text operation that goes straight to its family."""
-    observed(call.request).note_operation(submission.operation, is_streamed=False)
+    noted = observed(call.request)
+    noted.note_operation(submission.operation, is_streamed=False)
+    ANSWERING.set(noted.note_ran)
     _note_begun(call, submission.id)
     with dialect_errors(call.dialect, submission.operation.name):
         return await call.context.direct_jobs.run(submission, work, timeout_s=call.timeout_s)
@@ -99,6 +102,7 @@ async def stream(call: Call, submission: Submission, items: AsyncIterator[T]) ->
     """
     noted = observed(call.request)
     noted.note_operation(submission.operation, is_streamed=True)
+    ANSWERING.set(noted.note_ran)
     _note_begun(call, submission.id)
     watched = call.context.direct_jobs.watched(
         submission,

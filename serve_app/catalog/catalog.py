@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, cast
 
 from typing_extensions import override
 
 from serve_app.catalog.chat_describer import ChatDescriber
 from serve_app.catalog.chat_translator import ChatTranslator
-from serve_app.catalog.counted_runs import CountedRunner
 from serve_app.catalog.diarized_transcription import transcribed
+from serve_app.catalog.entry import CatalogEntry as CatalogEntry
 from serve_app.catalog.hires_images import RESIZES, enlarged
+from serve_app.catalog.routed import RoutedModels
 from serve_app.core.audio.transcription import Transcribe
 from serve_app.core.choices import explicit
-from serve_app.core.config import AppConfig, Family, Model
+from serve_app.core.config import UPSTREAMS, AppConfig
 from serve_app.core.errors import (
     BackendUnavailable,
     ModelNotFound,
@@ -26,7 +26,7 @@ from serve_app.core.message import Progress
 from serve_app.core.operation import Item, Operation, OperationRunner, R
 from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS, Task
-from serve_app.core.text.chat import Chat, ChatEvent, Complete
+from serve_app.core.upstreams.directory import UpstreamDirectory
 from serve_app.family.checkpoint_facts import CheckpointFacts
 from serve_app.runtime.streams import closing
 
@@ -34,36 +34,9 @@ Statuses = Callable[[], Awaitable[Mapping[str, ModelStatus]]]
 """The status of every model that is in memory or on its way; the others are unloaded."""
 
 
-@dataclass(frozen=True)
-class CatalogEntry:
-    """A model of the catalog: its canonical id, its configuration and what runs it."""
-
-    model: Model
-    family: Family
-    runner: OperationRunner
-
-    @property
-    def id(self) -> str:
-        """The canonical id, which is what core messages carry."""
-        return self.model.id
-
-    @property
-    def counted(self) -> OperationRunner:
-        """What runs it, and counts what it uses where that is metered. What asks a chat model has
-        it counted by itself.
-        """
-        if isinstance(self.runner, ChatTranslator | ChatDescriber):
-            return self.runner
-        return CountedRunner(self.runner, self.id)
-
-    def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
-        """The events of a text model, which has no Progress."""
-        return self.runner.run(operation)
-
-
 class Catalog(OperationRunner):
     """The configured models, over live objects: `runners` maps family names to what runs their
-    operations.
+    operations, and `UPSTREAMS` to what calls the providers that are in the `directory`.
     """
 
     def __init__(
@@ -72,6 +45,7 @@ class Catalog(OperationRunner):
         runners: Mapping[str, OperationRunner],
         *,
         statuses: Statuses,
+        directory: UpstreamDirectory | None = None,
     ) -> None:
         self.config = config
         self.statuses = statuses
@@ -84,6 +58,9 @@ class Catalog(OperationRunner):
                 for name in (model.id, *model.aliases):
                     self._found[name] = CatalogEntry(model, family, runners[family.name])
         self._folded = {name.lower(): found for name, found in reversed(self._found.items())}
+        self._routed = RoutedModels(
+            config, self._configured, runner=runners.get(UPSTREAMS), directory=directory
+        )
 
     def all(self) -> list[CatalogEntry]:
         """Every model once, in the order of the configuration."""
@@ -93,9 +70,19 @@ class Catalog(OperationRunner):
         """The models of a task, in the order of the configuration."""
         return [found for found in self.all() if found.family.options.task == task]
 
-    def named(self, name: str) -> CatalogEntry:
-        """The model with this id or alias, case-sensitive first. Raises ModelNotFound."""
-        found = self._found.get(name) or self._folded.get(name.lower())
+    def elsewhere(self) -> list[CatalogEntry]:
+        """Routes of which a model is there, and the models that providers list."""
+        return self._routed.every()
+
+    def named(self, name: str, task: Task | None = None) -> CatalogEntry:
+        """The model, route or provider's model with this id or alias, case-sensitive first. Raises
+        ModelNotFound. A provider's model may be for several tasks; `task` is the one in question.
+        """
+        found = (
+            self._routed.route(name, task)
+            or self._configured(name)
+            or self._routed.upstream(name, task)
+        )
         if found is None:
             raise ModelNotFound(
                 f"unknown model {name!r}", remedy=f"{self._listing()}", param="model"
@@ -155,6 +142,9 @@ class Catalog(OperationRunner):
             )
         return self._runners[family]
 
+    def _configured(self, name: str) -> CatalogEntry | None:
+        return self._found.get(name) or self._folded.get(name.lower())
+
     def _check_pass(self, hires: HiresPass) -> None:
         """Before the first pass is done: whether there is what the second one names."""
         if hires.model is not None:
@@ -176,7 +166,7 @@ class Catalog(OperationRunner):
         name = explicit(name)
         if name is None:
             return self._default(task, self.config.defaults.of(task))
-        found = self.named(name)
+        found = self.named(name, task)
         if found.family.options.task != task:
             raise UnsupportedCapability(
                 f"model {name!r} is for {found.family.options.task}",
@@ -195,12 +185,14 @@ class Catalog(OperationRunner):
         """The chat model that takes images, if `name` means one."""
         seeing = {found.id: found for found in self.every("chat") if _sees(found)}
         if (name := explicit(name)) is not None:
-            return seeing.get(self.named(name).id)
+            found = self.named(name)
+            is_elsewhere = found.family.name == UPSTREAMS and _sees(self.named(name, "chat"))
+            return found if is_elsewhere else seeing.get(found.id)
         return None if self.every("captioning") else next(iter(seeing.values()), None)
 
     def _default(self, task: Task, default: str | None) -> CatalogEntry:
         if default is not None:
-            return self._found[default]
+            return self.named(default, task)
         for found in self._found.values():
             if found.family.options.task == task:
                 return found

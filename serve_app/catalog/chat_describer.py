@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from typing_extensions import override
 
+from serve_app.catalog.entry import RunsOthers
 from serve_app.core.error_fields import root_of
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.captioning import DescribeImage, DescriptionEvent, ImageDescription
@@ -24,7 +25,7 @@ from serve_app.runtime.streams import closing
 INSTRUCTION = "Describe this image in one sentence."
 
 
-class ChatDescriber(OperationRunner):
+class ChatDescriber(RunsOthers):
     """Asks for one sentence, or the question, with the most likely words."""
 
     def __init__(self, chat: OperationRunner) -> None:

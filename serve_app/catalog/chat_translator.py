@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from typing_extensions import override
 
+from serve_app.catalog.entry import RunsOthers
 from serve_app.core.message import Progress
 from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.text.chat import (
@@ -31,7 +32,7 @@ TRANSLATED: dict[str, Any] = {
 }
 
 
-class ChatTranslator(OperationRunner):
+class ChatTranslator(RunsOthers):
     """Asks for one text after the other, a few at the same time."""
 
     def __init__(self, chat: OperationRunner) -> None:

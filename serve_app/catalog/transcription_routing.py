@@ -104,15 +104,15 @@ def installed_models(catalog: Catalog) -> list[Asr]:
 
 
 def _routed(catalog: Catalog, installed: list[Asr], language: str | None) -> Asr:
-    if not installed:
-        raise BackendUnavailable(
-            "no speech recognition model is configured", remedy="add a family for it", param="model"
-        )
     code = language_code(language or "")
     if catalog.config.defaults.of("transcription") is not None:
         default = catalog.find("transcription", None)
         if code is None or not default.model.languages or code in default.model.languages:
             return default
+    if not installed:
+        raise BackendUnavailable(
+            "no speech recognition model is configured", remedy="add a family for it", param="model"
+        )
     preferred: list[str] = []
     if code in SENSEVOICE_LANGUAGES:
         preferred.append("sensevoice")

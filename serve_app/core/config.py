@@ -23,12 +23,15 @@ from serve_app.core.settings import (
     Sdapi,
     Server,
     Storage,
+    UpstreamSettings,
 )
 from serve_app.core.tasks import MODEL_TASKS, TASKS, Capability, Task
+from serve_app.core.upstreams.model_routes import ModelRoute, upstream_model
 from serve_app.core.video.generation import VideoFacts
 
 INGRESS = "ingress"
 JOBS = "jobs"
+UPSTREAMS = "upstreams"
 """The names of the server's own deployments, which no family may have."""
 
 
@@ -122,8 +125,10 @@ class AppConfig(Section):
     usage: UsageSettings = UsageSettings()
     defaults: Defaults = Defaults()
     ingress: Placement = Placement(max_ongoing_requests=1000)
+    upstreams: UpstreamSettings = UpstreamSettings()
     families: tuple[Family, ...] = ()
     pipelines: tuple[PipelineConfig, ...] = ()
+    routes: tuple[ModelRoute, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -141,7 +146,7 @@ class AppConfig(Section):
 
     @model_validator(mode="after")
     def _deployment_names_are_unique(self) -> Self:
-        taken = {INGRESS: "the ingress", JOBS: "the jobs"}
+        taken = {INGRESS: "the ingress", JOBS: "the jobs", UPSTREAMS: "the upstreams"}
         taken |= {pipeline.name: "a pipeline" for pipeline in self.pipelines}
         for f, family in enumerate(self.families):
             if family.name in taken:
@@ -158,7 +163,7 @@ class AppConfig(Section):
     def _references_exist(self) -> Self:
         for task, name in self.defaults:
             served = self.names_for(task)
-            if name is not None and name not in served:
+            if name is not None and name not in served and not self._is_elsewhere(name):
                 allowed = ", ".join(map(repr, served)) or "none is configured"
                 raise ValueError(
                     f"defaults.{task}: no such model {name!r}; {task} models: {allowed}"
@@ -172,6 +177,35 @@ class AppConfig(Section):
                     f"media families: {allowed}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _routes_lead_to_models(self) -> Self:
+        tasks = {
+            name: family.options.task
+            for family in self.families
+            for model in family.models
+            for name in (model.id, *model.aliases)
+        }
+        routes = [route.name for route in self.routes]
+        for r, route in enumerate(self.routes):
+            if routes.index(route.name) != r:
+                raise ValueError(f"routes.{r}.name: {route.name!r} is taken by another route")
+            names = [*(each.model for each in route.models), *route.fallbacks]
+            for name in names:
+                if name not in tasks and (name == route.name or not self._is_elsewhere(name)):
+                    raise ValueError(
+                        f"routes.{r}: no such model {name!r}; it is neither a model or a route of "
+                        "this configuration nor written as '<provider>/<model>'"
+                    )
+            kinds = dict.fromkeys(tasks[name] for name in names if name in tasks)
+            if len(kinds) > 1:
+                raise ValueError(f"routes.{r}: its models are for {' and '.join(kinds)}")
+        return self
+
+    def _is_elsewhere(self, name: str) -> bool:
+        """Whether a route, or a model of a provider that there may be, has the name."""
+        is_route = any(route.name == name for route in self.routes)
+        return is_route or upstream_model(name) is not None
 
     @model_validator(mode="after")
     def _rates_are_counted_once(self) -> Self:

@@ -2,7 +2,7 @@
 awaited.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,6 +31,9 @@ class BusyTime(Message):
 
 METER: ContextVar[Meter | None] = ContextVar("METER", default=None)
 """The meter of the work that runs now; tasks that it starts share it."""
+
+ANSWERING: ContextVar[Callable[[str], None] | None] = ContextVar("ANSWERING", default=None)
+"""Who is told the id of the model that answers, where several might."""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyNetwork, model_validator
 
 from serve_app.core.options.engine import Section
+from serve_app.core.upstreams.timeouts import Seconds, UpstreamTimeouts
 
 HEADER_NAME = r"^[A-Za-z0-9-]{1,100}$"
 GIB = 1024**3
@@ -171,6 +172,39 @@ class Jobs(Section):
     stage_attempts: int = Field(default=5, ge=1)
     callback_attempts: int = Field(default=5, ge=1)
     callback_pause_s: float = Field(default=2, gt=0)
+
+
+class ModelTimeouts(Section):
+    """Those of one model of a provider; null is as for all."""
+
+    connect_s: Seconds | None = None
+    read_s: Seconds | None = None
+    total_s: Seconds | None = None
+
+
+class UpstreamSettings(Section):
+    """Calls of registered providers. In seconds: to connect, between two pieces of a response, and
+    for a whole one. `model_timeouts` are those of single models, by `<provider>/<model>`, with
+    `connect_s`, `read_s` and `total_s`. With `placement.min_replicas: 1`, the first request of a
+    pause does not wait for a process to start. Lists of models are read again after
+    `listing_age_s`.
+    """
+
+    placement: Placement = Placement(min_replicas=0, max_ongoing_requests=1000)
+    connect_timeout_s: Seconds = 10
+    read_timeout_s: Seconds = 300
+    total_timeout_s: Seconds = 600
+    model_timeouts: dict[str, ModelTimeouts] = Field(default={})
+    listing_age_s: Seconds = 60
+
+    def timeouts_of(self, model: str) -> UpstreamTimeouts:
+        """Those of a model, by its id."""
+        own = self.model_timeouts.get(model, ModelTimeouts())
+        return UpstreamTimeouts(
+            connect_s=own.connect_s or self.connect_timeout_s,
+            read_s=own.read_s or self.read_timeout_s,
+            total_s=own.total_s or self.total_timeout_s,
+        )
 
 
 class Metrics(Section):

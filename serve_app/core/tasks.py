@@ -64,7 +64,8 @@ class TaskRow:
     no request can name one. `capabilities` are those of every model of the task, `coarse` one name
     for them together. `example` is a family to add where no built-in engine does the task. Answers
     of one that `streams` come while they are made. Only families without models do what has no
-    `has_models`, and so it has no default either.
+    `has_models`, and so it has no default either. With `is_upstream`, models of providers can be
+    asked for it.
     """
 
     label: str
@@ -74,6 +75,7 @@ class TaskRow:
     example: str = ""
     streams: bool = False
     has_models: bool = True
+    is_upstream: bool = False
 
     @property
     def suggestion(self) -> str:
@@ -82,21 +84,28 @@ class TaskRow:
 
 
 TASKS: Mapping[Task, TaskRow] = {
-    "chat": TaskRow("text", "text", ("text_generation",), coarse="llm", streams=True),
-    "embeddings": TaskRow("embedding", "embedding", ("embeddings",)),
-    "rerank": TaskRow("rerank", "rerank", ("rerank",)),
+    "chat": TaskRow(
+        "text", "text", ("text_generation",), coarse="llm", streams=True, is_upstream=True
+    ),
+    "embeddings": TaskRow("embedding", "embedding", ("embeddings",), is_upstream=True),
+    "rerank": TaskRow("rerank", "rerank", ("rerank",), is_upstream=True),
     # Its capability is that of which it is a part: no name is for translation alone.
     "translation": TaskRow("translation", "text", ("video_dubbing",)),
-    "speech": TaskRow("speech", "tts", ("text_to_speech",), coarse="tts", streams=True),
+    "speech": TaskRow(
+        "speech", "tts", ("text_to_speech",), coarse="tts", streams=True, is_upstream=True
+    ),
     "transcription": TaskRow(
         "transcription",
         "audio",
         ("speech_to_text", "subtitle_generation"),
         coarse="asr",
         streams=True,
+        is_upstream=True,
     ),
     "diarization": TaskRow("speaker diarization"),
-    "images": TaskRow("image", "image", ("image_generation", "image_to_image", "inpainting")),
+    "images": TaskRow(
+        "image", "image", ("image_generation", "image_to_image", "inpainting"), is_upstream=True
+    ),
     "segmentation": TaskRow("segmentation", "image", ("image_segmentation",)),
     "faces": TaskRow("face", "image", ("object_detection",)),
     "upscaling": TaskRow(
@@ -119,7 +128,7 @@ TASKS: Mapping[Task, TaskRow] = {
         example="{engine: transformers, task: captioning} with the source "
         "Salesforce/blip-image-captioning-base",
     ),
-    "video": TaskRow("video", "video", ("video_generation",)),
+    "video": TaskRow("video", "video", ("video_generation",), is_upstream=True),
     "interpolation": TaskRow("frame interpolation", "video", ("video_interpolation",)),
     "stems": TaskRow("stem separation", "audio", ("audio_to_audio",)),
     "conversion": TaskRow("voice conversion", "audio", ("audio_to_audio",)),
@@ -133,3 +142,5 @@ TASKS: Mapping[Task, TaskRow] = {
 }
 MODEL_TASKS: tuple[Task, ...] = tuple(task for task, row in TASKS.items() if row.has_models)
 """Those whose families have models, one of which is the default."""
+UPSTREAM_TASKS: frozenset[Task] = frozenset(task for task, row in TASKS.items() if row.is_upstream)
+"""What models of providers can be asked for."""

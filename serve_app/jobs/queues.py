@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.core.config import JOBS, AppConfig
+from serve_app.core.config import JOBS, UPSTREAMS, AppConfig
 from serve_app.core.operation import Operation
 from serve_app.core.pipelines import PipelineOperation
 from serve_app.core.settings import Placement
 
 
 class Queues:
-    """One queue per family and per pipeline, as wide as all its replicas together."""
+    """One queue per family and per pipeline, and one for providers, as wide as all its replicas
+    together.
+    """
 
     def __init__(self, config: AppConfig) -> None:
         self._families = {f.name: _width(f.placement) for f in config.families}
+        self._families[UPSTREAMS] = _width(config.upstreams.placement)
         self._pipelines: dict[str, int] = {p.name: _width(p.placement) for p in config.pipelines}
         self._family_of = {m.id: f.name for f in config.families for m in f.models}
         self._family_of_task = {f.options.task: f.name for f in reversed(config.families)}
@@ -26,13 +29,13 @@ class Queues:
 
     def queue_of(self, operation: Operation[Any]) -> str:
         """The family of the operation's model, the first one of its task where it needs no model,
-        or the pipeline.
+        or the pipeline. Models of providers share one queue, and so do routes.
         """
         if isinstance(operation, PipelineOperation):
             return operation.pipeline
         if operation.model_name is None and operation.task is not None:
             return self._family_of_task[operation.task]
-        return self._family_of[operation.model_name or ""]
+        return self._family_of.get(operation.model_name or "", UPSTREAMS)
 
     def deployment_of(self, operation: Operation[Any]) -> str:
         """Which deployment runs it."""

@@ -7,15 +7,21 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.catalog.catalog import Catalog
-from serve_app.core.config import AppConfig
+from serve_app.core.config import UPSTREAMS, AppConfig
+from serve_app.core.upstreams.directory import AnyUpstreams, UpstreamDirectory
 from serve_app.remote.family import Remote
 from serve_app.remote.statuses import LiveStatuses
+from serve_app.remote.upstreams import RemoteUpstreams
 
 Handles = Mapping[str, DeploymentHandle[Any]]
 
 
-def live_catalog(config: AppConfig, families: Handles) -> Catalog:
-    """A catalog whose models run their operations over the handles of their families."""
+def live_catalog(
+    config: AppConfig, families: Handles, directory: UpstreamDirectory | None = None
+) -> Catalog:
+    """A catalog whose models run their operations over the handles of their families; those of
+    providers, which the directory knows, over the handle `UPSTREAMS`.
+    """
     runners = {
         family.name: Remote(
             family.name, families[family.name], has_several_models=len(family.models) > 1
@@ -23,7 +29,9 @@ def live_catalog(config: AppConfig, families: Handles) -> Catalog:
         for family in config.families
     }
     models = {family.name: {model.id for model in family.models} for family in config.families}
-    return Catalog(config, runners, statuses=LiveStatuses(models, runners, running_deployments))
+    statuses = LiveStatuses(models, runners, running_deployments)
+    every = {**runners, UPSTREAMS: RemoteUpstreams(families[UPSTREAMS])}
+    return Catalog(config, every, statuses=statuses, directory=directory or AnyUpstreams())
 
 
 def running_deployments() -> set[str]:

@@ -64,6 +64,7 @@ class LiveProviders:
         self._ring = ring
         self._ticks = ticks
         self._known: Known | None = None
+        self._disabled: Known = {}
         self._revision: object = None
         self._looked_at = -math.inf
         self._look: asyncio.Task[None] | None = None
@@ -92,7 +93,13 @@ class LiveProviders:
         changed = await self._database.read(look)
         self._looked_at = begun
         if changed is not None:
-            self._revision, self._known = changed
+            self._revision, found = changed
+            self._known = {name: each for name, each in found.items() if each.provider.enabled}
+            self._disabled = {name: found[name] for name in found.keys() - self._known.keys()}
+
+    def any_by_name(self) -> Known:
+        """What the last look has found, disabled ones too."""
+        return {**self._disabled, **(self._known or {})}
 
 
 def _ended(task: "asyncio.Task[None]") -> None:
@@ -112,13 +119,10 @@ def _changed(session: Session, *, since: object, ring: KeyRing) -> tuple[object,
     hosts = first_at_hosts(stored)
     found = {}
     for each in stored:
-        if each.row.enabled:
-            try:
-                opened = _opened(each, shown(each, hosts, ring), ring)
-            except CannotOpen:
-                logger.error("the secrets of the provider %r cannot be decrypted", each.row.name)
-                continue
-            found[each.row.name] = opened
+        try:
+            found[each.row.name] = _opened(each, shown(each, hosts, ring), ring)
+        except CannotOpen:
+            logger.error("the secrets of the provider %r cannot be decrypted", each.row.name)
     return revision, found
 
 

@@ -3,7 +3,8 @@ its audit record, and is told to every replica.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -25,26 +26,39 @@ from serve_app.upstreams.provider_records import (
 )
 from serve_app.upstreams.sealing import KeyRing
 
+T = TypeVar("T")
 IsExpected = Callable[[Provider], bool]
+Changed = Callable[[], Awaitable[None]]
 
 
 def _always(_: Provider) -> bool:
     return True
 
 
+async def _tell_nobody() -> None:
+    return None
+
+
 class Providers:
     """Verbs that take an id or a name raise UnknownProvider for an unknown one, and InvalidRequest
     for what is neither; those that change something, InvalidProvider with all rules that are
     broken. `is_expected` says whether a provider is as the caller knows it; where it is not,
-    nothing is changed, and PreconditionFailed is raised.
+    nothing is changed, and PreconditionFailed is raised. `changed` is told of every change that was
+    made here, so that this process knows of it at once.
     """
 
     def __init__(
-        self, database: Database, ring: KeyRing, *, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        ring: KeyRing,
+        *,
+        clock: Callable[[], float] = time.time,
+        changed: Changed = _tell_nobody,
     ) -> None:
         self._database = database
         self._ring = ring
         self._clock = clock
+        self._changed = changed
 
     async def all(self) -> list[Provider]:
         """By name."""
@@ -67,7 +81,7 @@ class Providers:
                 raise Conflict(f'an AI provider named "{new.name}" already exists', param="name")
             return self._one(session, edit.add(new))
 
-        return await self._database.write(work)
+        return await self._written(work)
 
     async def change(
         self,
@@ -91,7 +105,7 @@ class Providers:
             edit.change(stored, change)
             return self._one(session, stored.row.id)
 
-        return await self._database.write(work)
+        return await self._written(work)
 
     async def delete(
         self, id_or_name: str, *, by: Principal, is_expected: IsExpected = _always
@@ -103,7 +117,12 @@ class Providers:
             edit = self._edit(session, by)
             edit.remove(self._expected(session, named, is_expected))
 
-        await self._database.write(work)
+        await self._written(work)
+
+    async def _written(self, work: Callable[[Session], T]) -> T:
+        result = await self._database.write(work)
+        await self._changed()
+        return result
 
     def _edit(self, session: Session, by: Principal) -> ProviderEdit:
         """Changes come one after the other, so that each sees what the one before has done."""

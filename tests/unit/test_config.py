@@ -82,7 +82,7 @@ def test_the_small_configuration_is_valid() -> None:
         (
             content(family=[]),
             "unknown key 'family'; keys: server, auth, limits, storage, jobs, archive, artifacts, "
-            "metrics, sdapi, usage, defaults, ingress, families, pipelines",
+            "metrics, sdapi, usage, defaults, ingress, upstreams, families, pipelines, routes",
         ),
         (
             with_family(placement={"gpus": -0.5}),

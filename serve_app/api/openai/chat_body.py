@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, PrivateAttr
+from typing_extensions import override
 
 from serve_app.api.openai.chat_message import (
     TAKEN_PARTS,
@@ -30,6 +31,7 @@ from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.core.bounds import MAX_MESSAGES
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import (
+    AudioPart,
     Chat,
     ChatMessage,
     ImagePart,
@@ -82,6 +84,7 @@ class ChatBody(SamplingBody):
     store: Flag | None = None
     service_tier: Text | None = None
     provider: Text | None = None
+    _passed_on: frozenset[str] = PrivateAttr(default=frozenset())
 
     def without_effect(self) -> list[str]:
         """Accepted for compatibility only, or said in a newer spelling as well."""
@@ -123,7 +126,18 @@ class ChatBody(SamplingBody):
             response_format=self.text_format(),
             thinking=is_thinking if self.enable_thinking is None else self.enable_thinking,
             reasoning_effort=EFFORTS[self.reasoning_effort] if self.reasoning_effort else None,
+            extra=self._pass_on() if found.passes_on else {},
         )
+
+    def _pass_on(self) -> dict[str, Any]:
+        """What a provider may have a use for, as it was sent; it is not ignored then."""
+        names = [*(self.model_extra or {}), *self.sent(*NO_EFFECT, "reasoning_effort")]
+        self._passed_on = frozenset(names)
+        return {name: getattr(self, name) for name in names}
+
+    @override
+    def ignored_names(self) -> list[str]:
+        return [name for name in super().ignored_names() if name not in self._passed_on]
 
     def _tools(self) -> tuple[Tool, ...]:
         functions = [tool.function for tool in self.tools or ()] or self.functions or []
@@ -187,12 +201,17 @@ class MessageReader:
                     remedy=f"types: {TAKEN_PARTS}",
                     param=where,
                 )
+            case AudioPartBody() if self._found.passes_on:
+                where = f"{where}.input_audio"
+                data = part.input_audio.data
+                audio = await self._intake.take(data, param=where, kind="audio")
+                return AudioPart(audio=audio)
             case AudioPartBody():
                 raise self._unsupported("audio input", (), f"{where}.input_audio")
 
     async def _image(self, value: str, where: str) -> ImagePart:
-        able = [f.id for f in self._catalog.all() if "image_to_text" in f.model.capabilities]
-        if self._found.id not in able:
+        if "image_to_text" not in self._found.model.capabilities:
+            able = [f.id for f in self._catalog.all() if "image_to_text" in f.model.capabilities]
             raise self._unsupported("images", able, where)
         return ImagePart(image=await self._intake.take(value, param=where, kind="image"))
 

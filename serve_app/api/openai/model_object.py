@@ -5,6 +5,7 @@ from typing import Any
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.catalog.video_facts import every_video_facts
+from serve_app.core.config import UPSTREAMS
 from serve_app.core.status import ModelStatus
 from serve_app.core.tasks import TASKS
 from serve_app.core.video.generation import VideoFacts
@@ -34,6 +35,11 @@ async def model_entries(
     ]
 
 
+def upstream_entries(catalog: Catalog) -> list[dict[str, Any]]:
+    """Routes, and what providers list; nothing of it is loaded or will be."""
+    return [model_object(found, None, None) for found in catalog.elsewhere()]
+
+
 def model_object(
     found: CatalogEntry, status: ModelStatus | None, video: VideoFacts | None
 ) -> dict[str, Any]:
@@ -54,6 +60,8 @@ def model_object(
         "backend": found.family.options.engine,
         "status": status_object(status),
     }
+    if found.family.name == UPSTREAMS:
+        entry |= {"loaded": True, "status": {"state": "ready"}}
     if task == "transcription" and model.languages:
         entry["languages"] = list(model.languages)
     if status is not None and status.context_length is not None:

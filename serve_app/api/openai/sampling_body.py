@@ -1,6 +1,6 @@
 """The sampling fields that chat and completions share."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, field_validator
 
@@ -63,23 +63,25 @@ class SamplingBody(JobBody):
         return value
 
     def sampling(self, *, logprobs: int | None, max_tokens: int | None) -> Sampling:
-        """As core has it."""
+        """As core has it. What was not sent is not set, so that models of providers can have
+        defaults of their own.
+        """
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Sampling(
-            temperature=0.7 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or None,
-            min_p=self.min_p or None,
-            presence_penalty=self.presence_penalty or 0.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            repeat_penalty=1.0 if self.repeat_penalty is None else self.repeat_penalty,
-            logit_bias=self.biases(),
-            seed=self.seed,
-            stop=stop,
-            max_tokens=max_tokens,
-            logprobs=logprobs,
-            n=self.n or 1,
-        )
+        fields = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k or None,
+            "min_p": self.min_p or None,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "repeat_penalty": self.repeat_penalty,
+            "seed": self.seed,
+            "max_tokens": max_tokens,
+            "logprobs": logprobs,
+            "n": self.n,
+        }
+        given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+        return Sampling(logit_bias=self.biases(), stop=stop, **given)
 
     def biases(self) -> dict[int, float]:
         """What is added to the logits of tokens."""

@@ -13,7 +13,12 @@ from fastapi.responses import Response
 from serve_app import __version__
 from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_answer import json_response
-from serve_app.api.openai.model_object import auto_entry, model_entries, model_object
+from serve_app.api.openai.model_object import (
+    auto_entry,
+    model_entries,
+    model_object,
+    upstream_entries,
+)
 from serve_app.api.v1.parts import paths_of
 from serve_app.api.v1.wire import ERRORS
 from serve_app.catalog.video_facts import video_facts
@@ -43,8 +48,10 @@ async def list_models(
     _check_choice("type", type, get_args(ModelType))
     _check_choice("capability", capability, KNOWN_CAPABILITIES)
     statuses = await context.catalog.statuses()
+    await context.listed.refresh()
     entries = await model_entries(context.catalog, statuses)
     automatic = auto_entry(entries)
+    entries += upstream_entries(context.catalog)
     data = [
         entry
         for entry in ([automatic] if automatic else []) + entries
@@ -61,6 +68,7 @@ async def get_model(id: str, context: ContextDep) -> Response:
         automatic = auto_entry(await model_entries(context.catalog, statuses))
         if automatic:
             return json_response(automatic)
+    await context.listed.refresh()
     found = context.catalog.named(id)
     if TASKS[found.family.options.task].type is None:
         raise ModelNotFound(f"model {id!r} is used by other operations only", param="model")

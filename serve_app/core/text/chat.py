@@ -218,7 +218,9 @@ class Complete(Operation[CollectedText, ChatEvent]):
 
 
 class Chat(Operation[CollectedText, ChatEvent]):
-    """Answer a conversation. `model` is a canonical id, never an alias."""
+    """Answer a conversation. `model` is a canonical id, never an alias. `extra` are fields that
+    this server does not know, or has no use for, on their way to a provider that may know them.
+    """
 
     name, task, verb = "chat", "chat", "chat"
 
@@ -231,6 +233,7 @@ class Chat(Operation[CollectedText, ChatEvent]):
     response_format: TextFormat = TextFormat()
     thinking: bool = False
     reasoning_effort: ReasoningEffort | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def is_constrained(self) -> bool:

@@ -14,7 +14,7 @@ from serve_app.core.text.chat import (
 )
 from serve_app.runtime.streams import closing
 from serve_app.upstreams.openai_form.chat_request import chat_request
-from serve_app.upstreams.openai_form.exchange import Exchange, Object
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.text_events import (
     finish_reason,
     objects,
@@ -25,14 +25,16 @@ from serve_app.upstreams.openai_form.text_events import (
 UNKNOWN_TOKEN = -1
 
 
-async def chat(operation: Chat, exchange: Exchange, blobs: BlobStore) -> AsyncGenerator[ChatEvent]:
+async def chat(
+    operation: Chat, exchange: OpenAIExchange, blobs: BlobStore
+) -> AsyncGenerator[ChatEvent]:
     """The deltas, and last the usage if the provider tells it."""
     content, left_out = await chat_request(operation, exchange, blobs)
-    if left_out:
-        yield ChatDelta(warnings=left_out)
     usage: Usage | None = None
     fingerprint: str | None = None
-    async with exchange.opened("/chat/completions", content) as response:
+    async with exchange.opened("chat/completions", content) as response:
+        if left_out:
+            yield ChatDelta(warnings=left_out)
         events = objects(exchange, response)
         async with closing(events):
             async for event in events:

@@ -6,14 +6,14 @@ from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.notices import Notice
 from serve_app.core.text.chat import AudioPart, Chat, ChatMessage, ImagePart, TextPart, ToolChoice
-from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Exchange, Object
+from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Object, OpenAIExchange
 from serve_app.upstreams.openai_form.sampling import format_fields, sampling_fields
 
 AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 
 
 async def chat_request(
-    operation: Chat, exchange: Exchange, blobs: BlobStore
+    operation: Chat, exchange: OpenAIExchange, blobs: BlobStore
 ) -> tuple[Object, tuple[Notice, ...]]:
     """The body, and what is left out of it."""
     kind, wanted = exchange.kind, operation.response_format
@@ -38,7 +38,11 @@ async def chat_request(
         content |= {"logprobs": True, "top_logprobs": operation.sampling.logprobs}
     if operation.reasoning_effort is not None:
         content["reasoning_effort"] = operation.reasoning_effort
-    return content, left_out
+    # What is known was checked; what is not must not take its place.
+    unknown = {name: value for name, value in operation.extra.items() if name not in content}
+    if "reasoning_effort" in operation.extra:
+        content["reasoning_effort"] = operation.extra["reasoning_effort"]
+    return content | unknown, left_out
 
 
 async def data_url(blob: Blob, blobs: BlobStore) -> str:

@@ -7,18 +7,18 @@ from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, TokenLogprob, Usage
 from serve_app.runtime.streams import closing
 from serve_app.upstreams.openai_form.chat import token_logprob
-from serve_app.upstreams.openai_form.exchange import Exchange, Object
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.sampling import format_fields, sampling_fields
 from serve_app.upstreams.openai_form.text_events import finish_reason, objects, text, usage_in
 
 
-async def complete(operation: Complete, exchange: Exchange) -> AsyncGenerator[ChatEvent]:
+async def complete(operation: Complete, exchange: OpenAIExchange) -> AsyncGenerator[ChatEvent]:
     """The deltas of all choices, and last the usage if the provider tells it."""
     fields, left_out = sampling_fields(operation.sampling, exchange.kind)
-    if left_out:
-        yield ChatDelta(warnings=left_out)
     usage: Usage | None = None
-    async with exchange.opened("/completions", _content(operation, exchange, fields)) as response:
+    async with exchange.opened("completions", _content(operation, exchange, fields)) as response:
+        if left_out:
+            yield ChatDelta(warnings=left_out)
         events = objects(exchange, response)
         async with closing(events):
             async for event in events:
@@ -30,7 +30,7 @@ async def complete(operation: Complete, exchange: Exchange) -> AsyncGenerator[Ch
         yield usage
 
 
-def _content(operation: Complete, exchange: Exchange, fields: Object) -> Object:
+def _content(operation: Complete, exchange: OpenAIExchange, fields: Object) -> Object:
     sampling = operation.sampling
     content: Object = {
         "model": exchange.target.model,

@@ -10,11 +10,11 @@ from typing import Any
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.text.embeddings import Embed, Embeddings
 from serve_app.core.text.rerank import Relevance, Rerank
-from serve_app.upstreams.openai_form.exchange import Exchange, Object
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.text_events import count
 
 
-async def embed(operation: Embed, exchange: Exchange) -> AsyncGenerator[Embeddings]:
+async def embed(operation: Embed, exchange: OpenAIExchange) -> AsyncGenerator[Embeddings]:
     """Vectors of length one, in the order of the texts."""
     if operation.images:
         raise UnsupportedCapability(
@@ -28,7 +28,7 @@ async def embed(operation: Embed, exchange: Exchange) -> AsyncGenerator[Embeddin
     }
     if operation.dimensions is not None:
         content["dimensions"] = operation.dimensions
-    answer = await exchange.post("/embeddings", content)
+    answer = await exchange.post("embeddings", content)
     vectors = [_vector(each) for each in _in_order(answer.get("data"), len(operation.texts))]
     if not vectors or any(vector is None for vector in vectors):
         raise exchange.unreadable("has no vector for every text")
@@ -40,7 +40,7 @@ async def embed(operation: Embed, exchange: Exchange) -> AsyncGenerator[Embeddin
     )
 
 
-async def rerank(operation: Rerank, exchange: Exchange) -> AsyncGenerator[Relevance]:
+async def rerank(operation: Rerank, exchange: OpenAIExchange) -> AsyncGenerator[Relevance]:
     """In the form of Jina and Cohere, which most servers know."""
     content = {
         "model": exchange.target.model,
@@ -49,7 +49,7 @@ async def rerank(operation: Rerank, exchange: Exchange) -> AsyncGenerator[Releva
         "top_n": len(operation.documents),
         "return_documents": False,
     }
-    answer = await exchange.post("/rerank", content)
+    answer = await exchange.post("rerank", content)
     found = answer.get("results") or answer.get("data")
     scores = [_score(each) for each in _in_order(found, len(operation.documents))]
     if any(score is None for score in scores):

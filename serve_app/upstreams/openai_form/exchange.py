@@ -24,7 +24,7 @@ GATEWAYS: frozenset[ProviderType] = frozenset({"openai-compat", "openrouter", "v
 """Types whose servers have models of several makers, and the fields that those share."""
 
 
-class Exchange:
+class OpenAIExchange:
     """Speaks to one provider with one key."""
 
     def __init__(self, target: UpstreamTarget, calls: UpstreamCalls) -> None:
@@ -34,7 +34,7 @@ class Exchange:
         self.calls = calls
 
     async def get(self, path: str) -> Object:
-        """The object at a path."""
+        """The object at a path below the base URL."""
         async with self.calls.open(self._request("GET", path)) as response:
             return self.object_in(await response.read())
 
@@ -79,7 +79,7 @@ class Exchange:
         self, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b""
     ) -> UpstreamRequest:
         own = call_headers(self.kind, self.target.key)
-        url = call_url(self.kind, self.target.provider.base_url, path)
+        url = call_url(self.kind, self.target.provider.base_url, f"/{path}")
         return UpstreamRequest(method, url, (*own, *headers), body)
 
 

@@ -11,7 +11,7 @@ from serve_app.core.image.images import ImageToImage, TextToImage
 from serve_app.core.message import Message
 from serve_app.core.operation import Item, Operation
 from serve_app.core.settings import Limits
-from serve_app.core.tasks import Task
+from serve_app.core.tasks import UPSTREAM_TASKS
 from serve_app.core.text.chat import Chat, Complete
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.text.rerank import Rerank
@@ -19,7 +19,7 @@ from serve_app.core.upstreams.exchange import UpstreamCalls, UpstreamListing, Up
 from serve_app.upstreams.openai_form.chat import chat
 from serve_app.upstreams.openai_form.completions import complete
 from serve_app.upstreams.openai_form.embeddings import embed, rerank
-from serve_app.upstreams.openai_form.exchange import Exchange
+from serve_app.upstreams.openai_form.exchange import OpenAIExchange
 from serve_app.upstreams.openai_form.images import images
 from serve_app.upstreams.openai_form.listing import listed_models
 from serve_app.upstreams.openai_form.speech import speak, voices
@@ -29,9 +29,7 @@ from serve_app.upstreams.openai_form.transcription import transcribe
 class OpenAIForm:
     """Satisfies `WireForm`. Media are read from `blobs` and stored there."""
 
-    tasks: frozenset[Task] = frozenset(
-        ("chat", "embeddings", "rerank", "images", "speech", "transcription")
-    )
+    tasks = UPSTREAM_TASKS - {"video"}
 
     def __init__(self, blobs: FsspecBlobStore, limits: Limits) -> None:
         self._blobs = blobs
@@ -41,16 +39,18 @@ class OpenAIForm:
         self, operation: Operation[Any, Item], target: UpstreamTarget, calls: UpstreamCalls
     ) -> AsyncIterator[Item]:
         """The items of the operation's stream."""
-        exchange = Exchange(target, calls)
+        exchange = OpenAIExchange(target, calls)
         return cast("AsyncIterator[Item]", self._items(operation, exchange))
 
     async def models(
         self, target: UpstreamTarget, calls: UpstreamCalls
     ) -> tuple[UpstreamListing, ...]:
         """What the provider lists."""
-        return await listed_models(Exchange(target, calls))
+        return await listed_models(OpenAIExchange(target, calls))
 
-    def _items(self, operation: Operation[Any, Any], exchange: Exchange) -> AsyncIterator[Message]:
+    def _items(
+        self, operation: Operation[Any, Any], exchange: OpenAIExchange
+    ) -> AsyncIterator[Message]:
         match operation:
             case Chat():
                 return chat(operation, exchange, self._blobs)

@@ -22,7 +22,7 @@ from serve_app.core.media import Blob
 from serve_app.core.notices import Notice
 from serve_app.core.settings import Limits
 from serve_app.upstreams.openai_form.chat_request import bytes_of
-from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Exchange, Object
+from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Object, OpenAIExchange
 from serve_app.upstreams.openai_form.media_files import multipart, named_file, stored_image
 
 QUALITIES: dict[Quality, str] = {"low": "low", "standard": "medium", "high": "high"}
@@ -31,18 +31,18 @@ OWN_FIELDS = ("negative_prompt", "steps", "guidance_scale", "seed")
 
 
 async def images(
-    operation: ImageGeneration, exchange: Exchange, blobs: FsspecBlobStore, limits: Limits
+    operation: ImageGeneration, exchange: OpenAIExchange, blobs: FsspecBlobStore, limits: Limits
 ) -> AsyncGenerator[Images]:
     """All of them, in one response."""
     if isinstance(operation, VaryImage):
         raise UnsupportedCapability("the provider varies no images without a prompt", param="model")
     content = _content(operation, exchange)
     if isinstance(operation, TextToImage):
-        answer = await exchange.post("/images/generations", content)
+        answer = await exchange.post("images/generations", content)
     else:
         assert isinstance(operation, ImageToImage)
         body, kind = multipart(await _form(operation, content, blobs))
-        async with exchange.opened("/images/edits", body, kind) as response:
+        async with exchange.opened("images/edits", body, kind) as response:
             answer = exchange.object_in(await response.read())
     data = answer.get("data")
     entries = [each for each in data or () if isinstance(each, dict)]
@@ -56,7 +56,7 @@ async def images(
     yield Images(images=tuple(made), warnings=_left_out(operation, exchange))
 
 
-def _content(operation: ImageGeneration, exchange: Exchange) -> Object:
+def _content(operation: ImageGeneration, exchange: OpenAIExchange) -> Object:
     model = exchange.target.model
     content: Object = {"model": model, "prompt": operation.prompt, "n": operation.count}
     if operation.size is not None:
@@ -86,7 +86,7 @@ async def _form(
     return form
 
 
-def _left_out(operation: ImageGeneration, exchange: Exchange) -> tuple[Notice, ...]:
+def _left_out(operation: ImageGeneration, exchange: OpenAIExchange) -> tuple[Notice, ...]:
     """What was asked for and the provider has no field for."""
     if exchange.kind in OWN_SERVER:
         return ()
@@ -97,7 +97,7 @@ def _left_out(operation: ImageGeneration, exchange: Exchange) -> tuple[Notice, .
     return tuple(notices)
 
 
-async def _size(blob: Blob, exchange: Exchange, blobs: FsspecBlobStore) -> Size:
+async def _size(blob: Blob, exchange: OpenAIExchange, blobs: FsspecBlobStore) -> Size:
     if blob.mime not in IMAGE_MIME.values():
         raise exchange.unreadable("has an image that cannot be read")
     async with blobs.local_file(blob) as path:

@@ -1,10 +1,10 @@
 """What a provider lists, and what each of its models is for."""
 
-from typing import Any
+from typing import Any, cast
 
-from serve_app.core.tasks import Task
+from serve_app.core.tasks import TASKS, Task
 from serve_app.core.upstreams.exchange import UpstreamListing
-from serve_app.upstreams.openai_form.exchange import Exchange, Object
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 
 TASKS_BY_WORD: tuple[tuple[Task, tuple[str, ...]], ...] = (
     ("rerank", ("rerank",)),
@@ -15,30 +15,18 @@ TASKS_BY_WORD: tuple[tuple[Task, tuple[str, ...]], ...] = (
     ("video", ("sora", "veo-", "video")),
 )
 """By words in a model's id, for providers that tell nothing else."""
-TASKS_BY_CAPABILITY: tuple[tuple[str, Task], ...] = (
-    ("text_generation", "chat"),
-    ("embeddings", "embeddings"),
-    ("rerank", "rerank"),
-    ("speech_to_text", "transcription"),
-    ("text_to_speech", "speech"),
-    ("image_generation", "images"),
-)
-TASKS_BY_TYPE: dict[str, Task] = {
-    "language": "chat",
-    "chat": "chat",
-    "embedding": "embeddings",
-    "image": "images",
-    "rerank": "rerank",
-    "transcribe": "transcription",
+KINDS = {
+    **{str(row.type): task for task, row in TASKS.items() if row.is_upstream},
+    **dict.fromkeys(("language", "vision"), "chat"),
 }
+"""By the type that some providers tell, Vercel's and our own."""
 VISION = "image_to_text"
 SEES = ("gpt-4o", "gpt-4.1", "gpt-5", "gemini", "claude", "pixtral", "-vl", "vision", "llava")
-SUPPORTED = frozenset(("chat", "embeddings", "rerank", "transcription", "speech", "images"))
 
 
-async def listed_models(exchange: Exchange) -> tuple[UpstreamListing, ...]:
+async def listed_models(exchange: OpenAIExchange) -> tuple[UpstreamListing, ...]:
     """Those that can be asked for anything; a routing alias is no model."""
-    answer = await exchange.get("/models")
+    answer = await exchange.get("models")
     data = answer.get("data")
     if not isinstance(data, list):
         raise exchange.unreadable("has no list of models")
@@ -53,7 +41,7 @@ def _listing(entry: Object) -> UpstreamListing | None:
         return None
     id = id.removeprefix("models/")
     task = _task(entry, id.lower())
-    if task not in SUPPORTED:
+    if task == "video":
         return None
     created = entry.get("created")
     return UpstreamListing(
@@ -66,12 +54,12 @@ def _listing(entry: Object) -> UpstreamListing | None:
 
 def _task(entry: Object, id: str) -> Task:
     capabilities = _texts(entry.get("capabilities"))
-    for capability, task in TASKS_BY_CAPABILITY:
-        if capability in capabilities:
+    for task, row in TASKS.items():
+        if row.is_upstream and row.capabilities[0] in capabilities:
             return task
     kind = entry.get("type")
-    if isinstance(kind, str) and kind in TASKS_BY_TYPE:
-        return TASKS_BY_TYPE[kind]
+    if isinstance(kind, str) and kind in KINDS:
+        return cast("Task", KINDS[kind])
     if _texts(_architecture(entry).get("output_modalities")) == ["image"]:
         return "images"
     for each, words in TASKS_BY_WORD:

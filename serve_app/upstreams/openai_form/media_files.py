@@ -12,7 +12,7 @@ from serve_app.core.errors import InvalidRequest, PayloadTooLarge
 from serve_app.core.media import Blob
 from serve_app.core.settings import Limits
 from serve_app.core.upstreams.exchange import UpstreamRequest
-from serve_app.upstreams.openai_form.exchange import Exchange
+from serve_app.upstreams.openai_form.exchange import OpenAIExchange
 
 EXTENSIONS = {
     "audio/mpeg": "mp3",
@@ -46,7 +46,7 @@ def multipart(fields: Mapping[str, str | list[str] | File]) -> tuple[bytes, byte
 
 
 async def stored_image(
-    entry: Mapping[str, object], exchange: Exchange, blobs: FsspecBlobStore, limits: Limits
+    entry: Mapping[str, object], exchange: OpenAIExchange, blobs: FsspecBlobStore, limits: Limits
 ) -> Blob:
     """The image of an entry of a response. A URL of the provider's own host is read without its
     key; any other is read only where it is on the public internet.

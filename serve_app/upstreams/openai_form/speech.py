@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator
 from serve_app.core.audio.speech import AudioChunk, ListVoices, Speak, SpeechEnd, Voice, Voices
 from serve_app.core.notices import Notice
 from serve_app.upstreams.openai_form.audio_length import AudioLength
-from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Exchange, Object
+from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Object, OpenAIExchange
 
 USUAL_VOICE = "alloy"
 
 
-async def speak(operation: Speak, exchange: Exchange) -> AsyncGenerator[AudioChunk | SpeechEnd]:
+async def speak(
+    operation: Speak, exchange: OpenAIExchange
+) -> AsyncGenerator[AudioChunk | SpeechEnd]:
     """The chunks, and how long they are, as far as their format tells."""
     content: Object = {
         "model": exchange.target.model,
@@ -25,7 +27,7 @@ async def speak(operation: Speak, exchange: Exchange) -> AsyncGenerator[AudioChu
     given = {name: value for name, value in own.items() if value is not None}
     is_own = exchange.kind in OWN_SERVER
     length = AudioLength(operation.format)
-    async with exchange.opened("/audio/speech", content | (given if is_own else {})) as response:
+    async with exchange.opened("audio/speech", content | (given if is_own else {})) as response:
         kind = response.headers.get("content-type", "")
         if kind.startswith(("application/json", "text/")):
             raise exchange.unreadable(f"is {kind.partition(';')[0]!r} and not audio")
@@ -44,6 +46,6 @@ async def speak(operation: Speak, exchange: Exchange) -> AsyncGenerator[AudioChu
     )
 
 
-async def voices(operation: ListVoices, exchange: Exchange) -> AsyncGenerator[Voices]:  # noqa: ARG001
+async def voices(operation: ListVoices, exchange: OpenAIExchange) -> AsyncGenerator[Voices]:  # noqa: ARG001
     """There is no request for them: the provider refuses the names that it does not have."""
     yield Voices(voices=(Voice(name=USUAL_VOICE),))

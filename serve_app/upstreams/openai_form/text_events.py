@@ -5,14 +5,14 @@ from typing import Any, get_args
 
 from serve_app.core.text.chat import FinishReason, Usage
 from serve_app.core.upstreams.exchange import UpstreamResponse
-from serve_app.upstreams.openai_form.exchange import Exchange, Object, is_event_stream
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange, is_event_stream
 from serve_app.upstreams.server_sent_events import server_sent_events
 
 DONE = b"[DONE]"
 REASONS = frozenset(get_args(FinishReason))
 
 
-async def objects(exchange: Exchange, response: UpstreamResponse) -> AsyncGenerator[Object]:
+async def objects(exchange: OpenAIExchange, response: UpstreamResponse) -> AsyncGenerator[Object]:
     """Every object of the stream; a server that does not stream sends one. UpstreamError for an
     error in between, and for a stream that ends before it says so.
     """

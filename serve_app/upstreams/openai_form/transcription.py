@@ -14,7 +14,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.notices import Notice
 from serve_app.core.text.languages import language_code
 from serve_app.upstreams.openai_form.chat_request import bytes_of
-from serve_app.upstreams.openai_form.exchange import Exchange, Object
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.media_files import File, multipart, named_file
 from serve_app.upstreams.openai_form.text_events import text
 
@@ -23,7 +23,7 @@ WITHOUT_TIMES = ("gpt-4o", "gpt-audio")
 
 
 async def transcribe(
-    operation: Transcribe, exchange: Exchange, blobs: BlobStore
+    operation: Transcribe, exchange: OpenAIExchange, blobs: BlobStore
 ) -> AsyncGenerator[TranscriptionEvent]:
     """The segments, and last the transcript."""
     model = exchange.target.model
@@ -44,7 +44,7 @@ async def transcribe(
     if operation.temperature:
         form["temperature"] = str(operation.temperature)
     body, kind = multipart(form)
-    path = "/audio/translations" if is_translation else "/audio/transcriptions"
+    path = "audio/translations" if is_translation else "audio/transcriptions"
     async with exchange.opened(path, body, kind) as response:
         answer = exchange.object_in(await response.read())
     if not isinstance(answer.get("text"), str):
