@@ -1,5 +1,6 @@
 """Responses in OpenAI's form."""
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,3 +29,9 @@ def chat_events(*texts: str, usage: Any = USAGE) -> Iterable[dict[str, Any]]:
 
 def chat_body(model: str, text: str = "Hi", **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": text}]} | fields
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)

@@ -1,6 +1,7 @@
 """Image models as checkpoints: titles, hashes and file names, and the model that a text means."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,10 +87,10 @@ def _named(catalog: Catalog, text: str) -> Checkpoint | None:
     is_title = bool(mark) and text.endswith("]")
     parted = name.strip() if is_title else text
     for name in dict.fromkeys((text, parted, parted.removesuffix(FILE_TYPE))):
-        try:
-            return by_id[catalog.named(name).id]
-        except (ModelNotFound, KeyError):
-            continue
+        with suppress(ModelNotFound):
+            named = catalog.named(name, "images")
+            if named.family.options.task == "images":
+                return by_id.get(named.id) or Checkpoint(named)
     of_file = (each for each in known if each.file_name.lower() == parted.lower())
     wanted = (digits if is_title else text).lower()
     of_hash = (each for each in known if each.hash == wanted)
