@@ -6,6 +6,7 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import AppConfig
 from serve_app.core.upstreams.exchange import WireForm
 from serve_app.core.upstreams.upstream_calls import WireForm as FormName
+from serve_app.upstreams.anthropic_form import AnthropicForm
 from serve_app.upstreams.live import LiveProviders
 from serve_app.upstreams.openai_form.form import OpenAIForm
 from serve_app.upstreams.runner import UpstreamRunner
@@ -13,7 +14,7 @@ from serve_app.upstreams.runner import UpstreamRunner
 
 def wire_forms(config: AppConfig, blobs: FsspecBlobStore) -> Mapping[FormName, WireForm]:
     """Every form that providers are spoken to in."""
-    return {"openai": OpenAIForm(blobs, config.limits)}
+    return {"anthropic": AnthropicForm(blobs), "openai": OpenAIForm(blobs, config.limits)}
 
 
 def upstream_runner(

@@ -115,7 +115,7 @@ class UpstreamRunner(OperationRunner):
         return found
 
     def _form(self, live: LiveProvider, operation: Operation[Any, Any]) -> WireForm:
-        form = self._forms.get(WIRE_FORMS[live.provider.type])
+        form = self._forms.get(_form_name(live))
         if form is None or operation.task not in form.tasks:
             raise UnsupportedCapability(
                 f"provider {live.provider.name!r} does no {operation.name!r}; name another model",
@@ -175,7 +175,7 @@ class UpstreamRunner(OperationRunner):
 
     async def _models(self, live: LiveProvider) -> tuple[UpstreamListing, ...]:
         name = live.provider.name
-        form = self._forms.get(WIRE_FORMS[live.provider.type])
+        form = self._forms.get(_form_name(live))
         if form is None:
             raise UnsupportedCapability(f"providers of type {live.provider.type!r} are not called")
         calls: ProviderCalls = self._client.calls(name, self._settings.timeouts_of(name))
@@ -189,6 +189,11 @@ class UpstreamRunner(OperationRunner):
                     break
         assert refused is not None
         raise self._error(refused, live, UpstreamModel(provider=name, model=""))
+
+
+def _form_name(live: LiveProvider) -> FormName:
+    """Settings of Bedrock say that Anthropic's models are called there."""
+    return "bedrock" if live.provider.settings else WIRE_FORMS[live.provider.type]
 
 
 async def _named(items: AsyncIterator[Item], provider: str) -> AsyncGenerator[Item]:
