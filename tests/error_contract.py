@@ -14,6 +14,7 @@ CONTRACT = {
     "PayloadTooLarge": (413, "payload_too_large", "invalid_request_error", "overflow"),
     "UnsupportedMedia": (415, "unsupported_media_type", "invalid_request_error", "malformed"),
     "RateLimited": (429, "rate_limit_exceeded", "rate_limit_error", "network"),
+    "BudgetExceeded": (429, "insufficient_quota", "rate_limit_error", "network"),
     "Cancelled": (499, "cancelled", "cancelled", "cancelled"),
     "InternalError": (500, "internal_error", "server_error", "unknown"),
     "UpstreamError": (502, "upstream_error", "server_error", "unknown"),

@@ -33,6 +33,7 @@ from serve_app.access.web_sessions import (
     find_session,
     secret_in,
 )
+from serve_app.core.budget import stored_budget
 from serve_app.core.errors import Unavailable
 from serve_app.database.connection import Database
 from serve_app.database.revisions import revision_of
@@ -274,6 +275,7 @@ def _known(row: TokenRow) -> CachedToken:
             token_id=row.digest[:12],
             expires_at=row.expires_at,
             token_number=row.id,
+            budget=stored_budget(row.budget),
         ),
         expires_at=row.expires_at,
         used_at=row.last_used or 0.0,

@@ -5,11 +5,13 @@ Every function runs inside one transaction of its caller and may be repeated wit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from serve_app.access.tokens import API_OWNER, Scope, masked, shown_prefix, token_digest
+from serve_app.core.budget import Budget
 from serve_app.core.errors import Conflict, NotFound
 from serve_app.database.revisions import announce_change
 from serve_app.database.schema import TokenRow
@@ -33,6 +35,7 @@ class NewToken:
     provider: str = "openai"
     expires_at: float | None = None
     source: str = STORE
+    budget: Budget | None = None
 
 
 def announce(session: Session) -> None:
@@ -56,6 +59,7 @@ def add_token(session: Session, new: NewToken, *, now: float) -> TokenRow:
         created_at=now,
         last_used=None,
         expires_at=new.expires_at,
+        budget=_stored(new.budget),
     )
     session.add(row)
     session.flush()
@@ -89,6 +93,18 @@ def revoke_token(session: Session, token_id: int) -> None:
     announce(session)
 
 
+def set_budget(session: Session, token_id: int, budget: Budget) -> TokenRow:
+    """Limit what a token may use; without any limit, it may use everything. NotFound for an unknown
+    id.
+    """
+    row = session.get(TokenRow, token_id)
+    if row is None or row.source == REVOKED:
+        raise NotFound(f"no token has the id {token_id!r}")
+    row.budget = _stored(budget)
+    announce(session)
+    return row
+
+
 def revoke_tokens_of(session: Session, owner: str) -> None:
     """End every stored token of a user."""
     theirs = update(TokenRow).where(TokenRow.owner == owner, TokenRow.source == STORE)
@@ -117,6 +133,10 @@ def mirror_environment(session: Session, environment: Mapping[str, str], *, now:
     for new in wanted.values():
         add_token(session, new, now=now)
     announce(session)
+
+
+def _stored(budget: Budget | None) -> dict[str, Any] | None:
+    return budget.shown() or None if budget is not None else None
 
 
 def tokens_in(environment: Mapping[str, str]) -> list[NewToken]:

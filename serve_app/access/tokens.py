@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from serve_app.core.budget import Budget
+
 Scope = Literal["inference", "admin"]
 Role = Literal["user", "admin"]
 ROLE_SCOPES: dict[Role, frozenset[Scope]] = {
@@ -48,7 +50,8 @@ class WebSession:
 @dataclass(frozen=True)
 class Principal:
     """The user a request acts for. `token_id` is a short digest, safe to log, and `token_number`
-    counts the tokens from 1. `session` is set when the credential was the cookie.
+    counts the tokens from 1. `session` is set when the credential was the cookie; `budget` is what
+    a token may use.
     """
 
     owner: str
@@ -57,6 +60,7 @@ class Principal:
     session: WebSession | None = None
     expires_at: float | None = None
     token_number: int = 0
+    budget: Budget | None = None
 
     @property
     def subject(self) -> str | None:

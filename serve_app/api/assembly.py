@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from serve_app.access.authentication import Access
+from serve_app.access.budgets import Budgets
 from serve_app.access.credential_settings import CredentialSettings
 from serve_app.api.context import Context
 from serve_app.archive.archive import Archive
@@ -41,6 +42,7 @@ def context_over(
     writes those that it runs itself, of what writes them from here.
     """
     store = JobStore(database, blobs.url)
+    meter = meter or usage_meter(config, database)
     archive = Archive(database, blobs, config.archive)
     uploads = uploads_of(config, database, blobs.url)
     jobs = runner(store)
@@ -58,7 +60,8 @@ def context_over(
         job_store=store,
         direct_jobs=DirectJobs(jobs, direct(DirectTable(database))),
         observability=observability,
-        meter=meter or usage_meter(config, database),
+        meter=meter,
+        budgets=Budgets(meter, currency=config.usage.currency),
         providers=Providers(database, ring, changed=listed.known.refresh),
         listed=listed,
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from serve_app.access.authentication import Access
+from serve_app.access.budgets import Budgets
 from serve_app.access.credential_settings import CredentialSettings
 from serve_app.access.tokens import Principal
 from serve_app.api.served_files import ServedFiles
@@ -47,6 +48,7 @@ class Context:
     direct_jobs: DirectJobs
     observability: Observability
     meter: UsageMeter
+    budgets: Budgets
     providers: Providers
     listed: ListedModels
 

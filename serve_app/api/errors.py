@@ -12,6 +12,7 @@ from starlette.types import Scope
 from serve_app.api.dialect import dialect_in
 from serve_app.core.errors import (
     AppError,
+    BudgetExceeded,
     Conflict,
     Forbidden,
     InvalidRequest,
@@ -86,9 +87,10 @@ def error_headers(error: AppError) -> dict[str, str]:
 def is_final(error: AppError, wait_s: float | None) -> bool:
     """Whether the same request would get the same answer, or do the same work again. OpenAI's SDKs
     repeat 408, 409, 429 and every 5xx unless they are told. Of an unforeseen error, and of one of
-    somebody else's server, nobody knows: that is left to the client.
+    somebody else's server, nobody knows: that is left to the client. A budget that is used up
+    comes back, but not while an SDK waits.
     """
-    if isinstance(error, TimedOut):
+    if isinstance(error, TimedOut | BudgetExceeded):
         return True
     if wait_s is not None:
         return False

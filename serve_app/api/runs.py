@@ -39,15 +39,20 @@ NONE = JobOptions()
 async def submission_of(
     call: Call, operation: Operation[Any], options: JobOptions = NONE
 ) -> Submission:
-    """The job to be. InvalidRequest for a callback that would be refused."""
+    """The job to be. InvalidRequest for a callback that would be refused, BudgetExceeded when the
+    caller's token has no budget left for any.
+    """
+    principal = call.principal
+    if principal.budget is not None:
+        await call.context.budgets.check(principal.token_number, principal.budget)
     if options.callback_url is not None:
         own = call.dialect.own_field("callback_url", JOB) or "callback"
         await check_callback(options.callback_url, call.context.config.limits, param=own)
     return Submission(
         id=new_job_id(),
         operation=operation,
-        owner=call.principal.owner,
-        token=call.principal.token_number,
+        owner=principal.owner,
+        token=principal.token_number,
         dialect=call.dialect.name,
         ref_id=options.ref_id,
         tag=options.tag,

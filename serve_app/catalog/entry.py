@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from serve_app.catalog.counted_runs import CountedRunner
-from serve_app.core.amounts import LOCAL
+from serve_app.core.amounts import LOCAL, Ran
 from serve_app.core.config import UPSTREAMS, Family, Model
 from serve_app.core.operation import OperationRunner
 from serve_app.core.text.chat import Chat, ChatEvent, Complete
@@ -31,14 +31,18 @@ class CatalogEntry:
         return self.model.id
 
     @property
+    def ran(self) -> Ran:
+        """As what its work is counted."""
+        return self.id, self.model.owned_by if self.family.name == UPSTREAMS else LOCAL
+
+    @property
     def counted(self) -> OperationRunner:
         """What runs it, and counts what it uses where that is metered. What asks other models has
         it counted by itself.
         """
         if isinstance(self.runner, RunsOthers):
             return self.runner
-        provider = self.model.owned_by if self.family.name == UPSTREAMS else LOCAL
-        return CountedRunner(self.runner, self.id, provider)
+        return CountedRunner(self.runner, *self.ran)
 
     def stream_text(self, operation: Chat | Complete) -> AsyncIterator[ChatEvent]:
         """The events of a text model, which has no Progress."""

@@ -14,6 +14,7 @@
     ├── PayloadTooLarge (413)
     ├── UnsupportedMedia (415)
     ├── RateLimited (429)
+    │   └── BudgetExceeded
     ├── Cancelled (499)
     ├── InternalError (500)
     ├── UpstreamError (502)
@@ -208,6 +209,12 @@ class RateLimited(AppError):
     default_code = "rate_limit_exceeded"
     type = "rate_limit_error"
     kind = "network"
+
+
+class BudgetExceeded(RateLimited):
+    """The caller's token has used all that it may use until `retry_after_s` have passed."""
+
+    default_code = "insufficient_quota"
 
 
 class Cancelled(AppError):

@@ -7,7 +7,6 @@ from typing import Any
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.catalog.catalog import Catalog
-from serve_app.core.amounts import LOCAL
 from serve_app.core.config import AppConfig
 from serve_app.core.costs import METER
 from serve_app.core.early_end import EndsEarly
@@ -78,7 +77,7 @@ class OperationExecutor:
         # A model that is not there any more is told of when the rest is to be made.
         with suppress(AppError):
             found = self._catalog.find(operation.task, operation.model_name)
-            meter.used.add((found.id, LOCAL), amounts)
+            meter.used.add(found.ran, amounts)
 
     async def _outcome(
         self,

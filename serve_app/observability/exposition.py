@@ -14,9 +14,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from serve_app import __version__
+from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.status import ModelStatus
 from serve_app.observability.histogram import BOUNDS_MS, Histogram
 from serve_app.observability.tally import Tally
+from serve_app.observability.usage_metrics import usage_metrics
 
 MIB = 1024**2
 
@@ -33,6 +35,7 @@ class ServerState:
     models: Mapping[str, ModelStatus] = field(default_factory=dict)
     gpus: tuple[Mapping[str, Any], ...] = ()
     dropped: int = 0
+    used: Mapping[Ran, Amounts] = field(default_factory=dict)
 
 
 class Exposition(Collector):
@@ -51,6 +54,7 @@ class Exposition(Collector):
         yield from self._requests()
         yield from self._queues()
         yield from self._models()
+        yield from usage_metrics(self._state.used)
 
     def _requests(self) -> Iterator[Metric]:
         classes = self._tally.classes

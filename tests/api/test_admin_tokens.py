@@ -26,6 +26,7 @@ KEYS = {
     "last_used",
     "expires_at",
     "source",
+    "budget",
 }
 JSON = {"Content-Type": "application/json"}
 INJECTIONS = [

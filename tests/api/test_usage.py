@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from serve_app.api.context import Context
+from serve_app.core.amounts import Amounts
+from serve_app.observability.usage_metrics import bounded
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_transcriptions import WAV
 
@@ -277,3 +279,35 @@ async def test_counting_goes_on_while_nothing_is_observed(
         context.observability.switches[key] = False
     await say(caller, "one two")
     assert (await used(caller, "echo"))["prompt_tokens"] == 2
+
+
+async def test_prometheus_counts_by_model_and_provider_without_callers(
+    caller: httpx.AsyncClient, context: Context
+) -> None:
+    await say(caller, "one two", enable_thinking=True)
+    body = {"prompt": "a boat", "n": 2, "size": "64x64"}
+    await caller.post("/v1/images/generations", json=body)
+    context.meter.add(1, "api", "openai/gpt-4o", None, Amounts(requests=1, prompt_tokens=9))
+    text = (await caller.get("/metrics", headers=BOSS)).text
+    lines = {line for line in text.splitlines() if line.startswith("polyphony_used_")}
+    reasoning = lines & {
+        line for line in lines if 'kind="reasoning"' in line and 'model="echo"' in line
+    }
+    assert len(reasoning) == 1
+    for line in (
+        'polyphony_used_tokens_total{kind="prompt",model="echo",provider=""} 2.0',
+        'polyphony_used_tokens_total{kind="prompt",model="openai/gpt-4o",provider="openai"} 9.0',
+        'polyphony_used_requests_total{model="squares",provider=""} 1.0',
+        'polyphony_used_images_total{model="squares",provider=""} 2.0',
+        'polyphony_used_cost_total{model="squares",provider=""} 1.0',
+    ):
+        assert line in lines
+    assert "sk-" not in text
+    assert 'user="' not in text
+
+
+def test_the_number_of_series_is_bounded() -> None:
+    used = {(f"p/m{number:04}", "p"): Amounts(requests=1) for number in range(1500)}
+    shown = bounded(used)
+    assert len(shown) == 1001
+    assert shown["other", ""].requests == 500

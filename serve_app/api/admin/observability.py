@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from serve_app.api.admin.html import read_form
-from serve_app.api.context import ContextDep
+from serve_app.api.context import Context, ContextDep
 from serve_app.api.json_body import read_json_object
+from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.errors import AppError, InvalidRequest
 from serve_app.database.schema import JobRow
 from serve_app.family.gpus import nvidia_gpus
+from serve_app.metering.usage_table import all_time
 from serve_app.observability.exposition import ServerState, exposition
 from serve_app.observability.settings import SWITCHES, Switch, is_on
 from serve_app.observability.summary import summary
@@ -54,6 +56,7 @@ async def prometheus_metrics(context: ContextDep) -> Response:
         models=await context.catalog.statuses(),
         gpus=tuple(gpus),
         dropped=context.observability.dropped,
+        used=await _within_patience(_used(context), {}),
     )
     return Response(exposition(tally, state), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -105,6 +108,11 @@ def _word(value: object) -> str:
 def _job_counts(session: Session) -> Counts:
     chosen = select(JobRow.queue, JobRow.status, func.count()).group_by(JobRow.queue, JobRow.status)
     return {(queue, status): count for queue, status, count in session.execute(chosen)}
+
+
+async def _used(context: Context) -> dict[Ran, Amounts]:
+    await context.meter.flush()
+    return await context.database.read(all_time)
 
 
 async def _within_patience(work: Awaitable[T], otherwise: T) -> T:

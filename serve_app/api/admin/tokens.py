@@ -9,13 +9,20 @@ from fastapi.responses import Response
 from pydantic import Field, field_validator
 from sqlalchemy.orm import Session
 
-from serve_app.access.token_store import NewToken, add_token, all_tokens, revoke_token
+from serve_app.access.token_store import (
+    NewToken,
+    add_token,
+    all_tokens,
+    revoke_token,
+    set_budget,
+)
 from serve_app.access.tokens import API_OWNER, Scope, generate_token
 from serve_app.access.users import find_user
 from serve_app.api.admin.fields import SUCCESS, AdminBody, Label, RowId
 from serve_app.api.admin.times import optional_rfc3339, rfc3339
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
+from serve_app.core.budget import Budget
 from serve_app.core.errors import InvalidRequest
 from serve_app.database.schema import TokenRow
 
@@ -33,6 +40,7 @@ class TokenBody(AdminBody):
     expires_at: datetime | None = None
     expires_in_days: Annotated[int, Field(strict=True, ge=1, le=LONGEST_DAYS)] | None = None
     user: Label | None = None
+    budget: Budget | None = None
 
     @field_validator("expires_at", mode="before")
     @classmethod
@@ -60,6 +68,12 @@ class TokenBody(AdminBody):
         return min(at, now + 100 * 366 * DAY_S)
 
 
+class TokenChangeBody(AdminBody):
+    """What of a token can be changed."""
+
+    budget: Budget | None = None
+
+
 @router.get("/admin/api/tokens")
 async def list_tokens(context: ContextDep) -> Response:
     """List all tokens, masked."""
@@ -79,6 +93,7 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
         owner,
         provider=body.provider,
         expires_at=body.expiry(now),
+        budget=body.budget,
     )
 
     def work(session: Session) -> TokenRow:
@@ -89,6 +104,17 @@ async def create_token(body: TokenBody, context: ContextDep, principal: Principa
     row = await context.database.write(work)
     await context.access.credentials.refresh()
     return json_response(token_object(row, new.token), headers={"Cache-Control": "no-store"})
+
+
+@router.patch("/admin/api/tokens/{id}")
+async def change_token(id: RowId, body: TokenChangeBody, context: ContextDep) -> Response:
+    """Change what a token may use; `{}` as the budget removes all limits."""
+    budget = body.budget
+    if budget is None:
+        raise InvalidRequest("there is nothing to change; send 'budget'", param="budget")
+    row = await context.database.write(lambda session: set_budget(session, id, budget))
+    await context.access.credentials.refresh()
+    return json_response(token_object(row, row.masked))
 
 
 @router.delete("/admin/api/tokens/{id}")
@@ -113,4 +139,5 @@ def token_object(row: TokenRow, shown: str) -> dict[str, Any]:
         "last_used": optional_rfc3339(row.last_used),
         "expires_at": optional_rfc3339(row.expires_at),
         "source": row.source,
+        "budget": row.budget,
     }
