@@ -1,15 +1,20 @@
 """GET /admin/api/usage: what requests and jobs use is counted once, for whom and of which model."""
 
+import asyncio
 import csv
 import io
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from serve_app.api.app import create_app
 from serve_app.api.context import Context
 from serve_app.core.amounts import Amounts
+from serve_app.core.audio.speech import AudioChunk, ListVoices, Speak, SpeechEvent, Voices
+from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent
 from serve_app.observability.usage_metrics import bounded
 from tests.api.conftest import MakeContext, client_of
 from tests.api.test_transcriptions import WAV
@@ -311,3 +316,71 @@ def test_the_number_of_series_is_bounded() -> None:
     shown = bounded(used)
     assert len(shown) == 1001
     assert shown["other", ""].requests == 500
+
+
+class Stalled:
+    """Says three words and waits for ever."""
+
+    def __init__(self) -> None:
+        self.has_spoken = asyncio.Event()
+
+    async def chat(self, _request: Chat) -> AsyncIterator[ChatEvent]:
+        for word in ("one", " two", " three"):
+            yield ChatDelta(text=word)
+        self.has_spoken.set()
+        await asyncio.Event().wait()
+
+    async def speak(self, _request: Speak) -> AsyncIterator[SpeechEvent]:
+        yield AudioChunk(data=bytes(96_000))
+        self.has_spoken.set()
+        await asyncio.Event().wait()
+
+    async def voices(self, _request: ListVoices) -> Voices:
+        return Voices(voices=())
+
+
+async def leave_early(context: Context, path: str, body: dict[str, Any], model: Stalled) -> None:
+    """Ask, and be gone when the model has said all that it will."""
+    messages = [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await model.has_spoken.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        pass
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {
+        **{"type": "http", "method": "POST", "path": path, "headers": headers},
+        **{"query_string": b"", "asgi": {"version": "3.0"}, "http_version": "1.1"},
+        **{"scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000)},
+    }
+    await create_app(context)(scope, receive, send)
+
+
+async def test_a_stream_that_is_cut_off_counts_what_was_said(make_context: MakeContext) -> None:
+    """Nobody has counted the prompt: about four characters are a token."""
+    model = Stalled()
+    context = make_context(environment=ENVIRONMENT, runs={"chat": model})
+    said = [{"role": "user", "content": "x" * 41}]
+    body = {"model": "echo", "stream": True, "messages": said}
+    await leave_early(context, "/v1/chat/completions", body, model)
+    async with client_of(context) as client:
+        assert await used(client, "echo") == {
+            "requests": 1,
+            "prompt_tokens": 11,
+            "completion_tokens": 3,
+        }
+        assert (await usage(client))["data"][0]["user"] == "anonymous"
+
+
+async def test_speech_that_is_cut_off_counts_by_its_bytes(make_context: MakeContext) -> None:
+    model = Stalled()
+    context = make_context(environment=ENVIRONMENT, runs={"speech": model})
+    body = {"model": "hum", "input": "x", "response_format": "pcm"}
+    await leave_early(context, "/v1/audio/speech", body, model)
+    async with client_of(context) as client:
+        assert await used(client, "hum") == {"requests": 1, "audio_seconds": 2.0}

@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from serve_app.api.admin import (
     archive,
+    audit,
     observability,
     pages,
     password,
@@ -18,6 +19,6 @@ from serve_app.api.admin import (
 
 PARTS = (
     *(archive, profiles, sign_in, password, tokens, usage, users, pages, tasks, status),
-    observability,
+    *(observability, audit),
 )
 routes: list[BaseRoute] = [route for part in PARTS for route in part.router.routes]
