@@ -25,7 +25,7 @@ from serve_app.family.engines import make_engine
 from serve_app.family.engines.given import CommonArguments, EngineSetup
 from serve_app.one_process import one_process
 from serve_app.upstreams.sealing import KeyRing
-from tests.databases import CHEAP, Prepared
+from tests.databases import CHEAP, Prepared, opened
 from tests.providers import RING
 
 FAMILIES: list[dict[str, Any]] = [
@@ -142,7 +142,7 @@ def make_context(tmp_path: Path, prepared: Prepared) -> Iterator[MakeContext]:
         is_new = not file.exists()
         if is_new:
             shutil.copyfile(prepared(environment or {}), file)
-        database = Database(database_url or f"sqlite:///{file}")
+        database = Database(database_url) if database_url else opened(file)
         databases.append(database)
         if database_url or not is_new:
             prepare_access(database, environment or {}, passwords=CHEAP)

@@ -24,6 +24,7 @@ from serve_app.database.copy import TargetNotEmpty, copy
 from serve_app.database.migrate import migrate
 from serve_app.database.schema import JobRow
 from serve_app.jobs.store import MOST_ATTEMPTS, JobReport, JobStore
+from tests.databases import opened
 from tests.servers import DatabaseServer
 
 DONE = JobReport(JobProgress(percent=100.0), (StageState(name="speak", status="succeeded"),))
@@ -34,7 +35,7 @@ WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt "
 def database(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path) -> Iterator[Database]:
     if request.param == "sqlite":
         file = shutil.copyfile(migrated, tmp_path / "polyphony.sqlite")
-        database = Database(f"sqlite:///{file}")
+        database = opened(file)
     else:
         server: DatabaseServer = request.getfixturevalue("postgres")
         database = Database(server.new_database("jobs"))
