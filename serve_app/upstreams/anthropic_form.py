@@ -1,9 +1,10 @@
 """`AnthropicForm`: how operations are spoken to Anthropic's Messages API."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any, cast
+from urllib.parse import quote
 
 from serve_app.core.errors import UnsupportedCapability, UpstreamError
 from serve_app.core.media import BlobStore
@@ -16,7 +17,6 @@ from serve_app.core.upstreams.exchange import (
     UpstreamRequest,
     UpstreamResponse,
     UpstreamTarget,
-    WireForm,
 )
 from serve_app.core.upstreams.upstream_calls import Header, call_headers, call_url
 from serve_app.runtime.streams import closing
@@ -31,22 +31,17 @@ VISION = "image_to_text"
 
 
 class AnthropicForm:
-    """Satisfies `WireForm`. Images are read from `blobs`. Providers with settings of Amazon Bedrock
-    are spoken to as `bedrock` does it.
-    """
+    """Satisfies `WireForm`. Images are read from `blobs`."""
 
     tasks: frozenset[Task] = frozenset({"chat"})
 
-    def __init__(self, blobs: BlobStore, bedrock: WireForm | None = None) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
-        self._bedrock = bedrock
 
     def run(
         self, operation: Operation[Any, Item], target: UpstreamTarget, calls: UpstreamCalls
     ) -> AsyncIterator[Item]:
         """The deltas of a chat, which is all that there is."""
-        if self._bedrock is not None and target.provider.settings is not None:
-            return self._bedrock.run(operation, target, calls)
         chat = asked_chat(operation, target)
         return cast("AsyncIterator[Item]", self._chat(chat, target, calls))
 
@@ -54,8 +49,6 @@ class AnthropicForm:
         self, target: UpstreamTarget, calls: UpstreamCalls
     ) -> tuple[UpstreamListing, ...]:
         """What `/v1/models` has, page by page."""
-        if self._bedrock is not None and target.provider.settings is not None:
-            return await self._bedrock.models(target, calls)
         found: list[UpstreamListing] = []
         query = "limit=1000"
         for _ in range(MOST_PAGES):
@@ -64,10 +57,10 @@ class AnthropicForm:
             request = UpstreamRequest("GET", url, tuple(call_headers("anthropic", target.key)))
             async with calls.open(request) as response:
                 page = object_in(await response.read())
-            found += [_listing(each) for each in page["data"]]
-            if not page.get("has_more"):
+            found += _listings(page)
+            if not page.get("has_more") or not page.get("last_id"):
                 break
-            query = f"limit=1000&after_id={page['last_id']}"
+            query = f"limit=1000&after_id={quote(str(page['last_id']), safe='')}"
         return tuple(found)
 
     async def _chat(
@@ -123,16 +116,22 @@ def json_bytes(content: Object) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _listing(entry: Object) -> UpstreamListing:
+def _listings(page: Object) -> Iterator[UpstreamListing]:
+    data = page.get("data")
+    if not isinstance(data, list):
+        raise UpstreamError("the provider's response has no list of models")
+    for entry in data:
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            seen = (VISION,) if _sees(entry) else ()
+            created = _time(entry.get("created_at"))
+            yield UpstreamListing(id=entry["id"], task="chat", capabilities=seen, created=created)
+
+
+def _sees(entry: Object) -> bool:
     """Models that do not say otherwise see images: all that are to be had do."""
-    able = entry.get("capabilities") or {}
-    sees = (able.get("image_input") or {}).get("supported", True)
-    return UpstreamListing(
-        id=entry["id"],
-        task="chat",
-        capabilities=(VISION,) if sees else (),
-        created=_time(entry.get("created_at")),
-    )
+    able = entry.get("capabilities")
+    images = able.get("image_input") if isinstance(able, dict) else None
+    return not isinstance(images, dict) or images.get("supported") is not False
 
 
 def _time(text: Any) -> float | None:

@@ -19,6 +19,9 @@ COMMON = frozenset({"stop", "max_tokens"})
 CHOSEN = ("temperature", "top_p", "top_k")
 HIGHEST_TEMPERATURE = 1.0
 NO_FIELD = "the provider has no such field"
+PASSED_ON = frozenset({"cache_control"})
+"""Fields of the API that callers may send beside those of a chat."""
+KNOWN_OTHERWISE = frozenset({"reasoning_effort", "user"})
 ONLY_JSON = "Answer with one JSON object and with nothing else."
 
 
@@ -38,6 +41,7 @@ async def messages_request(
     continues = conversation.continues_calls
     thinking = thinking_fields(operation, known, most, continues, left_out)
     content |= _sampling_fields(sampling, known, "thinking" in thinking, left_out)
+    content |= _extra_fields(operation.extra, left_out)
     output = thinking.pop("output_config", {}) | form
     return content | thinking | ({"output_config": output} if output else {}), tuple(left_out)
 
@@ -132,6 +136,15 @@ def _sampling_fields(
         said = "the provider's highest temperature is 1, which is taken"
         left_out.append(Notice(text=said, field="temperature"))
     return fields
+
+
+def _extra_fields(extra: Object, left_out: list[Notice]) -> Object:
+    """Of what the server itself has no use for, what the API has; the user by its own name."""
+    unknown = sorted(extra.keys() - PASSED_ON - KNOWN_OTHERWISE)
+    left_out += (Notice(text=NO_FIELD, field=name) for name in unknown)
+    fields = {name: value for name, value in extra.items() if name in PASSED_ON}
+    user = extra.get("user")
+    return fields | ({"metadata": {"user_id": user}} if isinstance(user, str) and user else {})
 
 
 def given_sampling(sampling: Sampling) -> set[str]:

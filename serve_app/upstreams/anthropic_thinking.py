@@ -7,6 +7,8 @@ from serve_app.upstreams.claude_models import ClaudeModel
 
 BUDGETS: dict[ReasoningEffort, int] = {"low": 2048, "medium": 8192, "high": 16_384}
 USUAL_BUDGET = BUDGETS["medium"]
+MORE_EFFORTS = ("xhigh", "max")
+"""Which models of this server do not know."""
 LEAST_BUDGET = 1024
 """The API takes no fewer."""
 
@@ -39,4 +41,6 @@ def thinking_fields(
         return {"thinking": {"type": "enabled", "budget_tokens": budget}}
     # Without `display`, later models think without a word.
     fields: Object = {"thinking": {"type": "adaptive", "display": "summarized"}}
-    return fields | ({"output_config": {"effort": effort}} if effort else {})
+    sent = operation.extra.get("reasoning_effort")
+    told = sent if sent in MORE_EFFORTS else effort
+    return fields | ({"output_config": {"effort": told}} if told else {})

@@ -1,5 +1,6 @@
 """An UpstreamRunner from its parts, the same in a replica and in a test."""
 
+import os
 from collections.abc import Mapping
 
 from serve_app.blobs.store import FsspecBlobStore
@@ -7,6 +8,9 @@ from serve_app.core.config import AppConfig
 from serve_app.core.upstreams.exchange import WireForm
 from serve_app.core.upstreams.upstream_calls import WireForm as FormName
 from serve_app.upstreams.anthropic_form import AnthropicForm
+from serve_app.upstreams.bedrock_credentials import BedrockCredentials
+from serve_app.upstreams.bedrock_form import BedrockForm
+from serve_app.upstreams.bedrock_signing import BedrockSigner, utc_now
 from serve_app.upstreams.live import LiveProviders
 from serve_app.upstreams.openai_form.form import OpenAIForm
 from serve_app.upstreams.runner import UpstreamRunner
@@ -14,7 +18,12 @@ from serve_app.upstreams.runner import UpstreamRunner
 
 def wire_forms(config: AppConfig, blobs: FsspecBlobStore) -> Mapping[FormName, WireForm]:
     """Every form that providers are spoken to in."""
-    return {"anthropic": AnthropicForm(blobs), "openai": OpenAIForm(blobs, config.limits)}
+    signer = BedrockSigner(BedrockCredentials(os.environ, utc_now))
+    return {
+        "anthropic": AnthropicForm(blobs),
+        "bedrock": BedrockForm(blobs, signer),
+        "openai": OpenAIForm(blobs, config.limits),
+    }
 
 
 def upstream_runner(

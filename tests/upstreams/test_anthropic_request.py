@@ -192,6 +192,14 @@ THOUGHTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "output_config": {"effort": "low"},
         },
     ),
+    "more than others have": (
+        NEW,
+        {"reasoning_effort": "high", "extra": {"reasoning_effort": "max"}},
+        {
+            "thinking": {"type": "adaptive", "display": "summarized"},
+            "output_config": {"effort": "max"},
+        },
+    ),
     "as it likes": (
         NEW,
         {"thinking": True},
@@ -297,6 +305,18 @@ async def test_sampling(name: str) -> None:
     content, left_out = await written(asking(sampling=fields), model)
     assert content == {"max_tokens": 32_000, "messages": [HELLO]} | expected
     assert left_out == told
+
+
+async def test_other_fields() -> None:
+    cached = {"cache_control": {"type": "ephemeral"}}
+    extra = {"user": "u1", "store": True, "plugins": [], **cached}
+    content, left_out = await written(asking(extra=extra))
+    expected = {"max_tokens": 32_000, "messages": [HELLO], "metadata": {"user_id": "u1"}}
+    assert content == expected | cached
+    assert left_out == [
+        "plugins: the provider has no such field",
+        "store: the provider has no such field",
+    ]
 
 
 async def test_a_stored_chat_looks_as_if_all_were_set() -> None:

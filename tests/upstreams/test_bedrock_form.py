@@ -9,7 +9,6 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UpstreamError
 from serve_app.core.upstreams.exchange import UpstreamRefused, UpstreamTarget
 from serve_app.core.upstreams.upstream_calls import call_url
-from serve_app.upstreams.anthropic_form import AnthropicForm
 from serve_app.upstreams.bedrock_credentials import BedrockCredentials
 from serve_app.upstreams.bedrock_form import BedrockForm
 from serve_app.upstreams.bedrock_places import control_url, invoke_url, region_of, sts_url
@@ -83,15 +82,6 @@ async def test_the_mantle_protocol(form: BedrockForm, bedrock: BedrockStub) -> N
     assert bedrock.last.path == "/v1/messages"
     assert bedrock.last.json["model"] == MODEL
     assert "/bedrock-mantle/" in bedrock.last.headers["authorization"]
-
-
-async def test_settings_of_bedrock_at_a_provider_of_anthropic(
-    form: BedrockForm, bedrock: BedrockStub
-) -> None:
-    there = target("anthropic", bedrock.base_url, MODEL, None, settings={"region": REGION}, **GIVEN)
-    assert text_of(await answered(AnthropicForm(STORE, form), asking(), there))
-    async with provider_calls() as calls:
-        assert await AnthropicForm(STORE, form).models(there, calls)
 
 
 async def test_a_role_is_taken_on_once(form: BedrockForm, bedrock: BedrockStub) -> None:

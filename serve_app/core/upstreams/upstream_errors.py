@@ -105,7 +105,8 @@ def said_in(body: bytes) -> Said:
         return Said(_text(content, "message", "error_description") or inner)
     if not isinstance(inner, dict):
         return Said()
-    message = _text(inner, "message", "Message", "detail") or _raw(inner)
+    told = (_text(inner, "message", "Message", "detail"), _raw(inner))
+    message = ": ".join(dict.fromkeys(filter(None, told)))
     code = _text(inner, "code", "status", "type", "__type")
     return Said(message, code, _text(inner, "param") or None)
 
@@ -148,7 +149,7 @@ def _field(param: str | None, fields: Collection[str]) -> str | None:
 
 
 def _raw(error: Mapping[str, Any]) -> str:
-    """OpenRouter has the message of the provider behind it in here."""
+    """OpenRouter has what the provider behind it says in here; its own message never differs."""
     metadata = error.get("metadata")
     return _text(metadata, "raw") if isinstance(metadata, dict) else ""
 
