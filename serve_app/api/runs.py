@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from serve_app.api.call import Call, dialect_errors
 from serve_app.api.caller_jobs import result_of
+from serve_app.api.charged_work import check_budget
 from serve_app.api.dialect import JOB
 from serve_app.api.errors import BEGUN_JOB
 from serve_app.api.observation import observed
@@ -44,7 +45,7 @@ async def submission_of(
     """
     principal = call.principal
     if principal.budget is not None:
-        await call.context.budgets.check(principal.token_number, principal.budget)
+        await check_budget(call.context, principal)
     if options.callback_url is not None:
         own = call.dialect.own_field("callback_url", JOB) or "callback"
         await check_callback(options.callback_url, call.context.config.limits, param=own)

@@ -77,7 +77,9 @@ class OperationExecutor:
         # A model that is not there any more is told of when the rest is to be made.
         with suppress(AppError):
             found = self._catalog.find(operation.task, operation.model_name)
-            meter.used.add(found.ran, amounts)
+            # What this process has made in an earlier try is counted already.
+            if found.ran not in meter.used.by_model:
+                meter.used.add(found.ran, amounts)
 
     async def _outcome(
         self,

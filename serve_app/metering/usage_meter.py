@@ -38,6 +38,7 @@ PAUSE_S = 5.0
 DAY_S = 86_400
 PREFIX = "metered:"
 ByToken = dict[int, dict[UsageKey, Amounts]]
+Account = tuple[str, int, str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class UsageMeter:
         self._name = PREFIX + secrets.token_hex(8)
         self._number = 0
         self._pending: ByToken = {}
+        # The same sums by what callers say, for which a row need not be looked for.
+        self._open: dict[Account, Amounts] = {}
         self._batch: UsageBatch | None = None
         self._known: dict[int, dict[str, Amounts]] = {}
         self._turn = asyncio.Lock()
@@ -86,21 +89,24 @@ class UsageMeter:
         self, token: int, owner: str, model: str | None, provider: str | None, amounts: Amounts
     ) -> None:
         """Count what a model was used for. Without a `provider`, the model's id says it."""
+        amounts.cost = self._pricing.cost(model or "", amounts)
+        account = (self.today(), token, owner, model, provider)
+        known = self._open.get(account)
+        if known is None:
+            self._open[account] = known = self._entered(*account)
+        known.add(amounts)
+
+    def _entered(
+        self, day: str, token: int, owner: str, model: str | None, provider: str | None
+    ) -> Amounts:
+        """The sum of a row that is to be written."""
         model = stored_model(model)
         if provider is None:
             upstream = None if model in self._own_models else upstream_model(model)
             provider = upstream.provider if upstream else LOCAL
-        amounts.cost = self._pricing.cost(model, amounts)
-        key = UsageKey(self.today(), token, owner, model, provider)
-        keys = self._pending.get(token)
-        if keys is None:
-            keys = self._pending[token] = {}
-        known = keys.get(key)
-        if known is None:
-            keys[key] = amounts
-        else:
-            known.add(amounts)
         self._wake()
+        keys = self._pending.setdefault(token, {})
+        return keys.setdefault(UsageKey(day, token, owner, model, provider), Amounts())
 
     def today(self) -> str:
         """The day (UTC)."""
@@ -145,6 +151,7 @@ class UsageMeter:
                     return True
                 self._number += 1
                 self._batch, self._pending = UsageBatch(self._number, self._pending), {}
+                self._open = {}
             try:
                 with unexpected_errors("the record of usage"):
                     await self._database.write(partial(_write, name=self._name, batch=self._batch))

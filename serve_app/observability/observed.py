@@ -8,7 +8,7 @@ from serve_app.core.amounts import Amounts
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.jobs import Job
 from serve_app.core.operation import Operation
-from serve_app.core.text.chat import Chat, CollectedText, Complete, Usage
+from serve_app.core.text.chat import Chat, ChatDelta, CollectedText, Complete, Usage
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.usage import StreamCount
 from serve_app.observability.classes import (
@@ -137,7 +137,8 @@ class Observed:
         """An item of a stream; nearly all say nothing that is kept."""
         if self._count is not None:
             self._count.take(item)
-        self._note(item)
+        if type(item) is not ChatDelta:
+            self._note(item)
 
     def note_usage(self, answer: dict[str, Any], *, provider: str | None = None) -> None:
         """The `usage` of a whole answer; `provider` is who has given it."""

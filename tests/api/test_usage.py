@@ -384,3 +384,12 @@ async def test_speech_that_is_cut_off_counts_by_its_bytes(make_context: MakeCont
     await leave_early(context, "/v1/audio/speech", body, model)
     async with client_of(context) as client:
         assert await used(client, "hum") == {"requests": 1, "audio_seconds": 2.0}
+
+
+async def test_a_voice_whose_recording_is_transcribed_is_charged(
+    caller: httpx.AsyncClient,
+) -> None:
+    files = {"audio": ("a.wav", WAV)}
+    answer = await caller.post("/v1/audio/voices", data={"name": "ann"}, files=files)
+    assert answer.status_code == 200, answer.text
+    assert await used(caller, "whisper-base") == {"requests": 1, "audio_seconds": 3.0}

@@ -4,6 +4,7 @@ resumed, taken over, cancelled or failed.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from serve_app.blobs.store import FsspecBlobStore
@@ -11,6 +12,7 @@ from serve_app.catalog.catalog import Catalog
 from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.config import AppConfig
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.image.images import TextToImage
 from serve_app.core.jobs import Job, JobProgress, Submission
 from serve_app.core.message import Message
 from serve_app.core.operation import Operation, OperationRunner
@@ -28,6 +30,7 @@ from serve_app.jobs.recorded_steps import recorded_step
 from serve_app.jobs.store import JobReport, JobStore
 from serve_app.metering.usage_table import all_time, day_of, days_of_tokens
 from tests.databases import on_both
+from tests.unit.test_early_ends import GatedImages
 
 T = TypeVar("T")
 CONFIG = AppConfig.model_validate(
@@ -39,6 +42,17 @@ CONFIG = AppConfig.model_validate(
                 "models": [{"id": f"a-{task}"}],
             }
             for task in ("chat", "rerank")
+        ]
+    }
+)
+IMAGES = AppConfig.model_validate(
+    {
+        "families": [
+            {
+                "name": "images",
+                "options": {"engine": "fake", "task": "images"},
+                "models": [{"id": "m"}],
+            }
         ]
     }
 )
@@ -228,3 +242,51 @@ async def test_a_job_ends_once_and_is_charged_once(database: Database) -> None:
             "job-1", "me", "succeeded", report=JobReport(JobProgress()), result=DONE, used=once
         )
     assert (await used(database))["a-rerank", ""].requests == 1
+
+
+async def test_images_that_were_made_before_a_kill_count_once(
+    database: Database, tmp_path: Path
+) -> None:
+    """They are kept, and not made again."""
+    store, blobs = JobStore(database, ""), FsspecBlobStore(tmp_path / "blobs")
+
+    def begun(name: str) -> tuple[GatedImages, JobExecutor]:
+        images = GatedImages(blobs)
+        catalog = Catalog(IMAGES, {"images": images}, statuses=no_statuses)  # type: ignore[dict-item]
+        executor = JobExecutor(
+            store,
+            Leases(database, name),
+            queues={"images": 1},
+            queue_of=lambda _: "images",
+            stages_of=lambda _: {"image.generation": 1.0},
+            perform=OperationExecutor(IMAGES, catalog, blobs, ()),
+            record=lambda _job, _result: no_files(),
+            max_pending=10,
+            stage_attempts=3,
+            cancels_on_disconnect=True,
+        )
+        executor.use(PlainSteps(executor.perform))
+        return images, executor
+
+    operation = TextToImage(model="m", prompt="p", seed=40, count=4, can_end_early=True)
+    killed, first = begun("first")
+    await first.submit(submission(operation))
+    await killed.reach(2)
+    await store.release("first")
+    again, second = begun("second")
+    await second.maintain()
+    for gate in again.may_end.values():
+        gate.set()
+    async with asyncio.timeout(60):
+        while not (await store.get("job-1")).is_final:
+            await asyncio.sleep(0.01)
+    assert again.begun == [2, 3]
+    for gate in killed.may_end.values():
+        gate.set()
+    while first._runs:
+        await asyncio.sleep(0.01)
+    assert (await used(database))["m", ""].images == 4
+
+
+async def no_files() -> dict[str, str]:
+    return {}

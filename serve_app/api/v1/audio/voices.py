@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from serve_app.access.tokens import Principal
+from serve_app.api.charged_work import charged, check_budget
 from serve_app.api.context import Context, ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
 from serve_app.api.profile_objects import ProfilesDep, voice_object
@@ -73,7 +75,7 @@ async def save_voice(
     """Save or replace a voice. Without a transcript, the audio is transcribed."""
     body, audio = await read_voice(request, context)
     checked_name(body.name, "voice")
-    transcript, warnings = await _transcript(context, body.transcript, audio)
+    transcript, warnings = await _transcript(context, principal, body.transcript, audio)
     profile = await profiles.save(
         "voice",
         body.name,
@@ -96,7 +98,9 @@ async def extract_voice(
     """Save a voice from a recording or a video."""
     checked_name(body.name, "voice")
     audio = await extracted_audio(context, body)
-    transcript, warnings = await _transcript(context, body.transcript, audio, field=body.source)
+    transcript, warnings = await _transcript(
+        context, principal, body.transcript, audio, field=body.source
+    )
     profile = await profiles.save(
         "voice",
         body.name,
@@ -133,7 +137,7 @@ async def change_voice(
     if body.audio is not None:
         audio = await stored_audio(context, body.audio, param="audio")
         items.append(NewProfileItem(role="audio", text="", blob=audio))
-        transcript, warnings = await _transcript(context, transcript or "", audio)
+        transcript, warnings = await _transcript(context, principal, transcript or "", audio)
     change = ProfileChange(
         description=body.description,
         transcript=transcript,
@@ -156,7 +160,7 @@ async def delete_voice(name: str, profiles: ProfilesDep, principal: PrincipalDep
 
 
 async def _transcript(
-    context: Context, given: str, audio: Blob, *, field: str = "audio"
+    context: Context, principal: Principal, given: str, audio: Blob, *, field: str = "audio"
 ) -> tuple[str, dict[str, list[str]]]:
     """What is said: as given, or as the transcription model says. Without one, nothing and a
     warning: a voice can be told its transcript later.
@@ -166,7 +170,10 @@ async def _transcript(
     try:
         model = select(context.catalog, None, None)
         with renamed_error_fields({"audio": field}):
-            events = await gathered(model.runner.run(Transcribe(model=model.id, audio=audio)))
+            await check_budget(context, principal)
+            with charged(context, principal):
+                operation = Transcribe(model=model.id, audio=audio)
+                events = await gathered(model.counted.run(operation))
     except Unavailable as error:
         left = Notice(field="transcript", text=f"left empty, because {error.message}")
         return "", {"warnings": [str(left)]}
