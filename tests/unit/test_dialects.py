@@ -61,6 +61,7 @@ KNOWN_PATHS = {
     "serve_app/blobs/store.py": "/v1/files",
     "serve_app/api/description.py": "/openapi.json",
     "serve_app/core/upstreams/upstream_calls.py": "/v1",
+    "serve_app/upstreams/anthropic_form.py": "/models",
 }
 """Of the files of all dialects, of the framework's own route that is replaced, and of Anthropic's
 server, which is called.

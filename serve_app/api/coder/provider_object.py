@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from serve_app.core.upstreams.directory import ProviderListing
 from serve_app.core.upstreams.provider import BedrockSettings, Provider
 
 BEDROCK_TAG = {"_type": "bedrock", "_version": 1}
@@ -30,6 +31,17 @@ def provider_object(provider: Provider) -> dict[str, Any]:
         "updated_at": rfc3339(provider.updated_at),
     }
     return body | ({"status": {"warnings": [*provider.warnings]}} if provider.warnings else {})
+
+
+def contact_object(listing: ProviderListing) -> dict[str, Any]:
+    """What came of asking a provider for its models."""
+    body: dict[str, Any] = {
+        "ok": listing.error is None,
+        "models": [model.id for model in listing.models],
+        "latency_ms": round(listing.took_s * 1000, 1),
+        "checked_at": rfc3339(listing.at),
+    }
+    return body | ({"error": listing.error} if listing.error is not None else {})
 
 
 def _settings(settings: BedrockSettings | None) -> dict[str, Any] | None:

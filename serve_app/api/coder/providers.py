@@ -14,7 +14,7 @@ from serve_app.api.coder.provider_body import (
     read_change,
     read_provider,
 )
-from serve_app.api.coder.provider_object import etag, list_etag, provider_object
+from serve_app.api.coder.provider_object import contact_object, etag, list_etag, provider_object
 from serve_app.api.conditions import is_precondition_met
 from serve_app.api.context import ContextDep, PrincipalDep
 from serve_app.api.json_answer import json_response
@@ -35,7 +35,7 @@ def described(kind: type[BaseModel]) -> dict[str, Any]:
 @router.get(COLLECTION)
 async def list_providers(context: ContextDep) -> Response:
     """List all providers by name."""
-    providers = await context.providers.all()
+    providers = [context.listed.with_contact(each) for each in await context.providers.all()]
     headers = {"Content-Type": JSON_TYPE, "ETag": list_etag(providers)}
     return json_response([provider_object(each) for each in providers], headers)
 
@@ -53,7 +53,16 @@ async def create_provider(
 @router.get(ONE)
 async def read_provider_by_name(id_or_name: str, context: ContextDep) -> Response:
     """Read one provider, by its id or name."""
-    return answer(await context.providers.get(id_or_name))
+    found = await context.providers.get(id_or_name)
+    return answer(context.listed.with_contact(found))
+
+
+@router.post(f"{ONE}/test")
+async def test_provider(id_or_name: str, context: ContextDep) -> Response:
+    """Ask a provider for its list of models. A disabled one is asked too, and nothing changes."""
+    found = await context.providers.get(id_or_name)
+    listing = await context.listed.test(found.name)
+    return json_response(contact_object(listing), {"Content-Type": JSON_TYPE})
 
 
 @router.patch(ONE, openapi_extra=described(ProviderChangeBody))
