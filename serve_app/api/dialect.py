@@ -97,7 +97,8 @@ class Dialect:
     downloaded whose names in the store or the archive are the last segments: where a client names
     one as a medium, it is read from there. `fields` has, by the name of an operation, what a field
     of it is called here, for errors and warnings. Other fields are called as in the core where the
-    dialect is `is_native`, and else not named at all. `values` has, by such a field, what its
+    dialect is `is_native` and what is `sent` for the operation has such a field, if that is known;
+    else they are not named at all. `values` has, by such a field, what its
     values are called. `challenge` is the `WWW-Authenticate` of a 401; with
     `takes_bare_basic`, a Basic credential may be a token without a user name. `configure` is asked
     once for each app. `error_status` is for dialects in which errors have another status than in
@@ -116,6 +117,7 @@ class Dialect:
     file_paths: tuple[str, ...] = ()
     sync_timeout_s: float = 600
     fields: Mapping[str, Mapping[str, OwnNames]] = field(default_factory=dict)
+    sent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_native: bool = False
     challenge: str = "Bearer"
@@ -135,7 +137,8 @@ class Dialect:
 
     def own_field(self, param: str | None, operation: str) -> str | None:
         """What the caller calls a field that an error of the operation, or of its job, is about.
-        What is a field of neither is the dialect's own already.
+        What is a field of neither is one that other operations have, by which this one is done and
+        which the caller knows nothing of, or the dialect's own already.
         """
         return next(iter(self.own_fields(param, operation)), None)
 
@@ -144,15 +147,20 @@ class Dialect:
         root = root_of(param)
         if param is None or root is None:
             return () if param is None else (param,)
+        listed = self.fields.get(operation, {})
         if not _is_of(root, operation):
             if root not in JOB_FIELDS:
-                return (param,)
-            operation = JOB
-        listed = self.fields.get(operation, {})
+                is_foreign = operation in OPERATIONS and root in core_fields()
+                return () if is_foreign and not _names(listed, root) else (param,)
+            listed, operation = self.fields.get(JOB, {}), JOB
         place = param if param in listed else root
-        own = listed.get(place, root if self.is_native else ())
+        own = listed.get(place, root if self._is_sent(root, operation) else ())
         names = (own,) if isinstance(own, str) else own
         return tuple(name + param[len(place) :] for name in names)
+
+    def _is_sent(self, field: str, operation: str) -> bool:
+        sent = self.sent.get(operation)
+        return self.is_native and (sent is None or field in sent)
 
     def told(self, notices: Iterable[Notice], operation: str, *, is_own: bool = True) -> list[str]:
         """Warnings of the operation, each after what the caller calls the field that it is about.
@@ -221,6 +229,11 @@ class Dialects:
         """What holds on a request; `path` is its route's pattern where that is known."""
         rules = self._of(path).rules
         return next((rule for rule in rules if rule.fits(method, path)), PathRule(method, path))
+
+
+def _names(listed: Mapping[str, OwnNames], word: str) -> bool:
+    """Whether a field is called so."""
+    return any(word in ((names,) if isinstance(names, str) else names) for names in listed.values())
 
 
 def _is_of(field: str, operation: str) -> bool:

@@ -46,7 +46,8 @@ def names_of(dialect: Dialect, operation: str) -> dict[str, str]:
     if not dialect.is_native:
         return own
     core: type[BaseModel] | None = OPERATIONS.get(operation)
-    fields = (*JOB_FIELDS, *(core.model_fields if core else ()))
+    sent = dialect.sent.get(operation, core.model_fields if core else ())
+    fields = (*JOB_FIELDS, *(name for name in (core.model_fields if core else ()) if name in sent))
     return {name: name for name in fields} | own
 
 
@@ -157,7 +158,8 @@ def test_every_warning_names_the_fields_of_its_dialect_or_none(dialect: Dialect)
     for operation, kind in OPERATIONS.items():
         listed = dialect.fields.get(operation, {})
         for field in kind.known_fields():
-            found = listed.get(field, field if dialect.is_native else ())
+            is_sent = field in dialect.sent.get(operation, kind.known_fields())
+            found = listed.get(field, field if dialect.is_native and is_sent else ())
             names = (found,) if isinstance(found, str) else found
             for path in ("", "[2]", "[0].image"):
                 places = ", ".join(name + path for name in names)

@@ -7,6 +7,7 @@ from serve_app.api.errors import render_native
 from serve_app.api.v1.fields import FIELDS
 from serve_app.api.v1.jobs.job_object import job_object
 from serve_app.api.v1.router import answers, routes
+from serve_app.api.v1.sent_fields import SENT
 from serve_app.blobs.store import FILES
 from serve_app.core.errors import AppError
 
@@ -57,6 +58,7 @@ V1 = Dialect(
     answers=answers,
     file_paths=(f"{FILES}/*",),
     fields=FIELDS,
+    sent=SENT,
     is_native=True,
     jobs_path="/v1/jobs",
 )
