@@ -87,8 +87,8 @@ class Budgets:
             self._patient_from = self._ticks() + LOOK_EVERY_S
         if not self._meter.knows(token):
             raise Unavailable(
-                "the database does not respond, so this token's budget cannot be checked; "
-                "try again",
+                "the database does not respond, so this token's budget cannot be checked",
+                remedy="try again",
                 retry_after_s=RETRY_AFTER_S,
             )
 

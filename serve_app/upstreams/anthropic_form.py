@@ -83,8 +83,8 @@ def asked_chat(operation: Operation[Any, Any], target: UpstreamTarget) -> Chat:
     if isinstance(operation, Chat):
         return operation
     raise UnsupportedCapability(
-        f"provider {target.provider.name!r} has no request for {operation.name!r}; "
-        "its models answer chats",
+        f"provider {target.provider.name!r} has no request for {operation.name!r}",
+        remedy="its models answer chats",
         param="model",
     )
 

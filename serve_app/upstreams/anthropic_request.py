@@ -55,7 +55,7 @@ def _check(operation: Chat) -> None:
         raise UnsupportedCapability("the provider tells no log probabilities", param="logprobs")
     if wanted.type == "grammar":
         raise UnsupportedCapability(
-            "the provider knows no grammars; send a JSON schema", param="response_format"
+            "the provider knows no grammars", remedy="send a JSON schema", param="response_format"
         )
 
 

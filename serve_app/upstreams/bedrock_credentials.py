@@ -74,9 +74,11 @@ class BedrockCredentials:
         key, secret = found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")
         if not key or not secret:
             raise BackendUnavailable(
-                f"provider {target.provider.name!r} has no credentials; set settings.access_key "
-                "and settings.access_key_secret, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-                "in the server's environment",
+                f"provider {target.provider.name!r} has no credentials",
+                remedy=(
+                    "set settings.access_key and settings.access_key_secret, or AWS_ACCESS_KEY_ID "
+                    "and AWS_SECRET_ACCESS_KEY in the server's environment"
+                ),
                 provider=target.provider.name,
             )
         token = found.get("AWS_SESSION_TOKEN")

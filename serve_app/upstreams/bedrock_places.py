@@ -16,7 +16,9 @@ def region_of(provider: Provider) -> str:
     if len(parts) > 2 and parts[0].startswith("bedrock"):
         return parts[1]
     raise BackendUnavailable(
-        f"provider {provider.name!r} has no region; set settings.region", provider=provider.name
+        f"provider {provider.name!r} has no region",
+        remedy="set settings.region",
+        provider=provider.name,
     )
 
 

@@ -118,7 +118,8 @@ class UpstreamRunner(OperationRunner):
         form = self._forms.get(_form_name(live))
         if form is None or operation.task not in form.tasks:
             raise UnsupportedCapability(
-                f"provider {live.provider.name!r} does no {operation.name!r}; name another model",
+                f"provider {live.provider.name!r} does no {operation.name!r}",
+                remedy="name another model",
                 param="model",
             )
         return form

@@ -111,7 +111,7 @@ async def change_token(id: RowId, body: TokenChangeBody, context: ContextDep) ->
     """Change what a token may use; `{}` as the budget removes all limits."""
     budget = body.budget
     if budget is None:
-        raise InvalidRequest("there is nothing to change; send 'budget'", param="budget")
+        raise InvalidRequest("there is nothing to change", remedy="send 'budget'", param="budget")
     row = await context.database.write(lambda session: set_budget(session, id, budget))
     await context.access.credentials.refresh()
     return json_response(token_object(row, row.masked))

@@ -19,7 +19,9 @@ async def chat_request(
     kind, wanted = exchange.kind, operation.response_format
     if wanted.type == "grammar" and kind not in OWN_SERVER:
         raise UnsupportedCapability(
-            "providers of this type know no grammars; send a JSON schema", param="response_format"
+            "providers of this type know no grammars",
+            remedy="send a JSON schema",
+            param="response_format",
         )
     fields, left_out = sampling_fields(operation.sampling, kind)
     content: Object = {

@@ -18,7 +18,7 @@ async def embed(operation: Embed, exchange: OpenAIExchange) -> AsyncGenerator[Em
     """Vectors of length one, in the order of the texts."""
     if operation.images:
         raise UnsupportedCapability(
-            "the provider embeds text only; leave the images out", param="images"
+            "the provider embeds text only", remedy="leave the images out", param="images"
         )
     content: Object = {
         "model": exchange.target.model,

@@ -69,7 +69,7 @@ class OpenAIForm:
             case Transcribe():
                 return transcribe(operation, exchange, self._blobs)
         raise UnsupportedCapability(
-            f"provider {exchange.name!r} has no request for {operation.name!r}; "
-            "name a model of this server",
+            f"provider {exchange.name!r} has no request for {operation.name!r}",
+            remedy="name a model of this server",
             param="model",
         )
