@@ -17,7 +17,7 @@ from serve_app.database.connection import Database
 from serve_app.jobs.direct import DirectJobs
 from serve_app.jobs.direct_table import DirectTable, DirectWriter
 from serve_app.jobs.store import JobStore
-from serve_app.metering.usage_meter import UsageMeter, usage_meter
+from serve_app.metering.usage_meter import usage_meter
 from serve_app.observability.observability import Observability
 from serve_app.upstreams.listed_models import ListedModels
 from serve_app.upstreams.providers import Providers
@@ -34,7 +34,6 @@ def context_over(
     observability: Observability,
     ring: KeyRing,
     listed: ListedModels,
-    meter: UsageMeter | None = None,
     runner: Callable[[JobStore], JobRunner],
     direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
 ) -> Context:
@@ -42,7 +41,7 @@ def context_over(
     writes those that it runs itself, of what writes them from here.
     """
     store = JobStore(database, blobs.url)
-    meter = meter or usage_meter(config, database)
+    meter = usage_meter(config, database)
     archive = Archive(database, blobs, config.archive)
     uploads = uploads_of(config, database, blobs.url)
     jobs = runner(store)
