@@ -66,7 +66,8 @@ class Budgets:
         unit = self._currency if name == "cost" else name.replace("_", " ")
         return BudgetExceeded(
             f"the budget of this token is used up: {used:,.6g} of {limit:,.6g} {unit} this "
-            f"{period}; it resets at {datetime.fromtimestamp(resets_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            f"{period}",
+            remedy=f"it resets at {datetime.fromtimestamp(resets_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
             retry_after_s=max(resets_at - now, 1.0),
         )
 
