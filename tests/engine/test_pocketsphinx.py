@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,20 +40,21 @@ def spoken() -> bytes:
     return counting()
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> FsspecBlobStore:
-    return FsspecBlobStore(tmp_path / "blobs")
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path_factory.mktemp("blobs"))
 
 
-@pytest.fixture
-async def engine(blobs: FsspecBlobStore) -> AsyncGenerator[PocketsphinxTranscription]:
+@pytest.fixture(scope="module")
+def engine(blobs: FsspecBlobStore) -> Iterator[PocketsphinxTranscription]:
+    """One for all tests, because its model takes longer to load than they do."""
     engine = PocketsphinxTranscription(
         PocketsphinxOptions(), Model(id="pocketsphinx-en"), path=None, blobs=blobs
     )
-    await engine.start()
+    asyncio.run(engine.start())
     yield engine
-    await engine.close()
-    await engine.close()
+    asyncio.run(engine.close())
+    asyncio.run(engine.close())
 
 
 async def heard(

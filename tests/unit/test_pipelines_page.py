@@ -33,6 +33,7 @@ COPIED = (
     "tests/providers.py",
     "tests/running.py",
     "tests/servers.py",
+    "tests/upstreams",
     "tests/api/conftest.py",
     "tests/api/test_jobs.py",
     "pyproject.toml",
