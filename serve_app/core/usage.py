@@ -127,6 +127,8 @@ class StreamCount:
         if type(item) is ChatDelta:
             if item.text or item.reasoning or item.tool_calls:
                 self._open_deltas += 1
+            elif item.passed_on:
+                self._open_deltas += item.passed_on.count(b"data:")
         elif isinstance(item, Usage):
             self._open_deltas = 0
             self._told = self._told or Amounts()

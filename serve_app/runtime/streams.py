@@ -213,4 +213,5 @@ def _join(run: list[ChatDelta]) -> ChatDelta:
         finish_reason=run[-1].finish_reason,
         stop_word=run[-1].stop_word,
         warnings=tuple(warning for delta in run for warning in delta.warnings),
+        passed_on=b"".join([delta.passed_on for delta in run]),
     )

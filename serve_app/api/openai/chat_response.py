@@ -1,5 +1,6 @@
 """Chat answers in OpenAI's shape: whole, and as a stream of chunks."""
 
+import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -71,9 +72,12 @@ async def chat_completion(
     for event in await gathered(events):
         if isinstance(event, Usage):
             usage = event
-        else:
-            answers[event.index].add(event)
-            warnings += event.warnings
+            continue
+        warnings += event.warnings
+        if event.passed_on:
+            passed: dict[str, Any] = json.loads(event.passed_on)
+            return passed | _told(warnings, tell)
+        answers[event.index].add(event)
     choices = [
         {
             "index": index,
@@ -92,7 +96,11 @@ async def chat_completion(
         "choices": choices,
         "usage": usage_object(usage) if usage else None,
     }
-    return answer | ({"warnings": tell(warnings)} if tell and warnings else {})
+    return answer | _told(warnings, tell)
+
+
+def _told(warnings: list[Notice], tell: Tell | None) -> dict[str, Any]:
+    return {"warnings": tell(warnings)} if tell and warnings else {}
 
 
 async def chat_chunks(
@@ -111,18 +119,34 @@ async def chat_chunks(
     }
     silent = set(range(n))
     warnings: list[str] = []
+    is_passed_on = False
     async with closing(events):
         async for event in events:
-            if isinstance(event, ChatDelta):
-                warnings += tell(event.warnings) if event.warnings else ()
+            if isinstance(event, Usage):
+                if wants_usage and not is_passed_on:
+                    yield frame(head | {"choices": [], "usage": usage_object(event)})
+                continue
+            warnings += tell(event.warnings) if event.warnings else ()
+            if event.passed_on:
+                if warnings and not is_passed_on:
+                    yield frame(head | {"choices": [], "warnings": warnings})
+                is_passed_on = True
+                yield event.passed_on
+            elif not event.warnings or _says_something(event):
                 for choice in _delta_choices(event, is_first=event.index in silent):
-                    is_last = choice["choices"][0]["finish_reason"] is not None
-                    more = {"warnings": warnings} if warnings and is_last else {}
-                    yield frame(head | choice | more)
+                    yield frame(head | choice | _told_last(choice, warnings))
                 silent.discard(event.index)
-            elif wants_usage:
-                yield frame(head | {"choices": [], "usage": usage_object(event)})
-    yield DONE
+    if not is_passed_on:
+        yield DONE
+
+
+def _told_last(choice: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    is_last = choice["choices"][0]["finish_reason"] is not None
+    return {"warnings": warnings} if warnings and is_last else {}
+
+
+def _says_something(event: ChatDelta) -> bool:
+    return bool(event.text or event.reasoning or event.tool_calls or event.finish_reason)
 
 
 def _delta_choices(event: ChatDelta, *, is_first: bool) -> list[dict[str, Any]]:

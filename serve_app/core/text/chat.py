@@ -158,6 +158,10 @@ class ToolCallDelta(Message):
 class ChatDelta(Message):
     """What was added to choice `index`. `stop_word` is which of the stop texts ended it, if one
     has. `warnings` are about the whole answer: what of the request could not be done.
+
+    `passed_on` is a piece of a provider's response as it came, of all choices, for the caller of a
+    chat that was sent on `as_sent`: whole server-sent events, or the one JSON object. Nothing
+    else is set then.
     """
 
     index: int = 0
@@ -168,6 +172,7 @@ class ChatDelta(Message):
     finish_reason: FinishReason | None = None
     stop_word: str | None = None
     warnings: tuple[Notice, ...] = ()
+    passed_on: bytes = b""
 
 
 class Usage(Message):
@@ -220,6 +225,10 @@ class Complete(Operation[CollectedText, ChatEvent]):
 class Chat(Operation[CollectedText, ChatEvent]):
     """Answer a conversation. `model` is a canonical id, never an alias. `extra` are fields that
     this server does not know, or has no use for, on their way to a provider that may know them.
+
+    `as_sent` is the request as it came in OpenAI's form, for a provider of that form, as far as it
+    need not be read here; it is set only for callers who can take the response as it comes, see
+    `ChatDelta.passed_on`.
     """
 
     name, task, verb = "chat", "chat", "chat"
@@ -234,6 +243,7 @@ class Chat(Operation[CollectedText, ChatEvent]):
     thinking: bool = False
     reasoning_effort: ReasoningEffort | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
+    as_sent: bytes | None = None
 
     @property
     def is_constrained(self) -> bool:

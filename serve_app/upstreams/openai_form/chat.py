@@ -14,7 +14,12 @@ from serve_app.core.text.chat import (
 )
 from serve_app.runtime.streams import closing
 from serve_app.upstreams.openai_form.chat_request import chat_request
-from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
+from serve_app.upstreams.openai_form.exchange import (
+    Object,
+    OpenAIExchange,
+    is_event_stream,
+)
+from serve_app.upstreams.openai_form.passed_chat import passed_back
 from serve_app.upstreams.openai_form.text_events import (
     finish_reason,
     objects,
@@ -35,6 +40,12 @@ async def chat(
     async with exchange.opened("chat/completions", content) as response:
         if left_out:
             yield ChatDelta(warnings=left_out)
+        if operation.as_sent is not None and is_event_stream(response) == content["stream"]:
+            passed = passed_back(operation, exchange, response)
+            async with closing(passed):
+                async for piece in passed:
+                    yield piece
+            return
         events = objects(exchange, response)
         async with closing(events):
             async for event in events:

@@ -1,6 +1,7 @@
 """A chat as a request."""
 
 import base64
+import json
 
 from serve_app.core.errors import UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
@@ -9,6 +10,8 @@ from serve_app.core.text.chat import AudioPart, Chat, ChatMessage, ImagePart, Te
 from serve_app.upstreams.openai_form.exchange import OWN_SERVER, Object, OpenAIExchange
 from serve_app.upstreams.openai_form.sampling import format_fields, sampling_fields
 
+AS_SENT = ("tools", "response_format")
+"""Of what vendors add to these, such as marks for caches, nothing is left out."""
 AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 
 
@@ -24,14 +27,16 @@ async def chat_request(
             param="response_format",
         )
     fields, left_out = sampling_fields(operation.sampling, kind)
+    sent = sent_request(operation)
+    said = sent.get("messages") or [await _message(each, blobs) for each in operation.messages]
     content: Object = {
         "model": exchange.target.model,
-        "messages": [await _message(each, blobs) for each in operation.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "messages": said,
+        **_stream_fields(sent),
         **fields,
         **format_fields(wanted, kind),
         **_tool_fields(operation),
+        **{name: sent[name] for name in AS_SENT if sent.get(name)},
     }
     if operation.sampling.max_tokens is not None:
         is_new = kind in ("openai", "azure")
@@ -45,6 +50,22 @@ async def chat_request(
     if "reasoning_effort" in operation.extra:
         content["reasoning_effort"] = operation.extra["reasoning_effort"]
     return content | unknown, left_out
+
+
+def sent_request(operation: Chat) -> Object:
+    """What the client has sent, as far as it goes to the provider unchanged; empty where the
+    operation alone says what is asked for.
+    """
+    sent: Object = json.loads(operation.as_sent) if operation.as_sent is not None else {}
+    return sent
+
+
+def _stream_fields(sent: Object) -> Object:
+    """Where the response is read here, it is always streamed. Every stream is to tell the usage."""
+    if sent and not sent.get("stream"):
+        return {"stream": False}
+    options = sent.get("stream_options") or {}
+    return {"stream": True, "stream_options": options | {"include_usage": True}}
 
 
 async def data_url(blob: Blob, blobs: BlobStore) -> str:

@@ -89,4 +89,4 @@ def is_event_stream(response: UpstreamResponse) -> bool:
 
 
 def _written(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
