@@ -104,7 +104,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("GET, PATCH and DELETE /api/v2/ai/providers/{id or name}", "providers.md"),
         Row("api_keys, base_url, settings and the eight types", "providers.md"),
         Row("Coder-Session-Token at these routes", "providers.md"),
-        planned("models of providers in /v1/models and in requests"),
+        Row("models of providers in /v1/models and in requests", "providers.md"),
     ),
     "Automatic1111": (
         Row("POST /sdapi/v1/txt2img", "clients.md"),

@@ -15,7 +15,6 @@ from serve_app.core.tasks import UPSTREAM_TASKS, Task
 from serve_app.core.upstreams.directory import NoUpstreams, UpstreamDirectory
 from serve_app.core.upstreams.exchange import UpstreamListing
 from serve_app.core.upstreams.model_routes import ModelRouter, UpstreamModel, upstream_model
-from serve_app.core.upstreams.upstream_calls import WIRE_FORMS
 
 SEES = ("image_to_text",)
 Draw = Callable[[], float]
@@ -114,5 +113,4 @@ class RoutedModels:
         )
         options: Any = UpstreamOptions(engine=kind, task=chosen)
         family = Family.model_construct(name=UPSTREAMS, options=options, models=(model,))
-        passes_on = WIRE_FORMS[kind] == "openai"
-        return CatalogEntry(model, family, self._runner, passes_on=passes_on)
+        return CatalogEntry(model, family, self._runner, passes_on=True)

@@ -1,6 +1,8 @@
 """Chats with models of a provider of OpenAI's shape, over HTTP on both sides."""
 
+import asyncio
 import json
+import logging
 from typing import Any
 
 import httpx
@@ -165,6 +167,7 @@ async def test_fields_that_a_provider_does_not_have(
     assert (stub.asked[0].headers.get("api-key") == FIRST) == (kind == "azure")
 
 
+@pytest.mark.covers("Coder: models of providers in /v1/models and in requests")
 async def test_other_dialects_reach_it(client: httpx.AsyncClient, stub: PlainStub) -> None:
     stub.answer = lambda _: told_events(chat_events("Hello"))
     await register(client, stub.url)
@@ -187,3 +190,25 @@ async def test_unknown_fields_are_passed_on(client: httpx.AsyncClient, stub: Pla
     assert stub.asked[0].json.get("priority") is None
     local = await client.post(PATH, json=chat_body("echo", web_search_options={}))
     assert local.headers["x-ignored-fields"] == "web_search_options"
+
+
+async def test_no_key_is_in_records_of_jobs(
+    client: httpx.AsyncClient, stub: PlainStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of jobs that ended well and of those that did not, whatever the provider says."""
+    caplog.set_level(logging.DEBUG)
+    await register(client, stub.url)
+    refusal = {"error": {"message": f"wrong key {FIRST}", "param": FIRST, "code": FIRST}}
+    for answer in (told_events(chat_events("ok")), told(refusal, 401), told(refusal, 400)):
+        stub.answer = lambda _, answer=answer: answer
+        await client.post(PATH, json=chat_body("mine/m") | {"async": True})
+        await client.post(PATH, json=chat_body("mine/m"))
+    for _ in range(100):
+        jobs = (await client.get("/v1/jobs")).text
+        if '"queued"' not in jobs and '"running"' not in jobs:
+            break
+        await asyncio.sleep(0.05)
+    metrics = (await client.get("/metrics")).text
+    audit = (await client.get("/admin/api/audit")).text
+    assert '"failed"' in jobs
+    assert FIRST not in jobs + metrics + audit + caplog.text

@@ -37,6 +37,7 @@ async def listed(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     return {each["id"]: each for each in data if each["id"].startswith("mine/")}
 
 
+@pytest.mark.covers("Coder: models of providers in /v1/models and in requests")
 async def test_models_by_what_they_are_for(client: httpx.AsyncClient, stub: PlainStub) -> None:
     stub.answer = listing
     await register(client, stub.url)
