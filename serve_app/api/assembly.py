@@ -37,9 +37,7 @@ def context_over(
     runner: Callable[[JobStore], JobRunner],
     direct: Callable[[DirectTable], DirectWriter] = lambda table: table,
 ) -> Context:
-    """The context of one process; `runner` makes what runs the jobs of its table, and `direct` what
-    writes those that it runs itself, of what writes them from here.
-    """
+    """`runner` makes what runs the jobs of a table, `direct` what writes those run from here."""
     store = JobStore(database, blobs.url)
     meter = usage_meter(config, database)
     archive = Archive(database, blobs, config.archive)
