@@ -46,6 +46,8 @@ class Recording:
             connection.executescript((folder / "polyphony.sql").read_text())
         connection.close()
         self._recorded = Database(f"sqlite:///{folder / 'polyphony.sqlite'}")
+        # As when a server starts: before its credentials are looked at.
+        migrate(self._recorded)
         self._schema = None if url is None else "dbos"
         if url is not None:
             target = Database(url)
@@ -63,7 +65,6 @@ class Recording:
             archive={"enabled": False},
             database_url=url,
         )
-        migrate(self.context.database)
         assert isinstance(self.context.jobs, JobExecutor)
         self.jobs = self.context.jobs
         self.workflows = Workflows(
