@@ -38,11 +38,12 @@ test-slow: $(DEV)
 serve: $(LOCAL)
 	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)') $(if $(DASHBOARD),--dashboard)
 
-bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
+bench: $(DEV) .bench/litellm/.installed $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/overhead.py $(if $(OLD),--old '$(OLD)')
 	$(if $(OLD),$(BIN)/python benchmarks/earlier_build.py "$(OLD)")
 	$(BIN)/python benchmarks/mixed_load.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/local_default.py $(if $(OLD),--old '$(OLD)')
+	$(BIN)/python benchmarks/upstreams.py --litellm .bench/litellm
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/dialects.py
 	$(BIN)/python benchmarks/audio.py
@@ -52,6 +53,12 @@ bench: $(DEV) $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/video.py
 	$(BIN)/python benchmarks/processing.py
 	$(BIN)/python benchmarks/pipelines.py
+
+# The newest, in an environment of its own: its dependencies are not this server's.
+.bench/litellm/.installed: | $(BIN)/python
+	$(BIN)/python -m venv .bench/litellm
+	.bench/litellm/bin/python -m pip install --quiet 'litellm[proxy]'
+	@touch $@
 
 # The commit is not in every clone.
 .bench/%/.venv/.installed-dev:

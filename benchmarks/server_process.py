@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,9 +105,11 @@ def server(
     token: str,
     folder: Path,
     checkout: Path = HERE.parent,
+    python: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Generator[ServerProcess]:
-    """Start `command` of a checkout, with the interpreter of its `.venv` if it has one and else
-    with this one; it is stopped when the block ends.
+    """Start `command` of a checkout, with `python`, or the interpreter of the checkout's `.venv`,
+    or else with this one; it is stopped when the block ends.
 
     Ray's variables of the caller are left out, so that each server sets its own switches.
     """
@@ -115,7 +117,8 @@ def server(
     environment |= {"API_TOKENS": token, "RAY_USAGE_STATS_ENABLED": "0"}
     # Before the checkout that the interpreter was installed for.
     environment["PYTHONPATH"] = str(checkout)
-    python = checkout / ".venv/bin/python"
+    environment |= variables or {}
+    python = python or checkout / ".venv/bin/python"
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         popen = subprocess.Popen(
