@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
@@ -44,6 +45,7 @@ class ProviderAddresses(AbstractResolver):
         """There is nothing to close."""
 
 
+@lru_cache(1024)
 def check_literal(host: str) -> None:
     """UpstreamError for a host that is an address of a cloud's metadata itself: such a host is
     never looked up.

@@ -30,6 +30,7 @@ from serve_app.core.upstreams.exchange import (
 )
 from serve_app.core.upstreams.key_rotation import KeyRotation
 from serve_app.core.upstreams.model_routes import UpstreamModel, upstream_model
+from serve_app.core.upstreams.timeouts import UpstreamTimeouts
 from serve_app.core.upstreams.upstream_calls import WIRE_FORMS
 from serve_app.core.upstreams.upstream_calls import WireForm as FormName
 from serve_app.core.upstreams.upstream_errors import refusal_error, retry_after_s
@@ -55,6 +56,7 @@ class UpstreamRunner(OperationRunner):
         self._providers = providers
         self._forms = forms
         self._settings = settings
+        self._usual_timeouts = settings.timeouts_of("")
         self._client = UpstreamClient()
         self._rotation = KeyRotation(ticks=time.monotonic)
 
@@ -84,7 +86,7 @@ class UpstreamRunner(OperationRunner):
             raise ModelNotFound(f"unknown model {operation.model_name!r}", param="model")
         live = await self._live(model)
         form = self._form(live, operation)
-        calls = self._client.calls(model.provider, self._settings.timeouts_of(model.id))
+        calls = self._client.calls(model.provider, self._timeouts(model.id))
         refused: UpstreamRefused | None = None
         for key_id, target in self._attempts(live, model.model):
             items, has_begun = form.run(operation, target, calls), False
@@ -100,6 +102,10 @@ class UpstreamRunner(OperationRunner):
                     break
         assert refused is not None
         raise self._error(refused, live, model, operation) from None
+
+    def _timeouts(self, model: str) -> UpstreamTimeouts:
+        own = model in self._settings.model_timeouts
+        return self._settings.timeouts_of(model) if own else self._usual_timeouts
 
     async def _live(self, model: UpstreamModel) -> LiveProvider:
         found = (await self._providers.by_name()).get(model.provider)
@@ -179,7 +185,7 @@ class UpstreamRunner(OperationRunner):
         form = self._forms.get(_form_name(live))
         if form is None:
             raise UnsupportedCapability(f"providers of type {live.provider.type!r} are not called")
-        calls: ProviderCalls = self._client.calls(name, self._settings.timeouts_of(name))
+        calls: ProviderCalls = self._client.calls(name, self._usual_timeouts)
         refused: UpstreamRefused | None = None
         for key_id, target in self._attempts(live, ""):
             try:
