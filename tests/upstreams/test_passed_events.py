@@ -103,12 +103,14 @@ def test_a_last_event_without_an_empty_line_passes() -> None:
     assert events.has_ended
 
 
-def test_comments_before_the_first_event_do_not_pass() -> None:
-    """Until an event has passed, another provider may be tried."""
+def test_comments_do_not_pass() -> None:
+    """Simple clients cannot skip them; until an event has passed, another provider may be tried."""
+    one, two = event(chunk("one")), event(chunk("two"), "\r\n\r\n")
     events = passing()
     assert events.feed(b": PROCESSING\n\n") == b""
-    assert events.feed(event(chunk("one"))) == event(chunk("one"))
-    assert events.feed(b": PROCESSING\n\n") == b": PROCESSING\n\n"
+    assert events.feed(b": PROCESSING\n\n" + one) == one
+    assert events.feed(b": PROCESSING\n\n:\r\n\r\n") == b""
+    assert events.feed(b": a\n" + two + b": b\n\n" + one) == two + one
 
 
 def test_an_error_in_the_stream_is_raised_without_the_key() -> None:

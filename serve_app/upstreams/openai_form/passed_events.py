@@ -56,10 +56,12 @@ class PassedEvents:
         return self._passed(rest.rstrip(b"\r\n") + b"\n\n")
 
     def _passed(self, block: bytes) -> bytes:
+        if block.startswith(b":") or b"\n:" in block:
+            block = b"".join(map(_without_comments, _events(block)))
         if WORTH_READING.search(block):
             block = b"".join(self._read(event) for event in _events(block))
         self.has_ended = self.has_ended or ENDED.search(block) is not None
-        # Comments alone are no beginning: another provider may be tried after them.
+        # Empty lines are no beginning: another provider may be tried after them.
         self._has_begun = self._has_begun or b"data:" in block
         return block if self._has_begun else b""
 
@@ -79,6 +81,12 @@ class PassedEvents:
 
 def _events(block: bytes) -> Iterator[bytes]:
     return iter(AFTER_END.split(block))
+
+
+def _without_comments(event: bytes) -> bytes:
+    """The event without the lines that keep a connection alive: simple clients cannot skip them."""
+    lines = [line for line in event.splitlines(keepends=True) if not line.startswith(b":")]
+    return b"".join(lines) if any(line.strip() for line in lines) else b""
 
 
 def _is_usage_alone(content: Object) -> bool:
