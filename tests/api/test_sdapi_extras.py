@@ -180,4 +180,6 @@ async def test_nobody_describes_images(make_context: MakeContext) -> None:
     blind = [family for family in FAMILIES if family["name"] != "vision"]
     async with client_of(make_context(families=blind)) as client:
         answer = await client.post(f"{SD}/interrogate", json={"image": base64_png()})
-    refused(answer, 503, "backend_unavailable")
+    detail = refused(answer, 503, "backend_unavailable")["detail"]
+    assert "add a family for it to the configuration, such as {engine: transformers" in detail
+    assert "Salesforce/blip-image-captioning-base" in detail
