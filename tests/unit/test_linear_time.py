@@ -25,8 +25,11 @@ from serve_app.core.video.subtitles import cues, srt, vtt
 from serve_app.database.text import storable
 from serve_app.observability.masking import is_secret, masked_query
 from serve_app.upstreams.aws_event_stream import EventStreamReader
+from serve_app.upstreams.openai_form.exchange import OpenAIExchange
+from serve_app.upstreams.openai_form.passed_events import PassedEvents
 from serve_app.upstreams.server_sent_events import EventReader
 from tests.upstreams.bedrock_stub import frame
+from tests.upstreams.targets import target
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("serve_app", "deployments", "pipelines")
@@ -66,6 +69,9 @@ OURS = {
     "serve_app/api/ai_server/operation_route.py:OperationRoute": "the names of our operations",
     "serve_app/api/ai_server/service_body.py:CAPITAL": "the names of fields of ours",
     "serve_app/upstreams/encryption_keys.py:HEX": "the keys of the server's environment",
+    "serve_app/upstreams/openai_form/passed_events.py:AFTER_END": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:ENDED": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:WORTH_READING": "bytes, by the readers below",
 }
 """Patterns that never meet a text that a caller or a model has written, and what they meet."""
 
@@ -294,6 +300,15 @@ def messages(text: str) -> int:
     return found
 
 
+def passed(text: str) -> int:
+    """A stream that is passed on, in pieces of 64 KiB."""
+    calls: Any = None
+    events = PassedEvents(OpenAIExchange(target("openai", "http://x"), calls), wants_usage=False)
+    body = text.encode()
+    found = [events.feed(body[i : i + 65536]) for i in range(0, len(body), 65536)]
+    return sum(map(len, found)) + len(events.finish())
+
+
 READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "base64 with white space in it": (base64_bytes, ("A", " ", "!")),
     "base64 with line ends": (base64_bytes, ("", "QUJD\r\n", "")),
@@ -336,6 +351,12 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "an event of one line": (events, ("data: ", "a", "\n\n")),
     "a large message of an event stream": (messages, ("", "a", "")),
     "small messages of an event stream": (messages, ("", "bcdefghij ", "")),
+    "events that are passed on": (passed, ("", "data: a\n\n", "")),
+    "comments that are not": (passed, ("", ": a\n\n", "")),
+    "an event that does not end": (passed, ("data: ", '"usage"', "")),
+    "spaces before usage": (passed, ('data: "usage":', " ", "\n\n")),
+    "spaces before an end": (passed, ("data:", " ", "\n\n")),
+    "ends that are none": (passed, ("", 'data: "finish_reason" \n\n', "")),
     "ranges": (lambda text: requested(text, 100), ("bytes=", "0-1,", "")),
     "a number in a range": (lambda text: requested(text, 100), ("bytes=", "9", "-")),
 }
