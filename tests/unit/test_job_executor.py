@@ -296,7 +296,8 @@ async def test_what_the_work_raises_by_itself_is_neither_a_limit_nor_a_cancellat
     assert job.status == "failed"
     assert job.failure is not None
     assert job.failure.code == "internal_error"
-    assert job.failure.message == "'work' failed unexpectedly; the server's log says why"
+    assert job.failure.message == "'work' failed unexpectedly"
+    assert job.failure.remedy == "the server's log says why"
 
 
 async def test_a_time_out_of_the_table_is_not_the_limit(database: Database) -> None:
