@@ -1,6 +1,7 @@
 """Counts what the items of a model's answer say of how much was used, where somebody meters it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -9,7 +10,7 @@ from serve_app.core.amounts import LOCAL, UsedModels
 from serve_app.core.costs import METER
 from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.usage import StreamCount
-from serve_app.runtime.streams import Gatherable, closing
+from serve_app.runtime.streams import Gatherable, GatherableItems, closing
 
 
 class CountedRunner(OperationRunner):
@@ -24,7 +25,8 @@ class CountedRunner(OperationRunner):
         items, meter = self._runner.run(operation), METER.get()
         if meter is None:
             return items
-        return CountedItems(items, RunCount(operation, self._ran, meter.used))
+        count = RunCount(operation, self._ran, meter.used)
+        return GatherableItems(counted(items, count), partial(gathered_and_counted, items, count))
 
 
 class RunCount:
@@ -45,42 +47,6 @@ class RunCount:
             self._used.add(self._ran, total)
 
 
-class CountedItems(Gatherable[Item]):
-    """The items of a run as they come, or all at once as the run has them."""
-
-    def __init__(self, items: AsyncIterator[Item], count: RunCount) -> None:
-        self._all = items
-        self._count = count
-        self._items = counted(items, count)
-
-    @override
-    async def gathered(self) -> list[Item]:
-        if not isinstance(self._all, Gatherable):
-            async with closing(self._items):
-                return [item async for item in self._items]
-        found: list[Item] = await self._all.gathered()
-        for item in found:
-            self._count.take(item)
-        self._count.end()
-        return found
-
-    @override
-    def __anext__(self) -> Coroutine[Any, Any, Item]:
-        return self._items.__anext__()
-
-    @override
-    def asend(self, value: None) -> Coroutine[Any, Any, Item]:
-        return self._items.asend(value)
-
-    @override
-    def athrow(self, *error: Any) -> Coroutine[Any, Any, Item]:
-        return self._items.athrow(*error)
-
-    @override
-    def aclose(self) -> Coroutine[Any, Any, None]:
-        return self._items.aclose()
-
-
 async def counted(items: AsyncIterator[Item], count: RunCount) -> AsyncGenerator[Item]:
     """The items, each of which is counted as it passes."""
     async with closing(items):
@@ -90,3 +56,16 @@ async def counted(items: AsyncIterator[Item], count: RunCount) -> AsyncGenerator
                 yield item
         finally:
             count.end()
+
+
+async def gathered_and_counted(items: AsyncIterator[Item], count: RunCount) -> list[Item]:
+    """All items, as the run has them at once."""
+    if not isinstance(items, Gatherable):
+        one_by_one = counted(items, count)
+        async with closing(one_by_one):
+            return [item async for item in one_by_one]
+    found: list[Item] = await items.gathered()
+    for item in found:
+        count.take(item)
+    count.end()
+    return found

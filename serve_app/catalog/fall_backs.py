@@ -1,6 +1,7 @@
 """Models that are tried one after the other."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -17,7 +18,7 @@ from serve_app.core.errors import (
 )
 from serve_app.core.message import Progress
 from serve_app.core.operation import Item, Operation
-from serve_app.runtime.streams import closing
+from serve_app.runtime.streams import GatherableItems, closing, gathered
 
 MAY_BE_BETTER = (Unavailable, UpstreamError, TimedOut, InternalError, ModelNotFound)
 """Errors after which another model is tried; all others are the caller's, or would be the same. The
@@ -27,7 +28,7 @@ caller has named the route, so that a model that is not found is none of his mis
 
 class FallBacks(RunsOthers):
     """Runs an operation on the first of some models that does it. Nothing is tried again once a
-    part of the result has come. `candidates` gives them anew for every operation.
+    part of the result was given away. `candidates` gives them anew for every operation.
     """
 
     def __init__(self, candidates: Callable[[], Sequence[CatalogEntry]]) -> None:
@@ -35,12 +36,11 @@ class FallBacks(RunsOthers):
 
     @override
     def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
-        return self._run(operation)
+        return GatherableItems(self._run(operation), partial(self._gathered, operation))
 
     async def _run(self, operation: Operation[Any, Item]) -> AsyncGenerator[Item]:
         failure: AppError | None = None
-        for found in self._candidates():
-            items = found.counted.run(operation.model_copy(update={"model": found.id}))
+        for found, items in self._attempts(operation):
             has_begun = False
             try:
                 async with closing(items):
@@ -56,6 +56,26 @@ class FallBacks(RunsOthers):
                 failure = error
         assert failure is not None
         raise failure
+
+    async def _gathered(self, operation: Operation[Any, Item]) -> list[Item]:
+        failure: AppError | None = None
+        for found, items in self._attempts(operation):
+            try:
+                every = await gathered(items)
+            except MAY_BE_BETTER as error:
+                failure = error
+            else:
+                _tell(found)
+                return every
+        assert failure is not None
+        raise failure
+
+    def _attempts(
+        self, operation: Operation[Any, Item]
+    ) -> Iterator[tuple[CatalogEntry, AsyncIterator[Item]]]:
+        for found in self._candidates():
+            asked = operation.model_copy(update={"model": found.id})
+            yield found, found.counted.run(asked)
 
 
 def _tell(found: CatalogEntry) -> None:

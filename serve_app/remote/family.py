@@ -1,6 +1,6 @@
 """A family over a Serve handle, so that callers never see Ray."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -16,7 +16,7 @@ from serve_app.core.errors import AppError, BackendUnavailable, QueueFull
 from serve_app.core.loading import Loadable
 from serve_app.core.operation import Item, Operation, OperationRunner
 from serve_app.core.status import ModelStatus, over_replicas
-from serve_app.runtime.streams import Gatherable
+from serve_app.runtime.streams import GatherableItems
 from serve_app.runtime.unexpected import unexpected_errors
 
 
@@ -83,7 +83,8 @@ class Remote(OperationRunner, Loadable):
         items = self._stream(verb, model_id, operation)
         if not operation.fits_one_message:
             return items
-        return RemoteStream(items, partial(self._gather, verb, model_id, operation))
+        # Made when the first item is asked for; all at once takes half of the messages.
+        return GatherableItems(items, partial(self._gather, verb, model_id, operation))
 
     async def status(self) -> tuple[ModelStatus, ...]:
         """The models' states over all running replicas. Unavailable when there is none."""
@@ -163,35 +164,3 @@ class Remote(OperationRunner, Loadable):
     def _routed(self, handle: DeploymentHandle[Any], model_id: str) -> DeploymentHandle[Any]:
         """To a replica that holds the model, where replicas differ in what they hold."""
         return handle.options(multiplexed_model_id=model_id) if self._has_several_models else handle
-
-
-class RemoteStream(Gatherable[Any]):
-    """The items of a call, which is made when the first one is asked for: as they come, or all at
-    once by `gathered`, for half of the messages.
-    """
-
-    def __init__(
-        self, items: AsyncGenerator[Any], gather: Callable[[], Awaitable[list[Any]]]
-    ) -> None:
-        self._items = items
-        self._gather = gather
-
-    @override
-    async def gathered(self) -> list[Any]:
-        return await self._gather()
-
-    @override
-    def __anext__(self) -> Coroutine[Any, Any, Any]:
-        return self._items.__anext__()
-
-    @override
-    def asend(self, value: None) -> Coroutine[Any, Any, Any]:
-        return self._items.asend(value)
-
-    @override
-    def athrow(self, *error: Any) -> Coroutine[Any, Any, Any]:
-        return self._items.athrow(*error)
-
-    @override
-    def aclose(self) -> Coroutine[Any, Any, None]:
-        return self._items.aclose()

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Generic, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar, cast
+
+from typing_extensions import override
 
 from serve_app.core.message import Progress
 from serve_app.core.text.chat import ChatDelta
@@ -58,6 +60,34 @@ class Gatherable(AsyncGenerator[T, None]):
     @abstractmethod
     async def gathered(self) -> list[T]:
         """All items; nothing is left to read then."""
+
+
+class GatherableItems(Gatherable[T]):
+    """The items of a generator, or those that `gather` brings at once."""
+
+    def __init__(self, items: AsyncGenerator[T], gather: Callable[[], Awaitable[list[T]]]) -> None:
+        self._items = items
+        self._gather = gather
+
+    @override
+    async def gathered(self) -> list[T]:
+        return await self._gather()
+
+    @override
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._items.__anext__()
+
+    @override
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+        return self._items.asend(value)
+
+    @override
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
+        return self._items.athrow(*error)
+
+    @override
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        return self._items.aclose()
 
 
 async def gathered(items: AsyncIterator[T]) -> list[T]:

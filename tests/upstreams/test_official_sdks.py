@@ -1,11 +1,8 @@
-"""The stubs are real: the vendors' own libraries understand them.
-
-AWS's is used where it is installed: it wants an older python-dateutil than the database's library
-brings, so that no extra names it.
-"""
+"""The stubs are real: the vendors' own libraries understand them."""
 
 import json
 import warnings
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ LIKE_OPENAI = ("openai", "azure", "google", "openrouter", "vercel")
 ASKED: Any = [{"role": "user", "content": "Hello"}]
 CALL = StubCall()
 SLOW = pytest.mark.slow
-"""The library makes thousands of types before it asks anything."""
+"""The libraries make thousands of types before they ask anything: they are imported late."""
 
 
 def client_of(stub: OpenAIStub, **options: Any) -> OpenAI:
@@ -134,7 +131,7 @@ def test_bodies_that_do_not_end(stubs: VendorStubs, kind: Any, streams: bool) ->
 
 
 def anthropic_of(stubs: VendorStubs, **options: Any) -> Any:
-    library = pytest.importorskip("anthropic")
+    library = import_module("anthropic")
     options = {"http_client": library.DefaultHttpxClient(verify=False), "max_retries": 0} | options
     return library.Anthropic(base_url=stubs.anthropic.base_url, api_key="sk-1", **options)
 
@@ -169,7 +166,7 @@ def test_messages_streamed(stubs: VendorStubs) -> None:
 
 @SLOW
 def test_errors_of_messages(stubs: VendorStubs) -> None:
-    library = pytest.importorskip("anthropic")
+    library = import_module("anthropic")
     stubs.anthropic.fails(529)
     stubs.anthropic.mishap("error_in_stream")
     with anthropic_of(stubs) as client:
@@ -194,8 +191,7 @@ def test_anthropic_models(stubs: VendorStubs) -> None:
 
 
 def aws(service: str, stubs: VendorStubs, secret: str = SECRET) -> Any:
-    library = pytest.importorskip("boto3")
-    from botocore.config import Config
+    library, config = import_module("boto3"), import_module("botocore.config")
 
     # botocore's own use of utcnow and the like is not ours.
     with warnings.catch_warnings():
@@ -206,7 +202,7 @@ def aws(service: str, stubs: VendorStubs, secret: str = SECRET) -> Any:
             endpoint_url=stubs.bedrock.base_url,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=secret,
-            config=Config(retries={"total_max_attempts": 1}, proxies={}),
+            config=config.Config(retries={"total_max_attempts": 1}, proxies={}),
         )
 
 
@@ -230,7 +226,7 @@ def test_boto3_invokes(stubs: VendorStubs) -> None:
 
 @SLOW
 def test_boto3_gets_errors(stubs: VendorStubs) -> None:
-    library = pytest.importorskip("botocore.exceptions")
+    library = import_module("botocore.exceptions")
     stubs.bedrock.fails(429, headers={"x-amzn-errortype": "ThrottlingException"})
     stubs.bedrock.mishap("error_in_stream")
     client = aws("bedrock-runtime", stubs)
@@ -262,8 +258,7 @@ def test_boto3_lists_models_and_assumes_roles(stubs: VendorStubs) -> None:
 
 @SLOW
 def test_anthropics_clients_of_bedrock(stubs: VendorStubs) -> None:
-    library = pytest.importorskip("anthropic")
-    pytest.importorskip("boto3")
+    library = import_module("anthropic")
     options = {"aws_access_key": ACCESS_KEY, "aws_secret_key": SECRET, "aws_region": REGION}
     mantle = library.AnthropicBedrockMantle(
         base_url=f"{stubs.bedrock.base_url}/anthropic", max_retries=0, **options

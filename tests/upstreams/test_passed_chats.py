@@ -17,7 +17,7 @@ EVENT_STREAM = {"Content-Type": "text/event-stream"}
 TEXT = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
 
 
-def streamed(*pieces: bytes, is_broken: bool = False) -> Told:
+def streamed(*pieces: bytes | float, is_broken: bool = False) -> Told:
     return Told(200, pieces, EVENT_STREAM, is_chunked=True, is_broken=is_broken)
 
 
@@ -100,6 +100,19 @@ async def test_a_stream_that_breaks_off_ends_with_an_error(
     assert head == b""
     error = json.loads(tail.removeprefix(b"data: "))["error"]
     assert (error["code"], error["provider"]) == ("upstream_error", "mine")
+
+
+async def test_an_error_in_a_stream_comes_after_what_was_said(
+    client: httpx.AsyncClient, stub: PlainStub
+) -> None:
+    said = [event(chunk({"content": text})) for text in ("Hel", "lo")]
+    failure = event({"error": {"message": "overloaded", "code": 502}})
+    stub.answer = lambda _: streamed(said[0], 0.05, said[1] + failure)
+    await register(client, stub.url)
+    got = await client.post(PATH, json=chat_body("mine/m", stream=True))
+    head, _, last = got.content.removesuffix(b"\n\n").rpartition(b"\n\n")
+    assert head + b"\n\n" == b"".join(said)
+    assert json.loads(last.removeprefix(b"data: "))["error"]["provider"] == "mine"
 
 
 async def test_what_is_left_out_is_told(client: httpx.AsyncClient, stub: PlainStub) -> None:

@@ -113,13 +113,23 @@ def test_comments_do_not_pass() -> None:
     assert events.feed(b": a\n" + two + b": b\n\n" + one) == two + one
 
 
-def test_an_error_in_the_stream_is_raised_without_the_key() -> None:
-    events = passing()
-    events.feed(event(chunk("one")))
-    said = {"error": {"message": "overloaded: sk-secret-of-the-stub", "code": 502}}
+FAILED = {"error": {"message": "overloaded: sk-secret-of-the-stub", "code": 502}}
+
+
+def test_an_error_before_anything_has_passed_is_raised_without_the_key() -> None:
+    """Also where events of the same piece come before it: another provider may be tried."""
     with pytest.raises(UpstreamError, match="provider 'stub' failed: overloaded") as raised:
-        events.feed(event(said))
+        passing().feed(event(chunk("one")) + event(FAILED))
     assert "sk-secret" not in raised.value.message
+
+
+def test_of_a_stream_that_has_begun_everything_before_an_error_passes() -> None:
+    events = passing()
+    assert events.feed(event(chunk("one"))) == event(chunk("one"))
+    assert events.failure is None
+    assert events.feed(event(chunk(" two")) + event(FAILED) + DONE) == event(chunk(" two"))
+    assert events.failure is not None
+    assert "overloaded" in events.failure.message
 
 
 def test_text_that_speaks_of_usage_and_errors_passes() -> None:

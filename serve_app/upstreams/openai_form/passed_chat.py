@@ -37,7 +37,11 @@ async def _blocks(response: UpstreamResponse, events: PassedEvents) -> AsyncGene
     async for piece in response.chunks():
         if block := events.feed(piece):
             yield block
+        if events.failure is not None:
+            raise events.failure
     if block := events.finish():
         yield block
+    if events.failure is not None:
+        raise events.failure
     if not events.has_ended:
         raise events.exchange.unreadable("ended early")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from serve_app.core.errors import UpstreamError
 from serve_app.core.text.chat import Usage
 from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.text_events import DONE, usage_in
@@ -30,12 +31,14 @@ class PassedEvents:
     usage: Usage | None = None
     has_ended: bool = False
     """Whether the stream has said that nothing follows."""
+    failure: UpstreamError | None = None
+    """What the stream has said that failed, after what was given back."""
     _rest: bytearray = field(default_factory=bytearray)
     _has_begun: bool = False
 
     def feed(self, piece: bytes) -> bytes:
         """What is complete with this piece, empty where nothing is. UpstreamError for an event that
-        says that something failed, and for one that is too large.
+        says that something failed, unless that is told in `failure`, and for one that is too large.
         """
         searched = max(0, len(self._rest) - LONGEST_END)
         self._rest += piece
@@ -59,11 +62,24 @@ class PassedEvents:
         if block.startswith(b":") or b"\n:" in block:
             block = b"".join(map(_without_comments, _events(block)))
         if WORTH_READING.search(block):
-            block = b"".join(self._read(event) for event in _events(block))
+            block = b"".join(self._read_until_failure(block))
         self.has_ended = self.has_ended or ENDED.search(block) is not None
         # Empty lines are no beginning: another provider may be tried after them.
         self._has_begun = self._has_begun or b"data:" in block
         return block if self._has_begun else b""
+
+    def _read_until_failure(self, block: bytes) -> Iterator[bytes]:
+        """Before anything has passed, a failure is raised even where events come before it in the
+        block: another provider may be tried.
+        """
+        for event in _events(block):
+            try:
+                yield self._read(event)
+            except UpstreamError as error:
+                if not self._has_begun:
+                    raise
+                self.failure = error
+                return
 
     def _read(self, event: bytes) -> bytes:
         """The event, or nothing where it is kept back."""
