@@ -13,7 +13,7 @@ from serve_app.blobs.sniff import HEAD_BYTES
 from serve_app.core.media import Blob
 
 RESERVE_BYTES = 64 * 1024 * 1024
-"""What stored files leave free of a disk, at most a hundredth of it: a database on the same disk
+"""What stored files leave free of a disk, at most a twentieth of it: a database on the same disk
 needs some room to delete anything.
 """
 
@@ -51,7 +51,7 @@ class Spool:
     def _check_room(self, size: int) -> None:
         disk = os.fstatvfs(self.file.fileno())
         total = disk.f_blocks * disk.f_frsize
-        reserve = min(RESERVE_BYTES, total // 100)
+        reserve = min(RESERVE_BYTES, total // 20)
         if total and disk.f_bavail * disk.f_frsize < reserve + size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
