@@ -93,7 +93,7 @@ class AppError(Exception):
         return changed.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problem,), self.__dict__
+        return type(self), (self.message,), self.__dict__
 
 
 def told(problem: str, remedy: str | None) -> str:

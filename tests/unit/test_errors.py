@@ -7,6 +7,8 @@ import pickle
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from typing import Any
+
 import pytest
 from ray.exceptions import RayTaskError
 
@@ -38,12 +40,12 @@ def test_status_code_type_and_kind(name: str) -> None:
 
 @pytest.mark.parametrize("kind", list(subclasses(AppError)), ids=lambda kind: kind.__name__)
 def test_pickling_keeps_everything(kind: type[AppError]) -> None:
-    error = kind("m", param="p", provider="q", code="c", retry_after_s=1.5, job_id="j", stage="s")
-    error.remedy = "r"
+    fields: dict[str, Any] = {"remedy": "r", "param": "p", "provider": "q", "code": "c"}
+    error = kind("m", **fields, retry_after_s=1.5, job_id="j", stage="s")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert copy.__dict__ == error.__dict__
-    assert str(copy) == "m"
+    assert str(copy) == str(error) == "m; r"
 
 
 def test_a_remedy_stands_behind_the_problem() -> None:
@@ -53,6 +55,7 @@ def test_a_remedy_stands_behind_the_problem() -> None:
     assert error.explanation == "stage 'speak': unknown model 'x'; models: 'y'"
     for copy in (pickle.loads(pickle.dumps(error)), error.about("a"), failure_of(error).error()):
         assert (copy.message, copy.remedy) == (error.message, error.remedy)
+        assert str(copy) == str(error)
 
 
 def sources() -> list[Path]:

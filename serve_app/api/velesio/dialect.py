@@ -39,7 +39,9 @@ FORMAT = {"response_format": "response_format"}
 FIELDS = {
     JOB: {"id": "id", "ref_id": "ref_id", "tag": "tag", "callback_url": "callback_url"},
     "chat": PROMPT | FORMAT | {"tool_choice": "tool_choice"},
-    "complete": MODEL | FORMAT | {"suffix": "suffix", "best_of": "best_of", "echo": "echo"},
+    "complete": MODEL
+    | FORMAT
+    | {"prompts": "prompt", "suffix": "suffix", "best_of": "best_of", "echo": "echo"},
     "embed": MODEL | {"texts": "input", "dimensions": "dimensions"},
     "tokenize": MODEL | {"text": "content", "adds_specials": "add_special"},
     "detokenize": MODEL | {"ids": "tokens"},
