@@ -6,7 +6,6 @@ import errno
 import pickle
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-
 from typing import Any
 
 import pytest
