@@ -13,7 +13,7 @@ from serve_app.core.text.chat import (
     Usage,
 )
 from serve_app.runtime.streams import closing
-from serve_app.upstreams.openai_form.chat_request import chat_request
+from serve_app.upstreams.openai_form.chat_request import chat_request, sent_request
 from serve_app.upstreams.openai_form.exchange import (
     Object,
     OpenAIExchange,
@@ -34,14 +34,15 @@ async def chat(
     operation: Chat, exchange: OpenAIExchange, blobs: BlobStore
 ) -> AsyncGenerator[ChatEvent]:
     """The deltas, and last the usage if the provider tells it."""
-    content, left_out = await chat_request(operation, exchange, blobs)
+    sent = sent_request(operation)
+    content, left_out = await chat_request(operation, sent, exchange, blobs)
     usage: Usage | None = None
     fingerprint: str | None = None
     async with exchange.opened("chat/completions", content) as response:
         if left_out:
             yield ChatDelta(warnings=left_out)
         if operation.as_sent is not None and is_event_stream(response) == content["stream"]:
-            passed = passed_back(operation, exchange, response)
+            passed = passed_back(sent, exchange, response)
             async with closing(passed):
                 async for piece in passed:
                     yield piece

@@ -16,9 +16,9 @@ AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 
 
 async def chat_request(
-    operation: Chat, exchange: OpenAIExchange, blobs: BlobStore
+    operation: Chat, sent: Object, exchange: OpenAIExchange, blobs: BlobStore
 ) -> tuple[Object, tuple[Notice, ...]]:
-    """The body, and what is left out of it."""
+    """The body, and what is left out of it. `sent` is the operation's `sent_request`."""
     kind, wanted = exchange.kind, operation.response_format
     if wanted.type == "grammar" and kind not in OWN_SERVER:
         raise UnsupportedCapability(
@@ -27,7 +27,6 @@ async def chat_request(
             param="response_format",
         )
     fields, left_out = sampling_fields(operation.sampling, kind)
-    sent = sent_request(operation)
     said = sent.get("messages") or [await _message(each, blobs) for each in operation.messages]
     content: Object = {
         "model": exchange.target.model,

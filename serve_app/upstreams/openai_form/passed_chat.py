@@ -2,23 +2,22 @@
 
 from collections.abc import AsyncGenerator
 
-from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent
+from serve_app.core.text.chat import ChatDelta, ChatEvent
 from serve_app.core.upstreams.exchange import UpstreamResponse
 from serve_app.runtime.streams import closing
-from serve_app.upstreams.openai_form.chat_request import sent_request
-from serve_app.upstreams.openai_form.exchange import OpenAIExchange, is_event_stream
+from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange, is_event_stream
 from serve_app.upstreams.openai_form.passed_events import PassedEvents
 from serve_app.upstreams.openai_form.text_events import usage_in
 
 
 async def passed_back(
-    operation: Chat, exchange: OpenAIExchange, response: UpstreamResponse
+    sent: Object, exchange: OpenAIExchange, response: UpstreamResponse
 ) -> AsyncGenerator[ChatEvent]:
     """The response in pieces, and last the usage if the provider tells it. Of a stream, every piece
-    is a number of whole events.
+    is a number of whole events. `sent` is the request as the client has sent it.
     """
     if is_event_stream(response):
-        options = sent_request(operation).get("stream_options") or {}
+        options = sent.get("stream_options") or {}
         events = PassedEvents(exchange, wants_usage=bool(options.get("include_usage")))
         blocks = _blocks(response, events)
         async with closing(blocks):
