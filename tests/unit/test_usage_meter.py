@@ -1,11 +1,14 @@
 """What is used is written in batches, once, whatever becomes of the database meanwhile."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from serve_app.core.amounts import Amounts
 from serve_app.core.prices import Price, Pricing
@@ -15,6 +18,7 @@ from serve_app.metering.usage_meter import UsageMeter, forget_batches
 from serve_app.metering.usage_table import all_time
 from tests.databases import on_both
 
+T = TypeVar("T")
 NOON = 1_767_182_400.0
 """2025-12-31T12:00:00Z."""
 DAY_S = 86_400.0
@@ -67,7 +71,8 @@ class Cut(Database):
         self.breaks_before = 0
         self.breaks_after = 0
 
-    def _transaction(self, work, *, is_writing):  # type: ignore[no-untyped-def]
+    @override
+    def _transaction(self, work: Callable[[Session], T], *, is_writing: bool) -> T:
         broken = OperationalError("", {}, Exception("connection lost"))
         if self.breaks_before:
             self.breaks_before -= 1
