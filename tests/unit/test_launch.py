@@ -210,7 +210,8 @@ def test_rays_token_is_made_and_kept_to_its_owner(tmp_path: Path) -> None:
 
 
 def test_sockets_have_short_paths_wherever_temporary_files_are(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    # No port of a server, whose directory in /tmp may hold something.
+    port = 100_000 + os.getpid()
     said = (
         "from serve_app.launch.environment import runtime_directory;"
         f"print(runtime_directory({port}))"
