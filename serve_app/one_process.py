@@ -4,7 +4,8 @@ Jobs are kept in the table but not resumed, because their steps are not recorded
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from serve_app.access.authentication import Access
@@ -43,14 +44,16 @@ def one_process(
     pipelines: Iterable[MakePipeline] = (),
     observability: Observability | None = None,
     ring: KeyRing | None = None,
+    ticks: Callable[[], float] = time.monotonic,
 ) -> Context:
     """The context of an app whose families are these objects. By default requests are counted,
-    nothing is logged, and secrets are sealed with a key of its own.
+    nothing is logged, and secrets are sealed with a key of its own. `ticks` says how old is what
+    it knows of providers.
     """
     ring = ring or KeyRing([secrets.token_bytes(KEY_BYTES)])
-    upstreams = upstream_runner(config, LiveProviders(database, ring), blobs)
+    upstreams = upstream_runner(config, LiveProviders(database, ring, ticks=ticks), blobs)
     age_s = config.upstreams.listing_age_s
-    listed = ListedModels(KnownProviders(database), upstreams, age_s=age_s)
+    listed = ListedModels(KnownProviders(database, ticks=ticks), upstreams, age_s=age_s)
     runners = _runners(engines) | {UPSTREAMS: upstreams}
     catalog = Catalog(config, runners, statuses=_always(statuses or {}), directory=listed)
     perform = OperationExecutor(config, catalog, blobs, pipelines)

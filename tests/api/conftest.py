@@ -1,6 +1,7 @@
 """The app over fake engines, without a server and without Ray."""
 
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def make_context(tmp_path: Path, prepared: Prepared) -> Iterator[MakeContext]:
         statuses: Mapping[str, ModelStatus] | None = None,
         video_dub: Any = None,
         database_url: str | None = None,
+        ticks: Callable[[], float] = time.monotonic,
         **sections: Any,
     ) -> Context:
         values = {
@@ -160,6 +162,7 @@ def make_context(tmp_path: Path, prepared: Prepared) -> Iterator[MakeContext]:
             statuses=statuses,
             pipelines=pipelines_with(video_dub),
             ring=KeyRing([RING]),
+            ticks=ticks,
         )
 
     yield make
