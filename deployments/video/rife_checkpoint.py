@@ -2,15 +2,13 @@
 fit whole or not at all.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from deployments.tensor_files import PARALLEL, UnreadableTensors, restricted_content
 from deployments.video.rife_network import FLOW, MASK, HeadLayout, Layout, RifeNetwork
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -18,7 +16,6 @@ from serve_app.core.errors import BackendUnavailable
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt")
 """The safest first."""
 PUBLISHED_NAME = "flownet"
-PARALLEL = "module."
 TRAINING = ("teacher.", "caltime.", "block_tea.", "contextnet.", "unet.")
 """Parts that published weights hold and that are used to train only."""
 SCALES = {4: (8, 4, 2, 1), 5: (16, 8, 4, 2, 1)}
@@ -80,16 +77,9 @@ def loaded_network(
 def _state(file: Path) -> dict[str, Tensor]:
     """Names without what training in parallel puts before them. Runs no code of the file."""
     try:
-        if file.suffix == ".safetensors":
-            content: object = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UnfitWeights(
-            "its file contains more than tensors, or is not a PyTorch file"
-        ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError) as error:
-        raise UnfitWeights(f"its file cannot be read ({type(error).__name__})") from error
+        content = restricted_content(file)
+    except UnreadableTensors as error:
+        raise UnfitWeights(str(error)) from error
     if not isinstance(content, Mapping):
         raise UnfitWeights(f"its file contains a {type(content).__name__}, not named weights")
     state = {str(name).removeprefix(PARALLEL): value for name, value in content.items()}
