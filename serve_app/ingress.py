@@ -31,9 +31,12 @@ from serve_app.remote.upstreams import RemoteUpstreams
 from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
 from serve_app.runtime.temporary_files import use_own_temporary_folder
+from serve_app.upstreams.assembly import upstream_runner
 from serve_app.upstreams.encryption_keys import key_ring
 from serve_app.upstreams.known_providers import KnownProviders
 from serve_app.upstreams.listed_models import ListedModels
+from serve_app.upstreams.live import LiveProviders
+from serve_app.upstreams.near_texts import NearTexts
 
 
 @serve.ingress()
@@ -59,20 +62,24 @@ class Ingress:
             own_proxies=own_proxies(os.environ),
             forward_secret=os.environ.get(FORWARD_SECRET),
         )
-        listed = ListedModels(
-            KnownProviders(database),
+        blobs = FsspecBlobStore(config.storage.blobs_location)
+        ring = key_ring(os.environ, config.storage.data_dir)
+        upstreams = NearTexts(
+            upstream_runner(config, LiveProviders(database, ring), blobs),
             RemoteUpstreams(families[UPSTREAMS]),
-            age_s=config.upstreams.listing_age_s,
+        )
+        listed = ListedModels(
+            KnownProviders(database), upstreams, age_s=config.upstreams.listing_age_s
         )
         self._context = context_over(
             config,
             listed=listed,
-            catalog=live_catalog(config, families, listed),
+            catalog=live_catalog(config, families, listed, upstreams=upstreams),
             database=database,
-            blobs=FsspecBlobStore(config.storage.blobs_location),
+            blobs=blobs,
             access=access,
             observability=_observability(config, database, access),
-            ring=key_ring(os.environ, config.storage.data_dir),
+            ring=ring,
             runner=lambda store: RemoteJobs(config, store, jobs),
             direct=lambda table: RemoteDirectTable(jobs[JOBS], table),
         )

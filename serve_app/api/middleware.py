@@ -2,10 +2,11 @@
 
 import contextlib
 import re
-import secrets
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.runtime.random_ids import random_hex
 
 REQUEST_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-_:.]{1,128}")
 
@@ -75,4 +76,4 @@ def accepted_request_id(inbound: str | None) -> str:
     """The caller's id if it is a sane one, else a fresh one of 16 hex digits."""
     if inbound is not None and REQUEST_ID.fullmatch(inbound):
         return inbound
-    return secrets.token_hex(8)
+    return random_hex(8)

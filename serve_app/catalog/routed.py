@@ -17,6 +17,8 @@ from serve_app.core.upstreams.exchange import UpstreamListing
 from serve_app.core.upstreams.model_routes import ModelRouter, UpstreamModel, upstream_model
 
 SEES = ("image_to_text",)
+MOST_KNOWN = 1000
+"""Entries that are kept: callers may make up names."""
 Draw = Callable[[], float]
 
 
@@ -36,6 +38,8 @@ class RoutedModels:
         self._runner = runner
         self._directory = directory or NoUpstreams()
         self._draw = draw
+        self._entries: dict[tuple[str, Task | None], CatalogEntry] = {}
+        self._entries_of: tuple[object, object] = (None, None)
         self._routes = dict.fromkeys(route.name for route in config.routes)
         self._router = ModelRouter(
             config.routes, is_configured=lambda name: configured(name) is not None
@@ -57,10 +61,16 @@ class RoutedModels:
 
     def upstream(self, name: str, task: Task | None) -> CatalogEntry | None:
         """A model of a provider, for a task or for what it is listed for."""
+        known = self._known_entries()
+        if (entry := known.get((name, task))) is not None:
+            return entry
         named = upstream_model(name)
         if named is None or named.provider not in self._directory.providers():
             return None
-        return self._entry(named, self._directory.listed(name), task)
+        entry = self._entry(named, self._directory.listed(name), task)
+        if len(known) < MOST_KNOWN:
+            known[name, task] = entry
+        return entry
 
     def every(self) -> list[CatalogEntry]:
         """Routes of which a model is there, and what providers list, with what is told of it. A
@@ -90,6 +100,13 @@ class RoutedModels:
         entry = self._configured(found)
         assert entry is not None
         return entry
+
+    def _known_entries(self) -> dict[tuple[str, Task | None], CatalogEntry]:
+        """Those made since the directory last changed."""
+        at = (self._directory.providers(), self._directory.every())
+        if any(now is not before for now, before in zip(at, self._entries_of, strict=True)):
+            self._entries, self._entries_of = {}, at
+        return self._entries
 
     def _entry(
         self, named: UpstreamModel, listing: UpstreamListing | None, task: Task | None

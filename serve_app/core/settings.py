@@ -185,9 +185,9 @@ class ModelTimeouts(Section):
 class UpstreamSettings(Section):
     """Calls of registered providers. In seconds: to connect, between two pieces of a response, and
     for a whole one. `model_timeouts` are those of single models, by `<provider>/<model>`, with
-    `connect_s`, `read_s` and `total_s`. With `placement.min_replicas: 1`, the first request of a
-    pause does not wait for a process to start. Lists of models are read again after
-    `listing_age_s`.
+    `connect_s`, `read_s` and `total_s`. `placement` is that of the deployment which calls providers
+    for media and for jobs; with `placement.min_replicas: 1`, the first of them after a pause does
+    not wait for a process to start. Lists of models are read again after `listing_age_s`.
     """
 
     placement: Placement = Placement(min_replicas=0, max_ongoing_requests=1000)

@@ -5,7 +5,6 @@ it is recorded how, but neither what was asked for nor what was answered.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ from serve_app.jobs.direct_outbox import MOST_WAITING, SHOWN_AFTER_S, DirectOutb
 from serve_app.jobs.direct_records import DirectRun, ended_record, recorded_job, running_job
 from serve_app.jobs.direct_table import DirectWriter
 from serve_app.runtime.limits import LimitPassed, within
+from serve_app.runtime.random_ids import random_hex
 from serve_app.runtime.streams import closing
 from serve_app.runtime.unexpected import unexpected_errors
 
@@ -27,7 +27,7 @@ EXPLAINED: AbstractContextManager[None] = nullcontext()
 
 def new_job_id() -> str:
     """An id that nobody can guess."""
-    return f"{JOB_PREFIX}{secrets.token_hex(12)}"
+    return f"{JOB_PREFIX}{random_hex(12)}"
 
 
 class DirectJobs:

@@ -8,6 +8,7 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.catalog.catalog import Catalog
 from serve_app.core.config import UPSTREAMS, AppConfig
+from serve_app.core.operation import OperationRunner
 from serve_app.core.upstreams.directory import AnyUpstreams, UpstreamDirectory
 from serve_app.remote.family import Remote
 from serve_app.remote.statuses import LiveStatuses
@@ -17,10 +18,15 @@ Handles = Mapping[str, DeploymentHandle[Any]]
 
 
 def live_catalog(
-    config: AppConfig, families: Handles, directory: UpstreamDirectory | None = None
+    config: AppConfig,
+    families: Handles,
+    directory: UpstreamDirectory | None = None,
+    *,
+    upstreams: OperationRunner | None = None,
 ) -> Catalog:
     """A catalog whose models run their operations over the handles of their families; those of
-    providers, which the directory knows, over the handle `UPSTREAMS`.
+    providers, which the directory knows, are run by `upstreams`, or else over the handle of that
+    name.
     """
     runners = {
         family.name: Remote(
@@ -30,7 +36,7 @@ def live_catalog(
     }
     models = {family.name: {model.id for model in family.models} for family in config.families}
     statuses = LiveStatuses(models, runners, running_deployments)
-    every = {**runners, UPSTREAMS: RemoteUpstreams(families[UPSTREAMS])}
+    every = {**runners, UPSTREAMS: upstreams or RemoteUpstreams(families[UPSTREAMS])}
     return Catalog(config, every, statuses=statuses, directory=directory or AnyUpstreams())
 
 

@@ -1,4 +1,6 @@
-"""Models of a provider over the real proxy, ingress and the deployment that calls providers."""
+"""Models of a provider over the real proxy and ingress, and over the deployment that calls
+providers for jobs.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -55,6 +57,8 @@ async def test_chat_over_a_provider(http: httpx.AsyncClient, stub: PlainStub) ->
     assert (failed.status_code, failed.json()["error"]["provider"]) == (503, "far")
     listed = (await http.get("/v1/models")).json()["data"]
     assert "far/gpt-4o" in [each["id"] for each in listed]
+    # So far the ingress has called the provider by itself.
+    assert replica_pids("upstreams") == []
     job = await http.post(path, json=said("hi", "far/m") | {"async": True})
     for _ in range(100):
         state = (await http.get(job.json()["url"])).json()

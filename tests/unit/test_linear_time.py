@@ -70,8 +70,10 @@ OURS = {
     "serve_app/api/ai_server/service_body.py:CAPITAL": "the names of fields of ours",
     "serve_app/upstreams/encryption_keys.py:HEX": "the keys of the server's environment",
     "serve_app/upstreams/openai_form/passed_events.py:AFTER_END": "bytes, by the readers below",
-    "serve_app/upstreams/openai_form/passed_events.py:ENDED": "bytes, by the readers below",
-    "serve_app/upstreams/openai_form/passed_events.py:WORTH_READING": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:DONE_LINE": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:ERROR": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:FINISHED": "bytes, by the readers below",
+    "serve_app/upstreams/openai_form/passed_events.py:USAGE": "bytes, by the readers below",
 }
 """Patterns that never meet a text that a caller or a model has written, and what they meet."""
 

@@ -1,7 +1,6 @@
 """Chat answers in OpenAI's shape: whole, and as a stream of chunks."""
 
 import json
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from serve_app.api.answers import Tell
 from serve_app.api.sse import DONE, frame
 from serve_app.core.notices import Notice
 from serve_app.core.text.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
+from serve_app.runtime.random_ids import random_hex
 from serve_app.runtime.streams import closing, gathered
 
 
@@ -88,7 +88,7 @@ async def chat_completion(
         for index, answer in enumerate(answers)
     ]
     answer = {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "id": f"chatcmpl-{random_hex(12)}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
@@ -112,7 +112,7 @@ async def chat_chunks(
     The role has no frame of its own: that would be one more write before the first token.
     """
     head: dict[str, Any] = {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "id": f"chatcmpl-{random_hex(12)}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": model,

@@ -1,6 +1,5 @@
 """Completions in OpenAI's shape: whole, and as a stream of the same object."""
 
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from serve_app.api.openai.chat_response import usage_object
 from serve_app.api.sse import DONE, frame
 from serve_app.core.text.chat import ChatEvent, TokenLogprob, Usage
+from serve_app.runtime.random_ids import random_hex
 from serve_app.runtime.streams import closing
 
 
@@ -57,7 +57,7 @@ async def completion_chunks(
 def completion_head(model: str) -> dict[str, Any]:
     """What a whole answer and every chunk begin with."""
     return {
-        "id": f"cmpl-{secrets.token_hex(12)}",
+        "id": f"cmpl-{random_hex(12)}",
         "object": "text_completion",
         "created": int(time.time()),
         "model": model,

@@ -12,8 +12,11 @@ from serve_app.upstreams.openai_form.exchange import Object, OpenAIExchange
 from serve_app.upstreams.openai_form.text_events import DONE, usage_in
 from serve_app.upstreams.server_sent_events import MOST_BYTES, EventReader
 
-WORTH_READING = re.compile(rb'"usage"[ \t]*:[ \t]*\{|"error"[ \t]*:')
-ENDED = re.compile(rb'"finish_reason"[ \t]*:[ \t]*"|^data:[ \t]*\[DONE\]', re.MULTILINE)
+# Each begins with a word that is found much sooner than one of several.
+USAGE = re.compile(rb'"usage"[ \t]*:[ \t]*\{')
+ERROR = re.compile(rb'"error"[ \t]*:')
+FINISHED = re.compile(rb'"finish_reason"[ \t]*:[ \t]*"')
+DONE_LINE = re.compile(rb"^data:[ \t]*\[DONE\]", re.MULTILINE)
 ENDS = (b"\n\n", b"\n\r\n")
 LONGEST_END = 3
 AFTER_END = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)")
@@ -54,16 +57,16 @@ class PassedEvents:
     def finish(self) -> bytes:
         """What has no empty line behind it; some servers leave the last one out."""
         rest, self._rest = bytes(self._rest), bytearray()
-        if not ENDED.search(rest):
+        if not _says_end(rest):
             return b""
         return self._passed(rest.rstrip(b"\r\n") + b"\n\n")
 
     def _passed(self, block: bytes) -> bytes:
         if block.startswith(b":") or b"\n:" in block:
             block = b"".join(map(_without_comments, _events(block)))
-        if WORTH_READING.search(block):
+        if _is_worth_reading(block):
             block = b"".join(self._read_until_failure(block))
-        self.has_ended = self.has_ended or ENDED.search(block) is not None
+        self.has_ended = self.has_ended or _says_end(block)
         # Empty lines are no beginning: another provider may be tried after them.
         self._has_begun = self._has_begun or b"data:" in block
         return block if self._has_begun else b""
@@ -83,7 +86,7 @@ class PassedEvents:
 
     def _read(self, event: bytes) -> bytes:
         """The event, or nothing where it is kept back."""
-        if not WORTH_READING.search(event):
+        if not _is_worth_reading(event):
             return event
         for found in EventReader().feed(event):
             if found.data.strip() == DONE:
@@ -95,8 +98,21 @@ class PassedEvents:
         return event
 
 
-def _events(block: bytes) -> Iterator[bytes]:
-    return iter(AFTER_END.split(block))
+def _is_worth_reading(block: bytes) -> bool:
+    return USAGE.search(block) is not None or ERROR.search(block) is not None
+
+
+def _says_end(block: bytes) -> bool:
+    if b"[DONE]" in block and DONE_LINE.search(block):
+        return True
+    return FINISHED.search(block) is not None
+
+
+def _events(block: bytes) -> list[bytes]:
+    if b"\n\r\n" in block:
+        return AFTER_END.split(block)
+    *events, rest = block.split(b"\n\n")
+    return [*(event + b"\n\n" for event in events), rest]
 
 
 def _without_comments(event: bytes) -> bytes:
