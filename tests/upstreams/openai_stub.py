@@ -13,6 +13,7 @@ from typing import Any
 from tests.upstreams.answers import StubAnswer, StubCall, StubRequest
 from tests.upstreams.openai_media import PNG, WAV, form_fields
 from tests.upstreams.vendor_stub import SSE, Reply, VendorStub, sse
+from tests.upstreams.video_stub import VideoStub
 
 CREATED = 1_790_000_000
 KINDS = {
@@ -30,6 +31,11 @@ STATUSES |= {429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
 class OpenAIStub(VendorStub):
     name, folder = "openai", "/v1"
     owner = "openai"
+    videos: VideoStub
+
+    def reset(self) -> None:
+        super().reset()
+        self.videos = VideoStub()
 
     def known_models(self) -> list[dict[str, Any]]:
         ids = ("gpt-5", "text-embedding-3-small", "gpt-image-1", "tts-1", "whisper-1")
@@ -67,6 +73,8 @@ class OpenAIStub(VendorStub):
                 seconds = {"type": "duration", "seconds": 3}
                 assert fields["file"], "the file of a form"
                 await reply.json({"text": self.answer.text, "usage": seconds})
+            case path if path.startswith("/videos"):
+                await self.videos.handle(request, reply, path)
             case other:
                 await reply.refuse(404, f"Invalid URL (POST {other})")
 

@@ -48,6 +48,7 @@ async def test_models_by_what_they_are_for(client: httpx.AsyncClient, stub: Plai
         "dall-e-3": "image",
         "tts-1": "tts",
         "whisper-1": "audio",
+        "sora-2": "video",
         "gemini-3": "vision",
         "org/painter": "image",
         "org/seer": "vision",

@@ -53,14 +53,25 @@ class OpenAIExchange:
         async with self.calls.open(request) as response:
             yield response
 
-    def object_in(self, body: bytes) -> Object:
-        """UpstreamError for what is no JSON object, or an error."""
+    @asynccontextmanager
+    async def requested(self, method: str, path: str) -> AsyncGenerator[UpstreamResponse]:
+        """The response to a request without a body."""
+        async with self.calls.open(self._request(method, path)) as response:
+            yield response
+
+    def state_in(self, body: bytes) -> Object:
+        """An object, which may tell of a failure. UpstreamError for what is none."""
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise self.unreadable("is no JSON object")
+        return content
+
+    def object_in(self, body: bytes) -> Object:
+        """UpstreamError for what is no JSON object, or an error."""
+        content = self.state_in(body)
         if content.get("error"):
             raise self.failure(body)
         return content

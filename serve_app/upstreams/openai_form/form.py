@@ -16,6 +16,7 @@ from serve_app.core.text.chat import Chat, Complete
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.text.rerank import Rerank
 from serve_app.core.upstreams.exchange import UpstreamCalls, UpstreamListing, UpstreamTarget
+from serve_app.core.video.generation import GenerateVideo
 from serve_app.upstreams.openai_form.chat import chat
 from serve_app.upstreams.openai_form.completions import complete
 from serve_app.upstreams.openai_form.embeddings import embed, rerank
@@ -24,12 +25,13 @@ from serve_app.upstreams.openai_form.images import images
 from serve_app.upstreams.openai_form.listing import listed_models
 from serve_app.upstreams.openai_form.speech import speak, voices
 from serve_app.upstreams.openai_form.transcription import transcribe
+from serve_app.upstreams.openai_form.videos import generate_video
 
 
 class OpenAIForm:
     """Satisfies `WireForm`. Media are read from `blobs` and stored there."""
 
-    tasks = UPSTREAM_TASKS - {"video"}
+    tasks = UPSTREAM_TASKS
 
     def __init__(self, blobs: FsspecBlobStore, limits: Limits) -> None:
         self._blobs = blobs
@@ -68,6 +70,8 @@ class OpenAIForm:
                 return voices(operation, exchange)
             case Transcribe():
                 return transcribe(operation, exchange, self._blobs)
+            case GenerateVideo():
+                return generate_video(operation, exchange, self._blobs, self._limits)
         raise UnsupportedCapability(
             f"provider {exchange.name!r} has no request for {operation.name!r}",
             remedy="name a model of this server",

@@ -41,7 +41,8 @@ def _listing(entry: Object) -> UpstreamListing | None:
         return None
     id = id.removeprefix("models/")
     task = _task(entry, id.lower())
-    if task == "video":
+    if task == "video" and TASKS["video"].capabilities[0] in _texts(entry.get("capabilities")):
+        # Another server like this one, whose videos have no request of OpenAI's form.
         return None
     created = entry.get("created")
     return UpstreamListing(
