@@ -229,6 +229,8 @@ def _fits(run: list[ChatDelta], item: object) -> bool:
         return False
     if item.tool_calls or run[-1].tool_calls or run[-1].finish_reason:
         return False
+    if item.thought or run[-1].thought:
+        return False
     return not (item.text and not run[0].text) and not (item.reasoning and not run[0].reasoning)
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from serve_app.core.errors import UpstreamError
 from serve_app.core.notices import Notice
-from serve_app.core.text.chat import ChatDelta, ChatEvent, FinishReason, ToolCallDelta, Usage
+from serve_app.core.text.chat import (
+    ChatDelta,
+    ChatEvent,
+    FinishReason,
+    Thought,
+    ToolCallDelta,
+    Usage,
+)
 from serve_app.core.upstreams.exchange import UpstreamRefused
 from serve_app.upstreams.anthropic_messages import Object
 
@@ -49,6 +56,8 @@ class AnthropicAnswer:
         self._silent: dict[int, str] = {}
         """The arguments of calls of which no delta has come yet."""
         self._has_text = False
+        self._thoughts: dict[int, int] = {}
+        """Which thought a block is, by the block's index."""
 
     def read(self, event: Object) -> Iterator[ChatDelta]:
         """What an event brings. UpstreamRefused for an error."""
@@ -94,9 +103,9 @@ class AnthropicAnswer:
     def _start(self, index: int, block: Object) -> Iterator[ChatDelta]:
         match block.get("type"):
             case "text":
-                yield from self._said(text=_text(block, "text"))
-            case "thinking":
-                yield from self._said(reasoning=_text(block, "thinking"))
+                yield from self._said(_text(block, "text"))
+            case "thinking" | "redacted_thinking":
+                yield from self._thought(index, block)
             case "tool_use":
                 call = self._calls.setdefault(index, len(self._calls))
                 self._silent[index] = json.dumps(block.get("input") or {}, ensure_ascii=False)
@@ -106,9 +115,9 @@ class AnthropicAnswer:
     def _delta(self, index: int, delta: Object) -> Iterator[ChatDelta]:
         match delta.get("type"):
             case "text_delta":
-                yield from self._said(text=_text(delta, "text"))
-            case "thinking_delta":
-                yield from self._said(reasoning=_text(delta, "thinking"))
+                yield from self._said(_text(delta, "text"))
+            case "thinking_delta" | "signature_delta":
+                yield from self._thought(index, delta)
             case "input_json_delta" if index in self._calls:
                 part = _text(delta, "partial_json")
                 if part:
@@ -132,10 +141,20 @@ class AnthropicAnswer:
     def _arguments(self, index: int, part: str) -> ChatDelta:
         return ChatDelta(tool_calls=(ToolCallDelta(index=self._calls[index], arguments=part),))
 
-    def _said(self, *, text: str = "", reasoning: str = "") -> Iterator[ChatDelta]:
+    def _said(self, text: str) -> Iterator[ChatDelta]:
         self._has_text = self._has_text or bool(text)
-        if text or reasoning:
-            yield ChatDelta(text=text, reasoning=reasoning)
+        if text:
+            yield ChatDelta(text=text)
+
+    def _thought(self, index: int, piece: Object) -> Iterator[ChatDelta]:
+        """A block of it, or a piece; the signature is its last one."""
+        number = self._thoughts.setdefault(index, len(self._thoughts))
+        text = _text(piece, "thinking")
+        thought = Thought(
+            index=number, signature=_text(piece, "signature"), data=_text(piece, "data")
+        )
+        if text or thought.signature or thought.data:
+            yield ChatDelta(reasoning=text, thought=thought)
 
 
 async def chat_events(

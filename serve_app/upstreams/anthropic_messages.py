@@ -8,9 +8,10 @@ from typing import Any
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob, BlobStore
 from serve_app.core.notices import Notice
-from serve_app.core.text.chat import ChatMessage, ImagePart, Part, TextPart, ToolCall
+from serve_app.core.text.chat import ChatMessage, ImagePart, Part, TextPart, Thought, ToolCall
 
 Object = dict[str, Any]
+THOUGHTS = ("thinking", "redacted_thinking")
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
@@ -42,7 +43,10 @@ class AnthropicConversation:
                 self._add("user", await self._blocks(message.content, where))
             case "assistant":
                 said_before = await self._blocks(message.content, where)
-                self._add("assistant", [*said_before, *map(_tool_use, message.tool_calls)])
+                said_before += map(_tool_use, message.tool_calls)
+                # A turn may not end with a thought.
+                thoughts = map(_thinking, message.thoughts) if said_before else ()
+                self._add("assistant", [*thoughts, *said_before])
 
     def finish(self) -> Object:
         """The fields of a request."""
@@ -60,6 +64,11 @@ class AnthropicConversation:
         """Whether the last turns are calls and their results, after which the model goes on."""
         blocks: Iterable[Object] = self.turns[-1]["content"] if self.turns else ()
         return any(block["type"] == "tool_result" for block in blocks)
+
+    @property
+    def has_thought_before(self) -> bool:
+        """Whether it is known what the model thought before these calls."""
+        return len(self.turns) > 1 and self.turns[-2]["content"][0]["type"] in THOUGHTS
 
     def _add(self, role: str, blocks: list[Object]) -> None:
         if self.turns and self.turns[-1]["role"] == role:
@@ -105,6 +114,12 @@ def tool_id(given: str) -> str:
     """A call's id with the characters that ids may have here: other providers' have more."""
     kept = (c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in given)
     return "".join(kept) or "call"
+
+
+def _thinking(thought: Thought) -> Object:
+    if thought.data:
+        return {"type": "redacted_thinking", "data": thought.data}
+    return {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
 
 
 def _tool_use(call: ToolCall) -> Object:

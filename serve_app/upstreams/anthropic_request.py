@@ -38,8 +38,8 @@ async def messages_request(
     known, sampling = claude_model(model), operation.sampling
     most = known.most_tokens if sampling.max_tokens is None else sampling.max_tokens
     content = {"max_tokens": most, **conversation.finish(), **_tool_fields(operation, left_out)}
-    continues = conversation.continues_calls
-    thinking = thinking_fields(operation, known, most, continues, left_out)
+    has_forgotten = conversation.continues_calls and not conversation.has_thought_before
+    thinking = thinking_fields(operation, known, most, has_forgotten, left_out)
     content |= _sampling_fields(sampling, known, "thinking" in thinking, left_out)
     content |= _extra_fields(operation.extra, left_out)
     output = thinking.pop("output_config", {}) | form

@@ -17,11 +17,12 @@ def thinking_fields(
     operation: Chat,
     model: ClaudeModel,
     max_tokens: int,
-    continues_calls: bool,
+    has_forgotten: bool,
     left_out: list[Notice],
 ) -> Object:
     """`thinking`, and for later models the effort in `output_config`. `max_tokens` are for thoughts
-    and answer together.
+    and answer together. `has_forgotten` where it goes on after calls, and nobody has sent back what
+    it thought before them.
     """
     effort = operation.reasoning_effort
     if effort == "none" or not (operation.thinking or effort):
@@ -29,9 +30,8 @@ def thinking_fields(
     problem, budget = None, min(BUDGETS.get(effort or "medium", USUAL_BUDGET), max_tokens // 2)
     if operation.tools and operation.tool_choice.mode in ("required", "function"):
         problem = "models do not think before a call that has to be made"
-    elif model.thinks_by_budget and continues_calls:
-        # It would have to be sent what it thought before the calls, signed, which nobody has kept.
-        problem = "the model does not think again after it has called tools"
+    elif model.thinks_by_budget and has_forgotten:
+        problem = "the model does not think after its calls unless it gets 'reasoning_details' back"
     elif model.thinks_by_budget and budget < LEAST_BUDGET:
         problem = f"thinking needs a 'max_tokens' of {2 * LEAST_BUDGET} or more"
     if problem is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import TimedOut, UnsupportedCapability, UpstreamError
-from serve_app.core.text.chat import Complete, ToolCallDelta, Usage
+from serve_app.core.text.chat import Complete, Thought, ToolCallDelta, Usage
 from serve_app.core.upstreams.exchange import UpstreamListing, UpstreamRefused, UpstreamTarget
 from serve_app.upstreams.anthropic_form import AnthropicForm
 from tests.upstreams.answers import StubCall
@@ -43,10 +43,12 @@ async def test_an_answer(claude: AnthropicStub, whom: UpstreamTarget) -> None:
     events = await answered(FORM, asking(), whom)
     assert [(d.reasoning, d.text, d.finish_reason) for d in deltas(events)] == [
         ("hm", "", None),
+        ("", "", None),
         ("", "Hel", None),
         ("", "lo", None),
         ("", "", "stop"),
     ]
+    assert [d.thought for d in deltas(events)][:2] == [Thought(), Thought(signature="c2ln")]
     assert usage_of(events) == Usage(
         prompt_tokens=9, completion_tokens=4, cached_tokens=5, reasoning_tokens=2
     )

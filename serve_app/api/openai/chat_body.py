@@ -184,6 +184,7 @@ class MessageReader:
                 "name": body.name,
                 "tool_calls": tuple(body.calls()),
                 "tool_call_id": body.answered_call(),
+                "thoughts": body.thoughts(),
             }
         )
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
 from serve_app.api.openai.chat_parts import NestedBody
+from serve_app.api.openai.chat_thoughts import thoughts_in
 from serve_app.api.wire_types import MediaText, Text
 from serve_app.core.bounds import MEDIA_CHARACTERS
-from serve_app.core.text.chat import ToolCall
+from serve_app.core.text.chat import Thought, ToolCall
 
 
 class ImageUrl(NestedBody):
@@ -146,8 +147,9 @@ ToolCallBody = Annotated[
 
 
 class MessageBody(NestedBody):
-    """One message of a conversation. In an assistant message, everything but text and calls is
-    accepted and ignored, such as the reasoning, annotations and audio of another server.
+    """One message of a conversation. In an assistant message, everything but text, calls and what a
+    provider is to get back of its thoughts is accepted and ignored, such as the reasoning,
+    annotations and audio of another server.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -164,6 +166,7 @@ class MessageBody(NestedBody):
     images: list[Text | ImagePartBody] | None = None
     reasoning: Any = None
     reasoning_content: Any = None
+    reasoning_details: Any = None
     annotations: Any = None
     audio: Any = None
 
@@ -202,13 +205,18 @@ class MessageBody(NestedBody):
         is_old = self.role == "function" and self.tool_call_id is None
         return f"call_{self.name}" if is_old else self.tool_call_id
 
+    def thoughts(self) -> tuple[Thought, ...]:
+        """What a provider has thought before it said this."""
+        return thoughts_in(self.reasoning_details) if self.role == "assistant" else ()
+
     def ignored_paths(self, where: str) -> list[str]:
         """The paths of what no model is shown."""
         if self.role != "assistant":
             return []
         parts = self.content if isinstance(self.content, list) else ()
         others = [i for i, part in enumerate(parts) if isinstance(part, OtherPartBody)]
-        names = [name for name in ("reasoning", "reasoning_content") if getattr(self, name)]
+        said = () if self.thoughts() else ("reasoning", "reasoning_content", "reasoning_details")
+        names = [name for name in said if getattr(self, name)]
         names += [name for name in ("annotations", "audio") if getattr(self, name)]
         if len(self.attached_images()) < len(self.images or ()):
             names.append("images")

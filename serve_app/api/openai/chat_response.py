@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve_app.api.answers import Tell
+from serve_app.api.openai.chat_thoughts import add_detail, thought_detail
 from serve_app.api.sse import DONE, frame
 from serve_app.core.notices import Notice
 from serve_app.core.text.chat import ChatDelta, ChatEvent, TokenLogprob, ToolCallDelta, Usage
@@ -20,6 +21,7 @@ class ChoiceText:
 
     texts: list[str] = field(default_factory=list)
     reasoning_texts: list[str] = field(default_factory=list)
+    thoughts: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
@@ -28,6 +30,8 @@ class ChoiceText:
         """Take in the next piece."""
         self.texts.append(delta.text)
         self.reasoning_texts.append(delta.reasoning)
+        if delta.thought is not None:
+            add_detail(self.thoughts, thought_detail(delta))
         self.logprobs += map(logprob_object, delta.logprobs)
         self.finish_reason = delta.finish_reason or self.finish_reason
         for call in delta.tool_calls:
@@ -46,6 +50,8 @@ class ChoiceText:
             message["tool_calls"] = list(self.calls.values())
         if reasoning:
             message["reasoning"] = message["reasoning_content"] = reasoning
+        if self.thoughts:
+            message["reasoning_details"] = self.thoughts
         return message
 
     def _add_call(self, delta: ToolCallDelta) -> None:
@@ -146,7 +152,8 @@ def _told_last(choice: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
 
 
 def _says_something(event: ChatDelta) -> bool:
-    return bool(event.text or event.reasoning or event.tool_calls or event.finish_reason)
+    has_text = event.text or event.reasoning or event.thought
+    return bool(has_text or event.tool_calls or event.finish_reason)
 
 
 def _delta_choices(event: ChatDelta, *, is_first: bool) -> list[dict[str, Any]]:
@@ -156,6 +163,8 @@ def _delta_choices(event: ChatDelta, *, is_first: bool) -> list[dict[str, Any]]:
         delta["content"] = event.text
     if event.reasoning:
         delta["reasoning"] = delta["reasoning_content"] = event.reasoning
+    if event.thought is not None:
+        delta["reasoning_details"] = [thought_detail(event)]
     if event.tool_calls:
         delta["tool_calls"] = [_call_chunk(call) for call in event.tool_calls]
     logprobs = [logprob_object(item) for item in event.logprobs]

@@ -93,14 +93,29 @@ class ToolCall(Message):
     arguments: str
 
 
+class Thought(Message):
+    """What a model thought, with the signature by which its maker knows it again; `data` is one
+    that nobody else can read. `index` numbers the thoughts of a response. In a delta it is a piece,
+    whose text is the delta's `reasoning`.
+    """
+
+    index: int = 0
+    text: str = ""
+    signature: str = ""
+    data: str = ""
+
+
 class ChatMessage(Message):
-    """One turn. `developer` reaches engines as `system`; content is always a tuple of parts."""
+    """One turn. `developer` reaches engines as `system`; content is always a tuple of parts.
+    `thoughts` are what a provider has to get back, before the content.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: tuple[Part, ...] = ()
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    thoughts: tuple[Thought, ...] = ()
 
     @property
     def text(self) -> str:
@@ -157,7 +172,8 @@ class ToolCallDelta(Message):
 
 class ChatDelta(Message):
     """What was added to choice `index`. `stop_word` is which of the stop texts ended it, if one
-    has. `warnings` are about the whole answer: what of the request could not be done.
+    has. `warnings` are about the whole answer: what of the request could not be done. `thought` is
+    set where the reasoning can be sent back.
 
     `passed_on` is a piece of a provider's response as it came, of all choices, for the caller of a
     chat that was sent on `as_sent`: whole server-sent events, or the one JSON object. Nothing
@@ -167,6 +183,7 @@ class ChatDelta(Message):
     index: int = 0
     text: str = ""
     reasoning: str = ""
+    thought: Thought | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
