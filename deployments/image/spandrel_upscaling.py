@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from deployments.image.tiled_upscaling import TiledUpscaling
+from deployments.image.tiled_upscaling import OneNetworkUpscaling
 from deployments.media.image_tiles import Pixels, Tiling
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
@@ -25,7 +25,7 @@ unpickler."""
 WHOLE_PX = 1 << 20
 
 
-class SpandrelUpscaling(TiledUpscaling[SpandrelOptions]):
+class SpandrelUpscaling(OneNetworkUpscaling[SpandrelOptions]):
     """An Upscaler."""
 
     def __init__(

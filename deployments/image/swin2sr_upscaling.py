@@ -8,7 +8,7 @@ from transformers import Swin2SRForImageSuperResolution
 from typing_extensions import override
 
 from deployments.image.tensor_tiles import as_tensor, as_tile
-from deployments.image.tiled_upscaling import TiledUpscaling
+from deployments.image.tiled_upscaling import OneNetworkUpscaling
 from deployments.media.image_tiles import Pixels, Tiling, padded
 from deployments.torch_device import device_of, dtype_of
 from deployments.transformers_checkpoint import check_complete, loading
@@ -17,7 +17,7 @@ from serve_app.core.media import BlobStore
 from serve_app.core.options.image import Swin2srOptions
 
 
-class Swin2srUpscaling(TiledUpscaling[Swin2srOptions]):
+class Swin2srUpscaling(OneNetworkUpscaling[Swin2srOptions]):
     """An Upscaler."""
 
     def __init__(

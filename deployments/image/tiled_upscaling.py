@@ -26,11 +26,10 @@ from serve_app.core.message import Progress
 class TiledUpscaling(WorkerEngine[Options], Upscaler):
     """An Upscaler. Images and frames are enlarged one after the other in one thread.
 
-    Subclasses set `network`, `scale` and `tiling` in their constructor.
+    Subclasses set `network` and `tiling` in their constructor.
     """
 
     network: Any
-    scale: int
     tiling: Tiling
 
     def __init__(
@@ -59,8 +58,22 @@ class TiledUpscaling(WorkerEngine[Options], Upscaler):
         return scaling.upscale_video(request)
 
     @abstractmethod
+    def network_for(self, wanted: int) -> TileNetwork:
+        """What makes an image this many times as large, if only with others of its kind."""
+
+    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | EnlargedImage]:
+        return enlarged(image, wanted, self.network_for(wanted), self.tiling)
+
+
+class OneNetworkUpscaling(TiledUpscaling[Options]):
+    """An Upscaler with one network, whose `scale` subclasses set in their constructor."""
+
+    scale: int
+
+    @abstractmethod
     def run(self, tile: Pixels) -> Pixels:
         """A tile, `scale` times as large. Blocks."""
 
-    def _enlarged(self, image: Image.Image, wanted: int) -> Iterator[Progress | EnlargedImage]:
-        return enlarged(image, wanted, TileNetwork(self.scale, self.run), self.tiling)
+    @override
+    def network_for(self, wanted: int) -> TileNetwork:
+        return TileNetwork(self.scale, self.run)

@@ -71,9 +71,9 @@ class InsightfaceOptions(EngineOptions):
     min_score: float = Field(default=0.5, gt=0, lt=1)
 
 
-class TiledOptions(TorchOptions):
-    """Networks that enlarge images tile by tile. `tile_px` bounds the memory; tiles overlap by
-    `overlap_px` on every side.
+class TileOptions(EngineOptions):
+    """What enlarges images tile by tile. `tile_px` bounds the memory; tiles overlap by `overlap_px`
+    on every side.
     """
 
     task: Literal["upscaling"] = "upscaling"
@@ -85,6 +85,10 @@ class TiledOptions(TorchOptions):
         if 4 * self.overlap_px > self.tile_px:
             raise ValueError("overlap_px: must be at most a quarter of tile_px")
         return self
+
+
+class TiledOptions(TileOptions, TorchOptions):
+    """Networks of torch that enlarge images tile by tile."""
 
 
 class Swin2srOptions(TiledOptions):
@@ -103,6 +107,18 @@ class SpandrelOptions(TiledOptions):
     engine: Literal["spandrel"] = "spandrel"
 
 
+class NcnnOptions(TileOptions):
+    """SPAN, Real-ESRGAN and their kin in ncnn's form, on a CPU and without torch. The model's
+    source is a `.param` file with its `.bin` beside it, or a directory of such pairs, one for each
+    factor. `threads` None is one per core.
+    """
+
+    engine: Literal["ncnn"] = "ncnn"
+    threads: int | None = Field(default=None, ge=1)
+    tile_px: int = Field(default=384, ge=32)
+    overlap_px: int = Field(default=12, ge=0)
+
+
 class LanczosOptions(EngineOptions):
     """Resizing through Pillow; needs no model."""
 
@@ -115,7 +131,7 @@ class LanczosOptions(EngineOptions):
 AnyImagesOptions = DiffusersOptions
 AnySegmentationOptions = TransformersOptions | GrabcutOptions
 AnyFacesOptions = OpencvFacesOptions | InsightfaceOptions
-AnyUpscalingOptions = Swin2srOptions | SpandrelOptions | LanczosOptions
+AnyUpscalingOptions = Swin2srOptions | SpandrelOptions | NcnnOptions | LanczosOptions
 AnyDepthOptions = TransformersOptions
 AnyCaptioningOptions = TransformersOptions
 ImageEngineOptions = (

@@ -16,6 +16,10 @@ def engine(options: AnyUpscalingOptions | FakeOptions, given: EngineSetup) -> Up
             from deployments.image.spandrel_upscaling import SpandrelUpscaling
 
             return SpandrelUpscaling(options, **given.common)
+        case "ncnn":
+            from deployments.image.ncnn_upscaling import NcnnUpscaling
+
+            return NcnnUpscaling(options, **given.common)
         case "lanczos":
             from deployments.image.lanczos_upscaling import LanczosUpscaling
 
