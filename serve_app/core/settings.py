@@ -188,6 +188,8 @@ class UpstreamSettings(Section):
     `connect_s`, `read_s` and `total_s`. `placement` is that of the deployment which calls providers
     for media and for jobs; with `placement.min_replicas: 1`, the first of them after a pause does
     not wait for a process to start. Lists of models are read again after `listing_age_s`.
+    With `instance_credentials`, providers of Amazon Bedrock without credentials of their own may
+    use the role of the machine (EC2).
     """
 
     placement: Placement = Placement(min_replicas=0, max_ongoing_requests=1000)
@@ -196,6 +198,7 @@ class UpstreamSettings(Section):
     total_timeout_s: Seconds = 600
     model_timeouts: dict[str, ModelTimeouts] = Field(default={})
     listing_age_s: Seconds = 60
+    instance_credentials: bool = False
 
     def timeouts_of(self, model: str) -> UpstreamTimeouts:
         """Those of a model, by its id."""

@@ -8,6 +8,8 @@ from serve_app.core.config import AppConfig
 from serve_app.core.upstreams.exchange import WireForm
 from serve_app.core.upstreams.upstream_calls import WireForm as FormName
 from serve_app.upstreams.anthropic_form import AnthropicForm
+from serve_app.upstreams.aws_ambient import AmbientCredentials
+from serve_app.upstreams.aws_roles import TokenService
 from serve_app.upstreams.bedrock_credentials import BedrockCredentials
 from serve_app.upstreams.bedrock_form import BedrockForm
 from serve_app.upstreams.bedrock_signing import BedrockSigner, utc_now
@@ -18,7 +20,10 @@ from serve_app.upstreams.runner import UpstreamRunner
 
 def wire_forms(config: AppConfig, blobs: FsspecBlobStore) -> Mapping[FormName, WireForm]:
     """Every form that providers are spoken to in."""
-    signer = BedrockSigner(BedrockCredentials(os.environ, utc_now))
+    tokens = TokenService(utc_now)
+    uses_instance = config.upstreams.instance_credentials
+    ambient = AmbientCredentials(os.environ, tokens, uses_instance=uses_instance)
+    signer = BedrockSigner(BedrockCredentials(ambient, tokens))
     return {
         "anthropic": AnthropicForm(blobs),
         "bedrock": BedrockForm(blobs, signer),

@@ -18,6 +18,8 @@ from tests.upstreams.signatures import ACCESS_KEY, SECRET, fault
 from tests.upstreams.vendor_stub import SSE, Reply, VendorStub, sse
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
+XML = 'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"'
+IDENTITY = "eyJ.identity"
 ASSUMED = {
     "AccessKeyId": "ASIAEXAMPLE",
     "SecretAccessKey": "assumed-secret",
@@ -86,6 +88,9 @@ class BedrockStub(VendorStub):
         return {"message": message}
 
     async def handle(self, request: StubRequest, reply: Reply) -> None:
+        if b"Action=AssumeRoleWithWebIdentity&" in request.body:
+            await self.assume_by_identity(request, reply)
+            return
         service = "sts" if request.path == "/" else "bedrock"
         service = "bedrock-mantle" if "/v1/messages" in request.path else service
         if problem := fault(request, f"/{self.name}", service, self.secrets):
@@ -132,16 +137,26 @@ class BedrockStub(VendorStub):
 
         await reply.stream(frames(), SSE)
 
-    async def assume(self, request: StubRequest, reply: Reply) -> None:
+    async def assume_by_identity(self, request: StubRequest, reply: Reply) -> None:
+        """Nothing is signed; who has the token gets the role."""
+        assert "authorization" not in request.headers
+        asked = parse_qs(request.body.decode())
+        if asked["WebIdentityToken"] != [IDENTITY]:
+            body = f"<ErrorResponse {XML}><Error><Message>expired</Message></Error></ErrorResponse>"
+            await reply.refuse(400, "", body=body.encode())
+            return
+        await self.assume(request, reply, "AssumeRoleWithWebIdentity")
+
+    async def assume(self, request: StubRequest, reply: Reply, action: str = "AssumeRole") -> None:
         """The XML of AssumeRole."""
         asked = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-        assert asked["Action"] == "AssumeRole"
+        assert asked["Action"] == action
         ends = datetime.now(UTC) + timedelta(seconds=self.role_lasts_s)
         given = ASSUMED | {"Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
         inner = "".join(f"<{name}>{value}</{name}>" for name, value in given.items())
         body = (
-            '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-            f"<AssumeRoleResult><Credentials>{inner}</Credentials></AssumeRoleResult>"
-            "</AssumeRoleResponse>"
+            f"<{action}Response {XML}>"
+            f"<{action}Result><Credentials>{inner}</Credentials></{action}Result>"
+            f"</{action}Response>"
         )
         await reply.whole(200, body.encode(), "text/xml")

@@ -9,6 +9,8 @@ from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import BackendUnavailable, ModelNotFound, UpstreamError
 from serve_app.core.upstreams.exchange import UpstreamRefused, UpstreamTarget
 from serve_app.core.upstreams.upstream_calls import call_url
+from serve_app.upstreams.aws_ambient import AmbientCredentials
+from serve_app.upstreams.aws_roles import TokenService
 from serve_app.upstreams.bedrock_credentials import BedrockCredentials
 from serve_app.upstreams.bedrock_form import BedrockForm
 from serve_app.upstreams.bedrock_places import control_url, invoke_url, region_of, sts_url
@@ -40,9 +42,9 @@ def bedrock(stubs: VendorStubs) -> BedrockStub:
 
 def form_of(bedrock: BedrockStub, **environment: str) -> BedrockForm:
     url = f"{bedrock.base_url}/"
-    return BedrockForm(
-        STORE, BedrockSigner(BedrockCredentials(environment, utc_now, lambda _: url))
-    )
+    tokens = TokenService(utc_now, lambda _: url)
+    ambient = AmbientCredentials(environment, tokens)
+    return BedrockForm(STORE, BedrockSigner(BedrockCredentials(ambient, tokens)))
 
 
 @pytest.fixture
