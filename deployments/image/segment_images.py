@@ -36,11 +36,14 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Mask:
-    """`image` is L of the image's size, 255 on the object and 0 beside it."""
+    """`image` is L of the image's size, 255 on the object and 0 beside it. `opacity` has the steps
+    between, where they are known; a cutout ends as softly as it says.
+    """
 
     image: Image.Image
     score: float
     label: str | None = None
+    opacity: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class SegmentSheet:
             yield SegmentFile(png_bytes(mask.image), "mask", mask)
         if self._mode in ("cutout", "all"):
             cutout = self._image.convert("RGBA")
-            cutout.putalpha(mask.image)
+            cutout.putalpha(mask.opacity or mask.image)
             yield SegmentFile(png_bytes(cutout), "cutout", mask)
 
     def overlay(self) -> Generator[SegmentFile]:

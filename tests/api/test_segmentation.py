@@ -2,12 +2,20 @@
 
 import base64
 import io
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
+from deployments.image.grabcut import GrabcutSegmentation
+from serve_app.blobs.store import FsspecBlobStore
+from serve_app.core.config import Model
+from serve_app.core.errors import UnsupportedCapability
+from serve_app.core.image.segmentation import SegmentEvent, SegmentImage, Segments
+from serve_app.core.options.image import GrabcutOptions
 from tests.api.conftest import MakeContext, client_of
 from tests.images import png
 
@@ -192,3 +200,48 @@ async def test_it_can_be_a_job(client: httpx.AsyncClient) -> None:
     answer = await segmented(client, ref_id="cut-1", **{"async": True})
     assert answer.status_code == 202
     assert answer.json()["url"] == f"/v1/jobs/{answer.json()['id']}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "engine"),
+    [
+        ({}, "u2net"),
+        ({"boxes": [LEFT_BOX]}, "grabcut"),
+        ({"points": [[20, 10]], "model": "none-pointed"}, None),
+        ({"model": "grabcut"}, "grabcut"),
+    ],
+)
+async def test_points_and_boxes_go_to_a_model_that_takes_them(
+    make_context: MakeContext, tmp_path: Path, fields: dict[str, Any], engine: str | None
+) -> None:
+    """The default takes none: it finds what stands out."""
+    blobs = FsspecBlobStore(tmp_path / "blobs")
+    pointed = GrabcutSegmentation(GrabcutOptions(), Model(id="grabcut"), path=None, blobs=blobs)
+    families = [
+        {
+            "name": "salience",
+            "options": {"engine": "u2net"},
+            "models": [{"id": "none-pointed", "source": "weights"}],
+        },
+        {"name": "pointed", "options": {"engine": "grabcut"}, "models": [{"id": "grabcut"}]},
+    ]
+    salience = StandingOut(GrabcutOptions(), Model(id="none-pointed"), path=None, blobs=blobs)
+    runs = {"salience": salience, "pointed": pointed}
+    async with client_of(make_context(families=families, runs=runs)) as client:
+        answer = await segmented(client, **fields)
+    if engine is None:
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "points"
+    else:
+        assert answer.json()["engine"] == engine, answer.text
+
+
+class StandingOut(GrabcutSegmentation):
+    """Finds what stands out and takes no prompts, without a trained network."""
+
+    async def segment_image(self, request: SegmentImage) -> AsyncGenerator[SegmentEvent]:
+        if request.points or request.boxes:
+            raise UnsupportedCapability("it takes none", param="points")
+        async for event in super().segment_image(request):
+            is_end = isinstance(event, Segments)
+            yield event.model_copy(update={"engine": "u2net"}) if is_end else event

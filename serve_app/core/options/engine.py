@@ -39,10 +39,12 @@ class EngineOptions(Section):
     `extra` is handed to the engine's library as it is, the one place where nothing is checked.
     `is_fallback` marks engines that stand in for a trained model where callers allow that.
     `honours` are the optional fields of speech and transcription requests, and the rare ones of
-    text, that the engine acts on; others are reported as ignored. `remedy` is what to do when the
-    engine's packages are missing.
+    text, that the engine acts on; others are reported as ignored. `takes_prompts` is whether a
+    segmentation model can be pointed at objects. `remedy` is what to do when the engine's packages
+    are missing.
     """
 
+    takes_prompts: ClassVar[bool] = True
     remedy: ClassVar[str] = "install the local extra: pip install 'polyphony[local]'"
     is_fallback: ClassVar[bool] = False
     honours: ClassVar[frozenset[str]] = frozenset()

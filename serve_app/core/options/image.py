@@ -46,6 +46,19 @@ class GrabcutOptions(EngineOptions):
     task: Literal["segmentation"] = "segmentation"
 
 
+class U2netOptions(EngineOptions):
+    """What stands out of an image, by U2-Net in ONNX, on a CPU and without torch. The model's
+    source is an `.onnx` file or a directory that holds one. `threads` None leaves their number to
+    ONNX Runtime.
+    """
+
+    takes_prompts: ClassVar[bool] = False
+
+    engine: Literal["u2net"] = "u2net"
+    task: Literal["segmentation"] = "segmentation"
+    threads: int | None = Field(default=None, ge=1)
+
+
 class OpencvFacesOptions(EngineOptions):
     """Faces found by the cascades in OpenCV's wheel, and cloned over others; needs no model."""
 
@@ -129,7 +142,7 @@ class LanczosOptions(EngineOptions):
 
 
 AnyImagesOptions = DiffusersOptions
-AnySegmentationOptions = TransformersOptions | GrabcutOptions
+AnySegmentationOptions = TransformersOptions | GrabcutOptions | U2netOptions
 AnyFacesOptions = OpencvFacesOptions | InsightfaceOptions
 AnyUpscalingOptions = Swin2srOptions | SpandrelOptions | NcnnOptions | LanczosOptions
 AnyDepthOptions = TransformersOptions

@@ -16,6 +16,10 @@ def engine(options: AnySegmentationOptions | FakeOptions, given: EngineSetup) ->
             from deployments.image.grabcut import GrabcutSegmentation
 
             return GrabcutSegmentation(options, **given.common)
+        case "u2net":
+            from deployments.image.u2net import U2netSegmentation
+
+            return U2netSegmentation(options, **given.common)
         case "fake":
             from deployments.fakes.segmentation import FakeSegmentation
 

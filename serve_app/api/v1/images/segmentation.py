@@ -16,6 +16,7 @@ from serve_app.api.v1.media_links import media_item
 from serve_app.api.v1.media_output import MediaOutput, media_output
 from serve_app.api.v1.wire import ERRORS
 from serve_app.api.wire_types import Integer, MediaText, ModelName, Number, Text
+from serve_app.catalog.segmenter_selection import select_segmenter
 from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.error_fields import renamed_error_fields
 from serve_app.core.errors import InvalidRequest
@@ -99,7 +100,8 @@ async def segment(body: SegmentBody, call: CallDep) -> Response:
     output = media_output(body.response_format, "image")
     body.places()
     async with validating_media_first(context, ("image", body.image, "image")):
-        model = context.catalog.find("segmentation", body.model).id
+        has_prompts = bool(body.points or body.boxes)
+        model = select_segmenter(context.catalog, body.model, has_prompts=has_prompts).id
     image = await context.intake.take(body.image, param="image", kind="image")
     operation = body.to_segment_image(model, image, max_pixels=context.config.limits.image_pixels)
     return await job_answer(call, body, operation, output)
