@@ -24,6 +24,7 @@ pytest_plugins = (
     "tests.databases",
     "tests.disks",
     "tests.hubs",
+    "tests.packages",
     "tests.servers",
     "tests.upstreams.stub_server",
 )

@@ -251,7 +251,7 @@ def _context_length(server: Any) -> int | None:
 
 
 def _fingerprint(options: VllmOptions, model: Model) -> str:
-    weights = f"{model.source}@{model.revision} {options.model_dump_json()}"
+    weights = f"{model.place}@{model.revision} {options.model_dump_json()}"
     return f"vllm-{_version()}-{hashlib.sha256(weights.encode()).hexdigest()[:8]}"
 
 

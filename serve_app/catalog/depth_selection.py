@@ -41,7 +41,7 @@ async def select_depth(catalog: Catalog, method: DepthMethod | None) -> CatalogE
 
 def _kind(catalog: Catalog, found: CatalogEntry) -> str | None:
     """By the configuration of the checkpoint, where that is on this machine."""
-    source = found.model.source
+    source = found.model.place
     if source is None:
         return None
     configuration = known_configuration(

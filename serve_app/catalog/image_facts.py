@@ -35,10 +35,10 @@ async def image_facts(catalog: Catalog, found: CatalogEntry) -> ImageFacts:
     if status is not None and status.image_facts is not None:
         told[found.id] = status.image_facts
         return status.image_facts
-    if not isinstance(found.family.options, DiffusersOptions) or found.model.source is None:
+    if not isinstance(found.family.options, DiffusersOptions) or found.model.place is None:
         return EVERY
     data_dir = catalog.config.storage.data_dir
-    return await asyncio.to_thread(_read, found.model, found.model.source, data_dir)
+    return await asyncio.to_thread(_read, found.model, found.model.place, data_dir)
 
 
 def _read(model: Model, source: str, data_dir: Path) -> ImageFacts:

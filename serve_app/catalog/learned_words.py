@@ -44,8 +44,8 @@ def _read(files: Mapping[str, str], model: Model, data_dir: Path) -> list[Learne
 
 def _width(model: Model, data_dir: Path) -> int | None:
     """Of a vector, for all encoders together."""
-    if model.source is None:
+    if model.place is None:
         return None
-    known = known_configurations(model.source, ENCODERS, revision=model.revision, data_dir=data_dir)
+    known = known_configurations(model.place, ENCODERS, revision=model.revision, data_dir=data_dir)
     widths = [config.get("hidden_size") for config in known.values()]
     return sum(w for w in widths if isinstance(w, int)) or None

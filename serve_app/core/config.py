@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from serve_app.core.model_sources import Sourced
 from serve_app.core.operations import pipeline_operations
 from serve_app.core.options.engine import Section
 from serve_app.core.options.every_engine import AnyEngineOptions
@@ -35,21 +36,19 @@ UPSTREAMS = "upstreams"
 """The names of the server's own deployments, which no family may have."""
 
 
-class Model(Section):
-    """One model of a family. `source` is a hub id or a local path; engines whose model is built in
-    need none. `capabilities` adds fine names to those of the family's task. `languages` are
-    lower-case codes, for transcription, speech and, of what it translates to, translation.
-    `supports_streaming` is false for transcription models whose segments come all at the end.
-    `created` is a unix second; by default the second in which this server first saw the model.
-    `memory_mb` is what it takes once loaded, where 1.2 times the size of its weights is a bad
-    guess. `video` is what a video model can make, for those who list the models before it is
-    loaded; from then on it is what the model itself says.
+class Model(Sourced):
+    """One model of a family. Engines whose model is built in need no `source`. `capabilities` adds
+    fine names to those of the family's task. `languages` are lower-case codes, for transcription,
+    speech and, of what it translates to, translation. `supports_streaming` is false for
+    transcription models whose segments come all at the end. `created` is a unix second; by default
+    the second in which this server first saw the model. `memory_mb` is what it takes once loaded,
+    where 1.2 times the size of its weights is a bad guess. `video` is what a video model can make,
+    for those who list the models before it is loaded; from then on it is what the model itself
+    says.
     """
 
     id: str = Field(min_length=1, max_length=200, pattern=r"^[^\s?#%]+$")
     aliases: tuple[str, ...] = ()
-    source: str | None = None
-    revision: str | None = None
     capabilities: tuple[Capability, ...] = ()
     languages: tuple[str, ...] = ()
     can_translate: bool = False

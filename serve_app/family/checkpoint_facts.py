@@ -50,12 +50,12 @@ class CheckpointFacts:
 
     async def __call__(self, model: Model, options: VideoOptions) -> VideoFacts | None:
         """None where the checkpoint is not here, or cannot be understood."""
-        if not isinstance(options, DiffusersVideoOptions) or model.source is None:
+        if not isinstance(options, DiffusersVideoOptions) or model.place is None:
             return None
         async with self._looking:
             look = self._looks.get(model.id)
             if look is None or self._clock() - look.at >= LOOK_AGE_S:
-                facts = await asyncio.to_thread(self._read, model, model.source, options)
+                facts = await asyncio.to_thread(self._read, model, model.place, options)
                 look = self._looks[model.id] = _Look(self._clock(), facts)
         return look.facts
 

@@ -83,7 +83,8 @@ def read_plan(path: Path, *, host: str | None = None, port: int | None = None) -
 def error_lines(error: ValidationError) -> Iterator[str]:
     """`families.0.options: …`, one line per error, without the names of union branches."""
     for item in error.errors(include_url=False):
-        path = list(map(str, item["loc"]))
+        # Forms of a source, which pydantic names by their tags, are nothing in the file.
+        path = [part for part in map(str, item["loc"]) if not part.startswith("<")]
         if "options" in path:
             # After `options` pydantic names the engine whose options it tried.
             del path[path.index("options") + 1 : path.index("options") + 2]

@@ -53,6 +53,11 @@ class Pattern(NamedTuple):
 
 
 OURS = {
+    "serve_app/core/model_sources.py:SPECIFICATION": "the configuration",
+    "serve_app/core/model_sources.py:PackageSource": "the configuration",
+    "serve_app/family/packages/pip_download.py:UNREACHABLE": "what pip says",
+    "serve_app/family/packages/pip_download.py:FULL": "what pip says",
+    "serve_app/family/packages/pip_download.py:WITHOUT_PIP": "what pip says",
     "serve_app/launch/settings_table.py:replaced": "the page of settings",
     "serve_app/launch/task_table.py:replaced": "the page of engines",
     "serve_app/api/velesio/models.py:SIZE": "the names of configured models",

@@ -32,7 +32,7 @@ class Checkpoint:
         be here yet and are too large to be read for a list.
         """
         model = self.found.model
-        identity = "\0".join((model.id, model.source or "", model.revision or ""))
+        identity = "\0".join((model.id, model.place or "", model.revision or ""))
         return hashlib.sha256(identity.encode()).hexdigest()[:HASH_DIGITS]
 
     @property

@@ -70,6 +70,8 @@ def model_object(
         entry["video"] = video.model_dump()
     if status is not None and status.translation is not None:
         entry["translation"] = status.translation.model_dump()
+    if model.packaged is not None:
+        entry |= {"licence": model.packaged.licence, "origin": model.packaged.origin}
     if model.aliases:
         entry["alias"] = model.aliases[0]
         entry["aliases"] = list(model.aliases)

@@ -72,7 +72,8 @@ def image_models(catalog: Catalog, statuses: Mapping[str, ModelStatus]) -> list[
 
 def size_of(found: CatalogEntry) -> str:
     """Like `7B`, from the model's names; nothing where they do not say it."""
-    for name in (found.id, *found.model.aliases, found.model.source or ""):
+    sources = (each for each in found.model.sources if isinstance(each, str))
+    for name in (found.id, *found.model.aliases, *sources):
         if match := SIZE.search(name):
             return f"{match[1]}{match[2].upper()}"
     return ""
