@@ -66,6 +66,12 @@ class AnthropicConversation:
         return any(block["type"] == "tool_result" for block in blocks)
 
     @property
+    def has_calls(self) -> bool:
+        """Whether tools were called anywhere."""
+        blocks = (block for turn in self.turns for block in turn["content"])
+        return any(block["type"] in ("tool_use", "tool_result") for block in blocks)
+
+    @property
     def has_thought_before(self) -> bool:
         """Whether it is known what the model thought before these calls."""
         return len(self.turns) > 1 and self.turns[-2]["content"][0]["type"] in THOUGHTS

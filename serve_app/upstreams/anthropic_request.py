@@ -29,7 +29,7 @@ async def messages_request(
     operation: Chat, model: str, blobs: BlobStore
 ) -> tuple[Object, tuple[Notice, ...]]:
     """The body, without the model and whether it is streamed, and what is left out of it."""
-    _check(operation)
+    check_chat(operation)
     conversation = AnthropicConversation(blobs)
     for i, message in enumerate(operation.messages):
         await conversation.add(message, i)
@@ -46,7 +46,7 @@ async def messages_request(
     return content | thinking | ({"output_config": output} if output else {}), tuple(left_out)
 
 
-def _check(operation: Chat) -> None:
+def check_chat(operation: Chat) -> None:
     """Raises UnsupportedCapability for what would make another answer of it."""
     sampling, wanted = operation.sampling, operation.response_format
     if sampling.n > 1:
@@ -68,11 +68,14 @@ def _format_field(operation: Chat, conversation: AnthropicConversation) -> Objec
     if wanted.type != "json_schema":
         return {}
     where = "response_format"
-    schema = _enforced(wanted.json_schema or {}, wanted.strict, where, conversation.left_out)
+    schema = enforced_schema(wanted.json_schema or {}, wanted.strict, where, conversation.left_out)
     return {"format": {"type": "json_schema", "schema": schema}}
 
 
-def _enforced(schema: Object, is_strict: bool, where: str, left_out: list[Notice]) -> Object:
+def enforced_schema(schema: Object, is_strict: bool, where: str, left_out: list[Notice]) -> Object:
+    """The schema as the provider holds answers to it. InvalidRequest where it is to be held to all
+    of it, and it cannot be.
+    """
     closed, without = closed_schema(schema)
     if not without:
         return closed
@@ -103,7 +106,7 @@ def _tool(tool: Tool, where: str, left_out: list[Notice]) -> Object:
     if tool.description:
         written["description"] = tool.description
     if tool.strict:
-        enforced = _enforced(schema, True, f"{where}.parameters", left_out)
+        enforced = enforced_schema(schema, True, f"{where}.parameters", left_out)
         written |= {"strict": True, "input_schema": enforced}
     return written
 

@@ -31,12 +31,17 @@ async def bedrock_events(response: UpstreamResponse) -> AsyncGenerator[Object]:
         for whole in whole_answer_events(object_in(await response.read())):
             yield whole
         return
+    async for kind, payload in event_payloads(response):
+        if kind == "chunk":
+            yield object_in(_chunk(object_in(payload)))
+
+
+async def event_payloads(response: UpstreamResponse) -> AsyncGenerator[tuple[str, bytes]]:
+    """What kind every event is of, and what is in it. UpstreamRefused for an exception."""
     async for message in event_stream_messages(response.chunks()):
-        kind = message.headers.get(":message-type")
-        if kind in ("exception", "error"):
+        if message.headers.get(":message-type") in ("exception", "error"):
             raise _refusal(message)
-        if message.headers.get(":event-type") == "chunk":
-            yield object_in(_chunk(object_in(message.payload)))
+        yield message.headers.get(":event-type", ""), message.payload
 
 
 def _chunk(payload: Object) -> bytes:

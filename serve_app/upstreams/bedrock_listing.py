@@ -5,7 +5,6 @@ API_ListInferenceProfiles: newer models are called by the id of a profile only, 
 regions they may run.
 """
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -22,11 +21,13 @@ from serve_app.upstreams.anthropic_messages import Object
 from serve_app.upstreams.bedrock_places import control_url
 from serve_app.upstreams.bedrock_signing import BedrockSigner
 
-FOUNDATION = "/foundation-models?byProvider=anthropic&byOutputModality=TEXT"
+FOUNDATION = "/foundation-models?byOutputModality=TEXT"
 PROFILES = "/inference-profiles?maxResults=1000&type=SYSTEM_DEFINED"
 NOT_PERMITTED = frozenset({401, 403, 404})
 MOST_PAGES = 20
 MAKER = "anthropic."
+"""Of models that all see images."""
+SEEN = "IMAGE"
 
 
 async def bedrock_models(
@@ -37,44 +38,52 @@ async def bedrock_models(
     """
     settings = target.provider.settings or BedrockSettings()
     named = [name for name in (settings.model, settings.small_fast_model) if name]
-    listed: list[str] = []
+    listed: dict[str, bool] = {}
     if settings.protocol == "invoke-model":
         try:
             listed = await _listed(target, calls, signer)
         except UpstreamRefused as refused:
             if not named or refused.status not in NOT_PERMITTED:
                 raise
+    every = {**{id: MAKER in id for id in named}, **listed}
     return tuple(
-        UpstreamListing(id=id, task="chat", capabilities=(VISION,))
-        for id in dict.fromkeys([*named, *listed])
+        UpstreamListing(id=id, task="chat", capabilities=(VISION,) if sees else ())
+        for id, sees in every.items()
     )
 
 
-async def _listed(target: UpstreamTarget, calls: UpstreamCalls, signer: BedrockSigner) -> list[str]:
+async def _listed(
+    target: UpstreamTarget, calls: UpstreamCalls, signer: BedrockSigner
+) -> dict[str, bool]:
+    """Whether each of them sees images."""
+
     async def page(path: str) -> Object:
         request = UpstreamRequest("GET", control_url(target.provider, path))
         request = await signer.signed(request, target, calls, service="bedrock")
         async with calls.open(request) as response:
             return object_in(await response.read())
 
-    found = list(_on_demand(await page(FOUNDATION)))
+    models = _objects(await page(FOUNDATION), "modelSummaries")
+    seeing = {_id(each) for each in models if SEEN in each.get("inputModalities", ())}
+    found = {id: MAKER in id or id in seeing for id in map(_id, filter(_is_on_demand, models))}
     path = PROFILES
     for _ in range(MOST_PAGES):
         content = await page(path)
         profiles = _objects(content, "inferenceProfileSummaries")
         ids = (str(each.get("inferenceProfileId", "")) for each in profiles)
-        found += [id for id in ids if MAKER in id]
+        found |= {id: MAKER in id or id.partition(".")[2] in seeing for id in ids if id}
         if not (token := content.get("nextToken")):
             break
         path = f"{PROFILES}&nextToken={quote(token, safe='')}"
     return found
 
 
-def _on_demand(content: Object) -> Iterator[str]:
-    for each in _objects(content, "modelSummaries"):
-        id = str(each.get("modelId", ""))
-        if MAKER in id and "ON_DEMAND" in each.get("inferenceTypesSupported", ()):
-            yield id
+def _is_on_demand(model: Object) -> bool:
+    return bool(_id(model)) and "ON_DEMAND" in model.get("inferenceTypesSupported", ())
+
+
+def _id(model: Object) -> str:
+    return str(model.get("modelId", ""))
 
 
 def _objects(content: Object, name: str) -> list[dict[str, Any]]:

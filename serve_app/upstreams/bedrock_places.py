@@ -1,10 +1,13 @@
 """Where Amazon Bedrock is called: URLs of its services, of a provider's base URL and region."""
 
+import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from serve_app.core.errors import BackendUnavailable, ModelNotFound
 from serve_app.core.upstreams.provider import Provider
 
+MAKER = re.compile(r"(?:(?:[a-z]{2}(?:-[a-z]{1,10})?|apac|global)\.)?([a-z0-9]{2,30})\.[a-z0-9]")
+"""After the region of an inference profile."""
 RUNTIME, CONTROL = "bedrock-runtime", "bedrock"
 
 
@@ -22,11 +25,19 @@ def region_of(provider: Provider) -> str:
     )
 
 
-def invoke_url(provider: Provider, model: str) -> str:
+def invoke_url(provider: Provider, model: str, verb: str = "invoke-with-response-stream") -> str:
     """Of a model's stream. Ids are percent-encoded, colons and slashes of ARNs too."""
     if model in ("", ".", ".."):
         raise ModelNotFound(f"unknown model {model!r}", param="model", provider=provider.name)
-    return _below(provider.base_url, f"/model/{quote(model, safe='')}/invoke-with-response-stream")
+    return _below(provider.base_url, f"/model/{quote(model, safe='')}/{verb}")
+
+
+def maker_of(model: str) -> str | None:
+    """Who made the model of an id, of an inference profile or of an ARN; None where it is not in
+    it, as in ARNs of profiles of one's own.
+    """
+    found = MAKER.match(model.rpartition("/")[2])
+    return found[1] if found else None
 
 
 def control_url(provider: Provider, path: str) -> str:

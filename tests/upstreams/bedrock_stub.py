@@ -14,6 +14,8 @@ from urllib.parse import parse_qs
 
 from tests.upstreams.answers import StubRequest
 from tests.upstreams.anthropic_stub import events, message
+from tests.upstreams.converse_stub import events as converse_events
+from tests.upstreams.converse_stub import problem, whole
 from tests.upstreams.signatures import ACCESS_KEY, SECRET, fault
 from tests.upstreams.vendor_stub import SSE, Reply, VendorStub, sse
 
@@ -61,6 +63,8 @@ class BedrockStub(VendorStub):
         super().reset()
         self.secrets = {ACCESS_KEY: SECRET, ASSUMED["AccessKeyId"]: ASSUMED["SecretAccessKey"]}
         self.role_lasts_s = 3600.0
+        self.streams_tools = True
+        """Whether models of other makers than Anthropic do."""
 
     def key_of(self, headers: dict[str, str]) -> str:
         """The id of the access key."""
@@ -105,6 +109,8 @@ class BedrockStub(VendorStub):
             await reply.json(self.profiles(request.query))
         elif path.endswith("/v1/messages"):
             await self.mantle(request, reply)
+        elif "/converse" in path:
+            await self.converse(request, reply)
         elif request.json.get("anthropic_version") != "bedrock-2023-05-31":
             await reply.refuse(400, "anthropic_version: Field required")
         elif {"model", "stream"} & request.json.keys():
@@ -124,6 +130,24 @@ class BedrockStub(VendorStub):
             last = event["type"] == "message_stop"
             metrics = {"amazon-bedrock-invocationMetrics": counts} if last else {}
             yield chunk_frame(event | metrics)
+
+    async def converse(self, request: StubRequest, reply: Reply) -> None:
+        """Models of all makers."""
+        streams = request.path.endswith("/converse-stream")
+        if said := problem(request.json, streams=streams, with_tools=self.streams_tools):
+            await reply.refuse(400, said, {"x-amzn-errortype": "ValidationException"})
+        elif streams:
+            await reply.stream(self.converse_frames(reply), EVENT_STREAM)
+        else:
+            await reply.json(whole(self.answer))
+
+    async def converse_frames(self, reply: Reply) -> AsyncIterator[bytes]:
+        for kind, content in converse_events(self.answer):
+            if kind == "messageStop" and reply.trouble.mishap == "error_in_stream":
+                yield exception_frame("throttlingException", reply.trouble.message)
+                return
+            kinds = {"event_type": kind, "content_type": "application/json"}
+            yield frame(json.dumps(content).encode(), **kinds, message_type="event")
 
     async def mantle(self, request: StubRequest, reply: Reply) -> None:
         """Anthropic's API, signed."""

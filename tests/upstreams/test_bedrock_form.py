@@ -177,9 +177,14 @@ async def test_the_listing(form: BedrockForm, bedrock: BedrockStub) -> None:
         "anthropic.mine",
         MODEL,
         "anthropic.claude-3-haiku-20240307-v1:0",
+        "eu.amazon.nova-pro-v1:0",
         "eu.anthropic.claude-opus-5-5",
     ]
-    assert {(each.task, each.capabilities) for each in found} == {("chat", ("image_to_text",))}
+    assert {each.task for each in found} == {"chat"}
+    assert [each.capabilities for each in found] == [("image_to_text",)] * 3 + [
+        (),
+        ("image_to_text",),
+    ]
 
 
 async def test_an_account_that_may_not_list(form: BedrockForm, bedrock: BedrockStub) -> None:

@@ -225,6 +225,34 @@ def test_boto3_invokes(stubs: VendorStubs) -> None:
 
 
 @SLOW
+@pytest.mark.parametrize("streams", [False, True])
+def test_boto3_converses(stubs: VendorStubs, streams: bool) -> None:
+    stubs.bedrock.answers("a", "b", calls=(CALL,), finish="tool_calls", cached_tokens=2)
+    client = aws("bedrock-runtime", stubs)
+    asked: Any = {
+        "modelId": "eu.amazon.nova-pro-v1:0",
+        "messages": [{"role": "user", "content": [{"text": "Hello"}]}],
+        "inferenceConfig": {"maxTokens": 9},
+    }
+    if streams:
+        events = list(client.converse_stream(**asked)["stream"])
+        said = [
+            each["contentBlockDelta"]["delta"] for each in events if "contentBlockDelta" in each
+        ]
+        text = "".join(delta.get("text", "") for delta in said)
+        given = json.loads("".join(delta.get("toolUse", {}).get("input", "") for delta in said))
+        usage = events[-1]["metadata"]["usage"]
+    else:
+        answer = client.converse(**asked)
+        first, call = answer["output"]["message"]["content"]
+        text, given, usage = first["text"], call["toolUse"]["input"], answer["usage"]
+    assert (text, given) == ("ab", json.loads(CALL.arguments))
+    assert (usage["inputTokens"], usage["cacheReadInputTokens"]) == (7, 2)
+    assert stubs.bedrock.last.json == {name: asked[name] for name in asked if name != "modelId"}
+    client.close()
+
+
+@SLOW
 def test_boto3_gets_errors(stubs: VendorStubs) -> None:
     library = import_module("botocore.exceptions")
     stubs.bedrock.fails(429, headers={"x-amzn-errortype": "ThrottlingException"})

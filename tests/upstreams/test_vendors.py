@@ -135,7 +135,11 @@ LISTED = {
     "openrouter": {"openai/gpt-5", "meta-llama/llama-4:free"},
     "vercel": {"openai/gpt-5", "openai/text-embedding-3-small", "google/imagen-4.0-generate"},
     "anthropic": {"claude-opus-5-5", "claude-haiku-4-5-20251001"},
-    "bedrock": {"anthropic.claude-3-haiku-20240307-v1:0", "eu.anthropic.claude-opus-5-5"},
+    "bedrock": {
+        "anthropic.claude-3-haiku-20240307-v1:0",
+        "eu.amazon.nova-pro-v1:0",
+        "eu.anthropic.claude-opus-5-5",
+    },
 }
 
 
