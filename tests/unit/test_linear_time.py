@@ -193,6 +193,7 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "search",
         [("", "claude-", ""), ("claude-", "a", "!"), ("claude-", "1", "!"), ("", "claude-a-", "")],
     ),
+    "serve_app/upstreams/bedrock_places.py:MAKER": ("match", [("", "a", ""), ("us-", "a.", "")]),
     "serve_app/core/upstreams/upstream_errors.py:TOO_LONG": (
         "search",
         [("", "context ", ""), ("", "exceeds the model ", ""), ("", "token count ", "")],
