@@ -45,14 +45,20 @@ class Price(Section):
         )
 
 
+LEAST_DAYS = 32
+"""Budgets are of a month."""
+
+
 class UsageSettings(Section):
     """What is counted of every token, user and model. `prices` give it a cost, in `currency`, which
     is a mere label: of those that fit a model, the first counts. `prices` is a list of objects with
     `model`, `prompt_tokens`, `completion_tokens`, `cached_tokens`, `image`, `audio_second` and
-    `video_second`.
+    `video_second`. Days are kept for `keep_days`, without it for ever; what they add up to for a
+    model stays.
     """
 
     currency: str = Field(default="USD", min_length=1, max_length=20)
+    keep_days: int | None = Field(default=None, ge=LEAST_DAYS, le=36_500)
     prices: tuple[Price, ...] = ()
 
 

@@ -35,6 +35,7 @@ from serve_app.jobs.periodic_tasks import (
 )
 from serve_app.jobs.store import JobStore
 from serve_app.jobs.workflows import Workflows
+from serve_app.metering.usage_retention import UsageRetention
 from serve_app.remote.catalog import Handles, live_catalog
 from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_to_stderr
@@ -146,6 +147,7 @@ class MainJobsReplica(JobsReplica):
         super().__init__(config, name, families)
         self._demand = PipelineDemand(self.store, pipelines)
         self._retention = JobRetention(self.store, self.workflows, config.jobs)
+        self._usage = UsageRetention(self.database, config.usage)
         self._callbacks = Callbacks(
             self.database,
             render(config, self.blobs),
@@ -170,6 +172,7 @@ class MainJobsReplica(JobsReplica):
             (self._demand.refresh, LOOK_S),
             (self._callbacks.deliver_due, CALLBACKS_S),
             (self._retention.sweep, INTERVAL_S),
+            (self._usage.sweep, INTERVAL_S),
             (self._uploads.sweep, INTERVAL_S),
             (self._sweep.sweep_once, INTERVAL_S),
         ]

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from serve_app.core.amounts import Amounts
-from serve_app.core.prices import Price, Pricing
+from serve_app.core.prices import Price, Pricing, UsageSettings
 from serve_app.database.connection import Database
 from serve_app.database.schema import UsageRow
 from serve_app.metering.usage_meter import UsageMeter, forget_batches
+from serve_app.metering.usage_retention import UsageRetention
 from serve_app.metering.usage_table import all_time
 from tests.databases import on_both
 
@@ -185,3 +187,26 @@ def test_prices_by_pattern() -> None:
     assert pricing.cost("openai/mini", used) == pytest.approx(1.0)
     assert pricing.cost("lights", Amounts(video_s=4, audio_s=1)) == 3
     assert pricing.cost("echo", used) == 0
+
+
+@on_both
+async def test_old_days_are_forgotten_and_their_sums_are_not(database: Database) -> None:
+    """However many rows they have."""
+    clock = Clock()
+    meter = meter_of(database, clock)
+    for _ in range(3):
+        for token in range(3):
+            meter.add(token, "ann", "echo", None, said(2, 1))
+        await meter.flush()
+        clock.now += 20 * DAY_S
+    clock.now -= 20 * DAY_S
+    await UsageRetention(database, UsageSettings(), clock).sweep()
+    assert len(await rows(database)) == 9
+    await UsageRetention(database, UsageSettings(keep_days=40), clock).sweep()
+    assert len(await rows(database)) == 9
+    await UsageRetention(database, UsageSettings(keep_days=39), clock, at_once=2).sweep()
+    assert {row[0] for row in await rows(database)} == {"2026-01-20", "2026-02-09"}
+    sums = await database.read(all_time)
+    assert sums["echo", ""].requests == 9
+    with pytest.raises(ValidationError):
+        UsageSettings(keep_days=31)
