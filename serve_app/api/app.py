@@ -22,7 +22,7 @@ from serve_app.api.direct_route import DirectRoutes
 from serve_app.api.errors import error_response, from_http_exception, from_validation
 from serve_app.api.gate import Gate
 from serve_app.api.long_texts import LongTexts
-from serve_app.api.middleware import HeadMiddleware, RequestIds
+from serve_app.api.middleware import HeadMiddleware, ProviderHops, RequestIds
 from serve_app.api.observation import Observation
 from serve_app.api.route_table import KnownRoutes, RouteTable
 from serve_app.core.config import AppConfig
@@ -53,9 +53,9 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     app.add_exception_handler(HTTPException, _render_http)
     app.router.middleware_stack = KnownRoutes(app.router)
     app.add_middleware(DirectRoutes)
+    app.add_middleware(ProviderHops)
     app.add_middleware(LongTexts, limit=JSON_BYTES)
-    base64_bytes = context.config.limits.base64_bytes
-    app.add_middleware(BodyLimit, limit=base64_bytes * 4 // 3 + JSON_BYTES)
+    app.add_middleware(BodyLimit, limit=_body_bytes(context.config))
     app.add_middleware(
         Gate,
         access=context.access,
@@ -72,6 +72,11 @@ def create_app(context: Context, dialects: Sequence[Dialect] = DIALECTS) -> Fast
     )
     app.add_middleware(RequestIds)
     return app
+
+
+def _body_bytes(config: AppConfig) -> int:
+    """Of JSON with a medium in base64."""
+    return config.limits.base64_bytes * 4 // 3 + JSON_BYTES
 
 
 def _opened(config: AppConfig) -> set[Access]:

@@ -6,6 +6,7 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.core.upstreams.hops import HOP_HEADER, HOPS, hops_in
 from serve_app.runtime.random_ids import random_hex
 
 REQUEST_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-_:.]{1,128}")
@@ -39,6 +40,25 @@ class RequestIds:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class ProviderHops:
+    """Remembers how many servers like this one a request has passed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope."""
+        told = [value for name, value in scope.get("headers", ()) if name == HOP_HEADER]
+        if not told:
+            await self._app(scope, receive, send)
+            return
+        token = HOPS.set(hops_in(told[0]))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            HOPS.reset(token)
 
 
 class HeadMiddleware:

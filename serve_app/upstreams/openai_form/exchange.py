@@ -12,6 +12,7 @@ from serve_app.core.upstreams.exchange import (
     UpstreamResponse,
     UpstreamTarget,
 )
+from serve_app.core.upstreams.hops import next_hop
 from serve_app.core.upstreams.provider import ProviderType
 from serve_app.core.upstreams.upstream_calls import call_headers, call_url
 from serve_app.core.upstreams.upstream_errors import said_in, without_secrets
@@ -90,6 +91,8 @@ class OpenAIExchange:
         self, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b""
     ) -> UpstreamRequest:
         own = call_headers(self.kind, self.target.key)
+        if self.kind in OWN_SERVER:
+            own.append(next_hop())
         url = call_url(self.kind, self.target.provider.base_url, f"/{path}")
         return UpstreamRequest(method, url, (*own, *headers), body)
 
