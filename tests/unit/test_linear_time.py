@@ -89,6 +89,10 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     ),
     "deployments/audio/sentences.py:_CLAUSE": ("finditer", [(",", " ", "x"), ("", ", ", "")]),
     "deployments/fakes/replies.py:TOKEN": ("finditer", [("a", " ", "b"), ("", "a ", "")]),
+    "deployments/image/poster/prompts.py:WORD": (
+        "findall",
+        [("", "a", "_"), ("", "1", "a"), ("", "a1", ""), ("", "_", "")],
+    ),
     "deployments/image/diffusers_schedulers.py:SEPARATORS": (
         "finditer",
         [("a", " ", ""), ("a", "_-", "b"), ("", "a_", "")],

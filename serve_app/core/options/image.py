@@ -37,6 +37,17 @@ class DiffusersOptions(TorchOptions):
     ip_adapter_weights: str | None = None
 
 
+class PosterOptions(EngineOptions):
+    """Posters of a backdrop and the symbols that a prompt names; needs no trained model. The
+    source is a directory with an outline font of emoji, and perhaps one of letters.
+    """
+
+    is_fallback: ClassVar[bool] = True
+
+    engine: Literal["poster"] = "poster"
+    task: Literal["images"] = "images"
+
+
 class GrabcutOptions(EngineOptions):
     """Objects told from their background by colour, through OpenCV; needs no model."""
 
@@ -141,7 +152,7 @@ class LanczosOptions(EngineOptions):
     task: Literal["upscaling"] = "upscaling"
 
 
-AnyImagesOptions = DiffusersOptions
+AnyImagesOptions = DiffusersOptions | PosterOptions
 AnySegmentationOptions = TransformersOptions | GrabcutOptions | U2netOptions
 AnyFacesOptions = OpencvFacesOptions | InsightfaceOptions
 AnyUpscalingOptions = Swin2srOptions | SpandrelOptions | NcnnOptions | LanczosOptions

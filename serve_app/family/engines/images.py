@@ -12,6 +12,10 @@ def engine(options: AnyImagesOptions | FakeOptions, given: EngineSetup) -> Image
             from deployments.image.diffusers_images import DiffusersImages
 
             return DiffusersImages(options, **given.common, locate=given.located)
+        case "poster":
+            from deployments.image.poster_images import PosterImages
+
+            return PosterImages(options, **given.common)
         case "fake":
             from deployments.fakes.images import FakeImages
 

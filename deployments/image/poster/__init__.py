@@ -1,0 +1,1 @@
+"""Images composed of a backdrop and symbols, without a trained model."""
