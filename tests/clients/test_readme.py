@@ -19,7 +19,7 @@ PAGES = (
 SHORTHANDS = "docs/api.md"
 RESULTS = ROOT / "docs/results"
 ADDRESS = "http://127.0.0.1:8000"
-WITHOUT_A_HUB = ("/v1/embeddings", "/v1/images/depth")
+WITHOUT_A_HUB = ("/v1/images/depth",)
 IMAGES = {
     "image.png": (128, 128),
     "boat.webp": (256, 256),
@@ -133,13 +133,14 @@ def test_recordings(ran: Ran, name: str) -> None:
 
 
 def test_speech_is_transcribed(ran: Ran) -> None:
-    """A word of it at least: espeak-ng says nothing twice alike, and pocketsphinx understands
-    three words of one take and all of another.
+    """A word of it at least: espeak-ng says nothing twice alike, and Whisper writes some numbers in
+    digits.
     """
-    words = (ran.folder / "counting.srt").read_text().split()
-    assert words[0] == "1"
-    assert words[2] == "-->"
-    assert set(COUNTING.split()) & set(words)
+    number, times, *text = (ran.folder / "counting.srt").read_text().splitlines()
+    assert number == "1"
+    assert " --> " in times
+    known = {*COUNTING.split(), *"1234567"}
+    assert known & set(re.findall(r"[a-z]+|\d", " ".join(text).lower()))
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -67,9 +67,14 @@ def test_the_cluster_configuration_needs_credentials_and_shares_gpus() -> None:
 
 def test_the_local_configuration_needs_no_download_to_answer() -> None:
     config = read_plan(ROOT / "serve_config.local.yaml").application.args
-    hub = [f for f in config.families for m in f.models if m.source and "builtin" not in m.source]
-    assert hub
-    assert all(family.placement.min_replicas == 0 for family in hub)
+    far = [
+        family
+        for family in config.families
+        for model in family.models
+        if model.sources and not str(model.sources[0]).startswith("builtin:")
+    ]
+    assert far
+    assert all(family.placement.min_replicas == 0 for family in far)
     assert config.defaults.of("chat") == "starter"
     assert all(family.placement.cpus == 0 for family in config.families)
 

@@ -30,6 +30,7 @@ COPIED = (
     "tests/grouping.py",
     "tests/disks.py",
     "tests/hubs.py",
+    "tests/packages.py",
     "tests/providers.py",
     "tests/running.py",
     "tests/servers.py",

@@ -30,6 +30,18 @@ class TransformersOptions(TorchOptions):
     beams: int | None = Field(default=None, ge=1, le=16)
 
 
+class CosineOptions(TorchOptions):
+    """Reranking by an embedding model of transformers, where there is no cross-encoder: it compares
+    the vectors of query and document, and has read neither with the other in mind.
+    """
+
+    engine: Literal["cosine"] = "cosine"
+    task: Literal["rerank"] = "rerank"
+    context_length: int | None = Field(default=None, ge=1)
+    max_batch_tokens: int = Field(default=1024, ge=16)
+    trust_remote_code: bool = False
+
+
 class VllmOptions(EngineOptions):
     """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra."""
 
@@ -45,6 +57,6 @@ class VllmOptions(EngineOptions):
 
 AnyChatOptions = TransformersOptions | VllmOptions
 AnyEmbeddingsOptions = TransformersOptions
-AnyRerankOptions = TransformersOptions
+AnyRerankOptions = TransformersOptions | CosineOptions
 AnyTranslationOptions = TransformersOptions
 TextEngineOptions = AnyChatOptions | AnyEmbeddingsOptions | AnyRerankOptions | AnyTranslationOptions

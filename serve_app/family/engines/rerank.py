@@ -12,6 +12,10 @@ def engine(options: AnyRerankOptions | FakeOptions, given: EngineSetup) -> Reran
             from deployments.text.transformers_rerank import TransformersRerank
 
             return TransformersRerank(options, **given.common)
+        case "cosine":
+            from deployments.text.cosine_rerank import CosineRerank
+
+            return CosineRerank(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeRerank
 

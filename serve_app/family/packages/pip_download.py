@@ -58,7 +58,7 @@ def download_package(package: str, folder: Path, *, came: Callable[[int], None])
     arguments = [*ARGUMENTS, "--dest", str(folder), package]
     status, said = _run_pip(arguments, folder, came)
     for line in said.splitlines():
-        if line.lstrip().startswith(("WARNING:", "ERROR:")):
+        if line.lstrip().startswith("ERROR:") or "yanked" in line:
             logger.warning("pip download %s: %s", package, line.strip())
     wheels = list(folder.glob("*.whl"))
     if status == 0 and len(wheels) == 1:
