@@ -10,7 +10,7 @@ import pytest
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.errors import AppError, InvalidRequest, UnsupportedCapability
 from serve_app.core.media import Blob
-from serve_app.core.text.chat import AudioPart, Chat, ChatMessage, ImagePart, ToolCall
+from serve_app.core.text.chat import AudioPart, Chat, ChatMessage, ImagePart, Sampling, ToolCall
 from serve_app.upstreams.anthropic_request import messages_request
 from serve_app.upstreams.claude_models import claude_model
 from tests.upstreams.openai_media import PNG
@@ -319,8 +319,15 @@ async def test_other_fields() -> None:
     ]
 
 
-async def test_a_stored_chat_looks_as_if_all_were_set() -> None:
-    stored = Chat.model_validate(asking(sampling={"max_tokens": 5}).model_dump())
+async def test_of_a_stored_chat_it_is_known_what_was_set() -> None:
+    given = {"max_tokens": 5, "temperature": 0.7}
+    stored = Chat.model_validate(asking(sampling=given).model_dump())
+    assert await written(stored, OLD) == (given | {"messages": [HELLO]}, [])
+
+
+async def test_of_what_earlier_versions_have_stored_all_looks_as_if_it_were_set() -> None:
+    every = {name: getattr(Sampling(), name) for name in Sampling.model_fields}
+    stored = asking(sampling=every | {"max_tokens": 5})
     assert await written(stored, OLD) == ({"max_tokens": 5, "messages": [HELLO]}, [])
 
 

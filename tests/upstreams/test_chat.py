@@ -212,3 +212,16 @@ async def test_no_key_is_in_records_of_jobs(
     audit = (await client.get("/admin/api/audit")).text
     assert '"failed"' in jobs
     assert FIRST not in jobs + metrics + audit + caplog.text
+
+
+async def test_a_job_sends_what_was_set_and_nothing_else(
+    client: httpx.AsyncClient, stub: PlainStub
+) -> None:
+    """A temperature that is the same as this server's own, too."""
+    stub.answer = lambda _: told_events(chat_events("hello"))
+    await register(client, stub.url)
+    job = await client.post(PATH, json=chat_body("mine/m", temperature=0.7) | {"async": True})
+    await client.get(f"/v1/jobs/{job.json()['id']}/events")
+    sent = stub.asked[-1].json
+    assert sent["temperature"] == 0.7
+    assert "top_p" not in sent

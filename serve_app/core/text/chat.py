@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
@@ -37,6 +37,8 @@ class Sampling(Message):
     before the next one `repeat_penalty` looks at; None is all of them, 0 none. `mirostat` is its
     version, 0 without. `samplers` are the filters to apply, in this order; None is the engine's
     own order.
+
+    Only what was set is stored: a provider is sent nothing else, and has defaults of its own.
     """
 
     temperature: float = 0.7
@@ -59,6 +61,10 @@ class Sampling(Message):
     mirostat_eta: float = 0.1
     ignore_eos: bool = False
     samplers: tuple[Sampler, ...] | None = None
+
+    @model_serializer(mode="wrap")
+    def _given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
 
 
 class TextPart(Message):
