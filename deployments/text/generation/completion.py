@@ -5,19 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from deployments.text.enforced_schema import enforced_format, warned
+from deployments.text.fill_marks import marks_of
 from deployments.text.generation.answer import AnswerParser
 from deployments.text.generation.constraint import Constraint
 from deployments.text.generation.decode import Decoding
 from deployments.text.generation.generator import TextGenerator
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.text.chat import ChatDelta, ChatEvent, Complete, Sampling, Usage
-
-# Prefix, suffix and middle marks of the code models that can fill a gap.
-FILL_MARKS = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # noqa: RUF001 - DeepSeek's own
-)
 
 
 async def completion_events(
@@ -89,15 +83,15 @@ def _check_token(token: int, vocabulary: int) -> None:
 def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> str:
     if suffix is None:
         return prompt
-    vocabulary = generator.checkpoint.tokenizer.get_vocab()
-    for before, after, middle in FILL_MARKS:
-        if before in vocabulary and after in vocabulary and middle in vocabulary:
-            return f"{before}{prompt}{after}{suffix}{middle}"
-    raise UnsupportedCapability(
-        f"model {generator.checkpoint.model_id!r} does not support infilling",
-        remedy="leave the suffix out",
-        param="suffix",
-    )
+    marks = marks_of(generator.checkpoint.tokenizer.get_vocab())
+    if marks is None:
+        raise UnsupportedCapability(
+            f"model {generator.checkpoint.model_id!r} does not support infilling",
+            remedy="leave the suffix out",
+            param="suffix",
+        )
+    before, after, middle = marks
+    return f"{before}{prompt}{after}{suffix}{middle}"
 
 
 def _decoding(

@@ -18,7 +18,8 @@ from deployments.text.generation.decode import DecodeLoop, Decoding
 from deployments.text.generation.prompt import Prompts
 from deployments.text.generation.text import Detokenizer, StopStrings
 from deployments.text.generation.tool_format import ToolFormat
-from deployments.text.generation.vision import VisionInputs, refuse_unsupported_parts
+from deployments.text.generation.vision import VisionInputs
+from deployments.text.media_parts import refuse_unsupported_parts
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
 from serve_app.core.options.text import TransformersOptions

@@ -7,24 +7,10 @@ from PIL import Image
 
 from deployments.media.image_decoding import decoded_image
 from deployments.text.generation.checkpoint import TextCheckpoint
-from serve_app.core.errors import InvalidRequest, UnsupportedCapability
+from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.images import MAX_PIXELS
 from serve_app.core.media import BlobStore
 from serve_app.core.text.chat import Chat, ImagePart
-
-
-def refuse_unsupported_parts(request: Chat, *, sees: bool) -> None:
-    """UnsupportedCapability for the first part that is neither text nor, if the model `sees`, a
-    image.
-    """
-    taken = {"text", "image"} if sees else {"text"}
-    for m, message in enumerate(request.messages):
-        for p, part in enumerate(message.content):
-            if part.type not in taken:
-                raise UnsupportedCapability(
-                    f"model {request.model!r} takes no {part.type} input",
-                    param=f"messages[{m}].content[{p}]",
-                )
 
 
 class VisionInputs:

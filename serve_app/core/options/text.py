@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from serve_app.core.options.engine import EngineOptions, TorchOptions
+from serve_app.core.options.engine import DeviceOptions, EngineOptions, Section, TorchOptions
 from serve_app.core.text.chat import RARE_SAMPLING
 
 
@@ -55,8 +55,40 @@ class VllmOptions(EngineOptions):
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
 
 
-AnyChatOptions = TransformersOptions | VllmOptions
-AnyEmbeddingsOptions = TransformersOptions
-AnyRerankOptions = TransformersOptions | CosineOptions
+class GgufAdapter(Section):
+    """A LoRA adapter in GGUF form: a path, or a file beside the weights."""
+
+    file: str
+    scale: float = 1.0
+
+
+class LlamaCppOptions(DeviceOptions):
+    """llama.cpp by the library `xllamacpp`: models in GGUF form.
+
+    `system` is what the model is told in a conversation without a system message. `file` names the
+    weights where the source has several, `mmproj` the file that makes the model see. `slots`
+    answers are written at once, others wait; each has a context of `context_length` tokens, by
+    default the model's own up to `longest_context`. `gpu_layers` stay on the GPU, -1 as many as
+    fit. `prompt_cache_mb` keeps prompts that no slot has any more.
+    """
+
+    honours: ClassVar[frozenset[str]] = RARE_SAMPLING | {"grammar"}
+
+    engine: Literal["llama_cpp"] = "llama_cpp"
+    task: Literal["chat", "embeddings", "rerank"]
+    system: str | None = None
+    file: str | None = None
+    mmproj: str | None = None
+    adapters: tuple[GgufAdapter, ...] = ()
+    context_length: int | None = Field(default=None, ge=1)
+    longest_context: int = Field(default=8192, ge=1)
+    slots: int = Field(default=8, ge=1, le=256)
+    gpu_layers: int = Field(default=-1, ge=-1)
+    prompt_cache_mb: int = Field(default=0, ge=0)
+
+
+AnyChatOptions = TransformersOptions | VllmOptions | LlamaCppOptions
+AnyEmbeddingsOptions = TransformersOptions | LlamaCppOptions
+AnyRerankOptions = TransformersOptions | CosineOptions | LlamaCppOptions
 AnyTranslationOptions = TransformersOptions
 TextEngineOptions = AnyChatOptions | AnyEmbeddingsOptions | AnyRerankOptions | AnyTranslationOptions

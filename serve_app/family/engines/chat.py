@@ -16,6 +16,10 @@ def engine(options: AnyChatOptions | FakeOptions, given: EngineSetup) -> ChatMod
             from deployments.text.vllm_chat import VllmChat
 
             return VllmChat(options, **given.common)
+        case "llama_cpp":
+            from deployments.text.llama_cpp_chat import LlamaCppChat
+
+            return LlamaCppChat(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeChat
 

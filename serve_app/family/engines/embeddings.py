@@ -12,6 +12,10 @@ def engine(options: AnyEmbeddingsOptions | FakeOptions, given: EngineSetup) -> E
             from deployments.text.transformers_embeddings import TransformersEmbeddings
 
             return TransformersEmbeddings(options, **given.common)
+        case "llama_cpp":
+            from deployments.text.llama_cpp_embeddings import LlamaCppEmbeddings
+
+            return LlamaCppEmbeddings(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeEmbeddings
 

@@ -16,6 +16,10 @@ def engine(options: AnyRerankOptions | FakeOptions, given: EngineSetup) -> Reran
             from deployments.text.cosine_rerank import CosineRerank
 
             return CosineRerank(options, **given.common)
+        case "llama_cpp":
+            from deployments.text.llama_cpp_rerank import LlamaCppRerank
+
+            return LlamaCppRerank(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeRerank
 

@@ -1,0 +1,1 @@
+"""Models in llama.cpp's format, by the library `xllamacpp`."""
