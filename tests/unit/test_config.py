@@ -145,7 +145,9 @@ def test_only_video_models_state_what_videos_they_make() -> None:
     assert line.endswith("family 'other' (chat) does not generate videos")
 
 
-@pytest.mark.parametrize("file", ["serve_config.yaml", "serve_config.local.yaml"])
+@pytest.mark.parametrize(
+    "file", ["serve_config.yaml", "serve_config.local.yaml", "serve_config.hub.yaml"]
+)
 async def test_every_video_model_of_the_shipped_configurations_lists_its_frame_grid(
     file: str, tmp_path: Path
 ) -> None:

@@ -52,7 +52,9 @@ def error_of(file: Path) -> str:
     return str(caught.value).replace(str(file), "FILE")
 
 
-@pytest.mark.parametrize("name", ["serve_config.yaml", "serve_config.local.yaml"])
+@pytest.mark.parametrize(
+    "name", ["serve_config.yaml", "serve_config.local.yaml", "serve_config.hub.yaml"]
+)
 def test_the_shipped_configurations_are_valid(name: str) -> None:
     plan = read_plan(ROOT / name)
     assert plan.application.args.names_for("chat")
@@ -77,6 +79,17 @@ def test_the_local_configuration_needs_no_download_to_answer() -> None:
     assert all(family.placement.min_replicas == 0 for family in far)
     assert config.defaults.of("chat") == "starter"
     assert all(family.placement.cpus == 0 for family in config.families)
+
+
+def test_the_configuration_for_the_hub_does_what_the_local_one_does() -> None:
+    local, hub = (
+        read_plan(ROOT / f"serve_config.{name}.yaml").application.args for name in ("local", "hub")
+    )
+    tasks = {family.options.task for family in hub.families}
+    assert tasks >= {family.options.task for family in local.families}
+    assert hub.pipelines == local.pipelines
+    sources = [str(s) for f in hub.families for m in f.models for s in m.sources]
+    assert not [source for source in sources if source.startswith("builtin:")]
 
 
 def test_host_and_port_can_be_replaced(tmp_path: Path) -> None:
