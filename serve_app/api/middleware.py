@@ -6,7 +6,7 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.core.upstreams.hops import HOP_HEADER, HOPS, hops_in
+from serve_app.core.upstreams.hops import HOP_HEADER, hopped, hops_in
 from serve_app.runtime.random_ids import random_hex
 
 REQUEST_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-_:.]{1,128}")
@@ -54,11 +54,8 @@ class ProviderHops:
         if not told:
             await self._app(scope, receive, send)
             return
-        token = HOPS.set(hops_in(told[0]))
-        try:
+        with hopped(hops_in(told[0])):
             await self._app(scope, receive, send)
-        finally:
-            HOPS.reset(token)
 
 
 class HeadMiddleware:

@@ -13,6 +13,7 @@ from serve_app.api.observation import observed
 from serve_app.core.costs import ANSWERING
 from serve_app.core.jobs import Job, Repeatable, Submission
 from serve_app.core.operation import Operation, R
+from serve_app.core.upstreams.hops import HOPS
 from serve_app.jobs.callbacks import check_callback
 from serve_app.jobs.direct import new_job_id
 from serve_app.runtime.streams import started
@@ -61,6 +62,7 @@ async def submission_of(
         callback_url=options.callback_url,
         output={name: value for name, value in options.output.items() if value is not None},
         repeatable=options.repeatable,
+        hops=HOPS.get(),
     )
 
 

@@ -158,7 +158,7 @@ class Submission(Message):
     """A job to be. `id` is chosen by the caller, so that handing it in twice makes one job.
     `output` is what its `dialect` needs to write the result, and of no concern to anybody else.
     `is_awaited` by a caller who stays for the result. `token` is the id of the one that it came
-    with, 0 without.
+    with, 0 without. `hops` is how many other servers like this one the request has passed.
     """
 
     id: str
@@ -174,6 +174,7 @@ class Submission(Message):
     output: dict[str, JsonValue] = Field(default_factory=dict)
     repeatable: Repeatable | None = None
     is_awaited: bool = False
+    hops: int = 0
 
 
 class Job(Message):
@@ -208,6 +209,7 @@ class Job(Message):
     left_at: float | None = None
     dialect: str = NATIVE
     asked_for: EarlyEnd | None = None
+    hops: int = 0
 
     @property
     def is_final(self) -> bool:

@@ -130,6 +130,7 @@ class JobRow(Table):
     asked_for: Mapped[str | None]
     partial: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     token: Mapped[int | None] = mapped_column(BigInteger)
+    hops: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class DirectJobRow(Table):

@@ -15,12 +15,7 @@ from typing_extensions import override
 
 from serve_app.core.amounts import Amounts, Ran
 from serve_app.core.early_end import EarlyEnd
-from serve_app.core.errors import (
-    AppError,
-    Cancelled,
-    InternalError,
-    StillRunning,
-)
+from serve_app.core.errors import AppError, Cancelled, InternalError, StillRunning
 from serve_app.core.jobs import Job, JobRunner, Submission, failure_of
 from serve_app.core.media import Blob
 from serve_app.core.message import Message
@@ -28,6 +23,7 @@ from serve_app.core.operation import Operation
 from serve_app.core.operations import Unreadable
 from serve_app.core.prices import FREE, Pricing
 from serve_app.core.stages import AnotherVersion, Stage
+from serve_app.core.upstreams.hops import hopped
 from serve_app.jobs.insistent_writes import until_stored
 from serve_app.jobs.kept_pieces import KeptPieces
 from serve_app.jobs.leases import Leases
@@ -235,7 +231,7 @@ class JobExecutor(JobRunner):
                     attempts=self._stage_attempts,
                     pieces=KeptPieces(self._store.early_ends, self._leases.executor, job.id, run),
                 )
-                result = await self._done(operation, stage)
+                result = await self._done(operation, stage, job.hops)
                 run.tracker.warn(getattr(result, "warnings", ()))
                 files = await self._record(job, result)
         except AppError as failure:
@@ -263,9 +259,10 @@ class JobExecutor(JobRunner):
             amounts.cost = self._pricing.cost(model, amounts)
         return used
 
-    async def _done(self, operation: Operation[Any], stage: Stage) -> Message:
+    async def _done(self, operation: Operation[Any], stage: Stage, hops: int) -> Message:
         try:
-            return await self._do(operation, stage)
+            with hopped(hops):
+                return await self._do(operation, stage)
         except AnotherVersion as error:
             raise InternalError(error.message) from None
 

@@ -29,18 +29,17 @@ UNREADABLE_RESULT = (
 
 def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
     """A queued job."""
-    operation = submission.operation
     return JobRow(
         id=submission.id,
-        operation=operation.name,
-        request=to_json(operation),
+        operation=submission.operation.name,
+        request=to_json(submission.operation),
         output=submission.output,
         dialect=submission.dialect,
         owner=submission.owner,
         token=submission.token,
         tag=submission.tag,
         ref_id=submission.ref_id,
-        model=getattr(operation, "model", None),
+        model=getattr(submission.operation, "model", None),
         queue=queue,
         priority=submission.priority,
         status="queued",
@@ -66,6 +65,7 @@ def new_row(submission: Submission, *, queue: str, now: float) -> JobRow:
         is_awaited=submission.is_awaited,
         asked_for=None,
         partial=None,
+        hops=submission.hops,
     )
 
 
@@ -102,6 +102,7 @@ def to_job(session: Session, row: JobRow) -> Job:
         left_at=row.left_at,
         dialect=row.dialect,
         asked_for=asked_of(row),
+        hops=row.hops or 0,
     )
 
 

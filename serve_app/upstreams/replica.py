@@ -12,6 +12,7 @@ from serve_app.core.costs import BusyTime
 from serve_app.core.operation import Operation
 from serve_app.core.status import ModelStatus
 from serve_app.core.upstreams.directory import ProviderListing
+from serve_app.core.upstreams.hops import HOPS, hopped
 from serve_app.database.connection import Database
 from serve_app.runtime.garbage import collect_garbage_rarely
 from serve_app.runtime.logs import log_no_calls, log_to_stderr
@@ -38,36 +39,44 @@ class UpstreamsReplica:
         blobs = FsspecBlobStore(config.storage.blobs_location)
         self._runner = upstream_runner(config, LiveProviders(database, ring), blobs)
 
-    async def call(self, _verb: str, _model_id: str, operation: Operation[Any]) -> Any:
+    async def call(
+        self, _verb: str, _model_id: str, operation: Operation[Any], hops: int = 0
+    ) -> Any:
         """Run an operation that answers once."""
-        answer, _ = await self.metered_call(_verb, _model_id, operation)
+        answer, _ = await self.metered_call(_verb, _model_id, operation, hops)
         return answer
 
     async def metered_call(
-        self, _verb: str, _model_id: str, operation: Operation[Any]
+        self, _verb: str, _model_id: str, operation: Operation[Any], hops: int = 0
     ) -> tuple[Any, BusyTime]:
         """The same, with what it has cost here, where no device is."""
-        items = await self.gather(_verb, _model_id, operation)
+        items = await self.gather(_verb, _model_id, operation, hops)
         return items[-1], BusyTime(device_s=0)
 
-    async def gather(self, _verb: str, _model_id: str, operation: Operation[Any]) -> list[Any]:
+    async def gather(
+        self, _verb: str, _model_id: str, operation: Operation[Any], hops: int = 0
+    ) -> list[Any]:
         """Run an operation for a caller who has no use for an item before the last."""
-        with unexpected_errors(repr(UPSTREAMS), provider=UPSTREAMS):
+        with hopped(hops), unexpected_errors(repr(UPSTREAMS), provider=UPSTREAMS):
             return await condensed(self._runner.run(operation))
 
     async def metered_gather(
-        self, _verb: str, _model_id: str, operation: Operation[Any]
+        self, _verb: str, _model_id: str, operation: Operation[Any], hops: int = 0
     ) -> tuple[list[Any], BusyTime]:
         """The same, with what it has cost here."""
-        return await self.gather(_verb, _model_id, operation), BusyTime(device_s=0)
+        return await self.gather(_verb, _model_id, operation, hops), BusyTime(device_s=0)
 
     async def stream(
         self,
         _verb: str,
         _model_id: str,
         operation: Operation[Any],
+        hops: int = 0,
     ) -> AsyncGenerator[list[Any]]:
         """Run an operation whose items come in lists."""
+        # Not taken back: a generator may be closed in another context than it has begun in, and
+        # every call has a task of its own.
+        HOPS.set(hops)
         items = batched(self._runner.run(operation), window_s=STREAM_WINDOW_S)
         batches = only_expected(items, repr(UPSTREAMS), provider=UPSTREAMS)
         async with closing(batches):
@@ -75,10 +84,10 @@ class UpstreamsReplica:
                 yield joined(batch)
 
     async def metered_stream(
-        self, _verb: str, _model_id: str, operation: Operation[Any]
+        self, _verb: str, _model_id: str, operation: Operation[Any], hops: int = 0
     ) -> AsyncGenerator[list[Any]]:
         """The same; the cost is nothing."""
-        batches = self.stream(_verb, _model_id, operation)
+        batches = self.stream(_verb, _model_id, operation, hops)
         async with closing(batches):
             async for batch in batches:
                 yield batch

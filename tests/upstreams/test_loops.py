@@ -16,7 +16,10 @@ from tests.upstreams.conftest import register
 from tests.upstreams.replies import chat_body
 
 PATH = "/v1/chat/completions"
-ROUTES = [{"name": "round", "models": [{"model": "me/round"}], "fallbacks": ["echo"]}]
+ROUTES = [
+    {"name": "round", "models": [{"model": "me/round"}], "fallbacks": ["echo"]},
+    {"name": "ring", "models": [{"model": "me/ring"}], "fallbacks": ["squares"]},
+]
 HEADER = HOP_HEADER.decode()
 
 
@@ -50,6 +53,14 @@ async def test_a_round_ends_with_an_error_that_says_so(
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert f"passed {MOST_HOPS} servers" in error["message"]
+
+
+async def test_a_round_of_jobs_ends_too(itself: httpx.AsyncClient) -> None:
+    """Each of which waits for the next one."""
+    body = {"model": "ring", "prompt": "a dot", "size": "64x64"}
+    answer = await itself.post("/v1/images/generations", json=body, timeout=60)
+    assert answer.status_code == 400, answer.text
+    assert f"passed {MOST_HOPS} servers" in answer.json()["error"]["message"]
 
 
 async def test_a_way_that_ends_is_none(itself: httpx.AsyncClient) -> None:

@@ -2,6 +2,8 @@
 other would call each other for ever.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from serve_app.core.errors import InvalidRequest
@@ -16,6 +18,16 @@ HOPS: ContextVar[int] = ContextVar("HOPS", default=0)
 def hops_in(value: bytes) -> int:
     """What a header says; nothing that is no small number."""
     return int(value) if value.isdigit() and len(value) < 4 else 0
+
+
+@contextmanager
+def hopped(hops: int) -> Generator[None]:
+    """Work on a request that has passed so many."""
+    token = HOPS.set(hops)
+    try:
+        yield
+    finally:
+        HOPS.reset(token)
 
 
 def next_hop() -> Header:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
+from serve_app.core.upstreams.hops import HOP_HEADER, MOST_HOPS
 from tests.serve.pair.conftest import TASKS
 from tests.upstreams.replies import chat_body
 
@@ -24,6 +25,7 @@ async def test_every_operation_reaches_the_second_server(http: httpx.AsyncClient
     await check_images(http)
     await check_speech_and_transcription(http)
     await until(lambda: counted(http), names)
+    await check_loops(http)
 
 
 async def listed(http: httpx.AsyncClient) -> set[str]:
@@ -84,3 +86,12 @@ async def check_speech_and_transcription(http: httpx.AsyncClient) -> None:
     heard = await http.post("/v1/audio/transcriptions", data=fields, files=files)
     assert heard.status_code == 200, heard.text
     assert heard.json()["segments"]
+
+
+async def check_loops(http: httpx.AsyncClient) -> None:
+    """A job knows how many servers its request has passed, and so does what calls providers."""
+    body = {"model": "box/squares", "prompt": "a dot", "size": "64x64"}
+    headers = {HOP_HEADER.decode(): str(MOST_HOPS)}
+    answer = await http.post("/v1/images/generations", json=body, headers=headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "provider_loop")
