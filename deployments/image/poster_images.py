@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as Stills
 from typing_extensions import override
 
+from deployments.media.image_decoding import decoded_image
 from deployments.media.image_encoding import encoded, parameters_text
-from deployments.media.image_sources import ImageSource, SizeRule, source_of
+from deployments.media.image_sources import ImageSource, SizeRule, flattened, source_of
 from deployments.model_engine import WorkerEngine
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable, InvalidRequest, UnsupportedCapability
@@ -33,7 +35,8 @@ from serve_app.runtime.extras import needed_by
 from serve_app.runtime.streams import closing, once
 from serve_app.runtime.threads import in_thread
 
-RULE = SizeRule(1, Size(width=1024, height=1024))
+RULE = SizeRule(1, Size(width=512, height=512))
+MARKED = Notice(text="reference images are shown as small pictures in a corner")
 STEPS = 8
 """Of the progress of each image, whatever it is made of."""
 WARNING = Notice(
@@ -83,9 +86,10 @@ class PosterImages(WorkerEngine[PosterOptions], ImageModel):
     async def _generated(self, request: ImageGeneration) -> AsyncGenerator[ImageEvent]:
         _check(request)
         source, warnings = await self._source(request)
+        shown = await self._references(request)
         made = Images(images=(), warnings=(*warnings, *self._notices(request)))
         for number in request.numbers:
-            async for item in self._made(request, number, source):
+            async for item in self._made(request, number, source, shown):
                 if isinstance(item, Progress):
                     yield item
                     continue
@@ -107,21 +111,39 @@ class PosterImages(WorkerEngine[PosterOptions], ImageModel):
                 mask = await stack.enter_async_context(self.blobs.local_file(request.mask))
             return await self.in_worker(lambda: source_of(request, image, mask, rule=RULE))
 
+    async def _references(self, request: ImageGeneration) -> list[Stills.Image]:
+        """The request's, small."""
+        found = []
+        for number, blob in enumerate(request.references.images if request.references else ()):
+            assert request.references is not None
+            param = request.references.path(number)
+            async with self.blobs.local_file(blob) as path:
+                work = partial(_small, path, param, request.max_pixels)
+                found.append(await self.in_worker(work))
+        return found
+
     def _notices(self, request: ImageGeneration) -> Iterator[Notice]:
         yield WARNING
-        if self._model.poster(request).is_empty:
+        if request.prompt.strip() and self._model.poster(request).is_empty:
             yield TITLED
+        if request.references is not None:
+            yield MARKED
         for field, unset in WITHOUT_EFFECT.items():
             if getattr(request, field) != unset:
                 yield Notice(field=field, text="has no effect with this model")
 
     async def _made(
-        self, request: ImageGeneration, number: int, source: ImageSource | None
+        self,
+        request: ImageGeneration,
+        number: int,
+        source: ImageSource | None,
+        shown: list[Stills.Image],
     ) -> AsyncGenerator[Progress | Finished]:
         def painted(stop: Callable[[], bool]) -> Iterator[Progress | Finished]:
             total, done = STEPS * request.count, STEPS * number
             image: Stills.Image | None = None
-            for layer, grown in enumerate(self._model.layers(request, number, source), start=1):
+            layers = self._model.layers(request, number, source, shown)
+            for layer, grown in enumerate(layers, start=1):
                 if stop():
                     return
                 image = grown
@@ -148,6 +170,12 @@ class PosterImages(WorkerEngine[PosterOptions], ImageModel):
         )
 
 
+def _small(path: Path, param: str, max_pixels: int) -> Stills.Image:
+    image = flattened(decoded_image(path, param=param, max_pixels=max_pixels))
+    image.thumbnail((RULE.own.width, RULE.own.height))
+    return image
+
+
 def _file(request: ImageGeneration, number: int, image: Stills.Image) -> Finished:
     size = Size(width=image.width, height=image.height)
     text = request.embedded_text(number, None)
@@ -164,12 +192,7 @@ def _check(request: ImageGeneration) -> None:
             remedy=f"leave it out: model {request.model!r} has none",
             param="scheduler",
         )
-    references = request.references
-    given: dict[str, Any] = {
-        "loras": request.loras,
-        "vae_model": request.vae_model,
-        "" if references is None else references.field: references,
-    }
+    given: dict[str, Any] = {"loras": request.loras, "vae_model": request.vae_model}
     for name, value in given.items():
         if value:
             raise UnsupportedCapability(

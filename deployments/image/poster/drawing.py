@@ -10,6 +10,7 @@ from PIL import Image
 
 from deployments.image.poster.composition import PosterPainter
 from deployments.image.poster.glyphs import SymbolFont
+from deployments.image.poster.pictures import varied, with_pictures
 from deployments.image.poster.prompts import Poster, poster_of
 from deployments.image.poster.vocabulary import Vocabulary
 from deployments.media.image_sources import ImageSource
@@ -17,7 +18,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.image.images import ImageGeneration, ImageToImage, Inpaint
 
-SIDE_PX = 1024
+SIDE_PX = 512
 """Where a request leaves the size open."""
 FONTS = (".ttf", ".otf")
 REMEMBERED = 64
@@ -51,23 +52,39 @@ class PosterModel:
         return self._read(request.prompt, request.negative_prompt or "")
 
     def layers(
-        self, request: ImageGeneration, number: int, source: ImageSource | None
+        self,
+        request: ImageGeneration,
+        number: int,
+        source: ImageSource | None,
+        shown: list[Image.Image],
     ) -> Iterator[Image.Image]:
-        """Image `number` of a request as it grows; the last one is whole, and of its size."""
+        """Image `number` of a request as it grows; the last one is whole, and of its size. What is
+        `shown` are the references.
+        """
         poster, seed = self.poster(request), request.seed + number
+        strength = request.references.strength if request.references else 0.0
         if source is None or not isinstance(request, ImageToImage):
             size = request.size
             pair = (size.width, size.height) if size else (SIDE_PX, SIDE_PX)
             under = Image.new("RGB", pair), 1.0
-            yield from self._painter.painted(poster, request.prompt, pair, seed, under)
+            for layer in self._painter.painted(poster, request.prompt, pair, seed, under):
+                yield with_pictures(layer, shown, strength)
             return
         canvas, box = source.image.convert("RGB"), _edited(request, source)
         part = canvas.crop(box)
-        under = part, request.strength
-        for layer in self._painter.painted(poster, request.prompt, part.size, seed, under):
+        for layer in self._edits(poster, request, part, seed):
             made = canvas.copy()
-            made.paste(layer, box)
+            made.paste(with_pictures(layer, shown, strength), box)
             yield source.finished(made)
+
+    def _edits(
+        self, poster: Poster, request: ImageToImage, part: Image.Image, seed: int
+    ) -> Iterator[Image.Image]:
+        if not request.prompt.strip():
+            yield varied(part, request.strength, seed)
+            return
+        under = part, request.strength
+        yield from self._painter.painted(poster, request.prompt, part.size, seed, under)
 
 
 def _edited(request: ImageToImage, source: ImageSource) -> tuple[int, int, int, int]:
