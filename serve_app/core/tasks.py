@@ -65,7 +65,8 @@ class TaskRow:
     for them together. `example` is a family to add where no built-in engine does the task. Answers
     of one that `streams` come while they are made. Only families without models do what has no
     `has_models`, and so it has no default either. With `is_upstream`, models of providers can be
-    asked for it.
+    asked for it; what `is_small` besides goes to them from the process that a client is connected
+    to, because a hop between processes would show.
     """
 
     label: str
@@ -76,6 +77,7 @@ class TaskRow:
     streams: bool = False
     has_models: bool = True
     is_upstream: bool = False
+    is_small: bool = False
 
     @property
     def suggestion(self) -> str:
@@ -85,10 +87,18 @@ class TaskRow:
 
 TASKS: Mapping[Task, TaskRow] = {
     "chat": TaskRow(
-        "text", "text", ("text_generation",), coarse="llm", streams=True, is_upstream=True
+        "text",
+        "text",
+        ("text_generation",),
+        coarse="llm",
+        streams=True,
+        is_upstream=True,
+        is_small=True,
     ),
-    "embeddings": TaskRow("embedding", "embedding", ("embeddings",), is_upstream=True),
-    "rerank": TaskRow("rerank", "rerank", ("rerank",), is_upstream=True),
+    "embeddings": TaskRow(
+        "embedding", "embedding", ("embeddings",), is_upstream=True, is_small=True
+    ),
+    "rerank": TaskRow("rerank", "rerank", ("rerank",), is_upstream=True, is_small=True),
     # Its capability is that of which it is a part: no name is for translation alone.
     "translation": TaskRow("translation", "text", ("video_dubbing",)),
     "speech": TaskRow(
@@ -144,3 +154,5 @@ MODEL_TASKS: tuple[Task, ...] = tuple(task for task, row in TASKS.items() if row
 """Those whose families have models, one of which is the default."""
 UPSTREAM_TASKS: frozenset[Task] = frozenset(task for task, row in TASKS.items() if row.is_upstream)
 """What models of providers can be asked for."""
+SMALL_TASKS: frozenset[Task] = frozenset(task for task, row in TASKS.items() if row.is_small)
+"""What goes to providers without another process between."""

@@ -8,13 +8,10 @@ from typing_extensions import override
 
 from serve_app.core.config import UPSTREAMS
 from serve_app.core.operation import Item, Operation, OperationRunner
-from serve_app.core.tasks import Task
+from serve_app.core.tasks import SMALL_TASKS
 from serve_app.core.upstreams.directory import ProviderListing, UpstreamService
 from serve_app.runtime.streams import GatherableItems, condensed
 from serve_app.runtime.unexpected import only_expected, unexpected_errors
-
-NEAR: frozenset[Task] = frozenset({"chat", "embeddings", "rerank"})
-"""What is small, and quick enough for a hop between processes to show."""
 
 
 class NearTexts(OperationRunner):
@@ -28,7 +25,7 @@ class NearTexts(OperationRunner):
 
     @override
     def run(self, operation: Operation[Any, Item]) -> AsyncIterator[Item]:
-        if operation.task not in NEAR:
+        if operation.task not in SMALL_TASKS:
             return self._far.run(operation)
         items = only_expected(self._near.run(operation), repr(UPSTREAMS), provider=UPSTREAMS)
         return GatherableItems(items, partial(self._gathered, operation))
