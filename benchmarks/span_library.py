@@ -40,8 +40,10 @@ def open_span(folder: Path) -> Callable[[bytes], bytes]:
 
     def run(data: bytes) -> bytes:
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / 255
+        # Held until it is read: ncnn keeps no reference to the array.
+        shown = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         with network.create_extractor() as extractor:
-            extractor.input("data", ncnn.Mat(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+            extractor.input("data", ncnn.Mat(shown))
             _, made = extractor.extract("output")
             levels = (np.array(made).clip(0, 1) * 255).round().astype(np.uint8)
         target = io.BytesIO()

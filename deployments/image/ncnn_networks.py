@@ -44,6 +44,7 @@ class NcnnNetwork:
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
 
     def _values(self, tile: Pixels) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+        # Held until it is read: ncnn keeps no reference to the array.
         seen = np.ascontiguousarray(tile.transpose(2, 0, 1), np.float32) / np.float32(255)
         extractor = self._net.create_extractor()
         extractor.input(self._input, ncnn.Mat(seen))
