@@ -1,6 +1,7 @@
 """Posters of the real font, whose prompts say what has to be where."""
 
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import pytest
 from PIL import Image as Stills
 from PIL import ImageDraw
 
+from deployments.image.poster.backdrops import ground_of
 from deployments.image.poster.glyphs import SymbolFont
+from deployments.image.poster.layout import placed
 from deployments.image.poster.prompts import poster_of
+from deployments.image.poster.spacing import Placed
 from deployments.image.poster.vocabulary import Vocabulary
 from deployments.image.poster_images import PosterImages
 from serve_app.blobs.store import FsspecBlobStore
@@ -147,6 +151,90 @@ async def test_colour_and_side_are_as_asked(poster: PosterImages) -> None:
             assert (np.nonzero(red)[1].mean() < 128) == is_there
     _, green = await generated(poster, "a green apple on a meadow")
     assert red_at(green).sum() == 0
+
+
+def shown(vocabulary: Vocabulary, prompt: str, size: tuple[int, int], seed: int) -> list[Placed]:
+    return placed(poster_of(prompt, "", vocabulary), size, seed)
+
+
+@pytest.mark.parametrize("size", [(512, 512), (1280, 400), (400, 800), (768, 512)])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a small castle on the left, a big tree on the right, sunset",
+        "three sheep, two cows and a horse on a meadow",
+        "three red balloons over the sea",
+        "a girl, a boy, a dog and a huge elephant in the middle",
+        "a big blue whale in the ocean",
+    ],
+)
+def test_things_are_whole_and_beside_one_another(
+    vocabulary: Vocabulary, prompt: str, size: tuple[int, int]
+) -> None:
+    for seed in range(8):
+        figures = sorted(shown(vocabulary, prompt, size, seed), key=lambda figure: figure.x)
+        for figure in figures:
+            assert figure.x - figure.side / 2 >= 0.02 * min(size)
+            assert figure.x + figure.side / 2 <= size[0] - 0.02 * min(size)
+            assert figure.side + 0.02 * min(size) <= figure.foot <= size[1] - 0.02 * min(size)
+        for one, other in itertools.combinations(figures, 2):
+            is_apart = one.x + one.side / 2 <= other.x - other.side / 2
+            # In several rows, those in front hide a part of those behind.
+            assert is_apart or abs(one.foot - other.foot) > 0.05 * size[1]
+
+
+def test_many_things_stand_in_rows(vocabulary: Vocabulary) -> None:
+    figures = shown(vocabulary, "twelve dogs in a park", (512, 512), 3)
+    assert len(figures) == 12
+    heights = sorted(figure.foot for figure in figures)
+    assert (heights[3] + 30 < heights[4], heights[7] + 30 < heights[8]) == (True, True)
+    for figure in figures:
+        assert 0 < figure.x - figure.side / 2 < figure.x + figure.side / 2 < 512
+
+
+def test_what_somebody_has_is_beside_them(vocabulary: Vocabulary) -> None:
+    prompt = "a fox with a lantern and a tree in the snow at night"
+    for seed in range(8):
+        figures = {each.symbol: each for each in shown(vocabulary, prompt, (768, 512), seed)}
+        fox, lantern = figures["🦊"], figures["🏮"]
+        assert abs(fox.x - lantern.x) < (fox.side + lantern.side) * 0.54
+        assert fox.foot == lantern.foot
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ground"),
+    [
+        ("a boat on the sea", "sea"),
+        ("five fish in the ocean", "sea"),
+        ("a bird over the sea", "sea"),
+        ("a horse by the sea", "beach"),
+        ("an empty beach", "beach"),
+        ("a cat", "plain"),
+        ("a cat in the rain", "meadow"),
+    ],
+)
+def test_what_it_stands_on(vocabulary: Vocabulary, prompt: str, ground: str) -> None:
+    assert ground_of(poster_of(prompt, "", vocabulary)) == ground
+
+
+async def test_a_shore_is_of_sand(poster: PosterImages) -> None:
+    corners = [
+        pixels((await generated(poster, f"a {what} and the sea"))[1])[-1, 0]
+        for what in ("boat", "horse")
+    ]
+    assert corners[0][2] > corners[0][0] + 40
+    assert corners[1][0] > corners[1][2] + 40
+
+
+async def test_at_night_a_pale_light_is_around_things(poster: PosterImages) -> None:
+    _, without = await generated(poster, "a meadow at night", size=(512, 512))
+    _, image = await generated(poster, "a bear on a meadow at night", size=(512, 512))
+    changed = np.abs(pixels(image) - pixels(without)).sum(axis=2) > 0
+    rows, columns = np.nonzero(changed)
+    middle = (rows.min() + rows.max()) // 2
+    edge = columns[rows == middle].min()
+    lighter = (pixels(image) - pixels(without))[middle, edge : edge + 40].sum(axis=1)
+    assert lighter.max() > 120
 
 
 async def test_more_and_larger_things_cover_more(poster: PosterImages) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from deployments.image.poster.prompts import Colour, Ground, Hour, Poster, Weather
+from deployments.image.poster.symbols import stands
 
 Curve = np.ndarray[Any, np.dtype[np.float32]]
 Pair = tuple[int, int]
@@ -23,6 +24,7 @@ PLAIN: tuple[tuple[Colour, Colour], ...] = (
 )  # fmt: skip
 GROUNDS: dict[Ground, tuple[Colour, ...]] = {
     "sea": ((70, 150, 200), (44, 120, 180), (26, 90, 150)),
+    "beach": ((70, 150, 200), (44, 120, 180), (236, 208, 150)),
     "snow": ((214, 226, 240), (232, 240, 248), (248, 250, 253)),
     "forest": ((70, 120, 80), (50, 100, 62), (38, 82, 50)),
     "city": ((120, 124, 138), (92, 96, 110)),
@@ -31,7 +33,8 @@ GROUNDS: dict[Ground, tuple[Colour, ...]] = {
     "meadow": ((140, 194, 110), (112, 176, 90), (88, 156, 74)),
     "room": ((190, 150, 112), (168, 126, 90)),
 }
-HORIZON: dict[Ground, float] = {"sky": 1.0, "space": 1.0, "plain": 0.72, "room": 0.7, "sea": 0.58}
+HORIZON: dict[Ground, float] = {"sky": 1.0, "space": 1.0, "plain": 0.72, "room": 0.7, "sea": 0.58,
+                             "beach": 0.58}  # fmt: skip
 USUAL_HORIZON = 0.62
 SHADES: dict[Hour, tuple[Colour, float]] = {
     "day": ((255, 255, 255), 0.0),
@@ -40,6 +43,8 @@ SHADES: dict[Hour, tuple[Colour, float]] = {
 }
 """What everything on the ground turns to, and how far."""
 FINER = 2
+FLOOR = 0.88
+"""How bright the floor is, beside the wall."""
 
 
 def horizon_of(poster: Poster) -> float:
@@ -48,7 +53,11 @@ def horizon_of(poster: Poster) -> float:
 
 
 def ground_of(poster: Poster) -> Ground:
-    """What it stands on; night and weather alone are seen under a sky."""
+    """What it stands on; night and weather alone are seen under a sky. What cannot swim is on the
+    shore of a sea.
+    """
+    if poster.ground == "sea" and any(stands(thing) for thing in poster.things):
+        return "beach"
     if poster.ground is not None:
         return poster.ground
     if poster.weather == "snowfall":
@@ -70,7 +79,11 @@ def backdrop(poster: Poster, size: Pair, seed: int) -> Image.Image:
         _peaks(image, chance, top, hour)
     for number, colour in enumerate(GROUNDS.get(ground, ())):
         layer = top + (1 - top) * number / 3.2
-        _stripe(image, shaded(colour, hour), _curve(ground, layer, size, chance))
+        is_water = ground == "sea" or (ground == "beach" and number < 2)
+        edge = _curve("sea" if is_water else ground, layer, size, chance)
+        _stripe(image, shaded(colour, hour), edge)
+    if ground == "plain" and poster.things:
+        _stripe(image, _floor(image), _curve(ground, top, size, chance))
     return image
 
 
@@ -104,6 +117,12 @@ def _sky(ground: Ground, hour: Hour, size: Pair, chance: random.Random) -> Image
     share = np.linspace(0, 1, size[1], dtype=np.float32)[:, None]
     column = np.array(above, np.float32) * (1 - share) + np.array(below, np.float32) * share
     return Image.fromarray(column.round().astype(np.uint8)[:, None, :]).resize(size)
+
+
+def _floor(image: Image.Image) -> Colour:
+    """Darker than what is at the bottom."""
+    red, green, blue = image.getpixel((0, image.height - 1))  # type: ignore[misc]
+    return round(red * FLOOR), round(green * FLOOR), round(blue * FLOOR)
 
 
 def _curve(ground: Ground, top: float, size: Pair, chance: random.Random) -> Curve:

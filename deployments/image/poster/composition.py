@@ -5,19 +5,19 @@ prompt as a title. Everything here blocks.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from deployments.image.poster.backdrops import backdrop, weathered
 from deployments.image.poster.glyphs import SymbolFont
-from deployments.image.poster.layout import Pair, Placed, placed
+from deployments.image.poster.layout import placed
+from deployments.image.poster.light import glow, halo, shadow
 from deployments.image.poster.prompts import Poster
+from deployments.image.poster.spacing import Pair, Placed
 
 INK, PAPER = (40, 38, 60), (252, 248, 238)
 TITLE_MOST = 240
 """Characters of a title."""
 SMALLEST_PX, LARGEST_SHARE = 9, 0.16
-EDGE = 179
-"""The level of Pillow's radial gradient in the middle of each side."""
 Stop = Callable[[], bool]
 
 
@@ -56,7 +56,12 @@ class PosterPainter:
             made = ImageOps.mirror(made)
         left, top = round(figure.x - made.width / 2), round(figure.foot - made.height)
         if figure.glows:
-            _glow(image, (round(figure.x), top + made.height // 2), figure.side, opacity)
+            glow(image, (round(figure.x), top + made.height // 2), figure.side, opacity)
+        if figure.casts_shadow:
+            feet = _feet(made)
+            shadow(image, (left + feet[0], round(figure.foot)), feet[1] - feet[0], opacity)
+        if figure.is_lit:
+            halo(image, (left, top), made.getchannel("A"), opacity)
         mask = made.getchannel("A").point([round(level * opacity) for level in range(256)])
         image.paste(made.convert("RGB"), (left, top), mask)
 
@@ -88,6 +93,13 @@ class PosterPainter:
         return font
 
 
+def _feet(figure: Image.Image) -> Pair:
+    """From where to where it stands on the ground."""
+    low = figure.getchannel("A").crop((0, figure.height * 7 // 8, figure.width, figure.height))
+    left, _, right, _ = low.getbbox() or (0, 0, figure.width, 0)
+    return left, right
+
+
 def _wrapped(text: str, length: Callable[[str], float], width: float) -> Iterator[str]:
     """Lines of whole words; what is longer than a line, as a word, is cut."""
     line = ""
@@ -102,17 +114,3 @@ def _wrapped(text: str, length: Callable[[str], float], width: float) -> Iterato
             longer = longer[part:]
         line = longer
     yield line
-
-
-def _glow(image: Image.Image, middle: Pair, side: int, opacity: float) -> None:
-    """Warm light around a place."""
-    reach = 3 * side
-    # Pillow's gradient is black in the middle.
-    fading = [round(255 * max(0, 1 - level / EDGE) ** 2) for level in range(256)]
-    light = Image.radial_gradient("L").point(fading)
-    light = light.resize((reach, reach))
-    box = (middle[0] - reach // 2, middle[1] - reach // 2)
-    around = image.crop((*box, box[0] + reach, box[1] + reach))
-    warm = Image.new("RGB", around.size, (255, 196, 96))
-    shining = Image.blend(around, ImageChops.screen(around, warm), 0.75 * opacity)
-    image.paste(Image.composite(shining, around, light), box)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deployments.image.poster.vocabulary import LONGEST, Vocabulary, is_plural
@@ -12,6 +12,7 @@ Ground = Literal[
     "plain",
     "sky",
     "sea",
+    "beach",
     "snow",
     "forest",
     "city",
@@ -28,7 +29,8 @@ Height = Literal["top", "bottom", "far"]
 
 GROUNDS: dict[str, Ground] = {
     "sky": "sky", "air": "sky", "sea": "sea", "ocean": "sea", "lake": "sea", "river": "sea",
-    "water": "sea", "beach": "sea", "harbour": "sea", "snow": "snow", "snowy": "snow",
+    "water": "sea", "beach": "beach", "shore": "beach", "coast": "beach", "seaside": "beach",
+    "harbour": "sea", "snow": "snow", "snowy": "snow",
     "winter": "snow", "ice": "snow", "forest": "forest", "woods": "forest", "wood": "forest",
     "jungle": "forest", "city": "city", "town": "city", "street": "city", "village": "city",
     "skyline": "city", "desert": "desert", "sand": "desert", "dunes": "desert",
@@ -69,6 +71,10 @@ SIDES: dict[str, Side] = {"left": "left", "right": "right", "middle": "middle", 
 HEIGHTS: dict[str, Height] = {"top": "top", "above": "top", "bottom": "bottom",
                               "foreground": "bottom", "distance": "far",
                               "background": "far"}  # fmt: skip
+HOLDING = frozenset({
+    "with", "holding", "holds", "held", "carrying", "carries", "wearing", "wears", "beside", "by",
+    "near", "next",
+})  # fmt: skip
 WORD = re.compile(r"[^\W\d_]+|\d+")
 MOST = 12
 SEVERAL = 3
@@ -86,6 +92,8 @@ class Thing:
     size: float = 1.0
     side: Side | None = None
     height: Height | None = None
+    is_held: bool = False
+    """Whether it is beside the thing before."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ class _Described:
     count: int | None = None
     colour: Colour | None = None
     size: float = 1.0
+    is_held: bool = False
 
 
 def poster_of(prompt: str, negative: str, vocabulary: Vocabulary) -> Poster:
@@ -128,6 +137,8 @@ def poster_of(prompt: str, negative: str, vocabulary: Vocabulary) -> Poster:
         elif symbol := _thing(phrase, vocabulary):
             things.append(_thing_of(symbol, phrase, described))
             described = _Described()
+        elif phrase in HOLDING:
+            described.is_held = bool(things)
         else:
             _describe(described, phrase)
     kept = [thing for thing in things if thing.symbol not in left_out]
@@ -173,7 +184,14 @@ def _thing(phrase: str, vocabulary: Vocabulary) -> str | None:
 
 def _thing_of(symbol: str, phrase: str, described: _Described) -> Thing:
     count = described.count or (SEVERAL if is_plural(phrase) else 1)
-    return Thing(symbol, phrase, min(count, MOST), described.colour, described.size)
+    return Thing(
+        symbol,
+        phrase,
+        min(count, MOST),
+        described.colour,
+        described.size,
+        is_held=described.is_held,
+    )
 
 
 def _describe(described: _Described, word: str) -> None:
@@ -186,5 +204,4 @@ def _describe(described: _Described, word: str) -> None:
 
 
 def _changed(thing: Thing, side: Side | None = None, height: Height | None = None) -> Thing:
-    return Thing(thing.symbol, thing.word, thing.count, thing.colour, thing.size,
-                 side or thing.side, height or thing.height)  # fmt: skip
+    return replace(thing, side=side or thing.side, height=height or thing.height)
