@@ -71,6 +71,11 @@ class EspeakSpeech(ModelEngine[EspeakOptions], SpeechModel):
     async def close(self) -> None:
         """Nothing to free: the library stays with the process."""
 
+    def has_voice(self, name: str | None) -> bool:
+        """Whether it speaks with a voice of that name."""
+        folded = (name or "").strip().lower()
+        return folded in OPENAI_VOICES or self._named(folded) is not None
+
     async def voices(self, request: ListVoices) -> Voices:  # noqa: ARG002 - has one model
         """The default, OpenAI's names, then every language."""
         names = [self._default, *OPENAI_VOICES, *self._languages]

@@ -2,7 +2,7 @@
 somebody asks for another one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from serve_app.core.audio.speech import OPENAI_VOICES, Voice
 from serve_app.core.errors import BackendUnavailable, InvalidRequest
@@ -14,10 +14,17 @@ LISTED = 40
 
 class PresetVoices:
     """A model's speakers, of which there is at least one. OpenAI's names that are no speaker's
-    stand for the speakers in turn. BackendUnavailable for a `default` that is no speaker.
+    stand for those of `stand_ins`, else for the speakers in turn. BackendUnavailable for a
+    `default` that is no speaker.
     """
 
-    def __init__(self, speakers: Sequence[str], *, default: str | None) -> None:
+    def __init__(
+        self,
+        speakers: Sequence[str],
+        *,
+        default: str | None,
+        stand_ins: Mapping[str, str] | None = None,
+    ) -> None:
         if default is not None and default not in speakers:
             raise BackendUnavailable(
                 f"options.voice: unknown voice {default[:100]!r}",
@@ -26,7 +33,8 @@ class PresetVoices:
         self._default = speakers[0] if default is None else default
         self._named = {name: name for name in (self._default, *speakers)}
         for k, name in enumerate(OPENAI_VOICES):
-            self._named.setdefault(name, speakers[k % len(speakers)])
+            speaker = speakers[k % len(speakers)]
+            self._named.setdefault(name, (stand_ins or {}).get(name, speaker))
         self._folded = {name.lower(): speaker for name, speaker in self._named.items()}
 
     def listing(self, language: str | None) -> tuple[Voice, ...]:

@@ -127,6 +127,21 @@ class PiperOptions(EngineOptions):
     voice: str | None = None
 
 
+class KokoroOptions(EngineOptions):
+    """Kokoro-82M (ONNX) through kokoro-onnx. The model's source is a directory with one `.onnx`
+    file and one file of voices (`.npz` or `.bin`).
+
+    `voice` is the default; else the first. `threads` None means as many as there are cores. With
+    `fallback`, espeak-ng speaks the languages and has the voices that the model lacks.
+    """
+
+    engine: Literal["kokoro"] = "kokoro"
+    task: Literal["speech"] = "speech"
+    voice: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+    fallback: Literal["espeak"] | None = None
+
+
 class DemucsOptions(DeviceOptions):
     """Stems by Demucs. Chunks share `overlap` of their length with the next one; less is quicker
     and worse.
@@ -203,7 +218,9 @@ class DiffusersAudioOptions(AudioGenerationOptions):
 
 AnyTranscriptionOptions = FasterWhisperOptions | PocketsphinxOptions
 AnyDiarizationOptions = TransformersDiarizationOptions | MfccOptions
-AnySpeechOptions = EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions
+AnySpeechOptions = (
+    EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions | KokoroOptions
+)
 AnyStemsOptions = DemucsOptions | HpssOptions
 AnyConversionOptions = SpeechT5ConversionOptions | RubberbandOptions
 AnySoundOptions = MusicgenOptions | DiffusersAudioOptions

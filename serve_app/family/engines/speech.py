@@ -26,6 +26,10 @@ def engine(options: AnySpeechOptions | FakeOptions, given: EngineSetup) -> Speec
             from deployments.audio.piper import PiperSpeech
 
             return PiperSpeech(options, **given.common)
+        case "kokoro":
+            from deployments.audio.kokoro import KokoroSpeech
+
+            return KokoroSpeech(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeSpeech
 
