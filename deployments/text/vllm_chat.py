@@ -15,12 +15,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
 from deployments.model_engine import ModelEngine
 from deployments.text.best_of import best_of
+from deployments.text.checkpoint_sampling import checkpoint_sampling
 from deployments.text.enforced_schema import enforced, enforced_format, warned
 from deployments.text.loop_thread import LoopThread
 from deployments.text.token_verbs import TokenVerbs
@@ -36,6 +37,7 @@ from deployments.text.vllm_wire import (
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, BackendUnavailable, InvalidRequest
 from serve_app.core.media import Blob, BlobStore
+from serve_app.core.options.sampling import settled
 from serve_app.core.options.text import VllmOptions
 from serve_app.core.text.chat import Chat, ChatEvent, Complete, Sampling
 
@@ -56,6 +58,7 @@ class VllmBackend:
     completion_request: Callable[..., Any]
 
 
+Talk = TypeVar("Talk", Chat, Complete)
 StartBackend = Callable[[VllmOptions, Model, Path], Awaitable[VllmBackend]]
 
 
@@ -82,6 +85,7 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
                 remedy="set it to a hub id or a local directory",
             )
         self._fingerprint = _fingerprint(options, model)
+        self._sampling = checkpoint_sampling(path)
         self._loop = LoopThread("vllm")
         try:
             backend = self._loop.run((start_backend or _started)(options, model, path))
@@ -105,7 +109,7 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
         backend = self._running()
         request, warnings = await enforced(request)
         media = {blob.sha256: await self._base64(blob) for blob in media_of(request)}
-        wire = _checked(backend.chat_request, chat_fields(request, media))
+        wire = _checked(backend.chat_request, chat_fields(self._settled(request), media))
         async with aclosing(self._events(backend.server.chat, wire, "messages")) as events:
             async for event in warned(_said(events, request.sampling), warnings):
                 yield event
@@ -115,7 +119,7 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
         backend = self._running()
         form, warnings = await enforced_format(request.response_format)
         request = request.model_copy(update={"response_format": form})
-        wire = _checked(backend.completion_request, complete_fields(request))
+        wire = _checked(backend.completion_request, complete_fields(self._settled(request)))
         async with aclosing(self._events(backend.server.completions, wire, "prompt")) as events:
             ranked = best_of(events, request) if ranks(request) else events
             async for event in warned(_said(ranked, request.sampling), warnings):
@@ -150,6 +154,11 @@ class VllmChat(ModelEngine[VllmOptions], TokenVerbs):
             raise
         except Exception as error:
             raise _running_error(error) from error
+
+    def _settled(self, request: Talk) -> Talk:
+        """With what it leaves open as the configuration or the checkpoint says."""
+        sampling = settled(request.sampling, self.options.sampling, self._sampling)
+        return request.model_copy(update={"sampling": sampling})
 
     def _running(self) -> VllmBackend:
         if self._backend is None:

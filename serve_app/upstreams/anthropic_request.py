@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.core.errors import InvalidRequest, UnsupportedCapability
 from serve_app.core.media import BlobStore
 from serve_app.core.notices import Notice
-from serve_app.core.text.chat import Chat, Sampling, Tool
+from serve_app.core.text.chat import NO_EFFECT, Chat, Sampling, Tool
 from serve_app.upstreams.anthropic_messages import AnthropicConversation, Object
 from serve_app.upstreams.anthropic_schema import closed_schema
 from serve_app.upstreams.anthropic_thinking import thinking_fields
@@ -161,5 +161,6 @@ def given_sampling(sampling: Sampling) -> set[str]:
         name
         for name in names
         if getattr(sampling, name) is not None
+        and NO_EFFECT.get(name) != getattr(sampling, name)
         and (name in every or getattr(sampling, name) != getattr(DEFAULTS, name))
     }

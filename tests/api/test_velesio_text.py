@@ -171,10 +171,10 @@ async def test_the_documented_defaults(
     sampling = (await sampled(make_context, path, body)).sampling
     assert sampling.model_dump(exclude_defaults=True) == {
         "max_tokens": 150,
+        "temperature": 0.7,
         "top_p": 0.9,
         "top_k": 40,
     }
-    assert sampling.temperature == 0.7
 
 
 async def test_what_was_sent_reaches_the_model(make_context: MakeContext) -> None:
@@ -199,7 +199,9 @@ async def test_what_was_sent_reaches_the_model(make_context: MakeContext) -> Non
     assert asked.response_format.json_schema == {"type": "object"}
     assert asked.sampling.model_dump(exclude_defaults=True) == {
         "max_tokens": 150,
+        "temperature": 0.7,
         "top_p": 0.9,
+        "top_k": 0,
         "min_p": 0.1,
         "typical_p": 0.5,
         "repeat_penalty": 1.1,

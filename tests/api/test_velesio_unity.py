@@ -223,7 +223,7 @@ async def test_the_defaults_of_llama(make_context: MakeContext) -> None:
     for sampling in first:
         assert (sampling.temperature, sampling.top_p, sampling.min_p) == (0.8, 0.95, 0.05)
         assert (sampling.max_tokens, sampling.top_k) == (None, 40)
-    assert (nothing.max_tokens, nothing.top_k, five.max_tokens) == (0, None, 5)
+    assert (nothing.max_tokens, nothing.top_k, five.max_tokens) == (0, 0, 5)
 
 
 async def test_only_the_prompt_is_read(client: httpx.AsyncClient) -> None:

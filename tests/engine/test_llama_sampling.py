@@ -13,6 +13,7 @@ from deployments.text.generation.sampling import choose, penalized, rows_for
 from deployments.text.prompt_tokens import read_prompt_tokens
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.options.sampling import SettledSampling
 from serve_app.core.text.chat import Sampling, TextFormat
 from serve_app.core.text.tokens import (
     Detokenize,
@@ -32,8 +33,8 @@ from tests.engine.tiny_chat import (
 )
 
 CPU = torch.device("cpu")
-WARM = Sampling(temperature=1.0, max_tokens=16, seed=1)
-GREEDY = Sampling(temperature=0.0, max_tokens=16)
+WARM = SettledSampling(temperature=1.0, max_tokens=16, seed=1)
+GREEDY = SettledSampling(temperature=0.0, max_tokens=16)
 BROKEN = ["", "what?", 'root ::= "a', "root ::= missing", "(" * 5000]
 LOGITS = torch.tensor([2.0, 1.5, 1.0, 0.5, -4.0])
 
@@ -106,7 +107,7 @@ def test_mirostat_keeps_the_surprise_near_its_target(version: int) -> None:
 
 def test_the_repeat_penalty_looks_back_so_far() -> None:
     def penalised(last: int | None) -> list[bool]:
-        sampling = Sampling(repeat_penalty=2.0, repeat_last_n=last)
+        sampling = SettledSampling(repeat_penalty=2.0, repeat_last_n=last)
         (row,) = rows_for(sampling, [0, 1], 1, CPU)
         row.generated += [2]
         changed = penalized(LOGITS.clone(), sampling, row)

@@ -9,6 +9,7 @@ import torch
 from deployments.text.generation.sampling import choose, penalized, rows_for
 from deployments.text.transformers_chat import TransformersChat
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.options.sampling import SettledSampling
 from serve_app.core.text.chat import Sampling
 from tests.engine.tiny_chat import (
     Direct,
@@ -217,7 +218,7 @@ async def test_the_repeat_penalty_is_that_of_generate(
 
 
 def test_penalties_change_exactly_the_tokens_that_were_said() -> None:
-    sampling = Sampling(presence_penalty=0.5, frequency_penalty=0.25, logit_bias={3: -7.0})
+    sampling = SettledSampling(presence_penalty=0.5, frequency_penalty=0.25, logit_bias={3: -7.0})
     (row,) = rows_for(sampling, [0], 1, CPU)
     row.generated += [1, 1, 2]
     logits = penalized(torch.tensor([1.0, 1.0, 1.0, 1.0]), sampling, row)
@@ -225,7 +226,7 @@ def test_penalties_change_exactly_the_tokens_that_were_said() -> None:
 
 
 def test_the_repeat_penalty_pulls_both_signs_down_in_prompt_and_answer() -> None:
-    sampling = Sampling(repeat_penalty=2.0)
+    sampling = SettledSampling(repeat_penalty=2.0)
     (row,) = rows_for(sampling, [0, 1], 1, CPU)
     row.generated.append(2)
     logits = penalized(torch.tensor([1.0, -1.0, 3.0, 1.0]), sampling, row)
@@ -250,7 +251,7 @@ def test_filters_leave_exactly_the_tokens_they_should(
     changes: dict[str, float], possible: set[int]
 ) -> None:
     logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
-    sampling = Sampling(seed=0).model_copy(update={"temperature": 1.0, **changes})
+    sampling = SettledSampling(seed=0).model_copy(update={"temperature": 1.0, **changes})
     (row,) = rows_for(sampling, [0], 1, CPU)
     assert {choose(logits.clone(), sampling, row) for _ in range(300)} == possible
 
@@ -259,7 +260,7 @@ def test_temperature_sharpens_the_distribution() -> None:
     logits = torch.tensor([0.6, 0.4]).log()
     shares = []
     for temperature in (0.25, 1.0, 2.0):
-        sampling = Sampling(temperature=temperature, seed=0)
+        sampling = SettledSampling(temperature=temperature, seed=0)
         (row,) = rows_for(sampling, [0], 1, CPU)
         drawn = [choose(logits.clone(), sampling, row) for _ in range(4000)]
         shares.append(drawn.count(0) / len(drawn))
@@ -269,7 +270,7 @@ def test_temperature_sharpens_the_distribution() -> None:
 @pytest.mark.parametrize("factor", [1e-300, 1e-38, 100.0])
 def test_every_repeat_penalty_leaves_something_to_draw(factor: float) -> None:
     for temperature in (2e-5, 0.7, 2.0):
-        sampling = Sampling(repeat_penalty=factor, temperature=temperature, seed=1)
+        sampling = SettledSampling(repeat_penalty=factor, temperature=temperature, seed=1)
         [row] = rows_for(sampling, [1, 2], 1, CPU)
         logits = torch.tensor([0.5, 3.0, -4.0, 1.0])
         token = choose(penalized(logits, sampling, row), sampling, row)

@@ -25,6 +25,7 @@ from serve_app.core.errors import (
     UnsupportedCapability,
 )
 from serve_app.core.media import Blob
+from serve_app.core.options.sampling import SettledSampling
 from serve_app.core.text.chat import (
     AudioPart,
     Chat,
@@ -60,7 +61,10 @@ def said(role: Any, text: str) -> ChatMessage:
 
 
 def asked(**changes: Any) -> Chat:
-    return Chat(**({"model": "m", "messages": (said("user", "Hi"),)} | changes))
+    settled = SettledSampling()
+    return Chat(
+        **({"model": "m", "messages": (said("user", "Hi"),), "sampling": settled} | changes)
+    )
 
 
 def read(*items: object) -> list[ChatEvent]:

@@ -22,6 +22,10 @@ PARTS = ("serve_app/core", "serve_app/catalog", "serve_app/family", "deployments
 OTHER_APIS = {
     "deployments/text/vllm_wire.py": "OpenAI's, which vLLM speaks",
     "deployments/text/vllm_stream.py": "OpenAI's, which vLLM speaks",
+    "deployments/text/llama_cpp_chat.py": "llama.cpp's own",
+    "deployments/text/llama_cpp/answers.py": "llama.cpp's own",
+    "deployments/text/llama_cpp/choice.py": "llama.cpp's own",
+    "deployments/text/llama_cpp/fields.py": "llama.cpp's own",
 }
 """Files that speak an API of somebody else's, and whose."""
 FOREIGN = {

@@ -14,7 +14,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from deployments.text.generation.decode import Step
 from deployments.text.generation.sampling import GREEDY_BELOW
 from serve_app.core.errors import BackendUnavailable
-from serve_app.core.text.chat import Sampling
+from serve_app.core.options.sampling import SettledSampling
 from serve_app.runtime.limits import LimitPassed, within
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ class ContinuousBatcher:
         return math.ceil(tokens / PAGE_TOKENS) <= self._pages - 1
 
     @staticmethod
-    def supports(sampling: Sampling) -> bool:
+    def supports(sampling: SettledSampling) -> bool:
         """Whether all that is asked can be had per request: temperature, top_k and top_p only."""
-        plain = Sampling(
+        plain = SettledSampling(
             temperature=sampling.temperature,
             top_k=sampling.top_k,
             top_p=sampling.top_p,
@@ -67,7 +67,7 @@ class ContinuousBatcher:
         return plain == sampling
 
     async def steps(
-        self, prompt: list[int], sampling: Sampling, *, index: int, limit: int
+        self, prompt: list[int], sampling: SettledSampling, *, index: int, limit: int
     ) -> AsyncGenerator[Step]:
         """The tokens of one choice as they come. Closing frees its place in the batch."""
         manager = await asyncio.to_thread(self._running)
@@ -134,7 +134,7 @@ class ContinuousBatcher:
         return manager
 
     def _add(
-        self, manager: Any, prompt: list[int], sampling: Sampling, *, name: str, limit: int
+        self, manager: Any, prompt: list[int], sampling: SettledSampling, *, name: str, limit: int
     ) -> bool:
         is_greedy = sampling.temperature < GREEDY_BELOW
         top_k = 1 if is_greedy else min(sampling.top_k or self._vocabulary, self._vocabulary)

@@ -16,10 +16,12 @@ from transformers import (
     AutoTokenizer,
 )
 
+from deployments.text.checkpoint_sampling import checkpoint_sampling
 from deployments.text.generation.text import token_bytes
 from deployments.torch_device import device_of
 from deployments.transformers_checkpoint import loading, loading_arguments
 from serve_app.core.config import Model
+from serve_app.core.options.sampling import SamplingDefaults
 from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import TokenLogprob
 
@@ -37,6 +39,7 @@ class TextCheckpoint:
     context_length: int
     eos_ids: frozenset[int]
     fingerprint: str
+    sampling: SamplingDefaults
 
     @property
     def vocabulary(self) -> int:
@@ -104,6 +107,7 @@ def load_checkpoint(
         context_length=options.context_length or _context_length(config),
         eos_ids=_eos_ids(network, tokenizer),
         fingerprint=_fingerprint(network),
+        sampling=checkpoint_sampling(directory),
     )
 
 

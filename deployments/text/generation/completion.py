@@ -97,7 +97,7 @@ def _with_suffix(generator: TextGenerator, prompt: str, suffix: str | None) -> s
 def _decoding(
     generator: TextGenerator, request: Complete, prompt: list[int], constraint: Constraint | None
 ) -> Decoding:
-    sampling = request.sampling
+    sampling = generator.settled(request.sampling)
     choices = max(request.best_of or 0, sampling.n)
     if choices > sampling.n and sampling.logprobs is None:
         # The likelihood decides which ones are best.

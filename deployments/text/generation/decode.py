@@ -10,7 +10,7 @@ import torch
 
 from deployments.text.generation.constraint import Constraint
 from deployments.text.generation.sampling import SamplingRow, choose, penalized, rows_for
-from serve_app.core.text.chat import Sampling
+from serve_app.core.options.sampling import SettledSampling
 
 STRETCH = 256
 """Tokens of a prompt whose probabilities are held at once."""
@@ -37,7 +37,7 @@ class Decoding:
     """
 
     prompt: list[int]
-    sampling: Sampling
+    sampling: SettledSampling
     choices: int
     limit: int
     eos_ids: frozenset[int]

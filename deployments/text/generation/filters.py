@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from serve_app.core.text.chat import Sampler, Sampling
+from serve_app.core.options.sampling import SettledSampling
+from serve_app.core.text.chat import Sampler
 
 ORDER: tuple[Sampler, ...] = ("penalties", "temperature", "top_k", "typ_p", "min_p", "top_p")
 """Penalties come first in any order: they are applied before a grammar is."""
 
 
-def temperature(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def temperature(logits: torch.Tensor, sampling: SettledSampling) -> torch.Tensor:
     """Sharpen or flatten; rules nothing out."""
     return logits / sampling.temperature
 
 
-def top_k(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def top_k(logits: torch.Tensor, sampling: SettledSampling) -> torch.Tensor:
     """Keep the `top_k` best."""
     if not sampling.top_k or sampling.top_k >= logits.numel():
         return logits
@@ -25,7 +26,7 @@ def top_k(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return logits.masked_fill(logits < floor, -torch.inf)
 
 
-def min_p(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def min_p(logits: torch.Tensor, sampling: SettledSampling) -> torch.Tensor:
     """Keep what is at least `min_p` times as likely as the likeliest."""
     if not sampling.min_p:
         return logits
@@ -34,7 +35,7 @@ def min_p(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return logits.masked_fill(probabilities < floor, -torch.inf)
 
 
-def top_p(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def top_p(logits: torch.Tensor, sampling: SettledSampling) -> torch.Tensor:
     """Keep the smallest set of tokens whose mass reaches `top_p` of the whole."""
     if sampling.top_p >= 1.0:
         return logits
@@ -42,7 +43,7 @@ def top_p(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return _kept(logits, probabilities, probabilities.sort(descending=True)[1], sampling.top_p)
 
 
-def typical(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def typical(logits: torch.Tensor, sampling: SettledSampling) -> torch.Tensor:
     """Keep the tokens whose surprise is nearest to the expected one, until their mass reaches
     `typical_p` (arXiv:2202.00666).
     """
@@ -65,7 +66,7 @@ def _kept(
     return logits.index_fill(-1, order[outside], -torch.inf)
 
 
-FILTERS: Mapping[Sampler, Callable[[torch.Tensor, Sampling], torch.Tensor]] = {
+FILTERS: Mapping[Sampler, Callable[[torch.Tensor, SettledSampling], torch.Tensor]] = {
     "temperature": temperature,
     "top_k": top_k,
     "typ_p": typical,

@@ -22,6 +22,7 @@ from deployments.text.generation.vision import VisionInputs
 from deployments.text.media_parts import refuse_unsupported_parts
 from serve_app.core.errors import BackendUnavailable, ContextLengthExceeded, InvalidRequest
 from serve_app.core.media import BlobStore
+from serve_app.core.options.sampling import SettledSampling, settled
 from serve_app.core.options.text import TransformersOptions
 from serve_app.core.text.chat import (
     Chat,
@@ -53,6 +54,7 @@ class TextGenerator:
         self, checkpoint: TextCheckpoint, options: TransformersOptions, blobs: BlobStore
     ) -> None:
         self.checkpoint = checkpoint
+        self._sampling = options.sampling
         self.prompts = Prompts(
             checkpoint.tokenizer,
             checkpoint.chat_template,
@@ -133,6 +135,10 @@ class TextGenerator:
                 param=param,
             )
         return room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+
+    def settled(self, sampling: Sampling) -> SettledSampling:
+        """With what the request leaves open as the configuration or the checkpoint says."""
+        return settled(sampling, self._sampling, self.checkpoint.sampling)
 
     def check_bias(self, sampling: Sampling) -> None:
         """InvalidRequest for a biased token that the model does not have."""
@@ -227,7 +233,7 @@ class TextGenerator:
         prompt, inputs = await self._inputs(request, text)
         decoding = Decoding(
             prompt,
-            request.sampling,
+            self.settled(request.sampling),
             request.sampling.n,
             self.limit(prompt, request.sampling, param="messages"),
             self.checkpoint.eos_ids,

@@ -9,7 +9,7 @@ import torch
 
 from deployments.text.generation.filters import FILTERS, ORDER
 from deployments.text.generation.mirostat import Mirostat
-from serve_app.core.text.chat import Sampling
+from serve_app.core.options.sampling import SettledSampling
 
 GREEDY_BELOW = 1e-5
 LARGEST = 1e30
@@ -25,7 +25,7 @@ class SamplingRow:
     generated: list[int] = field(default_factory=list)
     _mirostat: Mirostat | None = None
 
-    def mirostat(self, sampling: Sampling) -> Mirostat:
+    def mirostat(self, sampling: SettledSampling) -> Mirostat:
         """The state of Mirostat, which lasts over the whole answer."""
         if self._mirostat is None:
             self._mirostat = Mirostat(
@@ -35,7 +35,7 @@ class SamplingRow:
 
 
 def rows_for(
-    sampling: Sampling, prompt: list[int], count: int, device: torch.device
+    sampling: SettledSampling, prompt: list[int], count: int, device: torch.device
 ) -> list[SamplingRow]:
     """Choice `i` draws with `seed + i`, so that it does not depend on the other choices."""
     ids = torch.tensor(prompt, dtype=torch.long, device=device)
@@ -50,7 +50,7 @@ def rows_for(
     return rows
 
 
-def penalized(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> torch.Tensor:
+def penalized(logits: torch.Tensor, sampling: SettledSampling, row: SamplingRow) -> torch.Tensor:
     """One row's logits after penalties and bias.
 
     Presence and frequency count generated tokens only, as OpenAI's reference formula
@@ -65,7 +65,7 @@ def penalized(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> tor
     return logits
 
 
-def _penalize(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> None:
+def _penalize(logits: torch.Tensor, sampling: SettledSampling, row: SamplingRow) -> None:
     said = torch.tensor(row.generated, dtype=torch.long, device=logits.device)
     if sampling.repeat_penalty != 1.0 and sampling.repeat_last_n != 0:
         last = torch.cat([row.prompt, said])[-(sampling.repeat_last_n or 0) :]
@@ -80,7 +80,7 @@ def _penalize(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> Non
         logits[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
 
 
-def choose(logits: torch.Tensor, sampling: Sampling, row: SamplingRow) -> int:
+def choose(logits: torch.Tensor, sampling: SettledSampling, row: SamplingRow) -> int:
     """Draw one token from one row of penalised (and constrained) logits."""
     names = ORDER if sampling.samplers is None else sampling.samplers
     is_coldest = sampling.temperature < GREEDY_BELOW and "temperature" in names

@@ -56,7 +56,7 @@ async def answer_events(server: LlamaServer, answering: Answering) -> AsyncGener
 async def _written(
     server: LlamaServer, answering: Answering, choices: list[LlamaChoice], start: int
 ) -> AsyncGenerator[ChatEvent]:
-    fields = _fields(answering, len(choices), start)
+    fields = _fields(server, answering, len(choices), start)
     usage = Usage(prompt_tokens=0, completion_tokens=0)
     is_silent = answering.sampling.max_tokens == 0
     running = server.running
@@ -95,10 +95,10 @@ async def _written(
     yield usage.model_copy(update={"completion_tokens": tokens})
 
 
-def _fields(answering: Answering, choices: int, start: int) -> dict[str, Any]:
+def _fields(server: LlamaServer, answering: Answering, choices: int, start: int) -> dict[str, Any]:
     sampling = answering.sampling
     limit = sampling.max_tokens
-    fields = sampling_fields(sampling) | {
+    fields = sampling_fields(server.settled(sampling)) | {
         "prompt": answering.prompt,
         "stream": True,
         "n_predict": -1 if limit is None else max(1, limit),

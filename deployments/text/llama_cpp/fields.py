@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from serve_app.core.errors import InvalidRequest
+from serve_app.core.options.sampling import SettledSampling
 from serve_app.core.text.chat import Sampling, TextFormat
 
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -15,8 +16,8 @@ FILTERS = ("penalties", "top_k", "typ_p", "top_p", "min_p", "temperature")
 """llama.cpp's order. Without its extensions, which no field of a request turns on."""
 
 
-def sampling_fields(sampling: Sampling) -> dict[str, Any]:
-    """What the request says; what it leaves open llama.cpp takes from the file's metadata."""
+def sampling_fields(sampling: SettledSampling) -> dict[str, Any]:
+    """How tokens are chosen, in llama.cpp's words."""
     fields: dict[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

@@ -15,12 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+from deployments.text.checkpoint_sampling import gguf_sampling
 from deployments.text.llama_cpp.errors import error_of
 from deployments.text.llama_cpp.files import beside, weights_file
 from deployments.text.llama_cpp.gguf_file import GgufFile, read_gguf
 from serve_app.core.config import Model
 from serve_app.core.errors import BackendUnavailable
+from serve_app.core.options.sampling import SettledSampling, settled
 from serve_app.core.options.text import LlamaCppOptions
+from serve_app.core.text.chat import Sampling
 from serve_app.runtime.threads import unloaded
 
 BATCH_TOKENS = 512
@@ -38,6 +41,7 @@ class LlamaServer:
         self.file: GgufFile = read_gguf(weights)
         self.model_id = model.id
         self.slots = options.slots
+        self._sampling = (options.sampling, gguf_sampling(self.file.metadata))
         self.context_length = context_length(options, self.file)
         self._key = secrets.token_hex(16)
         self._folder = Path(tempfile.mkdtemp(prefix="llama-"))
@@ -55,6 +59,10 @@ class LlamaServer:
         if self._server is None:
             raise unloaded()
         return self._server
+
+    def settled(self, sampling: Sampling) -> SettledSampling:
+        """With what the request leaves open as the configuration or the file says."""
+        return settled(sampling, *self._sampling)
 
     def close(self) -> None:
         """Stop it and free the weights. Blocks until what runs has noticed."""

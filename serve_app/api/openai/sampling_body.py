@@ -70,8 +70,8 @@ class SamplingBody(JobBody):
         fields = {
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "top_k": self.top_k or None,
-            "min_p": self.min_p or None,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
             "repeat_penalty": self.repeat_penalty,

@@ -160,10 +160,10 @@ class LlamaBody(SamplingBody):
         absent = {name: value for name, value in usual.items() if getattr(self, name) is None}
         return base.model_copy(
             update=absent
-            | self._rare(base.repeat_penalty)
+            | self._rare(base.repeat_penalty or 1.0)
             | {
-                "top_k": max(top_k, 0) or None,
-                "repeat_penalty": base.repeat_penalty or 1.0,
+                "top_k": max(top_k, 0),
+                "repeat_penalty": 1.0 if base.repeat_penalty == 0 else base.repeat_penalty,
                 "seed": None if self.seed == -1 else self.seed,
             }
         )

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from serve_app.core.options.engine import DeviceOptions, EngineOptions, Section, TorchOptions
+from serve_app.core.options.sampling import NOTHING_SAID, SamplingDefaults
 from serve_app.core.text.chat import RARE_SAMPLING
 
 
@@ -13,7 +14,8 @@ class TransformersOptions(TorchOptions):
 
     `max_batch_tokens` and `cache_blocks` size continuous batching. `measures` is what a depth
     model's numbers are; auto reads it from its configuration. `beams` is how many beginnings a
-    translation is chosen from; None is what the checkpoint says.
+    translation is chosen from; None is what the checkpoint says. `sampling` is what chats that
+    leave it open get instead of what the checkpoint says.
     """
 
     honours: ClassVar[frozenset[str]] = RARE_SAMPLING | {"grammar"}
@@ -28,6 +30,7 @@ class TransformersOptions(TorchOptions):
     trust_remote_code: bool = False
     measures: Literal["auto", "distance", "inverse"] = "auto"
     beams: int | None = Field(default=None, ge=1, le=16)
+    sampling: SamplingDefaults = NOTHING_SAID
 
 
 class CosineOptions(TorchOptions):
@@ -43,7 +46,9 @@ class CosineOptions(TorchOptions):
 
 
 class VllmOptions(EngineOptions):
-    """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra."""
+    """vLLM through `ray.serve.llm`'s LLMServer; needs the `gpu` extra. `sampling` is what requests
+    that leave it open get instead of what the checkpoint says.
+    """
 
     honours: ClassVar[frozenset[str]] = frozenset({"grammar", "ignore_eos"})
 
@@ -53,6 +58,7 @@ class VllmOptions(EngineOptions):
     tensor_parallel: int = Field(default=1, ge=1)
     pipeline_parallel: int = Field(default=1, ge=1)
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    sampling: SamplingDefaults = NOTHING_SAID
 
 
 class GgufAdapter(Section):
@@ -69,7 +75,8 @@ class LlamaCppOptions(DeviceOptions):
     weights where the source has several, `mmproj` the file that makes the model see. `slots`
     answers are written at once, others wait; each has a context of `context_length` tokens, by
     default the model's own up to `longest_context`. `gpu_layers` stay on the GPU, -1 as many as
-    fit. `prompt_cache_mb` keeps prompts that no slot has any more.
+    fit. `prompt_cache_mb` keeps prompts that no slot has any more. `sampling` is what requests that
+    leave it open get instead of what the file says.
     """
 
     honours: ClassVar[frozenset[str]] = RARE_SAMPLING | {"grammar"}
@@ -85,6 +92,7 @@ class LlamaCppOptions(DeviceOptions):
     slots: int = Field(default=8, ge=1, le=256)
     gpu_layers: int = Field(default=-1, ge=-1)
     prompt_cache_mb: int = Field(default=0, ge=0)
+    sampling: SamplingDefaults = NOTHING_SAID
 
 
 AnyChatOptions = TransformersOptions | VllmOptions | LlamaCppOptions

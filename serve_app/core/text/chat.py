@@ -25,6 +25,9 @@ RARE_SAMPLING = frozenset(
 )
 """Fields of `Sampling` that an engine acts on only where its options say that it `honours` them."""
 
+NO_EFFECT = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
+"""Values that turn a field of `Sampling` off."""
+
 
 class Sampling(Message):
     """How tokens are chosen; names and ranges are OpenAI's, extensions llama.cpp's.
@@ -32,6 +35,9 @@ class Sampling(Message):
     `logprobs` is the number of alternatives reported beside each chosen token; None reports
     nothing, 0 the chosen token alone. `max_tokens` None runs until the context ends, 0 reads the
     prompt alone. Choice `i` of `n` is sampled with `seed + i`.
+
+    `temperature`, `top_p`, `top_k`, `min_p` and `repeat_penalty` are the model's own where they are
+    None; 0 turns `top_k` and `min_p` off.
 
     Not every engine knows what is listed in `RARE_SAMPLING`. `repeat_last_n` is how many tokens
     before the next one `repeat_penalty` looks at; None is all of them, 0 none. `mirostat` is its
@@ -41,13 +47,13 @@ class Sampling(Message):
     Only what was set is stored: a provider is sent nothing else, and has defaults of its own.
     """
 
-    temperature: float = 0.7
-    top_p: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
-    repeat_penalty: float = 1.0
+    repeat_penalty: float | None = None
     logit_bias: dict[int, float] = Field(default_factory=dict)
     seed: int | None = None
     stop: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app.core.notices import Notice
-from serve_app.core.text.chat import Sampling, TextFormat
+from serve_app.core.text.chat import NO_EFFECT, Sampling, TextFormat
 from serve_app.core.upstreams.provider import ProviderType
 from serve_app.upstreams.openai_form.exchange import GATEWAYS, OWN_SERVER, Object
 
@@ -70,5 +70,7 @@ def _given(sampling: Sampling) -> dict[str, Any]:
     return {
         name: value
         for name, value in given.items()
-        if value is not None and not (is_stored and value == getattr(DEFAULTS, name))
+        if value is not None
+        and not (is_stored and value == getattr(DEFAULTS, name))
+        and NO_EFFECT.get(name) != value
     }
