@@ -189,7 +189,7 @@ class UpstreamSettings(Section):
     for media and for jobs; with `placement.min_replicas: 1`, the first of them after a pause does
     not wait for a process to start. Lists of models are read again after `listing_age_s`.
     With `instance_credentials`, providers of Amazon Bedrock without credentials of their own may
-    use the role of the machine (EC2).
+    use the role of the machine (EC2). With `http2`, providers that choose HTTP/2 are called in it.
     """
 
     placement: Placement = Placement(min_replicas=0, max_ongoing_requests=1000)
@@ -199,6 +199,7 @@ class UpstreamSettings(Section):
     model_timeouts: dict[str, ModelTimeouts] = Field(default={})
     listing_age_s: Seconds = 60
     instance_credentials: bool = False
+    http2: bool = True
 
     def timeouts_of(self, model: str) -> UpstreamTimeouts:
         """Those of a model, by its id."""

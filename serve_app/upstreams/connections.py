@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from functools import lru_cache
 
+import httpcore
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
 
@@ -18,8 +19,13 @@ class ProviderAddresses(AbstractResolver):
     """
 
     async def allowed_addresses(self, host: str, port: int) -> list[Address]:
-        """The addresses of a host. UpstreamError when one is of a cloud's metadata."""
-        addresses = await resolve(host, port)
+        """The addresses of a host. UpstreamError when one is of a cloud's metadata, OSError when
+        it has none.
+        """
+        try:
+            addresses = await resolve(host, port)
+        except httpcore.ConnectError as error:
+            raise OSError(str(error)) from error
         for address in addresses:
             check_address(host, address)
         return addresses

@@ -57,7 +57,7 @@ class UpstreamRunner(OperationRunner):
         self._forms = forms
         self._settings = settings
         self._usual_timeouts = settings.timeouts_of("")
-        self._client = UpstreamClient()
+        self._client = UpstreamClient(http2=settings.http2)
         self._rotation = KeyRotation(ticks=time.monotonic)
 
     @override

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
@@ -9,15 +11,28 @@ from serve_app.core.errors import AppError, TimedOut, UpstreamError
 from serve_app.core.upstreams.exchange import UpstreamRefused, UpstreamRequest
 from serve_app.core.upstreams.timeouts import UpstreamTimeouts
 from serve_app.upstreams.client import MOST_ERROR_BYTES, ProviderCalls, UpstreamClient
-from tests.upstreams.plain_stub import PlainStub, Told, plain_stub, told
+from tests.upstreams.http2_stub import Http2Stub, http2_stub
+from tests.upstreams.plain_stub import Asked, PlainStub, Told, plain_stub, told
 
 SECRET = "sk-very-secret"
 
 
-@pytest.fixture
-async def stub() -> AsyncIterator[PlainStub]:
-    async with plain_stub(lambda _: told({"ok": True})) as running:
-        yield running
+@pytest.fixture(params=["HTTP/1.1", "TLS", "HTTP/2"])
+async def stub(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PlainStub]:
+    """The same server without TLS, with it, and where it chooses HTTP/2."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    running: AbstractAsyncContextManager[PlainStub] = plain_stub(said_ok)
+    if request.param != "HTTP/1.1":
+        chosen = "h2" if request.param == "HTTP/2" else "http/1.1"
+        running = http2_stub(said_ok, tmp_path, chosen)
+    async with running as started:
+        yield started
+
+
+def said_ok(_: Asked) -> Told:
+    return told({"ok": True})
 
 
 @pytest.fixture
@@ -66,7 +81,9 @@ async def test_connections_are_used_again(stub: PlainStub, client: UpstreamClien
         async with calls(client).open(request(stub)) as response:
             await response.read()
     assert len(stub.asked) == 3
-    assert stub.connections == 1
+    # The first one over TLS was opened to ask for the version; HTTP/1.1 has one of its own.
+    is_asked_in_vain = isinstance(stub, Http2Stub) and stub.chosen != "h2"
+    assert stub.connections == (2 if is_asked_in_vain else 1)
 
 
 async def test_paths_and_keys_are_sent_as_they_are(stub: PlainStub, client: UpstreamClient) -> None:
@@ -131,9 +148,34 @@ async def test_what_does_not_begin_and_what_stalls(stub: PlainStub, client: Upst
         assert "in time" in await failure(client, request(stub), TimedOut, total_s=0.1)
 
 
-async def test_nobody_listens(stub: PlainStub, client: UpstreamClient) -> None:
-    sent = UpstreamRequest("GET", "http://127.0.0.1:9/v1/models")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "nowhere.invalid"])
+async def test_nobody_listens(client: UpstreamClient, scheme: str, host: str) -> None:
+    sent = UpstreamRequest("GET", f"{scheme}://{host}/v1/models")
     assert "no connection" in await failure(client, sent)
+
+
+async def test_a_server_that_nobody_vouches_for(
+    stub: PlainStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    client = UpstreamClient()
+    sent = request(stub)
+    if sent.url.startswith("https"):
+        assert "no connection" in await failure(client, sent)
+    assert stub.asked == []
+    await client.close()
+
+
+async def test_a_version_may_be_ruled_out(stub: PlainStub) -> None:
+    client = UpstreamClient(http2=False)
+    if isinstance(stub, Http2Stub) and stub.chosen == "h2":
+        assert "invalid" in await failure(client, request(stub))
+    else:
+        async with calls(client).open(request(stub)) as response:
+            assert response.status == 200
+        assert stub.connections == 1
+    await client.close()
 
 
 async def test_no_http_at_all(client: UpstreamClient) -> None:
