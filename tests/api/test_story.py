@@ -38,13 +38,13 @@ async def test_the_whole_answer(make_context: MakeContext) -> None:
             "film",
         ]
         script, images, video, tts, clip = body["steps"]
-        # The story's own sentences stand for both.
+        # The story's own sentences stand for both; all is seen where the story begins.
         assert script["scenes"] == [
-            {"line": sentence, "picture": sentence}
-            for sentence in (
-                "A red fox finds a lantern.",
-                "It carries the lantern home.",
-                "The forest glows all night.",
+            {"line": sentence, "picture": sentence + begun}
+            for sentence, begun in (
+                ("A red fox finds a lantern.", ""),
+                ("It carries the lantern home.", " A red fox finds a lantern."),
+                ("The forest glows all night.", " A red fox finds a lantern."),
             )
         ]
         assert script["text"].splitlines() == [scene["line"] for scene in script["scenes"]]

@@ -14,7 +14,7 @@ from deployments.audio.sentences import sentences
 from deployments.fakes.replies import tokens_of
 from deployments.media.prompt_schedules import composed_texts, prompt_stretches
 from deployments.text.generation.tool_format import calls_in
-from pipelines.story_script import spread_over_scenes
+from pipelines.story_answers import repeats_itself, spread_over_scenes
 from serve_app.api.byte_ranges import requested
 from serve_app.api.disposition import parameters
 from serve_app.api.long_texts import JsonStringScanner
@@ -160,11 +160,16 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "search",
         [("", " (1", ""), ("", " (123456789 times)", "x"), ("", " ", "")],
     ),
-    "pipelines/story_script.py:SENTENCE": (
+    "pipelines/story_answers.py:SENTENCE": (
         "finditer",
         [("", "a.", ""), ("", ".", "a"), ("a.", '"', "."), ("", "a", "")],
     ),
-    "pipelines/story_script.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
+    "pipelines/story_answers.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
+    "pipelines/story_answers.py:LETTERS": ("search", [("", "a1", ""), ("", "1", "")]),
+    "pipelines/story_answers.py:FINISHED": (
+        "search",
+        [("", ".", "a"), ("", '"', "a"), ("", '."', "a")],
+    ),
     "serve_app/api/ai_server/artifact_links.py:HOST": (
         "fullmatch",
         [("", "a", "!"), ("a:", "1", ""), ("[", "1", "!"), ("[", ":", "]:")],
@@ -343,6 +348,7 @@ READERS: dict[str, tuple[Reader, tuple[str, str, str]]] = {
     "sentences without an end": (sentences, ("", "a", "")),
     "sentences of spaces and dots": (sentences, ("", ". ", "")),
     "the sentences of a story": (lambda text: spread_over_scenes(text, 8), ("", "!?", "")),
+    "an answer in circles": (repeats_itself, ("", "ab", "")),
     "tool calls": (lambda text: calls_in(text, TOOLS), ("", '{"name":"f"};', "")),
     "brackets that a model opens": (lambda text: calls_in(text, TOOLS), ("", "[", "")),
     "a prompt that changes": (changing, ("", "[a:b:1]", "")),

@@ -5,7 +5,8 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
-from pipelines.story_script import read_script, write_script
+from pipelines.story_answers import read_script
+from pipelines.story_script import write_script
 from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.core.image.images import Size
 from serve_app.core.message import Message

@@ -14,7 +14,7 @@ from deployments.fakes.images import FakeImages
 from deployments.fakes.media import FakeMedia
 from deployments.fakes.video import FakeVideo
 from pipelines.story import Story
-from pipelines.story_script import read_script, spread_over_scenes
+from pipelines.story_answers import read_script, spread_over_scenes
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import Speak, SpeechEvent
 from serve_app.core.config import Model
@@ -50,6 +50,9 @@ class Author(FakeChat):
     """Answers what it is told to."""
 
     answers: Sequence[str] = (SCRIPT,)
+    parts: Sequence[str] = ()
+    """Of the first answer, instead."""
+    parts_read: int = 0
     asked: int = 0
     error: AppError | None = None
 
@@ -58,6 +61,9 @@ class Author(FakeChat):
             raise self.error
         answer = self.answers[self.asked]
         self.asked += 1
+        for part in self.parts if self.asked == 1 else ():
+            self.parts_read += 1
+            yield ChatDelta(text=part)
         yield ChatDelta(text=answer)
         yield Usage(prompt_tokens=1, completion_tokens=1)
 
@@ -318,6 +324,31 @@ async def test_a_model_that_writes_noise_is_replaced_by_the_story(stage: Stage) 
         json.dumps({"scenes": [*SCENES[:2], {"line": ["x"], "picture": {}}]}),
         json.dumps({"scenes": [*SCENES[:2], {"line": "\ud800", "picture": "a fox"}]}),
         "[" * 100_000,
+        # What a model of 135 million parameters writes.
+        json.dumps({"scenes": [{"line": "…", "picture": "…"}] * 3}),
+        json.dumps({"scenes": [{"line": "A fox is here.", "picture": "a fox, night"}] * 3}),
+        json.dumps(
+            {
+                "scenes": [
+                    {
+                        "line": f"A {animal} carries a lantern home through the forest.",
+                        "picture": f"a {animal} and a lantern in a forest",
+                    }
+                    for animal in ("fox", "wolf", "lion")
+                ]
+            }
+        ),
+        json.dumps(
+            {
+                "scenes": [
+                    *SCENES[:2],
+                    {
+                        "line": "The village glows.",
+                        "picture": "a fox in a village" + ", beam of moonlight" * 9,
+                    },
+                ]
+            }
+        ),
     ],
 )
 def test_what_is_no_script(answer: str) -> None:
@@ -337,3 +368,46 @@ def test_what_is_no_script(answer: str) -> None:
 )
 def test_a_story_is_spread_over_its_scenes(story: str, count: int, lines: list[str]) -> None:
     assert [scene.line for scene in spread_over_scenes(story, count)] == lines
+
+
+TOLD = (
+    "They lived together in a castle, and the knight was sure they would be best friends. "
+    "The dragon was a brave and noble dragon. The knight was a brave and noble knight. "
+    "The dragon was a brave and noble dragon. The dragon had a special secret. It"
+)
+
+
+async def test_a_small_model_tells_how_a_story_goes_on(stage: Stage) -> None:
+    """It writes no script, but plain sentences: those that say something new are told."""
+    stage.chat.answers = ("no", "no", "Yes", TOLD)
+    told = await stage.tell(story="A brave knight and a friendly dragon", scenes=4)
+    assert [scene.scene.line for scene in told.scenes] == [
+        "A brave knight and a friendly dragon",
+        "They lived together in a castle, and the knight was sure they would be best friends.",
+        "The dragon was a brave and noble dragon.",
+        "The knight was a brave and noble knight.",
+    ]
+    # What is seen is where the story began.
+    assert told.scenes[3].scene.image == (
+        "The knight was a brave and noble knight. A brave knight and a friendly dragon"
+    )
+    assert told.warnings == ()
+    assert stage.chat.asked == 4
+
+
+async def test_an_answer_that_goes_in_circles_is_not_waited_for(stage: Stage) -> None:
+    circles = '{"scenes": [{"line": "A fox", "picture": "a fox' + ", a beam of moonlight" * 6
+    stage.chat.parts = (circles, "never read")
+    stage.chat.answers = ("", SCRIPT)
+    told = await stage.tell()
+    assert stage.chat.parts_read == 1
+    assert told.scenes[2].scene.line == "The forest glows."
+
+
+async def test_an_image_without_a_word_of_the_story_shows_where_it_begins(stage: Stage) -> None:
+    scenes = [*SCENES[:2], {"line": "The forest glows.", "picture": "a magical moment"}]
+    stage.chat.answers = (json.dumps({"scenes": scenes}),)
+    told = await stage.tell()
+    shown = [scene.scene.image for scene in told.scenes]
+    assert shown[:2] == [scene["picture"] for scene in SCENES[:2]]
+    assert shown[2] == "a magical moment A red fox finds a lantern."
