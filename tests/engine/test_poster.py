@@ -111,6 +111,7 @@ def red_at(image: Stills.Image) -> Array:
         ("a pair of shooting stars over the city at sunset", "🌠2", ("city", "sunset", None)),
         ("a cat sleeping next to a candle in a room", "🐈1 🕯1", ("room", None, None)),
         ("children build a snowman", "🧒3 ☃1", (None, None, None)),
+        ("A lantern lit the way together, he saw a rock and would fly", "🏮1", (None,) * 3),
         ("a quick report of the annual meeting", "", (None, None, None)),
         ("", "", (None, None, None)),
     ],

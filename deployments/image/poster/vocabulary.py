@@ -24,7 +24,15 @@ SPOKEN = frozenset({
     "soon", "new", "cool", "free", "on", "off", "of", "with", "circle", "square", "arrow",
     "hand", "hands", "number", "ball", "front", "wide", "close", "full", "old", "long", "open",
     "high", "low", "large", "small", "medium", "mouth", "nose", "sleeping", "walking",
-    "running", "standing",
+    "running", "standing", "way", "saw", "die", "fly", "together", "stop", "point", "points",
+    "pointing", "check", "feeding", "blowing", "exchange", "claim", "control", "decoration",
+    "departure", "arriving", "division", "entry", "frame", "frames", "freezing", "frowning", "hit",
+    "index", "input", "label", "link", "litter", "male", "female", "mode", "note", "notes", "peace",
+    "pick", "piece", "plus", "minus", "polish", "print", "prints", "question", "rightwards",
+    "downwards", "rock", "score", "shape", "shrug", "slide", "smiling", "smoking", "springs",
+    "stick", "sweat", "tears", "track", "trap", "warning", "wedge", "yawning", "dizzy", "disguised",
+    "dash", "cross", "crossing", "cooking", "collision", "classical", "ceremony", "anger",
+    "saluting", "hugging", "overheated", "racing", "massage", "worship", "brightness",
 })  # fmt: skip
 """Words that say how or where, if Unicode has symbols of that name, too."""
 SYNONYMS = {
