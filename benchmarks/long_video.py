@@ -41,7 +41,7 @@ PROBE = Load("probe", "fast", 1, tokens=1, stream=False, duration_s=5, limit=1)
 PROBED = {"name": "fast", "options": {"engine": "fake", "task": "chat"}, "models": [{"id": "fast"}]}
 REPLICA, STARTING = "ray::ServeReplica:", ".initialize_and_get_metadata"
 AUDIO_RATE = 24_000
-# Words that pocketsphinx understands from espeak-ng, a few in every minute.
+# Words that are understood from espeak-ng, a few in every minute.
 SAID = "one two three four five six seven. the quick brown fox. good morning."
 
 

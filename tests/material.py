@@ -142,7 +142,7 @@ def espeak(folder: Path, *, voice: str = "en-us") -> EspeakSpeech:
 
 
 def counting() -> bytes:
-    """A WAV file of `COUNTING`, 22.05 kHz mono, of which pocketsphinx understands every word.
+    """A WAV file of `COUNTING`, 22.05 kHz mono, of which every word is understood.
 
     One recording (espeak-ng 1.52, voice en-us+f5, speed 0.75), because espeak-ng says nothing twice
     alike: of other takes two words of seven were understood, or six.

@@ -22,8 +22,8 @@ SMALLEST, LARGEST = 0.05, 20.0
 FACTORS_ARE_ONE = 1e-3
 LOUDEST = 0.95
 CLEAREST = "pitchq=consistency:window=short:transients=smooth"
-"""Of fourteen settings the one after which pocketsphinx understood most words (25 of 63 in moves by
-three semitones to an octave; 13 with `pitchq=quality` alone).
+"""Of fourteen settings the one after which a small recogniser understood most words (25 of 63 in
+moves by three semitones to an octave; 13 with `pitchq=quality` alone).
 """
 
 

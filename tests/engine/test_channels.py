@@ -14,16 +14,16 @@ import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_samples import opened_audio
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
+from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.video.av_media import AvMedia
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Transcribe, Transcript, TranscriptSegment
+from serve_app.core.audio.transcription import TranscriptSegment
 from serve_app.core.config import Model
 from serve_app.core.containers import opened_container
-from serve_app.core.options.audio import PocketsphinxOptions
 from serve_app.core.options.video import AvOptions
 from serve_app.core.video.processing import BurnSubtitles, PlacedAudio, ReplaceAudio, SubtitledVideo
-from tests.material import clip, content, counting, decoded, stored
+from tests.listening import listener, understood, words_of
+from tests.material import clip, content, counting, decoded
 
 RATE = 48_000
 Signal = np.ndarray[Any, np.dtype[np.float64]]
@@ -94,42 +94,46 @@ WAYS: dict[str, Callable[[Signal], list[Signal]]] = {
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> PocketsphinxTranscription:
-    blobs = FsspecBlobStore(tmp_path_factory.mktemp("blobs"))
-    return PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), path=None, blobs=blobs)
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> FsspecBlobStore:
+    return FsspecBlobStore(tmp_path_factory.mktemp("blobs"))
 
 
-async def understood(
-    engine: PocketsphinxTranscription, folder: Path, channels: list[Signal]
+@pytest.fixture(scope="module")
+def engine(blobs: FsspecBlobStore) -> FasterWhisperTranscription:
+    return listener(blobs)
+
+
+async def heard_words(
+    engine: FasterWhisperTranscription, blobs: FsspecBlobStore, folder: Path, channels: list[Signal]
 ) -> list[str]:
-    """The words that pocketsphinx hears."""
+    """The words that Whisper understands."""
     file = saved(folder / "words.wav", channels, rate=16_000)
-    audio = await stored(engine.blobs, file.read_bytes())
-    events = engine.transcribe(Transcribe(model="m", audio=audio))
-    result = [event async for event in events][-1]
-    assert isinstance(result, Transcript)
-    return result.text.split()
+    return words_of(await understood(engine, blobs, file.read_bytes()))
 
 
 @pytest.fixture(scope="module")
 def plain(
-    tmp_path_factory: pytest.TempPathFactory, engine: PocketsphinxTranscription, words: Signal
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: FasterWhisperTranscription,
+    blobs: FsspecBlobStore,
+    words: Signal,
 ) -> list[str]:
     """What is understood in mono."""
-    return asyncio.run(understood(engine, tmp_path_factory.mktemp("mono"), [words]))
+    return asyncio.run(heard_words(engine, blobs, tmp_path_factory.mktemp("mono"), [words]))
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_words_are_understood_as_in_mono(
     tmp_path: Path,
-    engine: PocketsphinxTranscription,
+    engine: FasterWhisperTranscription,
+    blobs: FsspecBlobStore,
     words: Signal,
     plain: list[str],
     way: str,
 ) -> None:
     assert len(plain) >= 5
     # A word or two may be at the edge of another one ("four" and "far"), by the level alone.
-    heard = await understood(engine, tmp_path, WAYS[way](words))
+    heard = await heard_words(engine, blobs, tmp_path, WAYS[way](words))
     assert SequenceMatcher(None, plain, heard).ratio() >= 0.75, (plain, heard)
 
 

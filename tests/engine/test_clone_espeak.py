@@ -9,17 +9,14 @@ import pytest
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.espeak import EspeakSpeech
 from deployments.audio.pitch import median_pitch
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.audio.voice_character import measured_character
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.speech import AudioChunk, AudioFormat, CloneSpeech, SpeechEnd
-from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.audio.wav import sized
-from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.audio import PocketsphinxOptions
 from tests.engine.test_rubberband_conversion import children
+from tests.listening import listener, understood, words_of
 from tests.material import (
     COUNTING,
     clip,
@@ -109,19 +106,15 @@ async def test_the_words_survive(
     engine: EspeakSpeech, blobs: FsspecBlobStore, tmp_path: Path
 ) -> None:
     reference = lower(await spoken(tmp_path, REFERENCE, voice="en-us+f2"), 0.9)
-    listener = PocketsphinxTranscription(
-        PocketsphinxOptions(), Model(id="pocketsphinx-en"), path=None, blobs=blobs
-    )
+    ear = listener(blobs)
     # espeak-ng says nothing twice alike, and not every take is understood.
     for _ in range(TAKES):
         data, _ = await cloned(engine, blobs, reference, COUNTING, speed=0.75)
-        request = Transcribe(model="pocketsphinx-en", audio=await stored(blobs, data))
-        heard = [event async for event in listener.transcribe(request)][-1]
-        assert isinstance(heard, Transcript)
-        if len(set(COUNTING.split()) & set(heard.text.split())) >= 4:
+        heard = await understood(ear, blobs, data)
+        if len(set(COUNTING.split()) & set(words_of(heard))) >= 4:
             break
     else:
-        raise AssertionError(f"none of {TAKES} takes is understood: {heard.text}")
+        raise AssertionError(f"none of {TAKES} takes is understood: {heard}")
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])

@@ -301,17 +301,15 @@ from deployments.video.av_media import AvMedia
 from deployments.video.av_remux import Remux
 from deployments.audio.espeak import EspeakSpeech
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.config import Model
-from serve_app.core.options.audio import EspeakOptions, FasterWhisperOptions, PocketsphinxOptions
+from serve_app.core.options.audio import EspeakOptions, FasterWhisperOptions
 from serve_app.core.options.video import AvOptions
 
 checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])
 shared = {"model": Model(id="m"), "blobs": FsspecBlobStore(folder)}
 AvMedia(AvOptions(), path=None, **shared)
 EspeakSpeech(EspeakOptions(), path=None, **shared)
-PocketsphinxTranscription(PocketsphinxOptions(), path=None, **shared)
 FasterWhisperTranscription(FasterWhisperOptions(device="cpu"), path=checkpoint, **shared)
 heavy = ("torch", "transformers", "diffusers", "vllm", "tensorflow")
 print([name for name in heavy if name in sys.modules])

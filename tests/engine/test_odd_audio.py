@@ -15,15 +15,15 @@ from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_samples import WavFile, opened_audio
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.audio.mfcc_diarization import MfccDiarization
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.diarization import Diarization, Diarize
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
-from serve_app.core.options.audio import FasterWhisperOptions, MfccOptions, PocketsphinxOptions
+from serve_app.core.options.audio import FasterWhisperOptions, MfccOptions
 from tests.engine.tiny_whisper import ORIGINAL, save_whisper
+from tests.listening import listener
 from tests.material import clip, counting, decoded, stored
 
 RECITED = " ".join(word for _, words in ORIGINAL for word in words)
@@ -143,13 +143,11 @@ async def last(events: Any) -> Any:
     return [event async for event in events][-1]
 
 
-@pytest.fixture(params=["faster_whisper", "batched", "pocketsphinx"])
+@pytest.fixture(params=["faster_whisper", "batched", "trained"])
 def transcribe(request: pytest.FixtureRequest, checkpoint: Path, blobs: FsspecBlobStore) -> Listen:
     engine: Any
-    if request.param == "pocketsphinx":
-        engine = PocketsphinxTranscription(
-            PocketsphinxOptions(), Model(id="m"), path=None, blobs=blobs
-        )
+    if request.param == "trained":
+        engine = listener(blobs)
     else:
         size = 4 if request.param == "batched" else 1
         options = FasterWhisperOptions(device="cpu", threads=1, batch_size=size)
@@ -164,7 +162,6 @@ async def test_every_engine_hears_speech_in_odd_files(
         result = await transcribe(await stored(blobs, data))
         assert isinstance(result, Transcript)
         assert result.duration_s == pytest.approx(spoken.duration_s, abs=0.1), name
-        # The telephone's narrow band is beyond pocketsphinx's English, not beyond its hearing.
         assert result.text == RECITED or len(result.text.split()) >= 3, name
 
 

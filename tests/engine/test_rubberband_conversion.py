@@ -16,17 +16,16 @@ import pytest
 
 from deployments.audio.audio_decoding import SPEECH_RATE, first_seconds, speech_blocks
 from deployments.audio.pitch import median_pitch
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.audio.rubberband import Reshaping, reshaped
 from deployments.audio.rubberband_conversion import RubberbandConversion
 from deployments.audio.voice_character import measured_character, timbre_gains
 from serve_app.blobs.store import FsspecBlobStore
-from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.audio.voice_conversion import ConvertedVoice, ConvertVoice
 from serve_app.core.config import Model
 from serve_app.core.errors import AppError, InternalError, InvalidRequest
 from serve_app.core.message import Progress
-from serve_app.core.options.audio import PocketsphinxOptions, RubberbandOptions
+from serve_app.core.options.audio import RubberbandOptions
+from tests.listening import listener, understood, words_of
 from tests.material import COUNTING, clip, content, counting, decoded, silence, spoken, stored, tone
 from tests.material import wav as mono_wav
 from tests.notices import texts_of
@@ -120,14 +119,8 @@ async def test_the_words_survive(
     target = mono_wav(said[44:], sample_rate=round(22_050 * factor))
     _, data = await converted(engine, blobs, said, target)
     assert semitones(pitch_hz(data, tmp_path), pitch_hz(target, tmp_path)) < SEMITONE
-    listener = PocketsphinxTranscription(
-        PocketsphinxOptions(), Model(id="pocketsphinx-en"), path=None, blobs=blobs
-    )
-    request = Transcribe(model="pocketsphinx-en", audio=await stored(blobs, data))
-    heard = [event async for event in listener.transcribe(request)][-1]
-    assert isinstance(heard, Transcript)
-    understood = set(COUNTING.split()) & set(heard.text.split())
-    assert len(understood) >= 6, heard.text
+    heard = await understood(listener(blobs), blobs, data)
+    assert len(set(COUNTING.split()) & set(words_of(heard))) >= 6, heard
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.25, 2.0])

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from deployments.audio.hpss_stems import HpssStems
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.fakes.engine import FakeChat
 from deployments.video.av_media import AvMedia
 from pipelines.video_dub import VideoDub
@@ -23,12 +22,13 @@ from serve_app.catalog.chat_translator import ChatTranslator
 from serve_app.catalog.engine_runner import EngineRunner
 from serve_app.core.config import Model
 from serve_app.core.media import Blob
-from serve_app.core.options.audio import HpssOptions, PocketsphinxOptions
+from serve_app.core.options.audio import HpssOptions
 from serve_app.core.options.fake import FakeOptions
 from serve_app.core.options.video import AvOptions
 from serve_app.core.text.chat import Chat, ChatDelta, ChatEvent, Usage
 from serve_app.core.video.dubbing import DubbedVideo, DubVideo
 from serve_app.core.video.subtitling import Subtitles, SubtitleVideo
+from tests.listening import listener, words_of
 from tests.material import COUNTING, content, counting, espeak
 from tests.running import stages_over
 
@@ -110,14 +110,6 @@ def media(blobs: FsspecBlobStore) -> AvMedia:
     return AvMedia(AvOptions(), Model(id="media"), path=None, blobs=blobs)
 
 
-async def hearing(blobs: FsspecBlobStore) -> PocketsphinxTranscription:
-    engine = PocketsphinxTranscription(
-        PocketsphinxOptions(), Model(id="ear"), path=None, blobs=blobs
-    )
-    await engine.start()
-    return engine
-
-
 def heard(data: bytes) -> tuple[Floats, float]:
     """The left channel, and how long the image lasts."""
     with av.open(io.BytesIO(data)) as container:
@@ -153,7 +145,8 @@ def onset_s(audio: Floats) -> float:
 async def test_a_dubbed_video_keeps_its_times_and_its_background(
     blobs: FsspecBlobStore, video: AssembledVideo, tmp_path: Path
 ) -> None:
-    ears = await hearing(blobs)
+    # Around what is speech, voice activity detection adds almost half a second.
+    ears = listener(blobs, vad=False)
     parts = {
         "transcription": ears,
         "translation": translator(blobs),
@@ -176,7 +169,7 @@ async def test_a_dubbed_video_keeps_its_times_and_its_background(
     await ears.close()
     assert isinstance(dubbed, DubbedVideo)
     said = {segment.source_text for segment in dubbed.segments}
-    assert len(set(COUNTING.split()) & set(" ".join(said).split())) == 7
+    assert len(set(COUNTING.split()) & set(words_of(" ".join(said)))) == 7
     assert {segment.text for segment in dubbed.segments} == {GERMAN}
     original, lasts_s = heard(await content(blobs, video.blob))
     audio, dubbed_s = heard(await content(blobs, dubbed.video))
@@ -193,7 +186,7 @@ async def test_a_dubbed_video_keeps_its_times_and_its_background(
 async def test_subtitles_say_what_is_spoken_when_it_is(
     blobs: FsspecBlobStore, video: AssembledVideo
 ) -> None:
-    ears = await hearing(blobs)
+    ears = listener(blobs)
     parts = {"transcription": ears, "translation": translator(blobs), "media": media(blobs)}
     pipeline = VideoSubtitles(stages_over(parts), blobs)
     request = SubtitleVideo(
@@ -202,7 +195,7 @@ async def test_subtitles_say_what_is_spoken_when_it_is(
     *_, subtitles = [event async for event in pipeline.run(request)]
     await ears.close()
     assert isinstance(subtitles, Subtitles)
-    words = " ".join(cue.text for cue in subtitles.cues).split()
+    words = words_of(" ".join(cue.text for cue in subtitles.cues))
     assert len(set(COUNTING.split()) & set(words)) == 7
     assert subtitles.cues[0].start == pytest.approx(video.begin_s, abs=0.5)
     assert subtitles.cues[-1].end == pytest.approx(video.end_s, abs=0.7)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
+from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 from deployments.audio.hpss_stems import HpssStems
 from deployments.audio.mfcc_diarization import MfccDiarization
-from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed, video_frames
@@ -22,11 +22,12 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.options.audio import HpssOptions, MfccOptions, PocketsphinxOptions
+from serve_app.core.options.audio import FasterWhisperOptions, HpssOptions, MfccOptions
 from serve_app.core.options.image import LanczosOptions
 from serve_app.core.options.video import AvOptions
 from serve_app.core.tracks import AudioTrack
 from serve_app.core.video.processing import BurnSubtitles, ExtractAudio, ReplaceAudio
+from tests.engine.tiny_whisper import save_whisper
 from tests.material import content, decoded
 from tests.notices import texts_of
 from tests.videos import ffmpeg, look
@@ -35,6 +36,11 @@ SOURCE = ("-f", "lavfi", "-i")
 TONES_HZ = (500, 800, 1100, 1400)
 LANGUAGES = ("eng", "ger", "fra", "eng")
 TRACKS = "0 (eng), 1 (ger, default), 2 (fra), 3 (eng)"
+
+
+def listener(blobs: FsspecBlobStore, checkpoint: Path) -> FasterWhisperTranscription:
+    options = FasterWhisperOptions(device="cpu", threads=1)
+    return FasterWhisperTranscription(options, Model(id="m"), path=checkpoint, blobs=blobs)
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +109,10 @@ async def last(events: Any) -> Any:
 
 
 async def test_a_choice_is_told_by_everybody(
-    media: AvMedia, blobs: FsspecBlobStore, video: Blob
+    media: AvMedia, blobs: FsspecBlobStore, video: Blob, tmp_path: Path
 ) -> None:
     made: dict[str, Any] = {"path": None, "blobs": blobs}
-    ear = PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), **made)
+    ear = listener(blobs, save_whisper(tmp_path / "whisper"))
     stems = HpssStems(HpssOptions(), Model(id="m"), **made)
     larger = LanczosUpscaling(LanczosOptions(), Model(id="m"), **made)
     asked_stems = SeparateStems(model="m", audio=video, allows_fallback=True)
@@ -135,10 +141,10 @@ async def test_who_chooses_is_told_nothing_but_that_there_are_more(
 
 
 async def test_a_track_that_is_not_there_is_named(
-    media: AvMedia, blobs: FsspecBlobStore, video: Blob
+    media: AvMedia, blobs: FsspecBlobStore, video: Blob, tmp_path: Path
 ) -> None:
     made: dict[str, Any] = {"path": None, "blobs": blobs}
-    ear = PocketsphinxTranscription(PocketsphinxOptions(), Model(id="m"), **made)
+    ear = listener(blobs, save_whisper(tmp_path / "whisper"))
     voices = MfccDiarization(MfccOptions(), Model(id="m"), **made)
     stems = HpssStems(HpssOptions(), Model(id="m"), **made)
     track: AudioTrack

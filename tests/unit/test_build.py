@@ -14,7 +14,6 @@ HEAVY = (
     "vllm",
     "diffusers",
     "PIL",
-    "pocketsphinx",
 )
 
 

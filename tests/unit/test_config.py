@@ -113,7 +113,7 @@ def test_wrong_configurations(value: object, line: str) -> None:
 def test_an_unknown_engine_lists_the_known_ones() -> None:
     (line,) = lines_of(with_family(options={"engine": "tgi"}))
     assert line.startswith("families.2.options: input tag 'tgi'")
-    for name in ("fake", "transformers", "vllm", "faster_whisper", "pocketsphinx", "espeak", "av"):
+    for name in ("fake", "transformers", "vllm", "faster_whisper", "cosine", "espeak", "av"):
         assert f"'{name}'" in line
 
 

@@ -27,13 +27,6 @@ class FasterWhisperOptions(DeviceOptions):
     beam_size: int = Field(default=5, ge=1, le=20)
 
 
-class PocketsphinxOptions(EngineOptions):
-    """English recognition with the model in the pocketsphinx wheel; needs no download."""
-
-    engine: Literal["pocketsphinx"] = "pocketsphinx"
-    task: Literal["transcription"] = "transcription"
-
-
 class TransformersDiarizationOptions(DeviceOptions):
     """Speakers told apart by what a transformers checkpoint makes of voices: x-vectors of WavLM,
     Wav2Vec2, UniSpeech-SAT and kin.
@@ -216,7 +209,7 @@ class DiffusersAudioOptions(AudioGenerationOptions):
     window_s: float | None = Field(default=None, ge=0.1, le=600)
 
 
-AnyTranscriptionOptions = FasterWhisperOptions | PocketsphinxOptions
+AnyTranscriptionOptions = FasterWhisperOptions
 AnyDiarizationOptions = TransformersDiarizationOptions | MfccOptions
 AnySpeechOptions = (
     EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions | KokoroOptions

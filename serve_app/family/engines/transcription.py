@@ -14,10 +14,6 @@ def engine(
             from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
 
             return FasterWhisperTranscription(options, **given.common)
-        case "pocketsphinx":
-            from deployments.audio.pocketsphinx_transcription import PocketsphinxTranscription
-
-            return PocketsphinxTranscription(options, **given.common)
         case "fake":
             from deployments.fakes.engine import FakeTranscription
 
