@@ -162,7 +162,7 @@ async def test_leaving_after_the_first_segment_ends_the_work(
     engine: FasterWhisperTranscription, blobs: FsspecBlobStore, spoken: bytes
 ) -> None:
     pcm = samples_16_khz(spoken) + silence(PAUSE_S)
-    audio = await stored(blobs, wav(pcm * 20))
+    audio = await stored(blobs, wav(pcm * 8))
     stream = engine.transcribe(Transcribe(model=EAR, audio=audio))
     async for event in stream:
         if isinstance(event, TranscriptSegment):
@@ -186,6 +186,5 @@ async def test_what_was_heard_before_changes_nothing(
 ) -> None:
     alone = transcript(await heard(engine, blobs, spoken)).text
     noise = np.random.default_rng(0).normal(scale=3000, size=48_000).astype("<i2").tobytes()
-    for other in (wav(tone(2.0, hz=180.0)), wav(noise)):
-        await heard(engine, blobs, other)
-        assert transcript(await heard(engine, blobs, spoken)).text == alone
+    await heard(engine, blobs, wav(tone(2.0, hz=180.0) + noise))
+    assert transcript(await heard(engine, blobs, spoken)).text == alone
