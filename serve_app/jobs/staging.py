@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LOOK_AT_MODEL_S = 2.0
+"""How often a job looks how far the model is that it waits for."""
+
 
 class Steps(Protocol):
     """Runs the steps of jobs so that a killed process resumes after the last finished one."""
@@ -97,9 +100,14 @@ class JobStage(Stage):
             except Unavailable as error:
                 if error.retry_after_s is None or attempt >= self._attempts:
                     raise
-                logger.warning("trying a stage again: %s", error.message)
+                pause_s = error.retry_after_s
+                if isinstance(error, ModelNotReady):
+                    self._run.tracker.wait(name, error.problem)
+                    pause_s = min(pause_s, LOOK_AT_MODEL_S)
+                else:
+                    logger.warning("trying a stage again: %s", error.message)
                 attempt += not isinstance(error, ModelNotReady | QueueFull)
-                await self._run.do(_pause(error.retry_after_s))
+                await self._run.do(_pause(pause_s))
 
 
 def _pause(seconds: float) -> Callable[[], Awaitable[None]]:

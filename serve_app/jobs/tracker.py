@@ -97,6 +97,15 @@ class Tracker:
         self._warnings += [notice for notice in notices if notice not in self._warnings]
         self._changed.set()
 
+    def wait(self, stage: str, reason: str) -> None:
+        """A stage cannot begin yet. The reason, such as how far a model's download is, is the phase
+        until the stage gets further; the percent does not move.
+        """
+        phase = f"{stage}: {reason}" if self.has_stages else reason
+        update = {"phase": phase, "per_second": None, "eta_s": None}
+        self._progress = self._progress.model_copy(update=update)
+        self._changed.set()
+
     def report(self, *, is_done: bool = False) -> JobReport:
         """Everything known now."""
         progress = self._progress

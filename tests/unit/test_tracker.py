@@ -90,3 +90,21 @@ async def test_progress_is_written_again_once_the_database_is_back() -> None:
         await is_written.wait()
     assert tries[-1] == tracker.report()
     writing.cancel()
+
+
+def test_what_a_stage_waits_for_is_its_phase_and_moves_no_percent() -> None:
+    single = Tracker({"transcription": 1.0}, nowhere)
+    single.begin("transcription")
+    single.wait("transcription", "model 'a' is being downloaded (25 %)")
+    progress = single.report().progress
+    assert (progress.phase, progress.percent) == ("model 'a' is being downloaded (25 %)", 0.0)
+    single.advance("transcription", Progress(phase="transcribe", current=1, total=4))
+    assert single.report().progress.phase == "transcribe"
+
+    several = Tracker({"draw": 1.0, "speak": 1.0}, nowhere)
+    several.begin("draw")
+    several.end("draw")
+    several.begin("speak")
+    several.wait("speak", "model 'a' is loading")
+    progress = several.report().progress
+    assert (progress.phase, progress.percent) == ("speak: model 'a' is loading", 50.0)
