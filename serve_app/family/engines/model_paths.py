@@ -37,7 +37,7 @@ def model_path(storage: Storage, model: Model, report: Report) -> Path | None:
             problems.append(error)
     raise BackendUnavailable(
         f"model {model.id!r}: none of its sources can be used: "
-        + "; ".join(problem.message for problem in problems),
+        + ", ".join(f"({number}) {each.message}" for number, each in enumerate(problems, start=1)),
         remedy=problems[0].remedy,
     )
 
