@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,17 @@ SAFE_SUFFIX = ".safetensors"
 STATES = ("model_state_dict", "model_state", "state_dict", "params_ema", "params", "model")
 """Where training keeps the weights beside its own state, in the order in which they are tried."""
 PARALLEL = "module."
+ARRAYS = (
+    # Under its name of numpy 1, which older files have, and under that of today.
+    (np.zeros(1).__reduce__()[0], "numpy.core.multiarray._reconstruct"),
+    (np.zeros(1).__reduce__()[0], "numpy._core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float16DType,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+)
+"""What unpickling numpy's arrays of numbers needs."""
 
 
 class UnreadableTensors(Exception):
@@ -22,13 +34,14 @@ class UnreadableTensors(Exception):
 
 
 def restricted_content(file: Path) -> object:
-    """What is in a file of tensors; of pickles, in zip archives or older, tensors and plain values
-    only. UnreadableTensors for anything else, of which nothing is run.
+    """What is in a file of tensors; of pickles, in zip archives or older, tensors, numpy's arrays
+    and plain values only. UnreadableTensors for anything else, of which nothing is run.
     """
     try:
         if file.suffix == SAFE_SUFFIX:
             return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([*ARRAYS]):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnreadableTensors(
             "its file contains more than tensors, or is not a PyTorch file"
@@ -70,6 +83,8 @@ def as_safetensors(sources: Sequence[Path], target: Path) -> None:
 def _named(content: Mapping[object, object], before: str) -> Iterator[tuple[str, Tensor]]:
     for key, value in content.items():
         name = f"{before}{key}"
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, Mapping):

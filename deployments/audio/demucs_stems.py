@@ -5,15 +5,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
-from deployments.audio.audio_resampling import Resampler, resampled
-from deployments.audio.audio_samples import Audio, Samples, WavFile, opened_audio
+from deployments.audio.audio_resampling import resampled
+from deployments.audio.audio_samples import Audio, Samples, opened_audio
 from deployments.audio.down_mixing import mono_blocks
 from deployments.audio.stem_files import Separator, Stop, Targets, separated
+from deployments.audio.stem_writer import StemWriter, with_channels
 from deployments.model_engine import ModelEngine
 from serve_app.core.audio.stems import STEM_NAMES, SeparateStems, StemEvent, StemName, StemSeparator
 from serve_app.core.config import Model
@@ -118,30 +119,6 @@ class DemucsStems(ModelEngine[DemucsOptions], StemSeparator):
             yield stems * level.deviation + level.mean
 
 
-class StemWriter:
-    """A stem on its way into a WAV file of the mix's rate, channels and length."""
-
-    def __init__(self, file: BinaryIO, mix: Audio, model_rate: int) -> None:
-        self._file = WavFile(file, sample_rate=mix.sample_rate, channels=mix.channels)
-        self._channels = mix.channels
-        is_same = mix.sample_rate == model_rate
-        self._resampler = None if is_same else Resampler(model_rate, mix.sample_rate)
-
-    def write(self, samples: Samples) -> None:
-        """Append samples of the model's rate and channels."""
-        samples = with_channels(samples, self._channels)
-        self._file.write(self._resampler.push(samples) if self._resampler else samples)
-
-    def finish(self, count: int) -> None:
-        """Complete the file, `count` samples long: resampling twice may have lost one or two, or
-        made some of the filter's ringing.
-        """
-        if self._resampler:
-            self._file.write(self._resampler.finish())
-        self._file.cut_to(count)
-        self._file.finish()
-
-
 def level_of(blocks: Iterator[Samples], stop: Stop) -> MixStatistics:
     """Of all blocks of one channel, or of those until it was told to stop."""
     count, total, squares = 0, 0.0, 0.0
@@ -155,15 +132,6 @@ def level_of(blocks: Iterator[Samples], stop: Stop) -> MixStatistics:
     mean = total / max(1, count)
     deviation = max(0.0, squares / max(1, count) - mean**2) ** 0.5
     return MixStatistics(count, mean, max(deviation, SMALLEST_DEVIATION))
-
-
-def with_channels(samples: Samples, channels: int) -> Samples:
-    """Mono on both channels, or both channels as mono."""
-    if len(samples) == channels:
-        return samples
-    if channels == 1:
-        return np.asarray(samples.mean(axis=0, keepdims=True), dtype=np.float32)
-    return np.repeat(samples[:1], channels, axis=0)
 
 
 def stem_of(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serve_app.catalog.catalog import Catalog, CatalogEntry
 from serve_app.catalog.ranked_models import ranked_models
+from serve_app.core.audio.stems import StemMode
 from serve_app.core.errors import BackendUnavailable
 
 
@@ -15,20 +16,25 @@ class ChosenSeparator:
     trained_engine: str | None
 
 
-async def select_stems(catalog: Catalog, *, allows_fallback: bool) -> ChosenSeparator:
-    """The first trained model that has not failed to load, else the first that needs no training;
-    the default model comes before the others of its sort.
+async def select_stems(
+    catalog: Catalog, *, stem_mode: StemMode, allows_fallback: bool
+) -> ChosenSeparator:
+    """The first trained model that has the stems and has not failed to load, else the first that
+    needs no training; the default model comes before the others of its sort.
 
     BackendUnavailable when there is neither, or only what is not allowed.
     """
     now = await ranked_models(catalog, "stems")
-    if now.trained:
-        return ChosenSeparator(now.trained[0], now.trained[0].family.options.engine)
+    for found in now.trained:
+        if stem_mode in found.family.options.stem_modes or not found.family.options.stem_modes:
+            return ChosenSeparator(found, found.family.options.engine)
     fallbacks = now.fallbacks
     if allows_fallback and fallbacks:
-        return ChosenSeparator(fallbacks[0], None)
+        engine = now.trained[0].family.options.engine if now.trained else None
+        return ChosenSeparator(fallbacks[0], engine)
+    which = f" for {stem_mode!r}" if now.trained else ""
     raise BackendUnavailable(
-        "no trained stem separation model is available",
+        f"no trained stem separation model is available{which}",
         remedy="allow the fallback to separate by signal processing" if fallbacks else None,
         param="allows_fallback" if fallbacks else None,
         provider="stems",

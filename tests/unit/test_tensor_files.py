@@ -5,6 +5,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -50,6 +51,18 @@ def test_several_files_are_joined(tmp_path: Path) -> None:
     with pytest.raises(UnreadableTensors, match="contain 'a' twice"):
         as_safetensors([files[0], files[0]], tmp_path / "twice.safetensors")
     assert not (tmp_path / "twice.safetensors").exists()
+
+
+def test_arrays_of_numpy_are_weights_too(tmp_path: Path) -> None:
+    torch.save({"a": WEIGHT.numpy(), "b": BIAS.numpy()}, tmp_path / "a.ckpt")
+    as_safetensors([tmp_path / "a.ckpt"], tmp_path / "a.safetensors")
+    made = load_file(tmp_path / "a.safetensors")
+    assert torch.equal(made["a"], WEIGHT)
+    assert torch.equal(made["b"], BIAS)
+    torch.save({"a": np.array([Running(tmp_path / "made")])}, tmp_path / "b.ckpt")
+    with pytest.raises(UnreadableTensors, match="more than tensors"):
+        state_of(tmp_path / "b.ckpt")
+    assert not (tmp_path / "made").exists()
 
 
 class Running:

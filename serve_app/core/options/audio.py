@@ -145,6 +145,17 @@ class DemucsOptions(DeviceOptions):
     overlap: float = Field(default=0.25, ge=0, le=0.5)
 
 
+class SpleeterOptions(DeviceOptions):
+    """Stems by Spleeter's networks in PyTorch: voices and the rest. The model's source is a
+    directory with `vocals.safetensors` and `accompaniment.safetensors`.
+    """
+
+    stem_modes: ClassVar[frozenset[str]] = frozenset({"vocals-instrumental"})
+
+    engine: Literal["spleeter"] = "spleeter"
+    task: Literal["stems"] = "stems"
+
+
 class HpssOptions(EngineOptions):
     """Stems by signal processing with numpy; needs no model and no download."""
 
@@ -214,7 +225,7 @@ AnyDiarizationOptions = TransformersDiarizationOptions | MfccOptions
 AnySpeechOptions = (
     EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions | KokoroOptions
 )
-AnyStemsOptions = DemucsOptions | HpssOptions
+AnyStemsOptions = DemucsOptions | SpleeterOptions | HpssOptions
 AnyConversionOptions = SpeechT5ConversionOptions | RubberbandOptions
 AnySoundOptions = MusicgenOptions | DiffusersAudioOptions
 AudioEngineOptions = (

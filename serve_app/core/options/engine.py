@@ -40,13 +40,15 @@ class EngineOptions(Section):
     `is_fallback` marks engines that stand in for a trained model where callers allow that.
     `honours` are the optional fields of speech and transcription requests, and the rare ones of
     text, that the engine acts on; others are reported as ignored. `takes_prompts` is whether a
-    segmentation model can be pointed at objects. `remedy` is what to do when the engine's packages
+    segmentation model can be pointed at objects. `stem_modes` are those of an engine that lacks
+    others; none are all. `remedy` is what to do when the engine's packages
     are missing.
     """
 
     takes_prompts: ClassVar[bool] = True
     remedy: ClassVar[str] = "install the local extra: pip install 'polyphony[local]'"
     is_fallback: ClassVar[bool] = False
+    stem_modes: ClassVar[frozenset[str]] = frozenset()
     honours: ClassVar[frozenset[str]] = frozenset()
 
     engine: str

@@ -12,6 +12,10 @@ def engine(options: AnyStemsOptions | FakeOptions, given: EngineSetup) -> StemSe
             from deployments.audio.demucs_stems import DemucsStems
 
             return DemucsStems(options, **given.common)
+        case "spleeter":
+            from deployments.audio.spleeter_stems import SpleeterStems
+
+            return SpleeterStems(options, **given.common)
         case "hpss":
             from deployments.audio.hpss_stems import HpssStems
 

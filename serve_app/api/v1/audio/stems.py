@@ -19,6 +19,8 @@ from serve_app.core.audio.stems import SeparateStems, StemMode, Stems
 from serve_app.core.bounds import MEDIA_CHARACTERS
 from serve_app.core.message import Message
 
+DEFAULT_MODE: StemMode = "vocals-instrumental"
+
 router = APIRouter(tags=["audio"], responses=ERRORS)
 
 
@@ -47,14 +49,16 @@ async def stems(body: StemsBody, call: CallDep) -> Response:
     """Separate a mix into voices and instruments."""
     context = call.context
     form = media_form(body.response_format, "audio")
-    allows_fallback = bool(body.fallback_mode)
+    stem_mode, allows_fallback = body.stem_mode or DEFAULT_MODE, bool(body.fallback_mode)
     async with validating_media_first(context, ("audio", body.audio, "audio")):
         with dialect_errors(call.dialect, SeparateStems.name):
-            chosen = await select_stems(context.catalog, allows_fallback=allows_fallback)
+            chosen = await select_stems(
+                context.catalog, stem_mode=stem_mode, allows_fallback=allows_fallback
+            )
     operation = SeparateStems(
         model=chosen.model.id,
         audio=await context.intake.take(body.audio, param="audio", kind="audio"),
-        stem_mode=body.stem_mode or "vocals-instrumental",
+        stem_mode=stem_mode,
         allows_fallback=allows_fallback,
     )
     output = StemsOutput(response_format=form, trained_engine=chosen.trained_engine)

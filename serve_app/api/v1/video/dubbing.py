@@ -45,6 +45,7 @@ async def to_dubbing(
 
 async def _stems(catalog: Catalog) -> str | None:
     try:
-        return (await select_stems(catalog, allows_fallback=True)).model.id
+        chosen = await select_stems(catalog, stem_mode="vocals-instrumental", allows_fallback=True)
+        return chosen.model.id
     except BackendUnavailable:
         return None
