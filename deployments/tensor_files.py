@@ -5,6 +5,7 @@ safetensors.
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +17,17 @@ SAFE_SUFFIX = ".safetensors"
 STATES = ("model_state_dict", "model_state", "state_dict", "params_ema", "params", "model")
 """Where training keeps the weights beside its own state, in the order in which they are tried."""
 PARALLEL = "module."
-ARRAYS = (
+RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
+ARRAYS = [
     # Under its name of numpy 1, which older files have, and under that of today.
-    (np.zeros(1).__reduce__()[0], "numpy.core.multiarray._reconstruct"),
-    (np.zeros(1).__reduce__()[0], "numpy._core.multiarray._reconstruct"),
+    (RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
+    (RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
     np.dtype,
     np.dtypes.Float16DType,
     np.dtypes.Float32DType,
     np.dtypes.Float64DType,
-)
+]
 """What unpickling numpy's arrays of numbers needs."""
 
 
@@ -40,7 +42,7 @@ def restricted_content(file: Path) -> object:
     try:
         if file.suffix == SAFE_SUFFIX:
             return load_file(file)
-        with torch.serialization.safe_globals([*ARRAYS]):
+        with torch.serialization.safe_globals(ARRAYS):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnreadableTensors(

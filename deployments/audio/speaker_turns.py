@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from deployments.audio.mfcc import FRAMES_PER_S, Features
+from deployments.audio.frame_levels import FRAMES_PER_S, Levels
+from deployments.audio.speaker_clustering import Labels
 from serve_app.core.audio.diarization import Diarization, SpeakerTurn, speaker_name
 from serve_app.core.notices import Notice
 
-Labels = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 FAINTEST_DB = -60.0
@@ -22,7 +22,7 @@ LONGEST_PIECE = 2 * FRAMES_PER_S
 JOINED_PAUSE_S = 0.5
 
 
-def speech_regions(level_db: Features) -> list[tuple[int, int]]:
+def speech_regions(level_db: Levels) -> list[tuple[int, int]]:
     """First and last frame (exclusive) of what is louder than the recording's own noise. Shorter
     pauses than 0.3 s belong to it; shorter bursts than 0.16 s do not.
     """

@@ -71,7 +71,7 @@ class SpleeterModel:
         return torch.cat([masks, above.expand(*above.shape[:-1], len(magnitude[0, 0]) - BINS)], -1)
 
     def _overlapped(self, frames: Tensor) -> StemSamples:
-        parts = frames.unflatten(-1, (WINDOW // HOP, HOP))
+        parts = frames.reshape(*frames.shape[:-1], WINDOW // HOP, HOP)
         steps = parts.shape[-3] + WINDOW // HOP - 1
         added = frames.new_zeros(*parts.shape[:-3], steps, HOP)
         for place in range(WINDOW // HOP):

@@ -14,17 +14,18 @@ import pytest
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.audio_samples import WavFile, opened_audio
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
-from deployments.audio.mfcc_diarization import MfccDiarization
+from deployments.audio.ge2e_diarization import Ge2eDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.diarization import Diarization, Diarize
 from serve_app.core.audio.transcription import Transcribe, Transcript
 from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.media import Blob
-from serve_app.core.options.audio import FasterWhisperOptions, MfccOptions
+from serve_app.core.options.audio import FasterWhisperOptions, Ge2eOptions
 from tests.engine.tiny_whisper import ORIGINAL, save_whisper
 from tests.listening import listener
 from tests.material import clip, counting, decoded, stored
+from tests.weights import weights
 
 RECITED = " ".join(word for _, words in ORIGINAL for word in words)
 Listen = Callable[[Blob], Any]
@@ -132,7 +133,7 @@ def test_rates_that_nobody_hears_are_refused(tmp_path: Path, rate: int, channels
 
 
 async def test_nobody_speaks_in_a_single_sample(blobs: FsspecBlobStore) -> None:
-    engine = MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
+    engine = Ge2eDiarization(Ge2eOptions(), Model(id="m"), path=weights("ge2e"), blobs=blobs)
     audio = await stored(blobs, file_of(np.zeros(1), 48_000, 1))
     result = await last(engine.diarize(Diarize(model="m", audio=audio)))
     assert isinstance(result, Diarization)
@@ -168,7 +169,7 @@ async def test_every_engine_hears_speech_in_odd_files(
 async def test_speakers_are_looked_for_in_odd_files(
     blobs: FsspecBlobStore, spoken: Spoken, tmp_path: Path
 ) -> None:
-    engine = MfccDiarization(MfccOptions(), Model(id="m"), path=None, blobs=blobs)
+    engine = Ge2eDiarization(Ge2eOptions(), Model(id="m"), path=weights("ge2e"), blobs=blobs)
     for name, data in odd_files(spoken, tmp_path).items():
         request = Diarize(model="m", audio=await stored(blobs, data), num_speakers=1)
         result = await last(engine.diarize(request))

@@ -8,8 +8,8 @@ import pytest
 
 from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.faster_whisper_transcription import FasterWhisperTranscription
+from deployments.audio.ge2e_diarization import Ge2eDiarization
 from deployments.audio.hpss_stems import HpssStems
-from deployments.audio.mfcc_diarization import MfccDiarization
 from deployments.image.lanczos_upscaling import LanczosUpscaling
 from deployments.video.av_media import AvMedia
 from deployments.video.video_decoding import probed, video_frames
@@ -22,7 +22,7 @@ from serve_app.core.config import Model
 from serve_app.core.errors import InvalidRequest
 from serve_app.core.image.upscaling import UpscaleVideo
 from serve_app.core.media import Blob
-from serve_app.core.options.audio import FasterWhisperOptions, HpssOptions, MfccOptions
+from serve_app.core.options.audio import FasterWhisperOptions, Ge2eOptions, HpssOptions
 from serve_app.core.options.image import LanczosOptions
 from serve_app.core.options.video import AvOptions
 from serve_app.core.tracks import AudioTrack
@@ -31,6 +31,7 @@ from tests.engine.tiny_whisper import save_whisper
 from tests.material import content, decoded
 from tests.notices import texts_of
 from tests.videos import ffmpeg, look
+from tests.weights import weights
 
 SOURCE = ("-f", "lavfi", "-i")
 TONES_HZ = (500, 800, 1100, 1400)
@@ -145,7 +146,7 @@ async def test_a_track_that_is_not_there_is_named(
 ) -> None:
     made: dict[str, Any] = {"path": None, "blobs": blobs}
     ear = listener(blobs, save_whisper(tmp_path / "whisper"))
-    voices = MfccDiarization(MfccOptions(), Model(id="m"), **made)
+    voices = Ge2eDiarization(Ge2eOptions(), Model(id="m"), path=weights("ge2e"), blobs=blobs)
     stems = HpssStems(HpssOptions(), Model(id="m"), **made)
     track: AudioTrack
     for track in (4, "9", "es", "und", "klingon"):

@@ -8,13 +8,9 @@ import pytest
 import torch
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector, WavLMModel
 
-from deployments.audio.transformers_diarization import (
-    MOST_PIECES,
-    TransformersDiarization,
-    Vectors,
-    check_count,
-    piece_edges,
-)
+from deployments.audio.speaker_clustering import Vectors
+from deployments.audio.speaker_diarization import MOST_PIECES, check_count, piece_edges
+from deployments.audio.transformers_diarization import TransformersDiarization
 from serve_app.blobs.store import FsspecBlobStore
 from serve_app.core.audio.diarization import Diarization, Diarize
 from serve_app.core.config import Model

@@ -1,9 +1,11 @@
-"""Segments by speaker, and the clustering behind the engine without a model."""
+"""Segments by speaker, and the clustering behind the engines."""
 
 import numpy as np
 import pytest
 
-from deployments.audio.speaker_clustering import MOST_PIECES, cluster
+from deployments.audio.audio_decoding import SPEECH_RATE
+from deployments.audio.frame_levels import FRAMES_PER_S, levels_db
+from deployments.audio.speaker_clustering import clustered
 from deployments.audio.speaker_turns import diarization_of, piece_lengths, speech_regions, turns_of
 from serve_app.core.audio.diarization import SpeakerTurn, by_speaker, speaker_name
 from serve_app.core.audio.transcription import TranscriptSegment, Word
@@ -58,38 +60,26 @@ def test_in_a_pause_the_nearest_turn_counts() -> None:
     assert by_speaker(early, ())[0].speaker is None
 
 
-def voices(
-    count: int, frames: int
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], list[int]]:
-    """Frames of voices by turns, each a Gaussian of its own, and who they are of."""
-    random = np.random.default_rng(count)
-    means = 8 * random.standard_normal((count, 19))
-    who = [(k // frames) % count for k in range(6 * count * frames)]
-    features = means[who] + random.standard_normal((len(who), 19))
-    return features.astype(np.float32), who
-
-
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_as_many_clusters_as_voices(count: int) -> None:
-    features, who = voices(count, 100)
-    lengths = np.full(6 * count, 100)
+    random = np.random.default_rng(count)
+    who = [number % count for number in range(6 * count)]
+    vectors = random.standard_normal((count, 64))[who] + 0.2 * random.standard_normal(
+        (len(who), 64)
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for given in (None, count):
-        labels = cluster(features, lengths, given, lambda: False)
+        labels = clustered(vectors.astype(np.float32), given, 0.7)
         assert len(set(zip(labels.tolist(), who, strict=True))) == count
+    assert clustered(vectors[:1].astype(np.float32), 3, 0.7).tolist() == [0]
 
 
-def test_more_pieces_than_are_compared_at_once() -> None:
-    features, who = voices(2, 20 * MOST_PIECES // 8)
-    lengths = np.full(len(who) // 20, 20)
-    assert len(lengths) > MOST_PIECES
-    labels = cluster(features, lengths, 2, lambda: False)
-    assert len(set(zip(labels.tolist(), who, strict=True))) == 2
-
-
-def test_it_stops_when_it_is_told_to() -> None:
-    features, _ = voices(3, 100)
-    labels = cluster(features, np.full(18, 100), None, lambda: True)
-    assert len(set(labels.tolist())) == 18
+def test_levels_are_decibels_of_full_scale() -> None:
+    moments = np.arange(SPEECH_RATE) / SPEECH_RATE
+    found = levels_db((0.1 * np.sin(2 * np.pi * 440 * moments)).astype(np.float32))
+    assert found.shape == (FRAMES_PER_S,)
+    assert np.allclose(found[1:-2], 20 * np.log10(0.1) - 3.01, atol=0.2)
+    assert len(levels_db(np.zeros(0, dtype=np.float32))) == 1
 
 
 def test_regions_pieces_and_turns() -> None:

@@ -40,13 +40,17 @@ class TransformersDiarizationOptions(DeviceOptions):
     similarity: float = Field(default=0.75, gt=0, lt=1)
 
 
-class MfccOptions(EngineOptions):
-    """Speakers told apart by cepstra and clustering with numpy; needs no model and no download."""
+class Ge2eOptions(EngineOptions):
+    """Speakers told apart by GE2E, a small network, in numpy. The model's source is a directory
+    with `ge2e.safetensors`.
 
-    is_fallback: ClassVar[bool] = True
+    Voices that are less alike (cosine) than `similarity` are two speakers, where a request does not
+    say how many there are.
+    """
 
-    engine: Literal["mfcc"] = "mfcc"
+    engine: Literal["ge2e"] = "ge2e"
     task: Literal["diarization"] = "diarization"
+    similarity: float = Field(default=0.74, gt=0, lt=1)
 
 
 class EspeakOptions(EngineOptions):
@@ -221,7 +225,7 @@ class DiffusersAudioOptions(AudioGenerationOptions):
 
 
 AnyTranscriptionOptions = FasterWhisperOptions
-AnyDiarizationOptions = TransformersDiarizationOptions | MfccOptions
+AnyDiarizationOptions = TransformersDiarizationOptions | Ge2eOptions
 AnySpeechOptions = (
     EspeakOptions | TransformersSpeechOptions | PocketTtsOptions | PiperOptions | KokoroOptions
 )

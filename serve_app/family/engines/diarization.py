@@ -12,10 +12,10 @@ def engine(options: AnyDiarizationOptions | FakeOptions, given: EngineSetup) -> 
             from deployments.audio.transformers_diarization import TransformersDiarization
 
             return TransformersDiarization(options, **given.common)
-        case "mfcc":
-            from deployments.audio.mfcc_diarization import MfccDiarization
+        case "ge2e":
+            from deployments.audio.ge2e_diarization import Ge2eDiarization
 
-            return MfccDiarization(options, **given.common)
+            return Ge2eDiarization(options, **given.common)
         case "fake":
             from deployments.fakes.diarization import FakeDiarization
 
