@@ -18,7 +18,7 @@ STATES = ("model_state_dict", "model_state", "state_dict", "params_ema", "params
 """Where training keeps the weights beside its own state, in the order in which they are tried."""
 PARALLEL = "module."
 RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
-ARRAYS = [
+ARRAYS: list[Any] = [
     # Under its name of numpy 1, which older files have, and under that of today.
     (RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
     (RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
