@@ -17,6 +17,7 @@ LETTERS = re.compile(r"[^\W\d_]{2,}")
 FINISHED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*\Z")
 ALIKE = 0.5
 """Lines that share more of their words say the same."""
+LINE = re.compile(r'"line": ?"((?:[^"\\]|\\.)*)"')
 TAIL, TIMES = 24, 3
 """A text that has said its last so many characters so many times says nothing else any more."""
 
@@ -91,6 +92,17 @@ def spread_over_scenes(story: str, count: int) -> tuple[Scene, ...]:
         for i in range(count)
     ]
     return tuple(scene_of(line or parts[-1], story) for line in lines)
+
+
+def is_beyond_hope(answer: str) -> bool:
+    """Whether the beginning of a script is of no use already: the string of JSON that is being
+    written goes in circles or is too long, or a line was said before.
+    """
+    current = answer.rpartition('"')[2]
+    if len(current) > IMAGE_CHARACTERS or repeats_itself(current):
+        return True
+    lines = LINE.findall(answer)
+    return len(lines) > 1 and not _differ(lines)
 
 
 def repeats_itself(text: str) -> bool:

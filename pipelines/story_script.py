@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pipelines.story_answers import (
+    is_beyond_hope,
     read_script,
     read_tale,
     repeats_itself,
@@ -36,7 +37,7 @@ async def write_script(run: Run, request: TellStory) -> Script:
     """
     for attempt in range(ATTEMPTS):
         chat = script_request(request, seed=(request.seed + attempt) % 2**31)
-        scenes = read_script(await _answer(run, chat, _goes_in_circles), request)
+        scenes = read_script(await _answer(run, chat, is_beyond_hope), request)
         if scenes is not None:
             return Script(scenes=scenes)
     count = request.scenes - len(list(sentences(request.story)))
@@ -65,8 +66,3 @@ async def _answer(run: Run, chat: Chat, is_over: Callable[[str], bool]) -> str:
 
 def _is_enough(tale: str, count: int) -> bool:
     return len(list(sentences(tale))) > count + SPARE_SENTENCES or repeats_itself(tale)
-
-
-def _goes_in_circles(answer: str) -> bool:
-    """Whether the string of JSON that is being written repeats itself; others may."""
-    return repeats_itself(answer.rpartition('"')[2])

@@ -21,7 +21,7 @@ RESULTS = ROOT / "docs/results"
 ADDRESS = "http://127.0.0.1:8000"
 WITHOUT_A_HUB = ("/v1/images/depth",)
 IMAGES = {
-    "image.png": (128, 128),
+    "image.png": (512, 512),
     "boat.webp": (256, 256),
     "stormy.webp": (320, 240),
     "boat-close.webp": (480, 400),
@@ -36,14 +36,14 @@ RECORDINGS = (
 )
 VIDEOS = {
     "pan.mp4": (320, 240),
-    "animated.mp4": (128, 96),
+    "animated.mp4": (320, 240),
     "larger.mp4": (640, 480),
     "marked.mkv": (480, 360),
     "smoother.mp4": (320, 240),
     "talking.mp4": (320, 240),
     "subtitled.mp4": (320, 240),
     "dubbed.mp4": (320, 240),
-    "story.mp4": (64, 64),
+    "story.mp4": (384, 256),
 }
 SPEAKING = ("talking.mp4", "subtitled.mp4", "dubbed.mp4", "story.mp4")
 

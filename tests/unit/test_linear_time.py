@@ -165,6 +165,15 @@ WORST: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         [("", "a.", ""), ("", ".", "a"), ("a.", '"', "."), ("", "a", "")],
     ),
     "pipelines/story_answers.py:WORD": ("finditer", [("", "ab ", ""), ("", "a", "")]),
+    "pipelines/story_answers.py:LINE": (
+        "findall",
+        [
+            ("", '"line": "', ""),
+            ('"line": "', "\\\\", ""),
+            ('"line": "', "a", ""),
+            ('"line":', " ", ""),
+        ],
+    ),
     "pipelines/story_answers.py:LETTERS": ("search", [("", "a1", ""), ("", "1", "")]),
     "pipelines/story_answers.py:FINISHED": (
         "search",

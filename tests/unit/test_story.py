@@ -395,9 +395,16 @@ async def test_a_small_model_tells_how_a_story_goes_on(stage: Stage) -> None:
     assert stage.chat.asked == 4
 
 
-async def test_an_answer_that_goes_in_circles_is_not_waited_for(stage: Stage) -> None:
-    circles = '{"scenes": [{"line": "A fox", "picture": "a fox' + ", a beam of moonlight" * 6
-    stage.chat.parts = (circles, "never read")
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        '{"scenes": [{"line": "A fox", "picture": "a fox' + ", a beam of moonlight" * 6,
+        '{"scenes": [{"line": "A fox runs.", "picture": "a"}, {"line": "The fox runs.", "pict',
+        '{"scenes": [{"line": "' + " ".join(str(number) for number in range(400)),
+    ],
+)
+async def test_an_answer_of_no_use_is_not_waited_for(stage: Stage, beginning: str) -> None:
+    stage.chat.parts = (beginning, "never read")
     stage.chat.answers = ("", SCRIPT)
     told = await stage.tell()
     assert stage.chat.parts_read == 1
