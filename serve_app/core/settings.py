@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 
 from serve_app.core.options.engine import Section
 from serve_app.core.upstreams.timeouts import Seconds, UpstreamTimeouts
@@ -39,6 +39,13 @@ class Placement(Section):
     max_ongoing_requests: int = Field(default=16, ge=1)
     max_loaded_models: int = Field(default=1, ge=1)
     idle_unload_s: float = Field(default=600, ge=1)
+
+    @field_validator("gpus")
+    @classmethod
+    def _gpus_are_whole_or_a_share(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"{gpus:g} GPUs: a share of one is below 1, more than one are whole")
+        return gpus
 
     @model_validator(mode="after")
     def _replicas_are_a_range(self) -> Self:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.__main__ import CONFIGURATION, main, prepare
 from serve_app.launch.config_file import ConfigurationError, read_plan
 from serve_app.launch.environment import (
     OWN_PORTS,
@@ -27,6 +26,7 @@ from serve_app.launch.ports import holder_of, port_problem
 from serve_app.launch.processes import descendants, end_descendants
 from serve_app.launch.ray_token import token_notices
 from serve_app.launch.second_try import started
+from serve_app.launch.start import CONFIGURATION, main, prepare
 
 ROOT = Path(__file__).parents[2]
 VALID = """
