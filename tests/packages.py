@@ -50,6 +50,8 @@ class PackageIndex(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.wheels: dict[str, bytes] = {}
         self.held: dict[str, threading.Event] = {}
+        self.yanked: dict[str, str] = {}
+        """Why wheels were withdrawn, by their names."""
         self.sent: list[str] = []
         """The names of the wheels that were asked for, in order."""
 
@@ -81,7 +83,7 @@ class Answers(BaseHTTPRequestHandler):
         if listing := re.fullmatch(r"/simple/([^/]+)/", self.path):
             prefix = listing[1].replace("-", "_") + "-"
             files = [file for file in self.server.wheels if file.startswith(prefix)]
-            links = "".join(f'<a href="/files/{file}">{file}</a>' for file in files)
+            links = "".join(map(self._link, files))
             self._answer(200 if files else 404, links.encode(), "text/html")
             return
         file = self.path.rpartition("/")[2]
@@ -91,6 +93,11 @@ class Answers(BaseHTTPRequestHandler):
             return
         self.server.sent.append(file)
         self._answer(200, content, "application/octet-stream", self.server.held.get(file))
+
+    def _link(self, file: str) -> str:
+        reason = self.server.yanked.get(file)
+        yanked = "" if reason is None else f' data-yanked="{reason}"'
+        return f'<a href="/files/{file}"{yanked}>{file}</a>'
 
     def _answer(
         self, status: int, content: bytes, kind: str, until: threading.Event | None = None
