@@ -1,4 +1,6 @@
-"""The local default, started by its own command in an empty directory without a model hub."""
+"""The local default, started by its own command in an empty directory, on a machine that reaches no
+model hub and no package index.
+"""
 
 import os
 import signal
@@ -17,6 +19,14 @@ from tests.weights import FETCHED, default_models, weights
 
 ROOT = Path(__file__).parents[2]
 START_LINES = 200
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "PIP_CONFIG_FILE": "/dev/null",
+    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    "PIP_EXTRA_INDEX_URL": "",
+    "PIP_NO_CACHE_DIR": "1",
+    "PIP_RETRIES": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,13 @@ def start(directory: Path) -> Server:
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """This process's environment without what other tests or a caller told Ray."""
+    """This process's environment without what other tests or a caller told Ray, and offline."""
     own = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("RAY_", "API_TOKENS", "ADMIN_TOKEN"))
     }
-    return own | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(directory / "hub"), "PYTHONPATH": str(ROOT)}
+    return own | OFFLINE | {"HF_HOME": str(directory / "hub"), "PYTHONPATH": str(ROOT)}
 
 
 def stop(server: Server) -> tuple[int, list[str]]:

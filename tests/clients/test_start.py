@@ -12,6 +12,7 @@ import httpx
 from serve_app.api.dialects import DIALECTS
 from serve_app.launch.environment import free_ports
 from tests.clients.conftest import ROOT, Server, environment
+from tests.weights import default_models
 
 
 def test_the_printed_lines_work_as_printed(server: Server) -> None:
@@ -25,6 +26,16 @@ def test_the_printed_lines_work_as_printed(server: Server) -> None:
         line[1], shell=True, capture_output=True, text=True, check=True, timeout=90
     )
     assert '"object":"chat.completion"' in answer.stdout
+
+
+def test_a_machine_that_is_offline_has_what_was_fetched_before(server: Server) -> None:
+    """The lines of README's tour run on it too."""
+    assert "\nready after " in server.printed
+    assert "fetched at first use" not in server.printed
+    here, _, far = server.printed.partition("with access to a model hub only:")
+    for model_id in default_models():
+        assert re.search(rf"[ ,]{re.escape(model_id)}[,\n]", here), model_id
+        assert model_id not in far
 
 
 def test_a_second_server_says_who_has_the_port(server: Server, tmp_path_factory: object) -> None:

@@ -88,6 +88,10 @@ def test_the_configuration_for_the_hub_does_what_the_local_one_does() -> None:
     tasks = {family.options.task for family in hub.families}
     assert tasks >= {family.options.task for family in local.families}
     assert hub.pipelines == local.pipelines
+    trained = {model.id: model.source for family in local.families for model in family.models}
+    shared = [m for f in hub.families for m in f.models if m.packaged is not None]
+    assert {model.id for model in shared} >= {"kokoro", "span", "u2netp", "rife-4.25"}
+    assert all(model.source == trained[model.id] for model in shared)
     sources = [str(s) for f in hub.families for m in f.models for s in m.sources]
     assert not [source for source in sources if source.startswith("builtin:")]
 
