@@ -191,6 +191,27 @@ async def test_loading_is_told(make_context: MakeContext) -> None:
     assert entries["hum"]["status"] == {"state": "failed", "cause": "no such checkpoint"}
 
 
+async def test_the_licence_and_origin_of_weights_from_packages_are_told(
+    make_context: MakeContext,
+) -> None:
+    """Also where the packages are not the first source."""
+    packaged = {
+        "package": "tiny==1.0",
+        "files": {"model.bin": "0" * 64},
+        "size_bytes": 1,
+        "licence": "Apache-2.0",
+        "origin": "https://example.com/tiny",
+    }
+    sources = {"near": packaged, "listed": ["org/tiny", packaged], "far": "org/tiny"}
+    models = [{"id": id, "source": source} for id, source in sources.items()]
+    family = {**FAMILIES[0], "models": models}
+    async with client_of(make_context(families=[family])) as client:
+        entries = {entry["id"]: entry for entry in await listed(client)}
+    told = {id: (e.get("licence"), e.get("origin")) for id, e in entries.items()}
+    known = ("Apache-2.0", "https://example.com/tiny")
+    assert told == {"near": known, "listed": known, "far": (None, None)}
+
+
 async def test_without_a_listening_model_there_is_no_routing_alias(
     make_context: MakeContext,
 ) -> None:
