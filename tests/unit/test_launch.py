@@ -67,17 +67,18 @@ def test_the_cluster_configuration_needs_credentials_and_shares_gpus() -> None:
     assert any(0 < share < 1 for share in shares)
 
 
-def test_the_local_configuration_needs_no_download_to_answer() -> None:
+def test_the_local_configuration_needs_no_hub_for_its_defaults() -> None:
     config = read_plan(ROOT / "serve_config.local.yaml").application.args
-    far = [
-        family
-        for family in config.families
-        for model in family.models
-        if model.sources and not str(model.sources[0]).startswith("builtin:")
-    ]
-    assert far
-    assert all(family.placement.min_replicas == 0 for family in far)
-    assert config.defaults.of("chat") == "starter"
+    models = {name: m for f in config.families for m in f.models for name in (m.id, *m.aliases)}
+    for name in (config.defaults.model_extra or {}).values():
+        source = models[name].source
+        assert source is None or models[name].packaged or str(source).startswith("builtin:")
+
+
+def test_only_chat_is_there_before_it_is_asked_for() -> None:
+    config = read_plan(ROOT / "serve_config.local.yaml").application.args
+    (chat,) = (family for family in config.families if family.placement.min_replicas > 0)
+    assert config.defaults.of("chat") in {model.id for model in chat.models}
     assert all(family.placement.cpus == 0 for family in config.families)
 
 
