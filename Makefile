@@ -42,12 +42,13 @@ serve: $(LOCAL)
 models: $(LOCAL)
 	@$(BIN)/python -m serve_app.launch.fetch_models --config '$(CONFIG)'
 
-bench: $(DEV) .bench/litellm/.installed $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
+bench: $(DEV) .bench/litellm/.installed .bench/gguf/.installed $(patsubst %,%/.venv/.installed-dev,$(filter .bench/%,$(OLD)))
 	$(BIN)/python benchmarks/overhead.py $(if $(OLD),--old '$(OLD)')
 	$(if $(OLD),$(BIN)/python benchmarks/earlier_build.py "$(OLD)")
 	$(BIN)/python benchmarks/mixed_load.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/local_default.py $(if $(OLD),--old '$(OLD)')
 	$(BIN)/python benchmarks/upstreams.py --litellm .bench/litellm
+	$(BIN)/python benchmarks/chat_model.py --gguf .bench/gguf
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/dialects.py
 	$(BIN)/python benchmarks/audio.py
@@ -62,6 +63,11 @@ bench: $(DEV) .bench/litellm/.installed $(patsubst %,%/.venv/.installed-dev,$(fi
 .bench/litellm/.installed: | $(BIN)/python
 	$(BIN)/python -m venv .bench/litellm
 	.bench/litellm/bin/python -m pip install --quiet 'litellm[proxy]'
+	@touch $@
+
+# By which transformers reads files in GGUF form.
+.bench/gguf/.installed: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps --target .bench/gguf gguf
 	@touch $@
 
 # The commit is not in every clone.

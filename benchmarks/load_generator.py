@@ -57,14 +57,21 @@ class Load:
     def request(self, target: Target) -> bytes:
         """The whole request, head and body."""
         message = {"role": "user", "content": self.words}
-        body = json.dumps({"model": self.model, "messages": [message], "stream": self.stream})
-        return (
-            "POST /v1/chat/completions HTTP/1.1\r\n"
-            f"Host: 127.0.0.1:{target.port}\r\n"
-            f"Authorization: Bearer {target.token}\r\n"
-            "Content-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
+        return chat_request(
+            target, {"model": self.model, "messages": [message], "stream": self.stream}
+        )
+
+
+def chat_request(target: Target, fields: dict[str, Any]) -> bytes:
+    """Head and body."""
+    body = json.dumps(fields)
+    return (
+        "POST /v1/chat/completions HTTP/1.1\r\n"
+        f"Host: 127.0.0.1:{target.port}\r\n"
+        f"Authorization: Bearer {target.token}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
 
 
 @dataclass

@@ -162,9 +162,7 @@ def test_completions(client: openai.OpenAI) -> None:
         model=MODEL, prompt=["One", "Two"], max_tokens=4, n=2, seed=1
     )
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
-    echoed = client.completions.create(
-        model=MODEL, prompt="One", max_tokens=2, echo=True, seed=1
-    )
+    echoed = client.completions.create(model=MODEL, prompt="One", max_tokens=2, echo=True, seed=1)
     assert echoed.choices[0].text.startswith("One")
 
 

@@ -8,13 +8,13 @@ import pytest
 from deployments.text.llama_cpp.gguf_file import read_gguf
 from deployments.text.llama_cpp_chat import LlamaCppChat
 from deployments.text.llama_cpp_rerank import LlamaCppRerank
-from serve_app.core.config import Model
+from serve_app.core.config import Family, Model
 from serve_app.core.errors import BackendUnavailable
 from serve_app.core.options.text import LlamaCppOptions
-
-
-def text_of(value: str) -> bytes:
-    return struct.pack("<Q", len(value)) + value.encode()
+from serve_app.core.settings import Storage
+from serve_app.family.memory.ledger import MemoryLedger
+from serve_app.family.memory.loader import FamilyLoader
+from tests.engine.gguf_writer import text_of
 
 
 def gguf(architecture: str = "rubbish", *, length: int = 64) -> bytes:
@@ -87,3 +87,26 @@ def test_a_model_that_scores_nothing_is_no_reranker(tmp_path: Path) -> None:
     options = LlamaCppOptions(task="rerank")
     with pytest.raises(BackendUnavailable, match="no reranker"):
         LlamaCppRerank(options, Model(id="m"), path=path, blobs=None)  # type: ignore[arg-type]
+
+
+def test_a_file_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.gguf"
+    path.write_bytes(gguf())
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    family = {
+        "name": "huge",
+        "options": {"engine": "llama_cpp", "task": "chat"},
+        "models": [{"id": "huge", "source": str(path)}],
+    }
+    loader = FamilyLoader(
+        Family.model_validate(family),
+        Storage(data_dir=tmp_path),
+        MemoryLedger(tmp_path / "ledger.sqlite"),
+        {},
+        free=lambda _: 4096.0,
+        wait_s=0.0,
+    )
+    with pytest.raises(BackendUnavailable, match=r"'huge' needs about 1,?228.8 GiB") as caught:
+        loader.load(Model(id="huge", source=str(path)), lambda _: None)
+    assert caught.value.code == "out_of_memory"

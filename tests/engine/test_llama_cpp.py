@@ -36,23 +36,11 @@ from serve_app.core.text.chat import (
 )
 from serve_app.core.text.embeddings import Embed
 from serve_app.core.text.tokens import Detokenize, ReadPromptFormat, RenderPrompt, Tokenize
+from tests.questions import BRIEFLY, QUESTIONS
 from tests.weights import weights as fetched
 
-BRIEFLY = "You are a helpful assistant. Answer in one short sentence."
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 CONTEXT, SLOTS = 1024, 2
-QUESTIONS = {
-    "What is the capital of France?": "Paris",
-    "What is the capital of Italy?": "Rome",
-    "What is the capital of Japan?": "Tokyo",
-    "How many days are in a week?": "7 days",
-    "What is the opposite of hot?": "cold",
-    "What is the chemical symbol for water?": "H2O",
-    "How many legs does a spider have?": "8",
-    "What is the first month of the year?": "January",
-    "What is frozen water called?": "ice",
-    "What planet do we live on?": "Earth",
-}
 WEATHER = Tool(
     name="weather",
     description="The weather in a city",

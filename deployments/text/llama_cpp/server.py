@@ -162,11 +162,11 @@ def _attach(params: Any, options: LlamaCppOptions, model: Model, file: GgufFile)
     import xllamacpp
 
     if options.mmproj is not None:
-        params.mmproj.path = str(beside(model, file.path, options.mmproj))
+        params.mmproj.path = str(_readable(beside(model, file.path, options.mmproj)))
     adapters = []
     for adapter in options.adapters:
         info = xllamacpp.CommonAdapterLoraInfo()
-        info.path = str(beside(model, file.path, adapter.file))
+        info.path = str(_readable(beside(model, file.path, adapter.file)))
         info.scale = adapter.scale
         adapters.append(info)
     if adapters:
@@ -178,6 +178,11 @@ def _attach(params: Any, options: LlamaCppOptions, model: Model, file: GgufFile)
     if options.task == "rerank":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+
+
+def _readable(path: Path) -> Path:
+    """BackendUnavailable, which names the file, unless it is a whole GGUF file."""
+    return read_gguf(path).path
 
 
 class _UnixConnection(http.client.HTTPConnection):
