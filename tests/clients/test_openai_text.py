@@ -129,12 +129,20 @@ class Parcel(BaseModel):
 
 
 def test_a_model_of_the_callers_is_parsed_at_once(client: openai.OpenAI) -> None:
+    said = (
+        'A heavy parcel is in the folder "mail", its secret is "key" and its content "box". '
+        "Answer in JSON."
+    )
     answer = client.chat.completions.parse(
-        model=MODEL, messages=MESSAGES, response_format=Parcel, seed=1
+        model=MODEL,
+        messages=[{"role": "user", "content": said}],
+        response_format=Parcel,
+        temperature=0,
     )
     parcel = answer.choices[0].message.parsed
     assert parcel is not None
     assert parcel.labels <= {"new", "heavy"}
+    assert parcel.folder == Path("mail")
     assert answer.model_extra is not None
     assert answer.model_extra["warnings"] == [
         "response_format.json_schema: 'uniqueItems' is not enforced",
