@@ -99,7 +99,8 @@ def _bytes_in(folder: Path) -> int:
     sizes = [0]
     for path in folder.rglob("*"):
         with suppress(OSError):
-            sizes.append(path.stat().st_size)
+            # A folder has a size too, which would be taken for what came.
+            sizes.append(path.stat().st_size if path.is_file() else 0)
     return max(sizes)
 
 
