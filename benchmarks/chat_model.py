@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from load_generator import Answer, Connection, Target, chat_request, percentile
+from load_generator import Answer, Connection, Target, WrongAnswer, chat_request, percentile
 from results import machine, save_as
 from server_process import ServerProcess, free_port, paused, server, working_folder, write_config
 
@@ -163,7 +163,7 @@ async def answering(servers: Any) -> None:
             try:
                 await load(process.target, Stories(1, 0.0, 1))
                 break
-            except (OSError, AssertionError, TimeoutError):
+            except (OSError, AssertionError, TimeoutError, WrongAnswer):
                 await asyncio.sleep(1)
 
 
