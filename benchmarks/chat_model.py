@@ -188,13 +188,13 @@ async def load(target: Target, stories: Stories) -> Figures:
     begun = time.perf_counter()
 
     async def client(number: int) -> list[Answer]:
-        _, connection = await loop.create_connection(Connection, "127.0.0.1", target.port)
         answers: list[Answer] = []
         while not answers or time.perf_counter() < begun + stories.seconds:
-            answers.append(
-                await connection.ask(request(target, number + len(answers), stories.tokens))
-            )
-        connection.transport.close()
+            # llama.cpp's server closes them.
+            _, connection = await loop.create_connection(Connection, "127.0.0.1", target.port)
+            asked = request(target, number + len(answers), stories.tokens)
+            answers.append(await connection.ask(asked))
+            connection.transport.close()
         return answers
 
     everyone = [
