@@ -58,6 +58,7 @@ OURS = {
     "serve_app/family/packages/pip_download.py:UNREACHABLE": "what pip says",
     "serve_app/family/packages/pip_download.py:FULL": "what pip says",
     "serve_app/family/packages/pip_download.py:WITHOUT_PIP": "what pip says",
+    "serve_app/launch/placements.py:NODE": "the command line",
     "serve_app/launch/settings_table.py:replaced": "the page of settings",
     "serve_app/launch/task_table.py:replaced": "the page of engines",
     "serve_app/api/velesio/models.py:SIZE": "the names of configured models",
