@@ -16,6 +16,7 @@ from deployments.audio.audio_decoding import speech_blocks
 from deployments.audio.pitch import median_pitch
 from serve_app.launch.processes import descendants
 from tests.clients.conftest import Server
+from tests.listening import words_of
 from tests.material import COUNTING, clip, counting, decoded
 
 SENTENCE = "the old sailor buys seven green apples"
@@ -66,7 +67,7 @@ def test_a_saved_voice_is_listened_to_cloned_and_converted_to(
 ) -> None:
     answer = http.post("/v1/audio/voices", data={"name": "ann"}, files={"audio": ("ann.wav", high)})
     assert answer.status_code == 200, answer.text
-    heard = set(answer.json()["voice"]["transcript"].split())
+    heard = set(words_of(answer.json()["voice"]["transcript"]))
     assert len(heard & set(COUNTING.split())) == 7
 
     cloned = post(http, "/v1/audio/clone", text=SENTENCE, voice_name="ann")
@@ -92,7 +93,7 @@ def test_a_voice_out_of_a_video(http: httpx.Client, high: bytes, tmp_path: Path)
     samples = np.interp(moments, np.arange(len(audio.samples)), audio.samples)
     video = clip(tmp_path / "eve.mp4", 4.0, audio=bytes((samples * 32767).astype("<i2").tobytes()))
     body = post(http, "/v1/audio/voices/extract", name="eve", video=b64(video.read_bytes()))
-    assert len(set(body["voice"]["transcript"].split()) & set(COUNTING.split())) >= 6
+    assert len(set(words_of(body["voice"]["transcript"])) & set(COUNTING.split())) >= 6
     taken = http.get(body["voice"]["audio_url"]).content
     assert abs(12 * log2(pitch_hz(taken) / pitch_hz(high))) < 1
 
